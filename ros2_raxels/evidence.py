@@ -1,0 +1,450 @@
+"""Correspondences between the frames of a clip: SIFT keypoints for wide baselines, checked dense flow for the rest.
+
+The currency is the *track*: a point that starts in one frame (its anchor) and was found again in some of the others.
+Keypoints give exact tracks across large changes of view; flow gives many where texture is weak. Tracks carry no 3-D
+structure; `guidance` adds one inverse depth to each.
+"""
+
+from __future__ import annotations
+
+import itertools
+import threading
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import Any, TypeVar
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+from ros2_raxels.geometry import FloatArray, PinholeCamera
+
+IntArray = npt.NDArray[np.integer]
+GreyImage = npt.NDArray[np.uint8]
+_Item = TypeVar("_Item")
+_Result = TypeVar("_Result")
+
+KEYPOINT, FLOW = 0, 1
+"""Values of `Evidence.kind`."""
+
+
+@dataclass(frozen=True)
+class EvidenceSettings:
+    """Numbers of the matcher. Lengths in px of the working image.
+
+    Attributes:
+        working_pixels: larger images are shrunk to so many pixels.
+        keypoints: at most so many per frame.
+        contrast: SIFT contrast threshold; OpenCV's default (0.04) finds nothing on dim indoor walls.
+        ratio: a match must be this much closer than the second best.
+        grid_px: spacing of the flow tracks.
+        check_px: flow must come back this close on the way there and back.
+        window_px: Lucas-Kanade window that sharpens the flow.
+        drift_px: a sharpened point may not leave the flow by more.
+        tracks: so many are kept for the solve, half of them keypoints where there are enough.
+    """
+
+    working_pixels: int = 105_000
+    keypoints: int = 2000
+    contrast: float = 0.01
+    ratio: float = 0.8
+    grid_px: int = 16
+    check_px: float = 1.5
+    window_px: int = 13
+    drift_px: float = 3.0
+    tracks: int = 400
+
+
+class Features:
+    """One frame, looked at once and used against any other. Keypoints are found when first asked for.
+
+    Attributes:
+        grey: (height, width) uint8, the working image: as given, or smaller (`EvidenceSettings.working_pixels`).
+            All pixel coordinates in this module belong to it.
+    """
+
+    def __init__(self, grey: GreyImage) -> None:
+        self.grey = grey
+        self.keypoints: Keypoints | None = None
+
+    def working_camera(self, camera: PinholeCamera) -> PinholeCamera:
+        """The camera of the image as given, for the working image."""
+        height, width = self.grey.shape
+        return camera if (width, height) == (camera.width, camera.height) else camera.resized(width, height)
+
+
+@dataclass(frozen=True)
+class Keypoints:
+    """SIFT of one frame.
+
+    Attributes:
+        pixels: (K, 2).
+        descriptors: (K, 128) float32.
+    """
+
+    pixels: FloatArray
+    descriptors: npt.NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class PairMatches:
+    """What two frames *a*, *b* have in common.
+
+    Attributes:
+        keypoints: (Ka,) index of the keypoint in *b*, or -1; None when keypoints were not compared.
+        flow, flow_back: (G, 2) where the grid of *a* lies in *b*, and of *b* in *a*, px; NaN where not known.
+    """
+
+    keypoints: IntArray | None
+    flow: FloatArray
+    flow_back: FloatArray
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """P tracks over N frames.
+
+    Attributes:
+        anchor: (P,) frame in which the track starts.
+        index: (P,) which keypoint, or which point of the flow grid, of the anchor frame it is.
+        pixels: (P, N, 2) px, NaN where the track was not found.
+        plane: (P, N, 2) the same on the undistorted image plane at z = 1.
+        focal_px: (N,) geometric mean of fx and fy, turns plane distances into px.
+        weight: (P, N) prior weight of every observation, 0 to 1.
+        kind: (P,) KEYPOINT or FLOW.
+    """
+
+    anchor: IntArray
+    index: IntArray
+    pixels: FloatArray
+    plane: FloatArray
+    focal_px: FloatArray
+    weight: FloatArray
+    kind: IntArray
+
+    @property
+    def frames(self) -> int:
+        """Number of frames N."""
+        return int(self.pixels.shape[1])
+
+    @cached_property
+    def seen(self) -> npt.NDArray[np.bool_]:
+        """(P, N) whether the track was found there; true at the anchor."""
+        return np.isfinite(self.pixels[..., 0])
+
+    def pick(self, index: IntArray | npt.NDArray[np.bool_]) -> Evidence:
+        """Only these tracks."""
+        return replace(
+            self,
+            anchor=self.anchor[index],
+            index=self.index[index],
+            pixels=self.pixels[index],
+            plane=self.plane[index],
+            weight=self.weight[index],
+            kind=self.kind[index],
+        )
+
+    def with_cameras(self, cameras: Sequence[PinholeCamera]) -> Evidence:
+        """The same pixels seen through other cameras."""
+        plane, focal = _on_plane(self.pixels, cameras)
+        return replace(self, plane=plane, focal_px=focal)
+
+    def pair(self, first: int, second: int) -> tuple[FloatArray, FloatArray]:
+        """Matches between two frames on their image planes: (M, 2) and (M, 2), whichever frame they start in."""
+        both = self.seen[:, first] & self.seen[:, second] & ((self.anchor == first) | (self.anchor == second))
+        return self.plane[both, first], self.plane[both, second]
+
+
+class Matcher:
+    """Finds evidence. Holds the detectors and a small thread pool; OpenCV releases the GIL."""
+
+    def __init__(self, settings: EvidenceSettings | None = None, threads: int = 2) -> None:
+        self.settings = settings or EvidenceSettings()
+        self._pool = ThreadPoolExecutor(max_workers=threads, thread_name_prefix="raxels-evidence")
+        self._local = threading.local()
+
+    def look(self, image: npt.NDArray[np.uint8]) -> Features:
+        """The working image of one frame.
+
+        Args:
+            image: (height, width) or (height, width, 3) RGB, uint8.
+
+        Raises:
+            ValueError: another shape or dtype, or an empty image.
+        """
+        grey = to_grey(image)
+        shrink = np.sqrt(self.settings.working_pixels / grey.size)
+        if shrink < 1.0:
+            size = [max(1, round(side * shrink)) for side in (grey.shape[1], grey.shape[0])]
+            grey = np.asarray(cv2.resize(grey, size, interpolation=cv2.INTER_AREA), np.uint8)
+        return Features(grey)
+
+    def look_all(self, images: Iterable[npt.NDArray[np.uint8]]) -> list[Features]:
+        """`look` for several frames, keypoints included, at once."""
+        frames = [self.look(image) for image in images]
+        self._map(self.keypoints, frames)
+        return frames
+
+    def keypoints(self, frame: Features) -> Keypoints:
+        """Keypoints of a frame, found once."""
+        if frame.keypoints is None:
+            found, descriptors = self._sift.detectAndCompute(frame.grey, None)
+            pixels = np.array([k.pt for k in found], float).reshape(-1, 2)
+            frame.keypoints = Keypoints(pixels, np.zeros((0, 128), np.float32) if descriptors is None else descriptors)
+        return frame.keypoints
+
+    def match(self, a: Features, b: Features, known: PairMatches | None = None, keypoints: bool = True) -> PairMatches:
+        """What two frames have in common; `known` is what was found before, `keypoints` whether to compare those."""
+        if known is None:
+            known = PairMatches(None, *self._flow_both(a, b))
+        if keypoints and known.keypoints is None:
+            known = replace(known, keypoints=self._match_keypoints(self.keypoints(a), self.keypoints(b)))
+        return known
+
+    def match_all(
+        self, pairs: Sequence[tuple[Features, Features]], known: Sequence[PairMatches | None], keypoints: bool = True
+    ) -> list[PairMatches]:
+        """`match` for several pairs at once."""
+        if keypoints:
+            self._map(self.keypoints, {id(f): f for pair in pairs for f in pair}.values())
+        return self._map(lambda work: self.match(*work[0], work[1], keypoints), zip(pairs, known, strict=True))
+
+    def common_keypoints(self, a: Features, b: Features) -> int:
+        """How many keypoints match, a cheap measure of whether two frames see the same place."""
+        return int((self._match_keypoints(self.keypoints(a), self.keypoints(b)) >= 0).sum())
+
+    def collect(self, frames: Sequence[Features], cameras: Sequence[PinholeCamera]) -> Evidence:
+        """Evidence between all pairs of frames, thinned to `EvidenceSettings.tracks`.
+
+        Raises:
+            ValueError: fewer than two frames, or not as many cameras.
+        """
+        if len(frames) < 2 or len(frames) != len(cameras):
+            raise ValueError(f"{len(frames)} frames and {len(cameras)} cameras: two or more frames, a camera each")
+        pairs = list(itertools.combinations(range(len(frames)), 2))
+        found = self.match_all([(frames[i], frames[j]) for i, j in pairs], [None] * len(pairs))
+        return self.assemble(frames, cameras, dict(zip(pairs, found, strict=True)))
+
+    def assemble(
+        self,
+        frames: Sequence[Features],
+        cameras: Sequence[PinholeCamera],
+        matches: Mapping[tuple[int, int], PairMatches],
+        must_see: int | None = None,
+    ) -> Evidence:
+        """Tracks from the matches of pairs (i, j), i < j; pairs may be missing.
+
+        Args:
+            frames, cameras: N of each.
+            matches: by positions in `frames`.
+            must_see: keep only tracks that were found in this frame.
+        """
+        parts = [self._keypoint_tracks(frames, matches), self._flow_tracks(frames, matches)]
+        anchor, index, pixels = (np.concatenate([p[k] for p in parts]) for k in range(3))
+        kind = np.repeat([KEYPOINT, FLOW], [len(p[0]) for p in parts])
+        if must_see is not None:
+            there = np.isfinite(pixels[:, must_see, 0])
+            anchor, index, pixels, kind = anchor[there], index[there], pixels[there], kind[there]
+        kept = _thin(kind, self.settings.tracks)
+        anchor, index, pixels, kind = anchor[kept], index[kept], pixels[kept], kind[kept]
+        plane, focal = _on_plane(pixels, cameras)
+        return Evidence(anchor, index, pixels, plane, focal, np.ones(pixels.shape[:2]), kind)
+
+    # -- keypoints
+
+    @property
+    def _sift(self) -> Any:
+        if not hasattr(self._local, "sift"):
+            s = self.settings
+            self._local.sift = cv2.SIFT_create(nfeatures=s.keypoints, contrastThreshold=s.contrast)
+        return self._local.sift
+
+    def _match_keypoints(self, a: Keypoints, b: Keypoints) -> IntArray:
+        """For every keypoint of *a* its mutual best in *b* that passes the ratio test, or -1."""
+        result = np.full(len(a.descriptors), -1)
+        if len(a.descriptors) < 2 or len(b.descriptors) < 2:
+            return result
+        squared = -2.0 * (a.descriptors @ b.descriptors.T)
+        squared += (a.descriptors**2).sum(axis=1)[:, None] + (b.descriptors**2).sum(axis=1)
+        best = squared.argmin(axis=1)
+        rows = np.arange(len(best))
+        nearest = squared[rows, best]
+        mutual = squared.argmin(axis=0)[best] == rows
+        squared[rows, best] = np.inf
+        good = mutual & (nearest < self.settings.ratio**2 * squared.min(axis=1))
+        result[good] = best[good]
+        return result
+
+    @staticmethod
+    def _keypoint_tracks(
+        frames: Sequence[Features], matches: Mapping[tuple[int, int], PairMatches]
+    ) -> tuple[IntArray, IntArray, FloatArray]:
+        points = [f.keypoints.pixels if f.keypoints else np.zeros((0, 2)) for f in frames]
+        compared = {pair: found.keypoints for pair, found in matches.items() if found.keypoints is not None}
+        chains = _chain(compared, [len(p) for p in points])
+        pixels = np.full((len(chains), len(frames), 2), np.nan)
+        for j, point in enumerate(points):
+            has = chains[:, j] >= 0
+            pixels[has, j] = point[chains[has, j]]
+        anchor = np.argmax(chains >= 0, axis=1)
+        return anchor, chains[np.arange(len(chains)), anchor], pixels
+
+    # -- flow
+
+    @property
+    def _dis(self) -> Any:
+        if not hasattr(self._local, "dis"):
+            # Half resolution without variational smoothing: a third of the time of the MEDIUM preset; Lucas-Kanade at
+            # full resolution then gives back more accuracy than the smoothing did.
+            dis = cv2.DISOpticalFlow_create(cv2.DISOPTICAL_FLOW_PRESET_FAST)
+            dis.setFinestScale(1)
+            dis.setGradientDescentIterations(12)
+            dis.setVariationalRefinementIterations(0)
+            self._local.dis = dis
+        return self._local.dis
+
+    def _flow_tracks(
+        self, frames: Sequence[Features], matches: Mapping[tuple[int, int], PairMatches]
+    ) -> tuple[IntArray, IntArray, FloatArray]:
+        count = len(frames)
+        parts = []
+        for i, frame in enumerate(frames):
+            start = self.grid(frame.grey.shape)
+            track = np.full((len(start), count, 2), np.nan)
+            track[:, i] = start
+            for j in range(count):
+                if (i, j) in matches:
+                    track[:, j] = matches[i, j].flow
+                elif (j, i) in matches:
+                    track[:, j] = matches[j, i].flow_back
+            index = np.flatnonzero(np.isfinite(track[..., 0]).sum(axis=1) > 1)
+            parts.append((np.full(len(index), i), index, track[index]))
+        return (
+            np.concatenate([p[0] for p in parts]),
+            np.concatenate([p[1] for p in parts]),
+            np.concatenate([p[2] for p in parts]),
+        )
+
+    def _flow_both(self, a: Features, b: Features) -> tuple[FloatArray, FloatArray]:
+        grids = self.grid(a.grey.shape), self.grid(b.grey.shape)
+        if a.grey.shape != b.grey.shape or not len(grids[0]):
+            return np.full(grids[0].shape, np.nan), np.full(grids[1].shape, np.nan)
+        there, back = self._dis.calc(a.grey, b.grey, None), self._dis.calc(b.grey, a.grey, None)
+        return self._follow(a, b, grids[0], there, back), self._follow(b, a, grids[1], back, there)
+
+    def grid(self, shape: tuple[int, ...]) -> npt.NDArray[np.float32]:
+        """Starting points (G, 2) px of the flow tracks of an image of this (height, width)."""
+        step = self.settings.grid_px
+        ys, xs = np.mgrid[step // 2 : shape[0] - step // 2 : step, step // 2 : shape[1] - step // 2 : step]
+        return np.stack([xs.ravel(), ys.ravel()], axis=1).astype(np.float32)
+
+    def _follow(
+        self, a: Features, b: Features, start: npt.NDArray[np.float32], there: FloatArray, back: FloatArray
+    ) -> FloatArray:
+        """Where the grid of *a* lies in *b* (G, 2), NaN where the flow does not come back."""
+        s = self.settings
+        column, row = start.astype(int).T
+        step = there[row, column]
+        end = start + step
+        returned = cv2.remap(
+            back,
+            np.ascontiguousarray(end[:, :1]),
+            np.ascontiguousarray(end[:, 1:]),
+            cv2.INTER_LINEAR,
+            borderMode=cv2.BORDER_CONSTANT,
+            borderValue=(1e9, 1e9),
+        ).reshape(-1, 2)
+        closed = np.linalg.norm(step + returned, axis=1) < s.check_px
+        result = np.full(start.shape, np.nan)
+        if closed.any():
+            sharp, found = _sharpen(a.grey, b.grey, start[closed], end[closed], s.window_px)
+            found &= np.linalg.norm(sharp - end[closed], axis=1) < s.drift_px
+            result[np.flatnonzero(closed)[found]] = sharp[found]
+        return result
+
+    def _map(self, work: Callable[[_Item], _Result], items: Iterable[_Item]) -> list[_Result]:
+        return list(self._pool.map(work, items))
+
+
+def to_grey(image: npt.NDArray[np.uint8]) -> GreyImage:
+    """(height, width) uint8 from grey or RGB uint8.
+
+    Raises:
+        ValueError: another shape or dtype, or an empty image.
+    """
+    if image.dtype != np.uint8 or image.ndim not in (2, 3) or (image.ndim == 3 and image.shape[2] != 3):
+        raise ValueError(f"image of shape {image.shape} and type {image.dtype}: give uint8, (h, w) or (h, w, 3) RGB")
+    if 0 in image.shape:
+        raise ValueError(f"image of shape {image.shape} is empty")
+    if image.ndim == 2:
+        return np.ascontiguousarray(image)
+    return np.asarray(cv2.cvtColor(image, cv2.COLOR_RGB2GRAY), np.uint8)
+
+
+def _sharpen(
+    a: GreyImage, b: GreyImage, start: FloatArray, end: FloatArray, window_px: int
+) -> tuple[FloatArray, npt.NDArray[np.bool_]]:
+    """Lucas-Kanade at full resolution from where the flow ended: (G, 2) and whether it converged."""
+    criteria = (cv2.TERM_CRITERIA_COUNT | cv2.TERM_CRITERIA_EPS, 10, 0.02)
+    moved, found, _ = cv2.calcOpticalFlowPyrLK(
+        a,
+        b,
+        start.astype(np.float32),
+        end.astype(np.float32),
+        winSize=(window_px, window_px),
+        maxLevel=0,
+        criteria=criteria,
+        flags=cv2.OPTFLOW_USE_INITIAL_FLOW,
+        minEigThreshold=1e-4,
+    )
+    return np.asarray(moved, float), found.ravel() > 0
+
+
+def _chain(matches: Mapping[tuple[int, int], IntArray], sizes: Sequence[int]) -> IntArray:
+    """Pairwise matches to tracks (P, N) of keypoint indices, -1 where absent.
+
+    A track starts at the first frame that has it, takes direct matches first and fills gaps through the frames in
+    between. A keypoint belongs to one track only.
+    """
+    count = len(sizes)
+    taken = [np.zeros(size, bool) for size in sizes]
+    chains = []
+    for start in range(count):
+        chain = np.full((sizes[start], count), -1)
+        chain[:, start] = np.where(taken[start], -1, np.arange(sizes[start]))
+        for j in range(start + 1, count):
+            for via in range(start, j):
+                if (via, j) not in matches:
+                    continue
+                open_ends = np.flatnonzero((chain[:, via] >= 0) & (chain[:, j] < 0))
+                chain[open_ends, j] = matches[via, j][chain[open_ends, via]]
+            _keep_first(chain[:, j], taken[j])
+        chain = chain[(chain >= 0).sum(axis=1) > 1]
+        for j in range(start + 1, count):
+            taken[j][chain[chain[:, j] >= 0, j]] = True
+        chains.append(chain)
+    return np.concatenate(chains)
+
+
+def _keep_first(column: IntArray, taken: npt.NDArray[np.bool_]) -> None:
+    """Clear, in place, keypoints that an earlier track or an earlier row has."""
+    rows = np.flatnonzero(column >= 0)
+    _, first = np.unique(column[rows], return_index=True)
+    repeated = np.ones(len(rows), bool)
+    repeated[first] = False
+    column[rows[repeated | taken[column[rows]]]] = -1
+
+
+def _thin(kind: IntArray, limit: int) -> IntArray:
+    """Indices of at most `limit` tracks, half of them keypoints where possible, the same ones every time."""
+    rng = np.random.default_rng(0)
+    keypoints, flow = (rng.permutation(np.flatnonzero(kind == k)) for k in (KEYPOINT, FLOW))
+    keypoints = keypoints[: max(limit // 2, limit - len(flow))]
+    return np.sort(np.concatenate([keypoints, flow[: limit - len(keypoints)]]))
+
+
+def _on_plane(pixels: FloatArray, cameras: Sequence[PinholeCamera]) -> tuple[FloatArray, FloatArray]:
+    plane = np.stack([camera.normalise(pixels[:, j]) for j, camera in enumerate(cameras)], axis=1)
+    return plane, np.array([np.sqrt(camera.fx * camera.fy) for camera in cameras])
