@@ -108,8 +108,14 @@ def rotation_from_vector(vectors: npt.ArrayLike) -> FloatArray:
 
 
 def rotation_vector(rotation: npt.ArrayLike) -> FloatArray:
-    """Rotation vector (3,) in radians of a 3x3 rotation, angle in [0, pi] (OpenCV Rodrigues)."""
-    return np.asarray(cv2.Rodrigues(np.asarray(rotation, float))[0], float).ravel()
+    """Rotation vector (3,) in radians of a 3x3 rotation, angle in [0, pi].
+
+    By the quaternion: OpenCV's Rodrigues returns zero for turns below some 1e-6 rad.
+    """
+    x, y, z, cosine = quaternion_from_rotation(rotation)
+    axis = np.array([x, y, z])
+    sine = float(np.linalg.norm(axis))
+    return axis * (2.0 * float(np.arctan2(sine, cosine)) / sine if sine > 0 else 0.0)
 
 
 def interpolate_pose(start: npt.ArrayLike, end: npt.ArrayLike, share: float) -> FloatArray:

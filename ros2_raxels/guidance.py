@@ -77,8 +77,9 @@ class _Tracks:
         seen = evidence.seen[self.index] & used[..., None]
         seen[np.arange(shape[0]), :, self.anchors] = False
         plane = np.where(seen[..., None], evidence.plane[self.index], 0.0)
-        weight = evidence.weight[None] if weights is None else evidence.weight * np.asarray(weights, float)
-        weight = weight.reshape(-1, *evidence.weight.shape)
+        weight = evidence.weight if weights is None else evidence.weight * np.asarray(weights, float)
+        if weight.ndim == 2:
+            weight = weight[None]
         start = evidence.plane[self.index, self.anchors[:, None]]
         self.bearing = np.concatenate([np.where(used[..., None], start, 0.0), np.ones((*shape, 1))], axis=-1)
         self.x = np.ascontiguousarray(np.moveaxis(plane[..., 0], 2, 1))

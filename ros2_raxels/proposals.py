@@ -60,7 +60,7 @@ def _resect(evidence: Evidence, poses: FloatArray, pairs: FloatArray) -> FloatAr
     known[np.arange(len(pairs))[:, None], pairs] = True
     anchored = known[:, evidence.anchor]
     depths = triangulate(evidence, poses, (anchored[..., None] & known[:, None]).astype(float))
-    if known.shape[1] > 2:
+    if evidence.frames > 2:
         usable = anchored & (depths > 0)
         weights = (usable[..., None] & ~known[:, None]).astype(float)
         refined = refine(evidence, poses, _RESECT, weights=weights, inverse_depth=depths, fixed=known, keep_depths=True)

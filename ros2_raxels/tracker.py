@@ -25,7 +25,7 @@ from ros2_raxels.guidance import Refined, RefineSettings, refine, triangulate
 from ros2_raxels.proposals import two_view
 
 UNKNOWN_VARIANCE = 9999.0
-"""On the diagonal of a covariance: this is not known."""
+"""On the diagonal of what is not known: a fusing filter then gives it no weight; 0 would mean "certain"."""
 
 _INLIER_PX = 2.0
 _ENOUGH_INLIERS = 40.0
@@ -142,6 +142,8 @@ class Tracker:
     Raises nothing for bad *content* (black, blurred, unrelated images): that is a state. Raises ValueError for images
     of the wrong shape or dtype.
     """
+
+    engine_id = "evidence and guidance, no denoiser"
 
     def __init__(self, settings: TrackerSettings | None = None) -> None:
         self.settings = settings or TrackerSettings()
