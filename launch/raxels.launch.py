@@ -1,0 +1,57 @@
+"""Starts raxels_pose beside a camera driver that already runs.
+
+ros2 launch ros2_raxels raxels.launch.py image:=/camera/image_raw camera_info:=/camera/camera_info
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from launch.actions import DeclareLaunchArgument, SetEnvironmentVariable
+from launch.substitutions import LaunchConfiguration
+from launch_ros.actions import Node
+from launch_ros.parameter_descriptions import ParameterValue
+
+from launch import LaunchDescription
+from ros2_raxels.ros_environment import fastdds_profile
+
+ARGUMENTS = {
+    "namespace": ("", "namespace of the node; topics given without a leading slash are in it, too"),
+    "params_file": ("", "YAML with parameters; config/raxels.yaml explains them all"),
+    "image": ("image", "topic of the images (sensor_msgs/Image)"),
+    "camera_info": ("camera_info", "topic of their intrinsics"),
+    "use_sim_time": ("false", "take the time from /clock (simulation, ros2 bag play --clock)"),
+    "log_level": ("info", "debug, info, warn, error or fatal"),
+}
+_PROFILE_VARIABLES = ("FASTDDS_DEFAULT_PROFILES_FILE", "FASTRTPS_DEFAULT_PROFILES_FILE")
+
+
+def generate_launch_description() -> LaunchDescription:
+    share = fastdds_profile(os.environ.get("AMENT_PREFIX_PATH", "")).parent
+    defaults = {name: default for name, (default, _) in ARGUMENTS.items()} | {"params_file": str(share / "raxels.yaml")}
+    declared = [
+        DeclareLaunchArgument(name, default_value=defaults[name], description=meaning)
+        for name, (_, meaning) in ARGUMENTS.items()
+    ]
+    use_sim_time = ParameterValue(LaunchConfiguration("use_sim_time"), value_type=bool)
+    node = Node(
+        package="ros2_raxels",
+        executable="pose_node",
+        name="raxels_pose",
+        namespace=LaunchConfiguration("namespace"),
+        parameters=[LaunchConfiguration("params_file"), {"use_sim_time": use_sim_time}],
+        remappings=[(topic, LaunchConfiguration(topic)) for topic in ("image", "camera_info")],
+        ros_arguments=["--log-level", LaunchConfiguration("log_level")],
+        output="screen",
+    )
+    return LaunchDescription([*declared, *image_transport_environment(share), node])
+
+
+def image_transport_environment(share: Path) -> list[SetEnvironmentVariable]:
+    """Room for images in shared memory; what the user has set himself stays."""
+    if any(os.environ.get(name) for name in (*_PROFILE_VARIABLES, "FASTDDS_BUILTIN_TRANSPORTS")):
+        return []
+    # Humble reads the older name, of which later distributions only complain.
+    name = _PROFILE_VARIABLES[1 if os.environ.get("ROS_DISTRO") == "humble" else 0]
+    return [SetEnvironmentVariable(name, str(share / "fastdds.xml"))]

@@ -1,0 +1,241 @@
+"""``camera``: plays a recording as if it were a camera, at its own pace."""
+
+from __future__ import annotations
+
+import queue
+import sys
+import threading
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from rclpy.duration import Duration
+from rclpy.node import Node
+from rclpy.qos import QoSProfile, ReliabilityPolicy
+from rclpy.task import Future
+from sensor_msgs.msg import CameraInfo, Image
+from std_msgs.msg import Header
+
+from ros2_raxels.nodes.messages import camera_info_message, image_message, stamp_message
+from ros2_raxels.nodes.parameters import CAMERA_NODE, CAMERA_TABLE, declare
+from ros2_raxels.nodes.runner import USAGE_ERROR, run
+from ros2_raxels.sources import Frame, FrameSource, SourceError, open_source
+
+_AHEAD = 8
+_POLL_S = 0.05
+_SETTLE_S = 0.3
+_JOIN_S = 0.4
+_ACKNOWLEDGE_S = 1.0
+
+
+@dataclass(frozen=True)
+class _Ready:
+    """A frame as messages, and when it is due after the first one, s."""
+
+    image: Image
+    info: CameraInfo | None
+    stamp_ns: int
+    due_s: float
+
+
+class _Schedule:
+    """When each frame is due after the first one, s; loops follow each other at the typical frame distance."""
+
+    def __init__(self, rate: float, period_s: float) -> None:
+        self._rate, self._period_s = rate, period_s
+        self._first_ns: int | None = None
+        self._begin_s = self._last_s = 0.0
+
+    def restart(self) -> None:
+        """The next frame is again the first of the recording."""
+        if self._first_ns is not None:
+            self._begin_s, self._first_ns = self._last_s + self._period_s / self._rate, None
+
+    def due_s(self, stamp_ns: int) -> float:
+        """For a frame with this recorded stamp."""
+        if self._first_ns is None:
+            self._first_ns = stamp_ns
+        self._last_s = self._begin_s + (stamp_ns - self._first_ns) * 1e-9 / self._rate
+        return self._last_s
+
+
+class CameraPlayer(Node):
+    """Publishes ``~/image_raw`` and ``~/camera_info`` of a recording by absolute deadlines, so that it cannot drift.
+
+    One thread reads ahead and decodes, another publishes; the executor's stays free for parameters and signals.
+
+    Args:
+        options: of ``rclpy.node.Node``.
+
+    Raises:
+        SourceError: on `start`, when the recording cannot be opened.
+    """
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(CAMERA_NODE, **options)
+        self.finished: Future = Future()
+        self._settings = declare(self, CAMERA_TABLE)
+        self._stopping = threading.Event()
+        self._queue: queue.Queue[_Ready | SourceError | None] = queue.Queue(_AHEAD)
+        self._threads: list[threading.Thread] = []
+
+    def start(self) -> None:
+        """Open the recording and begin."""
+        source = self._open()
+        reliable = self._settings.text("reliability") == "reliable"
+        qos = QoSProfile(depth=5, reliability=ReliabilityPolicy.RELIABLE if reliable else ReliabilityPolicy.BEST_EFFORT)
+        self._images = self.create_publisher(Image, "~/image_raw", qos)
+        self._infos = self.create_publisher(CameraInfo, "~/camera_info", qos)
+        self._threads = [
+            threading.Thread(target=self._read, args=(source,), name="reader", daemon=True),
+            threading.Thread(target=self._play, name="player", daemon=True),
+        ]
+        for thread in self._threads:
+            thread.start()
+
+    def stop(self) -> bool:
+        """End both threads; False when one is still busy after a short wait."""
+        self._stopping.set()
+        for thread in self._threads:
+            thread.join(_JOIN_S)
+        return not any(thread.is_alive() for thread in self._threads)
+
+    def _open(self) -> FrameSource:
+        spec = self._settings.text("source")
+        if not spec:
+            raise SourceError("parameter source is empty; give what to play: --ros-args -p source:=PATH")
+        return open_source(
+            spec,
+            image_topic=self._settings.text("image_topic") or None,
+            limit=self._settings.integer("max_frames") or None,
+        )
+
+    # ----------------------------------------------------------------------------------------- reader's thread
+
+    def _read(self, source: FrameSource) -> None:
+        try:
+            for ready in self._prepared(source):
+                if not self._hand_over(ready):
+                    return
+            self._hand_over(None)
+        except SourceError as error:
+            self._hand_over(error)
+        except Exception as error:
+            # Whatever a decoder raises, the process must end with a word instead of waiting for ever.
+            self._hand_over(SourceError(f"reading failed: {type(error).__name__}: {error}"))
+
+    def _prepared(self, source: FrameSource) -> Iterator[_Ready]:
+        schedule = _Schedule(self._settings.number("rate"), 1.0 / source.rate_hz)
+        while True:
+            empty = True
+            schedule.restart()
+            for frame in source:
+                empty = False
+                yield self._messages(frame, schedule.due_s(frame.stamp_ns))
+            if empty:
+                raise SourceError(f"{source.name} has no frames")
+            if not self._settings.flag("loop"):
+                return
+
+    def _messages(self, frame: Frame, due_s: float) -> _Ready:
+        frame_id = self._settings.text("frame_id")
+        image = image_message(frame.image, Header(frame_id=frame_id))
+        info = None if frame.camera is None else camera_info_message(frame.camera, Header(frame_id=frame_id))
+        return _Ready(image, info, frame.stamp_ns, due_s)
+
+    def _hand_over(self, item: _Ready | SourceError | None) -> bool:
+        while not self._stopping.is_set():
+            try:
+                self._queue.put(item, timeout=_POLL_S)
+                return True
+            except queue.Full:
+                continue
+        return False
+
+    # ----------------------------------------------------------------------------------------- player's thread
+
+    def _play(self) -> None:
+        code = 0
+        try:
+            self._wait_for_subscriber()
+            self._play_all()
+        except SourceError as error:
+            print(error, file=sys.stderr)
+            code = USAGE_ERROR
+        except Exception:
+            # Publishing fails once the context is down, which is how a signal ends the playing.
+            if not self._stopping.is_set() and self.context.ok():
+                self.finished.set_result(1)
+                raise
+        self.finished.set_result(code)
+
+    def _wait_for_subscriber(self) -> None:
+        if not self._settings.flag("wait_for_subscriber"):
+            return
+        until = time.monotonic() + self._settings.number("wait_timeout_s")
+        while not self._images.get_subscription_count():
+            if time.monotonic() > until:
+                self.get_logger().warning(f"nobody listens to {self._images.topic_name}; playing all the same")
+                return
+            if self._stopping.wait(_POLL_S):
+                return
+        # The other side discovers each of its subscriptions on its own; images before its camera_info are of no use.
+        self._stopping.wait(_SETTLE_S)
+
+    def _play_all(self) -> None:
+        late_s: list[float] = []
+        begun: float | None = None
+        while (ready := self._next()) is not None:
+            if begun is None:
+                begun = time.monotonic()
+            self._stopping.wait(max(0.0, begun + ready.due_s - time.monotonic()))
+            if self._stopping.is_set():
+                break
+            late_s.append(time.monotonic() - begun - ready.due_s)
+            self._publish(ready)
+        seconds = time.monotonic() - begun if begun is not None else 0.0
+        self._acknowledge()
+        print(_summary(late_s, seconds), flush=True)
+
+    def _next(self) -> _Ready | None:
+        while not self._stopping.is_set():
+            try:
+                item = self._queue.get(timeout=_POLL_S)
+            except queue.Empty:
+                continue
+            if isinstance(item, SourceError):
+                raise item
+            return item
+        return None
+
+    def _publish(self, ready: _Ready) -> None:
+        recorded = self._settings.flag("use_source_stamps")
+        stamp = stamp_message(ready.stamp_ns) if recorded else self.get_clock().now().to_msg()
+        if ready.info is not None:
+            ready.info.header.stamp = stamp
+            self._infos.publish(ready.info)
+        ready.image.header.stamp = stamp
+        self._images.publish(ready.image)
+
+    def _acknowledge(self) -> None:
+        # A reliable subscriber may still be asking for the last image; with the process gone it would never get it.
+        if not self._stopping.is_set():
+            self._images.wait_for_all_acked(Duration(seconds=_ACKNOWLEDGE_S))
+
+
+def _summary(late_s: Sequence[float], seconds: float) -> str:
+    if not late_s:
+        return "played 0 frames"
+    rate_hz = (len(late_s) - 1) / seconds if seconds > 0 else 0.0
+    return f"played {len(late_s)} frames at {rate_hz:.1f} Hz, late by p95 {np.percentile(late_s, 95) * 1e3:.1f} ms"
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Entry point; see `runner.run` for the exit status."""
+    return run(CameraPlayer, arguments)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,116 @@
+"""Problems said once in a while, counters, and what /diagnostics shows of them."""
+
+from __future__ import annotations
+
+import math
+import re
+import time
+from collections import deque
+from collections.abc import Callable, Mapping
+from typing import Any, Protocol
+
+import numpy as np
+from diagnostic_msgs.msg import DiagnosticStatus, KeyValue
+
+OK, WARN, ERROR = DiagnosticStatus.OK, DiagnosticStatus.WARN, DiagnosticStatus.ERROR
+
+_REPEAT_S = 5.0
+_RECENT_S = 3.0
+_LATENCIES = 300
+_LONGEST = 400
+_MOST_KINDS = 100
+
+
+class _Logger(Protocol):
+    def warning(self, message: str) -> Any: ...
+
+
+class Problems:
+    """Warnings, each kind at most every 5 s, and the last one for the diagnostics.
+
+    Two texts are of one kind when they differ only in numbers.
+    """
+
+    def __init__(self, logger: _Logger, clock: Callable[[], float] = time.monotonic) -> None:
+        self._logger = logger
+        self._clock = clock
+        self._logged_at: dict[str, float] = {}
+        self._unsaid: dict[str, int] = {}
+        self._last = ("", -math.inf)
+
+    def report(self, text: str) -> None:
+        """Say ``text`` in one line, unless something of its kind was said less than 5 s ago."""
+        now, text = self._clock(), text[:_LONGEST]
+        self._last = (text, now)
+        kind = re.sub(r"[\d.]+", "#", text)
+        if now - self._logged_at.get(kind, -math.inf) < _REPEAT_S:
+            self._unsaid[kind] = self._unsaid.get(kind, 0) + 1
+            return
+        if len(self._logged_at) >= _MOST_KINDS:
+            # What a topic sends ends up in the text; a sender of ever new nonsense must not fill the memory.
+            self._logged_at.clear()
+            self._unsaid.clear()
+        self._logged_at[kind] = now
+        unsaid = self._unsaid.pop(kind, 0)
+        self._logger.warning(text + (f" ({unsaid} more since last said)" if unsaid else ""))
+
+    @property
+    def last(self) -> str:
+        """Text of the last problem of any age; empty when there was none."""
+        return self._last[0]
+
+    @property
+    def recent(self) -> bool:
+        """Whether the last problem is less than 3 s old."""
+        return self._clock() - self._last[1] < _RECENT_S
+
+
+class Traffic:
+    """Counters of frames and times between two reports. Each counter is written by one thread only."""
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
+        self.received = 0
+        self.replaced = 0
+        self.rejected = 0
+        self.processed = 0
+        self._latencies_s: deque[float] = deque(maxlen=_LATENCIES)
+        self._reported = (clock(), 0, 0)
+
+    @property
+    def dropped(self) -> int:
+        """Frames that were received but not solved."""
+        return self.replaced + self.rejected
+
+    def add_latency(self, seconds: float) -> None:
+        """One frame's time from stamp to publication."""
+        self._latencies_s.append(seconds)
+
+    def values(self) -> dict[str, str]:
+        """Rates since the last call, latency percentiles of the last 300 frames, and totals."""
+        now = self._clock()
+        then, received, processed = self._reported
+        seconds = max(now - then, 1e-6)
+        rate_in, rate_out = (self.received - received) / seconds, (self.processed - processed) / seconds
+        self._reported = (now, self.received, self.processed)
+        p50, p95 = np.percentile(self._latencies_s or [np.nan], (50, 95)) * 1e3
+        return {
+            "rate in (Hz)": f"{rate_in:.1f}",
+            "rate out (Hz)": f"{rate_out:.1f}",
+            "latency p50 (ms)": f"{p50:.1f}",
+            "latency p95 (ms)": f"{p95:.1f}",
+            "frames received": str(self.received),
+            "frames processed": str(self.processed),
+            "frames replaced by a newer one": str(self.replaced),
+            "frames rejected": str(self.rejected),
+        }
+
+
+def pairs(values: Mapping[str, str]) -> list[KeyValue]:
+    """Key values of a DiagnosticStatus."""
+    return [KeyValue(key=key, value=value) for key, value in values.items()]
+
+
+def status(name: str, level: bytes, message: str, values: Mapping[str, str] | None = None) -> DiagnosticStatus:
+    """One DiagnosticStatus; an empty message reads "ok"."""
+    return DiagnosticStatus(level=level, name=name, message=message or "ok", values=pairs(values or {}))

@@ -1,0 +1,255 @@
+"""Messages to arrays, cameras and poses, and back. Nothing here keeps state or talks to the network."""
+
+from __future__ import annotations
+
+import importlib
+import math
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from builtin_interfaces.msg import Time
+from geometry_msgs.msg import Point, Pose, Quaternion, Transform, Twist, Vector3
+from sensor_msgs.msg import CameraInfo, CompressedImage, Image
+from std_msgs.msg import Header
+
+from ros2_raxels.geometry import (
+    OPTICAL_TO_BODY,
+    FloatArray,
+    GeometryError,
+    PinholeCamera,
+    quaternion_from_rotation,
+    relative_pose,
+    rotation_vector,
+)
+from ros2_raxels.image_codec import SUPPORTED_ENCODINGS, ImageError, decode_compressed, decode_image
+from ros2_raxels.tracker import UNKNOWN_VARIANCE
+
+_PINHOLE_MODELS = ("plumb_bob", "rational_polynomial", "")
+
+
+class MessageError(ValueError):
+    """A message that cannot be used; one line naming the field, its value and the remedy."""
+
+
+# --------------------------------------------------------------------------------------------------------- stamps
+
+
+def stamp_ns(stamp: Time) -> int:
+    """Nanoseconds since the epoch. Integers throughout: a float64 of today's time is only good to 0.2 us."""
+    return int(stamp.sec) * 1_000_000_000 + int(stamp.nanosec)
+
+
+def stamp_message(nanoseconds: int) -> Time:
+    """Inverse of `stamp_ns`."""
+    sec, nanosec = divmod(nanoseconds, 1_000_000_000)
+    return Time(sec=sec, nanosec=nanosec)
+
+
+# --------------------------------------------------------------------------------------------------------- images
+
+
+def image_array(message: Image | CompressedImage) -> np.ndarray:
+    """(height, width) or (height, width, 3) RGB uint8 of an image message.
+
+    Plain encodings are a view of the message's buffer or one conversion of it. Whatever the codec does not know goes
+    through ROS 2's cv_bridge where that is installed.
+
+    Raises:
+        ImageError: the message cannot be decoded; the text is one line and names field and value.
+    """
+    data = np.frombuffer(message.data, np.uint8)
+    if isinstance(message, CompressedImage):
+        return decode_compressed(data, message.format)
+    if message.encoding not in SUPPORTED_ENCODINGS and (bridge := ros_cv_bridge()) is not None:
+        return _array_through_bridge(bridge, message)
+    return decode_image(data, message.height, message.width, message.encoding, message.step, bool(message.is_bigendian))
+
+
+@lru_cache(maxsize=1)
+def ros_cv_bridge() -> Any | None:
+    """A ``CvBridge`` of the ROS 2 package, or None.
+
+    A package of that name on PyPI dates from ROS 1 and converts 16-bit images wrongly without a word, so the module
+    must lie in the prefix that the ament index gives.
+    """
+    try:
+        from ament_index_python.packages import get_package_prefix
+
+        prefix = Path(get_package_prefix("cv_bridge"))
+        module = importlib.import_module("cv_bridge")
+        if prefix not in Path(str(module.__file__)).parents:
+            return None
+        return module.CvBridge()
+    except (ImportError, LookupError, OSError):
+        # Not installed, not a ROS package, or no ROS environment in which it could be one.
+        return None
+
+
+def _array_through_bridge(bridge: Any, message: Image) -> np.ndarray:
+    try:
+        array = np.asarray(bridge.imgmsg_to_cv2(message, desired_encoding="rgb8"))
+    except Exception as error:
+        # cv_bridge raises whatever its C++ side threw; all of it means that this image is of no use.
+        raise ImageError(f"encoding {message.encoding!r}: cv_bridge says {_one_line(error)}") from error
+    if array.dtype != np.uint8 or array.ndim != 3:
+        raise ImageError(f"encoding {message.encoding!r} is no colour image")
+    return array
+
+
+def _one_line(error: Exception) -> str:
+    return " ".join(str(error).split()) or type(error).__name__
+
+
+def image_message(array: np.ndarray, header: Header) -> Image:
+    """``rgb8`` from (height, width, 3) uint8, ``mono8`` from (height, width)."""
+    height, width = array.shape[:2]
+    channels = 1 if array.ndim == 2 else 3
+    message = Image(header=header, height=height, width=width, step=width * channels)
+    message.encoding = "mono8" if channels == 1 else "rgb8"
+    # Assigning an array to `data` checks every byte in Python: 46 ms for 640x480. Filling the buffer takes 20 us.
+    message.data.frombytes(np.ascontiguousarray(array, np.uint8).data)
+    return message
+
+
+# -------------------------------------------------------------------------------------------------------- cameras
+
+
+def camera_from_info(info: CameraInfo, rectified: bool = False) -> PinholeCamera:
+    """The camera of the images that this message accompanies, binning and region of interest applied.
+
+    Args:
+        info: as the driver sends it; intrinsics are of the full sensor image, px.
+        rectified: the images are undistorted, so the projection matrix P holds and there is no distortion.
+
+    Raises:
+        MessageError: uncalibrated, not finite, or of a model that is not a pinhole with plumb_bob or rational
+            distortion.
+    """
+    if info.distortion_model not in _PINHOLE_MODELS and not rectified:
+        raise MessageError(
+            f"distortion_model {info.distortion_model!r} is not supported (plumb_bob, rational_polynomial are); "
+            "rectify the images and set image_rectified"
+        )
+    name, (fx, skew, cx, fy, cy) = _intrinsics(info, rectified)
+    if not any((fx, cx, fy, cy)):
+        raise MessageError(f"{name} is all zeros: the camera is not calibrated; calibrate it (camera_calibration)")
+    if abs(skew) > 1e-3 * abs(fx):
+        raise MessageError(f"{name}[1] = {skew:g} px of skew is not supported; calibrate without skew")
+    distortion = () if rectified else _distortion(info)
+    try:
+        full = PinholeCamera(int(info.width), int(info.height), fx, fy, cx, cy, distortion)
+    except GeometryError as error:
+        raise MessageError(str(error)) from error
+    return _binned(_cropped(full, info), info)
+
+
+def _intrinsics(info: CameraInfo, rectified: bool) -> tuple[str, tuple[float, ...]]:
+    name, matrix = ("P", info.p) if rectified else ("K", info.k)
+    row = 4 if rectified else 3
+    picked = tuple(float(matrix[i]) for i in (0, 1, 2, row + 1, row + 2))
+    for value in picked:
+        if not math.isfinite(value):
+            raise MessageError(f"{name} has a {value}, which is not finite; calibrate the camera again")
+    return name, picked
+
+
+def _distortion(info: CameraInfo) -> tuple[float, ...]:
+    coefficients = tuple(float(value) for value in info.d)
+    if len(coefficients) > 8 and not any(coefficients[8:]):
+        # OpenCV's rational calibration writes 12 or 14 numbers, of which the thin prism part is usually unused.
+        return coefficients[:8]
+    return coefficients
+
+
+def _cropped(camera: PinholeCamera, info: CameraInfo) -> PinholeCamera:
+    roi = info.roi
+    if not (roi.width or roi.height or roi.x_offset or roi.y_offset):
+        return camera
+    width, height = roi.width or camera.width, roi.height or camera.height
+    if roi.x_offset + width > camera.width or roi.y_offset + height > camera.height:
+        raise MessageError(
+            f"roi {width}x{height} at ({roi.x_offset}, {roi.y_offset}) lies outside the "
+            f"{camera.width}x{camera.height} px image; correct the driver's roi"
+        )
+    cx, cy = camera.cx - roi.x_offset, camera.cy - roi.y_offset
+    return PinholeCamera(int(width), int(height), camera.fx, camera.fy, cx, cy, camera.distortion)
+
+
+def _binned(camera: PinholeCamera, info: CameraInfo) -> PinholeCamera:
+    across, down = max(1, info.binning_x), max(1, info.binning_y)
+    if across == down == 1:
+        return camera
+    width, height = camera.width // across, camera.height // down
+    if not width or not height:
+        raise MessageError(
+            f"binning {across}x{down} leaves nothing of {camera.width}x{camera.height} px; correct the driver"
+        )
+    # Whole bins only, so that the scale is exactly the binning even when the last pixels do not fill one.
+    whole = PinholeCamera(width * across, height * down, camera.fx, camera.fy, camera.cx, camera.cy, camera.distortion)
+    return whole.resized(width, height)
+
+
+def camera_info_message(camera: PinholeCamera, header: Header) -> CameraInfo:
+    """CameraInfo of a camera without rectification, binning or region of interest."""
+    info = CameraInfo(header=header, height=camera.height, width=camera.width)
+    rational = len(camera.distortion) == 8
+    info.distortion_model = "rational_polynomial" if rational else "plumb_bob"
+    info.d = [*camera.distortion, *[0.0] * ((8 if rational else 5) - len(camera.distortion))]
+    info.k = camera.matrix.ravel()
+    info.r = np.eye(3).ravel()
+    info.p = np.hstack([camera.matrix, np.zeros((3, 1))]).ravel()
+    return info
+
+
+# ---------------------------------------------------------------------------------------------------------- poses
+
+
+def pose_in_body_world(camera_to_world: FloatArray) -> FloatArray:
+    """Pose of the optical frame in the REP-103 world, from its pose in the optical frame of the first camera.
+
+    Only the world's axes turn. The child stays an optical frame, hence no turn on the right.
+    """
+    return np.asarray(OPTICAL_TO_BODY @ camera_to_world)
+
+
+def covariance_in_body_world(covariance: FloatArray) -> FloatArray:
+    """6x6 of (x, y, z, rotation about fixed x, y, z) turned with the world's axes."""
+    turn = np.kron(np.eye(2), OPTICAL_TO_BODY[:3, :3])
+    return np.asarray(turn @ covariance @ turn.T)
+
+
+def unknown_covariance() -> FloatArray:
+    """Row-major 6x6 of a quantity of which nothing is known."""
+    return (np.eye(6) * UNKNOWN_VARIANCE).ravel()
+
+
+def pose_message(pose: FloatArray) -> Pose:
+    """geometry_msgs/Pose of a 4x4; the quaternion is of unit norm with w >= 0."""
+    x, y, z = (float(value) for value in pose[:3, 3])
+    qx, qy, qz, qw = (float(value) for value in quaternion_from_rotation(pose[:3, :3]))
+    return Pose(position=Point(x=x, y=y, z=z), orientation=Quaternion(x=qx, y=qy, z=qz, w=qw))
+
+
+def transform_message(pose: Pose) -> Transform:
+    """The same placement as geometry_msgs/Transform."""
+    position = pose.position
+    return Transform(translation=Vector3(x=position.x, y=position.y, z=position.z), rotation=pose.orientation)
+
+
+def twist_message(previous: FloatArray, current: FloatArray, seconds: float) -> Twist:
+    """Mean velocity between two poses of the child frame in one parent, in the axes of the current child frame.
+
+    Linear in pose units per second, angular in rad/s.
+    """
+    motion = relative_pose(current, previous)
+    # `motion` is the previous pose seen from the current one: its negative is what the body did, in today's axes.
+    linear = -motion[:3, 3] / seconds
+    angular = -rotation_vector(motion[:3, :3]) / seconds
+    return Twist(linear=_vector(linear), angular=_vector(angular))
+
+
+def _vector(values: FloatArray) -> Vector3:
+    x, y, z = (float(value) for value in values)
+    return Vector3(x=x, y=y, z=z)

@@ -1,0 +1,403 @@
+"""One table of parameters per node: declaration, validation, typed access and ``config/raxels.yaml`` come from it."""
+
+from __future__ import annotations
+
+import difflib
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import yaml
+from rcl_interfaces.msg import FloatingPointRange, IntegerRange, ParameterDescriptor, SetParametersResult
+from rclpy.exceptions import InvalidParameterTypeException, InvalidParameterValueException
+from rclpy.node import Node
+
+from ros2_raxels.tracker import TrackerSettings
+
+ParameterValue = bool | int | float | str
+
+# Parameters that rclpy itself declares; they are no typing errors.
+_FOREIGN = ("use_sim_time", "start_type_description_service", "qos_overrides.")
+
+
+class ParameterError(ValueError):
+    """A parameter that cannot be used; one line naming the parameter, its value and what is allowed."""
+
+
+@dataclass(frozen=True)
+class Parameter:
+    """One row of a node's table.
+
+    Attributes:
+        name: as in YAML, dots between groups.
+        default: its Python type is the parameter's type.
+        meaning: one or two sentences for the user.
+        unit: of the value; empty for none.
+        low, high: inclusive bounds of a number; None leaves that side open.
+        choices: the only values allowed of a string; empty allows any.
+        read_only: fixed at start; otherwise it may be set while the node runs.
+    """
+
+    name: str
+    default: ParameterValue
+    meaning: str
+    unit: str = ""
+    low: float | None = None
+    high: float | None = None
+    choices: tuple[str, ...] = ()
+    read_only: bool = False
+
+    @property
+    def type_name(self) -> str:
+        """Type as ROS users know it: bool, integer, double or string."""
+        return {bool: "bool", int: "integer", float: "double", str: "string"}[type(self.default)]
+
+    @property
+    def constraint(self) -> str:
+        """What is allowed, in words; empty when anything of the type is."""
+        if self.choices:
+            return "one of " + ", ".join(repr(choice) for choice in self.choices)
+        if self.low is None and self.high is None:
+            return ""
+        if self.high is None:
+            return f"{_short(self.low)} or more"
+        if self.low is None:
+            return f"at most {_short(self.high)}"
+        return f"{_short(self.low)} to {_short(self.high)}"
+
+    def refusal(self, value: object) -> str:
+        """Why ``value`` is not allowed, in one line; empty when it is."""
+        if type(value) is not type(self.default):
+            return f"{self.name} = {value!r} is not of type {self.type_name}{_hint(self.default, value)}"
+        if self.choices and value not in self.choices:
+            return f"{self.name} = {value!r} must be {self.constraint}"
+        if isinstance(value, (int, float)) and not self._in_range(value):
+            return f"{self.name} = {value!r}{self._unit_suffix} must be {self.constraint or 'finite'}"
+        return ""
+
+    def descriptor(self) -> ParameterDescriptor:
+        """What ``ros2 param describe`` shows; the ranges are enforced by rclpy as well."""
+        return ParameterDescriptor(
+            name=self.name,
+            description=self.meaning + (f" Unit: {self.unit}." if self.unit else ""),
+            additional_constraints=self.constraint,
+            read_only=self.read_only,
+            integer_range=self._integer_range(),
+            floating_point_range=self._floating_point_range(),
+        )
+
+    @property
+    def _unit_suffix(self) -> str:
+        return f" {self.unit}" if self.unit else ""
+
+    def _in_range(self, value: float) -> bool:
+        above = self.low is None or value >= self.low
+        return math.isfinite(value) and above and (self.high is None or value <= self.high)
+
+    def _integer_range(self) -> list[IntegerRange]:
+        if type(self.default) is not int or (self.low is None and self.high is None):
+            return []
+        low = -(2**63) if self.low is None else int(self.low)
+        return [IntegerRange(from_value=low, to_value=2**63 - 1 if self.high is None else int(self.high), step=1)]
+
+    def _floating_point_range(self) -> list[FloatingPointRange]:
+        if type(self.default) is not float or (self.low is None and self.high is None):
+            return []
+        low = -math.inf if self.low is None else float(self.low)
+        return [FloatingPointRange(from_value=low, to_value=math.inf if self.high is None else float(self.high))]
+
+
+def _short(value: float | None) -> str:
+    return f"{value:g}"
+
+
+def _hint(default: ParameterValue, value: object) -> str:
+    if type(default) is float and type(value) is int:
+        return f": write {value}.0"
+    return ""
+
+
+Table = Sequence[Parameter]
+_TRACKER = TrackerSettings()
+
+POSE_NODE = "raxels_pose"
+POSE_TABLE: Table = (
+    Parameter(
+        "image_transport",
+        "raw",
+        "What to subscribe: `image` (sensor_msgs/Image) or `image/compressed` (sensor_msgs/CompressedImage).",
+        choices=("raw", "compressed"),
+        read_only=True,
+    ),
+    Parameter(
+        "image_rectified",
+        False,
+        "The images are already undistorted (image_proc's image_rect): use the projection matrix P of camera_info and "
+        "no distortion instead of K and D.",
+        read_only=True,
+    ),
+    Parameter(
+        "camera_info_timeout_s",
+        2.0,
+        "How long images wait for a usable camera_info before the node goes on without one and the focal length is "
+        "estimated.",
+        unit="s",
+        low=0.0,
+        high=3600.0,
+    ),
+    Parameter(
+        "stall_timeout_s",
+        2.0,
+        "After this long without an image, a warning and an ERROR diagnostic name the silent topic and the reason.",
+        unit="s",
+        low=0.1,
+        high=3600.0,
+    ),
+    Parameter(
+        "stamp_jump_back_s",
+        0.5,
+        "An image older than its predecessor by more than this means that time started again (bag loop, simulation "
+        "reset): tracking is reset. A smaller step back is an image out of order, which is dropped.",
+        unit="s",
+        low=0.0,
+        high=3600.0,
+    ),
+    Parameter(
+        "confidence_min",
+        _TRACKER.confidence_min,
+        "A frame whose confidence is below this counts as not tracked.",
+        low=0.0,
+        high=1.0,
+        read_only=True,
+    ),
+    Parameter(
+        "lost.frames",
+        _TRACKER.lost_frames,
+        "So many frames in a row that are not tracked mean LOST.",
+        unit="frames",
+        low=1,
+        high=10000,
+        read_only=True,
+    ),
+    Parameter(
+        "tf.publish",
+        True,
+        "Publish the edge tf.world_frame -> tf.child_frame on /tf while tracking. Never while the child has another "
+        "parent: then an ERROR diagnostic names both.",
+    ),
+    Parameter(
+        "tf.world_frame",
+        "raxels_world",
+        "Parent frame of all poses: origin in the first camera, x forward, y left, z up of that camera (REP-103). Its "
+        "unit is not metres while the scale is unknown, so it must not be map or odom.",
+        read_only=True,
+    ),
+    Parameter(
+        "tf.child_frame",
+        "",
+        "Child frame of all poses, an optical frame. Empty takes the frame_id of the images.",
+        read_only=True,
+    ),
+    Parameter(
+        "path.max_poses",
+        1000,
+        "Length of ~/path; the oldest pose goes first.",
+        unit="poses",
+        low=2,
+        high=100000,
+        read_only=True,
+    ),
+    Parameter(
+        "path.period_s",
+        0.5,
+        "Least time between two messages on ~/path: each carries the whole path.",
+        unit="s",
+        low=0.0,
+        high=60.0,
+    ),
+)
+
+CAMERA_NODE = "camera"
+CAMERA_TABLE: Table = (
+    Parameter(
+        "source",
+        "",
+        "What to play: posed set, image folder, video file or rosbag2. Required.",
+        read_only=True,
+    ),
+    Parameter(
+        "rate",
+        1.0,
+        "Speed relative to the source's own stamps; 2 plays twice as fast.",
+        low=0.001,
+        high=1000.0,
+        read_only=True,
+    ),
+    Parameter("loop", False, "Start again at the end, until stopped.", read_only=True),
+    Parameter(
+        "wait_for_subscriber",
+        True,
+        "Hold the first frame until somebody listens to ~/image_raw.",
+        read_only=True,
+    ),
+    Parameter(
+        "wait_timeout_s",
+        30.0,
+        "After this long without a subscriber, play all the same and say so.",
+        unit="s",
+        low=0.0,
+        high=86400.0,
+        read_only=True,
+    ),
+    Parameter("frame_id", "camera_optical_frame", "frame_id of images and camera_info.", read_only=True),
+    Parameter(
+        "image_topic",
+        "",
+        "Image topic inside a bag; empty takes the only one there is.",
+        read_only=True,
+    ),
+    Parameter(
+        "max_frames",
+        0,
+        "Stop after so many frames of the source; 0 plays all.",
+        unit="frames",
+        low=0,
+        read_only=True,
+    ),
+    Parameter(
+        "use_source_stamps",
+        False,
+        "Stamp with the source's own times instead of the node's clock at the moment of publication.",
+        read_only=True,
+    ),
+    Parameter(
+        "reliability",
+        "reliable",
+        "QoS of the publishers. A reliable one is matched by every subscriber and loses no frame of a recording; "
+        "best_effort behaves like most camera drivers.",
+        choices=("reliable", "best_effort"),
+        read_only=True,
+    ),
+)
+
+TABLES: Mapping[str, Table] = {POSE_NODE: POSE_TABLE, CAMERA_NODE: CAMERA_TABLE}
+
+
+class Parameters:
+    """Typed, always current values of one node's table."""
+
+    def __init__(self, node: Node, table: Table) -> None:
+        self._node = node
+        self._types = {parameter.name: type(parameter.default) for parameter in table}
+
+    def flag(self, name: str) -> bool:
+        """Value of a bool parameter."""
+        return bool(self._value(name, bool))
+
+    def integer(self, name: str) -> int:
+        """Value of an integer parameter, in the unit of its row."""
+        return int(self._value(name, int))
+
+    def number(self, name: str) -> float:
+        """Value of a double parameter, in the unit of its row."""
+        return float(self._value(name, float))
+
+    def text(self, name: str) -> str:
+        """Value of a string parameter."""
+        return str(self._value(name, str))
+
+    def _value(self, name: str, kind: type) -> Any:
+        if self._types.get(name) is not kind:
+            raise KeyError(f"{name} is not a {kind.__name__} parameter of {self._node.get_name()}")
+        return self._node.get_parameter(name).value
+
+
+def declare(node: Node, table: Table) -> Parameters:
+    """Declare the whole table on a node and guard it against bad sets from then on.
+
+    Raises:
+        ParameterError: a value from the command line, a launch file or a YAML file is not allowed.
+    """
+    for parameter in table:
+        _declare_one(node, parameter)
+    _warn_about_unknown(node, [parameter.name for parameter in table])
+    rows = {parameter.name: parameter for parameter in table}
+    node.add_on_set_parameters_callback(lambda changes: validate(rows, changes))
+    return Parameters(node, table)
+
+
+def _declare_one(node: Node, parameter: Parameter) -> None:
+    try:
+        node.declare_parameter(parameter.name, parameter.default, parameter.descriptor())
+    except (InvalidParameterTypeException, InvalidParameterValueException) as error:
+        value = _overrides(node)[parameter.name].value
+        raise ParameterError(parameter.refusal(value) or str(error)) from error
+    refusal = parameter.refusal(node.get_parameter(parameter.name).value)
+    if refusal:
+        raise ParameterError(refusal)
+
+
+def _overrides(node: Node) -> Mapping[str, Any]:
+    # rclpy has no public way to see the values given at start, without which a misspelt name would be ignored
+    # silently; the attribute has had this name in every ROS 2 distribution so far.
+    return getattr(node, "_parameter_overrides", {})
+
+
+def _warn_about_unknown(node: Node, known: list[str]) -> None:
+    for name in _overrides(node):
+        if name in known or name.startswith(_FOREIGN):
+            continue
+        close = difflib.get_close_matches(name, known, n=1)
+        hint = f"did you mean {close[0]}?" if close else "see config/raxels.yaml for the names there are"
+        node.get_logger().warning(f"parameter {name} does not exist and is ignored; {hint}")
+
+
+def validate(rows: Mapping[str, Parameter], changes: Iterable[Any]) -> SetParametersResult:
+    """Answer to a set while the node runs: refused as a whole, with the reason, if one value is not allowed."""
+    for change in changes:
+        row = rows.get(change.name)
+        refusal = row.refusal(change.value) if row else ""
+        if refusal:
+            return SetParametersResult(successful=False, reason=refusal)
+    return SetParametersResult(successful=True)
+
+
+def render_yaml(tables: Mapping[str, Table] = TABLES) -> str:
+    """The text of ``config/raxels.yaml``: every parameter with its default, and all that a user must know of it."""
+    lines = [
+        "# All parameters of all nodes, with their defaults.",
+        "# Made from ros2_raxels/nodes/parameters.py: python -m ros2_raxels.nodes.parameters > config/raxels.yaml",
+    ]
+    for node_name, table in tables.items():
+        lines += ["", f"/**/{node_name}:", "  ros__parameters:"]
+        for parameter in table:
+            lines += _yaml_entry(parameter)
+    return "\n".join(lines) + "\n"
+
+
+def _yaml_entry(parameter: Parameter) -> list[str]:
+    facts = [parameter.type_name]
+    facts += [f"unit {parameter.unit}"] if parameter.unit else []
+    facts += [parameter.constraint] if parameter.constraint else []
+    facts += [f"default {_yaml_value(parameter.default)}"]
+    facts += ["fixed at start" if parameter.read_only else "may be set at run time"]
+    comment = _wrap(parameter.meaning) + _wrap(f"[{'; '.join(facts)}]")
+    return ["", *(f"    # {line}" for line in comment), f"    {parameter.name}: {_yaml_value(parameter.default)}"]
+
+
+def _wrap(text: str, width: int = 100) -> list[str]:
+    lines = [""]
+    for word in text.split():
+        if len(lines[-1]) + len(word) + 1 > width:
+            lines.append("")
+        lines[-1] = f"{lines[-1]} {word}".strip()
+    return lines
+
+
+def _yaml_value(value: ParameterValue) -> str:
+    return yaml.safe_dump(value, default_style='"' if isinstance(value, str) else None).splitlines()[0]
+
+
+if __name__ == "__main__":
+    print(render_yaml(), end="")

@@ -1,0 +1,359 @@
+"""``raxels_pose``: images in; pose, odometry, path, status, TF and diagnostics out."""
+
+from __future__ import annotations
+
+import sys
+import threading
+import time
+import traceback
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import numpy as np
+from diagnostic_msgs.msg import DiagnosticArray
+from rclpy.clock import Clock, ClockType
+from rclpy.node import Node
+from rclpy.task import Future
+from sensor_msgs.msg import CameraInfo, CompressedImage, Image
+from std_srvs.srv import Trigger
+
+from ros2_raxels.geometry import PinholeCamera
+from ros2_raxels.image_codec import ImageError
+from ros2_raxels.nodes import diagnostics
+from ros2_raxels.nodes.messages import MessageError, camera_from_info, image_array, stamp_ns
+from ros2_raxels.nodes.outputs import Counters, PoseOutputs
+from ros2_raxels.nodes.parameters import POSE_NODE, POSE_TABLE, ParameterError, Parameters, declare
+from ros2_raxels.nodes.runner import run
+from ros2_raxels.nodes.stream import FrameGate, NewestSlot, Verdict
+from ros2_raxels.nodes.subscription import FollowingSubscription
+from ros2_raxels.tracker import TrackedPose, Tracker, TrackerSettings, TrackState
+
+_WATCH_PERIOD_S = 0.25
+_DIAGNOSTICS_PERIOD_S = 1.0
+_JOIN_S = 0.4
+_METRIC_FRAMES = ("map", "odom", "earth")
+
+
+class FrameRejectedError(ValueError):
+    """An image that the tracker must not see; one line says why."""
+
+
+class TrackerLike(Protocol):
+    """What the node needs of a tracker."""
+
+    def reset(self) -> None:
+        """Forget everything."""
+
+    def track(self, image: np.ndarray, stamp_ns: int, camera: PinholeCamera | None) -> TrackedPose:
+        """Pose of one image."""
+
+
+@dataclass(frozen=True)
+class _Arrival:
+    """An image as it came, with the camera_info that was newest then."""
+
+    message: Any
+    info: CameraInfo | None
+
+
+class PoseNode(Node):
+    """Feeds a tracker with the newest image and publishes its answers.
+
+    The executor's thread only stores messages. One worker thread owns the tracker, so that a slow solve delays
+    neither parameters nor diagnostics, and images that arrive meanwhile replace each other.
+
+    Args:
+        make_tracker: of given settings; the default is the real one.
+        options: of ``rclpy.node.Node``.
+    """
+
+    def __init__(self, make_tracker: Callable[[TrackerSettings], TrackerLike] = Tracker, **options: Any) -> None:
+        super().__init__(POSE_NODE, **options)
+        self.finished: Future = Future()
+        self._make_tracker = make_tracker
+        self._settings: Parameters = declare(self, POSE_TABLE)
+        _check_frames(self._settings)
+        self._problems = diagnostics.Problems(self.get_logger())
+        self._worker: threading.Thread | None = None
+
+    # ------------------------------------------------------------------------------------------------- life cycle
+
+    def start(self) -> None:
+        """Configure and activate."""
+        self.configure()
+        self.activate()
+
+    def stop(self) -> bool:
+        """Deactivate; False when the tracker is still busy after a short wait."""
+        return self.deactivate()
+
+    def configure(self) -> None:
+        """Make the tracker and the publishers."""
+        settings = TrackerSettings(
+            confidence_min=self._settings.number("confidence_min"),
+            lost_frames=self._settings.integer("lost.frames"),
+        )
+        self._tracker = self._make_tracker(settings)
+        self._outputs = PoseOutputs(self, self._settings, str(getattr(self._tracker, "engine_id", "")))
+        self._diagnostics = self.create_publisher(DiagnosticArray, "/diagnostics", 10)
+        self._reset_service = self.create_service(Trigger, "~/reset", self._on_reset)
+
+    def activate(self) -> None:
+        """Listen, and start to work."""
+        self._slot: NewestSlot[_Arrival] = NewestSlot()
+        self._gate = FrameGate()
+        self._traffic = diagnostics.Traffic()
+        self._state = TrackState.WAITING
+        self._state_message = "no image yet"
+        self._failures = 0
+        self._stalled = ""
+        self._info: CameraInfo | None = None
+        self._camera: PinholeCamera | None = None
+        self._converted: CameraInfo | None = None
+        self._first_image_at = 0.0
+        self._without_camera = ""
+        self._arrived_at = time.monotonic()
+        self._worker = threading.Thread(target=self._work, args=(self._slot,), name="tracker", daemon=True)
+        self._worker.start()
+        # camera_info first: of two messages that wait, the executor serves that of the older subscription first.
+        self._infos = FollowingSubscription(self, CameraInfo, "camera_info", self._on_info)
+        compressed = self._settings.text("image_transport") == "compressed"
+        image_type = CompressedImage if compressed else Image
+        self._images = FollowingSubscription(self, image_type, self._image_topic(compressed), self._on_image)
+        # Steady time, so that a simulated clock that stands still is no excuse for silence.
+        steady = Clock(clock_type=ClockType.STEADY_TIME)
+        self._periodic = [
+            self.create_timer(_WATCH_PERIOD_S, self._watch, clock=steady),
+            self.create_timer(_DIAGNOSTICS_PERIOD_S, self._publish_diagnostics, clock=steady),
+        ]
+
+    def deactivate(self) -> bool:
+        """Stop listening and working; False when the tracker is still busy after a short wait."""
+        if self._worker is None:
+            return True
+        self._slot.close()
+        for timer in self._periodic:
+            self.destroy_timer(timer)
+        self._images.destroy()
+        self._infos.destroy()
+        self._worker.join(_JOIN_S)
+        idle = not self._worker.is_alive()
+        self._worker = None
+        return idle
+
+    def _image_topic(self, compressed: bool) -> str:
+        if not compressed:
+            return "image"
+        own = self.resolve_topic_name("image/compressed")
+        if own != self.resolve_topic_name("image/compressed", only_expand=True):
+            return own
+        # As image_transport does it: remapping `image` takes its transports along.
+        return self.resolve_topic_name("image") + "/compressed"
+
+    # ------------------------------------------------------------------------------------------ executor's thread
+
+    def _on_info(self, info: CameraInfo) -> None:
+        self._info = info
+
+    def _on_image(self, message: Any) -> None:
+        self._arrived_at = time.monotonic()
+        self._traffic.received += 1
+        if self._slot.put(_Arrival(message, self._info)):
+            self._traffic.replaced += 1
+
+    def _on_reset(self, _: Trigger.Request, response: Trigger.Response) -> Trigger.Response:
+        response.success = self._worker is not None
+        if response.success:
+            self._slot.request_reset("asked for through ~/reset")
+        response.message = "the next image is the new origin" if response.success else "the node is not active"
+        return response
+
+    def _watch(self) -> None:
+        self._images.update()
+        self._infos.update()
+        # A publisher that has only just appeared is given its time before it is called silent.
+        silent_s = time.monotonic() - max(self._arrived_at, self._images.publisher_since)
+        if silent_s > self._settings.number("stall_timeout_s"):
+            self._report_stall(silent_s)
+        elif self._stalled:
+            self._stalled = ""
+            self.get_logger().info(f"images arrive again on {self._images.topic}")
+
+    def _report_stall(self, silent_s: float) -> None:
+        was_stalled, reason = bool(self._stalled), self._images.why_silent()
+        self._stalled = f"no image for {silent_s:.1f} s: {reason}"
+        self._problems.report(self._stalled)
+        if not was_stalled:
+            self._state, self._state_message = TrackState.WAITING, self._stalled
+            self._outputs.announce(TrackState.WAITING, self._stalled, self._counters())
+
+    def _publish_diagnostics(self) -> None:
+        name = self.get_fully_qualified_name().lstrip("/")
+        message = DiagnosticArray()
+        message.header.stamp = self.get_clock().now().to_msg()
+        message.status = [
+            diagnostics.status(f"{name}: input", *self._input_health(), self._traffic.values()),
+            diagnostics.status(f"{name}: tracking", *self._tracking_health(), {"state": self._state.name}),
+            diagnostics.status(f"{name}: tf", *self._tf_health()),
+        ]
+        message.status[0].values += diagnostics.pairs({"last problem": self._problems.last})
+        self._diagnostics.publish(message)
+
+    def _input_health(self) -> tuple[bytes, str]:
+        if self._stalled:
+            return diagnostics.ERROR, self._stalled
+        words = "; ".join(filter(None, [self._without_camera, self._problems.last if self._problems.recent else ""]))
+        return diagnostics.WARN if words else diagnostics.OK, words
+
+    def _tracking_health(self) -> tuple[bytes, str]:
+        if self._state == TrackState.TRACKING:
+            return diagnostics.OK, self._state_message
+        level = diagnostics.ERROR if self._state == TrackState.LOST else diagnostics.WARN
+        return level, f"{self._state.name}: {self._state_message}".rstrip(": ")
+
+    def _tf_health(self) -> tuple[bytes, str]:
+        refusal = self._outputs.tf_refusal
+        return (diagnostics.ERROR, refusal) if refusal else (diagnostics.OK, "")
+
+    # -------------------------------------------------------------------------------------------- worker's thread
+
+    def _work(self, slot: NewestSlot[_Arrival]) -> None:
+        while (work := slot.take()) is not None:
+            try:
+                if work.reset_reason:
+                    self._reset(work.reset_reason)
+                if work.item is not None:
+                    self._handle(work.item)
+            except Exception as error:
+                # Publishing fails once the context is down; nothing else that goes wrong may end the thread.
+                if slot.closed:
+                    return
+                self._traffic.rejected += 1
+                self._problems.report(f"internal error, image skipped: {_worded(error)}")
+                self.get_logger().debug(traceback.format_exc())
+
+    def _handle(self, arrival: _Arrival) -> None:
+        begun = time.perf_counter()
+        header = arrival.message.header
+        stamp = stamp_ns(header.stamp)
+        try:
+            answer, camera = self._solve(arrival, stamp)
+        except (ImageError, MessageError, FrameRejectedError) as error:
+            self._traffic.rejected += 1
+            self._problems.report(str(error))
+            return
+        processing_s = time.perf_counter() - begun
+        self._traffic.processed += 1
+        self._outputs.publish(answer, header, camera)
+        latency_s = self.get_clock().now().nanoseconds * 1e-9 - stamp * 1e-9
+        self._traffic.add_latency(latency_s)
+        self._outputs.report(answer, header, self._counters(latency_s, processing_s))
+        self._set_state(answer.state, answer.message)
+        if self._outputs.tf_refusal:
+            self._problems.report(self._outputs.tf_refusal)
+
+    def _solve(self, arrival: _Arrival, stamp: int) -> tuple[TrackedPose, PinholeCamera | None]:
+        self._obey(self._gate.check_stamp(stamp, self._settings.number("stamp_jump_back_s")))
+        camera = self._camera_of(arrival)
+        image = image_array(arrival.message)
+        height, width = image.shape[:2]
+        self._obey(self._gate.check_image(width, height, camera))
+        self._gate.admit(stamp, width, height, camera)
+        return self._track(image, stamp, camera), camera
+
+    def _obey(self, verdict: Verdict) -> None:
+        if verdict.drop:
+            raise FrameRejectedError(verdict.drop)
+        if verdict.reset:
+            self._reset(verdict.reset)
+
+    def _camera_of(self, arrival: _Arrival) -> PinholeCamera | None:
+        """Intrinsics to use for an image: the last usable ones, or None after having waited for some in vain."""
+        problem = self._convert(arrival.info)
+        if problem and (self._camera or self._without_camera):
+            self._problems.report(problem)
+        if self._camera is not None:
+            self._without_camera = ""
+            return self._camera
+        if self._without_camera:
+            return None
+        self._first_image_at = self._first_image_at or time.monotonic()
+        waited_s = time.monotonic() - self._first_image_at
+        why = problem or self._infos.why_silent()
+        if waited_s < self._settings.number("camera_info_timeout_s"):
+            raise FrameRejectedError(f"waiting for a usable camera_info: {why}")
+        self._without_camera = f"no usable camera_info after {waited_s:.1f} s, the focal length is estimated: {why}"
+        self.get_logger().warning(self._without_camera)
+        return None
+
+    def _convert(self, info: CameraInfo | None) -> str:
+        """Take over the intrinsics of a message; the reason if they are of no use, which leaves the old ones."""
+        if info is None or info is self._converted:
+            return ""
+        try:
+            self._camera = camera_from_info(info, self._settings.flag("image_rectified"))
+        except MessageError as error:
+            return f"{self._infos.topic}: {error}"
+        self._converted = info
+        return ""
+
+    def _track(self, image: np.ndarray, stamp: int, camera: PinholeCamera | None) -> TrackedPose:
+        try:
+            answer = self._tracker.track(image, stamp, camera)
+            if not (np.isfinite(answer.camera_to_world).all() and np.isfinite(answer.covariance).all()):
+                raise ValueError("its pose or covariance is not finite")
+        except Exception as error:
+            self.get_logger().debug(traceback.format_exc())
+            self._failures += 1
+            if self._failures >= self._settings.integer("lost.frames"):
+                self._reset(f"the tracker failed {self._failures} times in a row")
+            raise FrameRejectedError(f"the tracker failed on this image: {_worded(error)}") from error
+        self._failures = 0
+        return answer
+
+    def _reset(self, reason: str) -> None:
+        self._tracker.reset()
+        self._gate.forget()
+        self._outputs.forget()
+        self._failures = 0
+        message = f"tracking reset: {reason}"
+        self.get_logger().warning(message)
+        self._set_state(TrackState.WAITING, message)
+        self._outputs.announce(TrackState.WAITING, message, self._counters())
+
+    def _set_state(self, state: TrackState, message: str) -> None:
+        if state != self._state:
+            self.get_logger().info(f"{self._state.name} -> {state.name}" + (f": {message}" if message else ""))
+        self._state, self._state_message = state, message
+
+    def _counters(self, latency_s: float = 0.0, processing_s: float = 0.0) -> Counters:
+        traffic = self._traffic
+        return Counters(traffic.received, traffic.processed, traffic.dropped, latency_s, processing_s)
+
+
+def _check_frames(parameters: Parameters) -> None:
+    world, child = parameters.text("tf.world_frame"), parameters.text("tf.child_frame")
+    if not world or world in _METRIC_FRAMES:
+        raise ParameterError(
+            f"tf.world_frame = {world!r} must be a frame of its own, like raxels_world: while the scale is unknown the "
+            "poses are not in metres"
+        )
+    for name, frame in (("tf.world_frame", world), ("tf.child_frame", child)):
+        if frame.startswith("/"):
+            raise ParameterError(f"{name} = {frame!r} must not begin with a slash; TF frames have no namespace")
+    if world == child:
+        raise ParameterError(f"tf.world_frame and tf.child_frame are both {world!r}; name one of them differently")
+
+
+def _worded(error: Exception) -> str:
+    return f"{type(error).__name__}: {' '.join(str(error).split())}"
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Entry point; see `runner.run` for the exit status."""
+    return run(PoseNode, arguments)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,133 @@
+"""TF: publishes one edge, and refuses while its child has another parent."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable
+from typing import Any, Protocol
+
+from geometry_msgs.msg import TransformStamped
+from rclpy.node import Node
+from rclpy.qos import DurabilityPolicy, HistoryPolicy, QoSProfile, ReliabilityPolicy
+from rclpy.serialization import deserialize_message
+from tf2_msgs.msg import TFMessage
+
+FORGET_AFTER_S = 10.0
+"""How long another parent on /tf counts after it was last heard; tf2's own buffer keeps that long."""
+
+
+class Broadcaster(Protocol):
+    """What is used of ``tf2_ros.TransformBroadcaster``."""
+
+    def sendTransform(self, transform: TransformStamped) -> None:
+        """Publish one edge."""
+
+
+class TopicBroadcaster:
+    """The same on a plain publisher, for machines without tf2_ros."""
+
+    def __init__(self, node: Node) -> None:
+        self._publisher = node.create_publisher(TFMessage, "/tf", tf_qos())
+
+    def sendTransform(self, transform: TransformStamped) -> None:
+        """Publish one edge."""
+        self._publisher.publish(TFMessage(transforms=[transform]))
+
+
+def make_broadcaster(node: Node) -> Broadcaster:
+    """tf2_ros's broadcaster where it is installed, our own otherwise; topic and QoS are the same."""
+    try:
+        from tf2_ros import TransformBroadcaster
+    except ImportError:
+        return TopicBroadcaster(node)
+    broadcaster: Broadcaster = TransformBroadcaster(node)
+    return broadcaster
+
+
+def tf_qos(static: bool = False) -> QoSProfile:
+    """QoS of /tf, or of /tf_static, as in tf2_ros."""
+    return QoSProfile(
+        depth=100,
+        history=HistoryPolicy.KEEP_LAST,
+        reliability=ReliabilityPolicy.RELIABLE,
+        durability=DurabilityPolicy.TRANSIENT_LOCAL if static else DurabilityPolicy.VOLATILE,
+    )
+
+
+class ParentWatch:
+    """Which parents each child frame has on /tf and /tf_static."""
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
+        self._heard: dict[str, dict[str, float]] = {}
+
+    def hear(self, message: TFMessage, static: bool) -> None:
+        """Remember the edges of a message; static ones for ever."""
+        at = math.inf if static else self._clock()
+        for edge in message.transforms:
+            parents = self._heard.setdefault(_bare(edge.child_frame_id), {})
+            parent = _bare(edge.header.frame_id)
+            parents[parent] = max(at, parents.get(parent, at))
+
+    def other_parent(self, child: str, parent: str) -> str:
+        """A parent of ``child`` that is not ``parent`` and still alive; empty when there is none."""
+        oldest = self._clock() - FORGET_AFTER_S
+        # Copied in one step, because /tf is heard in another thread than the one that asks.
+        for other, at in list(self._heard.get(_bare(child), {}).items()):
+            if other != _bare(parent) and at >= oldest:
+                return other
+        return ""
+
+
+def _bare(frame: str) -> str:
+    return frame.lstrip("/")
+
+
+class EdgePublisher:
+    """Publishes ``parent -> child`` unless the child has another parent."""
+
+    def __init__(self, node: Node, parent: str) -> None:
+        self.parent = parent
+        self._child = b""
+        self._watch = ParentWatch()
+        self._broadcaster = make_broadcaster(node)
+        self._node = node
+        self._subscriptions = [
+            # Raw, because a robot's /tf is busy and only the few messages that name our child must be unpacked.
+            node.create_subscription(TFMessage, "/tf", self._on_tf, tf_qos(), raw=True),
+            node.create_subscription(TFMessage, "/tf_static", self._on_static, tf_qos(static=True)),
+        ]
+
+    def _on_tf(self, serialized: Any) -> None:
+        if self._child in serialized:
+            self._watch.hear(deserialize_message(serialized, TFMessage), static=False)
+
+    def _on_static(self, message: TFMessage) -> None:
+        self._watch.hear(message, static=True)
+
+    def refusal(self, child: str) -> str:
+        """Why the edge to ``child`` must not be published, in one line; empty when it may."""
+        self._child = _bare(child).encode()
+        if not child:
+            return (
+                "images have an empty frame_id, so TF has no child frame: set tf.child_frame or the driver's frame_id"
+            )
+        if _bare(child) == _bare(self.parent):
+            return f"tf.world_frame and the child frame are both {child}: name one of them differently"
+        other = self._watch.other_parent(child, self.parent)
+        if other:
+            return (
+                f"TF frame {child} already has the parent {other}, so {self.parent} -> {child} is not published: "
+                f"stop the other publisher, or set tf.publish to false or another tf.child_frame"
+            )
+        return ""
+
+    def publish(self, edge: TransformStamped) -> None:
+        """Send the edge; ask `refusal` first."""
+        self._broadcaster.sendTransform(edge)
+
+    def destroy(self) -> None:
+        """Stop listening."""
+        for subscription in self._subscriptions:
+            self._node.destroy_subscription(subscription)

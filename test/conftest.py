@@ -1,0 +1,93 @@
+"""Fixtures shared by all tests. ROS is only touched by the tests that ask for it."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import sys
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import IO
+
+import pytest
+from ros_testing import ROOT, NodeProcess, Probe, Spawn
+
+from ros2_raxels.ros_environment import ros_environment
+
+DATA = Path(os.environ.get("RAXELS_DATA", ROOT.parent / "shared" / "data"))
+
+_domain_lock: IO[str] | None = None
+
+
+def _reserve_domain() -> int:
+    """A ROS_DOMAIN_ID (1-101) that no other test process of this machine uses while this one lives."""
+    global _domain_lock
+    for offset in range(101):
+        domain = 1 + (os.getpid() + offset) % 101
+        lock = (Path(tempfile.gettempdir()) / f"ros2_raxels_domain_{domain}.lock").open("w")
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            lock.close()
+            continue
+        _domain_lock = lock
+        return domain
+    raise RuntimeError("all 101 ROS domains are taken by other test processes")
+
+
+def pytest_configure() -> None:
+    """Before anything imports rclpy: this process, and so its children, on a ROS network of their own."""
+    # Tests must not meet a robot that shares the user's network settings.
+    os.environ["ROS_AUTOMATIC_DISCOVERY_RANGE"] = "LOCALHOST"
+    os.environ.update(ros_environment(_reserve_domain()))
+    os.environ["ROS_LOG_DIR"] = tempfile.mkdtemp(prefix="raxels_test_log_")
+    python_path = [str(ROOT), *os.environ.get("PYTHONPATH", "").split(os.pathsep)]
+    os.environ["PYTHONPATH"] = os.pathsep.join(dict.fromkeys(filter(None, python_path)))
+
+
+def _spawner(folder: Path, started: list[NodeProcess]) -> Spawn:
+    def spawn(what: str, *ros_arguments: str) -> NodeProcess:
+        """Start a module (``ros2_raxels.nodes...``) or a script of this folder with ``--ros-args``."""
+        target = [str(ROOT / "test" / what)] if what.endswith(".py") else ["-m", what]
+        command = [sys.executable, *target, *(["--ros-args", *ros_arguments] if ros_arguments else [])]
+        started.append(NodeProcess(command, folder / f"node_{len(started)}.log"))
+        return started[-1]
+
+    return spawn
+
+
+@pytest.fixture
+def spawn(tmp_path: Path) -> Iterator[Spawn]:
+    """Starts node processes that do not outlive the test."""
+    started: list[NodeProcess] = []
+    yield _spawner(tmp_path, started)
+    for node in started:
+        node.kill()
+
+
+@pytest.fixture(scope="module")
+def module_spawn(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Spawn]:
+    """Starts node processes that all tests of a module share."""
+    started: list[NodeProcess] = []
+    yield _spawner(tmp_path_factory.mktemp("nodes"), started)
+    for node in started:
+        node.kill()
+
+
+@pytest.fixture
+def probe() -> Iterator[Probe]:
+    """A ROS node of the test process, on a network that no other test process shares."""
+    pytest.importorskip("rclpy")
+    instance = Probe()
+    yield instance
+    instance.close()
+
+
+@pytest.fixture(scope="module")
+def module_probe() -> Iterator[Probe]:
+    """The same for all tests of a module."""
+    pytest.importorskip("rclpy")
+    instance = Probe()
+    yield instance
+    instance.close()

@@ -1,0 +1,129 @@
+"""A camera for the pose node, and ears for all that the node says."""
+
+from __future__ import annotations
+
+import time
+from types import SimpleNamespace
+from typing import Any
+
+import cv2
+import numpy as np
+import scripted_node as script
+from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
+from geometry_msgs.msg import PoseWithCovarianceStamped
+from nav_msgs.msg import Odometry
+from rclpy.qos import QoSProfile, ReliabilityPolicy
+from ros_testing import Probe, matched, wait_until
+from sensor_msgs.msg import CameraInfo, CompressedImage, Image
+from std_msgs.msg import Header
+from std_srvs.srv import Trigger
+from tf2_msgs.msg import TFMessage
+
+from raxels_interfaces.msg import PoseStatus
+from ros2_raxels.geometry import PinholeCamera
+from ros2_raxels.nodes.messages import camera_info_message, image_message, stamp_message, stamp_ns
+from ros2_raxels.nodes.transforms import tf_qos
+
+FRAME = "eye_optical_frame"
+CAMERA = PinholeCamera(64, 48, 60.0, 61.0, 31.5, 23.5)
+BEST_EFFORT = QoSProfile(depth=5, reliability=ReliabilityPolicy.BEST_EFFORT)
+UNKNOWN = np.eye(6) * 9999.0
+PERIOD_NS = 33_333_333
+_clock_ns = time.time_ns()
+
+
+def next_stamp_ns() -> int:
+    """Stamps of this module's images: they increase, and use all digits."""
+    global _clock_ns
+    _clock_ns += PERIOD_NS
+    return _clock_ns
+
+
+def picture(action: int = script.TRACK, width: int = CAMERA.width, height: int = CAMERA.height) -> np.ndarray:
+    return np.full((height, width, 3), action, np.uint8)
+
+
+class Rig:
+    """A camera's publishers and all that the node says."""
+
+    def __init__(self, probe: Probe, node: Any, namespace: str = "", qos: Any = 10, image_type: Any = Image) -> None:
+        self.probe, self.node = probe, node
+        self.compressed = image_type is CompressedImage
+        image_topic = f"{namespace}/image" + ("/compressed" if self.compressed else "")
+        self.images = probe.publisher(image_type, image_topic, qos)
+        self.infos = probe.publisher(CameraInfo, f"{namespace}/camera_info", qos)
+        own = f"{namespace}/raxels_pose"
+        self.status = probe.collect(PoseStatus, f"{own}/status")
+        self.poses = probe.collect(PoseWithCovarianceStamped, f"{own}/pose")
+        self.odometry = probe.collect(Odometry, f"{own}/odometry")
+        self.edges = probe.collect(TFMessage, "/tf", tf_qos())
+        self.diagnostics = probe.collect(DiagnosticArray, "/diagnostics")
+        matched(self.images)
+        matched(self.infos)
+
+    def settle(self, info: CameraInfo | None = None, image: np.ndarray | None = None) -> None:
+        """Send until the node answers: each side finds the other's topics one by one. Nothing is tracked yet."""
+        width, height = (info.width, info.height) if info else (CAMERA.width, CAMERA.height)
+        image = picture(script.INITIALISE, width, height) if image is None else image
+
+        def answered() -> bool:
+            self.send_info(info)
+            self.send(image)
+            time.sleep(0.05)
+            return any(status.state == PoseStatus.STATE_INITIALISING for status in self.status)
+
+        wait_until(answered, what="first answer")
+
+    def send_info(self, info: CameraInfo | None = None) -> None:
+        self.infos.publish(info or camera_info_message(CAMERA, Header(frame_id=FRAME)))
+
+    def send(self, image: Image | np.ndarray, stamp: int | None = None) -> int:
+        """Publish an image; its stamp."""
+        message = self._message(image) if isinstance(image, np.ndarray) else image
+        stamp = next_stamp_ns() if stamp is None else stamp
+        message.header.stamp = stamp_message(stamp)
+        self.images.publish(message)
+        return stamp
+
+    def _message(self, image: np.ndarray) -> Image | CompressedImage:
+        if not self.compressed:
+            return image_message(image, Header(frame_id=FRAME))
+        message = CompressedImage(header=Header(frame_id=FRAME), format="png")
+        message.data.frombytes(cv2.imencode(".png", image)[1].tobytes())
+        return message
+
+    def answer(self, stamp: int, timeout_s: float = 8.0) -> PoseStatus:
+        """The status of an image."""
+        return wait_until(lambda: self.stamped(self.status, stamp), timeout_s, f"status of image {stamp}")
+
+    def solve(self, action: int = script.TRACK, stamp: int | None = None) -> SimpleNamespace:
+        """Send an image and gather everything that was published about it."""
+        stamp = self.send(picture(action), stamp)
+        status = self.answer(stamp)
+        time.sleep(0.03)
+        edges = [e for message in self.edges for e in message.transforms if stamp_ns(e.header.stamp) == stamp]
+        pose, odometry = self.stamped(self.poses, stamp), self.stamped(self.odometry, stamp)
+        return SimpleNamespace(stamp=stamp, status=status, pose=pose, odometry=odometry, edges=edges)
+
+    @staticmethod
+    def stamped(messages: list[Any], stamp: int) -> Any:
+        return next((m for m in reversed(messages) if stamp_ns(m.header.stamp) == stamp), None)
+
+    def warned(self, words: str) -> bool:
+        return wait_until(lambda: words in self.node.log, what=f"log of {words!r} in\n{self.node.log}\n")
+
+    def health(self, part: str, since: int = 0) -> list[DiagnosticStatus]:
+        return [s for m in self.diagnostics[since:] for s in m.status if s.name == f"raxels_pose: {part}"]
+
+    def wait_health(self, part: str, level: bytes, *words: str) -> DiagnosticStatus:
+        def found() -> DiagnosticStatus | None:
+            fitting = [s for s in self.health(part) if s.level == level and all(w in s.message for w in words)]
+            return fitting[-1] if fitting else None
+
+        return wait_until(found, what=f"diagnostic of {part} with {words}")
+
+    def reset(self) -> None:
+        count = len(self.status)
+        response = self.probe.call(Trigger, "/raxels_pose/reset", Trigger.Request())
+        assert response.success, response.message
+        wait_until(lambda: any("reset" in s.message for s in self.status[count:]), what="status of the reset")

@@ -1,0 +1,132 @@
+"""What the tests of nodes need: processes that end, a node that asks, and waiting with a limit."""
+
+from __future__ import annotations
+
+import contextlib
+import signal
+import subprocess
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+
+
+def wait_until(condition: Callable[[], Any], timeout_s: float = 8.0, what: str = "condition") -> Any:
+    """The first true value of ``condition``; fails the test when there is none in time."""
+    until = time.monotonic() + timeout_s
+    while not (value := condition()):
+        if time.monotonic() > until:
+            pytest.fail(f"{what} not within {timeout_s} s")
+        time.sleep(0.01)
+    return value
+
+
+class NodeProcess:
+    """A node in a process of its own, its output in a file."""
+
+    def __init__(self, command: list[str], log: Path) -> None:
+        self._path = log
+        self._file = log.open("w")
+        self.process = subprocess.Popen(command, stdout=self._file, stderr=subprocess.STDOUT, cwd=ROOT)
+
+    @property
+    def log(self) -> str:
+        """All it has printed so far."""
+        return self._path.read_text(errors="replace")
+
+    @property
+    def lines(self) -> list[str]:
+        """What it has printed, without what the middleware says about its environment."""
+        return [line for line in self.log.strip().splitlines() if "[rmw_" not in line]
+
+    @property
+    def alive(self) -> bool:
+        """Whether it still runs."""
+        return self.process.poll() is None
+
+    def wait(self, timeout_s: float = 20.0) -> int:
+        """Exit status once it ends by itself."""
+        return self.process.wait(timeout_s)
+
+    def stop(self, number: int = signal.SIGINT, timeout_s: float = 10.0) -> tuple[int, float]:
+        """Send a signal; exit status, and how long it took, s."""
+        begun = time.monotonic()
+        self.process.send_signal(number)
+        return self.process.wait(timeout_s), time.monotonic() - begun
+
+    def kill(self) -> None:
+        """End it, whatever its state."""
+        if self.alive:
+            # Asked first: a killed process leaves its shared memory behind.
+            self.process.send_signal(signal.SIGINT)
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                self.process.wait(3.0)
+        if self.alive:
+            self.process.kill()
+            self.process.wait()
+        self._file.close()
+
+
+Spawn = Callable[..., NodeProcess]
+
+
+class Probe:
+    """A node of the test process: publishes, collects, asks."""
+
+    def __init__(self) -> None:
+        import rclpy
+        from rclpy.executors import SingleThreadedExecutor
+
+        self._context = rclpy.Context()
+        rclpy.init(context=self._context)
+        self.node = rclpy.create_node("probe", context=self._context)
+        self._executor = SingleThreadedExecutor(context=self._context)
+        self._executor.add_node(self.node)
+        self._ending = False
+        self._thread = threading.Thread(target=self._spin, daemon=True)
+        self._thread.start()
+
+    def _spin(self) -> None:
+        while not self._ending:
+            self._executor.spin_once(timeout_sec=0.1)
+
+    def publisher(self, kind: Any, topic: str, qos: Any = 10) -> Any:
+        """A publisher; see `matched`."""
+        return self.node.create_publisher(kind, topic, qos)
+
+    def collect(self, kind: Any, topic: str, qos: Any = 50) -> list[Any]:
+        """A list to which every message of a topic is appended, once its publisher has been found."""
+        received: list[Any] = []
+        subscription = self.node.create_subscription(kind, topic, received.append, qos)
+        self._executor.wake()
+        wait_until(lambda: self.node.count_publishers(subscription.topic_name), what=f"publisher of {topic}")
+        return received
+
+    def call(self, kind: Any, name: str, request: Any) -> Any:
+        """Response of a service."""
+        client = self.node.create_client(kind, name)
+        self._executor.wake()
+        assert client.wait_for_service(5.0), f"no service {name}"
+        future = client.call_async(request)
+        wait_until(future.done, what=f"response of {name}")
+        self.node.destroy_client(client)
+        return future.result()
+
+    def close(self) -> None:
+        """Leave the network."""
+        self._ending = True
+        self._executor.wake()
+        self._thread.join(3.0)
+        self.node.destroy_node()
+        self._context.try_shutdown()
+
+
+def matched(publisher: Any) -> Any:
+    """The publisher, once somebody subscribes."""
+    wait_until(publisher.get_subscription_count, what=f"subscriber of {publisher.topic_name}")
+    return publisher

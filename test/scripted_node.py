@@ -1,0 +1,58 @@
+"""The pose node with a tracker that does what the first pixel of the image says. Run as a process by the tests."""
+
+from __future__ import annotations
+
+import sys
+import time
+
+import numpy as np
+
+from ros2_raxels.geometry import FloatArray, PinholeCamera, make_pose, rotation_from_vector
+from ros2_raxels.nodes.pose_node import PoseNode
+from ros2_raxels.nodes.runner import run
+from ros2_raxels.tracker import UNKNOWN_VARIANCE, TrackedPose, TrackerSettings, TrackState
+
+TRACK, RAISE, SLEEP, LOST, HELD, INITIALISE, NOT_FINITE = 10, 20, 30, 40, 50, 60, 70
+SLEEP_S = 2.0
+STEP = 0.1
+TURN_RAD = 0.02
+VARIANCES = (1.0, 2.0, 3.0, 4.0, 5.0, 6.0)
+"""Of x, y, z and the rotations about them, optical axes."""
+
+_STATES = {LOST: TrackState.LOST, HELD: TrackState.HELD, INITIALISE: TrackState.INITIALISING}
+
+
+def scripted_pose(count: int) -> FloatArray:
+    """Pose of the count-th tracked frame: one step forward a frame, turning right (about the optical y, down)."""
+    return make_pose(rotation_from_vector([0.0, TURN_RAD * count, 0.0]), [0.0, 0.0, STEP * count])
+
+
+class ScriptedTracker:
+    """Counts tracked frames since the last reset; the message tells that and the focal length it was given."""
+
+    engine_id = "scripted"
+
+    def __init__(self, settings: TrackerSettings) -> None:
+        self._settings = settings
+        self._count = 0
+
+    def reset(self) -> None:
+        self._count = 0
+
+    def track(self, image: np.ndarray, stamp_ns: int, camera: PinholeCamera | None) -> TrackedPose:
+        action = int(image.reshape(-1)[0])
+        if action == RAISE:
+            raise ZeroDivisionError("as the image asked")
+        if action == SLEEP:
+            time.sleep(SLEEP_S)
+        state = _STATES.get(action, TrackState.TRACKING)
+        pose = scripted_pose(self._count) * (np.nan if action == NOT_FINITE else 1.0)
+        self._count += state == TrackState.TRACKING and action != NOT_FINITE
+        focal = "estimated" if camera is None else f"{camera.fx:g}"
+        message = f"count {self._count} focal {focal} lost.frames {self._settings.lost_frames}"
+        covariance = np.eye(6) * UNKNOWN_VARIANCE if state == TrackState.LOST else np.diag(VARIANCES)
+        return TrackedPose(stamp_ns, pose, covariance, state, 0.75, 0.5, 100, 80, 0.01, 0.02, message=message)
+
+
+if __name__ == "__main__":
+    sys.exit(run(lambda: PoseNode(ScriptedTracker)))
