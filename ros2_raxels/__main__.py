@@ -1,0 +1,7 @@
+"""``python -m ros2_raxels`` is ``raxels``."""
+
+import sys
+
+from ros2_raxels.cli import main
+
+sys.exit(main())

@@ -1,0 +1,397 @@
+"""``raxels evaluate``: our poses and those of classical two-view geometry on the same clips, in the same run."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import platform
+import sys
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import asdict, dataclass, field
+from datetime import datetime, timezone
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+from tqdm import tqdm
+
+from ros2_raxels import __version__, estimate
+from ros2_raxels.estimator import Estimator
+from ros2_raxels.evaluation.clips import (
+    CLIP_FRAMES,
+    Clip,
+    ClipAnswer,
+    FileError,
+    make_clips,
+    replacing,
+    write_answers,
+    write_clips,
+    write_json,
+)
+from ros2_raxels.evaluation.metrics import PoseScore, focal_error, mean_over_sets, score_sets
+from ros2_raxels.evaluation.peers import TwoViewPeer, chain_two_view
+from ros2_raxels.evaluation.trajectory import absolute_error, path_length
+from ros2_raxels.geometry import FloatArray
+from ros2_raxels.sources import Frame, FrameSource, open_source
+from ros2_raxels.track import Track, follow
+from ros2_raxels.tracker import TrackState
+
+DATA_VARIABLE = "RAXELS_DATA"
+_DATA_BESIDE = Path("..") / "shared" / "data" / "dev"
+_MEAN = "mean over sets"
+
+Attempt = Callable[[Clip], tuple[ClipAnswer, str]]
+Table = list[list[str]]
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Options of the command."""
+    parser.add_argument(
+        "data",
+        type=Path,
+        nargs="?",
+        metavar="DATA_ROOT",
+        help=f"folder of posed sets (default: ${DATA_VARIABLE}, else {_DATA_BESIDE})",
+    )
+    parser.add_argument("--per-set", type=_positive, default=30, metavar="N", help="clips of each set (default: 30)")
+    parser.add_argument("--seed", type=int, default=0, help="of the draw of clips (default: 0)")
+    parser.add_argument("--peer", choices=("both", "none"), default="both", help="method beside ours (default: both)")
+    parser.add_argument("--no-intrinsics", action="store_true", help="let ours estimate the focal length")
+    parser.add_argument("--tracks", default="", metavar="SET,SET", help="sets that are tracked as a whole too")
+    parser.add_argument(
+        "--out", type=Path, default=Path("out") / "evaluation", metavar="DIR", help="default: out/evaluation"
+    )
+
+
+def _positive(text: str) -> int:
+    try:
+        value = int(text)
+    except ValueError:
+        value = 0
+    if value < 1:
+        raise argparse.ArgumentTypeError(f"{text!r} must be a whole number of at least 1")
+    return value
+
+
+def run(args: argparse.Namespace) -> int:
+    """Evaluate, print tables, and write ``report.json``, ``report.md``, the clips and all answers.
+
+    Returns:
+        0, or 1 when some clips failed; those count as wrong.
+
+    Raises:
+        FileError, SourceError: the data cannot be read or the report could not be written.
+    """
+    root = data_root(args.data)
+    clips = make_clips(root, args.per_set, args.seed)
+    if not clips:
+        raise FileError(f"{root}: no set is long enough for a clip of {CLIP_FRAMES} frames; give longer ones")
+    tracked = [_posed_set(root, name) for name in filter(None, args.tracks.split(","))]
+    _make_folder(args.out)
+    methods = _answer_all(clips, not args.no_intrinsics, with_peer=args.peer == "both")
+    tracks = [_evaluate_track(source, with_peer=args.peer == "both") for source in tracked]
+    report = {
+        "machine": machine(),
+        "command": getattr(args, "command_line", ""),
+        "time": datetime.now(timezone.utc).isoformat(timespec="seconds"),
+        "data": {"root": str(root), "clips": len(clips), "per_set": args.per_set, "seed": args.seed},
+        "methods": {m.name: m.record(clips) for m in methods},
+        "speed_ratio": _speed_ratio(methods),
+        "tracks": [asdict(t) for t in tracks],
+    }
+    sections = _sections(clips, methods, tracks)
+    print(_as_text(sections))
+    _write(args.out, clips, methods, report, sections)
+    return _report_failures(methods, clips)
+
+
+def data_root(given: Path | None) -> Path:
+    """The folder of posed sets to use.
+
+    Raises:
+        FileError: it does not exist, or none was given and none is where it is usually.
+    """
+    if given is not None:
+        if not given.is_dir():
+            raise FileError(f"{given} is not a folder; give the folder that holds the posed sets")
+        return given
+    if named := os.environ.get(DATA_VARIABLE):
+        root = Path(named)
+        # The variable may name all data, of which these sets are a part.
+        return root / "dev" if (root / "dev").is_dir() else data_root(root)
+    if _DATA_BESIDE.is_dir():
+        return _DATA_BESIDE
+    raise FileError(f"no data: pass DATA_ROOT, the folder that holds posed sets, or set {DATA_VARIABLE}")
+
+
+def _posed_set(root: Path, name: str) -> FrameSource:
+    if not (root / name / "cameras.json").is_file():
+        known = ", ".join(sorted(file.parent.name for file in root.glob("*/cameras.json")))
+        raise FileError(f"--tracks: {root} has no set {name!r}; choose from {known}")
+    return open_source(root / name)
+
+
+def _make_folder(folder: Path) -> None:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise FileError(f"{folder} cannot be made ({error.strerror}); give another --out") from error
+
+
+def machine() -> dict[str, Any]:
+    """What the numbers depend on: processor, cores and versions."""
+    return {
+        "cpu": _cpu_model(),
+        "cores": len(os.sched_getaffinity(0)),
+        "python": platform.python_version(),
+        "opencv": cv2.__version__,
+        "numpy": np.__version__,
+        "ros2_raxels": __version__,
+    }
+
+
+def _cpu_model() -> str:
+    try:
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
+    except OSError:
+        lines = []
+    models = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
+    return models[0] if models else platform.processor() or platform.machine()
+
+
+# -------------------------------------------------------------------------------------------------------------- clips
+
+
+@dataclass
+class Method:
+    """A method, its answers so far by clip id, and in words why some are none.
+
+    Attributes:
+        attempt: gives the answer to a clip, and why it is none (empty when it is one).
+    """
+
+    name: str
+    attempt: Attempt
+    answers: dict[str, ClipAnswer] = field(default_factory=dict)
+    failures: dict[str, str] = field(default_factory=dict)
+
+    def solve(self, clip: Clip) -> None:
+        """Answer a clip and keep what comes of it."""
+        self.answers[clip.id], reason = self.attempt(clip)
+        if reason:
+            self.failures[clip.id] = reason
+
+    def record(self, clips: Sequence[Clip]) -> dict[str, Any]:
+        """As ``report.json`` holds it."""
+        scores = score_sets(clips, self.answers)
+        return {
+            "mean": mean_over_sets(scores).record(),
+            "sets": {name: score.record() for name, score in scores.items()},
+            "focal_error": focal_error(clips, self.answers),
+            "ms": self.stages_ms(),
+            "failures": self.failures,
+        }
+
+    def stages_ms(self) -> dict[str, dict[str, float]]:
+        """Median and 95th percentile of each stage, and of the whole, over the clips that have them."""
+        answers = list(self.answers.values())
+        stages = dict.fromkeys(name for answer in answers for name in answer.stage_s)
+        times = {name: [a.stage_s[name] for a in answers if name in a.stage_s] for name in stages}
+        times["total"] = [a.seconds for a in answers if a.seconds is not None]
+        return {name: dict(zip(("median", "p95"), _percentiles_ms(t), strict=True)) for name, t in times.items() if t}
+
+
+def _percentiles_ms(seconds: Sequence[float]) -> tuple[float, float]:
+    median, p95 = np.percentile(np.array(seconds) * 1e3, (50, 95))
+    return float(median), float(p95)
+
+
+def _answer_all(clips: Sequence[Clip], use_intrinsics: bool, with_peer: bool) -> list[Method]:
+    estimator = Estimator()
+    methods = [Method(estimate.NAME, lambda clip: estimate.answer_clip(estimator, clip, use_intrinsics))]
+    if with_peer:
+        peer = TwoViewPeer()
+        methods.append(Method(peer.name, lambda clip: _peer_answer(peer, clip)))
+    for method in methods:
+        # Untimed: nobody should pay for what is loaded at first use.
+        method.attempt(clips[0])
+    for number, clip in enumerate(tqdm(clips, unit="clip", disable=not sys.stderr.isatty())):
+        # In turns, so that neither always finds the images in the cache that the other filled.
+        for method in methods if number % 2 == 0 else methods[::-1]:
+            method.solve(clip)
+    return methods
+
+
+def _peer_answer(peer: TwoViewPeer, clip: Clip) -> tuple[ClipAnswer, str]:
+    try:
+        return peer.answer(clip), ""
+    except (ValueError, cv2.error) as error:
+        return ClipAnswer(clip.id, pairs={}), " ".join(str(error).split())
+
+
+def _report_failures(methods: Sequence[Method], clips: Sequence[Clip]) -> int:
+    """Name what failed; 1 if something did, else 0."""
+    for method in methods:
+        for clip_id, reason in method.failures.items():
+            print(f"raxels: {method.name}: clip {clip_id} failed: {reason}", file=sys.stderr)
+        if method.failures:
+            count = f"{len(method.failures)} of {len(clips)}"
+            print(f"raxels: {method.name}: {count} clips failed and count as wrong", file=sys.stderr)
+    return int(any(method.failures for method in methods))
+
+
+def _speed_ratio(methods: Sequence[Method]) -> float | None:
+    """How many times faster ours is than the peer, by medians; None without peer, or when it answered nothing."""
+    medians = [m.stages_ms()["total"]["median"] for m in methods if "total" in m.stages_ms()]
+    return medians[1] / medians[0] if len(medians) == 2 else None
+
+
+# ------------------------------------------------------------------------------------------------------------- tracks
+
+
+@dataclass(frozen=True)
+class TrackScore:
+    """A whole set, tracked. Errors are after Sim(3) alignment, as a share of the true path too.
+
+    Attributes:
+        frames: of the set.
+        tracked, lost: share of them in this state, 0 to 1.
+        losses: how often tracking was lost.
+        ate, ate_percent: of all frames, in the set's unit and in % of the path.
+        ms_median, ms_p95: from image to pose.
+        peer_ate, peer_ate_percent: of the keyframes of chained two-view geometry; None without peer.
+    """
+
+    name: str
+    frames: int
+    tracked: float
+    lost: float
+    losses: int
+    ate: float
+    ate_percent: float
+    ms_median: float
+    ms_p95: float
+    peer_ate: float | None = None
+    peer_ate_percent: float | None = None
+
+
+def _evaluate_track(source: FrameSource, with_peer: bool) -> TrackScore:
+    track = Track()
+    for _ in tqdm(follow(track, source), source.name, source.length, unit="frame", disable=not sys.stderr.isatty()):
+        pass
+    truth = _truth(track, source.name)
+    length = path_length(truth)
+    ate = absolute_error(np.array(track.poses), truth).translation_rmse
+    peer_ate = _peer_ate(source, truth) if with_peer else None
+    return TrackScore(
+        source.name,
+        len(track.poses),
+        track.share(TrackState.TRACKING),
+        track.share(TrackState.LOST),
+        track.losses,
+        ate,
+        100 * ate / length,
+        *_percentiles_ms(track.frame_s),
+        peer_ate,
+        None if peer_ate is None else 100 * peer_ate / length,
+    )
+
+
+def _truth(track: Track, name: str) -> FloatArray:
+    known = [pose for pose in track.truth if pose is not None]
+    if len(known) < len(track.truth):
+        raise FileError(f"--tracks: {name} has frames without a true pose; choose another set")
+    return np.array(known)
+
+
+def _peer_ate(source: Iterable[Frame], truth: FloatArray) -> float:
+    chain = chain_two_view(source)
+    return absolute_error(chain.poses, truth[chain.indices]).translation_rmse
+
+
+# ------------------------------------------------------------------------------------------------------------- report
+
+
+def _sections(clips: Sequence[Clip], methods: Sequence[Method], tracks: Sequence[TrackScore]) -> dict[str, Table]:
+    names = " / ".join(m.name for m in methods)
+    sections = {f"Poses of clips: {names}": _score_table(clips, methods), "Time a clip, ms": _time_table(methods)}
+    if tracks:
+        sections["Trajectories, ATE after Sim(3)"] = _track_table(tracks)
+    return sections
+
+
+def _score_table(clips: Sequence[Clip], methods: Sequence[Method]) -> Table:
+    columns: dict[str, tuple[str, str]] = {
+        "AUC@5": ("auc5", ".3f"),
+        "AUC@30": ("auc30", ".3f"),
+        "RRA@5": ("rra5", ".2f"),
+        "RRA@15": ("rra15", ".2f"),
+        "RTA@15": ("rta15", ".2f"),
+        "RTA@30": ("rta30", ".2f"),
+        "RTA@30 sign-blind": ("rta30_blind", ".2f"),
+        "rotation deg": ("rot_med_deg", ".2f"),
+        "direction deg": ("dir_med_deg", ".1f"),
+    }
+    scores = [score_sets(clips, m.answers) for m in methods]
+    rows: Table = [["set", "pairs", "masked", *columns]]
+
+    def row(name: str, of_methods: Sequence[PoseScore]) -> list[str]:
+        cells = [
+            " / ".join(format(getattr(score, key), form) for score in of_methods) for key, form in columns.values()
+        ]
+        return [name, str(of_methods[0].pairs), str(of_methods[0].masked), *cells]
+
+    rows.extend(row(name, [s[name] for s in scores]) for name in scores[0])
+    rows.append(row(_MEAN, [mean_over_sets(s) for s in scores]))
+    return rows
+
+
+def _time_table(methods: Sequence[Method]) -> Table:
+    rows: Table = [["method", "stage", "median", "p95"]]
+    for method in methods:
+        for stage, ms in method.stages_ms().items():
+            rows.append([method.name, stage, f"{ms['median']:.1f}", f"{ms['p95']:.1f}"])
+    ratio = _speed_ratio(methods)
+    if ratio is not None:
+        rows.append(["ratio of medians", "total", f"{ratio:.2f}", ""])
+    return rows
+
+
+def _track_table(tracks: Sequence[TrackScore]) -> Table:
+    rows: Table = [["set", "frames", "tracked", "losses", "ATE", "% of path", "peer ATE", "% of path", "ms", "p95"]]
+    for t in tracks:
+        peer = ["", ""] if t.peer_ate is None else [f"{t.peer_ate:.4g}", f"{t.peer_ate_percent:.2f}"]
+        ours = [f"{100 * t.tracked:.1f} %", str(t.losses), f"{t.ate:.4g}", f"{t.ate_percent:.2f}"]
+        rows.append([t.name, str(t.frames), *ours, *peer, f"{t.ms_median:.1f}", f"{t.ms_p95:.1f}"])
+    return rows
+
+
+def _as_text(sections: dict[str, Table]) -> str:
+    return "\n\n".join("\n".join([title, *_aligned(table)]) for title, table in sections.items())
+
+
+def _aligned(table: Table) -> list[str]:
+    widths = [max(map(len, column)) for column in zip(*table, strict=True)]
+    return ["  ".join([row[0].ljust(widths[0]), *map(str.rjust, row[1:], widths[1:])]) for row in table]
+
+
+def _as_markdown(sections: dict[str, Table], report: dict[str, Any]) -> str:
+    machine = ", ".join(f"{key} {value}" for key, value in report["machine"].items())
+    lines = ["# raxels evaluate", "", f"`{report['command']}`", "", f"{machine}; {report['time']}", ""]
+    for title, (header, *rows) in sections.items():
+        lines += [f"## {title}", "", f"| {' | '.join(header)} |", f"|---|{'---:|' * (len(header) - 1)}"]
+        lines += [*(f"| {' | '.join(row)} |" for row in rows), ""]
+    return "\n".join(lines)
+
+
+def _write(
+    folder: Path, clips: Sequence[Clip], methods: Sequence[Method], report: dict[str, Any], sections: dict[str, Table]
+) -> None:
+    write_clips(folder / "clips.json", clips)
+    for method in methods:
+        write_answers(folder / f"{method.name}.json", method.name, method.answers.values())
+    write_json(folder / "report.json", report, indent=1)
+    with replacing(folder / "report.md") as temporary:
+        temporary.write_text(_as_markdown(sections, report), encoding="utf-8")
+    print(f"\n-> {folder / 'report.md'}, report.json, clips.json and the answers of each method")

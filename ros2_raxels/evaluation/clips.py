@@ -1,0 +1,392 @@
+"""Clips of a few frames and the answers to them: the JSON files that estimation and evaluation exchange.
+
+``clips.json`` holds ``{"clips": [{"id", "set", "images": [path], "intrinsics": [[fx, fy, cx, cy]], "camera_to_first":
+[4x4]}]}``, ``answer.json`` ``{"name", "clips": [{"id", "camera_to_first": [4x4], "intrinsics", "confidence",
+"seconds"}]}``; a method that solves every pair of frames for itself gives ``"pairs": {"0-1": 4x4}`` instead of
+``camera_to_first``. Axes are OpenCV's (x right, y down, z forward), intrinsics in px, translations in the set's unit.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ros2_raxels.geometry import FloatArray, PinholeCamera
+from ros2_raxels.image_codec import ImageArray
+from ros2_raxels.sources import read_image
+
+CLIP_FRAMES = 4
+MAX_ROTATION_DEG = 35.0
+"""Clips in which a camera turns further from the first one are left out: the views hardly overlap."""
+
+_STRIDES = (1, 2, 3, 5, 8, 12)
+_TRIES = 4000
+_STILL = 1e-6
+_SHOWN_CHARACTERS = 60
+
+
+class FileError(ValueError):
+    """A file that cannot be read or written; the message is one line: the file, the value and the remedy."""
+
+
+@dataclass(frozen=True, eq=False)
+class Clip:
+    """A few frames of one camera.
+
+    Attributes:
+        id: unique among the clips of a file.
+        set_name: the recording it comes from; scores are means over these.
+        images: N files, N >= 2.
+        intrinsics: (N, 4) fx, fy, cx, cy in px; None when not known.
+        camera_to_first: (N, 4, 4) true poses in the frame of the first camera; None when not known.
+    """
+
+    id: str
+    set_name: str
+    images: tuple[Path, ...]
+    intrinsics: FloatArray | None = None
+    camera_to_first: FloatArray | None = None
+
+    def read_images(self) -> list[ImageArray]:
+        """RGB (H, W, 3) uint8 of every frame.
+
+        Raises:
+            SourceError: an image is missing or broken.
+        """
+        return [read_image(path) for path in self.images]
+
+    def cameras(self, images: Sequence[ImageArray]) -> list[PinholeCamera] | None:
+        """The camera of every image; None when the clip has no intrinsics.
+
+        Raises:
+            GeometryError: intrinsics that cannot belong to a camera.
+        """
+        if self.intrinsics is None:
+            return None
+        return [
+            PinholeCamera(image.shape[1], image.shape[0], *k)
+            for image, k in zip(images, self.intrinsics.tolist(), strict=True)
+        ]
+
+    def record(self) -> dict[str, Any]:
+        """As in ``clips.json``; what is not known is left out."""
+        record: dict[str, Any] = {"id": self.id, "set": self.set_name, "images": [str(path) for path in self.images]}
+        if self.intrinsics is not None:
+            record["intrinsics"] = self.intrinsics.tolist()
+        if self.camera_to_first is not None:
+            record["camera_to_first"] = self.camera_to_first.tolist()
+        return record
+
+
+@dataclass(frozen=True, eq=False)
+class ClipAnswer:
+    """What a method says about one clip: poses of all frames, or of every pair for itself.
+
+    Attributes:
+        id: the clip's.
+        camera_to_first: (N, 4, 4).
+        pairs: by (i, j), the pose of camera j in camera i.
+        intrinsics: (N, 4) fx, fy, cx, cy in px, as used or estimated.
+        confidence: (N,) 0 (a guess) to 1.
+        seconds: wall time from image paths to poses.
+        stage_s: the same by stage; stays in memory.
+    """
+
+    id: str
+    camera_to_first: FloatArray | None = None
+    pairs: Mapping[tuple[int, int], FloatArray] | None = None
+    intrinsics: FloatArray | None = None
+    confidence: FloatArray | None = None
+    seconds: float | None = None
+    stage_s: Mapping[str, float] = field(default_factory=dict)
+
+    def relative(self, i: int, j: int) -> FloatArray | None:
+        """Pose (4, 4) of camera j in camera i; None when the answer lacks it or it is not finite."""
+        if self.camera_to_first is None:
+            pose = (self.pairs or {}).get((i, j))
+        elif max(i, j) < len(self.camera_to_first):
+            pose = _between(self.camera_to_first[i], self.camera_to_first[j])
+        else:
+            pose = None
+        return pose if pose is not None and np.isfinite(pose).all() else None
+
+    def record(self) -> dict[str, Any]:
+        """As in ``answer.json``; what is not known is left out."""
+        record: dict[str, Any] = {"id": self.id}
+        for key in ("camera_to_first", "intrinsics", "confidence"):
+            if (value := getattr(self, key)) is not None:
+                record[key] = value.tolist()
+        if self.pairs is not None:
+            record["pairs"] = {f"{i}-{j}": pose.tolist() for (i, j), pose in self.pairs.items()}
+        if self.seconds is not None:
+            record["seconds"] = self.seconds
+        return record
+
+
+def _between(a: FloatArray, b: FloatArray) -> FloatArray | None:
+    # A general inverse: an answer's rotation need not be one, and then its transpose would flatter it.
+    try:
+        return np.asarray(np.linalg.inv(a) @ b)
+    except np.linalg.LinAlgError:
+        return None
+
+
+# ------------------------------------------------------------------------------------------------------ fixed clips
+
+
+def make_clips(root: Path, per_set: int = 30, seed: int = 0) -> list[Clip]:
+    """Clips drawn from all posed sets (``*/cameras.json``) below a folder, for ever the same for the same seed.
+
+    First frame and stride are drawn at random; a clip is left out when a camera turns by more than `MAX_ROTATION_DEG`
+    or when none moves.
+
+    Args:
+        root: folder of the sets.
+        per_set: at most so many clips of each; short sets give fewer.
+        seed: of the draw, which is another for every set name.
+
+    Raises:
+        FileError: there is no set, or one is malformed.
+    """
+    files = sorted(root.glob("*/cameras.json"))
+    if not files:
+        raise FileError(f"{root} holds no posed set (*/cameras.json); give the folder that holds the sets")
+    return [clip for file in files for clip in _clips_of_set(file, per_set, seed)]
+
+
+def _clips_of_set(file: Path, per_set: int, seed: int) -> list[Clip]:
+    record = _load(file)
+    name, frames = str(_take(record, "name", str(file))), _list(record, "frames", str(file))
+    where = [f"{file}: frames[{index}]" for index in range(len(frames))]
+    images = [file.parent / str(_take(f, "file", w)) for f, w in zip(frames, where, strict=True)]
+    intrinsics = [_numbers(_take(f, "K", w), (4,), f"{w}.K") for f, w in zip(frames, where, strict=True)]
+    poses = [_numbers(_take(f, "c2w", w), (4, 4), f"{w}.c2w") for f, w in zip(frames, where, strict=True)]
+    clips: dict[tuple[int, int], Clip] = {}
+    for first, stride in _draws(seed, name, len(frames)):
+        if len(clips) == per_set:
+            break
+        chosen = slice(first, first + stride * (CLIP_FRAMES - 1) + 1, stride)
+        if chosen.stop > len(frames) or (first, stride) in clips:
+            continue
+        relative = np.linalg.inv(poses[first]) @ np.array(poses[chosen])
+        if _is_usable(relative):
+            clips[first, stride] = Clip(
+                f"{name}/{first:06d}x{stride}", name, tuple(images[chosen]), np.array(intrinsics[chosen]), relative
+            )
+    return list(clips.values())
+
+
+def _draws(seed: int, name: str, frames: int) -> Iterator[tuple[int, int]]:
+    """First frame and stride; the order of the draws is what keeps the clips fixed."""
+    generator = np.random.default_rng([seed, *name.encode()])
+    for _ in range(_TRIES if frames else 0):
+        stride = int(generator.choice(_STRIDES))
+        yield int(generator.integers(frames)), stride
+
+
+def _is_usable(camera_to_first: FloatArray) -> bool:
+    cosine = (np.trace(camera_to_first[:, :3, :3], axis1=1, axis2=2) - 1.0) / 2.0
+    moved = np.linalg.norm(camera_to_first[:, :3, 3], axis=1)
+    return bool(cosine.min() >= np.cos(np.radians(MAX_ROTATION_DEG)) and moved.max() >= _STILL)
+
+
+# ------------------------------------------------------------------------------------------------------------- files
+
+
+def read_clips(path: Path, *, need_intrinsics: bool = True) -> list[Clip]:
+    """Clips of a ``clips.json``. Image paths are as written, so relative ones count from the working directory.
+
+    Args:
+        path: the file.
+        need_intrinsics: whether a clip without them is an error.
+
+    Raises:
+        FileError: missing file, no JSON, a missing key, a wrong value, or an id that occurs twice.
+    """
+    clips: dict[str, Clip] = {}
+    for index, record in enumerate(_list(_load(path), "clips", str(path))):
+        clip = _clip(record, f"{path}: clips[{index}]", need_intrinsics)
+        if clip.id in clips:
+            raise FileError(f"{path}: clips[{index}].id = {clip.id!r} occurs twice; give every clip its own")
+        clips[clip.id] = clip
+    return list(clips.values())
+
+
+def _clip(record: object, where: str, need_intrinsics: bool) -> Clip:
+    name = _take(record, "id", where)
+    images = _list(record, "images", where)
+    if len(images) < 2 or not all(isinstance(image, str) for image in images):
+        raise FileError(f"{where}.images = {_shown(images)} must be two or more paths; name the files of the clip")
+    intrinsics = truth = None
+    if need_intrinsics or _has(record, "intrinsics"):
+        intrinsics = _numbers(_take(record, "intrinsics", where), (len(images), 4), f"{where}.intrinsics")
+    if _has(record, "camera_to_first"):
+        truth = _numbers(_take(record, "camera_to_first", where), (len(images), 4, 4), f"{where}.camera_to_first")
+    set_name = record.get("set", "") if isinstance(record, dict) else ""
+    return Clip(str(name), str(set_name), tuple(map(Path, images)), intrinsics, truth)
+
+
+def write_clips(path: Path, clips: Iterable[Clip]) -> None:
+    """Write a ``clips.json``."""
+    write_json(path, {"clips": [clip.record() for clip in clips]})
+
+
+@dataclass(frozen=True, eq=False)
+class Answers:
+    """An ``answer.json``: the method's name and its answers by clip id."""
+
+    name: str
+    clips: Mapping[str, ClipAnswer]
+
+
+def read_answers(path: Path) -> Answers:
+    """Read an ``answer.json``. Values that are not finite are kept: the score counts them as wrong.
+
+    Raises:
+        FileError: missing file, no JSON, a missing key or a wrong shape.
+    """
+    record = _load(path)
+    found = [_answer(entry, f"{path}: clips[{index}]") for index, entry in enumerate(_list(record, "clips", str(path)))]
+    name = record.get("name", path.stem) if isinstance(record, dict) else path.stem
+    return Answers(str(name), {answer.id: answer for answer in found})
+
+
+def _answer(record: object, where: str) -> ClipAnswer:
+    name = str(_take(record, "id", where))
+
+    def array(key: str, *shape: int) -> FloatArray | None:
+        if not _has(record, key):
+            return None
+        return _numbers(_take(record, key, where), shape, f"{where}.{key}", finite=False)
+
+    poses, pairs = array("camera_to_first", -1, 4, 4), None
+    if poses is None:
+        if not _has(record, "pairs"):
+            raise FileError(f"{where} has neither 'camera_to_first' nor 'pairs'; add one of them")
+        pairs = _pairs(_take(record, "pairs", where), f"{where}.pairs")
+    seconds = array("seconds")
+    return ClipAnswer(
+        name,
+        poses,
+        pairs,
+        array("intrinsics", -1, 4),
+        array("confidence", -1),
+        None if seconds is None else float(seconds),
+    )
+
+
+def _pairs(record: object, where: str) -> dict[tuple[int, int], FloatArray]:
+    if not isinstance(record, dict):
+        raise FileError(f"{where} = {_shown(record)} must be an object of poses; correct it")
+    pairs: dict[tuple[int, int], FloatArray] = {}
+    for key, pose in record.items():
+        first, _, second = str(key).partition("-")
+        if not (first.isdecimal() and second.isdecimal()):
+            raise FileError(f"{where} has the key {_shown(key)}; write pairs as first-second, for example '0-1'")
+        pairs[int(first), int(second)] = _numbers(pose, (4, 4), f"{where}[{key!r}]", finite=False)
+    return pairs
+
+
+def write_answers(path: Path, name: str, answers: Iterable[ClipAnswer]) -> None:
+    """Write an ``answer.json``, whole or not at all."""
+    write_json(path, {"name": name, "clips": [answer.record() for answer in answers]})
+
+
+def write_json(path: Path, record: object, indent: int | None = None) -> None:
+    """Write JSON, whole or not at all."""
+    with replacing(path) as temporary:
+        temporary.write_text(json.dumps(record, indent=indent), encoding="utf-8")
+
+
+def check_writable(path: Path) -> None:
+    """Say before the work that its result could not be written after it.
+
+    Raises:
+        FileError: the folder does not exist or may not be written to, or the path is something else than a file.
+    """
+    folder = path.resolve().parent
+    if not folder.is_dir():
+        raise FileError(f"{path}: folder {folder} does not exist; create it")
+    if path.exists() and not path.is_file():
+        raise FileError(f"{path} is not a file, so it cannot be replaced by one; give another name")
+    if not os.access(folder, os.W_OK):
+        raise FileError(f"{path}: folder {folder} cannot be written to; give another or change its permissions")
+
+
+@contextmanager
+def replacing(path: Path) -> Iterator[Path]:
+    """A temporary file's path; the file takes the place of ``path`` when the block ends well, else it is removed.
+
+    Whoever reads ``path`` meanwhile sees the old file or all of the new one, also after a power cut.
+
+    Raises:
+        FileError: as `check_writable`.
+    """
+    check_writable(path)
+    target = path.resolve()
+    temporary = target.with_name(f".{target.stem}.{os.getpid()}{target.suffix}")
+    try:
+        yield temporary
+        with temporary.open("rb") as file:
+            os.fsync(file.fileno())
+        temporary.replace(target)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+# ------------------------------------------------------------------------------------------------- values from JSON
+
+
+def _load(path: Path) -> object:
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise FileError(f"{path} cannot be read: {error.strerror or error}; check the path") from error
+    except ValueError as error:
+        raise FileError(f"{path} is not JSON ({error}); write it again") from error
+
+
+def _has(record: object, key: str) -> bool:
+    return isinstance(record, dict) and record.get(key) is not None
+
+
+def _take(record: object, key: str, where: str) -> Any:
+    if not isinstance(record, dict):
+        raise FileError(f"{where} = {_shown(record)} must be an object with {key!r}; correct it")
+    if record.get(key) is None:
+        raise FileError(f"{where} has no {key!r}; add it")
+    return record[key]
+
+
+def _list(record: object, key: str, where: str) -> list[Any]:
+    value = _take(record, key, where)
+    if not isinstance(value, list):
+        raise FileError(f"{where}: {key} = {_shown(value)} must be a list; correct it")
+    return value
+
+
+def _numbers(value: object, shape: tuple[int, ...], where: str, *, finite: bool = True) -> FloatArray:
+    """Numbers of a shape, in which -1 stands for any length."""
+    try:
+        array = np.array(value, float)
+    except (TypeError, ValueError):
+        array = np.full((0,) * (len(shape) + 1), np.nan)
+    fits = len(array.shape) == len(shape) and all(
+        want in (-1, have) for want, have in zip(shape, array.shape, strict=True)
+    )
+    if not fits or (finite and not np.isfinite(array).all()):
+        wanted = "x".join("N" if side < 0 else str(side) for side in shape) or "a"
+        raise FileError(f"{where} = {_shown(value)} must be {wanted}{' finite' * finite} number(s); correct it")
+    return array
+
+
+def _shown(value: object) -> str:
+    text = repr(value)
+    return text if len(text) <= _SHOWN_CHARACTERS else f"{text[:_SHOWN_CHARACTERS]}..."

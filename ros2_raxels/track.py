@@ -1,0 +1,310 @@
+"""``raxels track``: a recording or a live camera to a trajectory."""
+
+from __future__ import annotations
+
+import argparse
+import math
+import sys
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from tqdm import tqdm
+
+from ros2_raxels.evaluation.clips import FileError, check_writable, replacing
+from ros2_raxels.evaluation.trajectory import (
+    absolute_error,
+    align_similarity,
+    path_length,
+    relative_error,
+    write_tum,
+)
+from ros2_raxels.geometry import FloatArray, GeometryError, PinholeCamera, relative_pose
+from ros2_raxels.sources import Frame, FrameSource, SourceError, open_source
+from ros2_raxels.tracker import TrackedPose, Tracker, TrackState
+
+INTERRUPTED = 130
+"""Exit status of a command that was stopped with Ctrl-C."""
+
+_MIN_SCORED = 3
+_INK, _MUTED, _BLUE, _RED = "#222222", "#9a9a9a", "#1f6fb2", "#c8372d"
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Options of the command."""
+    parser.add_argument(
+        "source", metavar="SOURCE", help="posed set, image folder, video file, rosbag2 (mcap, db3) or camera number"
+    )
+    parser.add_argument(
+        "--out", type=Path, required=True, metavar="FILE", help="trajectory to write: t x y z qx qy qz qw a line"
+    )
+    parser.add_argument("--plot", type=Path, metavar="FILE", help="picture of the trajectory to write (png, pdf, svg)")
+    parser.add_argument(
+        "--intrinsics",
+        type=parse_intrinsics,
+        metavar="FX,FY,CX,CY",
+        help="px; default: those of the recording, else the focal length is estimated",
+    )
+    parser.add_argument("--image-topic", metavar="TOPIC", help="of a bag with several")
+    parser.add_argument("--rate-hz", type=float, metavar="R", help="where the recording carries no times")
+    parser.add_argument("--limit", type=int, metavar="N", help="at most so many frames")
+
+
+def parse_intrinsics(text: str) -> tuple[float, float, float, float]:
+    """fx, fy, cx, cy in px from ``fx,fy,cx,cy``.
+
+    Raises:
+        argparse.ArgumentTypeError: other than four finite numbers, or a focal length that is not positive.
+    """
+    try:
+        fx, fy, cx, cy = (float(part) for part in text.split(","))
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"{text!r} must be four numbers fx,fy,cx,cy in px") from None
+    if not all(map(math.isfinite, (fx, fy, cx, cy))) or fx <= 0 or fy <= 0:
+        raise argparse.ArgumentTypeError(f"{text!r} must be finite, and fx and fy positive")
+    return fx, fy, cx, cy
+
+
+def run(args: argparse.Namespace) -> int:
+    """Track a recording to its end.
+
+    Returns:
+        0, 2 when the recording broke off, 130 after Ctrl-C; what was tracked until then is written.
+
+    Raises:
+        SourceError: the recording cannot be opened.
+        FileError: an output could not be written.
+    """
+    check_writable(args.out)
+    if args.plot is not None:
+        check_writable(args.plot)
+        _plot_format(args.plot)
+    source = open_source(args.source, rate_hz=args.rate_hz, image_topic=args.image_topic, limit=args.limit)
+    track, status = Track(), 0
+    try:
+        _follow_with_progress(track, source, args.intrinsics)
+    except KeyboardInterrupt:
+        status = INTERRUPTED
+    except SourceError as error:
+        print(f"raxels: {error}", file=sys.stderr)
+        status = 2
+    if not track.stamps_ns:
+        print(f"raxels: no frame of {source.name} was tracked; nothing is written", file=sys.stderr)
+        return status or 2
+    with replacing(args.out) as temporary:
+        write_tum(temporary, track.stamps_ns, track.poses)
+    if args.plot is not None:
+        with replacing(args.plot) as temporary:
+            _plot(track, source, temporary)
+    print("\n".join([*_summary(track, source), f"-> {args.out}{f', {args.plot}' if args.plot else ''}"]))
+    return status
+
+
+# ----------------------------------------------------------------------------------------------------------- tracking
+
+
+@dataclass
+class Track:
+    """What is known of a recording's frames so far, one entry a frame.
+
+    Attributes:
+        stamps_ns: as recorded.
+        poses: (4, 4) camera_to_world each; held ones included.
+        truth: true camera_to_world each, or None.
+        states: of the tracker; frames that were solved later count as TRACKING.
+        keyframes: how many there were.
+        frame_s: wall time from image to pose, s.
+        camera: intrinsics of the last frame, px.
+        camera_given: whether those were known beforehand.
+    """
+
+    stamps_ns: list[int] = field(default_factory=list)
+    poses: list[FloatArray] = field(default_factory=list)
+    truth: list[FloatArray | None] = field(default_factory=list)
+    states: list[TrackState] = field(default_factory=list)
+    keyframes: int = 0
+    frame_s: list[float] = field(default_factory=list)
+    camera: PinholeCamera | None = None
+    camera_given: bool = False
+
+    def add(self, frame: Frame, found: TrackedPose, seconds: float) -> None:
+        """Take over the answer for the newest frame and what it says about earlier ones."""
+        self.stamps_ns.append(found.stamp_ns)
+        self.poses.append(found.camera_to_world)
+        self.truth.append(frame.camera_to_world)
+        self.states.append(found.state)
+        self.keyframes += found.keyframe
+        self.frame_s.append(seconds)
+        for stamp_ns, pose in found.earlier:
+            self._replace(stamp_ns, pose)
+
+    def _replace(self, stamp_ns: int, pose: FloatArray) -> None:
+        # From the newest back: the stamps of a bag may repeat.
+        for index in reversed(range(len(self.stamps_ns))):
+            if self.stamps_ns[index] == stamp_ns:
+                self.poses[index], self.states[index] = pose, TrackState.TRACKING
+                return
+
+    def share(self, state: TrackState) -> float:
+        """Share of the frames in a state, 0 to 1."""
+        return sum(s is state for s in self.states) / max(1, len(self.states))
+
+    @property
+    def losses(self) -> int:
+        """How often tracking was lost."""
+        return sum(
+            now is TrackState.LOST and before is not TrackState.LOST
+            for before, now in zip([TrackState.WAITING, *self.states], self.states, strict=False)
+        )
+
+
+def follow(
+    track: Track, source: FrameSource, intrinsics: tuple[float, float, float, float] | None = None
+) -> Iterator[TrackedPose]:
+    """Track frame by frame into ``track``, which is complete up to the last answer whenever this stops.
+
+    Args:
+        track: filled.
+        source: the recording.
+        intrinsics: fx, fy, cx, cy in px that replace those of the recording.
+
+    Raises:
+        SourceError: an image cannot be read, or does not fit its camera.
+    """
+    tracker = Tracker()
+    for frame in source:
+        camera = frame.camera if intrinsics is None else _camera(frame, intrinsics)
+        begin = time.perf_counter()
+        try:
+            found = tracker.track(frame.image, frame.stamp_ns, camera)
+        except ValueError as error:
+            raise SourceError(f"{frame.name}: {error}") from error
+        track.add(frame, found, time.perf_counter() - begin)
+        height, width = frame.image.shape[:2]
+        in_use = camera or tracker.camera
+        track.camera, track.camera_given = in_use and in_use.resized(width, height), camera is not None
+        yield found
+
+
+def _camera(frame: Frame, intrinsics: tuple[float, float, float, float]) -> PinholeCamera:
+    height, width = frame.image.shape[:2]
+    try:
+        return PinholeCamera(width, height, *intrinsics)
+    except GeometryError as error:
+        raise SourceError(f"{frame.name}: {error}") from error
+
+
+def _follow_with_progress(
+    track: Track, source: FrameSource, intrinsics: tuple[float, float, float, float] | None
+) -> None:
+    with tqdm(total=source.length, unit="frame", disable=not sys.stderr.isatty()) as progress:
+        for found in follow(track, source, intrinsics):
+            progress.set_postfix_str(found.state.name.lower(), refresh=False)
+            progress.update()
+
+
+# ------------------------------------------------------------------------------------------------------------ summary
+
+
+def _summary(track: Track, source: FrameSource) -> list[str]:
+    p50, p95 = np.percentile(np.array(track.frame_s) * 1e3, (50, 95))
+    held, lost = (f"{100 * track.share(state):.1f} %" for state in (TrackState.HELD, TrackState.LOST))
+    return [
+        f"{source.name} ({source.kind}): {len(track.poses)} frames, {track.keyframes} keyframes",
+        f"{100 * track.share(TrackState.TRACKING):.1f} % tracked, {held} held, {lost} lost ({track.losses} times)",
+        f"image to pose: {p50:.1f} ms p50, {p95:.1f} ms p95; {_camera_words(track)}",
+        *_error_words(track, source.rate_hz),
+    ]
+
+
+def _camera_words(track: Track) -> str:
+    c = track.camera
+    if c is None:
+        return "intrinsics unknown"
+    origin = "given" if track.camera_given else "estimated"
+    return f"intrinsics {origin}: fx {c.fx:.1f}, fy {c.fy:.1f}, cx {c.cx:.1f}, cy {c.cy:.1f} px"
+
+
+def _true_poses(track: Track) -> FloatArray | None:
+    known = [pose for pose in track.truth if pose is not None]
+    return np.array(known) if len(known) == len(track.poses) >= _MIN_SCORED else None
+
+
+def _error_words(track: Track, rate_hz: float) -> list[str]:
+    truth = _true_poses(track)
+    if truth is None:
+        return []
+    poses, length = np.array(track.poses), path_length(truth)
+    lines = [f"true path: {length:.4g} units"]
+    for name, with_scale in (("Sim(3)", True), ("SE(3)", False)):
+        error = absolute_error(poses, truth, with_scale)
+        # Without its rotation error: on a straight path the alignment may turn about the path at will.
+        lines.append(
+            f"ATE after {name}: {error.translation_rmse:.4g} units ({error.translation_percent:.2f} % of the path)"
+        )
+    scale = absolute_error(poses, truth).scale
+    for name, step in (("frame", 1), ("second", max(1, round(rate_hz)))):
+        if len(poses) > step:
+            relative = relative_error(poses, truth, step, scale)
+            lines.append(
+                f"RPE over one {name}: {relative.translation_rmse:.4g} units, {relative.rotation_rmse_deg:.3f} deg"
+            )
+    return lines
+
+
+# --------------------------------------------------------------------------------------------------------------- plot
+
+
+def _plot_format(path: Path) -> str:
+    try:
+        from matplotlib.backends.backend_agg import FigureCanvasAgg
+    except ImportError as error:
+        raise FileError(f"{path} needs matplotlib to be drawn; `pip install matplotlib` or leave --plot out") from error
+    known: dict[str, str] = FigureCanvasAgg.get_supported_filetypes()
+    wanted = path.suffix.lower().removeprefix(".")
+    if wanted not in known:
+        raise FileError(f"{path}: {path.suffix or 'no suffix'} is no picture format; use one of {', '.join(known)}")
+    return wanted
+
+
+def _plot(track: Track, source: FrameSource, path: Path) -> None:
+    """Top view, and height over time, in the frame of the first camera; aligned to the truth where that is known."""
+    from matplotlib.figure import Figure
+
+    found, truth, unit = _plotted_positions(track)
+    figure = Figure(figsize=(10, 4.6), layout="constrained")
+    above, beside = figure.subplots(1, 2, gridspec_kw={"width_ratios": (1.15, 1)})
+    time_s = (np.array(track.stamps_ns) - track.stamps_ns[0]) / 1e9
+    missed = np.array([state is not TrackState.TRACKING for state in track.states])
+    _draw(above, found[:, 0], found[:, 2], truth[:, (0, 2)].T if truth is not None else None, missed)
+    _draw(beside, time_s, -found[:, 1], (time_s, -truth[:, 1]) if truth is not None else None, missed)
+    above.plot(found[0, 0], found[0, 2], "o", color=_INK, markersize=5, label="start")
+    above.set(title="from above", xlabel=f"right of the first camera [{unit}]", ylabel=f"ahead of it [{unit}]")
+    above.set_aspect("equal", adjustable="datalim")
+    above.legend(frameon=False, fontsize=9)
+    beside.set(title="height over time", xlabel="time [s]", ylabel=f"above the first camera [{unit}]")
+    figure.suptitle(f"{source.name}: {len(found)} frames", color=_INK)
+    # The name of a temporary file need not end in the format.
+    figure.savefig(path, format=_plot_format(path), dpi=140)
+
+
+def _plotted_positions(track: Track) -> tuple[FloatArray, FloatArray | None, str]:
+    found, truth = relative_pose(track.poses[0], np.array(track.poses))[:, :3, 3], _true_poses(track)
+    if truth is None:
+        return found, None, "no scale"
+    true = relative_pose(truth[0], truth)[:, :3, 3]
+    scale, rotation, translation = align_similarity(found, true)
+    return scale * found @ rotation.T + translation, true, "unit of the truth"
+
+
+def _draw(axes: Any, x: FloatArray, y: FloatArray, truth: Any, missed: Any) -> None:
+    if truth is not None:
+        axes.plot(*truth, color=_MUTED, linewidth=2.5, label="truth")
+    axes.plot(x, y, color=_BLUE, linewidth=1.4, label="raxels")
+    if missed.any():
+        axes.plot(x[missed], y[missed], ".", color=_RED, markersize=4, label="not tracked")
+    axes.grid(color="#e6e6e6", linewidth=0.8)
+    axes.spines[["top", "right"]].set_visible(False)

@@ -1,0 +1,152 @@
+"""evaluation.trajectory: equal to evo to 1e-9, and right where evo has no opinion."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from ros2_raxels.evaluation.trajectory import (
+    absolute_error,
+    align_similarity,
+    path_length,
+    relative_error,
+    rotation_error_deg,
+    write_tum,
+)
+from ros2_raxels.geometry import make_pose, rotation_from_vector
+
+
+def wandering(count: int, seed: int) -> np.ndarray:
+    """Poses (count, 4, 4) of a random walk."""
+    generator = np.random.default_rng(seed)
+    pose, poses = np.eye(4), []
+    for _ in range(count):
+        pose = pose @ make_pose(rotation_from_vector(generator.normal(0, 0.05, 3)), generator.normal(0, 0.1, 3))
+        poses.append(pose)
+    return np.array(poses)
+
+
+def disturbed(truth: np.ndarray, seed: int, scale: float) -> np.ndarray:
+    """The truth in another world frame and unit, with noise."""
+    generator = np.random.default_rng(seed)
+    world = make_pose(rotation_from_vector(generator.normal(0, 1, 3)), generator.normal(0, 5, 3))
+    noise = np.array(
+        [make_pose(rotation_from_vector(generator.normal(0, 0.02, 3)), generator.normal(0, 0.02, 3)) for _ in truth]
+    )
+    poses = world @ truth @ noise
+    poses[:, :3, 3] *= scale
+    return poses
+
+
+@pytest.mark.parametrize("with_scale", [True, False])
+@pytest.mark.parametrize("seed", range(5))
+def test_equal_to_evo(seed: int, with_scale: bool) -> None:
+    pytest.importorskip("evo")
+    from evo.core import metrics
+    from evo.core.trajectory import PosePath3D
+
+    truth = wandering(60, seed)
+    estimated = disturbed(truth, seed + 100, 0.37)
+    reference, aligned = PosePath3D(poses_se3=list(truth)), PosePath3D(poses_se3=list(estimated.copy()))
+    r, t, s = aligned.align(reference, correct_scale=with_scale)
+    scale, rotation, translation = align_similarity(estimated[:, :3, 3], truth[:, :3, 3], with_scale)
+    assert scale == pytest.approx(s, abs=1e-9)
+    np.testing.assert_allclose(rotation, r, atol=1e-9)
+    np.testing.assert_allclose(translation, t, atol=1e-9)
+
+    ours = absolute_error(estimated, truth, with_scale)
+    step = relative_error(estimated, truth, 7, scale)
+    np.testing.assert_allclose(ours.aligned, aligned.poses_se3, atol=1e-9)
+    for relation, absolute, relative in (
+        (metrics.PoseRelation.translation_part, ours.translation, step.translation),
+        (metrics.PoseRelation.rotation_angle_deg, ours.rotation_deg, step.rotation_deg),
+    ):
+        ape = metrics.APE(relation)
+        ape.process_data((reference, aligned))
+        np.testing.assert_allclose(absolute, ape.error, atol=1e-9)
+        rpe = metrics.RPE(relation, delta=7, delta_unit=metrics.Unit.frames, all_pairs=True)
+        rpe.process_data((reference, aligned))
+        np.testing.assert_allclose(relative, rpe.error, atol=1e-9)
+    assert ours.translation_rmse == pytest.approx(np.sqrt(np.mean(ours.translation**2)), abs=1e-12)
+    assert ours.path_length == pytest.approx(reference.path_length, abs=1e-9)
+
+
+def test_a_perfect_trajectory_in_another_world_and_unit_has_no_error() -> None:
+    truth = wandering(20, 3)
+    estimated = make_pose(rotation_from_vector([0.3, -1.0, 2.0]), [4.0, 5.0, 6.0]) @ truth
+    estimated[:, :3, 3] *= 0.01
+    error = absolute_error(estimated, truth)
+    assert error.scale == pytest.approx(100.0)
+    assert error.translation_rmse < 1e-9
+    assert error.rotation_rmse_deg < 1e-6
+    assert error.translation_percent < 1e-6
+
+
+def test_a_known_error_has_the_known_size() -> None:
+    truth = np.tile(np.eye(4), (4, 1, 1))
+    truth[:, :3, 3] = [[0, 0, 0], [4, 0, 0], [4, 4, 0], [0, 4, 0]]
+    estimated = truth.copy()
+    estimated[:, 2, 3] = [0.1, -0.1, 0.1, -0.1]
+    estimated[1, :3, :3] = rotation_from_vector([0, 0, np.radians(10)])
+    error = absolute_error(estimated, truth, with_scale=False)
+    assert error.translation_rmse == pytest.approx(0.1, rel=1e-3)
+    assert error.translation_percent == pytest.approx(100 * 0.1 / 12, rel=1e-3)
+    assert error.rotation_deg[1] == pytest.approx(10, abs=0.1)
+    assert path_length(truth) == 12
+
+
+def test_rotations_on_a_straight_path_are_judged_by_themselves() -> None:
+    truth = np.tile(np.eye(4), (10, 1, 1))
+    truth[:, 0, 3] = np.arange(10)
+    generator = np.random.default_rng(8)
+    world = rotation_from_vector(generator.normal(0, 1, 3))
+    noise = rotation_from_vector(np.radians(generator.normal(0, 0.5, (10, 3))))
+    estimated = truth.copy()
+    estimated[:, :3, :3] = world @ noise
+    assert np.sqrt((rotation_error_deg(estimated, truth) ** 2).mean()) == pytest.approx(0.5 * np.sqrt(3), rel=0.3)
+    assert absolute_error(estimated, truth).rotation_rmse_deg > 10
+
+
+def test_a_mirrored_trajectory_is_not_aligned_by_a_reflection() -> None:
+    truth = wandering(30, 4)[:, :3, 3]
+    _, rotation, _ = align_similarity(truth * (1, 1, -1), truth)
+    assert np.linalg.det(rotation) == pytest.approx(1.0)
+
+
+def test_standing_still_and_straight_lines_have_an_answer() -> None:
+    truth = wandering(10, 5)
+    still = np.tile(np.eye(4), (10, 1, 1))
+    error = absolute_error(still, truth)
+    spread = truth[:, :3, 3] - truth[:, :3, 3].mean(axis=0)
+    assert error.scale == 0
+    assert error.translation_rmse == pytest.approx(np.sqrt((spread**2).sum(axis=1).mean()))
+    assert absolute_error(truth, still).translation_percent == float("inf")
+    line = still.copy()
+    line[:, 0, 3] = np.arange(10)
+    assert absolute_error(line, line).translation_rmse < 1e-9
+
+
+@pytest.mark.parametrize(
+    ("a", "b"),
+    [(np.zeros((0, 3)), np.zeros((0, 3))), (np.zeros((2, 3)), np.zeros((3, 3))), (np.full((2, 3), np.nan),) * 2],
+)
+def test_points_that_cannot_be_aligned_are_refused(a: np.ndarray, b: np.ndarray) -> None:
+    with pytest.raises(ValueError, match="estimated"):
+        align_similarity(a, b)
+
+
+def test_relative_error_needs_a_pair() -> None:
+    with pytest.raises(ValueError, match="no pair 3 frames apart"):
+        relative_error(np.tile(np.eye(4), (3, 1, 1)), np.tile(np.eye(4), (3, 1, 1)), 3)
+
+
+def test_tum_file_keeps_nanoseconds_and_is_what_evo_reads(tmp_path: Path) -> None:
+    file_interface = pytest.importorskip("evo.tools.file_interface")
+    poses, stamps_ns = wandering(5, 6), [1_700_000_000_123_456_789 + 33_333_333 * i for i in range(5)]
+    path = tmp_path / "trajectory.tum"
+    write_tum(path, stamps_ns, poses)
+    assert path.read_text().startswith("1700000000.123456789 ")
+    read = file_interface.read_tum_trajectory_file(str(path))
+    np.testing.assert_allclose(read.poses_se3, poses, atol=1e-8)
