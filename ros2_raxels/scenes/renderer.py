@@ -1,0 +1,298 @@
+"""Ray caster: colours and exact depth of a world through a pinhole camera. NumPy, one thread.
+
+Textures are averaged over each pixel's footprint; only pixels at outlines are traced again with several rays.
+Shading does not depend on where the camera is, so that brightness is constant from frame to frame.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import lru_cache
+
+import numpy as np
+import numpy.typing as npt
+
+from ros2_raxels.geometry import FloatArray, PinholeCamera, inverse_pose
+from ros2_raxels.image_codec import ImageArray
+from ros2_raxels.scenes.world import FaceTable, World, face_table
+
+_NEAR_M = 1e-3
+_CONTACT_REACH_M = 0.35
+_NOTHING = -1
+_SKY = np.array([28.0, 31.0, 38.0], np.float32)
+_SUB_RAYS = np.array([(-0.375, -0.125), (0.125, -0.375), (0.375, 0.125), (-0.125, 0.375)])
+_WHOLE = (slice(None), slice(None))
+_ACROSS = np.array([(1, 2), (2, 0), (0, 1)])
+
+Region = tuple[slice, slice]
+
+
+@dataclass(frozen=True, eq=False)
+class _Rays:
+    """Rays from one point; (H, W, 3) directions of z = 1 in the camera, turned into the world."""
+
+    origin_m: FloatArray
+    direction: FloatArray
+
+
+@dataclass(eq=False)
+class _Hits:
+    """Nearest hit of each ray so far: (H, W) depth along the camera's z, m, and number of the surface."""
+
+    depth_m: FloatArray
+    surface: npt.NDArray[np.intp]
+
+    def keep_nearer(self, region: Region, depth_m: FloatArray, surface: npt.NDArray[np.intp] | int) -> None:
+        nearer = depth_m < self.depth_m[region]
+        np.copyto(self.depth_m[region], depth_m, where=nearer)
+        np.copyto(self.surface[region], surface, where=nearer)
+
+
+def render(world: World, camera: PinholeCamera, camera_to_world: npt.ArrayLike) -> tuple[ImageArray, FloatArray]:
+    """What the camera sees.
+
+    Args:
+        world: what there is.
+        camera: intrinsics; distortion is honoured.
+        camera_to_world: 4x4 pose of the optical frame (x right, y down, z forward) in the world, m.
+
+    Returns:
+        RGB (H, W, 3) uint8, and the z-depth (H, W) float32, m, of what the ray through each pixel's centre meets
+        first (infinite where that is nothing).
+    """
+    pose = np.asarray(camera_to_world, float)
+    faces = face_table(world)
+    rays = _Rays(pose[:3, 3].astype(np.float32), _directions(camera) @ pose[:3, :3].T.astype(np.float32))
+    framing = _Framing(camera, pose, in_order=True)
+    hits = _trace(world, rays, framing)
+    colour = _shade(world, faces, rays, hits, camera, framing)
+    rough = _outline(hits.surface)
+    if rough.any():
+        colour[rough] = _smooth(world, faces, camera, pose, np.argwhere(rough))
+    return (colour + 0.5).clip(0, 255).astype(np.uint8), hits.depth_m
+
+
+@lru_cache(maxsize=8)
+def _directions(camera: PinholeCamera) -> FloatArray:
+    """(H, W, 3) float32 of z = 1 in the camera."""
+    bearings = camera.bearings()
+    return np.asarray(bearings / bearings[..., 2:], np.float32)
+
+
+class _Framing:
+    """Where in the image a thing can be, so that only the rays there are tried.
+
+    Args:
+        camera: intrinsics.
+        camera_to_world: its pose.
+        in_order: whether the rays lie as the pixels do; if not, a thing is either in sight or not.
+    """
+
+    def __init__(self, camera: PinholeCamera, camera_to_world: FloatArray, in_order: bool) -> None:
+        self._camera, self._in_order, self._world_to_camera = camera, in_order, inverse_pose(camera_to_world)
+
+    def region(self, corners_m: FloatArray) -> Region | None:
+        """Rows and columns that hold all of a convex hull (K, 3) in the world; None when it is out of sight."""
+        points = corners_m @ self._world_to_camera[:3, :3].T + self._world_to_camera[:3, 3]
+        if (points[:, 2] < _NEAR_M).all():
+            return None
+        if (points[:, 2] < 0.05).any() or self._camera.is_distorted:
+            return _WHOLE
+        pixels = self._camera.project(points)
+        (left, top), (right, bottom) = np.floor(pixels.min(axis=0)), np.ceil(pixels.max(axis=0)) + 1
+        rows = slice(max(0, int(top)), min(self._camera.height, int(bottom)))
+        columns = slice(max(0, int(left)), min(self._camera.width, int(right)))
+        if rows.start >= rows.stop or columns.start >= columns.stop:
+            return None
+        return (rows, columns) if self._in_order else _WHOLE
+
+
+def _trace(world: World, rays: _Rays, framing: _Framing) -> _Hits:
+    shape = rays.direction.shape[:2]
+    hits = _Hits(np.full(shape, np.inf, np.float32), np.full(shape, _NOTHING, np.intp))
+    with np.errstate(divide="ignore", invalid="ignore"):
+        _meet_planes(world, rays, hits)
+        first = len(world.planes.normal)
+        for index, region in _visible(world.boxes.corners_m, framing):
+            _meet_box(world, rays, hits, index, first + 6 * index, region)
+        first += 6 * len(world.boxes.centre_m)
+        for index, region in _visible(world.spheres.corners_m, framing):
+            _meet_sphere(world, rays, hits, index, first + index, region)
+    return hits
+
+
+def _visible(corners_m: FloatArray, framing: _Framing) -> Iterator[tuple[int, Region]]:
+    for index, corners in enumerate(corners_m):
+        region = framing.region(corners)
+        if region is not None:
+            yield index, region
+
+
+def _meet_planes(world: World, rays: _Rays, hits: _Hits) -> None:
+    for index, (normal, offset) in enumerate(zip(world.planes.normal, world.planes.offset_m, strict=True)):
+        height = np.float32(normal @ rays.origin_m - offset)
+        if height <= 0:
+            continue
+        approach = rays.direction @ normal.astype(np.float32)
+        depth = np.where(approach < 0, -height / approach, np.inf)
+        hits.keep_nearer(_WHOLE, depth.astype(np.float32), index)
+
+
+def _meet_box(world: World, rays: _Rays, hits: _Hits, index: int, first: int, region: Region) -> None:
+    boxes = world.boxes
+    axes = boxes.box_to_world[index].astype(np.float32)
+    origin = (rays.origin_m - boxes.centre_m[index].astype(np.float32)) @ axes
+    half = boxes.half_size_m[index].astype(np.float32)
+    direction = rays.direction[region] @ axes
+    enter = np.full(direction.shape[:2], -np.inf, np.float32)
+    leave, face = -enter, np.zeros(enter.shape, np.intp)
+    for axis in range(3):
+        inverse = 1.0 / direction[..., axis]
+        upward = inverse > 0
+        low, high = (-half[axis] - origin[axis]) * inverse, (half[axis] - origin[axis]) * inverse
+        near, far = np.minimum(low, high), np.maximum(low, high)
+        # A ray that goes up along the axis enters through the low face.
+        np.copyto(face, 2 * axis + ~upward, where=near > enter)
+        np.maximum(enter, near, out=enter)
+        np.minimum(leave, far, out=leave)
+    depth = np.where((enter < leave) & (enter > _NEAR_M), enter, np.float32(np.inf))
+    hits.keep_nearer(region, depth, first + face)
+
+
+def _meet_sphere(world: World, rays: _Rays, hits: _Hits, index: int, surface: int, region: Region) -> None:
+    # Hanner's form: from the point of closest approach, where float32 does not cancel.
+    centre, radius = world.spheres.centre_m[index].astype(np.float32), np.float32(world.spheres.radius_m[index])
+    direction, apart = rays.direction[region], rays.origin_m - centre
+    squared = np.einsum("...i,...i->...", direction, direction)
+    closest = -(direction @ apart) / squared
+    offset = closest[..., None] * direction + apart
+    inside = radius * radius - np.einsum("...i,...i->...", offset, offset)
+    depth = closest - np.sqrt(inside / squared)
+    hits.keep_nearer(region, np.where((inside > 0) & (depth > _NEAR_M), depth, np.float32(np.inf)), surface)
+
+
+def _shade(
+    world: World, faces: FaceTable, rays: _Rays, hits: _Hits, camera: PinholeCamera, framing: _Framing
+) -> FloatArray:
+    """Colours (H, W, 3) float32."""
+    shape = hits.surface.shape
+    surface, direction = hits.surface.ravel(), rays.direction.reshape(-1, 3)
+    seen = surface != _NOTHING
+    depth = np.where(seen, hits.depth_m.ravel(), np.float32(1.0))
+    points = direction * depth[:, None] + rays.origin_m
+    normal, uv, texture = _surface_properties(world, faces, points, surface)
+    cosine = -np.einsum("ni,ni->n", normal, direction) / np.sqrt(np.einsum("ni,ni->n", direction, direction))
+    # Geometric mean of the footprint's two sides: the long one alone would blur what is seen at a slant.
+    footprint = depth / np.float32(np.sqrt(camera.fx * camera.fy)) / np.sqrt(np.maximum(cosine, 0.02))
+    colour = world.atlas.sample(texture, uv, footprint)
+    brightness = _brightness(world, points, normal)
+    brightness *= _contact_shade(world, points.reshape(*shape, 3), normal.reshape(*shape, 3), framing).ravel()
+    colour *= brightness[:, None]
+    colour[~seen] = _SKY
+    return colour.reshape(*shape, 3)
+
+
+def _surface_properties(
+    world: World, faces: FaceTable, points: FloatArray, surface: npt.NDArray[np.intp]
+) -> tuple[FloatArray, FloatArray, npt.NDArray[np.intp]]:
+    """Normal (N, 3), texture coordinates (N, 2), m, and texture (N,) at points on surfaces."""
+    flat = np.where(surface < faces.count, surface, faces.count)
+    normal, texture = faces.normal[flat], faces.texture[flat]
+    uv = np.empty((len(points), 2), np.float32)
+    for column, axis in enumerate((faces.u, faces.v)):
+        row = axis[flat]
+        uv[:, column] = np.einsum("ni,ni->n", points, row[:, :3]) + row[:, 3]
+    is_round = np.flatnonzero(surface >= faces.count)
+    if len(is_round):
+        which = surface[is_round] - faces.count
+        normal[is_round], uv[is_round] = _on_sphere(world, points[is_round], which)
+        texture[is_round] = world.spheres.texture[which]
+    return normal, uv, texture
+
+
+def _on_sphere(world: World, points: FloatArray, which: npt.NDArray[np.intp]) -> tuple[FloatArray, FloatArray]:
+    """Normals and texture coordinates; the texture is laid on as on the six sides of a cube, without poles."""
+    radius = world.spheres.radius_m[which].astype(np.float32)
+    normal = (points - world.spheres.centre_m[which].astype(np.float32)) / radius[:, None]
+    axis = np.abs(normal).argmax(axis=1)
+    rows = np.arange(len(normal))
+    main = normal[rows, axis]
+    first, second = _ACROSS[axis].T
+    side = 2 * axis + (main > 0) + 7 * which
+    uv = np.stack([np.arctan(normal[rows, k] / np.abs(main)) * radius + 0.61 * side for k in (first, second)], axis=1)
+    return normal, uv
+
+
+def _brightness(world: World, points: FloatArray, normal: FloatArray) -> FloatArray:
+    light = world.light
+    towards = np.array(light.position_m, np.float32) - points
+    squared = np.einsum("ni,ni->n", towards, towards)
+    cosine = np.einsum("ni,ni->n", towards, normal) / np.sqrt(squared)
+    lit = light.diffuse * np.maximum(cosine, 0) / (1 + squared / np.float32(light.fade_m**2))
+    return np.asarray((light.ambient + lit) * _corner_shade(world, points, normal))
+
+
+def _corner_shade(world: World, points: FloatArray, normal: FloatArray) -> FloatArray:
+    """Darker near planes, as light from everywhere is where it is hidden; a plane does not shade itself."""
+    shade = np.ones(len(points), np.float32)
+    for plane, offset in zip(world.planes.normal.astype(np.float32), world.planes.offset_m, strict=True):
+        facing = 1.0 - np.abs(normal @ plane)
+        height = np.maximum(points @ plane - np.float32(offset), 0)
+        shade *= 1.0 - np.float32(world.light.corner_shade) * facing * np.exp(-height / np.float32(0.22))
+    return shade
+
+
+def _contact_shade(world: World, points: FloatArray, normal: FloatArray, framing: _Framing) -> FloatArray:
+    """(H, W) darker beside and below what stands on a surface that faces up: without it, things seem to float."""
+    shade = np.ones(points.shape[:2], np.float32)
+    boxes, spheres = world.boxes, world.spheres
+    margin = np.array([_CONTACT_REACH_M, _CONTACT_REACH_M, 0.02])
+    for index, region in _visible(_grown(boxes.corners_m, margin), framing):
+        centre, half = (a[index].astype(np.float32) for a in (boxes.centre_m, boxes.half_size_m))
+        local = np.abs((points[region] - centre) @ boxes.box_to_world[index].astype(np.float32)) - half
+        beyond = np.hypot(np.maximum(local[..., 0], 0), np.maximum(local[..., 1], 0))
+        _darken(shade, region, points, normal, beyond, centre[2])
+    for index, region in _visible(_grown(spheres.corners_m, margin), framing):
+        centre, radius = spheres.centre_m[index].astype(np.float32), np.float32(spheres.radius_m[index])
+        away = points[region] - centre
+        beyond = np.maximum(np.sqrt(np.einsum("...i,...i->...", away, away)) - radius, 0)
+        _darken(shade, region, points, normal, beyond, centre[2])
+    return shade
+
+
+def _grown(corners_m: FloatArray, margin_m: FloatArray) -> FloatArray:
+    outward = np.sign(corners_m - corners_m.mean(axis=1, keepdims=True))
+    return np.asarray(corners_m + outward * margin_m)
+
+
+def _darken(
+    shade: FloatArray, region: Region, points: FloatArray, normal: FloatArray, beyond_m: FloatArray, height_m: float
+) -> None:
+    below = (points[region][..., 2] < height_m) & (normal[region][..., 2] > 0.9)
+    shade[region] *= np.where(below, 1 - 0.55 * np.exp(-beyond_m * (3 / _CONTACT_REACH_M)), 1)
+
+
+def _outline(surface: npt.NDArray[np.intp]) -> npt.NDArray[np.bool_]:
+    """Pixels whose surface differs from that of a neighbour."""
+    edge = np.zeros(surface.shape, bool)
+    beside, below = surface[:, 1:] != surface[:, :-1], surface[1:] != surface[:-1]
+    edge[:, 1:] |= beside
+    edge[:, :-1] |= beside
+    edge[1:] |= below
+    edge[:-1] |= below
+    return edge
+
+
+def _smooth(
+    world: World, faces: FaceTable, camera: PinholeCamera, pose: FloatArray, pixels: npt.NDArray[np.intp]
+) -> FloatArray:
+    """Colours (N, 3) of pixels (N, 2: row, column) averaged over several rays each."""
+    spots = pixels[:, None, ::-1] + _SUB_RAYS
+    plane = camera.normalise(spots.reshape(-1, 2))
+    local = np.concatenate([plane, np.ones((len(plane), 1))], axis=1)
+    direction = (local @ pose[:3, :3].T).astype(np.float32)[None]
+    rays = _Rays(pose[:3, 3].astype(np.float32), direction)
+    framing = _Framing(camera, pose, in_order=False)
+    colour = _shade(world, faces, rays, _trace(world, rays, framing), camera, framing)
+    return np.asarray(colour.reshape(len(pixels), len(_SUB_RAYS), 3).mean(axis=1))
