@@ -270,7 +270,7 @@ def test_limit_is_honoured_by_every_folder(tmp_path: Path) -> None:
 @pytest.fixture(scope="module")
 def video(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("video") / "clip.avi"
-    writer = cv2.VideoWriter(str(path), cv2.VideoWriter_fourcc(*"MJPG"), 20.0, (WIDTH_PX, HEIGHT_PX))
+    writer = cv2.VideoWriter(str(path), cv2.VideoWriter.fourcc(*"MJPG"), 20.0, (WIDTH_PX, HEIGHT_PX))
     for index in range(14):
         writer.write(cv2.cvtColor(picture(index), cv2.COLOR_RGB2BGR))
     writer.release()

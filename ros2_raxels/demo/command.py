@@ -1,0 +1,337 @@
+"""The command: recording, nodes in processes of their own, an observer, and a report."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import re
+import signal
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ros2_raxels.ros_environment import RosNotFoundError, require_ros, ros_environment
+from ros2_raxels.sources import FrameSource, SourceError, open_source
+
+if TYPE_CHECKING:
+    from ros2_raxels.demo.observer import Observer
+    from ros2_raxels.demo.processes import Child, Family
+    from ros2_raxels.demo.summary import Summary
+
+INTERRUPTED = 130
+
+_NODES = "ros2_raxels.nodes"
+
+_START_TIMEOUT_S = 30.0
+_SETTLE_S = 0.6
+_DRAIN_TIMEOUT_S = 5.0
+_LIVE_SECONDS = 10.0
+_STEP_S = 0.1
+_LINE_PERIOD_S = 2.0
+
+
+class DemoError(RuntimeError):
+    """The demo cannot go on; the message says which part and why, with the part's own last words below."""
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Arguments of ``raxels demo``."""
+    parser.add_argument(
+        "source",
+        nargs="?",
+        help="posed set, image folder, video, rosbag2 or camera number; default: a room is rendered",
+    )
+    parser.add_argument("--out", type=Path, default=Path("out/demo"), help="where the results go (%(default)s)")
+    parser.add_argument("--seconds", type=_positive, help="play so long (default: all; rendered and live: 7 and 10)")
+    parser.add_argument("--speed", type=_positive, default=1.0, help="play so many times as fast (%(default)s)")
+    parser.add_argument("--topic", help="image topic of a bag that has several")
+    parser.add_argument("--use-source-stamps", action="store_true", help="stamp with the recording's own times")
+    rendered = parser.add_argument_group("rendered room")
+    rendered.add_argument("--rate", type=_positive, default=30.0, metavar="HZ", help="frame rate, Hz (%(default)s)")
+    rendered.add_argument("--width", type=_size, default=640, help="px (%(default)s)")
+    rendered.add_argument("--height", type=_size, default=480, help="px (%(default)s)")
+    rendered.add_argument("--seed", type=int, default=3, help="of room and movement (%(default)s)")
+
+
+def _positive(text: str) -> float:
+    value = float(text)
+    if not 0 < value < 1e5:
+        raise argparse.ArgumentTypeError(f"{text} must be positive")
+    return value
+
+
+def _size(text: str) -> int:
+    value = int(text)
+    if not 32 <= value <= 4096:
+        raise argparse.ArgumentTypeError(f"{text} px must lie between 32 and 4096")
+    return value
+
+
+def run(args: argparse.Namespace) -> int:
+    """Exit status of the demo: 0, 1 with a reason on stderr, or 130 after Ctrl-C. Children never outlive it."""
+    with _terminated_like_interrupted():
+        try:
+            _run(args)
+        except (DemoError, RosNotFoundError, SourceError, OSError) as error:
+            print(f"raxels demo: {error}", file=sys.stderr)
+            return 1
+        except KeyboardInterrupt:
+            print("\nraxels demo: interrupted", file=sys.stderr)
+            return INTERRUPTED
+    return 0
+
+
+@contextmanager
+def _terminated_like_interrupted() -> Iterator[None]:
+    """SIGTERM ends the children as Ctrl-C does."""
+
+    def interrupt(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    before = signal.signal(signal.SIGTERM, interrupt)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+def _run(args: argparse.Namespace) -> None:
+    require_ros()
+    os.environ.update(ros_environment())
+    # First, because the wheels start the whole process anew on it.
+    import rclpy  # noqa: F401
+
+    play = _prepare(args)
+    args.out.mkdir(parents=True, exist_ok=True)
+    summary = _play(play, args.out)
+    _report(summary, play, args.out)
+
+
+@dataclass(frozen=True)
+class _Play:
+    """What the camera node is told to play."""
+
+    spec: str
+    source: FrameSource
+    max_frames: int
+    speed: float
+    topic: str | None
+    source_stamps: bool
+
+    @property
+    def frames(self) -> int | None:
+        """How many there will be, if that is known."""
+        counts = [n for n in (self.source.length, self.max_frames or None) if n is not None]
+        return min(counts, default=None)
+
+
+def _prepare(args: argparse.Namespace) -> _Play:
+    spec = args.source if args.source is not None else str(_rendered(args))
+    source = open_source(spec, image_topic=args.topic)
+    seconds = args.seconds if args.source is not None else None
+    if source.kind == "camera":
+        seconds = seconds or _LIVE_SECONDS
+    max_frames = max(1, round(seconds * source.rate_hz)) if seconds else 0
+    return _Play(spec, source, max_frames, args.speed, args.topic, args.use_source_stamps)
+
+
+def _rendered(args: argparse.Namespace) -> Path:
+    from tqdm import tqdm
+
+    from ros2_raxels.demo.recording import Walk, recorded_walk
+
+    walk = Walk(args.seconds or Walk.seconds, args.rate, args.width, args.height, args.seed)
+    with tqdm(desc="rendering", unit="frame", leave=False, disable=None) as bar:
+
+        def progress(done: int, total: int) -> None:
+            bar.total = total
+            bar.update(done - bar.n)
+
+        return recorded_walk(walk, progress)
+
+
+# --------------------------------------------------------------------------------------------------------- playing
+
+
+def _play(play: _Play, out: Path) -> Summary:
+    from ros2_raxels.demo.observer import Observer
+    from ros2_raxels.demo.processes import Family
+    from ros2_raxels.demo.summary import read_recording, summarise
+
+    family = Family()
+    observer = Observer(has_camera_info=play.source.camera is not None)
+    try:
+        played = _run_nodes(play, out, observer, family)
+    finally:
+        family.end()
+        observer.close()
+    if not observer.heard.poses:
+        raise DemoError(f"no pose in {played} frames; the pose node says: {observer.heard.message or 'nothing'}")
+    recording = read_recording(play.source, played)
+    return summarise(observer.heard, recording, played, play.speed, play.source_stamps)
+
+
+def _run_nodes(play: _Play, out: Path, observer: Observer, family: Family) -> int:
+    """Start both nodes, watch until the recording ends; the number of frames that were played."""
+    from ros2_raxels.demo.observer import IMAGE_TOPIC, INFO_TOPIC, POSE_TOPIC, STATUS_TOPIC
+
+    line = _StatusLine(play.frames, has_latency=not play.source_stamps)
+    starts: dict[str, tuple[list[str], tuple[str, ...]]] = {
+        "camera_player": (_camera_arguments(play), (IMAGE_TOPIC, INFO_TOPIC)),
+        "pose_node": (_pose_arguments(play), (POSE_TOPIC, STATUS_TOPIC)),
+    }
+    # The camera begins when the first listener to its images has found it, and the observer must have, too: so it is
+    # the last to come where the observer listens to the images itself, and else the first.
+    order = list(starts) if play.source.camera is not None else list(reversed(starts))
+    children: dict[str, Child] = {}
+    for name in order:
+        arguments, topics = starts[name]
+        children[name] = family.start(f"{_NODES}.{name}", arguments, ros_environment(), out / f"{name}.log")
+        _wait_for(observer, children[name], topics, line)
+    camera, pose = children["camera_player"], children["pose_node"]
+    while camera.code is None:
+        line.update(observer)
+        _check(pose)
+        observer.spin(_STEP_S)
+    _check(camera)
+    _drain(observer, pose)
+    line.end(observer)
+    return _played_frames(camera)
+
+
+def _wait_for(observer: Observer, child: Child, topics: tuple[str, ...], line: _StatusLine) -> None:
+    until = time.monotonic() + _START_TIMEOUT_S
+    while not observer.hears(*topics):
+        line.show(f"starting {child.module}")
+        _check(child)
+        if child.code is not None or time.monotonic() > until:
+            raise DemoError(
+                f"{child.module} did not offer {', '.join(topics)} in {_START_TIMEOUT_S:.0f} s; see {child.log}"
+            )
+        observer.spin(_STEP_S)
+
+
+def _pose_arguments(play: _Play) -> list[str]:
+    # Waiting for intrinsics that will not come would cost the beginning of the recording.
+    patience = [] if play.source.camera is not None else ["-p", "camera_info_timeout_s:=0.0"]
+    return ["--ros-args", "-r", "image:=/camera/image_raw", "-r", "camera_info:=/camera/camera_info", *patience]
+
+
+def _camera_arguments(play: _Play) -> list[str]:
+    # JSON strings are YAML strings: a path of digits stays a path, and one with blanks stays one value.
+    parameters: dict[str, Any] = {
+        "source": json.dumps(play.spec if play.spec.isdecimal() else str(Path(play.spec).expanduser().resolve())),
+        "rate": float(play.speed),
+        "max_frames": play.max_frames,
+        "use_source_stamps": str(play.source_stamps).lower(),
+        "wait_for_subscriber": "true",
+        "wait_timeout_s": 2 * _START_TIMEOUT_S,
+    }
+    if play.topic:
+        parameters["image_topic"] = json.dumps(play.topic)
+    settings = [word for name, value in parameters.items() for word in ("-p", f"{name}:={value}")]
+    return ["--ros-args", *settings]
+
+
+def _check(child: Child) -> None:
+    if child.code:
+        words = "".join(f"\n  | {line}" for line in child.last_words)
+        raise DemoError(
+            f"{child.module} ended with exit status {child.code}; its last words (all in {child.log}):{words}"
+        )
+
+
+def _drain(observer: Observer, pose: Child) -> None:
+    """Wait until the pose node has answered everything that it received."""
+    until = time.monotonic() + _DRAIN_TIMEOUT_S
+    before = -1
+    while time.monotonic() < until and before != len(observer.heard.confidence):
+        before = len(observer.heard.confidence)
+        observer.spin(_SETTLE_S)
+        _check(pose)
+
+
+def _played_frames(camera: Child) -> int:
+    found = re.search(r"played (\d+) frames", "\n".join(camera.last_words))
+    if not found or found[1] == "0":
+        raise DemoError(f"{camera.module} played nothing; see {camera.log}")
+    return int(found[1])
+
+
+class _StatusLine:
+    """One line that is overwritten on a terminal, and now and then a new one elsewhere."""
+
+    def __init__(self, frames: int | None, has_latency: bool) -> None:
+        self._frames, self._has_latency = frames, has_latency
+        self._overwrite = sys.stderr.isatty()
+        self._begun = self._shown = time.monotonic()
+
+    def update(self, observer: Observer) -> None:
+        """Show where the demo is."""
+        self.show(self._text(observer))
+
+    def end(self, observer: Observer) -> None:
+        """Show where it ended, and keep that line."""
+        print(("\r\x1b[2K" if self._overwrite else "") + self._text(observer), file=sys.stderr, flush=True)
+
+    def show(self, text: str) -> None:
+        """Replace the line by this text."""
+        if self._overwrite:
+            print(f"\r\x1b[2K{text}", end="", file=sys.stderr, flush=True)
+        elif time.monotonic() - self._shown > _LINE_PERIOD_S:
+            print(text, file=sys.stderr, flush=True)
+            self._shown = time.monotonic()
+
+    def _text(self, observer: Observer) -> str:
+        heard = observer.heard
+        sent = f"{len(heard.published_ns)}" + (f"/{self._frames}" if self._frames else "")
+        text = f"{time.monotonic() - self._begun:5.1f} s  frames {sent}  poses {len(heard.poses)}  {heard.state}"
+        if heard.latency_s and self._has_latency:
+            newest = next(reversed(heard.latency_s))
+            text += f"  latency {heard.latency_s[newest] * 1e3:.0f} ms"
+        return text
+
+
+# ------------------------------------------------------------------------------------------------------- reporting
+
+
+def _report(summary: Summary, play: _Play, out: Path) -> None:
+    from ros2_raxels import __version__
+    from ros2_raxels.demo.picture import draw
+    from ros2_raxels.evaluation.trajectory import write_tum
+
+    stamps_ns = summary.recording.stamps_ns or [round(i * 1e9 / play.source.rate_hz) for i in range(summary.played)]
+    write_tum(out / "trajectory.tum", [stamps_ns[i] for i in summary.indices], summary.poses)
+    record = {"version": __version__, "speed": play.speed, **summary.record()}
+    (out / "report.json").write_text(json.dumps(record, indent=2) + "\n", encoding="utf-8")
+    draw(summary, out / "demo.png")
+    for name, value in _table(summary):
+        print(f"  {name:<10}{value}")
+    print(f"  {'picture':<10}{out / 'demo.png'}   trajectory.tum and report.json are beside it")
+
+
+def _table(summary: Summary) -> Iterator[tuple[str, str]]:
+    share = 100.0 * summary.delivered / summary.played
+    yield "source", summary.recording.name
+    yield "delivered", f"{summary.delivered} of {summary.played} frames ({share:.1f} %)"
+    yield "poses", f"{len(summary.indices)} ({100 * summary.coverage:.1f} % of the frames)"
+    latency = summary.latency_percentiles_s
+    if latency:
+        yield "latency", f"p50 {latency[0] * 1e3:.1f} ms, p95 {latency[1] * 1e3:.1f} ms from stamp to pose"
+    error = summary.error
+    if error:
+        length = f"{error.path_length:.2f} {summary.recording.unit}"
+        size = (
+            f"{error.translation_rmse * 100:.2f} cm"
+            if summary.recording.unit == "m"
+            else f"{error.translation_rmse:.4g}"
+        )
+        yield "ATE", f"{size} ({error.translation_percent:.2f} % of {length}) after Sim(3)"
+        yield "rotation", f"{summary.rotation_rmse_deg:.2f} deg RMSE"
+    else:
+        yield "ATE", "unknown: the source carries no true poses"

@@ -1,0 +1,100 @@
+"""Child processes that end when the parent does, and whose last words are kept."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+
+_PATIENCE_S = 3.0
+_LAST_WORDS = 12
+
+
+@contextlib.contextmanager
+def _uninterrupted() -> Iterator[None]:
+    """Puts SIGINT and SIGTERM off until the end of the block; then they are a KeyboardInterrupt.
+
+    By handlers, not by the signal mask: a child inherits the mask, and could then not be asked to end.
+    """
+    caught: list[int] = []
+    before = {n: signal.signal(n, lambda number, _: caught.append(number)) for n in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+        if caught:
+            raise KeyboardInterrupt
+
+
+class Family:
+    """Children that all end together. Between the start of one and its being known here, nothing can interrupt."""
+
+    def __init__(self) -> None:
+        self._children: list[Child] = []
+
+    def start(self, module: str, arguments: Sequence[str], environment: Mapping[str, str], log: Path) -> Child:
+        """Start one more; see `Child`."""
+        with _uninterrupted():
+            child = Child(module, arguments, environment, log)
+            self._children.append(child)
+        return child
+
+    def end(self) -> None:
+        """End all, the youngest first; a second Ctrl-C must not leave one behind."""
+        with _uninterrupted():
+            while self._children:
+                self._children.pop().end()
+
+
+class Child:
+    """A Python module as a process; its output goes to a file.
+
+    Args:
+        module: run as ``python -m module``.
+        arguments: after it.
+        environment: all of it.
+        log: file for stdout and stderr.
+    """
+
+    def __init__(self, module: str, arguments: Sequence[str], environment: Mapping[str, str], log: Path) -> None:
+        self.module, self.log = module, log
+        # In a session of its own, so that Ctrl-C in the terminal reaches the parent alone, which ends all in order.
+        with log.open("wb") as file:
+            self._process = subprocess.Popen(
+                [sys.executable, "-m", module, *arguments],
+                env=dict(environment),
+                stdin=subprocess.DEVNULL,
+                stdout=file,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+            )
+
+    @property
+    def code(self) -> int | None:
+        """Exit status; None while it runs."""
+        return self._process.poll()
+
+    @property
+    def last_words(self) -> list[str]:
+        """Its last lines that are not empty."""
+        lines = self.log.read_text(encoding="utf-8", errors="replace").splitlines()
+        return [line for line in lines if line.strip()][-_LAST_WORDS:]
+
+    def end(self) -> int:
+        """Ask with SIGINT, then force; the exit status. For one that has ended already, only the latter."""
+        if self.code is None:
+            self._signal(signal.SIGINT)
+        try:
+            return self._process.wait(_PATIENCE_S)
+        except subprocess.TimeoutExpired:
+            self._signal(signal.SIGKILL)
+            return self._process.wait()
+
+    def _signal(self, number: int) -> None:
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(self._process.pid, number)

@@ -1,0 +1,188 @@
+"""From what was heard to numbers: which frame each pose belongs to, how late and how wrong it is."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Any
+
+import cv2
+import numpy as np
+
+from ros2_raxels.demo.observer import Heard
+from ros2_raxels.evaluation.trajectory import AbsoluteError, absolute_error, rotation_error_deg
+from ros2_raxels.geometry import OPTICAL_TO_BODY, FloatArray, PinholeCamera, inverse_pose, make_pose
+from ros2_raxels.image_codec import ImageArray
+from ros2_raxels.sources import FrameSource
+
+_KEPT_IMAGES = 48
+_KEPT_HEIGHT_PX = 360
+
+
+@dataclass(frozen=True, eq=False)
+class Recording:
+    """What the demo knows of the frames that were played, by frame number.
+
+    Attributes:
+        name: for titles.
+        stamps_ns: (N,) as recorded.
+        truth: (N, 4, 4) camera_to_world; None when not every frame has one.
+        unit: of the truth, "m" or "units".
+        camera: of the first frame.
+        images: some frames, reduced, by number.
+    """
+
+    name: str
+    stamps_ns: list[int]
+    truth: FloatArray | None
+    unit: str
+    camera: PinholeCamera | None
+    images: dict[int, ImageArray]
+
+
+def read_recording(source: FrameSource, played: int) -> Recording:
+    """Read the first ``played`` frames of a source again; nothing but a name is known of a live camera."""
+    stamps_ns: list[int] = []
+    poses: list[FloatArray] = []
+    images: dict[int, ImageArray] = {}
+    if source.kind != "camera":
+        every = max(1, math.ceil(played / _KEPT_IMAGES))
+        for frame in source:
+            if frame.index == played:
+                break
+            stamps_ns.append(frame.stamp_ns)
+            if frame.camera_to_world is not None:
+                poses.append(frame.camera_to_world)
+            if frame.index % every == 0:
+                images[frame.index] = _reduced(frame.image)
+    truth = np.array(poses) if poses and len(poses) == len(stamps_ns) else None
+    unit = "m" if source.is_metric else "units"
+    return Recording(source.name, stamps_ns, truth, unit, source.camera, images)
+
+
+def _reduced(image: ImageArray) -> ImageArray:
+    height, width = image.shape[:2]
+    factor = min(1.0, _KEPT_HEIGHT_PX / height)
+    size = (max(1, round(width * factor)), max(1, round(height * factor)))
+    return np.asarray(cv2.resize(image, size, interpolation=cv2.INTER_AREA), np.uint8)
+
+
+@dataclass(frozen=True, eq=False)
+class Summary:
+    """The demo's result.
+
+    Attributes:
+        recording: what was played.
+        played: frames that the camera published.
+        delivered: frames that reached the pose node.
+        indices: (M,) frame number of each pose, increasing.
+        poses: (M, 4, 4) camera_to_world as published.
+        latency_s: (M,) from stamp to reception; empty when stamps are not of the wall clock.
+        confidence: (M,).
+        transforms: how many TF edges came.
+        error: of the positions against the truth, after Sim(3); None without truth or with fewer than three poses.
+        rotation_rmse_deg: of the rotations against the true ones, after the one rotation that fits them best; NaN
+            where ``error`` is None. (Aligned by positions, roll about a straight path would count as an error.)
+    """
+
+    recording: Recording
+    played: int
+    delivered: int
+    indices: list[int]
+    poses: FloatArray
+    latency_s: FloatArray
+    confidence: FloatArray
+    transforms: int
+    error: AbsoluteError | None
+    rotation_rmse_deg: float
+
+    @property
+    def coverage(self) -> float:
+        """Share of the played frames that have a pose."""
+        return len(self.indices) / self.played if self.played else 0.0
+
+    @property
+    def latency_percentiles_s(self) -> tuple[float, float] | None:
+        """Median and 95th percentile; None when unknown."""
+        if not len(self.latency_s):
+            return None
+        median, high = np.percentile(self.latency_s, (50, 95))
+        return float(median), float(high)
+
+    def drawn(self) -> tuple[FloatArray, FloatArray | None]:
+        """Estimate (M, 4, 4) and truth (N, 4, 4) in the body axes (x forward, z up) of the first camera.
+
+        With truth both are in its unit, otherwise the estimate is as published.
+        """
+        if self.error is None or self.recording.truth is None:
+            return self.poses, None
+        first = make_pose(OPTICAL_TO_BODY[:3, :3], np.zeros(3)) @ inverse_pose(self.recording.truth[0])
+        return first @ self.error.aligned, first @ self.recording.truth
+
+    def record(self) -> dict[str, Any]:
+        """For report.json: names carry their units, None is what is not known."""
+        latency, error = self.latency_percentiles_s, self.error
+        return {
+            "source": self.recording.name,
+            "frames_played": self.played,
+            "frames_delivered": self.delivered,
+            "poses": len(self.indices),
+            "coverage": self.coverage,
+            "transforms": self.transforms,
+            "latency_p50_s": latency[0] if latency else None,
+            "latency_p95_s": latency[1] if latency else None,
+            "truth_unit": self.recording.unit if error else None,
+            "path_length": error.path_length if error else None,
+            "ate_sim3_rmse": error.translation_rmse if error else None,
+            "ate_sim3_percent_of_path": error.translation_percent if error else None,
+            "rotation_rmse_deg": self.rotation_rmse_deg if error else None,
+            "scale": error.scale if error else None,
+        }
+
+
+def summarise(heard: Heard, recording: Recording, played: int, speed: float, source_stamps: bool) -> Summary:
+    """Numbers of one run.
+
+    Args:
+        heard: by the observer.
+        recording: what was played.
+        played: frames that the camera says it published.
+        speed: at which it played, relative to the recording.
+        source_stamps: whether it stamped with the recording's times instead of the wall clock.
+    """
+    number = _frame_numbers(heard, recording, played, speed, source_stamps)
+    stamps = sorted((stamp for stamp in heard.poses if stamp in number), key=number.__getitem__)
+    indices = [number[stamp] for stamp in stamps]
+    poses = np.array([heard.poses[stamp] for stamp in stamps]).reshape(-1, 4, 4)
+    error, rotation_rmse_deg = None, math.nan
+    if recording.truth is not None and len(indices) >= 3:
+        error = absolute_error(poses, recording.truth[indices])
+        rotation_rmse_deg = float(np.sqrt(np.mean(rotation_error_deg(poses, recording.truth[indices]) ** 2)))
+    return Summary(
+        recording=recording,
+        played=played,
+        delivered=heard.received,
+        indices=indices,
+        poses=poses,
+        latency_s=np.array([] if source_stamps else [heard.latency_s[stamp] for stamp in stamps]),
+        confidence=np.array([heard.confidence.get(stamp, np.nan) for stamp in stamps]),
+        transforms=heard.transforms,
+        error=error,
+        rotation_rmse_deg=rotation_rmse_deg,
+    )
+
+
+def _frame_numbers(
+    heard: Heard, recording: Recording, played: int, speed: float, source_stamps: bool
+) -> dict[int, int]:
+    """Frame number by published stamp."""
+    recorded = recording.stamps_ns
+    if source_stamps:
+        return {stamp: index for index, stamp in enumerate(recorded)}
+    published = sorted(heard.published_ns)
+    if len(published) == played or not recorded or not published:
+        return {stamp: index for index, stamp in enumerate(published)}
+    # Stamps are missed while the observer is still being discovered, never at the end, and the camera keeps to its
+    # schedule: so the frame is the nearest place in it, counted back from the last.
+    before_last = (np.array(recorded[:played], np.int64) - recorded[:played][-1]) / speed
+    return {stamp: int(np.abs(before_last - (stamp - published[-1])).argmin()) for stamp in published}
