@@ -39,6 +39,8 @@ class EvidenceSettings:
         keypoints: at most so many per frame.
         contrast: SIFT contrast threshold; OpenCV's default (0.04) finds nothing on dim indoor walls.
         ratio: a match must be this much closer than the second best.
+        keypoint_reach: keypoints are compared where flow reaches less than this share of the grid; above 1 always.
+        flow_scale: flow is found on the image halved so many times, and once more for a quick look.
         grid_px: spacing of the flow tracks.
         check_px: flow must come back this close on the way there and back.
         window_px: Lucas-Kanade window that sharpens the flow.
@@ -50,6 +52,8 @@ class EvidenceSettings:
     keypoints: int = 2000
     contrast: float = 0.01
     ratio: float = 0.8
+    keypoint_reach: float = 1.01
+    flow_scale: int = 1
     grid_px: int = 16
     check_px: float = 1.5
     window_px: int = 13
@@ -93,13 +97,20 @@ class PairMatches:
     """What two frames *a*, *b* have in common.
 
     Attributes:
-        keypoints: (Ka,) index of the keypoint in *b*, or -1; None when keypoints were not compared.
+        keypoints: (Ka,) index of the keypoint in *b*, or -1; None when they were not compared.
+        thorough: whether everything was tried.
         flow, flow_back: (G, 2) where the grid of *a* lies in *b*, and of *b* in *a*, px; NaN where not known.
     """
 
     keypoints: IntArray | None
     flow: FloatArray
     flow_back: FloatArray
+    thorough: bool
+
+    @property
+    def reach(self) -> float:
+        """Share of the flow grid of *a* that was found in *b*; 0 without a grid."""
+        return float(np.isfinite(self.flow[:, 0]).mean()) if len(self.flow) else 0.0
 
 
 @dataclass(frozen=True)
@@ -182,9 +193,10 @@ class Matcher:
         return Features(grey)
 
     def look_all(self, images: Iterable[npt.NDArray[np.uint8]]) -> list[Features]:
-        """`look` for several frames, keypoints included, at once."""
-        frames = [self.look(image) for image in images]
-        self._map(self.keypoints, frames)
+        """`look` for several frames, and their keypoints if those are always compared, at once."""
+        frames = self._map(self.look, images)
+        if self.settings.keypoint_reach > 1.0:
+            self._map(self.keypoints, frames)
         return frames
 
     def keypoints(self, frame: Features) -> Keypoints:
@@ -195,21 +207,26 @@ class Matcher:
             frame.keypoints = Keypoints(pixels, np.zeros((0, 128), np.float32) if descriptors is None else descriptors)
         return frame.keypoints
 
-    def match(self, a: Features, b: Features, known: PairMatches | None = None, keypoints: bool = True) -> PairMatches:
-        """What two frames have in common; `known` is what was found before, `keypoints` whether to compare those."""
-        if known is None:
-            known = PairMatches(None, *self._flow_both(a, b))
-        if keypoints and known.keypoints is None:
-            known = replace(known, keypoints=self._match_keypoints(self.keypoints(a), self.keypoints(b)))
-        return known
-
     def match_all(
-        self, pairs: Sequence[tuple[Features, Features]], known: Sequence[PairMatches | None], keypoints: bool = True
+        self, pairs: Sequence[tuple[Features, Features]], known: Sequence[PairMatches | None], thorough: bool = True
     ) -> list[PairMatches]:
-        """`match` for several pairs at once."""
-        if keypoints:
-            self._map(self.keypoints, {id(f): f for pair in pairs for f in pair}.values())
-        return self._map(lambda work: self.match(*work[0], work[1], keypoints), zip(pairs, known, strict=True))
+        """What the frames of each pair have in common, several pairs at once.
+
+        Args:
+            pairs: the frames.
+            known: what was found before; returned as it is where it is enough.
+            thorough: fine flow, and keypoints where that does not reach far; otherwise coarse flow alone, in a fifth
+                of the time.
+        """
+        unknown = [k for k, old in enumerate(known) if old is None or (thorough and not old.thorough)]
+        flows = self._map(lambda k: self._flow_both(*pairs[k], thorough), unknown)
+        fresh = {k: PairMatches(None, *flow, thorough) for k, flow in zip(unknown, flows, strict=True)}
+        needy = [k for k, matches in fresh.items() if thorough and matches.reach < self.settings.keypoint_reach]
+        self._map(self.keypoints, {id(f): f for k in needy for f in pairs[k]}.values())
+        keypoints = self._map(lambda k: self._match_keypoints(*(self.keypoints(f) for f in pairs[k])), needy)
+        fresh |= {k: replace(fresh[k], keypoints=index) for k, index in zip(needy, keypoints, strict=True)}
+        found = (fresh.get(k, old) for k, old in enumerate(known))
+        return [matches for matches in found if matches is not None]
 
     def common_keypoints(self, a: Features, b: Features) -> int:
         """How many keypoints match, a cheap measure of whether two frames see the same place."""
@@ -294,16 +311,16 @@ class Matcher:
     # -- flow
 
     @property
-    def _dis(self) -> Any:
-        if not hasattr(self._local, "dis"):
-            # Half resolution without variational smoothing: a third of the time of the MEDIUM preset; Lucas-Kanade at
-            # full resolution then gives back more accuracy than the smoothing did.
-            dis = cv2.DISOpticalFlow_create(cv2.DISOPTICAL_FLOW_PRESET_FAST)
-            dis.setFinestScale(1)
-            dis.setGradientDescentIterations(12)
-            dis.setVariationalRefinementIterations(0)
-            self._local.dis = dis
-        return self._local.dis
+    def _fine(self) -> Any:
+        if not hasattr(self._local, "fine"):
+            self._local.fine = _dense_flow(self.settings.flow_scale)
+        return self._local.fine
+
+    @property
+    def _coarse(self) -> Any:
+        if not hasattr(self._local, "coarse"):
+            self._local.coarse = _dense_flow(self.settings.flow_scale + 1)
+        return self._local.coarse
 
     def _flow_tracks(
         self, frames: Sequence[Features], matches: Mapping[tuple[int, int], PairMatches]
@@ -327,11 +344,12 @@ class Matcher:
             np.concatenate([p[2] for p in parts]),
         )
 
-    def _flow_both(self, a: Features, b: Features) -> tuple[FloatArray, FloatArray]:
+    def _flow_both(self, a: Features, b: Features, thorough: bool) -> tuple[FloatArray, FloatArray]:
         grids = self.grid(a.grey.shape), self.grid(b.grey.shape)
         if a.grey.shape != b.grey.shape or not len(grids[0]):
             return np.full(grids[0].shape, np.nan), np.full(grids[1].shape, np.nan)
-        there, back = self._dis.calc(a.grey, b.grey, None), self._dis.calc(b.grey, a.grey, None)
+        dense = self._fine if thorough else self._coarse
+        there, back = dense.calc(a.grey, b.grey, None), dense.calc(b.grey, a.grey, None)
         return self._follow(a, b, grids[0], there, back), self._follow(b, a, grids[1], back, there)
 
     def grid(self, shape: tuple[int, ...]) -> npt.NDArray[np.float32]:
@@ -366,6 +384,16 @@ class Matcher:
 
     def _map(self, work: Callable[[_Item], _Result], items: Iterable[_Item]) -> list[_Result]:
         return list(self._pool.map(work, items))
+
+
+def _dense_flow(finest_scale: int) -> Any:
+    # Without variational smoothing and not at full resolution, a fraction of the time of the MEDIUM preset:
+    # Lucas-Kanade then gives back more accuracy than the smoothing did.
+    dis = cv2.DISOpticalFlow_create(cv2.DISOPTICAL_FLOW_PRESET_FAST)
+    dis.setFinestScale(finest_scale)
+    dis.setGradientDescentIterations(12)
+    dis.setVariationalRefinementIterations(0)
+    return dis
 
 
 def to_grey(image: npt.NDArray[np.uint8]) -> GreyImage:

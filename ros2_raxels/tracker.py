@@ -19,7 +19,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ros2_raxels.estimator import ClipEstimate, Estimator, EstimatorSettings
-from ros2_raxels.evidence import Evidence, Features, PairMatches
+from ros2_raxels.evidence import Evidence, EvidenceSettings, Features, PairMatches
 from ros2_raxels.geometry import FloatArray, PinholeCamera, interpolate_pose, inverse_pose, make_pose, nearest_rotation
 from ros2_raxels.guidance import Refined, RefineSettings, refine, triangulate
 from ros2_raxels.proposals import two_view
@@ -29,6 +29,7 @@ UNKNOWN_VARIANCE = 9999.0
 
 _INLIER_PX = 2.0
 _ENOUGH_INLIERS = 40.0
+_STREAM = EvidenceSettings(keypoint_reach=0.5)
 _RESECT = RefineSettings(widths_px=(20.0, 12.0, 8.0, 5.0, 3.0, 2.0), iterations=6)
 _POLISH = RefineSettings(widths_px=(3.0, 2.0), iterations=4)
 _WINDOW = RefineSettings(widths_px=(3.0, 2.0), iterations=6)
@@ -108,7 +109,7 @@ class TrackerSettings:
     keyframe_overlap: float = 0.5
     stored_keyframes: int = 100
     restart_frames: int = 30
-    estimator: EstimatorSettings = field(default_factory=EstimatorSettings)
+    estimator: EstimatorSettings = field(default_factory=lambda: EstimatorSettings(evidence=_STREAM))
 
 
 @dataclass
@@ -160,6 +161,7 @@ class Tracker:
         self._camera: PinholeCamera | None = None
         self._focal_found = False
         self._bad_frames = 0
+        self._was_apart = False
         self._scale = 1.0
         self._forget_views()
 
@@ -200,7 +202,7 @@ class Tracker:
             answer = self._initialise(view, stamp_ns, camera is not None, stage_s)
         else:
             answer = self._follow(view, stamp_ns, stage_s)
-        self._prune_matches(view)
+        self._prune_matches()
         return replace(answer, residual_px=answer.residual_px * image.shape[1] / features.grey.shape[1])
 
     def _intrinsics(self, features: Features, given: PinholeCamera | None) -> PinholeCamera:
@@ -285,7 +287,7 @@ class Tracker:
         lost = self._bad_frames >= self.settings.lost_frames
         anchors = self._recovery_views(view) if lost else self._window
         with _timed(stage_s, "evidence"):
-            evidence = self._new_evidence(anchors, view, lost)
+            evidence, apart = self._new_evidence(anchors, view, lost)
         with _timed(stage_s, "solve"):
             solved = self._solve(view, anchors, evidence)
         if solved is None or solved.confidence < self.settings.confidence_min:
@@ -295,12 +297,14 @@ class Tracker:
         self._motion = inverse_pose(self._pose) @ solved.camera_to_world if self._bad_frames == 0 else np.eye(4)
         self._bad_frames = 0
         view.camera_to_world = solved.camera_to_world
-        keyframe = False
         with _timed(stage_s, "keyframe"):
             motion, overlap = self._image_motion(self._window[-1], view)
-            if motion > self.settings.keyframe_motion or overlap < self.settings.keyframe_overlap:
-                keyframe = True
+            keyframe = motion > self.settings.keyframe_motion or overlap < self.settings.keyframe_overlap
+            # Thorough looks one after the other would cost more than a keyframe that ends them.
+            keyframe |= apart and self._was_apart
+            if keyframe:
                 self._add_keyframe(view)
+            self._was_apart = apart and not keyframe
         self._pose, self._covariance = view.camera_to_world, solved.covariance
         return TrackedPose(
             stamp_ns,
@@ -409,33 +413,33 @@ class Tracker:
 
     # -- evidence
 
-    def _pairs(self, pairs: Sequence[tuple[_View, _View]], keypoints: bool) -> None:
+    def _pairs(self, pairs: Sequence[tuple[_View, _View]], thorough: bool) -> None:
         known = [self._matches.get((a.number, b.number)) for a, b in pairs]
-        found = self._matcher.match_all([(a.features, b.features) for a, b in pairs], known, keypoints)
+        found = self._matcher.match_all([(a.features, b.features) for a, b in pairs], known, thorough)
         for (a, b), matches in zip(pairs, found, strict=True):
             self._matches[a.number, b.number] = matches
 
-    def _new_evidence(self, anchors: Sequence[_View], view: _View, lost: bool) -> Evidence:
-        """Of the new frame with the keyframes: flow alone while it reaches, since keypoints cost as much again."""
-        last = anchors[-1]
-        self._pairs(_all_pairs(anchors), keypoints=True)
-        self._pairs([(anchor, view) for anchor in anchors], keypoints=False)
-        reached = np.isfinite(self._matches[last.number, view.number].flow[:, 0]).mean()
-        if lost or reached < self.settings.keyframe_overlap:
-            self._pairs([(anchor, view) for anchor in anchors], keypoints=True)
-        return self._evidence([*anchors, view], must_see=len(anchors))
+    def _new_evidence(self, anchors: Sequence[_View], view: _View, lost: bool) -> tuple[Evidence, bool]:
+        """Of the new frame with the keyframes, and whether they had too little in common for a quick look."""
+        self._pairs(_all_pairs(anchors), thorough=True)
+        pairs = [(anchor, view) for anchor in anchors]
+        self._pairs(pairs, thorough=False)
+        apart = self._matches[anchors[-1].number, view.number].reach < self.settings.keyframe_overlap
+        if lost or apart:
+            self._pairs(pairs, thorough=True)
+        return self._evidence([*anchors, view], must_see=len(anchors)), apart
 
     def _evidence(self, views: Sequence[_View], must_see: int | None = None) -> Evidence:
         pairs = _all_pairs(views)
         if must_see is None:
-            self._pairs(pairs, keypoints=True)
+            self._pairs(pairs, thorough=True)
         position = {v.number: k for k, v in enumerate(views)}
         matches = {(position[a.number], position[b.number]): self._matches[a.number, b.number] for a, b in pairs}
         return self._matcher.assemble([v.features for v in views], [v.camera for v in views], matches, must_see)
 
     def _image_motion(self, a: _View, b: _View) -> tuple[float, float]:
         """Median flow as a share of the image width, and the share of the flow grid (or keypoints) found again."""
-        self._pairs([(a, b)], keypoints=False)
+        self._pairs([(a, b)], thorough=False)
         matches = self._matches[a.number, b.number]
         width = a.features.grey.shape[1]
         followed = np.isfinite(matches.flow[:, 0])
@@ -443,7 +447,7 @@ class Tracker:
             start = self._matcher.grid(a.features.grey.shape)
             moved = np.linalg.norm(matches.flow[followed] - start[followed], axis=1)
             return float(np.median(moved)) / width, float(followed.mean())
-        self._pairs([(a, b)], keypoints=True)
+        self._pairs([(a, b)], thorough=True)
         index = self._matches[a.number, b.number].keypoints
         found = np.flatnonzero(index >= 0) if index is not None else np.zeros(0, int)
         if index is None or len(found) < 8:
@@ -452,10 +456,9 @@ class Tracker:
         moved = np.linalg.norm(end[index[found]] - start[found], axis=1)
         return float(np.median(moved)) / width, len(found) / len(index)
 
-    def _prune_matches(self, newest: _View) -> None:
-        kept = {v.number for v in (*self._window, *self._pending, *self._stored, newest)}
-        keyframes = kept - {newest.number}
-        self._matches = {(a, b): found for (a, b), found in self._matches.items() if a in keyframes and b in keyframes}
+    def _prune_matches(self) -> None:
+        kept = {v.number for v in (*self._window, *self._pending, *self._stored)}
+        self._matches = {pair: found for pair, found in self._matches.items() if kept.issuperset(pair)}
 
 
 def _between(views: Sequence[_View], solved: Sequence[_View]) -> tuple[tuple[int, FloatArray], ...]:
