@@ -221,7 +221,9 @@ class Matcher:
         unknown = [k for k, old in enumerate(known) if old is None or (thorough and not old.thorough)]
         flows = self._map(lambda k: self._flow_both(*pairs[k], thorough), unknown)
         fresh = {k: PairMatches(None, *flow, thorough) for k, flow in zip(unknown, flows, strict=True)}
-        needy = [k for k, matches in fresh.items() if thorough and matches.reach < self.settings.keypoint_reach]
+        # For all pairs or none: a track has to get through all of them.
+        sparse = thorough and any(matches.reach < self.settings.keypoint_reach for matches in fresh.values())
+        needy = list(fresh) if sparse else []
         self._map(self.keypoints, {id(f): f for k in needy for f in pairs[k]}.values())
         keypoints = self._map(lambda k: self._match_keypoints(*(self.keypoints(f) for f in pairs[k])), needy)
         fresh |= {k: replace(fresh[k], keypoints=index) for k, index in zip(needy, keypoints, strict=True)}

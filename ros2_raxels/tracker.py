@@ -20,7 +20,16 @@ import numpy.typing as npt
 
 from ros2_raxels.estimator import ClipEstimate, Estimator, EstimatorSettings
 from ros2_raxels.evidence import Evidence, EvidenceSettings, Features, PairMatches
-from ros2_raxels.geometry import FloatArray, PinholeCamera, interpolate_pose, inverse_pose, make_pose, nearest_rotation
+from ros2_raxels.geometry import (
+    FloatArray,
+    PinholeCamera,
+    interpolate_pose,
+    inverse_pose,
+    make_pose,
+    nearest_rotation,
+    relative_pose,
+    rotation_angle_rad,
+)
 from ros2_raxels.guidance import Refined, RefineSettings, refine, triangulate
 from ros2_raxels.proposals import two_view
 
@@ -29,6 +38,7 @@ UNKNOWN_VARIANCE = 9999.0
 
 _INLIER_PX = 2.0
 _ENOUGH_INLIERS = 40.0
+_LOOK_AT = 12
 _STREAM = EvidenceSettings(keypoint_reach=0.5)
 _RESECT = RefineSettings(widths_px=(20.0, 12.0, 8.0, 5.0, 3.0, 2.0), iterations=6)
 _POLISH = RefineSettings(widths_px=(3.0, 2.0), iterations=4)
@@ -112,7 +122,7 @@ class TrackerSettings:
     estimator: EstimatorSettings = field(default_factory=lambda: EstimatorSettings(evidence=_STREAM))
 
 
-@dataclass
+@dataclass(eq=False)
 class _View:
     """A frame that later frames are compared with."""
 
@@ -293,7 +303,7 @@ class Tracker:
         if solved is None or solved.confidence < self.settings.confidence_min:
             return self._missed(view, stamp_ns, solved, stage_s)
         if lost:
-            self._window = list(anchors)
+            self._go_back_to(anchors)
         self._motion = inverse_pose(self._pose) @ solved.camera_to_world if self._bad_frames == 0 else np.eye(4)
         self._bad_frames = 0
         view.camera_to_world = solved.camera_to_world
@@ -402,14 +412,25 @@ class Tracker:
             view.camera_to_world = make_pose(nearest_rotation(pose[:3, :3]), pose[:3, 3])
 
     def _recovery_views(self, view: _View) -> list[_View]:
-        """The stored keyframe that has most keypoints in common with the frame, and its neighbours in time."""
+        """The stored keyframe that has most keypoints in common with the frame, and its neighbours."""
         candidates = [*self._stored, *self._window]
         # A few a frame: recovery must not make frames late. All are seen within some frames.
-        looked_at = [candidates[(view.number * 5 + k) % len(candidates)] for k in range(min(5, len(candidates)))]
+        count = min(_LOOK_AT, len(candidates))
+        looked_at = [candidates[(view.number * count + k) % len(candidates)] for k in range(count)]
         common = [self._matcher.common_keypoints(v.features, view.features) for v in looked_at]
-        best = candidates.index(looked_at[int(np.argmax(common))])
-        first = max(0, min(best - 1, len(candidates) - self.settings.window))
-        return candidates[first : first + self.settings.window]
+        best = looked_at[int(np.argmax(common))]
+        # Neighbours in space: after a recovery those in time may have been elsewhere.
+        poses = np.array([v.camera_to_world for v in candidates])
+        motion = relative_pose(best.camera_to_world, poses)
+        apart = np.linalg.norm(motion[:, :3, 3], axis=1) / self._scale + rotation_angle_rad(motion[:, :3, :3])
+        nearest = np.argsort(apart, kind="stable")[: self.settings.window]
+        return sorted((candidates[k] for k in nearest), key=lambda v: v.number)
+
+    def _go_back_to(self, anchors: Sequence[_View]) -> None:
+        others = [v for v in (*self._stored, *self._window) if v not in anchors]
+        self._stored.clear()
+        self._stored.extend(others)
+        self._window = list(anchors)
 
     # -- evidence
 
@@ -424,7 +445,9 @@ class Tracker:
         self._pairs(_all_pairs(anchors), thorough=True)
         pairs = [(anchor, view) for anchor in anchors]
         self._pairs(pairs, thorough=False)
-        apart = self._matches[anchors[-1].number, view.number].reach < self.settings.keyframe_overlap
+        # Flow does not lead from one image size to another, so that without keypoints the scale would be lost there.
+        resized = any(anchor.features.grey.shape != view.features.grey.shape for anchor in anchors)
+        apart = resized or self._matches[anchors[-1].number, view.number].reach < self.settings.keyframe_overlap
         if lost or apart:
             self._pairs(pairs, thorough=True)
         return self._evidence([*anchors, view], must_see=len(anchors)), apart

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import cv2
 import numpy as np
 import numpy.typing as npt
@@ -15,6 +13,8 @@ from ros2_raxels.evidence import (
     KEYPOINT,
     Evidence,
     EvidenceSettings,
+    Features,
+    Keypoints,
     Matcher,
     PairMatches,
     _chain,
@@ -56,6 +56,12 @@ TILTED = shift(14, -9) @ np.array([[1.03, -0.05, 0.0], [0.06, 0.98, 0.0], [1e-4,
 @pytest.fixture(scope="module")
 def matcher() -> Matcher:
     return Matcher()
+
+
+def match(
+    matcher: Matcher, a: Features, b: Features, *, known: PairMatches | None = None, thorough: bool = True
+) -> PairMatches:
+    return matcher.match_all([(a, b)], [known], thorough)[0]
 
 
 def collect(matcher: Matcher, images: list[Image], cameras: list[PinholeCamera] | None = None) -> Evidence:
@@ -138,7 +144,7 @@ def occlusion(matcher: Matcher) -> tuple[float, float]:
     first, second = image.copy(), image.copy()
     first[70:166, 60:156] = square
     second[70:166, 124:220] = square
-    found = matcher.match(matcher.look(first), matcher.look(second), keypoints=False)
+    found = match(matcher, matcher.look(first), matcher.look(second))
     x, y = matcher.grid(first.shape).T
     rows = (y > 78) & (y < 158)
     covered = rows & (x > 164) & (x < 212)
@@ -185,6 +191,18 @@ def test_a_keypoint_belongs_to_one_track() -> None:
 def test_a_later_track_cannot_take_what_an_earlier_one_has() -> None:
     matches = {(0, 2): np.array([0]), (1, 2): np.array([0]), (1, 3): np.array([0]), (2, 3): np.array([0])}
     assert _chain(matches, [1, 1, 1, 1]).tolist() == [[0, -1, 0, 0]]
+
+
+def test_keypoints_match_when_each_is_the_others_best_and_clearly_so(matcher: Matcher) -> None:
+    def keypoints(*descriptors: list[float]) -> Keypoints:
+        padded = np.zeros((len(descriptors), 128), np.float32)
+        padded[:, :3] = descriptors
+        return Keypoints(np.zeros((len(descriptors), 2)), padded)
+
+    # One: clear. Two: so is its best, but that is nearer to three. Four: between two.
+    first = keypoints([100, 0, 0], [0, 100, 0], [0, 90, 0], [0, 0, 105])
+    second = keypoints([0, 0, 100], [0, 85, 0], [101, 0, 0], [0, 0, 111])
+    assert matcher._match_keypoints(first, second).tolist() == [2, -1, 1, -1]
 
 
 def test_without_matches_there_are_no_chains() -> None:
@@ -249,7 +267,7 @@ def test_picking_and_other_cameras() -> None:
 def test_only_what_a_frame_sees_is_assembled_on_request(matcher: Matcher) -> None:
     image = textured(7)
     frames = matcher.look_all([image, warp(image, shift(5, 0)), warp(image, shift(60, 0))])
-    matches = {(0, 1): matcher.match(frames[0], frames[1]), (1, 2): matcher.match(frames[1], frames[2])}
+    matches = {(i, j): match(matcher, frames[i], frames[j]) for i, j in ((0, 1), (1, 2))}
     cameras = [CAMERA] * 3
     some = matcher.assemble(frames, cameras, matches, must_see=2)
     assert some.seen[:, 2].all()
@@ -305,6 +323,9 @@ def test_large_images_are_shrunk_with_their_camera(matcher: Matcher, width: int,
     frame = matcher.look(np.zeros((height, width), np.uint8))
     rows, columns = frame.grey.shape
     assert rows * columns == pytest.approx(105_000, rel=0.01)
+    board = (np.indices((height, width)).sum(axis=0) % 2 * 255).astype(np.uint8)
+    # Averaged, not picked.
+    assert matcher.look(board).grey.std() < 64
     assert columns / rows == pytest.approx(width / height, rel=0.01)
     working = frame.working_camera(camera)
     assert (working.width, working.height) == (columns, rows)
@@ -376,22 +397,49 @@ def test_the_answer_is_the_same_every_time_and_on_any_number_of_threads() -> Non
             np.testing.assert_array_equal(getattr(answers[0], name), getattr(other, name))
 
 
-def test_matches_found_in_two_steps_are_those_found_at_once(matcher: Matcher) -> None:
+def test_a_thorough_look_after_a_quick_one_is_the_same_as_at_once(matcher: Matcher) -> None:
     images = [textured(16), warp(textured(16), TILTED)]
     a, b = (matcher.look(image) for image in images)
-    flow_only = matcher.match(a, b, keypoints=False)
-    assert flow_only.keypoints is None
+    quick = match(matcher, a, b, thorough=False)
+    assert quick.keypoints is None
     assert a.keypoints is None
-    later, once = matcher.match(a, b, flow_only), matcher.match(*(matcher.look(image) for image in images))
+    assert not quick.thorough
+    later, once = match(matcher, a, b, known=quick), match(matcher, *(matcher.look(image) for image in images))
     for name in ("keypoints", "flow", "flow_back"):
         np.testing.assert_array_equal(getattr(later, name), getattr(once, name))
-    marked = replace(flow_only, flow=flow_only.flow + 1.0)
-    assert matcher.match(a, b, marked).flow is marked.flow
+    # What is known well enough is not found again.
+    assert match(matcher, a, b, known=once) is once
+    assert match(matcher, a, b, known=once, thorough=False) is once
+    assert match(matcher, a, b, known=quick, thorough=False) is quick
+
+
+@pytest.mark.parametrize("homography", [shift(7.4, -3.3), TILTED], ids=["near", "tilted"])
+def test_a_quick_look_is_as_exact_where_it_reaches(matcher: Matcher, homography: FloatArray) -> None:
+    image = textured(19)
+    found = match(matcher, matcher.look(image), matcher.look(warp(image, homography)), thorough=False)
+    error = np.linalg.norm(found.flow - mapped(homography, matcher.grid(image.shape)), axis=1)
+    assert found.reach == np.isfinite(error).mean()
+    assert found.reach > 0.5
+    assert np.nanmedian(error) < 0.3
+    assert np.nanquantile(error, 0.95) < 1.0
+
+
+def test_keypoints_are_compared_where_flow_does_not_reach() -> None:
+    sparing = Matcher(EvidenceSettings(keypoint_reach=0.5))
+    image = textured(20)
+    frames = sparing.look_all([image, warp(image, shift(4, 2)), textured(21)])
+    assert all(frame.keypoints is None for frame in frames)
+    near, far = match(sparing, frames[0], frames[1]), match(sparing, frames[0], frames[2])
+    assert near.reach > 0.8
+    assert near.keypoints is None
+    assert far.reach < 0.1
+    assert far.keypoints is not None
+    assert len(far.keypoints) == len(sparing.keypoints(frames[0]).pixels)
 
 
 def test_flow_back_is_the_flow_of_the_swapped_pair(matcher: Matcher) -> None:
     a, b = matcher.look(textured(17)), matcher.look(warp(textured(17), TILTED))
-    there, back = matcher.match(a, b), matcher.match(b, a)
+    there, back = match(matcher, a, b), match(matcher, b, a)
     np.testing.assert_array_equal(there.flow_back, back.flow)
     start = matcher.grid((240, 320))
     error = np.linalg.norm(there.flow_back - mapped(np.linalg.inv(TILTED), start), axis=1)
@@ -403,7 +451,7 @@ def test_matches_given_are_used_as_they_are(matcher: Matcher) -> None:
     grid = matcher.grid((240, 320))
     flow, back = np.full(grid.shape, np.nan), np.full(grid.shape, np.nan)
     flow[4], back[9] = (11.0, 22.0), (33.0, 44.0)
-    evidence = matcher.assemble(frames, [CAMERA] * 3, {(0, 2): PairMatches(None, flow, back)})
+    evidence = matcher.assemble(frames, [CAMERA] * 3, {(0, 2): PairMatches(None, flow, back, True)})
     assert evidence.anchor.tolist() == [0, 2]
     assert evidence.index.tolist() == [4, 9]
     np.testing.assert_array_equal(evidence.pixels[:, 0], [grid[4], (33.0, 44.0)])

@@ -1,0 +1,371 @@
+"""tracker: a rendered walk, and all that a camera does to a tracker."""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+import pytest
+from scipy.spatial.transform import Rotation
+
+from ros2_raxels.geometry import FloatArray, PinholeCamera, inverse_pose, relative_pose, rotation_angle_rad
+from ros2_raxels.scenes.renderer import render
+from ros2_raxels.scenes.textures import PATTERNS
+from ros2_raxels.scenes.trajectories import handheld_loop
+from ros2_raxels.scenes.world import furnished_room
+from ros2_raxels.tracker import UNKNOWN_VARIANCE, TrackedPose, Tracker, TrackerSettings, TrackState
+
+Image = npt.NDArray[np.uint8]
+CAMERA = PinholeCamera(320, 240, 256.0, 256.0, 159.5, 119.5)
+COUNT = 60
+STEP_NS = 66_666_667
+FIRST_NS = 1_700_000_000_123_456_789
+BLACK = np.zeros((240, 320, 3), np.uint8)
+INITIALISING, TRACKING, HELD, LOST = TrackState.INITIALISING, TrackState.TRACKING, TrackState.HELD, TrackState.LOST
+
+
+class Walk:
+    """Four seconds of a seven-second loop at 15 Hz."""
+
+    def __init__(self) -> None:
+        room = furnished_room(3)
+        self.poses = handheld_loop(7.0, 15.0, seed=1)[:COUNT]
+        seen = [render(room, CAMERA, pose) for pose in self.poses]
+        self.images = [image for image, _ in seen]
+        self.depth_m = float(np.median(seen[0][1]))
+
+    def __getitem__(self, frames: slice | list[int]) -> list[Image]:
+        return self.images[frames] if isinstance(frames, slice) else [self.images[k] for k in frames]
+
+    def error(self, found: list[TrackedPose], frames: list[int], scale: float) -> tuple[float, float]:
+        """Largest translation, share of the scene's depth, and rotation, deg, of poses in the world of frame 0."""
+        truth = relative_pose(self.poses[0], self.poses[frames])
+        poses = np.array([f.camera_to_world for f in found])
+        off = np.linalg.norm(scale * poses[:, :3, 3] - truth[:, :3, 3], axis=1).max()
+        turn = rotation_angle_rad(np.swapaxes(poses[:, :3, :3], 1, 2) @ truth[:, :3, :3]).max()
+        return float(off / self.depth_m), float(np.degrees(turn))
+
+
+def follow(tracker: Tracker, images: list[Image], camera: PinholeCamera | None = CAMERA) -> list[TrackedPose]:
+    return [tracker.track(image, FIRST_NS + k * STEP_NS, camera) for k, image in enumerate(images)]
+
+
+def states(found: list[TrackedPose]) -> list[TrackState]:
+    return [f.state for f in found]
+
+
+def similarity(found: FloatArray, truth: FloatArray) -> tuple[float, float]:
+    """Scale that fits positions best under Sim(3), and the root mean square that remains."""
+    p, q = found - found.mean(axis=0), truth - truth.mean(axis=0)
+    turn, _ = Rotation.align_vectors(q, p)
+    scale = (turn.apply(p) * q).sum() / (p * p).sum()
+    return float(scale), float(np.sqrt(((scale * turn.apply(p) - q) ** 2).sum(axis=1).mean()))
+
+
+def path_m(poses: FloatArray) -> float:
+    return float(np.linalg.norm(np.diff(poses[:, :3, 3], axis=0), axis=1).sum())
+
+
+@pytest.fixture(scope="module")
+def walk() -> Walk:
+    return Walk()
+
+
+@pytest.fixture(scope="module")
+def walked(walk: Walk) -> tuple[Tracker, list[TrackedPose]]:
+    """A tracker at the end of the walk, for one test to go on with, and what it said on the way."""
+    tracker = Tracker()
+    return tracker, follow(tracker, walk.images)
+
+
+@pytest.fixture(scope="module")
+def tracked(walked: tuple[Tracker, list[TrackedPose]]) -> list[TrackedPose]:
+    return walked[1]
+
+
+@pytest.fixture(scope="module")
+def scale(walk: Walk, tracked: list[TrackedPose]) -> float:
+    """Metres of one unit of the tracker."""
+    chosen = [k for k, f in enumerate(tracked) if f.state is TRACKING]
+    return similarity(np.array([tracked[k].camera_to_world[:3, 3] for k in chosen]), walk.poses[chosen, :3, 3])[0]
+
+
+# ------------------------------------------------------------------------------------------------------- trajectory
+
+
+def test_a_walk(walk: Walk, tracked: list[TrackedPose]) -> None:
+    begun = states(tracked).index(TRACKING)
+    assert 1 <= begun < 15
+    assert states(tracked) == [INITIALISING] * begun + [TRACKING] * (COUNT - begun)
+    assert [f.stamp_ns for f in tracked] == [FIRST_NS + k * STEP_NS for k in range(COUNT)]
+    positions = np.array([f.camera_to_world[:3, 3] for f in tracked[begun:]])
+    scale, remaining = similarity(positions, walk.poses[begun:, :3, 3])
+    path = path_m(walk.poses[begun:])
+    assert path > 1.2
+    assert remaining < 0.02 * path
+    # The first frame is the world, and the median depth of its tracks (which are not spread evenly) is the unit.
+    assert scale == pytest.approx(walk.depth_m, rel=0.25)
+    off, turn = walk.error(tracked[begun:], list(range(begun, COUNT)), scale)
+    assert off < 0.02
+    assert turn < 1.0
+
+
+def test_what_comes_with_a_pose(tracked: list[TrackedPose]) -> None:
+    for found in tracked:
+        pose = found.camera_to_world
+        np.testing.assert_allclose(pose[:3, :3] @ pose[:3, :3].T, np.eye(3), atol=1e-9)
+        np.testing.assert_allclose(found.covariance, found.covariance.T)
+        if found.state is INITIALISING:
+            assert found.confidence == 0.0
+            assert found.message
+            np.testing.assert_array_equal(found.covariance, UNKNOWN_VARIANCE * np.eye(6))
+            np.testing.assert_array_equal(pose, np.eye(4))
+        else:
+            assert 0.5 < found.confidence <= 1.0
+            assert found.message == ""
+            assert np.linalg.eigvalsh(found.covariance).min() > 0
+            assert np.diag(found.covariance).max() < 0.05**2
+            assert 0.8 * found.correspondences < found.inliers <= found.correspondences
+            assert 0 < found.residual_px < 1
+        assert found.stage_s["look"] > 0
+    assert 2 <= sum(f.keyframe for f in tracked) < COUNT // 3
+
+
+def test_frames_before_the_start_are_told_afterwards(walk: Walk, tracked: list[TrackedPose], scale: float) -> None:
+    begun = states(tracked).index(TRACKING)
+    assert [k for k, f in enumerate(tracked) if f.earlier] == [begun]
+    earlier = tracked[begun].earlier
+    frames = [(stamp - FIRST_NS) // STEP_NS for stamp, _ in earlier]
+    assert frames == list(range(begun))
+    truth = relative_pose(walk.poses[0], walk.poses[frames])
+    for (_, pose), true in zip(earlier, truth, strict=True):
+        assert np.linalg.norm(scale * pose[:3, 3] - true[:3, 3]) < 0.01 * walk.depth_m
+        assert np.degrees(rotation_angle_rad(pose[:3, :3].T @ true[:3, :3])) < 0.5
+
+
+def test_focal_length_without_intrinsics(walk: Walk) -> None:
+    tracker = Tracker()
+    found = follow(tracker, walk[:24], None)
+    begun = states(found).index(TRACKING)
+    assert states(found[begun:]) == [TRACKING] * (24 - begun)
+    assert tracker.camera is not None
+    assert tracker.camera.fx == pytest.approx(256.0, rel=0.15)
+    positions = np.array([f.camera_to_world[:3, 3] for f in found[begun:]])
+    assert similarity(positions, walk.poses[begun:24, :3, 3])[1] < 0.03 * path_m(walk.poses[begun:24])
+
+
+def test_residuals_are_in_pixels_of_the_image_as_given(walk: Walk) -> None:
+    """The same working image from a small and from a large original."""
+    large = [cv2.resize(image, (748, 562), interpolation=cv2.INTER_CUBIC) for image in walk[:12]]
+    small = [Tracker()._matcher.look(image).grey for image in large]
+    assert small[0].shape == (281, 374)
+    of_large, of_small = (
+        follow(Tracker(), images, CAMERA.resized(images[0].shape[1], images[0].shape[0])) for images in (large, small)
+    )
+    np.testing.assert_array_equal(of_large[-1].camera_to_world, of_small[-1].camera_to_world)
+    assert of_small[-1].state is TRACKING
+    assert of_large[-1].residual_px == pytest.approx(2 * of_small[-1].residual_px, rel=1e-6)
+
+
+def test_a_still_camera_does_not_drift(walk: Walk) -> None:
+    found = follow(Tracker(), [*walk[:16], *[walk.images[15]] * 30])
+    assert set(states(found[16:])) == {TRACKING}
+    still = np.array([f.camera_to_world for f in found[15:]])
+    # One unit is the scene's depth.
+    assert np.linalg.norm(still[:, :3, 3] - still[0, :3, 3], axis=1).max() < 0.01
+    assert np.degrees(rotation_angle_rad(still[0, :3, :3].T @ still[:, :3, :3])).max() < 0.2
+
+
+def test_a_camera_that_never_moves_does_not_start(walk: Walk) -> None:
+    noise = np.random.default_rng(0).normal(0, 2, (25, *BLACK.shape))
+    images = [(walk.images[0] + n).clip(0, 255).astype(np.uint8) for n in noise]
+    found = follow(Tracker(), images)
+    assert set(states(found)) == {INITIALISING}
+    assert "moved" in found[-1].message
+
+
+# --------------------------------------------------------------------------------------------------- loss, recovery
+
+
+def test_a_covered_lens(walk: Walk, scale: float) -> None:
+    """Two black frames are held; many are a loss; known ground ends it."""
+    found = follow(Tracker(), [*walk[:16], BLACK, BLACK, *walk[18:36], *[BLACK] * 12, *walk[:26][:14:-1]])
+    glance, before, covered, after = found[16:18], found[18:36], found[36:48], found[48:]
+    assert states(glance) == [HELD] * 2
+    assert set(states(before)) == {TRACKING}
+    off, turn = walk.error(before, list(range(18, 36)), scale)
+    assert off < 0.02
+    assert turn < 1.0
+    assert states(covered) == [HELD] * 4 + [LOST] * 8
+    for held in covered:
+        np.testing.assert_array_equal(held.camera_to_world, before[-1].camera_to_world)
+        assert held.confidence < 0.2
+        assert held.message
+    uncertain = [np.diag(f.covariance) for f in [before[-1], *covered[:4]]]
+    assert (np.diff(uncertain, axis=0) > 0).all()
+    for lost in covered[4:]:
+        np.testing.assert_array_equal(lost.covariance, UNKNOWN_VARIANCE * np.eye(6))
+    # It was there before, but not just before the loss.
+    frames = list(range(25, 14, -1))
+    again = states(after).index(TRACKING)
+    assert again < 10
+    assert set(states(after[again:])) == {TRACKING}
+    off, turn = walk.error(after[again:], frames[again:], scale)
+    assert off < 0.02
+    assert turn < 1.0
+    assert np.diag(after[-1].covariance).max() < 0.05**2
+
+
+def test_ground_known_from_long_ago(walk: Walk, scale: float) -> None:
+    """The last keyframes see the right of the scene alone; after the loss only its left is to be seen."""
+
+    def between(left: int, right: int, images: list[Image]) -> list[Image]:
+        seen = (np.arange(320) >= left) & (np.arange(320) < right)
+        return [np.where(seen[:, None], image, np.uint8(0)) for image in images]
+
+    images = [*walk[:16], *between(96, 320, walk[16:46]), *[BLACK] * 6, *between(0, 150, walk[2:10])]
+    found = follow(Tracker(), images)
+    assert found[51].state is LOST
+    begun = states(found[52:]).index(TRACKING)
+    assert set(states(found[52 + begun :])) == {TRACKING}
+    off, turn = walk.error(found[52 + begun :], list(range(2 + begun, 10)), scale)
+    assert off < 0.02
+    assert turn < 1.0
+
+
+def test_no_keyframe_is_forgotten_or_kept_twice_by_recoveries(
+    walk: Walk, walked: tuple[Tracker, list[TrackedPose]], scale: float
+) -> None:
+    tracker, _ = walked
+
+    def known() -> list[int]:
+        return sorted(view.number for view in (*tracker._stored, *tracker._window))
+
+    numbers = known()
+    assert len(numbers) > 5
+    for frames in (range(3, 9), range(50, 58), range(18, 24)):
+        assert states(follow(tracker, [BLACK] * 6))[-1] is LOST
+        back = follow(tracker, walk[list(frames)])
+        begun = states(back).index(TRACKING)
+        assert begun < 3
+        assert set(states(back[begun:])) == {TRACKING}
+        off, turn = walk.error(back[begun:], list(frames)[begun:], scale)
+        assert off < 0.02
+        assert turn < 1.0
+        assert len(set(known())) == len(known())
+        assert set(numbers) <= set(known())
+
+
+def test_unrelated_images_are_not_tracked(walk: Walk) -> None:
+    rng = np.random.default_rng(0)
+    wall = PATTERNS["bricks"](rng, 0)[:240, :320]
+    noise = rng.integers(0, 255, (3, *BLACK.shape)).astype(np.uint8)
+    found = follow(Tracker(), [*walk[:12], wall, *noise, wall, wall])
+    assert states(found[12:]) == [HELD] * 4 + [LOST] * 2
+    np.testing.assert_array_equal(found[-1].camera_to_world, found[11].camera_to_world)
+
+
+def test_after_a_long_loss_a_new_trajectory_begins_where_the_last_one_ended(walk: Walk) -> None:
+    tracker = Tracker(TrackerSettings(lost_frames=2, restart_frames=3))
+    found = follow(tracker, [*walk[:12], *[BLACK] * 5, *[image[:, ::-1] for image in walk[30:46]]])
+    assert states(found[12:17]) == [HELD] + [LOST] * 4
+    last, after = found[11].camera_to_world, found[17:]
+    begun = states(after).index(TRACKING)
+    assert states(after) == [INITIALISING] * begun + [TRACKING] * (16 - begun)
+    assert "new trajectory" in found[16].message
+    for waiting in after[:begun]:
+        np.testing.assert_array_equal(waiting.camera_to_world, last)
+    step = inverse_pose(last) @ np.array([f.camera_to_world for f in after[begun:]])
+    # A mirrored room is another room, and its camera moves as a mirrored one.
+    mirrored = relative_pose(walk.poses[30], walk.poses[30 + begun : 46])[:, :3, 3] * (-1, 1, 1)
+    scale, _ = similarity(step[:, :3, 3], mirrored)
+    np.testing.assert_allclose(scale * step[:, :3, 3], mirrored, atol=0.05 * np.abs(mirrored).max())
+
+
+# ------------------------------------------------------------------------------------------------------ first frames
+
+
+@pytest.mark.parametrize("first", [1, 6])
+def test_black_frames_first(walk: Walk, scale: float, first: int) -> None:
+    found = follow(Tracker(), [*[BLACK] * first, *walk[:14]])
+    assert set(states(found[: first + 1])) == {INITIALISING}
+    begun = states(found).index(TRACKING)
+    assert begun < first + 10
+    assert set(states(found[begun:])) == {TRACKING}
+    # Whatever frame became the origin, poses relative to each other are right.
+    last = relative_pose(found[begun].camera_to_world, found[-1].camera_to_world)
+    truth = relative_pose(walk.poses[begun - first], walk.poses[13])
+    assert np.degrees(rotation_angle_rad(last[:3, :3].T @ truth[:3, :3])) < 0.5
+    cosine = last[:3, 3] @ truth[:3, 3] / np.linalg.norm(last[:3, 3]) / np.linalg.norm(truth[:3, 3])
+    assert cosine > np.cos(np.radians(3))
+
+
+def test_nothing_but_black_is_no_error() -> None:
+    for camera in (CAMERA, None):
+        assert set(states(follow(Tracker(), [BLACK] * 25, camera))) == {INITIALISING}
+
+
+def test_reset_forgets_everything(walk: Walk) -> None:
+    fresh = follow(Tracker(), walk[30:42])
+    tracker = Tracker()
+    follow(tracker, walk[:8])
+    tracker.reset()
+    assert tracker.camera is None
+    again = follow(tracker, walk[30:42])
+    assert states(again) == states(fresh)
+    assert states(again)[0] is INITIALISING
+    for a, b in zip(again, fresh, strict=True):
+        np.testing.assert_array_equal(a.camera_to_world, b.camera_to_world)
+        np.testing.assert_array_equal(a.covariance, b.covariance)
+
+
+# ---------------------------------------------------------------------------------------------------------- bad input
+
+
+def test_bad_input_is_refused_and_leaves_no_trace(walk: Walk, tracked: list[TrackedPose]) -> None:
+    tracker = Tracker()
+    found = follow(tracker, walk[:12])
+    with pytest.raises(ValueError, match="image is 160x120 px but its camera is 320x240 px"):
+        tracker.track(BLACK[:120, :160], 0, CAMERA)
+    with pytest.raises(ValueError, match="image is 320x240 px but its camera is 640x480 px"):
+        tracker.track(walk.images[12], 0, CAMERA.resized(640, 480))
+    with pytest.raises(ValueError, match=r"\(240, 320, 3\) and type float64"):
+        tracker.track(walk.images[12] / 255, 0, CAMERA)
+    with pytest.raises(ValueError, match=r"\(240, 320, 4\)"):
+        tracker.track(np.zeros((240, 320, 4), np.uint8), 0, None)
+    with pytest.raises(ValueError, match="empty"):
+        tracker.track(np.zeros((0, 320), np.uint8), 0, None)
+    found += follow(tracker, walk[12:16])
+    for a, b in zip(found, tracked[:16], strict=True):
+        np.testing.assert_array_equal(a.camera_to_world, b.camera_to_world)
+
+
+def test_a_camera_that_changes_its_resolution_is_followed(walk: Walk, scale: float) -> None:
+    tracker = Tracker()
+    follow(tracker, walk[:14])
+    small = [cv2.resize(image, (256, 192), interpolation=cv2.INTER_AREA) for image in walk[14:26]]
+    found = follow(tracker, small, CAMERA.resized(256, 192))
+    assert set(states(found)) == {TRACKING}
+    off, turn = walk.error(found, list(range(14, 26)), scale)
+    assert off < 0.01
+    assert turn < 0.6
+
+
+# ------------------------------------------------------------------------------------------------------------- memory
+
+
+def test_memory_is_bounded(walk: Walk) -> None:
+    settings = TrackerSettings(stored_keyframes=2)
+    tracker = Tracker(settings)
+    small = [cv2.resize(image, (160, 120), interpolation=cv2.INTER_AREA) for image in walk[::2]]
+    kept, keyframes = [], 0
+    for image in [*small, *small[-2::-1]]:
+        found = tracker.track(image, 0, CAMERA.resized(160, 120))
+        keyframes += found.keyframe
+        kept.append(len(tracker._matches))
+        assert len(tracker._stored) <= settings.stored_keyframes
+        assert len(tracker._window) <= settings.window
+    assert found.state is TRACKING
+    views = settings.stored_keyframes + settings.window
+    assert keyframes > 2 * views
+    assert max(kept) <= views * (views - 1) // 2
