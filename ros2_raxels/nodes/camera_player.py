@@ -87,7 +87,8 @@ class CameraPlayer(Node):
         reliable = self._settings.text("reliability") == "reliable"
         qos = QoSProfile(depth=5, reliability=ReliabilityPolicy.RELIABLE if reliable else ReliabilityPolicy.BEST_EFFORT)
         self._images = self.create_publisher(Image, "~/image_raw", qos)
-        self._infos = self.create_publisher(CameraInfo, "~/camera_info", qos)
+        # An empty topic would let listeners wait for intrinsics that the recording does not have.
+        self._infos = self.create_publisher(CameraInfo, "~/camera_info", qos) if source.camera else None
         self._threads = [
             threading.Thread(target=self._read, args=(source,), name="reader", daemon=True),
             threading.Thread(target=self._play, name="player", daemon=True),
@@ -213,7 +214,7 @@ class CameraPlayer(Node):
     def _publish(self, ready: _Ready) -> None:
         recorded = self._settings.flag("use_source_stamps")
         stamp = stamp_message(ready.stamp_ns) if recorded else self.get_clock().now().to_msg()
-        if ready.info is not None:
+        if ready.info is not None and self._infos is not None:
             ready.info.header.stamp = stamp
             self._infos.publish(ready.info)
         ready.image.header.stamp = stamp
