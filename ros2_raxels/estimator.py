@@ -122,7 +122,7 @@ class Estimator:
         """
         stage_s: dict[str, float] = {}
         _check(images, cameras)
-        with _timed(stage_s, "describe"):
+        with timed(stage_s, "describe"):
             features = self.matcher.look_all(images)
         clip = self.estimate_seen(features, _working(features, cameras), stage_s)
         return replace(clip, cameras=_as_given(images, cameras, clip.cameras))
@@ -136,18 +136,18 @@ class Estimator:
         """`estimate` for frames that were looked at before; cameras are those of the working images."""
         stage_s = {} if stage_s is None else stage_s
         given = list(cameras) if cameras is not None else [_guess(f, 1.0) for f in features]
-        with _timed(stage_s, "evidence"):
+        with timed(stage_s, "evidence"):
             evidence = self.matcher.collect(features, given)
         if cameras is None:
-            with _timed(stage_s, "focal"):
+            with timed(stage_s, "focal"):
                 given = self._find_focal(features, evidence)
             evidence = evidence.with_cameras(given)
         bearings = clip_bearings(given)
-        with _timed(stage_s, "propose"):
+        with timed(stage_s, "propose"):
             hypotheses = self._hypotheses(evidence, bearings)
-        with _timed(stage_s, "guide"):
+        with timed(stage_s, "guide"):
             hypotheses, refined = guide(evidence, bearings, hypotheses, self.settings.refine)
-        with _timed(stage_s, "decode"):
+        with timed(stage_s, "decode"):
             return _answer(given, evidence, bearings, hypotheses, refined, stage_s, focal_known=cameras is not None)
 
     def _hypotheses(self, evidence: Evidence, bearings: FloatArray) -> RaxelHypotheses:
@@ -308,7 +308,8 @@ def _check(images: Sequence[npt.NDArray[np.uint8]], cameras: Sequence[PinholeCam
 
 
 @contextmanager
-def _timed(stage_s: dict[str, float], name: str) -> Iterator[None]:
+def timed(stage_s: dict[str, float], name: str) -> Iterator[None]:
+    """Add the wall time of a block, s, to the stage of this name."""
     begin = time.perf_counter()
     yield
     stage_s[name] = stage_s.get(name, 0.0) + time.perf_counter() - begin

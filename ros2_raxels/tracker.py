@@ -9,16 +9,14 @@ from __future__ import annotations
 
 import enum
 import itertools
-import time
 from collections import deque
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
 import numpy as np
 import numpy.typing as npt
 
-from ros2_raxels.estimator import ClipEstimate, Estimator, EstimatorSettings
+from ros2_raxels.estimator import ClipEstimate, Estimator, EstimatorSettings, timed
 from ros2_raxels.evidence import Evidence, EvidenceSettings, Features, PairMatches
 from ros2_raxels.geometry import (
     FloatArray,
@@ -203,7 +201,7 @@ class Tracker:
                 "use the calibration of this resolution"
             )
         stage_s: dict[str, float] = {}
-        with _timed(stage_s, "look"):
+        with timed(stage_s, "look"):
             features = self._matcher.look(image)
             camera = None if camera is None else features.working_camera(camera)
         view = _View(self._next_number, stamp_ns, features, self._intrinsics(features, camera), self._pose)
@@ -233,7 +231,7 @@ class Tracker:
         if not self._pending:
             self._pending.append(view)
             return self._unsolved(stamp_ns, TrackState.INITIALISING, "first frame; waiting for motion", stage_s)
-        with _timed(stage_s, "evidence"):
+        with timed(stage_s, "evidence"):
             motion, overlap = self._image_motion(self._pending[0], view)
         waiting = len(self._pending)
         self._pending.append(view)
@@ -249,7 +247,7 @@ class Tracker:
     def _start(self, view: _View, stamp_ns: int, focal_known: bool, stage_s: dict[str, float]) -> TrackedPose:
         chosen = _spread_out(self._pending, self.settings.window + 1)
         cameras = [v.camera for v in chosen] if focal_known else None
-        with _timed(stage_s, "solve"):
+        with timed(stage_s, "solve"):
             clip = self._estimator.estimate_seen([v.features for v in chosen], cameras)
         confidence = float(clip.confidence[-1])
         if confidence < self.settings.confidence_min:
@@ -296,9 +294,9 @@ class Tracker:
     def _follow(self, view: _View, stamp_ns: int, stage_s: dict[str, float]) -> TrackedPose:
         lost = self._bad_frames >= self.settings.lost_frames
         anchors = self._recovery_views(view) if lost else self._window
-        with _timed(stage_s, "evidence"):
+        with timed(stage_s, "evidence"):
             evidence, apart = self._new_evidence(anchors, view, lost)
-        with _timed(stage_s, "solve"):
+        with timed(stage_s, "solve"):
             solved = self._solve(view, anchors, evidence)
         if solved is None or solved.confidence < self.settings.confidence_min:
             return self._missed(view, stamp_ns, solved, stage_s)
@@ -307,7 +305,7 @@ class Tracker:
         self._motion = inverse_pose(self._pose) @ solved.camera_to_world if self._bad_frames == 0 else np.eye(4)
         self._bad_frames = 0
         view.camera_to_world = solved.camera_to_world
-        with _timed(stage_s, "keyframe"):
+        with timed(stage_s, "keyframe"):
             motion, overlap = self._image_motion(self._window[-1], view)
             keyframe = motion > self.settings.keyframe_motion or overlap < self.settings.keyframe_overlap
             # Thorough looks one after the other would cost more than a keyframe that ends them.
@@ -542,10 +540,3 @@ def _isotropic(clip: ClipEstimate, scale: float) -> FloatArray:
     rotation = max(float(clip.spread_rotation_rad.max()), 0.005)
     translation = max(0.01, 0.1 * float(clip.spread_direction_rad.max())) * scale
     return np.diag([translation**2] * 3 + [rotation**2] * 3)
-
-
-@contextmanager
-def _timed(stage_s: dict[str, float], name: str) -> Iterator[None]:
-    begin = time.perf_counter()
-    yield
-    stage_s[name] = stage_s.get(name, 0.0) + time.perf_counter() - begin
