@@ -37,6 +37,7 @@ UNKNOWN_VARIANCE = 9999.0
 _INLIER_PX = 2.0
 _ENOUGH_INLIERS = 40.0
 _LOOK_AT = 12
+_SHARED = 0.25
 _STREAM = EvidenceSettings(keypoint_reach=0.5)
 _RESECT = RefineSettings(widths_px=(20.0, 12.0, 8.0, 5.0, 3.0, 2.0), iterations=6)
 _POLISH = RefineSettings(widths_px=(3.0, 2.0), iterations=4)
@@ -443,10 +444,12 @@ class Tracker:
         self._pairs(_all_pairs(anchors), thorough=True)
         pairs = [(anchor, view) for anchor in anchors]
         self._pairs(pairs, thorough=False)
-        # Flow does not lead from one image size to another, so that without keypoints the scale would be lost there.
-        resized = any(anchor.features.grey.shape != view.features.grey.shape for anchor in anchors)
-        apart = resized or self._matches[anchors[-1].number, view.number].reach < self.settings.keyframe_overlap
-        if lost or apart:
+        last = anchors[-1].number
+        apart = self._matches[last, view.number].reach < self.settings.keyframe_overlap
+        # Flow from a keyframe that shares none with the others (the first after a recovery, or of another image size)
+        # has no depth, and the scale would be lost there.
+        shared = max((self._matches[anchor.number, last].reach for anchor in anchors[:-1]), default=1.0)
+        if lost or apart or shared < _SHARED:
             self._pairs(pairs, thorough=True)
         return self._evidence([*anchors, view], must_see=len(anchors)), apart
 
