@@ -14,7 +14,7 @@ from launch_ros.actions import Node
 from launch_ros.parameter_descriptions import ParameterValue
 
 from launch import LaunchDescription
-from ros2_raxels.ros_environment import fastdds_profile
+from ros2_raxels.ros_environment import ONE_BLAS_THREAD, fastdds_profile
 
 ARGUMENTS = {
     "namespace": ("", "namespace of the node; topics given without a leading slash are in it, too"),
@@ -45,13 +45,16 @@ def generate_launch_description() -> LaunchDescription:
         ros_arguments=["--log-level", LaunchConfiguration("log_level")],
         output="screen",
     )
-    return LaunchDescription([*declared, *image_transport_environment(share), node])
+    return LaunchDescription([*declared, *node_environment(share), node])
 
 
-def image_transport_environment(share: Path) -> list[SetEnvironmentVariable]:
-    """Room for images in shared memory; what the user has set himself stays."""
-    if any(os.environ.get(name) for name in (*_PROFILE_VARIABLES, "FASTDDS_BUILTIN_TRANSPORTS")):
-        return []
-    # Humble reads the older name, of which later distributions only complain.
-    name = _PROFILE_VARIABLES[1 if os.environ.get("ROS_DISTRO") == "humble" else 0]
-    return [SetEnvironmentVariable(name, str(share / "fastdds.xml"))]
+def node_environment(share: Path) -> list[SetEnvironmentVariable]:
+    """Room for images in shared memory, and one BLAS thread; what the user has set himself stays."""
+    settings = []
+    if not any(os.environ.get(name) for name in (*_PROFILE_VARIABLES, "FASTDDS_BUILTIN_TRANSPORTS")):
+        # Humble reads the older name, of which later distributions only complain.
+        name = _PROFILE_VARIABLES[1 if os.environ.get("ROS_DISTRO") == "humble" else 0]
+        settings.append(SetEnvironmentVariable(name, str(share / "fastdds.xml")))
+    if ONE_BLAS_THREAD[0] not in os.environ:
+        settings.append(SetEnvironmentVariable(*ONE_BLAS_THREAD))
+    return settings

@@ -11,6 +11,7 @@ import traceback
 from collections.abc import Sequence
 
 from ros2_raxels import __version__
+from ros2_raxels.ros_environment import ONE_BLAS_THREAD
 
 FAILED = 1
 WRONG_INPUT = 2
@@ -38,6 +39,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         The exit status, see ``raxels --help``. Errors are one line on stderr.
     """
     arguments = sys.argv[1:] if argv is None else list(argv)
+    os.environ.setdefault(*ONE_BLAS_THREAD)
     try:
         status = _run(arguments)
         sys.stdout.flush()

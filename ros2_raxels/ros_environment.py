@@ -20,6 +20,11 @@ class RosNotFoundError(RuntimeError):
     """A ROS package that cannot be imported; the message is one line that names it and the remedy."""
 
 
+ONE_BLAS_THREAD = ("OPENBLAS_NUM_THREADS", "1")
+"""Our matrices are small: threads of BLAS would only wait for each other on cores that OpenCV needs. It is read when
+NumPy is imported, so only a parent process, or one that has not imported it yet, can set it."""
+
+
 def require_ros() -> None:
     """See that rclpy and the interface package are there, without importing them.
 
@@ -35,7 +40,7 @@ def ros_environment(domain_id: int | None = None) -> dict[str, str]:
     """Environment for a child process that runs one of our nodes.
 
     It is this process's own, with what is missing filled in: where ROS packages are, Fast DDS with room for images in
-    shared memory (config/fastdds.xml), discovery on this machine only. Nothing that the user has set is replaced.
+    shared memory (config/fastdds.xml), discovery on this machine only, one BLAS thread. Nothing that the user has set is replaced.
 
     Args:
         domain_id: ROS_DOMAIN_ID for a network of its own; None leaves the user's.
@@ -44,6 +49,7 @@ def ros_environment(domain_id: int | None = None) -> dict[str, str]:
     environment.setdefault("AMENT_PREFIX_PATH", sys.prefix)
     environment.setdefault("RMW_IMPLEMENTATION", "rmw_fastrtps_cpp")
     environment.setdefault("ROS_AUTOMATIC_DISCOVERY_RANGE", "LOCALHOST")
+    environment.setdefault(*ONE_BLAS_THREAD)
     _default_profile(environment)
     if domain_id is not None:
         environment["ROS_DOMAIN_ID"] = str(domain_id)

@@ -16,7 +16,7 @@ from ros2_raxels.ros_environment import RosNotFoundError, fastdds_profile, requi
 def bare(monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
     """An environment without any of the variables in question."""
     for name in list(os.environ):
-        if name.startswith(("ROS_", "RMW_", "FASTDDS_", "FASTRTPS_", "AMENT_", "_ROS", "LD_LIBRARY")):
+        if name.startswith(("ROS_", "RMW_", "FASTDDS_", "FASTRTPS_", "AMENT_", "_ROS", "LD_LIBRARY", "OPENBLAS")):
             monkeypatch.delenv(name)
     return monkeypatch
 
@@ -29,6 +29,7 @@ def test_defaults() -> None:
     assert environment["ROS_AUTOMATIC_DISCOVERY_RANGE"] == "LOCALHOST"
     assert "segment_size" in Path(environment["FASTDDS_DEFAULT_PROFILES_FILE"]).read_text()
     assert "FASTRTPS_DEFAULT_PROFILES_FILE" not in environment
+    assert environment["OPENBLAS_NUM_THREADS"] == "1"
     assert "ROS_DOMAIN_ID" not in environment
     assert ros_environment(42)["ROS_DOMAIN_ID"] == "42"
 
@@ -49,6 +50,7 @@ def test_old_distributions_get_the_old_name_of_the_profile(bare: pytest.MonkeyPa
         ("FASTDDS_DEFAULT_PROFILES_FILE", "/etc/mine.xml"),
         ("FASTRTPS_DEFAULT_PROFILES_FILE", "/etc/mine.xml"),
         ("ROS_DOMAIN_ID", "7"),
+        ("OPENBLAS_NUM_THREADS", "4"),
     ],
 )
 def test_what_the_user_has_set_stays(bare: pytest.MonkeyPatch, name: str, value: str) -> None:
