@@ -40,7 +40,8 @@ def ros_environment(domain_id: int | None = None) -> dict[str, str]:
     """Environment for a child process that runs one of our nodes.
 
     It is this process's own, with what is missing filled in: where ROS packages are, Fast DDS with room for images in
-    shared memory (config/fastdds.xml), discovery on this machine only, one BLAS thread. Nothing that the user has set is replaced.
+    shared memory (config/fastdds.xml), discovery on this machine only, one BLAS thread. Nothing that the user has set
+    is replaced.
 
     Args:
         domain_id: ROS_DOMAIN_ID for a network of its own; None leaves the user's.
