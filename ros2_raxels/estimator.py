@@ -7,6 +7,7 @@ pulls them onto the evidence and encodes them again; the answer is what the fina
 
 from __future__ import annotations
 
+import itertools
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -25,7 +26,7 @@ from ros2_raxels.geometry import (
     focal_from_raxels,
     rotation_angle_rad,
 )
-from ros2_raxels.guidance import Refined, RefineSettings, refine
+from ros2_raxels.guidance import Refined, RefineSettings, parallax_px, refine
 from ros2_raxels.proposals import propose
 
 RAXEL_ROWS, RAXEL_COLUMNS = 12, 16
@@ -35,6 +36,8 @@ _FOCAL_GUESSES = (0.55, 0.75, 0.95, 1.2, 1.5, 2.0, 2.7)
 """Focal length over the longer image side: 85 to 21 degrees of view."""
 _INLIER_PX = 2.0
 _ENOUGH_INLIERS = 30.0
+_ENOUGH_PARALLAX_PX = 3.0
+_FEW = 8
 _RIVAL_COST = 1.1
 
 
@@ -70,6 +73,7 @@ class ClipEstimate:
         confidence: (N,) 0 (a guess) to 1.
         spread_rotation_rad, spread_direction_rad: (N,) largest difference to a rival hypothesis that explains the
             evidence almost as well.
+        parallax_px: (N,) median over inliers, towards the frame to which it is largest; working image.
         residual_px: (N,) median over inliers, in px of the working image, NaN without any.
         inliers, observations: (N,) of the evidence in each frame.
         inverse_depth: (P,) of each track in its anchor frame.
@@ -83,6 +87,7 @@ class ClipEstimate:
     confidence: FloatArray
     spread_rotation_rad: FloatArray
     spread_direction_rad: FloatArray
+    parallax_px: FloatArray
     residual_px: FloatArray
     inliers: npt.NDArray[np.integer]
     observations: npt.NDArray[np.integer]
@@ -231,7 +236,9 @@ def _answer(
     inliers, observations = agree.sum(axis=0), observed_or_anchor.sum(axis=0)
     rotation_rad, direction_rad = _spread(refined)
     share = inliers / np.maximum(observations, 1)
-    confidence = share * np.minimum(1.0, inliers / _ENOUGH_INLIERS) * np.exp(-rotation_rad / 0.1 - direction_rad / 0.5)
+    parallax = _parallax(evidence, poses, refined.residual_px[0] < _INLIER_PX)
+    confidence = share * np.minimum(1.0, inliers / _ENOUGH_INLIERS) * np.minimum(1.0, parallax / _ENOUGH_PARALLAX_PX)
+    confidence = confidence * np.exp(-rotation_rad / 0.1 - direction_rad / 0.5)
     if not focal_known:
         cameras = [_with_focal(camera, raxels[0], bearings[0]) for camera in cameras]
     return ClipEstimate(
@@ -241,6 +248,7 @@ def _answer(
         confidence,
         rotation_rad,
         direction_rad,
+        parallax,
         _median_residual(refined.residual_px[0], agree),
         inliers,
         observations,
@@ -259,6 +267,17 @@ def _spread(refined: Refined) -> tuple[FloatArray, FloatArray]:
         angles = [direction_angle_rad(a, b) for a, b in zip(rival[1:, :3, 3], best[1:, :3, 3], strict=True)]
         direction[1:] = np.maximum(direction[1:], angles)
     return rotation, direction
+
+
+def _parallax(evidence: Evidence, poses: FloatArray, agree: npt.NDArray[np.bool_]) -> FloatArray:
+    values = np.where(agree, parallax_px(evidence, poses), np.nan)
+    frames = evidence.frames
+    between = np.zeros((frames, frames))
+    for anchor, frame in itertools.permutations(range(frames), 2):
+        seen = values[evidence.anchor == anchor, frame]
+        seen = seen[np.isfinite(seen)]
+        between[anchor, frame] = np.median(seen) if len(seen) >= _FEW else 0.0
+    return np.asarray(np.maximum(between, between.T).max(axis=0))
 
 
 def _median_residual(residual_px: FloatArray, agree: npt.NDArray[np.bool_]) -> FloatArray:

@@ -260,6 +260,23 @@ def _unit_scale(s: _State) -> _State:
     return replace(s, pose=pose, rho=s.rho * size[:, None, None], offset=s.offset / size[:, None, None, None])
 
 
+def parallax_px(evidence: Evidence, camera_to_first: FloatArray) -> FloatArray:
+    """How far every observation lies from where it would be if the scene were infinitely far.
+
+    Args:
+        evidence: P tracks over N frames.
+        camera_to_first: (N, 4, 4).
+
+    Returns:
+        (P, N) px, NaN where a track was not seen and at its anchor. Noise and nothing else means that the cameras only
+        turned, and that their positions rest on nothing.
+    """
+    tracks = _Tracks(evidence, None)
+    state = _evaluate(tracks, np.asarray(camera_to_first, float)[None], np.zeros((1, *tracks.used.shape)))
+    parallax: FloatArray = tracks.scatter(np.where(tracks.seen, np.sqrt(state.squared), np.nan), np.nan)[0]
+    return parallax
+
+
 def triangulate(evidence: Evidence, camera_to_first: FloatArray, weights: FloatArray | None = None) -> FloatArray:
     """Inverse depth (H, P) of every track for given cameras (H, N, 4, 4), robust to one wrong observation.
 

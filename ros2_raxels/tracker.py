@@ -60,7 +60,7 @@ class TrackedPose:
 
     Attributes:
         stamp_ns: the image's stamp, as given.
-        camera_to_world: 4x4; world is the optical frame of the first frame after a reset.
+        camera_to_world: 4x4; world is the optical frame of the first frame that the trajectory could start from.
         covariance: 6x6 of (x, y, z, rotation about world x, y, z), in pose units and rad; 9999 on the diagonal of
             what is not known.
         state: see `TrackState`; TRACKING is the only state in which the pose is a fresh estimate.
@@ -254,7 +254,7 @@ class Tracker:
         if confidence < self.settings.confidence_min:
             # The oldest frames may no longer overlap with the newest: start again from the middle.
             self._pending = self._pending[len(self._pending) // 2 :]
-            reason = f"first cameras are too uncertain (confidence {confidence:.2f}); move the camera sideways"
+            reason = f"first cameras are too uncertain (confidence {confidence:.2f}); move sideways, not only turn"
             return self._unsolved(stamp_ns, TrackState.INITIALISING, reason, stage_s)
         self._camera, self._focal_found = clip.cameras[-1], True
         self._place(chosen, clip)

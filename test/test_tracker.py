@@ -8,7 +8,15 @@ import numpy.typing as npt
 import pytest
 from scipy.spatial.transform import Rotation
 
-from ros2_raxels.geometry import FloatArray, PinholeCamera, inverse_pose, relative_pose, rotation_angle_rad
+from ros2_raxels.geometry import (
+    FloatArray,
+    PinholeCamera,
+    inverse_pose,
+    make_pose,
+    relative_pose,
+    rotation_angle_rad,
+    rotation_from_vector,
+)
 from ros2_raxels.scenes.renderer import render
 from ros2_raxels.scenes.textures import PATTERNS
 from ros2_raxels.scenes.trajectories import handheld_loop
@@ -317,6 +325,22 @@ def test_black_frames_first(walk: Walk, scale: float, first: int) -> None:
     assert np.degrees(rotation_angle_rad(last[:3, :3].T @ truth[:3, :3])) < 0.5
     cosine = last[:3, 3] @ truth[:3, 3] / np.linalg.norm(last[:3, 3]) / np.linalg.norm(truth[:3, 3])
     assert cosine > np.cos(np.radians(3))
+
+
+def test_a_camera_that_only_turns_does_not_start(walk: Walk) -> None:
+    room = furnished_room(3)
+    turned = [
+        render(
+            room, CAMERA, walk.poses[0] @ make_pose(rotation_from_vector([0.0, np.radians(2.0 * k), 0.0]), np.zeros(3))
+        )
+        for k in range(9)
+    ]
+    tracker = Tracker()
+    found = follow(tracker, [image for image, _ in turned])
+    assert set(states(found)) == {INITIALISING}
+    assert all("sideways" in f.message for f in found[2:])
+    # And it still starts when there is something to start from.
+    assert states(follow(tracker, walk[:14]))[-1] is TRACKING
 
 
 def test_nothing_but_black_is_no_error() -> None:
