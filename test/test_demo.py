@@ -169,6 +169,19 @@ def test_the_demo_plays_through_real_nodes_and_reports(cache: Path, tmp_path: Pa
 
 @pytest.mark.ros
 @pytest.mark.slow
+def test_a_recording_without_intrinsics_plays_too(cache: Path, tmp_path: Path, walk_folder: Path) -> None:
+    process = demo([str(walk_folder / "images")], cache, tmp_path)
+    output, errors = process.communicate(timeout=90)
+    assert process.returncode == 0, errors
+    report = json.loads((tmp_path / "report.json").read_text())
+    assert report["frames_played"] == FRAMES
+    assert report["poses"] >= 1
+    assert "the source carries no true poses" in output
+    assert not nodes_of(tmp_path)
+
+
+@pytest.mark.ros
+@pytest.mark.slow
 @pytest.mark.usefixtures("walk_folder")
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_interrupting_the_demo_ends_its_nodes(cache: Path, tmp_path: Path, number: signal.Signals) -> None:

@@ -182,7 +182,7 @@ def _run_nodes(play: _Play, out: Path, observer: Observer, family: Family) -> in
 
     line = _StatusLine(play.frames, has_latency=not play.source_stamps)
     starts: dict[str, tuple[list[str], tuple[str, ...]]] = {
-        "camera_player": (_camera_arguments(play), (IMAGE_TOPIC, INFO_TOPIC)),
+        "camera_player": (_camera_arguments(play), (IMAGE_TOPIC, INFO_TOPIC) if play.source.camera else (IMAGE_TOPIC,)),
         "pose_node": (_pose_arguments(play), (POSE_TOPIC, STATUS_TOPIC)),
     }
     # The camera begins when the first listener to its images has found it, and the observer must have, too: so it is
