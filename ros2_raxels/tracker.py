@@ -34,6 +34,10 @@ from ros2_raxels.proposals import two_view
 UNKNOWN_VARIANCE = 9999.0
 """On the diagonal of what is not known: a fusing filter then gives it no weight; 0 would mean "certain"."""
 
+_SCENE_DEPTH = 1.0
+"""World unit: the median depth of the scene where the trajectory starts."""
+
+_LEAST_STEP = 1e-3 * _SCENE_DEPTH
 _INLIER_PX = 2.0
 _ENOUGH_INLIERS = 40.0
 _LOOK_AT = 12
@@ -171,7 +175,6 @@ class Tracker:
         self._focal_found = False
         self._bad_frames = 0
         self._was_apart = False
-        self._scale = 1.0
         self._forget_views()
 
     def _forget_views(self) -> None:
@@ -262,7 +265,7 @@ class Tracker:
         self._pending, self._bad_frames = [], 0
         self._motion = np.eye(4)
         self._pose = view.camera_to_world
-        self._covariance = _isotropic(clip, self._scale)
+        self._covariance = _isotropic(clip)
         return TrackedPose(
             stamp_ns,
             self._pose,
@@ -280,9 +283,9 @@ class Tracker:
         )
 
     def _place(self, views: Sequence[_View], clip: ClipEstimate) -> None:
-        """Clip units to world units: the median scene depth becomes 1 at first, and stays what it was later."""
+        """Clip units to world units: the median depth becomes `_SCENE_DEPTH`, also where a trajectory restarts."""
         depth = clip.inverse_depth[(clip.evidence.anchor == 0) & (clip.inverse_depth > 0)]
-        scale = (float(np.median(depth)) if len(depth) else 1.0) * self._scale
+        scale = _SCENE_DEPTH * (float(np.median(depth)) if len(depth) else 1.0)
         first_to_world = views[0].camera_to_world
         for view, pose, camera in zip(views, clip.camera_to_first, clip.cameras, strict=True):
             moved = make_pose(pose[:3, :3], pose[:3, 3] * scale)
@@ -364,14 +367,14 @@ class Tracker:
         if relative is None:
             return None
         last, expected = anchors[-1].camera_to_world, self._pose @ self._motion
-        step = max(float(np.linalg.norm(last[:3, 3] - expected[:3, 3])), 1e-3 * self._scale)
+        step = max(float(np.linalg.norm(last[:3, 3] - expected[:3, 3])), _LEAST_STEP)
         start: FloatArray = last @ make_pose(relative[:3, :3], relative[:3, 3] * step)
         return start
 
     def _missed(self, view: _View, stamp_ns: int, solved: _Solve | None, stage_s: dict[str, float]) -> TrackedPose:
         self._bad_frames += 1
         # Held poses grow worse with every frame; the motion before the loss is the best guess of how fast.
-        step = max(float(np.linalg.norm(self._motion[:3, 3])), 1e-3 * self._scale)
+        step = max(float(np.linalg.norm(self._motion[:3, 3])), _LEAST_STEP)
         self._covariance = self._covariance + np.diag([step**2] * 3 + [0.02**2] * 3)
         confidence = solved.confidence if solved else 0.0
         reason = f"{solved.inliers if solved else 0} of {solved.correspondences if solved else 0} matches agree"
@@ -421,7 +424,7 @@ class Tracker:
         # Neighbours in space: after a recovery those in time may have been elsewhere.
         poses = np.array([v.camera_to_world for v in candidates])
         motion = relative_pose(best.camera_to_world, poses)
-        apart = np.linalg.norm(motion[:, :3, 3], axis=1) / self._scale + rotation_angle_rad(motion[:, :3, :3])
+        apart = np.linalg.norm(motion[:, :3, 3], axis=1) / _SCENE_DEPTH + rotation_angle_rad(motion[:, :3, :3])
         nearest = np.argsort(apart, kind="stable")[: self.settings.window]
         return sorted((candidates[k] for k in nearest), key=lambda v: v.number)
 
@@ -538,8 +541,8 @@ def _covariance(information: FloatArray, refined: Refined, new: int) -> FloatArr
     return np.asarray(np.minimum((covariance + covariance.T) / 2.0, UNKNOWN_VARIANCE))
 
 
-def _isotropic(clip: ClipEstimate, scale: float) -> FloatArray:
+def _isotropic(clip: ClipEstimate) -> FloatArray:
     """Covariance of the first solve: the spread of its hypotheses, and at least a percent of the scene's depth."""
     rotation = max(float(clip.spread_rotation_rad.max()), 0.005)
-    translation = max(0.01, 0.1 * float(clip.spread_direction_rad.max())) * scale
+    translation = max(0.01, 0.1 * float(clip.spread_direction_rad.max())) * _SCENE_DEPTH
     return np.diag([translation**2] * 3 + [rotation**2] * 3)
