@@ -144,7 +144,7 @@ def test_a_source_that_cannot_be_played_costs_one_line_and_exit_status_2(spawn: 
     write_set(tmp_path / "broken", 3, rate_hz=20.0)
     (tmp_path / "broken" / "images" / "0001.png").write_bytes(b"no image")
     options = ["-p", f"source:={tmp_path / source}"] if source else []
-    node = spawn(PLAYER, *options, "-p", "wait_for_subscriber:=false")
+    node = spawn(PLAYER, *options, "-p", "wait_for_subscribers:=0")
     assert node.wait() == 2
     assert len(node.lines) == 1
     assert "Traceback" not in node.log

@@ -185,8 +185,8 @@ def _run_nodes(play: _Play, out: Path, observer: Observer, family: Family) -> in
         "camera_player": (_camera_arguments(play), (IMAGE_TOPIC, INFO_TOPIC) if play.source.camera else (IMAGE_TOPIC,)),
         "pose_node": (_pose_arguments(play), (POSE_TOPIC, STATUS_TOPIC)),
     }
-    # The camera begins when the first listener to its images has found it, and the observer must have, too: so it is
-    # the last to come where the observer listens to the images itself, and else the first.
+    # The camera begins when all listeners to its images have found it. Where the observer is none of them it must have
+    # found the camera before: then the camera comes first.
     order = list(starts) if play.source.camera is not None else list(reversed(starts))
     children: dict[str, Child] = {}
     for name in order:
@@ -209,7 +209,10 @@ def _wait_for(observer: Observer, child: Child, topics: tuple[str, ...], line: _
     while not observer.hears(*topics):
         line.show(f"starting {child.module}")
         _check(child)
-        if child.code is not None or time.monotonic() > until:
+        if child.code == 0:
+            # A recording of a few frames may be over before its topics were seen.
+            return
+        if time.monotonic() > until:
             raise DemoError(
                 f"{child.module} did not offer {', '.join(topics)} in {_START_TIMEOUT_S:.0f} s; see {child.log}"
             )
@@ -229,7 +232,8 @@ def _camera_arguments(play: _Play) -> list[str]:
         "rate": float(play.speed),
         "max_frames": play.max_frames,
         "use_source_stamps": str(play.source_stamps).lower(),
-        "wait_for_subscriber": "true",
+        # The pose node, and the observer where it has to read the stamps from the images themselves.
+        "wait_for_subscribers": 1 if play.source.camera is not None else 2,
         "wait_timeout_s": 2 * _START_TIMEOUT_S,
     }
     if play.topic:

@@ -160,7 +160,7 @@ class CameraPlayer(Node):
     def _play(self) -> None:
         code = 0
         try:
-            self._wait_for_subscriber()
+            self._wait_for_subscribers()
             self._play_all()
         except SourceError as error:
             print(error, file=sys.stderr)
@@ -172,13 +172,15 @@ class CameraPlayer(Node):
                 raise
         self.finished.set_result(code)
 
-    def _wait_for_subscriber(self) -> None:
-        if not self._settings.flag("wait_for_subscriber"):
+    def _wait_for_subscribers(self) -> None:
+        wanted = self._settings.integer("wait_for_subscribers")
+        if not wanted:
             return
         until = time.monotonic() + self._settings.number("wait_timeout_s")
-        while not self._images.get_subscription_count():
+        while (listening := self._images.get_subscription_count()) < wanted:
             if time.monotonic() > until:
-                self.get_logger().warning(f"nobody listens to {self._images.topic_name}; playing all the same")
+                who = f"only {listening} of {wanted} listen" if listening else "nobody listens"
+                self.get_logger().warning(f"{who} to {self._images.topic_name}; playing all the same")
                 return
             if self._stopping.wait(_POLL_S):
                 return

@@ -236,9 +236,11 @@ CAMERA_TABLE: Table = (
     ),
     Parameter("loop", False, "Start again at the end, until stopped.", read_only=True),
     Parameter(
-        "wait_for_subscriber",
-        True,
-        "Hold the first frame until somebody listens to ~/image_raw.",
+        "wait_for_subscribers",
+        1,
+        "Hold the first frame until so many listen to ~/image_raw; 0 plays at once.",
+        low=0,
+        high=100,
         read_only=True,
     ),
     Parameter(
