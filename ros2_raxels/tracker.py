@@ -517,8 +517,7 @@ def _summary(refined: Refined, evidence: Evidence, new: int) -> _Solve:
     inliers, observed = int(agree.sum()), int(np.isfinite(residual).sum())
     share = inliers / max(observed, 1)
     rivals = refined.camera_to_first[refined.cost < 1.1 * refined.cost[0] + 1e-9, new]
-    turn = np.einsum("hji,jk->hik", rivals[:, :3, :3], rivals[0, :3, :3])
-    cosine = np.clip((np.trace(turn, axis1=1, axis2=2) - 1.0) / 2.0, -1.0, 1.0)
+    motion = relative_pose(rivals[0], rivals)
     return _Solve(
         refined.camera_to_first[0, new],
         _covariance(refined.information[0, 6 * new : 6 * new + 6, 6 * new : 6 * new + 6], refined, new),
@@ -526,8 +525,8 @@ def _summary(refined: Refined, evidence: Evidence, new: int) -> _Solve:
         float(np.median(residual[agree])) if inliers else float("nan"),
         observed,
         inliers,
-        float(np.arccos(cosine.min())),
-        float(np.linalg.norm(rivals[:, :3, 3] - rivals[0, :3, 3], axis=1).max()),
+        float(rotation_angle_rad(motion[:, :3, :3]).max()),
+        float(np.linalg.norm(motion[:, :3, 3], axis=1).max()),
     )
 
 
