@@ -21,16 +21,13 @@ from ros2_raxels.evidence import Evidence, EvidenceSettings, Features, Matcher
 from ros2_raxels.geometry import (
     FloatArray,
     PinholeCamera,
-    decode_raxels,
     direction_angle_rad,
     focal_from_raxels,
     rotation_angle_rad,
 )
 from ros2_raxels.guidance import Refined, RefineSettings, parallax_px, refine
 from ros2_raxels.proposals import propose
-
-RAXEL_ROWS, RAXEL_COLUMNS = 12, 16
-"""Grid of the raxel image of a frame; the camera model is smooth, so a coarse grid loses nothing."""
+from ros2_raxels.raxel_grid import clip_bearings, decode_clip, encode_clip
 
 _FOCAL_GUESSES = (0.55, 0.75, 0.95, 1.2, 1.5, 2.0, 2.7)
 """Focal length over the longer image side: 85 to 21 degrees of view."""
@@ -182,29 +179,6 @@ class Estimator:
         if not len(poses):
             return float(seen.seen.sum())
         return float(refine(seen, poses, self.settings.refine).cost[0])
-
-
-def clip_bearings(cameras: Sequence[PinholeCamera]) -> FloatArray:
-    """Unit rays (N, rows, columns, 3) of every camera on the raxel grid."""
-    known: dict[PinholeCamera, FloatArray] = {}
-    for camera in cameras:
-        if camera not in known:
-            known[camera] = camera.bearings(RAXEL_ROWS, RAXEL_COLUMNS)
-    return np.stack([known[camera] for camera in cameras])
-
-
-def encode_clip(bearings: FloatArray, camera_to_first: FloatArray) -> FloatArray:
-    """Raxels (..., N, rows, columns, 3) of poses (..., N, 4, 4)."""
-    rotation, centre = camera_to_first[..., :3, :3], camera_to_first[..., :3, 3]
-    return np.asarray(np.einsum("...nij,nrcj->...nrci", rotation, bearings) + centre[..., None, None, :])
-
-
-def decode_clip(bearings: FloatArray, raxels: FloatArray) -> FloatArray:
-    """Poses (H, N, 4, 4) of raxels (H, N, rows, columns, 3), with the first camera moved to the identity."""
-    poses = np.array(
-        [[decode_raxels(r, b).camera_to_source for r, b in zip(clip, bearings, strict=True)] for clip in raxels]
-    )
-    return np.asarray(np.linalg.inv(poses[:, :1]) @ poses)
 
 
 def guide(

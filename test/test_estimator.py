@@ -11,15 +11,10 @@ import pytest
 from scipy.spatial.transform import Rotation
 
 from ros2_raxels.estimator import (
-    RAXEL_COLUMNS,
-    RAXEL_ROWS,
     ClipEstimate,
     Estimator,
     EstimatorSettings,
     RaxelHypotheses,
-    clip_bearings,
-    decode_clip,
-    encode_clip,
 )
 from ros2_raxels.evidence import Evidence
 from ros2_raxels.geometry import (
@@ -31,6 +26,7 @@ from ros2_raxels.geometry import (
     rotation_angle_rad,
 )
 from ros2_raxels.guidance import RefineSettings
+from ros2_raxels.raxel_grid import RAXEL_COLUMNS, RAXEL_ROWS, clip_bearings, decode_clip, encode_clip
 from ros2_raxels.scenes.renderer import render
 from ros2_raxels.scenes.textures import PATTERNS
 from ros2_raxels.scenes.trajectories import handheld_loop
