@@ -105,6 +105,9 @@ class PairMatches:
     keypoints: IntArray | None
     flow: FloatArray
     flow_back: FloatArray
+    keypoint_score: FloatArray | None
+    flow_score: FloatArray
+    flow_back_score: FloatArray
     thorough: bool
 
     @property
@@ -125,6 +128,8 @@ class Evidence:
         focal_px: (N,) geometric mean of fx and fy, turns plane distances into px.
         weight: (P, N) prior weight of every observation, 0 to 1.
         kind: (P,) KEYPOINT or FLOW.
+        score: (P, N) how sure the matcher is of every observation, 0 to 1; 1 at the anchor, 0 where a keypoint was
+            reached through other frames only.
     """
 
     anchor: IntArray
@@ -134,6 +139,7 @@ class Evidence:
     focal_px: FloatArray
     weight: FloatArray
     kind: IntArray
+    score: FloatArray
 
     @property
     def frames(self) -> int:
@@ -155,6 +161,7 @@ class Evidence:
             plane=self.plane[index],
             weight=self.weight[index],
             kind=self.kind[index],
+            score=self.score[index],
         )
 
     def with_cameras(self, cameras: Sequence[PinholeCamera]) -> Evidence:
@@ -220,19 +227,25 @@ class Matcher:
         """
         unknown = [k for k, old in enumerate(known) if old is None or (thorough and not old.thorough)]
         flows = self._map(lambda k: self._flow_both(*pairs[k], thorough), unknown)
-        fresh = {k: PairMatches(None, *flow, thorough) for k, flow in zip(unknown, flows, strict=True)}
+        fresh = {
+            k: PairMatches(None, there, back, None, sure_there, sure_back, thorough)
+            for k, ((there, sure_there), (back, sure_back)) in zip(unknown, flows, strict=True)
+        }
         # For all pairs or none: a track has to get through all of them.
         sparse = thorough and any(matches.reach < self.settings.keypoint_reach for matches in fresh.values())
         needy = list(fresh) if sparse else []
         self._map(self.keypoints, {id(f): f for k in needy for f in pairs[k]}.values())
         keypoints = self._map(lambda k: self._match_keypoints(*(self.keypoints(f) for f in pairs[k])), needy)
-        fresh |= {k: replace(fresh[k], keypoints=index) for k, index in zip(needy, keypoints, strict=True)}
+        fresh |= {
+            k: replace(fresh[k], keypoints=index, keypoint_score=score)
+            for k, (index, score) in zip(needy, keypoints, strict=True)
+        }
         found = (fresh.get(k, old) for k, old in enumerate(known))
         return [matches for matches in found if matches is not None]
 
     def common_keypoints(self, a: Features, b: Features) -> int:
         """How many keypoints match, a cheap measure of whether two frames see the same place."""
-        return int((self._match_keypoints(self.keypoints(a), self.keypoints(b)) >= 0).sum())
+        return int((self._match_keypoints(self.keypoints(a), self.keypoints(b))[0] >= 0).sum())
 
     def collect(self, frames: Sequence[Features], cameras: Sequence[PinholeCamera]) -> Evidence:
         """Evidence between all pairs of frames, thinned to `EvidenceSettings.tracks`.
@@ -261,15 +274,15 @@ class Matcher:
             must_see: keep only tracks that were found in this frame.
         """
         parts = [self._keypoint_tracks(frames, matches), self._flow_tracks(frames, matches)]
-        anchor, index, pixels = (np.concatenate([p[k] for p in parts]) for k in range(3))
+        anchor, index, pixels, score = (np.concatenate([p[k] for p in parts]) for k in range(4))
         kind = np.repeat([KEYPOINT, FLOW], [len(p[0]) for p in parts])
         if must_see is not None:
             there = np.isfinite(pixels[:, must_see, 0])
-            anchor, index, pixels, kind = anchor[there], index[there], pixels[there], kind[there]
+            anchor, index, pixels, score, kind = (a[there] for a in (anchor, index, pixels, score, kind))
         kept = _thin(kind, self.settings.tracks)
-        anchor, index, pixels, kind = anchor[kept], index[kept], pixels[kept], kind[kept]
+        anchor, index, pixels, score, kind = (a[kept] for a in (anchor, index, pixels, score, kind))
         plane, focal = _on_plane(pixels, cameras)
-        return Evidence(anchor, index, pixels, plane, focal, np.ones(pixels.shape[:2]), kind)
+        return Evidence(anchor, index, pixels, plane, focal, np.ones(pixels.shape[:2]), kind, score)
 
     # -- keypoints
 
@@ -280,11 +293,11 @@ class Matcher:
             self._local.sift = cv2.SIFT_create(nfeatures=s.keypoints, contrastThreshold=s.contrast)
         return self._local.sift
 
-    def _match_keypoints(self, a: Keypoints, b: Keypoints) -> IntArray:
-        """For every keypoint of *a* its mutual best in *b* that passes the ratio test, or -1."""
-        result = np.full(len(a.descriptors), -1)
+    def _match_keypoints(self, a: Keypoints, b: Keypoints) -> tuple[IntArray, FloatArray]:
+        """For every keypoint of *a* its mutual best in *b* that passes the ratio test, or -1; and its score."""
+        result, score = np.full(len(a.descriptors), -1), np.zeros(len(a.descriptors))
         if len(a.descriptors) < 2 or len(b.descriptors) < 2:
-            return result
+            return result, score
         squared = -2.0 * (a.descriptors @ b.descriptors.T)
         squared += (a.descriptors**2).sum(axis=1)[:, None] + (b.descriptors**2).sum(axis=1)
         best = squared.argmin(axis=1)
@@ -292,14 +305,16 @@ class Matcher:
         nearest = squared[rows, best]
         mutual = squared.argmin(axis=0)[best] == rows
         squared[rows, best] = np.inf
-        good = mutual & (nearest < self.settings.ratio**2 * squared.min(axis=1))
+        limit = self.settings.ratio**2 * squared.min(axis=1)
+        good = mutual & (nearest < limit)
         result[good] = best[good]
-        return result
+        score[good] = 1.0 - np.sqrt(np.maximum(nearest[good], 0.0) / limit[good])
+        return result, score
 
     @staticmethod
     def _keypoint_tracks(
         frames: Sequence[Features], matches: Mapping[tuple[int, int], PairMatches]
-    ) -> tuple[IntArray, IntArray, FloatArray]:
+    ) -> tuple[IntArray, IntArray, FloatArray, FloatArray]:
         points = [f.keypoints.pixels if f.keypoints else np.zeros((0, 2)) for f in frames]
         compared = {pair: found.keypoints for pair, found in matches.items() if found.keypoints is not None}
         chains = _chain(compared, [len(p) for p in points])
@@ -308,7 +323,8 @@ class Matcher:
             has = chains[:, j] >= 0
             pixels[has, j] = point[chains[has, j]]
         anchor = np.argmax(chains >= 0, axis=1)
-        return anchor, chains[np.arange(len(chains)), anchor], pixels
+        index = chains[np.arange(len(chains)), anchor]
+        return anchor, index, pixels, _keypoint_scores(chains, anchor, index, matches)
 
     # -- flow
 
@@ -326,30 +342,31 @@ class Matcher:
 
     def _flow_tracks(
         self, frames: Sequence[Features], matches: Mapping[tuple[int, int], PairMatches]
-    ) -> tuple[IntArray, IntArray, FloatArray]:
+    ) -> tuple[IntArray, IntArray, FloatArray, FloatArray]:
         count = len(frames)
         parts = []
         for i, frame in enumerate(frames):
             start = self.grid(frame.grey.shape)
-            track = np.full((len(start), count, 2), np.nan)
-            track[:, i] = start
+            track, score = np.full((len(start), count, 2), np.nan), np.zeros((len(start), count))
+            track[:, i], score[:, i] = start, 1.0
             for j in range(count):
                 if (i, j) in matches:
-                    track[:, j] = matches[i, j].flow
+                    track[:, j], score[:, j] = matches[i, j].flow, matches[i, j].flow_score
                 elif (j, i) in matches:
-                    track[:, j] = matches[j, i].flow_back
+                    track[:, j], score[:, j] = matches[j, i].flow_back, matches[j, i].flow_back_score
             index = np.flatnonzero(np.isfinite(track[..., 0]).sum(axis=1) > 1)
-            parts.append((np.full(len(index), i), index, track[index]))
-        return (
-            np.concatenate([p[0] for p in parts]),
-            np.concatenate([p[1] for p in parts]),
-            np.concatenate([p[2] for p in parts]),
-        )
+            parts.append((np.full(len(index), i), index, track[index], score[index]))
+        anchor, index, pixels, score = (np.concatenate([p[k] for p in parts]) for k in range(4))
+        return anchor, index, pixels, score
 
-    def _flow_both(self, a: Features, b: Features, thorough: bool) -> tuple[FloatArray, FloatArray]:
+    def _flow_both(
+        self, a: Features, b: Features, thorough: bool
+    ) -> tuple[tuple[FloatArray, FloatArray], tuple[FloatArray, FloatArray]]:
+        """Where the grids of *a* and of *b* lie in the other, with scores; see `_follow`."""
         grids = self.grid(a.grey.shape), self.grid(b.grey.shape)
         if a.grey.shape != b.grey.shape or not len(grids[0]):
-            return np.full(grids[0].shape, np.nan), np.full(grids[1].shape, np.nan)
+            nowhere_a, nowhere_b = ((np.full(g.shape, np.nan), np.zeros(len(g))) for g in grids)
+            return nowhere_a, nowhere_b
         dense = self._fine if thorough else self._coarse
         there, back = dense.calc(a.grey, b.grey, None), dense.calc(b.grey, a.grey, None)
         return self._follow(a, b, grids[0], there, back), self._follow(b, a, grids[1], back, there)
@@ -362,8 +379,8 @@ class Matcher:
 
     def _follow(
         self, a: Features, b: Features, start: npt.NDArray[np.float32], there: FloatArray, back: FloatArray
-    ) -> FloatArray:
-        """Where the grid of *a* lies in *b* (G, 2), NaN where the flow does not come back."""
+    ) -> tuple[FloatArray, FloatArray]:
+        """Where the grid of *a* lies in *b* (G, 2), NaN where the flow does not come back; and scores (G,)."""
         s = self.settings
         column, row = start.astype(int).T
         step = there[row, column]
@@ -376,13 +393,14 @@ class Matcher:
             borderMode=cv2.BORDER_CONSTANT,
             borderValue=(1e9, 1e9),
         ).reshape(-1, 2)
-        closed = np.linalg.norm(step + returned, axis=1) < s.check_px
+        gap_px = np.linalg.norm(step + returned, axis=1)
+        closed = gap_px < s.check_px
         result = np.full(start.shape, np.nan)
         if closed.any():
             sharp, found = _sharpen(a.grey, b.grey, start[closed], end[closed], s.window_px)
             found &= np.linalg.norm(sharp - end[closed], axis=1) < s.drift_px
             result[np.flatnonzero(closed)[found]] = sharp[found]
-        return result
+        return result, np.where(np.isfinite(result[:, 0]), 1.0 - gap_px / s.check_px, 0.0)
 
     def _map(self, work: Callable[[_Item], _Result], items: Iterable[_Item]) -> list[_Result]:
         return list(self._pool.map(work, items))
@@ -456,6 +474,21 @@ def _chain(matches: Mapping[tuple[int, int], IntArray], sizes: Sequence[int]) ->
             taken[j][chain[chain[:, j] >= 0, j]] = True
         chains.append(chain)
     return np.concatenate(chains)
+
+
+def _keypoint_scores(
+    chains: IntArray, anchor: IntArray, index: IntArray, matches: Mapping[tuple[int, int], PairMatches]
+) -> FloatArray:
+    """(P, N) scores of the direct matches between a track's anchor and the other frames, 0 where there is none."""
+    score = np.zeros(chains.shape)
+    score[np.arange(len(chains)), anchor] = 1.0
+    for (a, j), found in matches.items():
+        if found.keypoints is None or found.keypoint_score is None:
+            continue
+        rows = np.flatnonzero((anchor == a) & (chains[:, j] >= 0))
+        direct = rows[found.keypoints[index[rows]] == chains[rows, j]]
+        score[direct, j] = found.keypoint_score[index[direct]]
+    return score
 
 
 def _keep_first(column: IntArray, taken: npt.NDArray[np.bool_]) -> None:

@@ -18,6 +18,7 @@ from ros2_raxels.evidence import (
     Matcher,
     PairMatches,
     _chain,
+    _keypoint_scores,
     _thin,
     to_grey,
 )
@@ -202,7 +203,25 @@ def test_keypoints_match_when_each_is_the_others_best_and_clearly_so(matcher: Ma
     # One: clear. Two: so is its best, but that is nearer to three. Four: between two.
     first = keypoints([100, 0, 0], [0, 100, 0], [0, 90, 0], [0, 0, 105])
     second = keypoints([0, 0, 100], [0, 85, 0], [101, 0, 0], [0, 0, 111])
-    assert matcher._match_keypoints(first, second).tolist() == [2, -1, 1, -1]
+    index, score = matcher._match_keypoints(first, second)
+    assert index.tolist() == [2, -1, 1, -1]
+    # One minus the ratio of the nearest to the second nearest, over the ratio that is allowed.
+    second_nearest = [np.hypot(100, 85), np.hypot(90, 100)]
+    ratio = np.array([1.0, 5.0]) / second_nearest / matcher.settings.ratio
+    np.testing.assert_allclose(score[[0, 2]], 1 - ratio, atol=1e-3)
+    assert score[[1, 3]].tolist() == [0, 0]
+
+
+def test_scores_of_keypoint_tracks_are_those_of_their_direct_matches() -> None:
+    def found(index: list[int], score: list[float]) -> PairMatches:
+        none, nothing = np.zeros((0, 2)), np.zeros(0)
+        return PairMatches(np.array(index), none, none, np.array(score), nothing, nothing, True)
+
+    matches = {(0, 1): found([1, -1], [0.9, 0.0]), (1, 2): found([-1, 0], [0.0, 0.4])}
+    chains = _chain({pair: m.keypoints for pair, m in matches.items() if m.keypoints is not None}, [2, 2, 1])
+    assert chains.tolist() == [[0, 1, 0]]
+    score = _keypoint_scores(chains, np.array([0]), chains[:, 0], matches)
+    np.testing.assert_allclose(score, [[1.0, 0.9, 0.0]])
 
 
 def test_without_matches_there_are_no_chains() -> None:
@@ -237,7 +256,14 @@ def three_tracks() -> Evidence:
     pixels = np.arange(18, dtype=float).reshape(3, 3, 2)
     pixels[0, 2] = pixels[1, 0] = np.nan
     return Evidence(
-        np.array([0, 1, 2]), np.array([5, 6, 7]), pixels, pixels / 10, np.ones(3), np.ones((3, 3)), np.zeros(3, int)
+        np.array([0, 1, 2]),
+        np.array([5, 6, 7]),
+        pixels,
+        pixels / 10,
+        np.ones(3),
+        np.ones((3, 3)),
+        np.zeros(3, int),
+        np.arange(9).reshape(3, 3) / 9,
     )
 
 
@@ -405,7 +431,7 @@ def test_a_thorough_look_after_a_quick_one_is_the_same_as_at_once(matcher: Match
     assert a.keypoints is None
     assert not quick.thorough
     later, once = match(matcher, a, b, known=quick), match(matcher, *(matcher.look(image) for image in images))
-    for name in ("keypoints", "flow", "flow_back"):
+    for name in ("keypoints", "flow", "flow_back", "keypoint_score", "flow_score", "flow_back_score"):
         np.testing.assert_array_equal(getattr(later, name), getattr(once, name))
     # What is known well enough is not found again.
     assert match(matcher, a, b, known=once) is once
@@ -441,6 +467,9 @@ def test_flow_back_is_the_flow_of_the_swapped_pair(matcher: Matcher) -> None:
     a, b = matcher.look(textured(17)), matcher.look(warp(textured(17), TILTED))
     there, back = match(matcher, a, b), match(matcher, b, a)
     np.testing.assert_array_equal(there.flow_back, back.flow)
+    np.testing.assert_array_equal(there.flow_back_score, back.flow_score)
+    assert ((there.flow_score > 0) == np.isfinite(there.flow[:, 0])).all()
+    assert there.flow_score.max() <= 1.0
     start = matcher.grid((240, 320))
     error = np.linalg.norm(there.flow_back - mapped(np.linalg.inv(TILTED), start), axis=1)
     assert np.nanmedian(error) < 0.3
@@ -451,7 +480,11 @@ def test_matches_given_are_used_as_they_are(matcher: Matcher) -> None:
     grid = matcher.grid((240, 320))
     flow, back = np.full(grid.shape, np.nan), np.full(grid.shape, np.nan)
     flow[4], back[9] = (11.0, 22.0), (33.0, 44.0)
-    evidence = matcher.assemble(frames, [CAMERA] * 3, {(0, 2): PairMatches(None, flow, back, True)})
+    sure, sure_back = np.zeros(len(grid)), np.zeros(len(grid))
+    sure[4], sure_back[9] = 0.25, 0.75
+    matches = {(0, 2): PairMatches(None, flow, back, None, sure, sure_back, True)}
+    evidence = matcher.assemble(frames, [CAMERA] * 3, matches)
+    np.testing.assert_array_equal(evidence.score, [[1.0, 0.0, 0.25], [0.75, 0.0, 1.0]])
     assert evidence.anchor.tolist() == [0, 2]
     assert evidence.index.tolist() == [4, 9]
     np.testing.assert_array_equal(evidence.pixels[:, 0], [grid[4], (33.0, 44.0)])

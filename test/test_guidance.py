@@ -61,6 +61,7 @@ def tracks_of(rng: np.random.Generator, poses: FloatArray, count: int = 160) -> 
         np.full(FRAMES, FOCAL_PX),
         np.ones((count, FRAMES)),
         np.full(count, KEYPOINT),
+        np.ones((count, FRAMES)),
     )
     return evidence, rho
 
@@ -390,7 +391,7 @@ def test_weights_of_each_hypothesis_are_its_own() -> None:
     (one, _), (other, _) = tracks_of(rng, first, 120), tracks_of(rng, second, 120)
     joined = {
         name: np.concatenate([getattr(one, name), getattr(other, name)])
-        for name in ("anchor", "index", "pixels", "plane", "weight", "kind")
+        for name in ("anchor", "index", "pixels", "plane", "weight", "kind", "score")
     }
     both = Evidence(focal_px=one.focal_px, **joined)
     mine = np.repeat([1.0, 0.0], 120)[:, None] * np.ones(FRAMES)

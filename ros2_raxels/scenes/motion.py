@@ -63,7 +63,7 @@ def sample_motion(generator: np.random.Generator, clips: int, frames: int) -> Mo
 def _times(
     generator: np.random.Generator, clips: int, frames: int, stops: npt.NDArray[np.bool_]
 ) -> npt.NDArray[np.float64]:
-    """(B, N) when each frame is taken: uneven as dropped frames make it, and standing for some of them where it stops."""
+    """(B, N) when each frame is taken: uneven as dropped frames make it; while it stands, time does too."""
     gaps = np.exp(generator.normal(0.0, 0.15, (clips, frames - 1)))
     stands = stops[:, None] & (generator.random(gaps.shape) < 0.4)
     gaps = np.where(stands, generator.uniform(0.0, 0.05, gaps.shape), gaps)
