@@ -25,7 +25,7 @@ _SUB_RAYS = np.array([(-0.375, -0.125), (0.125, -0.375), (0.375, 0.125), (-0.125
 _WHOLE = (slice(None), slice(None))
 _ACROSS = np.array([(1, 2), (2, 0), (0, 1)])
 
-Region = tuple[slice, slice]
+Region = tuple[slice, slice] | tuple[slice, npt.NDArray[np.intp]]
 
 
 @dataclass(frozen=True, eq=False)
@@ -44,9 +44,10 @@ class _Hits:
     surface: npt.NDArray[np.intp]
 
     def keep_nearer(self, region: Region, depth_m: FloatArray, surface: npt.NDArray[np.intp] | int) -> None:
-        nearer = depth_m < self.depth_m[region]
-        np.copyto(self.depth_m[region], depth_m, where=nearer)
-        np.copyto(self.surface[region], surface, where=nearer)
+        known = self.depth_m[region]
+        nearer = depth_m < known
+        self.depth_m[region] = np.where(nearer, depth_m, known)
+        self.surface[region] = np.where(nearer, surface, self.surface[region])
 
 
 def render(world: World, camera: PinholeCamera, camera_to_world: npt.ArrayLike) -> tuple[ImageArray, FloatArray]:
@@ -63,14 +64,23 @@ def render(world: World, camera: PinholeCamera, camera_to_world: npt.ArrayLike) 
     """
     pose = np.asarray(camera_to_world, float)
     faces = face_table(world)
-    rays = _Rays(pose[:3, 3].astype(np.float32), _directions(camera) @ pose[:3, :3].T.astype(np.float32))
-    framing = _Framing(camera, pose, in_order=True)
+    rays, framing = _rays(camera, pose), _Framing(camera, pose)
     hits = _trace(world, rays, framing)
     colour = _shade(world, faces, rays, hits, camera, framing)
     rough = _outline(hits.surface)
     if rough.any():
         colour[rough] = _smooth(world, faces, camera, pose, np.argwhere(rough))
     return (colour + 0.5).clip(0, 255).astype(np.uint8), hits.depth_m
+
+
+def depth_map(world: World, camera: PinholeCamera, camera_to_world: npt.ArrayLike) -> FloatArray:
+    """The depth alone, as `render` gives it, in a fraction of the time."""
+    pose = np.asarray(camera_to_world, float)
+    return _trace(world, _rays(camera, pose), _Framing(camera, pose)).depth_m
+
+
+def _rays(camera: PinholeCamera, pose: FloatArray) -> _Rays:
+    return _Rays(pose[:3, 3].astype(np.float32), _directions(camera) @ pose[:3, :3].T.astype(np.float32))
 
 
 @lru_cache(maxsize=8)
@@ -86,14 +96,16 @@ class _Framing:
     Args:
         camera: intrinsics.
         camera_to_world: its pose.
-        in_order: whether the rays lie as the pixels do; if not, a thing is either in sight or not.
+        pixels: (N, 2: row, column) to which the rays (K, N) belong; None means all, (H, W).
     """
 
-    def __init__(self, camera: PinholeCamera, camera_to_world: FloatArray, in_order: bool) -> None:
-        self._camera, self._in_order, self._world_to_camera = camera, in_order, inverse_pose(camera_to_world)
+    def __init__(
+        self, camera: PinholeCamera, camera_to_world: FloatArray, pixels: npt.NDArray[np.intp] | None = None
+    ) -> None:
+        self._camera, self._pixels, self._world_to_camera = camera, pixels, inverse_pose(camera_to_world)
 
     def region(self, corners_m: FloatArray) -> Region | None:
-        """Rows and columns that hold all of a convex hull (K, 3) in the world; None when it is out of sight."""
+        """Where all of a convex hull (K, 3) in the world is; None when it is out of sight."""
         points = corners_m @ self._world_to_camera[:3, :3].T + self._world_to_camera[:3, 3]
         if (points[:, 2] < _NEAR_M).all():
             return None
@@ -105,7 +117,14 @@ class _Framing:
         columns = slice(max(0, int(left)), min(self._camera.width, int(right)))
         if rows.start >= rows.stop or columns.start >= columns.stop:
             return None
-        return (rows, columns) if self._in_order else _WHOLE
+        return (rows, columns) if self._pixels is None else self._among_pixels(self._pixels, rows, columns)
+
+    @staticmethod
+    def _among_pixels(pixels: npt.NDArray[np.intp], rows: slice, columns: slice) -> Region | None:
+        row, column = pixels.T
+        within = (row >= rows.start) & (row < rows.stop) & (column >= columns.start) & (column < columns.stop)
+        chosen = np.flatnonzero(within)
+        return (slice(None), chosen) if len(chosen) else None
 
 
 def _trace(world: World, rays: _Rays, framing: _Framing) -> _Hits:
@@ -288,11 +307,10 @@ def _smooth(
     world: World, faces: FaceTable, camera: PinholeCamera, pose: FloatArray, pixels: npt.NDArray[np.intp]
 ) -> FloatArray:
     """Colours (N, 3) of pixels (N, 2: row, column) averaged over several rays each."""
-    spots = pixels[:, None, ::-1] + _SUB_RAYS
+    spots = pixels[:, ::-1] + _SUB_RAYS[:, None]
     plane = camera.normalise(spots.reshape(-1, 2))
     local = np.concatenate([plane, np.ones((len(plane), 1))], axis=1)
-    direction = (local @ pose[:3, :3].T).astype(np.float32)[None]
-    rays = _Rays(pose[:3, 3].astype(np.float32), direction)
-    framing = _Framing(camera, pose, in_order=False)
+    direction = (local @ pose[:3, :3].T).astype(np.float32).reshape(*spots.shape[:2], 3)
+    rays, framing = _Rays(pose[:3, 3].astype(np.float32), direction), _Framing(camera, pose, pixels)
     colour = _shade(world, faces, rays, _trace(world, rays, framing), camera, framing)
-    return np.asarray(colour.reshape(len(pixels), len(_SUB_RAYS), 3).mean(axis=1))
+    return np.asarray(colour.mean(axis=0))

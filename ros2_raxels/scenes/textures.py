@@ -15,7 +15,9 @@ from ros2_raxels.image_codec import ImageArray
 TILE_PX = 1024
 """Side of a texture in texels; it repeats beyond."""
 TEXEL_M = 0.005
-"""Side of a texel on the surface, m."""
+"""Side of a texel on the surface, m, where a material does not say otherwise."""
+MAX_TILES = 31
+"""What one atlas holds: OpenCV addresses no more than 32767 rows."""
 
 _BORDER_PX = 1
 _LEVELS = 9
@@ -25,41 +27,72 @@ _INK = ((32, 36, 44), (240, 236, 226), (214, 73, 51), (242, 177, 52), (38, 110, 
 
 
 @dataclass(frozen=True, eq=False)
+class Materials:
+    """How the tiles of an atlas are laid on surfaces.
+
+    Attributes:
+        tile: (M,) which tile of the atlas.
+        texel_m: (M,) side of a texel on the surface, m.
+        gain, offset: (M, 3) float32; a surface's colour is ``gain * texel + offset``, at least 0, in [0, 255] per unit.
+    """
+
+    tile: npt.NDArray[np.intp]
+    texel_m: FloatArray
+    gain: FloatArray
+    offset: FloatArray
+
+    @staticmethod
+    def plain(count: int) -> Materials:
+        """Every tile as it is."""
+        return Materials(
+            np.arange(count),
+            np.full(count, TEXEL_M, np.float32),
+            np.ones((count, 3), np.float32),
+            np.zeros((count, 3), np.float32),
+        )
+
+
+@dataclass(frozen=True, eq=False)
 class TextureAtlas:
-    """All textures of a world in one image: textures below each other, their mip levels beside each other.
+    """All tiles of a world in one image: tiles below each other, their mip levels beside each other.
 
     Every level has a border of wrapped texels, so that one bilinear lookup never sees a neighbour.
 
     Attributes:
         pixels: uint8 RGB.
-        count: number of textures.
+        materials: what surfaces are made of; a surface's texture is an index into these.
     """
 
     pixels: ImageArray
-    count: int
+    materials: Materials
 
     @staticmethod
     def build(textures: list[ImageArray]) -> TextureAtlas:
-        """From periodic textures (TILE_PX, TILE_PX, 3) uint8."""
-        return TextureAtlas(np.concatenate([_mip_strip(texture) for texture in textures]), len(textures))
+        """From periodic textures (TILE_PX, TILE_PX, 3) uint8, at most MAX_TILES of them."""
+        strips = np.concatenate([_mip_strip(texture) for texture in textures])
+        return TextureAtlas(strips, Materials.plain(len(textures)))
 
     def sample(self, texture: npt.NDArray[np.intp], uv_m: FloatArray, footprint_m: FloatArray) -> FloatArray:
-        """Colours (N, 3) float32 in [0, 255], averaged over about the footprint (trilinear).
+        """Colours (N, 3) float32, not negative, averaged over about the footprint (trilinear).
 
         Args:
-            texture: (N,) index.
+            texture: (N,) index of a material.
             uv_m: (N, 2) place on the surface, m.
             footprint_m: (N,) side of what a pixel covers there, m.
         """
-        level = np.log2(np.maximum(footprint_m, 1e-9) / TEXEL_M).clip(0, _LEVELS - 1.001).astype(np.float32)
+        made = self.materials
+        texel_m = made.texel_m[texture]
+        level = np.log2(np.maximum(footprint_m, 1e-9) / texel_m).clip(0, _LEVELS - 1.001).astype(np.float32)
         fine = level.astype(np.intp)
-        texels = (uv_m / TEXEL_M).astype(np.float32)
-        row = (texture * (TILE_PX + 2 * _BORDER_PX)).astype(np.float32)
+        texels = (uv_m / texel_m[:, None]).astype(np.float32)
+        row = (made.tile[texture] * (TILE_PX + 2 * _BORDER_PX)).astype(np.float32)
         near, far = self._look_up(row, texels, fine), self._look_up(row, texels, fine + 1)
         far -= near
         far *= (level - fine)[:, None]
         far += near
-        return far
+        far *= made.gain[texture]
+        far += made.offset[texture]
+        return np.asarray(np.maximum(far, 0, out=far))
 
     def _look_up(self, row: FloatArray, texels: FloatArray, level: npt.NDArray[np.intp]) -> FloatArray:
         shrink, size, column = _SHRINK[level], _SIZE[level], _COLUMN[level]
