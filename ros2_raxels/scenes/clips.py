@@ -10,12 +10,13 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from ros2_raxels.geometry import FloatArray, PinholeCamera, encode_raxels, interpolate_pose, make_pose, relative_pose
+from ros2_raxels.geometry import FloatArray, PinholeCamera, encode_raxels, interpolate_pose, relative_pose
 from ros2_raxels.image_codec import ImageArray
 from ros2_raxels.scenes.motion import KINDS, Motion, sample_motion
 from ros2_raxels.scenes.procedural import ProceduralWorld, exposed, random_world
 from ros2_raxels.scenes.random_textures import TexturePool
 from ros2_raxels.scenes.renderer import depth_map, render
+from ros2_raxels.scenes.trajectories import look_at
 
 NEAR = 0.1
 """Nothing comes closer to a camera than this share of the median depth that the first one sees."""
@@ -28,7 +29,7 @@ _LEAST_MEDIAN, _MOST_MEDIAN = 0.15, 8.0
 _ORBIT_CENTRE = (0.7, 1.4)
 _ORBIT = KINDS.index("orbit")
 _OCCLUDED_BY = 0.02
-_BRIGHTNESS = (65.0, 165.0)
+_BRIGHTNESS = (75.0, 165.0)
 
 
 @dataclass(frozen=True, eq=False)
@@ -163,12 +164,8 @@ def _viewpoint(generator: np.random.Generator, world: ProceduralWorld) -> FloatA
     """camera_to_world somewhere that looks at something, upright but for some degrees."""
     eye = generator.uniform(world.eye_low_m, world.eye_high_m)
     target = world.targets_m[generator.integers(len(world.targets_m))]
-    forward = target - eye + generator.normal(0, 0.1, 3) * np.linalg.norm(target - eye)
-    forward /= np.linalg.norm(forward)
-    down = np.array([0.0, 0.0, -1.0]) + generator.normal(0, 0.08, 3)
-    right = np.cross(down, forward)
-    right /= np.linalg.norm(right)
-    return make_pose(np.stack([right, np.cross(forward, right), forward], axis=1), eye)
+    aside = generator.normal(0, 0.1, 3) * np.linalg.norm(target - eye)
+    return look_at(eye, target + aside, float(generator.normal(0, 0.08)))
 
 
 def _centre_is_near(depth: FloatArray) -> bool:

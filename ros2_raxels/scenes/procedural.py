@@ -14,15 +14,17 @@ import numpy.typing as npt
 
 from ros2_raxels.geometry import FloatArray, rotation_from_vector
 from ros2_raxels.scenes.random_textures import TexturePool, Wardrobe, texture_pool
+from ros2_raxels.scenes.shadows import with_shadows
 from ros2_raxels.scenes.world import Boxes, IndexArray, Light, Planes, Spheres, World
 
 _UP = (0.0, 0.0, 1.0)
-_SUN_M = 1e4
+_SUN_M = 600.0
+_SHADOW_REACH_M = 25.0
 _NO_FADE_M = 1e7
 _FAR_M = (40.0, 160.0)
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, kw_only=True)
 class ProceduralWorld(World):
     """A world, and where in it a camera makes sense.
 
@@ -58,7 +60,7 @@ def random_world(generator: np.random.Generator, pool: TexturePool | None = None
     kind = str(generator.choice(list(WORLD_KINDS)))
     site = _Site(generator, Wardrobe(pool or texture_pool(0), generator))
     eye_low, eye_high = WORLD_KINDS[kind](site)
-    return site.finished(kind, eye_low, eye_high)
+    return _shadowed(site, site.finished(kind, eye_low, eye_high))
 
 
 class _Site:
@@ -124,10 +126,10 @@ class _Site:
             Spheres(_rows(middle, 3), np.array(radius, float), _indices(ball_material)),
             self.light,
             self.wardrobe.atlas(),
-            kind,
-            eye_low,
-            eye_high,
-            np.array(self._targets),
+            kind=kind,
+            eye_low_m=eye_low,
+            eye_high_m=eye_high,
+            targets_m=np.array(self._targets),
         )
 
 
@@ -292,6 +294,17 @@ def _shine_from_afar(site: _Site, corner_shade: float = 0.3) -> None:
     site.light = Light((float(x), float(y), float(z)), ambient, 1.1 - ambient, _NO_FADE_M, corner_shade)
 
 
+def _shadowed(site: _Site, world: ProceduralWorld) -> ProceduralWorld:
+    """With cast shadows where there is a lamp, but not always: an overcast sky casts none."""
+    if world.light.diffuse == 0 or site.chance(0.25):
+        return world
+    low, high = world.eye_low_m, world.eye_high_m
+    middle = np.array([*(low + high)[:2] / 2 + site.generator.normal(0, 0.2, 2), low[2]])
+    # Cast shadows do what contact shade stands for.
+    lit = replace(world, light=replace(world.light, contact_shade=0.0))
+    return with_shadows(lit, middle, min(_SHADOW_REACH_M, 1.4 * float(np.linalg.norm((high - low)[:2] / 2))))
+
+
 # --------------------------------------------------------------------------------------------------------- worlds
 
 
@@ -331,10 +344,10 @@ def _room(site: _Site) -> tuple[FloatArray, FloatArray]:
     half, height = np.array([site.log_between(1.0, 6.0), site.log_between(1.0, 6.0)]), site.between(2.2, 4.0)
     walls = [site.wardrobe.wall(2 * half.max()) for _ in range(site.count(1, 3))]
     _enclose(site, half, height, walls, site.wardrobe.wall(half.max()), site.wardrobe.wall(half.max()))
-    _hang(site, half, height, site.count(2, 7))
+    _hang(site, half, height, site.count(3, 9))
     if site.chance(0.2):
         _pillars(site, half, height)
-    _scatter(site, _on_floor(site, site.count(4, 10), 0.85 * half), (0.25, 1.4), _ROOM_SHARES)
+    _scatter(site, _on_floor(site, site.count(7, 18), 0.85 * half), (0.2, 1.4), _ROOM_SHARES)
     _shine_inside(site, half, height)
     return np.array([*(-0.85 * half), 0.15 * height]), np.array([*(0.85 * half), 0.85 * height])
 
@@ -351,7 +364,7 @@ def _corridor(site: _Site) -> tuple[FloatArray, FloatArray]:
         site.box((x, 0, height), (0.3, 0.3, 0.04), lamp)
     if site.chance(0.4):
         _pillars(site, half, height)
-    _scatter(site, _on_floor(site, site.count(2, 6), 0.9 * half), (0.2, 0.8), _ROOM_SHARES)
+    _scatter(site, _on_floor(site, site.count(5, 14), 0.9 * half), (0.2, 0.9), _ROOM_SHARES)
     for end in (-half[0], half[0]):
         site.target((end, 0.0, height * site.between(0.3, 0.6)))
     _shine_inside(site, half, height)
@@ -383,7 +396,7 @@ def _street(site: _Site) -> tuple[FloatArray, FloatArray]:
                 site.box((x + half[0], y, half[2]), half, int(site.generator.choice(facades)))
                 site.target((x + half[0], side * width, 0.6 * half[2]))
             x += 2 * half[0] + site.between(0.0, 2.0)
-    _scatter(site, _on_floor(site, site.count(6, 14), np.array([0.35 * length, width])), (0.6, 3.5), _STREET_SHARES)
+    _scatter(site, _on_floor(site, site.count(10, 24), np.array([0.35 * length, width])), (0.6, 3.5), _STREET_SHARES)
     return np.array([-0.4 * length, -0.7 * width, 0.3]), np.array([0.4 * length, 0.7 * width, 3.5])
 
 
@@ -400,7 +413,7 @@ def _rough_ground(site: _Site) -> tuple[FloatArray, FloatArray]:
         half = extent * site.log_between(0.02, 0.08) * site.generator.uniform(0.5, 1.5, 3)
         site.box(place, half, site.wardrobe.anything(half.max()), site.any_turn())
         site.target(place)
-    _scatter(site, _on_floor(site, site.count(2, 7), square), (0.1 * extent, 0.4 * extent), _STREET_SHARES)
+    _scatter(site, _on_floor(site, site.count(4, 12), square), (0.06 * extent, 0.4 * extent), _STREET_SHARES)
     return np.array([-extent, -extent, 0.1 * extent]), np.array([extent, extent, 0.8 * extent])
 
 
@@ -423,7 +436,7 @@ def _clutter(site: _Site) -> tuple[FloatArray, FloatArray]:
     half, height = site.generator.uniform(2.5, 6.0, 2), site.between(4.0, 9.0)
     walls = [site.wardrobe.anything(half.max()) for _ in range(4)]
     _enclose(site, half, height, walls, site.wardrobe.anything(half.max()), site.wardrobe.anything(half.max()))
-    for _ in range(site.count(10, 30)):
+    for _ in range(site.count(20, 45)):
         place = site.generator.uniform((*-half, 0), (*half, height))
         size = site.log_between(0.1, 1.0)
         shape = size * np.exp(site.generator.normal(-0.7, 0.8, 3).clip(-3.5, 0.3))

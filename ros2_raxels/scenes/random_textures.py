@@ -277,7 +277,7 @@ class Wardrobe:
         gain, offset = np.ones(3), np.zeros(3)
         if not keep and self._generator.random() < 0.7:
             gain = contrast * self._generator.uniform(0.5, 1.2) * self._generator.uniform(0.75, 1.25, 3)
-            if self._generator.random() < 0.2:
+            if self._generator.random() < 0.1:
                 gain = -gain
             offset = random_colours(self._generator, 1)[0] - gain * self._pool.mean[tile]
         self._rows.append((tile, span_m / TILE_PX, gain, offset))

@@ -104,24 +104,27 @@ class _Framing:
     ) -> None:
         self._camera, self._pixels, self._world_to_camera = camera, pixels, inverse_pose(camera_to_world)
 
-    def region(self, corners_m: FloatArray) -> Region | None:
-        """Where all of a convex hull (K, 3) in the world is; None when it is out of sight."""
+    def visible(self, corners_m: FloatArray) -> Iterator[tuple[int, Region]]:
+        """Of convex hulls (B, K, 3) in the world, those in sight, and where all of each is."""
         points = corners_m @ self._world_to_camera[:3, :3].T + self._world_to_camera[:3, 3]
-        if (points[:, 2] < _NEAR_M).all():
-            return None
-        if (points[:, 2] < 0.05).any() or self._camera.is_distorted:
-            return _WHOLE
-        pixels = self._camera.project(points)
-        (left, top), (right, bottom) = np.floor(pixels.min(axis=0)), np.ceil(pixels.max(axis=0)) + 1
-        rows = slice(max(0, int(top)), min(self._camera.height, int(bottom)))
-        columns = slice(max(0, int(left)), min(self._camera.width, int(right)))
-        if rows.start >= rows.stop or columns.start >= columns.stop:
-            return None
-        return (rows, columns) if self._pixels is None else self._among_pixels(self._pixels, rows, columns)
+        size = np.array([self._camera.width, self._camera.height])
+        pixels = self._camera.project(points.reshape(-1, 3)).reshape(*points.shape[:2], 2)
+        depth = points[..., 2]
+        unclear = (depth < 0.05).any(axis=1) | self._camera.is_distorted
+        low, high = np.floor(pixels.min(axis=1)), np.ceil(pixels.max(axis=1)) + 1
+        low[unclear], high[unclear] = 0, size
+        low, high = low.clip(0, size).astype(int), high.clip(0, size).astype(int)
+        in_sight = (low < high).all(axis=1) & (depth >= _NEAR_M).any(axis=1)
+        for index in np.flatnonzero(in_sight):
+            (left, top), (right, bottom) = low[index], high[index]
+            region = self._within(slice(top, bottom), slice(left, right))
+            if region is not None:
+                yield int(index), region
 
-    @staticmethod
-    def _among_pixels(pixels: npt.NDArray[np.intp], rows: slice, columns: slice) -> Region | None:
-        row, column = pixels.T
+    def _within(self, rows: slice, columns: slice) -> Region | None:
+        if self._pixels is None:
+            return rows, columns
+        row, column = self._pixels.T
         within = (row >= rows.start) & (row < rows.stop) & (column >= columns.start) & (column < columns.stop)
         chosen = np.flatnonzero(within)
         return (slice(None), chosen) if len(chosen) else None
@@ -133,19 +136,12 @@ def _trace(world: World, rays: _Rays, framing: _Framing) -> _Hits:
     with np.errstate(divide="ignore", invalid="ignore"):
         _meet_planes(world, rays, hits)
         first = len(world.planes.normal)
-        for index, region in _visible(world.boxes.corners_m, framing):
+        for index, region in framing.visible(world.boxes.corners_m):
             _meet_box(world, rays, hits, index, first + 6 * index, region)
         first += 6 * len(world.boxes.centre_m)
-        for index, region in _visible(world.spheres.corners_m, framing):
+        for index, region in framing.visible(world.spheres.corners_m):
             _meet_sphere(world, rays, hits, index, first + index, region)
     return hits
-
-
-def _visible(corners_m: FloatArray, framing: _Framing) -> Iterator[tuple[int, Region]]:
-    for index, corners in enumerate(corners_m):
-        region = framing.region(corners)
-        if region is not None:
-            yield index, region
 
 
 def _meet_planes(world: World, rays: _Rays, hits: _Hits) -> None:
@@ -206,7 +202,8 @@ def _shade(
     footprint = depth / np.float32(np.sqrt(camera.fx * camera.fy)) / np.sqrt(np.maximum(cosine, 0.02))
     colour = world.atlas.sample(texture, uv, footprint)
     brightness = _brightness(world, points, normal)
-    brightness *= _contact_shade(world, points.reshape(*shape, 3), normal.reshape(*shape, 3), framing).ravel()
+    if world.light.contact_shade > 0:
+        brightness *= _contact_shade(world, points.reshape(*shape, 3), normal.reshape(*shape, 3), framing).ravel()
     colour *= brightness[:, None]
     colour[~seen] = _SKY
     return colour.reshape(*shape, 3)
@@ -249,6 +246,8 @@ def _brightness(world: World, points: FloatArray, normal: FloatArray) -> FloatAr
     squared = np.einsum("ni,ni->n", towards, towards)
     cosine = np.einsum("ni,ni->n", towards, normal) / np.sqrt(squared)
     lit = light.diffuse * np.maximum(cosine, 0) / (1 + squared / np.float32(light.fade_m**2))
+    if world.shadows is not None:
+        lit *= world.shadows.lit(points, normal)
     return np.asarray((light.ambient + lit) * _corner_shade(world, points, normal))
 
 
@@ -267,16 +266,16 @@ def _contact_shade(world: World, points: FloatArray, normal: FloatArray, framing
     shade = np.ones(points.shape[:2], np.float32)
     boxes, spheres = world.boxes, world.spheres
     margin = np.array([_CONTACT_REACH_M, _CONTACT_REACH_M, 0.02])
-    for index, region in _visible(_grown(boxes.corners_m, margin), framing):
+    for index, region in framing.visible(_grown(boxes.corners_m, margin)):
         centre, half = (a[index].astype(np.float32) for a in (boxes.centre_m, boxes.half_size_m))
         local = np.abs((points[region] - centre) @ boxes.box_to_world[index].astype(np.float32)) - half
         beyond = np.hypot(np.maximum(local[..., 0], 0), np.maximum(local[..., 1], 0))
-        _darken(shade, region, points, normal, beyond, centre[2])
-    for index, region in _visible(_grown(spheres.corners_m, margin), framing):
+        _darken(shade, region, points, normal, beyond, centre[2], world.light.contact_shade)
+    for index, region in framing.visible(_grown(spheres.corners_m, margin)):
         centre, radius = spheres.centre_m[index].astype(np.float32), np.float32(spheres.radius_m[index])
         away = points[region] - centre
         beyond = np.maximum(np.sqrt(np.einsum("...i,...i->...", away, away)) - radius, 0)
-        _darken(shade, region, points, normal, beyond, centre[2])
+        _darken(shade, region, points, normal, beyond, centre[2], world.light.contact_shade)
     return shade
 
 
@@ -286,10 +285,16 @@ def _grown(corners_m: FloatArray, margin_m: FloatArray) -> FloatArray:
 
 
 def _darken(
-    shade: FloatArray, region: Region, points: FloatArray, normal: FloatArray, beyond_m: FloatArray, height_m: float
+    shade: FloatArray,
+    region: Region,
+    points: FloatArray,
+    normal: FloatArray,
+    beyond_m: FloatArray,
+    height_m: float,
+    strength: float,
 ) -> None:
     below = (points[region][..., 2] < height_m) & (normal[region][..., 2] > 0.9)
-    shade[region] *= np.where(below, 1 - 0.55 * np.exp(-beyond_m * (3 / _CONTACT_REACH_M)), 1)
+    shade[region] *= np.where(below, 1 - strength * np.exp(-beyond_m * (3 / _CONTACT_REACH_M)), 1)
 
 
 def _outline(surface: npt.NDArray[np.intp]) -> npt.NDArray[np.bool_]:

@@ -36,7 +36,7 @@ def handheld_loop(seconds: float, rate_hz: float = 30.0, seed: int = 0) -> Float
     wander = np.stack([np.zeros(count), np.sin(2 * phase), np.cos(phase)], axis=1) * (0.0, 0.55, 0.2)
     gaze = _GAZE_M + wander + 0.02 * _sway(generator, time_s, seconds)
     roll_rad = np.radians(1.2) * _sway(generator, time_s, seconds)[:, 0]
-    return np.array([_look(p, g, r) for p, g, r in zip(position, gaze, roll_rad, strict=True)])
+    return np.array([look_at(p, g, r) for p, g, r in zip(position, gaze, roll_rad, strict=True)])
 
 
 def _sway(generator: np.random.Generator, time_s: FloatArray, seconds: float) -> FloatArray:
@@ -49,8 +49,11 @@ def _sway(generator: np.random.Generator, time_s: FloatArray, seconds: float) ->
     return np.asarray((waves * weight).sum(axis=-1))
 
 
-def _look(position_m: FloatArray, target_m: FloatArray, roll_rad: float) -> FloatArray:
-    """camera_to_world of a camera that looks at a point, level but for the roll; world z is up."""
+def look_at(position_m: FloatArray, target_m: FloatArray, roll_rad: float = 0.0) -> FloatArray:
+    """camera_to_world of a camera that looks at a point, neither straight up nor down, level but for the roll.
+
+    World z is up; positions are in m.
+    """
     forward = (target_m - position_m) / np.linalg.norm(target_m - position_m)
     left = np.cross((0.0, 0.0, 1.0), forward)
     left /= np.linalg.norm(left)

@@ -11,10 +11,12 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from ros2_raxels.geometry import FloatArray, rotation_from_vector
+from ros2_raxels.geometry import FloatArray, PinholeCamera, rotation_from_vector
 from ros2_raxels.scenes.textures import PATTERNS, TEXEL_M, TILE_PX, TextureAtlas
 
 IndexArray = npt.NDArray[np.intp]
+
+_SHADOW_BIAS_PX = 1.5
 
 ROOM_HALF_M = (3.0, 2.5)
 """Half extent of the furnished room in x and y, m."""
@@ -104,6 +106,7 @@ class Light:
         diffuse: brightness of a surface 1 m below the lamp, in addition.
         fade_m: distance at which the lamp's share has halved.
         corner_shade: how much darker it is where surfaces meet, 0 to 1.
+        contact_shade: how much darker it is beside and below what stands on something, 0 to 1.
     """
 
     position_m: tuple[float, float, float]
@@ -111,6 +114,40 @@ class Light:
     diffuse: float = 0.85
     fade_m: float = 3.0
     corner_shade: float = 0.4
+    contact_shade: float = 0.55
+
+
+@dataclass(frozen=True, eq=False)
+class ShadowMap:
+    """What the lamp sees, so that a surface that it does not see lies in shadow.
+
+    Attributes:
+        camera: at the lamp.
+        world_to_lamp: 4x4, m.
+        depth_m: (H, W) z-depth seen from there.
+    """
+
+    camera: PinholeCamera
+    world_to_lamp: FloatArray
+    depth_m: FloatArray
+
+    def lit(self, points_m: FloatArray, normal: FloatArray) -> FloatArray:
+        """Share (N,) of light that reaches points (N, 3) on surfaces of these normals (N, 3); 1 beyond the map."""
+        camera, pose = self.camera, self.world_to_lamp.astype(np.float32)
+        there = points_m @ pose[:3, :3].T + pose[:3, 3]
+        # A surface must not shade itself where it lies aslant in a cell of the map.
+        there += normal @ pose[:3, :3].T * (_SHADOW_BIAS_PX / np.float32(camera.fx) * np.abs(there[:, 2:]))
+        with np.errstate(divide="ignore", invalid="ignore"):
+            x, y = (there[:, k] / there[:, 2] * camera.fx + c for k, c in enumerate((camera.cx, camera.cy)))
+        inside = (there[:, 2] > 0) & (x >= 0) & (y >= 0) & (x < camera.width - 1) & (y < camera.height - 1)
+        x, y = (np.where(inside, a, 0) for a in (x, y))
+        left, top = x.astype(np.intp), y.astype(np.intp)
+        right_share, low_share = x - left, y - top
+        light = np.zeros(len(points_m), np.float32)
+        for across, x_share in ((0, 1 - right_share), (1, right_share)):
+            for down, y_share in ((0, 1 - low_share), (1, low_share)):
+                light += x_share * y_share * (there[:, 2] <= self.depth_m[top + down, left + across])
+        return np.where(inside, light, np.float32(1.0))
 
 
 @dataclass(frozen=True, eq=False)
@@ -122,6 +159,7 @@ class World:
     spheres: Spheres
     light: Light
     atlas: TextureAtlas
+    shadows: ShadowMap | None = None
 
 
 @dataclass(frozen=True, eq=False)
