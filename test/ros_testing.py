@@ -78,13 +78,13 @@ Spawn = Callable[..., NodeProcess]
 class Probe:
     """A node of the test process: publishes, collects, asks."""
 
-    def __init__(self) -> None:
+    def __init__(self, name: str = "probe") -> None:
         import rclpy
         from rclpy.executors import SingleThreadedExecutor
 
         self._context = rclpy.Context()
         rclpy.init(context=self._context)
-        self.node = rclpy.create_node("probe", context=self._context)
+        self.node = rclpy.create_node(name, context=self._context)
         self._executor = SingleThreadedExecutor(context=self._context)
         self._executor.add_node(self.node)
         self._ending = False

@@ -130,6 +130,31 @@ def test_it_waits_for_a_subscriber_but_not_for_ever(spawn: Spawn, tmp_path: Path
     assert "played 2 frames" in node.log
 
 
+def test_a_node_with_two_subscriptions_is_one_listener(spawn: Spawn, probe: Probe, tmp_path: Path):
+    source = write_set(tmp_path / "set", 2, rate_hz=20.0)
+    options = ["-p", "wait_for_subscribers:=2", "-p", "wait_timeout_s:=4.0"]
+    for qos in (BEST_EFFORT, 50):
+        probe.node.create_subscription(Image, "/camera/image_raw", lambda _: None, qos)
+    node = spawn(PLAYER, "-p", f"source:={source}", *options)
+    assert node.wait() == 0
+    assert "only 1 of 2 listen to /camera/image_raw; playing all the same" in node.log
+
+
+def test_a_node_that_only_hears_camera_info_is_waited_for(spawn: Spawn, probe: Probe, tmp_path: Path):
+    source = write_set(tmp_path / "set", 5, rate_hz=20.0)
+    node = spawn(PLAYER, "-p", f"source:={source}", "-p", "wait_for_subscribers:=2", "-p", "wait_timeout_s:=60.0")
+    ears = Ears(probe, node)
+    other = Probe("other")
+    try:
+        infos = other.collect(CameraInfo, "/camera/camera_info")
+        assert node.wait() == 0
+        wait_until(lambda: len(ears.images) == len(infos) == 5, what="5 images and their camera_info")
+    finally:
+        other.close()
+    assert "playing all the same" not in node.log
+    assert [i.header.stamp for i in infos] == [i.header.stamp for i in ears.images]
+
+
 def test_sigint_while_waiting_ends_it_cleanly(spawn: Spawn, probe: Probe, tmp_path: Path):
     node = spawn(PLAYER, "-p", f"source:={write_set(tmp_path / 'set', 2, rate_hz=20.0)}")
     wait_until(lambda: probe.node.count_publishers("/camera/image_raw"), what="player")

@@ -28,6 +28,8 @@ _POLL_S = 0.05
 _SETTLE_S = 0.3
 _JOIN_S = 0.4
 _ACKNOWLEDGE_S = 1.0
+_UNKNOWN_NODE = ("_NODE_NAMESPACE_UNKNOWN_", "_NODE_NAME_UNKNOWN_")
+"""What rclpy calls a node whose topics were discovered before its name."""
 
 
 @dataclass(frozen=True)
@@ -177,7 +179,7 @@ class CameraPlayer(Node):
         if not wanted:
             return
         until = time.monotonic() + self._settings.number("wait_timeout_s")
-        while (listening := self._images.get_subscription_count()) < wanted:
+        while (listening := self._listeners()) < wanted:
             if time.monotonic() > until:
                 who = f"only {listening} of {wanted} listen" if listening else "nobody listens"
                 self.get_logger().warning(f"{who} to {self._images.topic_name}; playing all the same")
@@ -186,6 +188,15 @@ class CameraPlayer(Node):
                 return
         # The other side discovers each of its subscriptions on its own; images before its camera_info are of no use.
         self._stopping.wait(_SETTLE_S)
+
+    def _listeners(self) -> int:
+        """Nodes that listen to the images or to their camera_info; 0 while none listens to the images."""
+        if not self._images.get_subscription_count():
+            return 0
+        # Nodes, not subscriptions: one that changes its QoS has two for a while, and would pass for its neighbour.
+        topics = [p.topic_name for p in (self._images, self._infos) if p is not None]
+        infos = [info for topic in topics for info in self.get_subscriptions_info_by_topic(topic)]
+        return len({(info.node_namespace, info.node_name) for info in infos} - {_UNKNOWN_NODE})
 
     def _play_all(self) -> None:
         late_s: list[float] = []

@@ -238,7 +238,7 @@ CAMERA_TABLE: Table = (
     Parameter(
         "wait_for_subscribers",
         1,
-        "Hold the first frame until so many listen to ~/image_raw; 0 plays at once.",
+        "Hold the first frame until so many nodes listen, one of them to ~/image_raw; 0 plays at once.",
         low=0,
         high=100,
         read_only=True,
