@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import argparse
 import json
 import os
 import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -17,6 +20,7 @@ import pytest
 pytest.importorskip("rclpy")
 pytest.importorskip("raxels_interfaces")
 
+from ros2_raxels.demo import add_arguments, run
 from ros2_raxels.demo.observer import Heard
 from ros2_raxels.demo.picture import draw
 from ros2_raxels.demo.recording import Walk, recorded_walk
@@ -124,6 +128,61 @@ def test_the_picture_shows_frames_and_raxels(tmp_path: Path, has_truth: bool, ca
     vivid = strip[(strip[..., 1] > 90) & (strip[..., 2] > 90)]
     assert len(vivid) > 40_000
     assert len(np.unique(vivid[:, 0] // 15)) > 6
+
+
+def lonely_summary(answered: range, **changes: Any) -> Summary:
+    """Few poses, and nothing known of the recording but its name."""
+    wall_ns = [10**18 + round(i / RATE_HZ * 1e9) for i in range(FRAMES)]
+    bare = Recording("camera 0", [], None, "units", None, {})
+    return summarise(replace(heard_of(wall_ns, 0, answered), **changes), bare, FRAMES, 1.0, False)
+
+
+def test_one_pose_without_frames_latency_or_confidence_is_drawn(tmp_path: Path) -> None:
+    summary = lonely_summary(range(5, 6), confidence={})
+    assert (summary.indices, summary.error) == ([5], None)
+    draw(replace(summary, latency_s=np.array([])), tmp_path / "demo.png")
+    assert cv2.imread(str(tmp_path / "demo.png")).shape == (1590, 2400, 3)
+
+
+@pytest.mark.parametrize(("answered", "changes"), [(range(0), {}), (range(9, 28), {"published_ns": []})])
+def test_without_poses_of_known_frames_there_are_numbers_but_no_picture(
+    tmp_path: Path, answered: range, changes: dict[str, Any]
+) -> None:
+    summary = lonely_summary(answered, **changes)
+    assert (summary.indices, summary.poses.shape, summary.coverage) == ([], (0, 4, 4), 0.0)
+    assert summary.latency_percentiles_s is None
+    record = summary.record()
+    assert (record["poses"], record["frames_delivered"], record["frames_played"]) == (0, FRAMES, FRAMES)
+    with pytest.raises(ValueError, match="none of the 50 frames has a pose"):
+        draw(summary, tmp_path / "demo.png")
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    ("heard", "words"),
+    [
+        (
+            Heard(published_ns=[1, 2], message="waiting for motion"),
+            "no pose in 50 frames; the pose node says: waiting for",
+        ),
+        (Heard(poses={7: np.eye(4)}, latency_s={7: 0.1}), "1 poses came, but of none is it known which frame"),
+    ],
+)
+def test_a_run_that_shows_nothing_says_what_is_missing(
+    tmp_path: Path, walk_folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str],
+    heard: Heard, words: str,
+) -> None:  # fmt: skip
+    monkeypatch.setattr("ros2_raxels.demo.command._play", lambda play, out: (heard, FRAMES))
+    (tmp_path / "demo.png").write_bytes(b"of an earlier run")
+    parser = argparse.ArgumentParser()
+    add_arguments(parser)
+    assert run(parser.parse_args([str(walk_folder), "--out", str(tmp_path)])) == 1
+    said = capsys.readouterr()
+    assert said.err.startswith(f"raxels demo: {words}")
+    assert "not drawn" in said.out
+    assert "it takes 3 poses, there are 0" in said.out
+    assert json.loads((tmp_path / "report.json").read_text())["poses"] == 0
+    assert not (tmp_path / "demo.png").exists()
 
 
 def demo(arguments: list[str], cache: Path, out: Path) -> subprocess.Popen[str]:

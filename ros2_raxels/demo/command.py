@@ -19,7 +19,7 @@ from ros2_raxels.ros_environment import RosNotFoundError, require_ros, ros_envir
 from ros2_raxels.sources import FrameSource, SourceError, open_source
 
 if TYPE_CHECKING:
-    from ros2_raxels.demo.observer import Observer
+    from ros2_raxels.demo.observer import Heard, Observer
     from ros2_raxels.demo.processes import Child, Family
     from ros2_raxels.demo.summary import Summary
 
@@ -106,10 +106,15 @@ def _run(args: argparse.Namespace) -> None:
     # First, because the wheels start the whole process anew on it.
     import rclpy  # noqa: F401
 
+    from ros2_raxels.demo.summary import read_recording, summarise
+
     play = _prepare(args)
     args.out.mkdir(parents=True, exist_ok=True)
-    summary = _play(play, args.out)
+    heard, played = _play(play, args.out)
+    summary = summarise(heard, read_recording(play.source, played), played, play.speed, play.source_stamps)
     _report(summary, play, args.out)
+    if not summary.indices:
+        raise DemoError(_what_is_missing(heard, played, args.out))
 
 
 @dataclass(frozen=True)
@@ -158,10 +163,10 @@ def _rendered(args: argparse.Namespace) -> Path:
 # --------------------------------------------------------------------------------------------------------- playing
 
 
-def _play(play: _Play, out: Path) -> Summary:
+def _play(play: _Play, out: Path) -> tuple[Heard, int]:
+    """What was heard, and how many frames were played."""
     from ros2_raxels.demo.observer import Observer
     from ros2_raxels.demo.processes import Family
-    from ros2_raxels.demo.summary import read_recording, summarise
 
     family = Family()
     observer = Observer(has_camera_info=play.source.camera is not None)
@@ -170,10 +175,7 @@ def _play(play: _Play, out: Path) -> Summary:
     finally:
         family.end()
         observer.close()
-    if not observer.heard.poses:
-        raise DemoError(f"no pose in {played} frames; the pose node says: {observer.heard.message or 'nothing'}")
-    recording = read_recording(play.source, played)
-    return summarise(observer.heard, recording, played, play.speed, play.source_stamps)
+    return observer.heard, played
 
 
 def _run_nodes(play: _Play, out: Path, observer: Observer, family: Family) -> int:
@@ -181,19 +183,12 @@ def _run_nodes(play: _Play, out: Path, observer: Observer, family: Family) -> in
     from ros2_raxels.demo.observer import IMAGE_TOPIC, INFO_TOPIC, POSE_TOPIC, STATUS_TOPIC
 
     line = _StatusLine(play.frames, has_latency=not play.source_stamps)
-    starts: dict[str, tuple[list[str], tuple[str, ...]]] = {
-        "camera_player": (_camera_arguments(play), (IMAGE_TOPIC, INFO_TOPIC) if play.source.camera else (IMAGE_TOPIC,)),
-        "pose_node": (_pose_arguments(play), (POSE_TOPIC, STATUS_TOPIC)),
-    }
-    # The camera begins when all listeners to its images have found it. Where the observer is none of them it must have
-    # found the camera before: then the camera comes first.
-    order = list(starts) if play.source.camera is not None else list(reversed(starts))
-    children: dict[str, Child] = {}
-    for name in order:
-        arguments, topics = starts[name]
-        children[name] = family.start(f"{_NODES}.{name}", arguments, ros_environment(), out / f"{name}.log")
-        _wait_for(observer, children[name], topics, line)
-    camera, pose = children["camera_player"], children["pose_node"]
+    pose = family.start(f"{_NODES}.pose_node", _pose_arguments(play), ros_environment(), out / "pose_node.log")
+    _wait_for(observer, pose, (POSE_TOPIC, STATUS_TOPIC), line)
+    camera = family.start(
+        f"{_NODES}.camera_player", _camera_arguments(play), ros_environment(), out / "camera_player.log"
+    )
+    _wait_for(observer, camera, (IMAGE_TOPIC, INFO_TOPIC) if play.source.camera else (IMAGE_TOPIC,), line)
     while camera.code is None:
         line.update(observer)
         _check(pose)
@@ -232,8 +227,8 @@ def _camera_arguments(play: _Play) -> list[str]:
         "rate": float(play.speed),
         "max_frames": play.max_frames,
         "use_source_stamps": str(play.source_stamps).lower(),
-        # The pose node, and the observer where it has to read the stamps from the images themselves.
-        "wait_for_subscribers": 1 if play.source.camera is not None else 2,
+        # The pose node and the observer.
+        "wait_for_subscribers": 2,
         "wait_timeout_s": 2 * _START_TIMEOUT_S,
     }
     if play.topic:
@@ -313,13 +308,33 @@ def _report(summary: Summary, play: _Play, out: Path) -> None:
     write_tum(out / "trajectory.tum", [stamps_ns[i] for i in summary.indices], summary.poses)
     record = {"version": __version__, "speed": play.speed, **summary.record()}
     (out / "report.json").write_text(json.dumps(record, indent=2) + "\n", encoding="utf-8")
-    draw(summary, out / "demo.png")
+    picture = out / "demo.png"
+    if summary.indices:
+        draw(summary, picture)
+    else:
+        # One of an earlier run would pass for this one's.
+        picture.unlink(missing_ok=True)
     for name, value in _table(summary):
         print(f"  {name:<10}{value}")
-    print(f"  {'picture':<10}{out / 'demo.png'}   trajectory.tum and report.json are beside it")
+    drawn = str(picture) if summary.indices else "not drawn: it takes a pose"
+    print(f"  {'picture':<10}{drawn}   trajectory.tum and report.json are in {out}")
+
+
+def _what_is_missing(heard: Heard, played: int, out: Path) -> str:
+    """Why there is nothing to show, and what to do."""
+    if not heard.poses:
+        said = heard.message or "nothing"
+        return f"no pose in {played} frames; the pose node says: {said}; all that it said is in {out / 'pose_node.log'}"
+    return (
+        f"{len(heard.poses)} poses came, but of none is it known which frame it belongs to: stamps of "
+        f"{len(heard.published_ns)} of {played} frames were received from the camera, and no pose has one of them; see "
+        "that no other camera or pose node runs with this ROS_DOMAIN_ID, and start again"
+    )
 
 
 def _table(summary: Summary) -> Iterator[tuple[str, str]]:
+    from ros2_raxels.demo.summary import FEWEST_TO_ALIGN
+
     share = 100.0 * summary.delivered / summary.played
     yield "source", summary.recording.name
     yield "delivered", f"{summary.delivered} of {summary.played} frames ({share:.1f} %)"
@@ -337,5 +352,7 @@ def _table(summary: Summary) -> Iterator[tuple[str, str]]:
         )
         yield "ATE", f"{size} ({error.translation_percent:.2f} % of {length}) after Sim(3)"
         yield "rotation", f"{summary.rotation_rmse_deg:.2f} deg RMSE"
-    else:
+    elif summary.recording.truth is None:
         yield "ATE", "unknown: the source carries no true poses"
+    else:
+        yield "ATE", f"unknown: it takes {FEWEST_TO_ALIGN} poses, there are {len(summary.indices)}"

@@ -32,7 +32,13 @@ _TURN_RAD, _TILT_RAD = np.radians(-62.0), np.radians(38.0)
 
 
 def draw(summary: Summary, path: Path) -> None:
-    """Write the picture as PNG, 2400 x 1590 px."""
+    """Write the picture as PNG, 2400 x 1590 px.
+
+    Raises:
+        ValueError: there is no pose.
+    """
+    if not summary.indices:
+        raise ValueError(f"none of the {summary.played} frames has a pose: there is no path to draw")
     with matplotlib.rc_context(_FONT):
         figure = Figure(figsize=_SIZE_IN, dpi=_DPI, facecolor=_NIGHT)
         shots = _choose_shots(summary)
@@ -239,9 +245,11 @@ def _card_texts(summary: Summary) -> list[tuple[str, str, str, str]]:
     cards.append(
         ("Frames with a pose", f"{100 * summary.coverage:.0f}", "%", f"{len(summary.indices)} of {summary.played}")
     )
-    share, sure = 100 * summary.delivered / summary.played, float(np.nanmedian(summary.confidence))
+    share = 100 * summary.delivered / summary.played
     cards.append(("Frames delivered", f"{share:.0f}", "%", f"{summary.delivered} of {summary.played}"))
-    cards.append(("Confidence", f"{sure:.2f}", "", "median; 0 is a guess, 1 is certain"))
+    if np.isfinite(summary.confidence).any():
+        sure = float(np.nanmedian(summary.confidence))
+        cards.append(("Confidence", f"{sure:.2f}", "", "median; 0 is a guess, 1 is certain"))
     return cards[:4]
 
 

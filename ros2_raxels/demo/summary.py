@@ -17,6 +17,8 @@ from ros2_raxels.sources import FrameSource
 
 _KEPT_IMAGES = 48
 _KEPT_HEIGHT_PX = 360
+FEWEST_TO_ALIGN = 3
+"""So many positions fix a similarity."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -155,7 +157,7 @@ def summarise(heard: Heard, recording: Recording, played: int, speed: float, sou
     indices = [number[stamp] for stamp in stamps]
     poses = np.array([heard.poses[stamp] for stamp in stamps]).reshape(-1, 4, 4)
     error, rotation_rmse_deg = None, math.nan
-    if recording.truth is not None and len(indices) >= 3:
+    if recording.truth is not None and len(indices) >= FEWEST_TO_ALIGN:
         error = absolute_error(poses, recording.truth[indices])
         rotation_rmse_deg = float(np.sqrt(np.mean(rotation_error_deg(poses, recording.truth[indices]) ** 2)))
     return Summary(
