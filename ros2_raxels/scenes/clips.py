@@ -24,12 +24,14 @@ NEAR = 0.1
 _FOV_LIMITS_DEG, _FOV_MEDIAN_DEG, _FOV_SPREAD = (25.0, 95.0), 58.0, 0.27
 _PROBE_COLUMNS = 32
 _WORLDS, _MOTIONS, _VIEWPOINTS = 50, 6, 6
-_LEAST_OVERLAP = 0.25
+_LEAST_OVERLAP = 0.3
 _LEAST_MEDIAN, _MOST_MEDIAN = 0.15, 8.0
 _ORBIT_CENTRE = (0.7, 1.4)
 _ORBIT = KINDS.index("orbit")
 _OCCLUDED_BY = 0.02
-_BRIGHTNESS = (75.0, 165.0)
+_BRIGHTNESS = (90.0, 180.0)
+_HIGHLIGHT = 250.0
+_DIM = 0.3
 
 
 @dataclass(frozen=True, eq=False)
@@ -225,9 +227,12 @@ def _try_to_render(
 def _well_lit(
     generator: np.random.Generator, world: ProceduralWorld, camera: PinholeCamera, first: FloatArray
 ) -> ProceduralWorld:
-    """As a camera exposes: the first picture neither black nor white."""
-    seen, _ = render(world, _probe(camera), first)
-    return exposed(world, float(generator.uniform(*_BRIGHTNESS)) / max(5.0, float(seen.mean())))
+    """As a camera exposes: the first picture neither black nor, but for its highlights, white."""
+    # In dim light, so that nothing is clipped yet.
+    dim = exposed(world, _DIM)
+    seen = render(dim, _probe(camera), first)[0].max(axis=2)
+    wanted = float(generator.uniform(*_BRIGHTNESS)) / max(2.0, float(seen.mean()))
+    return exposed(dim, min(wanted, _HIGHLIGHT / max(2.0, float(np.percentile(seen, 97)))))
 
 
 def augment(generator: np.random.Generator, images: ImageArray) -> ImageArray:

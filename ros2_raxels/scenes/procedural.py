@@ -20,6 +20,7 @@ from ros2_raxels.scenes.world import Boxes, IndexArray, Light, Planes, Spheres, 
 _UP = (0.0, 0.0, 1.0)
 _SUN_M = 600.0
 _SHADOW_REACH_M = 25.0
+_CONTACT_SHADE = 0.25
 _NO_FADE_M = 1e7
 _FAR_M = (40.0, 160.0)
 
@@ -296,12 +297,12 @@ def _shine_from_afar(site: _Site, corner_shade: float = 0.3) -> None:
 
 def _shadowed(site: _Site, world: ProceduralWorld) -> ProceduralWorld:
     """With cast shadows where there is a lamp, but not always: an overcast sky casts none."""
-    if world.light.diffuse == 0 or site.chance(0.25):
-        return world
+    casts = world.light.diffuse > 0 and not site.chance(0.25)
+    lit = replace(world, light=replace(world.light, contact_shade=0.0 if casts else _CONTACT_SHADE))
+    if not casts:
+        return lit
     low, high = world.eye_low_m, world.eye_high_m
     middle = np.array([*(low + high)[:2] / 2 + site.generator.normal(0, 0.2, 2), low[2]])
-    # Cast shadows do what contact shade stands for.
-    lit = replace(world, light=replace(world.light, contact_shade=0.0))
     return with_shadows(lit, middle, min(_SHADOW_REACH_M, 1.4 * float(np.linalg.norm((high - low)[:2] / 2))))
 
 
@@ -422,7 +423,7 @@ def _table_top(site: _Site) -> tuple[FloatArray, FloatArray]:
     half, height = np.array([site.log_between(2.0, 8.0), site.log_between(2.0, 8.0)]), site.between(2.0, 5.0)
     walls = [site.wardrobe.wall(2 * half.max()) for _ in range(2)]
     _enclose(site, half, height, walls, site.wardrobe.wall(site.between(0.8, 4.0)), site.wardrobe.wall(half.max()))
-    count = site.count(1, 9)
+    count = site.count(1, 12)
     spread = 0.12 * np.sqrt(count) * np.ones(2)
     _scatter(site, _on_floor(site, count, spread), (0.3, 1.0), _ROOM_SHARES)
     _hang(site, half, height, site.count(0, 3))

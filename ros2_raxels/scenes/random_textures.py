@@ -23,7 +23,7 @@ _WALLS = ("plaster", "bricks", "checks", "stripes", "noise", "planks", "speckle"
 def random_colours(generator: np.random.Generator, count: int) -> FloatArray:
     """(count, 3) RGB in [0, 255]: any hue, more often pale than vivid, seldom black."""
     hue = generator.uniform(0, 360, count)
-    saturation, value = generator.beta(1.0, 3.0, count), generator.uniform(0.18, 1.0, count)
+    saturation, value = generator.beta(1.0, 3.5, count), generator.uniform(0.18, 1.0, count)
     hsv = np.stack([hue, saturation, value], axis=1).astype(np.float32)[None]
     return np.asarray(255 * cv2.cvtColor(hsv, cv2.COLOR_HSV2RGB)[0])
 

@@ -30,10 +30,21 @@ Region = tuple[slice, slice] | tuple[slice, npt.NDArray[np.intp]]
 
 @dataclass(frozen=True, eq=False)
 class _Rays:
-    """Rays from one point; (H, W, 3) directions of z = 1 in the camera, turned into the world."""
+    """Rays from one point; (3, H, W) directions of z = 1 in the camera, turned into the world; float32."""
 
     origin_m: FloatArray
-    direction: FloatArray
+    planar: FloatArray
+
+    @staticmethod
+    def of(pose: FloatArray, directions: FloatArray) -> _Rays:
+        """From a pose and directions (3, H, W) in its frame."""
+        turned = pose[:3, :3].astype(np.float32) @ directions.reshape(3, -1)
+        return _Rays(pose[:3, 3].astype(np.float32), turned.reshape(directions.shape))
+
+    def along(self, axes: FloatArray, region: Region = (slice(None), slice(None))) -> FloatArray:
+        """Components (..., h, w) along axes (..., 3) of the rays in a region."""
+        part = self.planar[(slice(None), *region)]
+        return np.asarray((axes.astype(np.float32) @ part.reshape(3, -1)).reshape(*axes.shape[:-1], *part.shape[1:]))
 
 
 @dataclass(eq=False)
@@ -43,11 +54,19 @@ class _Hits:
     depth_m: FloatArray
     surface: npt.NDArray[np.intp]
 
-    def keep_nearer(self, region: Region, depth_m: FloatArray, surface: npt.NDArray[np.intp] | int) -> None:
+    def keep_nearer(self, region: Region, depth_m: FloatArray, hit: npt.NDArray[np.bool_]) -> npt.NDArray[np.bool_]:
+        """Take over what is hit and nearer; returns where that is."""
         known = self.depth_m[region]
-        nearer = depth_m < known
-        self.depth_m[region] = np.where(nearer, depth_m, known)
-        self.surface[region] = np.where(nearer, surface, self.surface[region])
+        nearer: npt.NDArray[np.bool_] = hit & (depth_m < known)
+        np.copyto(known, depth_m, where=nearer)
+        self.depth_m[region] = known
+        return nearer
+
+    def name(self, region: Region, nearer: npt.NDArray[np.bool_], surface: npt.NDArray[np.intp] | int) -> None:
+        """Number the surface (one, or one for each place) where something nearer was kept."""
+        known = self.surface[region]
+        known[nearer] = surface
+        self.surface[region] = known
 
 
 def render(world: World, camera: PinholeCamera, camera_to_world: npt.ArrayLike) -> tuple[ImageArray, FloatArray]:
@@ -64,7 +83,7 @@ def render(world: World, camera: PinholeCamera, camera_to_world: npt.ArrayLike) 
     """
     pose = np.asarray(camera_to_world, float)
     faces = face_table(world)
-    rays, framing = _rays(camera, pose), _Framing(camera, pose)
+    rays, framing = _Rays.of(pose, _directions(camera)), _Framing(camera, pose)
     hits = _trace(world, rays, framing)
     colour = _shade(world, faces, rays, hits, camera, framing)
     rough = _outline(hits.surface)
@@ -76,18 +95,14 @@ def render(world: World, camera: PinholeCamera, camera_to_world: npt.ArrayLike) 
 def depth_map(world: World, camera: PinholeCamera, camera_to_world: npt.ArrayLike) -> FloatArray:
     """The depth alone, as `render` gives it, in a fraction of the time."""
     pose = np.asarray(camera_to_world, float)
-    return _trace(world, _rays(camera, pose), _Framing(camera, pose)).depth_m
-
-
-def _rays(camera: PinholeCamera, pose: FloatArray) -> _Rays:
-    return _Rays(pose[:3, 3].astype(np.float32), _directions(camera) @ pose[:3, :3].T.astype(np.float32))
+    return _trace(world, _Rays.of(pose, _directions(camera)), _Framing(camera, pose)).depth_m
 
 
 @lru_cache(maxsize=8)
 def _directions(camera: PinholeCamera) -> FloatArray:
-    """(H, W, 3) float32 of z = 1 in the camera."""
-    bearings = camera.bearings()
-    return np.asarray(bearings / bearings[..., 2:], np.float32)
+    """(3, H, W) float32 of z = 1 in the camera."""
+    bearings = np.moveaxis(camera.bearings(), 2, 0)
+    return np.ascontiguousarray(bearings / bearings[2], np.float32)
 
 
 class _Framing:
@@ -131,7 +146,7 @@ class _Framing:
 
 
 def _trace(world: World, rays: _Rays, framing: _Framing) -> _Hits:
-    shape = rays.direction.shape[:2]
+    shape = rays.planar.shape[1:]
     hits = _Hits(np.full(shape, np.inf, np.float32), np.full(shape, _NOTHING, np.intp))
     with np.errstate(divide="ignore", invalid="ignore"):
         _meet_planes(world, rays, hits)
@@ -149,42 +164,38 @@ def _meet_planes(world: World, rays: _Rays, hits: _Hits) -> None:
         height = np.float32(normal @ rays.origin_m - offset)
         if height <= 0:
             continue
-        approach = rays.direction @ normal.astype(np.float32)
-        depth = np.where(approach < 0, -height / approach, np.inf)
-        hits.keep_nearer(_WHOLE, depth.astype(np.float32), index)
+        approach = rays.along(normal)
+        hits.name(_WHOLE, hits.keep_nearer(_WHOLE, -height / approach, approach < 0), index)
 
 
 def _meet_box(world: World, rays: _Rays, hits: _Hits, index: int, first: int, region: Region) -> None:
     boxes = world.boxes
     axes = boxes.box_to_world[index].astype(np.float32)
-    origin = (rays.origin_m - boxes.centre_m[index].astype(np.float32)) @ axes
-    half = boxes.half_size_m[index].astype(np.float32)
-    direction = rays.direction[region] @ axes
-    enter = np.full(direction.shape[:2], -np.inf, np.float32)
-    leave, face = -enter, np.zeros(enter.shape, np.intp)
-    for axis in range(3):
-        inverse = 1.0 / direction[..., axis]
-        upward = inverse > 0
-        low, high = (-half[axis] - origin[axis]) * inverse, (half[axis] - origin[axis]) * inverse
-        near, far = np.minimum(low, high), np.maximum(low, high)
-        # A ray that goes up along the axis enters through the low face.
-        np.copyto(face, 2 * axis + ~upward, where=near > enter)
-        np.maximum(enter, near, out=enter)
-        np.minimum(leave, far, out=leave)
-    depth = np.where((enter < leave) & (enter > _NEAR_M), enter, np.float32(np.inf))
-    hits.keep_nearer(region, depth, first + face)
+    origin = ((rays.origin_m - boxes.centre_m[index].astype(np.float32)) @ axes)[:, None, None]
+    inverse = 1.0 / rays.along(axes.T, region)
+    # A ray that goes up along an axis enters through the low face.
+    half = np.copysign(boxes.half_size_m[index].astype(np.float32)[:, None, None], inverse)
+    near, far = (-half - origin) * inverse, (half - origin) * inverse
+    enter = np.maximum(np.maximum(near[0], near[1]), near[2])
+    leave = np.minimum(np.minimum(far[0], far[1]), far[2])
+    nearer = hits.keep_nearer(region, enter, (enter < leave) & (enter > _NEAR_M))
+    if nearer.any():
+        axis = near[:, nearer].argmax(axis=0)
+        upward = np.take_along_axis(inverse[:, nearer], axis[None], axis=0)[0] > 0
+        hits.name(region, nearer, first + 2 * axis + ~upward)
 
 
 def _meet_sphere(world: World, rays: _Rays, hits: _Hits, index: int, surface: int, region: Region) -> None:
     # Hanner's form: from the point of closest approach, where float32 does not cancel.
     centre, radius = world.spheres.centre_m[index].astype(np.float32), np.float32(world.spheres.radius_m[index])
-    direction, apart = rays.direction[region], rays.origin_m - centre
-    squared = np.einsum("...i,...i->...", direction, direction)
-    closest = -(direction @ apart) / squared
-    offset = closest[..., None] * direction + apart
-    inside = radius * radius - np.einsum("...i,...i->...", offset, offset)
+    apart = rays.origin_m - centre
+    direction = rays.planar[(slice(None), *region)]
+    squared = (direction * direction).sum(axis=0)
+    closest = -rays.along(apart, region) / squared
+    offset = closest * direction + apart[:, None, None]
+    inside = radius * radius - (offset * offset).sum(axis=0)
     depth = closest - np.sqrt(inside / squared)
-    hits.keep_nearer(region, np.where((inside > 0) & (depth > _NEAR_M), depth, np.float32(np.inf)), surface)
+    hits.name(region, hits.keep_nearer(region, depth, (inside > 0) & (depth > _NEAR_M)), surface)
 
 
 def _shade(
@@ -192,7 +203,7 @@ def _shade(
 ) -> FloatArray:
     """Colours (H, W, 3) float32."""
     shape = hits.surface.shape
-    surface, direction = hits.surface.ravel(), rays.direction.reshape(-1, 3)
+    surface, direction = hits.surface.ravel(), np.ascontiguousarray(rays.planar.reshape(3, -1).T)
     seen = surface != _NOTHING
     depth = np.where(seen, hits.depth_m.ravel(), np.float32(1.0))
     points = direction * depth[:, None] + rays.origin_m
@@ -313,9 +324,7 @@ def _smooth(
 ) -> FloatArray:
     """Colours (N, 3) of pixels (N, 2: row, column) averaged over several rays each."""
     spots = pixels[:, ::-1] + _SUB_RAYS[:, None]
-    plane = camera.normalise(spots.reshape(-1, 2))
-    local = np.concatenate([plane, np.ones((len(plane), 1))], axis=1)
-    direction = (local @ pose[:3, :3].T).astype(np.float32).reshape(*spots.shape[:2], 3)
-    rays, framing = _Rays(pose[:3, 3].astype(np.float32), direction), _Framing(camera, pose, pixels)
+    x, y = camera.normalise(spots.reshape(-1, 2)).astype(np.float32).T.reshape(2, *spots.shape[:2])
+    rays, framing = _Rays.of(pose, np.stack([x, y, np.ones_like(x)])), _Framing(camera, pose, pixels)
     colour = _shade(world, faces, rays, _trace(world, rays, framing), camera, framing)
     return np.asarray(colour.mean(axis=0))

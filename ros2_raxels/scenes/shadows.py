@@ -12,7 +12,7 @@ from ros2_raxels.scenes.renderer import depth_map
 from ros2_raxels.scenes.trajectories import look_at
 from ros2_raxels.scenes.world import ShadowMap, World
 
-_SIDE_PX = 320
+_SIDE_PX = 448
 _WIDEST_TAN = 3.0
 
 SomeWorld = TypeVar("SomeWorld", bound=World)
