@@ -117,6 +117,8 @@ def render_clip(
 ) -> RenderedClip:
     """A clip of a random world, seen by a random camera that moves as a real one does.
 
+    With more than one BLAS thread (`ros_environment.ONE_BLAS_THREAD`) it takes up to three times as long.
+
     Args:
         generator: decides on everything but the tiles.
         frames: two or more.

@@ -255,9 +255,9 @@ class Wardrobe:
         return self._add(int(self._generator.choice(others)), extent_m * _log_uniform(self._generator, 0.8, 6.0))
 
     def wall(self, extent_m: float) -> int:
-        """Index of a new material for walls, floors and facades; one in four has hardly any texture."""
-        family = "faint" if self._generator.random() < 0.15 else str(self._generator.choice(_WALLS))
-        weak = 0.35 if self._generator.random() < 0.15 else 1.0
+        """Index of a new material for walls, floors and facades; two in five have hardly any texture."""
+        family = "faint" if self._generator.random() < 0.2 else str(self._generator.choice(_WALLS))
+        weak = self._generator.uniform(0.1, 0.4) if self._generator.random() < 0.25 else 1.0
         return self._add(self._one_of(family), extent_m * _log_uniform(self._generator, 0.3, 1.2), weak)
 
     def of(self, family: str, extent_m: float) -> int:
