@@ -119,8 +119,19 @@ class _Framing:
     ) -> None:
         self._camera, self._pixels, self._world_to_camera = camera, pixels, inverse_pose(camera_to_world)
 
+    def in_reach(self, corners_m: FloatArray) -> Iterator[tuple[int, Region]]:
+        """As `visible`, for what may reach a little beyond its hull: of chosen pixels, which are few, all are tried."""
+        for index, rows, columns in self._rectangles(corners_m):
+            yield index, (rows, columns) if self._pixels is None else _WHOLE
+
     def visible(self, corners_m: FloatArray) -> Iterator[tuple[int, Region]]:
         """Of convex hulls (B, K, 3) in the world, those in sight, and where all of each is."""
+        for index, rows, columns in self._rectangles(corners_m):
+            region = self._within(rows, columns)
+            if region is not None:
+                yield index, region
+
+    def _rectangles(self, corners_m: FloatArray) -> Iterator[tuple[int, slice, slice]]:
         points = corners_m @ self._world_to_camera[:3, :3].T + self._world_to_camera[:3, 3]
         size = np.array([self._camera.width, self._camera.height])
         pixels = self._camera.project(points.reshape(-1, 3)).reshape(*points.shape[:2], 2)
@@ -132,9 +143,7 @@ class _Framing:
         in_sight = (low < high).all(axis=1) & (depth >= _NEAR_M).any(axis=1)
         for index in np.flatnonzero(in_sight):
             (left, top), (right, bottom) = low[index], high[index]
-            region = self._within(slice(top, bottom), slice(left, right))
-            if region is not None:
-                yield int(index), region
+            yield int(index), slice(top, bottom), slice(left, right)
 
     def _within(self, rows: slice, columns: slice) -> Region | None:
         if self._pixels is None:
@@ -277,12 +286,12 @@ def _contact_shade(world: World, points: FloatArray, normal: FloatArray, framing
     shade = np.ones(points.shape[:2], np.float32)
     boxes, spheres = world.boxes, world.spheres
     margin = np.array([_CONTACT_REACH_M, _CONTACT_REACH_M, 0.02])
-    for index, region in framing.visible(_grown(boxes.corners_m, margin)):
+    for index, region in framing.in_reach(_grown(boxes.corners_m, margin)):
         centre, half = (a[index].astype(np.float32) for a in (boxes.centre_m, boxes.half_size_m))
         local = np.abs((points[region] - centre) @ boxes.box_to_world[index].astype(np.float32)) - half
         beyond = np.hypot(np.maximum(local[..., 0], 0), np.maximum(local[..., 1], 0))
         _darken(shade, region, points, normal, beyond, centre[2], world.light.contact_shade)
-    for index, region in framing.visible(_grown(spheres.corners_m, margin)):
+    for index, region in framing.in_reach(_grown(spheres.corners_m, margin)):
         centre, radius = spheres.centre_m[index].astype(np.float32), np.float32(spheres.radius_m[index])
         away = points[region] - centre
         beyond = np.maximum(np.sqrt(np.einsum("...i,...i->...", away, away)) - radius, 0)
