@@ -1,0 +1,144 @@
+"""The learned prior in serving: evidence to raxel hypotheses, inlier probabilities and a focal length."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from ros2_raxels.engine import Engine
+from ros2_raxels.engine.model_card import ModelCard
+from ros2_raxels.engine.onnx_runtime import OnnxRuntimeEngine
+from ros2_raxels.evidence import FLOW, Evidence
+from ros2_raxels.flow import sample
+from ros2_raxels.geometry import FloatArray
+
+_Float32 = npt.NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class Judged:
+    """What the model thinks of a clip's evidence, before any pose.
+
+    Attributes:
+        inlier: (P, N) probability that an observation is of the point that the anchor saw; 1 at the anchor.
+        focal: true focal length over the one that the evidence was given with.
+        tokens: inputs of the ray graph, by name.
+    """
+
+    inlier: FloatArray
+    focal: float
+    tokens: dict[str, npt.NDArray[Any]]
+
+
+class LearnedDenoiser:
+    """A trained model, ready to run.
+
+    Args:
+        card: what it is.
+        encode, rays: engines of its graphs.
+    """
+
+    def __init__(self, card: ModelCard, encode: Engine, rays: Engine) -> None:
+        self.card = card
+        self._encode, self._rays = encode, rays
+
+    @classmethod
+    def load(cls, card_path: Path) -> LearnedDenoiser:
+        """Read and verify a model.
+
+        Raises:
+            EngineError: it is missing, damaged or of another version, or ONNX Runtime is not installed.
+        """
+        card = ModelCard.read(card_path)
+        graphs = {role: OnnxRuntimeEngine(card.graph_path(card_path.parent, role)) for role in ("encode", "rays")}
+        return cls(card, graphs["encode"], graphs["rays"])
+
+    def describe(self) -> str:
+        """In a line: model, backend."""
+        return f"{self.card.name}: {self._rays.describe()}"
+
+    def judge(self, evidence: Evidence, bearings: FloatArray, *, focal_known: bool = True) -> Judged:
+        """Judge the evidence of a clip.
+
+        Args:
+            evidence: P tracks over N frames.
+            bearings: (N, rows, columns, 3) of the cameras that the evidence was given with.
+            focal_known: whether those are the true ones.
+        """
+        known = np.array([float(focal_known)], np.float32)
+        tokens = self._encode.run({**track_arrays(evidence, bearings), "known": known})
+        inlier = 1.0 / (1.0 + np.exp(-tokens.pop("inlier")[0].astype(float)))
+        inlier[np.arange(len(inlier)), evidence.anchor] = 1.0
+        return Judged(inlier, float(np.exp(tokens.pop("log_focal")[0])), {**tokens, "known": known})
+
+    def denoise(
+        self,
+        judged: Judged,
+        bearings: FloatArray,
+        noise: FloatArray,
+        steps: int = 1,
+        after: Callable[[FloatArray], FloatArray] | None = None,
+    ) -> tuple[FloatArray, FloatArray]:
+        """Raxel hypotheses from noise.
+
+        Args:
+            judged: of `judge`.
+            bearings: (N, rows, columns, 3) as given there.
+            noise: (H, N, rows, columns, 3) of unit variance, one sample a hypothesis.
+            steps: denoising steps.
+            after: changes the raxels (H, N, rows, columns, 3) of each step before the next, for example guidance.
+
+        Returns:
+            Raxels (H, N, rows, columns, 3), and the distance (H, N, rows, columns) from the truth that the model
+            expects of each.
+        """
+        told = bearings.astype(np.float32)[None]
+        spread = self.card.ray_spread
+        expected = np.zeros(noise.shape[:-1])
+
+        def predict(x: FloatArray, time: float) -> FloatArray:
+            arrays = {"rays": x.astype(np.float32), "bearings": told, **judged.tokens}
+            arrays["ray_time"] = np.full(x.shape[:2], time, np.float32)
+            out = self._rays.run(arrays)
+            np.multiply(np.exp(out["log_error"]), spread, out=expected)
+            return np.asarray(out["clean"], float)
+
+        def guided(clean: FloatArray) -> FloatArray:
+            assert after is not None
+            return (after(clean * spread + bearings) - bearings) / spread
+
+        clean = sample(predict, noise, steps, None if after is None else guided)
+        return clean * spread + bearings, expected
+
+
+def track_arrays(evidence: Evidence, bearings: FloatArray) -> dict[str, _Float32]:
+    """Evidence of one clip as the encode graph takes it, a batch of one; see `training.batch.Tracks`."""
+    seen = evidence.seen
+    anchor = np.zeros(seen.shape)
+    anchor[np.arange(len(anchor)), evidence.anchor] = 1.0
+    arrays = {
+        "plane": np.where(seen[..., None], evidence.plane, 0.0),
+        "place": np.where(seen[..., None], _places(evidence.plane, bearings), 0.0),
+        "seen": seen,
+        "anchor": anchor,
+        "is_flow": evidence.kind == FLOW,
+        "score": np.where(seen, evidence.score, 0.0),
+        "pixel": 1.0 / evidence.focal_px,
+    }
+    return {name: np.ascontiguousarray(value, np.float32)[None] for name, value in arrays.items()}
+
+
+def _places(plane: FloatArray, bearings: FloatArray) -> FloatArray:
+    """Where points of the planes (P, N, 2) lie in the images, -1 to 1 from edge to edge, distortion left aside."""
+    grid = bearings[..., :2] / bearings[..., 2:]
+    rows, columns = grid.shape[1:3]
+    low = np.stack([grid[:, rows // 2, 0, 0], grid[:, 0, columns // 2, 1]], axis=-1)
+    high = np.stack([grid[:, rows // 2, -1, 0], grid[:, -1, columns // 2, 1]], axis=-1)
+    # The outermost rays are half a cell inside the image.
+    half = (high - low) / 2 * np.array([columns / (columns - 1), rows / (rows - 1)])
+    return np.asarray((plane - (low + high) / 2) / half).clip(-1.5, 1.5)

@@ -1,0 +1,81 @@
+"""Graphs on the CPU, or on CUDA where its provider is installed, through ONNX Runtime."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from ros2_raxels.engine import Arrays, EngineError, TensorSpec, check_inputs
+
+THREADS_VARIABLE = "RAXELS_ENGINE_THREADS"
+
+_DTYPES = {"tensor(float)": np.float32, "tensor(float16)": np.float16, "tensor(int64)": np.int64}
+
+
+class OnnxRuntimeEngine:
+    """A graph in ONNX Runtime.
+
+    Args:
+        model: ONNX file.
+        threads: of the CPU; 0 takes `RAXELS_ENGINE_THREADS`, else as many as there are cores, at most 4: these graphs
+            are small.
+
+    Raises:
+        EngineError: ONNX Runtime is not installed, or the file is missing, truncated or not a graph.
+    """
+
+    def __init__(self, model: Path, threads: int = 0) -> None:
+        try:
+            import onnxruntime
+        except ImportError as error:
+            raise EngineError(f"ONNX Runtime cannot be imported ({error}); pip install onnxruntime") from error
+        options = onnxruntime.SessionOptions()
+        cores = len(os.sched_getaffinity(0))
+        options.intra_op_num_threads = threads or int(os.environ.get(THREADS_VARIABLE, "0")) or min(cores, 4)
+        # Waiting threads would spin on the cores that OpenCV needs between two runs.
+        options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+        options.log_severity_level = 3
+        available = onnxruntime.get_available_providers()
+        providers = [p for p in ("CUDAExecutionProvider", "CPUExecutionProvider") if p in available]
+        try:
+            self._session = onnxruntime.InferenceSession(str(model), options, providers=providers)
+        except Exception as error:  # onnxruntime raises a dozen classes of its own
+            reason = " ".join(str(error).split())[:300]
+            raise EngineError(f"{model} cannot be loaded ({reason}); install the package again") from error
+        self._name = model.name
+        self._version = str(onnxruntime.__version__)
+        self._inputs = tuple(map(_spec, self._session.get_inputs()))
+        self._outputs = tuple(map(_spec, self._session.get_outputs()))
+
+    @property
+    def inputs(self) -> tuple[TensorSpec, ...]:
+        """What `run` takes."""
+        return self._inputs
+
+    @property
+    def outputs(self) -> tuple[TensorSpec, ...]:
+        """What `run` gives."""
+        return self._outputs
+
+    def run(self, arrays: Arrays) -> dict[str, npt.NDArray[Any]]:
+        """Outputs by name.
+
+        Raises:
+            EngineError: an input is missing, unknown, or of the wrong shape or dtype.
+        """
+        check_inputs(self._inputs, arrays)
+        names = [spec.name for spec in self._outputs]
+        return dict(zip(names, self._session.run(names, dict(arrays)), strict=True))
+
+    def describe(self) -> str:
+        """In a line: backend, version, model."""
+        provider = self._session.get_providers()[0].removesuffix("ExecutionProvider")
+        return f"ONNX Runtime {self._version} ({provider}), {self._name}"
+
+
+def _spec(argument: Any) -> TensorSpec:
+    return TensorSpec(argument.name, tuple(argument.shape), np.dtype(_DTYPES[argument.type]))

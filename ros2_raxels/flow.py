@@ -1,0 +1,110 @@
+"""Time, noise, tasks and the sampler: the one place that knows them. For tensors in training, for arrays in serving.
+
+Time runs from 0 (pure noise) to 1 (clean data), for every frame of each modality by itself:
+``x_t = (1 - t) noise + t data``. The network predicts the clean data; its velocity is ``(x_hat - x_t) / (1 - t)`` with
+the denominator clipped at `LEAST_GAP`, because raxels lie on a 12-dimensional family that noise and velocity do not.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable
+from enum import Enum
+from typing import TYPE_CHECKING, Any, TypeVar
+
+if TYPE_CHECKING:
+    import torch
+    from torch import Tensor
+
+_Array = TypeVar("_Array", bound=Any)
+
+LEAST_GAP = 0.05
+"""Smallest ``1 - t`` that a velocity is divided by."""
+
+_VIDEO_MEAN, _VIDEO_SPREAD = -0.8, 0.8
+# A frame's raxels have six degrees of freedom in hundreds of values: at moderate noise they can be read off the noise
+# itself, so rays are trained where they cannot.
+_RAY_MEAN, _RAY_SPREAD = -1.6, 0.9
+_PURE_NOISE = 0.4
+
+
+class Task(Enum):
+    """What is clean and what is noise."""
+
+    POSE = "pose"
+    """Video (or evidence alone) clean, rays noise."""
+    VIEWS = "views"
+    """First frame and all rays clean, the other frames noise."""
+    IMAGINE = "imagine"
+    """First frame clean, everything else noise."""
+
+
+def blend(noise: Tensor, data: Tensor, time: Tensor) -> Tensor:
+    """``x_t``; `time` (B, N) over leading axes."""
+    t = _over(time, data)
+    return (1.0 - t) * noise + t * data
+
+
+def velocity(clean: Tensor, noisy: Tensor, time: Tensor) -> Tensor:
+    """Velocity that leads from `noisy` (B, N, ...) at `time` (B, N) to `clean`."""
+    return (clean - noisy) / (1.0 - _over(time, noisy)).clamp(min=LEAST_GAP)
+
+
+def _over(time: Tensor, like: Tensor) -> Tensor:
+    return time.reshape(*time.shape, *(1,) * (like.ndim - time.ndim))
+
+
+def draw_times(task: Task, clips: int, frames: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+    """Times (B, N) of video and rays for a training step of a task."""
+    import torch
+
+    def draw(*shape: int) -> Tensor:
+        return torch.rand(*shape, generator=generator, device=generator.device)
+
+    def logit_normal(mean: float, spread: float) -> Tensor:
+        return torch.sigmoid(mean + spread * torch.randn(clips, generator=generator, device=generator.device))
+
+    video, rays = logit_normal(_VIDEO_MEAN, _VIDEO_SPREAD), logit_normal(_RAY_MEAN, _RAY_SPREAD)
+    rays = rays * (draw(clips) >= _PURE_NOISE)
+    one = torch.ones_like(rays)
+    video, rays = {Task.POSE: (one, rays), Task.VIEWS: (video, one), Task.IMAGINE: (video, rays)}[task]
+    times_video, times_rays = (t[:, None].repeat(1, frames) for t in (video, rays))
+    if task is not Task.POSE:
+        times_video[:, 0] = 1.0
+    return times_video, times_rays
+
+
+def schedule(steps: int) -> list[float]:
+    """Times from 0 to 1 at which the sampler stands, steps + 1 of them.
+
+    Raises:
+        ValueError: no step.
+    """
+    if steps < 1:
+        raise ValueError(f"{steps} denoising steps; take 1 or more")
+    return [k / steps for k in range(steps + 1)]
+
+
+def sample(
+    predict: Callable[[_Array, float], _Array],
+    noise: _Array,
+    steps: int,
+    after: Callable[[_Array], _Array] | None = None,
+) -> _Array:
+    """Clean data from noise in a few steps.
+
+    Args:
+        predict: clean data from ``(x_t, t)``.
+        noise: x_0.
+        steps: how many predictions.
+        after: changes each prediction of clean data before the next step, for example guidance.
+    """
+    times = schedule(steps)
+    x, clean = noise, noise
+    for now, later in itertools.pairwise(times):
+        clean = predict(x, now)
+        if after is not None:
+            clean = after(clean)
+        # The straight path from the noise that x and the prediction imply.
+        x = clean + (1.0 - later) / max(1.0 - now, LEAST_GAP) * (x - clean)
+    return clean

@@ -1,0 +1,372 @@
+"""The joint denoiser of video and rays: decoupled self-cross attention over two branches, with optional evidence.
+
+After "Rays as Pixels" (arXiv 2604.09429): every block attends inside each modality and then from each to the other, so
+that ``log p(z, r) = log p(z) + log p(r | z) = log p(r) + log p(z | r)``. New here, because the model is small: tracks
+between the frames enter the ray branch as tokens, a plane sweep of the first frame enters the video branch, both may be
+absent; clean data is predicted; rays have an affine head beside the dense one.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from ros2_raxels.model.attention import Branch, EvidenceBlock, RMSNorm, rotations, shifted
+from ros2_raxels.model.presets import ModelSize
+from ros2_raxels.raxel_grid import RAXEL_COLUMNS, RAXEL_ROWS
+
+_TRACK_FEATURES = 16
+_TIME_CHANNELS = 64
+_MASKED = -1e4
+
+
+class TrackTokens(NamedTuple):
+    """Evidence after its blocks.
+
+    Attributes:
+        tokens: (B, P, width).
+        turn: rotary angles of each.
+        mask: (B, 1, 1, P) added to attention logits.
+        inlier: (B, P, N) logit that an observation is right.
+        log_focal: (B,) log of the true focal length over that which the planes assume.
+    """
+
+    tokens: Tensor
+    turn: Tensor
+    mask: Tensor
+    inlier: Tensor
+    log_focal: Tensor
+
+
+@dataclass
+class Denoised:
+    """Prediction of clean data.
+
+    Attributes:
+        rays: (B, N, rows, columns, C).
+        log_error: (B, N, rows, columns) log of the expected distance of each ray from the truth.
+        video: (B, N, 3, H, W), or None without video.
+    """
+
+    rays: Tensor
+    log_error: Tensor
+    video: Tensor | None
+
+
+class TimeEmbedding(nn.Module):
+    """(B, N) times to (B, N, width)."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.mlp = nn.Sequential(nn.Linear(_TIME_CHANNELS, width), nn.SiLU(), nn.Linear(width, width))
+
+    def forward(self, time: Tensor) -> Tensor:
+        """Embed."""
+        steps = torch.arange(_TIME_CHANNELS // 2, device=time.device) / (_TIME_CHANNELS // 2)
+        angle = time[..., None] * 1000.0 * torch.exp(-math.log(10_000.0) * steps)
+        embedded: Tensor = self.mlp(torch.cat([angle.cos(), angle.sin()], dim=-1))
+        return embedded
+
+
+class EvidenceEncoder(nn.Module):
+    """Tracks to tokens; independent of noise, so that all hypotheses and steps of a clip share it."""
+
+    def __init__(self, size: ModelSize) -> None:
+        super().__init__()
+        width = size.width
+        self.heads, self.head_width = size.heads, width // size.heads
+        self.observation = nn.Sequential(nn.Linear(_TRACK_FEATURES, width), nn.SiLU(), nn.Linear(width, width))
+        self.blocks = nn.ModuleList(EvidenceBlock(width, size.heads) for _ in range(size.evidence_blocks))
+        self.norm = RMSNorm(width)
+        self.judge_track, self.judge_observation = nn.Linear(width, width), nn.Linear(width, width)
+        self.judge = nn.Linear(width, 1)
+        self.focal = nn.Linear(width, 1)
+        nn.init.zeros_(self.focal.weight)
+        nn.init.zeros_(self.focal.bias)
+
+    def forward(
+        self,
+        plane: Tensor,
+        place: Tensor,
+        seen: Tensor,
+        anchor: Tensor,
+        is_flow: Tensor,
+        score: Tensor,
+        pixel: Tensor,
+        known: Tensor,
+    ) -> TrackTokens:
+        """Arguments as in `training.batch.Tracks`, without gradients; `known` (B,) whether intrinsics are."""
+        features = observation_features(plane, place, seen, anchor, is_flow, score, pixel, known)
+        observation = self.observation(features) * (seen * (1.0 - anchor))[..., None].to(features.dtype)
+        count = (seen * (1.0 - anchor)).sum(dim=2, keepdim=True).clamp(min=1.0)
+        x = observation.sum(dim=2) / count.sqrt().to(observation.dtype)
+        start = (place * anchor[..., None]).sum(dim=2)
+        number = torch.arange(anchor.shape[2], device=anchor.device, dtype=torch.float32)
+        turn = rotations(
+            torch.stack([(anchor * number).sum(dim=2), start[..., 1], start[..., 0]], dim=-1), self.head_width
+        )
+        valid = anchor.sum(dim=2)
+        mask = ((1.0 - valid) * _MASKED)[:, None, None]
+        for block in self.blocks:
+            x = block(x, turn, mask)
+        x = self.norm(x)
+        judged = torch.nn.functional.silu(self.judge_track(x)[:, :, None] + self.judge_observation(observation))
+        weight = (valid / valid.sum(dim=1, keepdim=True).clamp(min=1.0))[..., None].to(x.dtype)
+        log_focal = self.focal((x * weight).sum(dim=1))[:, 0]
+        return TrackTokens(x, turn, mask, self.judge(judged)[..., 0].float(), log_focal.float())
+
+
+def observation_features(
+    plane: Tensor,
+    place: Tensor,
+    seen: Tensor,
+    anchor: Tensor,
+    is_flow: Tensor,
+    score: Tensor,
+    pixel: Tensor,
+    known: Tensor,
+) -> Tensor:
+    """(B, P, N, features): where an observation starts and ends, its motion alone and beside that of its like."""
+    start = (plane * anchor[..., None]).sum(dim=2, keepdim=True)
+    start_place = (place * anchor[..., None]).sum(dim=2, keepdim=True)
+    moved = (plane - start) * seen[..., None]
+    of_pair = torch.einsum("bpa,bpnc->banc", anchor, moved)
+    many = torch.einsum("bpa,bpn->ban", anchor, seen).clamp(min=1.0)
+    apart = moved - torch.einsum("bpa,banc->bpnc", anchor, of_pair / many[..., None])
+    moved_px = moved / pixel[:, None, :, None]
+    number = torch.arange(anchor.shape[2], device=anchor.device, dtype=plane.dtype)
+    later = number - (anchor * number).sum(dim=2, keepdim=True)
+    like = torch.ones_like(score)
+    parts = [
+        start.expand_as(plane),
+        start_place.expand_as(plane),
+        plane,
+        4.0 * moved,
+        4.0 * apart,
+        0.25 * moved_px.sign() * torch.log1p(moved_px.abs()),
+        score[..., None],
+        torch.stack([is_flow[..., None] * like, known[:, None, None] * like, 0.5 * later], dim=-1),
+    ]
+    return torch.cat(parts, dim=-1)
+
+
+class JointBlock(nn.Module):
+    """One step of decoupled self-cross attention; without video only the ray branch runs."""
+
+    def __init__(self, size: ModelSize) -> None:
+        super().__init__()
+        self.rays = Branch(size.width, size.heads, evidence=size.evidence_blocks > 0)
+        self.video = Branch(size.width, size.heads, evidence=False)
+        self.decoupled = size.decoupled
+
+    def forward(
+        self, rays: _Stream, video: _Stream | None, evidence: TrackTokens | None
+    ) -> tuple[_Stream, _Stream | None]:
+        """Both streams after the block."""
+        streams = [(self.rays, rays)] if video is None else [(self.rays, rays), (self.video, video)]
+        changed = [branch.modulate(stream.time) for branch, stream in streams]
+        if self.decoupled or video is None:
+            after = [self._inside(branch, s, m) for (branch, s), m in zip(streams, changed, strict=True)]
+            tokens = self._across(streams, after)
+        else:
+            tokens = self._all_in_one(streams, changed)
+        if evidence is not None and self.rays.evidence is not None and self.rays.evidence_norm is not None:
+            query = self.rays.evidence_norm(tokens[0])
+            tokens[0] = tokens[0] + self.rays.evidence(query, rays.turn, evidence.tokens, evidence.turn, evidence.mask)
+        done = []
+        for (branch, stream), (_, _, _, shift, scale, gate), x in zip(streams, changed, tokens, strict=True):
+            x = x + (1.0 + gate) * branch.mlp(shifted(branch.mlp_norm(x), shift, scale))
+            done.append(stream.with_tokens(x))
+        return done[0], (done[1] if len(done) > 1 else None)
+
+    @staticmethod
+    def _inside(branch: Branch, stream: _Stream, changed: tuple[Tensor, ...]) -> Tensor:
+        shift, scale, gate = changed[:3]
+        attended = branch.attention(shifted(branch.norm(stream.tokens), shift, scale), stream.turn)
+        tokens: Tensor = stream.tokens + (1.0 + gate) * attended
+        return tokens
+
+    @staticmethod
+    def _across(streams: list[tuple[Branch, _Stream]], after: list[Tensor]) -> list[Tensor]:
+        """Symmetric: both look at the other as it was before either looked."""
+        if len(streams) < 2:
+            return after
+        result = []
+        for k, (branch, stream) in enumerate(streams):
+            other = streams[1 - k]
+            context = branch.context_norm(after[1 - k])
+            result.append(after[k] + branch.cross(branch.cross_norm(after[k]), stream.turn, context, other[1].turn))
+        return result
+
+    @staticmethod
+    def _all_in_one(streams: list[tuple[Branch, _Stream]], changed: list[tuple[Tensor, ...]]) -> list[Tensor]:
+        """The ablation: each attends to all tokens of both at once."""
+        normed = [shifted(b.norm(s.tokens), m[0], m[1]) for (b, s), m in zip(streams, changed, strict=True)]
+        context = torch.cat(normed, dim=1)
+        turn = torch.cat([s.turn for _, s in streams], dim=3)
+        return [
+            s.tokens + (1.0 + m[2]) * b.attention(x, s.turn, context, turn)
+            for (b, s), m, x in zip(streams, changed, normed, strict=True)
+        ]
+
+
+@dataclass
+class _Stream:
+    """Tokens (B, L, width) of one modality, their rotary angles, and the embedding of their time."""
+
+    tokens: Tensor
+    turn: Tensor
+    time: Tensor
+
+    def with_tokens(self, tokens: Tensor) -> _Stream:
+        return _Stream(tokens, self.turn, self.time)
+
+
+class JointDenoiser(nn.Module):
+    """Rays and video of a clip of N frames, any N, from noisy ones.
+
+    All shapes are in `forward`. The world is the frame of the first camera; any frame can be that, since clips can be
+    given in any order.
+    """
+
+    def __init__(self, size: ModelSize) -> None:
+        super().__init__()
+        self.size = size
+        width, patch = size.width, size.raxel_patch
+        self.ray_shape = (RAXEL_ROWS // patch, RAXEL_COLUMNS // patch)
+        self.video_shape = tuple(side // size.video_patch_px for side in size.video_size_px)
+        ray_values = patch * patch * size.ray_channels
+        pixels = size.video_patch_px**2
+        self.encoder = EvidenceEncoder(size) if size.evidence_blocks else None
+        self.ray_in = nn.Linear(ray_values + patch * patch * 3 + 2, width)
+        self.video_in = nn.Linear(pixels * 3 * (1 + size.sweep_depths) + 2, width)
+        self.ray_place = nn.Parameter(0.02 * torch.randn(self.ray_shape[0] * self.ray_shape[1], width))
+        self.video_place = nn.Parameter(0.02 * torch.randn(self.video_shape[0] * self.video_shape[1], width))
+        self.ray_time, self.video_time = TimeEmbedding(width), TimeEmbedding(width)
+        self.blocks = nn.ModuleList(JointBlock(size) for _ in range(size.joint_blocks))
+        self.ray_norm, self.video_norm = RMSNorm(width), RMSNorm(width)
+        self.ray_out = nn.Linear(width, ray_values + patch * patch)
+        self.affine = nn.Linear(width, 4 * size.ray_channels)
+        self.video_out = nn.Linear(width, pixels * 3)
+        for layer in (self.ray_out, self.affine, self.video_out):
+            nn.init.zeros_(layer.weight)
+            nn.init.zeros_(layer.bias)
+
+    def encode(self, *tracks: Tensor) -> TrackTokens | None:
+        """Evidence tokens; None for a model without evidence."""
+        return None if self.encoder is None else self.encoder(*tracks)
+
+    def forward(
+        self,
+        rays: Tensor,
+        ray_time: Tensor,
+        bearings: Tensor,
+        known: Tensor,
+        evidence: TrackTokens | None = None,
+        video: Tensor | None = None,
+        video_time: Tensor | None = None,
+        sweep: Tensor | None = None,
+    ) -> Denoised:
+        """Predict the clean clip.
+
+        Args:
+            rays: (B, N, rows, columns, C) whitened: noise at time 0, see `rays.whiten`.
+            ray_time: (B, N).
+            bearings: (B, N, rows, columns, 3) of the camera that is told or assumed.
+            known: (B,) 1 where `bearings` are the true ones.
+            evidence: of `encode`; None without.
+            video: (B, N, 3, H, W), -1 to 1; None without.
+            video_time: (B, N).
+            sweep: (B, N, D, 3, H, W) the first frame seen from each at D depths, 0 where it does not reach; None
+                without.
+
+        Returns:
+            Whitened rays, as given; and video.
+        """
+        stream = self._ray_stream(rays, ray_time, bearings, known)
+        pictures = None if video is None or video_time is None else self._video_stream(video, video_time, sweep)
+        for block in self.blocks:
+            stream, pictures = block(stream, pictures, evidence)
+        clean, log_error = self._read_rays(stream, bearings)
+        return Denoised(clean, log_error, None if pictures is None else self._read_video(pictures, rays.shape[1]))
+
+    # -- rays
+
+    def _ray_stream(self, rays: Tensor, time: Tensor, bearings: Tensor, known: Tensor) -> _Stream:
+        clips, frames = rays.shape[:2]
+        patches = _patches(torch.cat([rays, bearings], dim=-1), self.size.raxel_patch)
+        flags = torch.stack([known[:, None].expand(clips, frames), _first(time)], dim=-1)
+        flags = flags[:, :, None].expand(-1, -1, patches.shape[2], -1)
+        tokens = self.ray_in(torch.cat([patches, flags], dim=-1)) + self.ray_place
+        return self._stream(tokens, self.ray_time(time), self.ray_shape)
+
+    def _read_rays(self, stream: _Stream, bearings: Tensor) -> tuple[Tensor, Tensor]:
+        clips, frames = bearings.shape[:2]
+        patch = self.size.raxel_patch
+        x = self.ray_norm(stream.tokens).reshape(clips, frames, -1, self.size.width)
+        values = _unpatched(self.ray_out(x), patch, self.ray_shape).float()
+        dense, log_error = values[..., :-1], values[..., -1]
+        matrix = self.affine(x.mean(dim=2)).float().reshape(clips, frames, self.size.ray_channels, 4)
+        family = torch.einsum("bnck,bnijk->bnijc", matrix[..., :3], bearings) + matrix[..., None, None, :, 3]
+        return dense + family, log_error
+
+    # -- video
+
+    def _video_stream(self, video: Tensor, time: Tensor, sweep: Tensor | None) -> _Stream:
+        pictures = video.movedim(2, -1)
+        if self.size.sweep_depths:
+            if sweep is None:
+                seen = torch.zeros_like(pictures).repeat(1, 1, 1, 1, self.size.sweep_depths)
+            else:
+                seen = sweep.permute(0, 1, 4, 5, 2, 3).reshape(*pictures.shape[:4], -1)
+            pictures = torch.cat([pictures, seen], dim=-1)
+        patches = _patches(pictures, self.size.video_patch_px)
+        swept = torch.full_like(time, 0.0 if sweep is None else 1.0)
+        flags = torch.stack([swept, _first(time)], dim=-1)[:, :, None].expand(-1, -1, patches.shape[2], -1)
+        tokens = self.video_in(torch.cat([patches, flags], dim=-1)) + self.video_place
+        return self._stream(tokens, self.video_time(time), self.video_shape)
+
+    def _read_video(self, stream: _Stream, frames: int) -> Tensor:
+        x = self.video_norm(stream.tokens)
+        x = x.reshape(x.shape[0], frames, -1, self.size.width)
+        picture = _unpatched(self.video_out(x), self.size.video_patch_px, self.video_shape)
+        return picture.movedim(-1, 2).float()
+
+    def _stream(self, tokens: Tensor, time: Tensor, shape: tuple[int, ...]) -> _Stream:
+        clips, frames, places, width = tokens.shape
+        position = token_positions(frames, (shape[0], shape[1]), tokens.device)
+        turn = rotations(position[None], width // self.size.heads)
+        per_token = time[:, :, None].expand(-1, -1, places, -1).reshape(clips, frames * places, width)
+        return _Stream(tokens.reshape(clips, frames * places, width), turn, per_token)
+
+
+def token_positions(frames: int, shape: tuple[int, int], device: torch.device) -> Tensor:
+    """(frames * rows * columns, 3): frame number, y and x of token centres, -1 to 1 in the image."""
+    rows, columns = shape
+    y = (torch.arange(rows, device=device) + 0.5) / rows * 2 - 1
+    x = (torch.arange(columns, device=device) + 0.5) / columns * 2 - 1
+    t = torch.arange(frames, device=device, dtype=torch.float32)
+    return torch.stack(torch.meshgrid(t, y, x, indexing="ij"), dim=-1).reshape(-1, 3)
+
+
+def _first(time: Tensor) -> Tensor:
+    """(B, N) 1 for the frame whose camera is the world."""
+    return torch.cat([torch.ones_like(time[:, :1]), torch.zeros_like(time[:, 1:])], dim=1)
+
+
+def _patches(image: Tensor, patch: int) -> Tensor:
+    """(B, N, H, W, C) to (B, N, tokens, patch * patch * C)."""
+    b, n, h, w, c = image.shape
+    blocks = image.reshape(b, n, h // patch, patch, w // patch, patch, c).transpose(3, 4)
+    return blocks.reshape(b, n, (h // patch) * (w // patch), patch * patch * c)
+
+
+def _unpatched(tokens: Tensor, patch: int, shape: tuple[int, ...]) -> Tensor:
+    """Inverse of `_patches` for tokens of a grid of this shape."""
+    b, n = tokens.shape[:2]
+    blocks = tokens.reshape(b, n, shape[0], shape[1], patch, patch, -1).transpose(3, 4)
+    return blocks.reshape(b, n, shape[0] * patch, shape[1] * patch, -1)

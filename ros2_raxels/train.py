@@ -1,0 +1,85 @@
+"""``raxels train``: train the joint denoiser; go on where a run was stopped."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from ros2_raxels.evaluation.clips import FileError
+from ros2_raxels.flow import Task
+from ros2_raxels.model.presets import PRESETS
+from ros2_raxels.training.checkpoint import Progress
+from ros2_raxels.training.correspondences import sample_correspondences
+from ros2_raxels.training.loop import Draw, Trainer, TrainingError, TrainSettings
+from ros2_raxels.training.validation import Validation
+
+_FRAMES = (2, 3, 4, 4, 4, 5)
+_TRACKS = (96, 160, 224)
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Options of the command."""
+    parser.add_argument("--preset", choices=sorted(PRESETS), default="compact", help="size (default: compact)")
+    parser.add_argument("--minutes", type=float, default=150.0, help="over all resumed runs (default: 150)")
+    parser.add_argument("--device", default="cpu", help="cpu, cuda or cuda:N (default: cpu)")
+    parser.add_argument(
+        "--out", type=Path, default=Path("out") / "training", metavar="DIR", help="default: out/training"
+    )
+    parser.add_argument("--batch", type=int, default=48, metavar="CLIPS", help="clips a step (default: 48)")
+    parser.add_argument("--rate", type=float, default=1e-3, help="learning rate (default: 0.001)")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--threads", type=int, default=0, help="of the CPU (default: all cores)")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Train.
+
+    Returns:
+        0, or 1 when training had to stop.
+
+    Raises:
+        FileError: a checkpoint of another size, a folder that cannot be written.
+    """
+    if args.threads:
+        torch.set_num_threads(args.threads)
+    try:
+        args.out.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise FileError(f"{args.out} cannot be made ({error.strerror}); give another --out") from error
+    settings = TrainSettings(minutes=args.minutes, device=args.device, rate=args.rate)
+    start = Progress(seed=args.seed, preset=args.preset, data="correspondences from procedural geometry")
+    trainer = Trainer(
+        PRESETS[args.preset],
+        draws(args.seed, args.batch, args.device),
+        args.out,
+        settings,
+        start,
+        Validation.synthetic(),
+    )
+    if trainer.progress.step:
+        print(f"resuming {trainer.checkpoint_path} at step {trainer.progress.step}", file=sys.stderr)
+    try:
+        done = trainer.run()
+    except TrainingError as error:
+        print(f"raxels: {error}", file=sys.stderr)
+        return 1
+    print(f"{done.step} steps, {done.clips} clips, {done.trained_s / 60:.1f} min -> {trainer.checkpoint_path}")
+    return 0
+
+
+def draws(seed: int, clips: int, device: str) -> Callable[[int, int], Draw]:
+    """Data of a step from its number alone, so that a resumed run goes on with what would have come."""
+
+    def draw(step: int, rank: int) -> Draw:
+        entropy = np.random.SeedSequence([seed, step, rank])
+        generator = np.random.default_rng(entropy)
+        frames, tracks = int(generator.choice(_FRAMES)), int(generator.choice(_TRACKS))
+        batch = sample_correspondences(int(generator.integers(2**62)), clips, frames, tracks, device)
+        return Draw(batch, Task.POSE)
+
+    return draw

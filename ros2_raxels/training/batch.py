@@ -1,0 +1,92 @@
+"""What a training step is given: clips with their truth, as tensors."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields, replace
+from typing import Any, TypeVar
+
+import torch
+from torch import Tensor
+
+from ros2_raxels.raxel_grid import RAXEL_COLUMNS, RAXEL_ROWS
+
+
+@dataclass(frozen=True, eq=False)
+class Tracks:
+    """Evidence of B clips of N frames, P tracks each. What `ros2_raxels.evidence.Evidence` is to one clip.
+
+    Attributes:
+        plane: (B, P, N, 2) on the image plane at z = 1; 0 where not seen.
+        place: (B, P, N, 2) in the image, -1 to 1 from edge to edge; 0 where not seen.
+        seen: (B, P, N) 1 where the track was found (and at its anchor), else 0.
+        anchor: (B, P, N) one-hot; all 0 for tracks that only fill up the batch.
+        is_flow: (B, P).
+        score: (B, P, N) of the matcher.
+        pixel: (B, N) size of a pixel of the working image on the plane, 1 / focal_px.
+    """
+
+    plane: Tensor
+    place: Tensor
+    seen: Tensor
+    anchor: Tensor
+    is_flow: Tensor
+    score: Tensor
+    pixel: Tensor
+
+
+@dataclass(frozen=True, eq=False)
+class ClipBatch:
+    """B clips of N frames and what is true about them.
+
+    Attributes:
+        bearings: (B, N, rows, columns, 3) unit rays in each camera's own frame.
+        camera_to_first: (B, N, 4, 4), furthest camera from the first at distance 1.
+        focal: (B,) true focal length over that which `tracks.plane` assumes; 1 where intrinsics are known.
+        known: (B,) 1 where intrinsics are known.
+        parallax_px: (B,) median image motion due to translation, working px; positions rest on nothing without it.
+        tracks: evidence.
+        right: (B, P, N) 1 where an observation is of the point that the anchor saw, else 0.
+        video: (B, N, 3, H, W) -1 to 1, or None: clips without pixels.
+    """
+
+    bearings: Tensor
+    camera_to_first: Tensor
+    focal: Tensor
+    known: Tensor
+    parallax_px: Tensor
+    tracks: Tracks
+    right: Tensor
+    video: Tensor | None = None
+
+    def to(self, device: torch.device | str) -> ClipBatch:
+        """The same on another device."""
+        return _moved(self, device)
+
+    @property
+    def assumed_bearings(self) -> Tensor:
+        """(B, N, rows, columns, 3) of the camera that the model is told: `bearings`, or those of the assumed focal."""
+        scale = torch.stack([self.focal, self.focal, torch.ones_like(self.focal)], dim=-1)
+        rays = self.bearings * scale[:, None, None, None]
+        return torch.nn.functional.normalize(rays, dim=-1)
+
+
+_Record = TypeVar("_Record", "ClipBatch", Tracks)
+
+
+def _moved(record: _Record, device: torch.device | str) -> _Record:
+    """A dataclass of tensors on another device, those inside it too."""
+    moved: dict[str, Any] = {}
+    for f in fields(record):
+        value = getattr(record, f.name)
+        if isinstance(value, Tensor):
+            moved[f.name] = value.to(device)
+        elif isinstance(value, Tracks):
+            moved[f.name] = _moved(value, device)
+    return replace(record, **moved)
+
+
+def grid_places(device: torch.device | str | None = None) -> Tensor:
+    """(rows, columns, 2) centres of the raxel grid in the image, -1 to 1 from edge to edge: x, y."""
+    y = (torch.arange(RAXEL_ROWS, device=device) + 0.5) / RAXEL_ROWS * 2 - 1
+    x = (torch.arange(RAXEL_COLUMNS, device=device) + 0.5) / RAXEL_COLUMNS * 2 - 1
+    return torch.stack(torch.meshgrid(y, x, indexing="ij"), dim=-1).flip(-1)

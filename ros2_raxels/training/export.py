@@ -1,0 +1,157 @@
+"""Checkpoint to ONNX: the graphs that serving runs, and the card that says what they are."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.export import Dim
+
+from ros2_raxels.engine.model_card import Graph, ModelCard, sha256
+from ros2_raxels.evaluation.clips import replacing, write_json
+from ros2_raxels.model.denoiser import JointDenoiser, TrackTokens
+from ros2_raxels.model.rays import RAY_SPREAD
+from ros2_raxels.raxel_grid import RAXEL_COLUMNS, RAXEL_ROWS
+from ros2_raxels.training import checkpoint
+from ros2_raxels.training.correspondences import sample_correspondences
+
+OPSET = 18
+
+TRACK_INPUTS = ("plane", "place", "seen", "anchor", "is_flow", "score", "pixel", "known")
+TOKEN_OUTPUTS = ("tokens", "turn", "mask", "inlier", "log_focal")
+RAY_INPUTS = ("rays", "ray_time", "bearings", "known", "tokens", "turn", "mask")
+RAY_OUTPUTS = ("clean", "log_error")
+
+
+class EncodeGraph(nn.Module):
+    """Tracks of one clip to tokens, and what is thought of them; inputs and outputs as the tuples above say."""
+
+    def __init__(self, model: JointDenoiser) -> None:
+        super().__init__()
+        if model.encoder is None:
+            raise ValueError("a model without evidence has no graph for it; export a preset with evidence_blocks > 0")
+        self.encoder = model.encoder
+
+    def forward(
+        self,
+        plane: Tensor,
+        place: Tensor,
+        seen: Tensor,
+        anchor: Tensor,
+        is_flow: Tensor,
+        score: Tensor,
+        pixel: Tensor,
+        known: Tensor,
+    ) -> tuple[Tensor, ...]:
+        """`TRACK_INPUTS` to `TOKEN_OUTPUTS`."""
+        return tuple(self.encoder(plane, place, seen, anchor, is_flow, score, pixel, known))
+
+
+class RayGraph(nn.Module):
+    """One denoising step of rays (H, ...) for hypotheses that share one clip (1, ...) and its evidence."""
+
+    def __init__(self, model: JointDenoiser) -> None:
+        super().__init__()
+        self.model = model
+
+    def forward(
+        self,
+        rays: Tensor,
+        ray_time: Tensor,
+        bearings: Tensor,
+        known: Tensor,
+        tokens: Tensor,
+        turn: Tensor,
+        mask: Tensor,
+    ) -> tuple[Tensor, Tensor]:
+        """`RAY_INPUTS` to `RAY_OUTPUTS`."""
+        hypotheses = rays.shape[0]
+        nothing = torch.zeros(0)
+        out = self.model(
+            rays,
+            ray_time,
+            bearings.expand(hypotheses, -1, -1, -1, -1),
+            known.expand(hypotheses),
+            TrackTokens(tokens, turn, mask, nothing, nothing),
+        )
+        return out.rays, out.log_error
+
+
+def export(run: Path, folder: Path, name: str, expected: dict[str, Any] | None = None) -> ModelCard:
+    """Export the averaged weights of a checkpoint.
+
+    Args:
+        run: a checkpoint file.
+        folder: where ``NAME.json`` and its graphs go.
+        name: of the model.
+        expected: numbers for the card.
+
+    Raises:
+        FileError: the checkpoint cannot be read, or the folder not be written.
+    """
+    size, progress, tensors = checkpoint.load(run)
+    model = JointDenoiser(size)
+    model.load_state_dict(checkpoint.part(tensors, "average"))
+    model.eval()
+    graphs = {
+        "encode": _encode_graph(model, folder / f"{name}_encode.onnx"),
+        "rays": _ray_graph(model, folder / f"{name}_rays.onnx"),
+    }
+    trained = {key: value for key, value in asdict(progress).items() if key != "preset"}
+    card = ModelCard(name, progress.preset, graphs, RAY_SPREAD, trained, expected=expected or {}, size=size.record())
+    write_json(folder / f"{name}.json", card.record(), indent=1)
+    return card
+
+
+def _encode_graph(model: JointDenoiser, path: Path) -> Graph:
+    tracks = sample_correspondences(0, 1, 4, 300).tracks
+    arguments = (*(getattr(tracks, name) for name in TRACK_INPUTS[:-1]), torch.ones(1))
+    p, n = Dim("tracks", min=2, max=4096), Dim("frames", min=2, max=64)
+    both, per_track = {1: p, 2: n}, {1: p}
+    shapes: tuple[dict[int, Any], ...] = (both, both, both, both, per_track, both, {1: n}, {})
+    return _write(EncodeGraph(model).eval(), arguments, TRACK_INPUTS, TOKEN_OUTPUTS, shapes, path)
+
+
+def _ray_graph(model: JointDenoiser, path: Path) -> Graph:
+    size = model.size
+    head = size.width // size.heads
+    arguments = (
+        torch.randn(3, 4, RAXEL_ROWS, RAXEL_COLUMNS, size.ray_channels),
+        torch.zeros(3, 4),
+        torch.randn(1, 4, RAXEL_ROWS, RAXEL_COLUMNS, 3),
+        torch.ones(1),
+        torch.randn(1, 300, size.width),
+        torch.randn(2, 1, 1, 300, head // 2),
+        torch.zeros(1, 1, 1, 300),
+    )
+    h, n, p = Dim("hypotheses", min=1, max=256), Dim("frames", min=2, max=64), Dim("tracks", min=2, max=4096)
+    shapes: tuple[dict[int, Any], ...] = ({0: h, 1: n}, {0: h, 1: n}, {1: n}, {}, {1: p}, {3: p}, {3: p})
+    return _write(RayGraph(model).eval(), arguments, RAY_INPUTS, RAY_OUTPUTS, shapes, path)
+
+
+def _write(
+    graph: nn.Module,
+    arguments: tuple[Tensor, ...],
+    inputs: tuple[str, ...],
+    outputs: tuple[str, ...],
+    shapes: tuple[dict[int, Any], ...],
+    path: Path,
+) -> Graph:
+    program = torch.onnx.export(
+        graph,
+        arguments,
+        input_names=list(inputs),
+        output_names=list(outputs),
+        opset_version=OPSET,
+        dynamic_shapes=shapes,
+        dynamo=True,
+        optimize=True,
+        verbose=False,
+    )
+    assert program is not None
+    with replacing(path) as temporary:
+        program.save(str(temporary), external_data=False)
+    return Graph(path.name, sha256(path), "fp32")

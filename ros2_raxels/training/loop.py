@@ -1,0 +1,223 @@
+"""The training loop: steps, schedule, average, checkpoints, progress, validation; one process or many."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, distributed
+from tqdm import tqdm
+
+from ros2_raxels.evaluation.clips import FileError
+from ros2_raxels.flow import Task
+from ros2_raxels.model.denoiser import JointDenoiser
+from ros2_raxels.model.presets import ModelSize
+from ros2_raxels.training import checkpoint
+from ros2_raxels.training.batch import ClipBatch
+from ros2_raxels.training.checkpoint import Progress
+from ros2_raxels.training.losses import LossWeights, loss_of
+from ros2_raxels.training.validation import Validation
+
+CHECKPOINT = "checkpoint.safetensors"
+
+
+class TrainingError(RuntimeError):
+    """Training cannot go on; the message says where and what is kept."""
+
+
+@dataclass(frozen=True)
+class Draw:
+    """What a step is trained on."""
+
+    batch: ClipBatch
+    task: Task
+    with_evidence: bool = True
+
+
+@dataclass(frozen=True)
+class TrainSettings:
+    """How to train.
+
+    Attributes:
+        minutes: of wall time, over all resumed runs.
+        device: "cpu", "cuda" or "cuda:1".
+        rate: learning rate after warm-up, constant until the last part of the time.
+        warm_up: steps.
+        cool_down: last share of the time, in which the rate falls to zero.
+        average_decay: of the moving average of the weights, which is what ships.
+        clip: norm that gradients are cut to.
+        save_every_s, validate_every_s: s.
+        bf16: mixed precision.
+        weights: of the loss.
+    """
+
+    minutes: float
+    device: str = "cpu"
+    rate: float = 1e-3
+    warm_up: int = 300
+    cool_down: float = 0.3
+    average_decay: float = 0.9995
+    clip: float = 1.0
+    save_every_s: float = 60.0
+    validate_every_s: float = 600.0
+    bf16: bool = True
+    weights: LossWeights = field(default_factory=LossWeights)
+
+
+class Trainer:
+    """A run in a folder; made again over the same folder it goes on where it was.
+
+    Args:
+        size: of the model; must be that of the checkpoint when there is one.
+        draw: gives the data of a step: (step, rank) -> `Draw`. Everything random in it follows from these.
+        folder: of the checkpoint.
+        settings: see there.
+        start: what `Progress` a new run begins with.
+        validate: fixed table, or None.
+    """
+
+    def __init__(
+        self,
+        size: ModelSize,
+        draw: Callable[[int, int], Draw],
+        folder: Path,
+        settings: TrainSettings,
+        start: Progress,
+        validate: Validation | None = None,
+    ) -> None:
+        self.settings, self.folder, self.size, self.progress = settings, folder, size, start
+        self._draw, self._validate = draw, validate
+        self.rank, self.world = int(os.environ.get("RANK", "0")), int(os.environ.get("WORLD_SIZE", "1"))
+        torch.manual_seed(start.seed)
+        self.model = JointDenoiser(size).to(settings.device)
+        self.average = {name: p.detach().clone() for name, p in self.model.state_dict().items()}
+        self._optimizer = torch.optim.AdamW(self.model.parameters(), settings.rate, betas=(0.9, 0.95), weight_decay=0.0)
+        if self.checkpoint_path.exists():
+            self._resume()
+        if self.world > 1 and not distributed.is_initialized():
+            distributed.init_process_group("nccl" if settings.device.startswith("cuda") else "gloo")
+
+    @property
+    def checkpoint_path(self) -> Path:
+        """Where the run is kept."""
+        return self.folder / CHECKPOINT
+
+    def _resume(self) -> None:
+        size, progress, tensors = checkpoint.load(self.checkpoint_path)
+        if size != self.size:
+            raise FileError(
+                f"{self.checkpoint_path} is of another size ({size}) than asked for ({self.size}); "
+                f"give --preset {progress.preset} or another --out"
+            )
+        self.model.load_state_dict(checkpoint.part(tensors, "model"))
+        self.average = {k: v.to(self.settings.device) for k, v in checkpoint.part(tensors, "average").items()}
+        checkpoint.restore_optimizer(self._optimizer, self.model, tensors)
+        self.progress = replace(progress, data=self.progress.data)
+
+    def run(self, show: bool = True) -> Progress:
+        """Train until the time is used up.
+
+        Raises:
+            TrainingError: a loss is not finite; the last good state is kept.
+            FileError: the checkpoint cannot be written.
+        """
+        begin, before_s = time.monotonic(), self.progress.trained_s
+        saved = validated = begin
+        with tqdm(disable=not show or self.rank > 0, unit="step", initial=self.progress.step, mininterval=5.0) as bar:
+            while before_s + time.monotonic() - begin < 60 * self.settings.minutes:
+                terms, clips = self._step()
+                now = time.monotonic()
+                self.progress = replace(
+                    self.progress,
+                    step=self.progress.step + 1,
+                    trained_s=before_s + now - begin,
+                    clips=self.progress.clips + clips * self.world,
+                )
+                bar.update()
+                bar.set_postfix(
+                    {"clips": self.progress.clips, **{k: f"{v:.3f}" for k, v in terms.items()}}, refresh=False
+                )
+                if now - saved > self.settings.save_every_s:
+                    self.save()
+                    saved = time.monotonic()
+                if self._validate is not None and now - validated > self.settings.validate_every_s:
+                    self._report(bar)
+                    validated = time.monotonic()
+            self.save()
+            if self._validate is not None:
+                self._report(bar)
+        return self.progress
+
+    def save(self) -> None:
+        """Write the checkpoint, by the first process only."""
+        if self.rank == 0:
+            checkpoint.save(self.checkpoint_path, self.model, self.size, self.average, self._optimizer, self.progress)
+
+    def averaged(self) -> JointDenoiser:
+        """A model with the averaged weights."""
+        model = JointDenoiser(self.size).to(self.settings.device)
+        model.load_state_dict(self.average)
+        return model.eval()
+
+    def _report(self, bar: Any) -> None:
+        if self.rank == 0 and self._validate is not None:
+            p, line = self.progress, self._validate.line(self.averaged())
+            bar.write(f"step {p.step}, {p.trained_s / 60:.0f} min: {line}")
+
+    def _step(self) -> tuple[dict[str, float], int]:
+        step, settings = self.progress.step, self.settings
+        for group in self._optimizer.param_groups:
+            group["lr"] = settings.rate * self._share_of_rate(step)
+        drawn = self._draw(step, self.rank)
+        batch = drawn.batch.to(settings.device)
+        seed = (self.progress.seed * 1_000_003 + step) * max(self.world, 1) + self.rank
+        generator = torch.Generator(settings.device).manual_seed(seed)
+        with self._precision():
+            result = loss_of(self.model, batch, drawn.task, settings.weights, generator, drawn.with_evidence)
+        if not torch.isfinite(result.total):
+            raise TrainingError(
+                f"loss is {result.total.item()} at step {step} (terms {result.terms}); the state of at most "
+                f"{settings.save_every_s:.0f} s before is kept in {self.checkpoint_path}. Lower --rate and resume"
+            )
+        self._optimizer.zero_grad(set_to_none=True)
+        result.total.backward()  # type: ignore[no-untyped-call]
+        self._share_gradients()
+        torch.nn.utils.clip_grad_norm_(self.model.parameters(), settings.clip)
+        self._optimizer.step()
+        self._update_average()
+        return result.terms, len(batch.known)
+
+    def _precision(self) -> AbstractContextManager[Any]:
+        if not self.settings.bf16:
+            return nullcontext()
+        return torch.autocast(torch.device(self.settings.device).type, torch.bfloat16)
+
+    def _share_of_rate(self, step: int) -> float:
+        left = 1.0 - self.progress.trained_s / max(60 * self.settings.minutes, 1e-9)
+        return min(1.0, (step + 1) / self.settings.warm_up, max(left, 0.02) / self.settings.cool_down)
+
+    def _share_gradients(self) -> None:
+        if self.world < 2:
+            return
+        for p in self.model.parameters():
+            # What a task does not use has no gradient; all processes must take part all the same.
+            p.grad = torch.zeros_like(p) if p.grad is None else p.grad
+            distributed.all_reduce(p.grad)
+            p.grad /= self.world
+
+    @torch.no_grad()
+    def _update_average(self) -> None:
+        # Early on the average follows quickly, so that the first weights do not linger.
+        decay = min(self.settings.average_decay, (1 + self.progress.step) / (10 + self.progress.step))
+        for name, value in self.model.state_dict().items():
+            _blend(self.average[name], value, decay)
+
+
+def _blend(average: Tensor, value: Tensor, decay: float) -> None:
+    average.mul_(decay).add_(value, alpha=1.0 - decay)

@@ -1,0 +1,186 @@
+"""What the denoiser is trained for: flow of rays (and video), the pose they decode to, inliers, focal, own error."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F  # noqa: N812
+
+from ros2_raxels.flow import LEAST_GAP, Task, blend, draw_times, sample
+from ros2_raxels.model.denoiser import Denoised, JointDenoiser, TrackTokens
+from ros2_raxels.model.rays import decode_rays, encode_rays, pose_error, unwhiten, whiten
+from ros2_raxels.training.batch import ClipBatch
+
+_ENOUGH_PARALLAX_PX = 2.0
+_ROUND_ROTATION_RAD = 0.01
+_ROUND_TRANSLATION = 0.05
+
+
+@dataclass(frozen=True)
+class LossWeights:
+    """Weight of each term; 0 leaves it out (the ablations)."""
+
+    flow: float = 1.0
+    cosine: float = 0.5
+    pose: float = 1.0
+    inlier: float = 0.5
+    focal: float = 0.2
+    error: float = 0.05
+    video: float = 1.0
+
+
+@dataclass
+class Step:
+    """Loss of a batch, its terms, and numbers to watch.
+
+    Attributes:
+        total: to be minimised.
+        terms: each weighted term.
+        rotation_deg, direction_deg: (B * (N - 1),) errors of the decoded poses of all but the first camera, without
+            clips that have no parallax for the direction.
+    """
+
+    total: Tensor
+    terms: dict[str, float] = field(default_factory=dict)
+    rotation_deg: Tensor | None = None
+    direction_deg: Tensor | None = None
+
+
+def target_poses(batch: ClipBatch) -> Tensor:
+    """(B, N, 4, 4) in clip units; where a clip has no parallax its positions shrink to 0, which is then the answer."""
+    poses = batch.camera_to_first.clone()
+    poses[..., :3, 3] *= (batch.parallax_px / _ENOUGH_PARALLAX_PX).clamp(max=1.0)[:, None, None]
+    return poses
+
+
+def loss_of(
+    model: JointDenoiser,
+    batch: ClipBatch,
+    task: Task,
+    weights: LossWeights,
+    generator: torch.Generator,
+    with_evidence: bool = True,
+) -> Step:
+    """One step of training on a batch, without the gradient.
+
+    Args:
+        model: to train.
+        batch: clips; with video where the task needs it.
+        task: decides what is noise.
+        weights: of the terms.
+        generator: of noise and times.
+        with_evidence: whether the model is shown the tracks.
+    """
+    poses = target_poses(batch)
+    assumed = batch.assumed_bearings
+    clean = whiten(encode_rays(batch.bearings, poses, model.size.pluecker), assumed)
+    video_time, ray_time = draw_times(task, clean.shape[0], clean.shape[1], generator)
+    noise = torch.randn(clean.shape, generator=generator, device=clean.device)
+    noisy = blend(noise, clean, ray_time)
+    evidence = _encode(model, batch) if with_evidence else None
+    video = _noisy_video(batch.video, video_time, generator)
+    out = model(noisy, ray_time, assumed, batch.known, evidence, video, None if video is None else video_time)
+    terms = _ray_terms(out, noisy, clean, ray_time, weights) if task is not Task.VIEWS else {}
+    if task is Task.POSE:
+        terms |= _pose_terms(out, batch, poses, ray_time, weights)
+    if evidence is not None:
+        terms |= _evidence_terms(evidence, batch, weights)
+    if task is not Task.POSE and out.video is not None and batch.video is not None and video is not None:
+        terms["video"] = weights.video * _velocity_loss(out.video, video, batch.video, video_time)
+    total = torch.stack(list(terms.values())).sum()
+    return Step(total, {name: float(term.detach()) for name, term in terms.items()})
+
+
+def _encode(model: JointDenoiser, batch: ClipBatch) -> TrackTokens | None:
+    t = batch.tracks
+    return model.encode(t.plane, t.place, t.seen, t.anchor, t.is_flow, t.score, t.pixel, batch.known)
+
+
+def _noisy_video(video: Tensor | None, time: Tensor, generator: torch.Generator) -> Tensor | None:
+    if video is None:
+        return None
+    return blend(torch.randn(video.shape, generator=generator, device=video.device), video, time)
+
+
+def _velocity_loss(clean: Tensor, noisy: Tensor, truth: Tensor, time: Tensor) -> Tensor:
+    """Mean squared error of the velocity; frames that are clean already do not count."""
+    gap = (1.0 - time).clamp(min=LEAST_GAP)
+    error = ((clean - truth) ** 2).flatten(2).mean(dim=-1) / gap**2
+    counts = (time < 1.0).float()
+    return (error * counts).sum() / counts.sum().clamp(min=1.0)
+
+
+def _ray_terms(out: Denoised, noisy: Tensor, clean: Tensor, time: Tensor, w: LossWeights) -> dict[str, Tensor]:
+    terms = {"flow": w.flow * _velocity_loss(out.rays, noisy, clean, time)}
+    if w.cosine:
+        cosine = F.cosine_similarity((out.rays - noisy).flatten(1), (clean - noisy).flatten(1), dim=-1)
+        terms["cosine"] = w.cosine * (1.0 - cosine).mean()
+    if w.error:
+        miss = (out.rays - clean).detach().norm(dim=-1)
+        # Laplace: the best log_error is the log of the expected distance.
+        terms["error"] = w.error * (miss * torch.exp(-out.log_error.clamp(-8, 4)) + out.log_error).mean()
+    return terms
+
+
+def _pose_terms(out: Denoised, batch: ClipBatch, poses: Tensor, time: Tensor, w: LossWeights) -> dict[str, Tensor]:
+    if not w.pose:
+        return {}
+    turn, shift = pose_error(unwhiten(out.rays, batch.assumed_bearings), batch.bearings, poses)
+    rotation = (turn.square().sum(-1) + _ROUND_ROTATION_RAD**2).sqrt() - _ROUND_ROTATION_RAD
+    position = (shift.square().sum(-1) + _ROUND_TRANSLATION**2).sqrt() - _ROUND_TRANSLATION
+    # Close to clean data the pose can be read off the input.
+    gain = (1.0 - time) * (1.0 + batch.known[:, None]) / 2
+    return {"pose": w.pose * ((8.0 * rotation + position) * gain).mean()}
+
+
+def _evidence_terms(evidence: TrackTokens, batch: ClipBatch, w: LossWeights) -> dict[str, Tensor]:
+    terms = {}
+    if w.inlier:
+        judged = batch.tracks.seen * (1.0 - batch.tracks.anchor)
+        entropy = F.binary_cross_entropy_with_logits(evidence.inlier, batch.right, reduction="none")
+        terms["inlier"] = w.inlier * (entropy * judged).sum() / judged.sum().clamp(min=1.0)
+    if w.focal:
+        unknown = 1.0 - batch.known
+        miss = F.smooth_l1_loss(evidence.log_focal, batch.focal.log(), reduction="none", beta=0.05)
+        terms["focal"] = w.focal * (miss * unknown).sum() / unknown.sum().clamp(min=1.0)
+    return terms
+
+
+@torch.no_grad()
+def predict_poses(
+    model: JointDenoiser, batch: ClipBatch, generator: torch.Generator, with_evidence: bool = True, steps: int = 1
+) -> tuple[Tensor, TrackTokens | None]:
+    """Poses (B, N, 4, 4) relative to the first camera from pure noise, and what the evidence was judged to be."""
+    assumed = batch.assumed_bearings
+    evidence = _encode(model, batch) if with_evidence else None
+    shape = (*assumed.shape[:-1], model.size.ray_channels)
+    noise = torch.randn(shape, generator=generator, device=assumed.device)
+    ones = torch.ones(shape[:2], device=assumed.device)
+
+    def predict(x: Tensor, time: float) -> Tensor:
+        video_time = None if batch.video is None else ones
+        return model(x, time * ones, assumed, batch.known, evidence, batch.video, video_time).rays
+
+    rays = unwhiten(sample(predict, noise, steps), assumed)
+    poses = decode_rays(rays, batch.bearings)
+    return torch.linalg.inv(poses[:, :1]) @ poses, evidence
+
+
+def pose_errors_deg(found: Tensor, batch: ClipBatch) -> tuple[Tensor, Tensor]:
+    """Rotation and direction errors of all cameras but the first; directions only of clips with parallax."""
+    truth = batch.camera_to_first[:, 1:]
+    relative = found[:, 1:, :3, :3].transpose(-1, -2) @ truth[..., :3, :3]
+    sine = torch.stack(
+        [
+            relative[..., 2, 1] - relative[..., 1, 2],
+            relative[..., 0, 2] - relative[..., 2, 0],
+            relative[..., 1, 0] - relative[..., 0, 1],
+        ],
+        dim=-1,
+    ).norm(dim=-1)
+    rotation = torch.atan2(sine, relative.diagonal(dim1=-2, dim2=-1).sum(-1) - 1.0)
+    moved = batch.parallax_px > _ENOUGH_PARALLAX_PX
+    direction = F.cosine_similarity(found[:, 1:, :3, 3], truth[..., :3, 3], dim=-1).clamp(-1, 1).acos()
+    return torch.rad2deg(rotation).flatten(), torch.rad2deg(direction[moved]).flatten()
