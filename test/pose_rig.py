@@ -53,11 +53,13 @@ class Rig:
         self.images = probe.publisher(image_type, image_topic, qos)
         self.infos = probe.publisher(CameraInfo, f"{namespace}/camera_info", qos)
         own = f"{namespace}/raxels_pose"
-        self.status = probe.collect(PoseStatus, f"{own}/status")
         self.poses = probe.collect(PoseWithCovarianceStamped, f"{own}/pose")
         self.odometry = probe.collect(Odometry, f"{own}/odometry")
         self.edges = probe.collect(TFMessage, "/tf", tf_qos())
         self.diagnostics = probe.collect(DiagnosticArray, "/diagnostics")
+        # The status last, as the node sends it last: of messages that wait, the executor serves older subscriptions
+        # first, so that all about an image has been collected when its status has.
+        self.status = probe.collect(PoseStatus, f"{own}/status")
         matched(self.images)
         matched(self.infos)
 
@@ -73,6 +75,14 @@ class Rig:
             return any(status.state == PoseStatus.STATE_INITIALISING for status in self.status)
 
         wait_until(answered, what="first answer")
+
+    def follows(self, publisher: Any) -> bool:
+        """Whether the node listens to this reliable publisher reliably by now."""
+        listeners = self.probe.node.get_subscriptions_info_by_topic(publisher.topic_name)
+        return any(
+            listener.node_name == "raxels_pose" and listener.qos_profile.reliability == ReliabilityPolicy.RELIABLE
+            for listener in listeners
+        )
 
     def send_info(self, info: CameraInfo | None = None) -> None:
         self.infos.publish(info or camera_info_message(CAMERA, Header(frame_id=FRAME)))
