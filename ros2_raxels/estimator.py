@@ -31,6 +31,10 @@ from ros2_raxels.raxel_grid import clip_bearings, decode_clip, encode_clip
 
 _FOCAL_GUESSES = (0.55, 0.75, 0.95, 1.2, 1.5, 2.0, 2.7)
 """Focal length over the longer image side: 85 to 21 degrees of view."""
+_USUAL_FOCAL = 0.95
+_FOCAL_HYPOTHESES = 3
+_FOCAL_REFINE = RefineSettings(widths_px=(3.0, 2.0), iterations=6)
+"""From a neighbour's poses the way is short."""
 _INLIER_PX = 2.0
 _ENOUGH_INLIERS = 30.0
 _ENOUGH_PARALLAX_PX = 3.0
@@ -162,9 +166,26 @@ class Estimator:
         return hypotheses
 
     def _find_focal(self, features: Sequence[Features], evidence: Evidence) -> list[PinholeCamera]:
-        """One focal length for the clip: the best of a few guesses by refined cost, sharpened by a parabola."""
+        """One focal length for the clip: the best of a few guesses by refined cost, sharpened by a parabola.
+
+        Hypotheses are proposed for an ordinary lens alone; every other guess starts from what its neighbour refined to.
+        """
         guesses = np.array(_FOCAL_GUESSES)
-        costs = np.array([self._focal_cost(features, evidence, float(g)) for g in guesses])
+        usual = _FOCAL_GUESSES.index(_USUAL_FOCAL)
+        seen = evidence.with_cameras([_guess(f, guesses[usual]) for f in features])
+        poses = propose(seen)
+        if not len(poses):
+            return [_guess(f, guesses[usual]) for f in features]
+        first = refine(seen, poses, self.settings.refine)
+        costs = np.full(len(guesses), first.cost[0])
+        for outwards in (range(usual + 1, len(guesses)), range(usual - 1, -1, -1)):
+            poses, known = first.camera_to_first[:_FOCAL_HYPOTHESES].copy(), usual
+            for k in outwards:
+                # Motion along the axis shows less through a longer lens.
+                poses[..., 2, 3] *= guesses[k] / guesses[known]
+                seen = evidence.with_cameras([_guess(f, guesses[k]) for f in features])
+                refined = refine(seen, poses, _FOCAL_REFINE)
+                costs[k], poses, known = refined.cost[0], refined.camera_to_first, k
         best = int(np.clip(costs.argmin(), 1, len(guesses) - 2))
         log_focal = np.log(guesses[best - 1 : best + 2])
         curve = np.polyfit(log_focal, costs[best - 1 : best + 2], 2)
@@ -172,13 +193,6 @@ class Estimator:
         if curve[0] > 1e-9:
             focal = float(np.exp(np.clip(-curve[1] / (2 * curve[0]), log_focal[0], log_focal[-1])))
         return [_guess(f, focal) for f in features]
-
-    def _focal_cost(self, features: Sequence[Features], evidence: Evidence, focal: float) -> float:
-        seen = evidence.with_cameras([_guess(f, focal) for f in features])
-        poses = propose(seen)
-        if not len(poses):
-            return float(seen.seen.sum())
-        return float(refine(seen, poses, self.settings.refine).cost[0])
 
 
 def guide(
