@@ -13,11 +13,38 @@ import numpy.typing as npt
 from ros2_raxels.engine import Engine
 from ros2_raxels.engine.model_card import ModelCard
 from ros2_raxels.engine.onnx_runtime import OnnxRuntimeEngine
+from ros2_raxels.estimator import RaxelHypotheses
 from ros2_raxels.evidence import FLOW, Evidence
 from ros2_raxels.flow import sample
 from ros2_raxels.geometry import FloatArray
+from ros2_raxels.guidance import RefineSettings, refine
+from ros2_raxels.raxel_grid import decode_clip, encode_clip
+from ros2_raxels.ros_environment import shipped_file
+
+SHIPPED = "compact"
+"""Name of the model that ships."""
+
+_SEED = 0
+_BETWEEN_STEPS = RefineSettings(widths_px=(6.0, 4.0), iterations=4)
 
 _Float32 = npt.NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class DenoiseSettings:
+    """How the model is used.
+
+    Attributes:
+        samples: hypotheses, one sample of noise each.
+        steps: denoising steps; one is best for poses.
+        guided: whether the evidence pulls the raxels between two steps.
+        alone: whether the hypotheses of two-view geometry are left out.
+    """
+
+    samples: int = 4
+    steps: int = 1
+    guided: bool = True
+    alone: bool = False
 
 
 @dataclass(frozen=True)
@@ -36,19 +63,20 @@ class Judged:
 
 
 class LearnedDenoiser:
-    """A trained model, ready to run.
+    """A trained model, ready to run; an `estimator.Denoiser`.
 
     Args:
         card: what it is.
         encode, rays: engines of its graphs.
+        settings: see there.
     """
 
-    def __init__(self, card: ModelCard, encode: Engine, rays: Engine) -> None:
-        self.card = card
+    def __init__(self, card: ModelCard, encode: Engine, rays: Engine, settings: DenoiseSettings | None = None) -> None:
+        self.card, self.settings = card, settings or DenoiseSettings()
         self._encode, self._rays = encode, rays
 
     @classmethod
-    def load(cls, card_path: Path) -> LearnedDenoiser:
+    def load(cls, card_path: Path, settings: DenoiseSettings | None = None) -> LearnedDenoiser:
         """Read and verify a model.
 
         Raises:
@@ -56,7 +84,7 @@ class LearnedDenoiser:
         """
         card = ModelCard.read(card_path)
         graphs = {role: OnnxRuntimeEngine(card.graph_path(card_path.parent, role)) for role in ("encode", "rays")}
-        return cls(card, graphs["encode"], graphs["rays"])
+        return cls(card, graphs["encode"], graphs["rays"], settings)
 
     def describe(self) -> str:
         """In a line: model, backend."""
@@ -76,7 +104,25 @@ class LearnedDenoiser:
         inlier[np.arange(len(inlier)), evidence.anchor] = 1.0
         return Judged(inlier, float(np.exp(tokens.pop("log_focal")[0])), {**tokens, "known": known})
 
-    def denoise(
+    def denoise(self, evidence: Evidence, bearings: FloatArray, hypotheses: RaxelHypotheses) -> RaxelHypotheses:
+        """The given hypotheses and samples of the model, with the inlier probabilities of the evidence.
+
+        Args:
+            evidence: P tracks over N frames.
+            bearings: (N, rows, columns, 3) unit rays of each camera in its own frame.
+            hypotheses: those of two-view geometry; left out where the settings say so.
+        """
+        judged = self.judge(evidence, bearings)
+        noise = np.random.default_rng(_SEED).normal(size=(self.settings.samples, *bearings.shape))
+        # The first sample starts from the mean of the noise: the most likely answer when there is one.
+        noise[0] = 0.0
+        after = (lambda raxels: _guided(evidence, bearings, raxels, judged.inlier)) if self.settings.guided else None
+        raxels, _ = self.sample(judged, bearings, noise, self.settings.steps, after)
+        if not self.settings.alone:
+            raxels = np.concatenate([hypotheses.raxels, raxels])
+        return RaxelHypotheses(raxels, judged.inlier)
+
+    def sample(
         self,
         judged: Judged,
         bearings: FloatArray,
@@ -114,6 +160,17 @@ class LearnedDenoiser:
 
         clean = sample(predict, noise, steps, None if after is None else guided)
         return clean * spread + bearings, expected
+
+
+def shipped_model() -> Path | None:
+    """The card of the model that is installed with the package; None where there is none."""
+    return shipped_file(f"engines/{SHIPPED}.json")
+
+
+def _guided(evidence: Evidence, bearings: FloatArray, raxels: FloatArray, inlier: FloatArray) -> FloatArray:
+    """Raxels of the cameras nearby that satisfy the evidence, in the order given."""
+    refined = refine(evidence, decode_clip(bearings, raxels), _BETWEEN_STEPS, weights=inlier)
+    return encode_clip(bearings, refined.camera_to_first[np.argsort(refined.order)])
 
 
 def track_arrays(evidence: Evidence, bearings: FloatArray) -> dict[str, _Float32]:

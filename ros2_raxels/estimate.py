@@ -14,8 +14,10 @@ from pathlib import Path
 import numpy as np
 from tqdm import tqdm
 
+from ros2_raxels.denoise import LearnedDenoiser, shipped_model
+from ros2_raxels.engine import EngineError
 from ros2_raxels.estimator import Estimator
-from ros2_raxels.evaluation.clips import Clip, ClipAnswer, check_writable, read_clips, write_answers
+from ros2_raxels.evaluation.clips import Clip, ClipAnswer, FileError, check_writable, read_clips, write_answers
 
 NAME = "raxels"
 """Of the method, in answer files and reports."""
@@ -26,6 +28,31 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--clips", type=Path, required=True, metavar="FILE", help="clips.json: images and intrinsics")
     parser.add_argument("--out", type=Path, required=True, metavar="FILE", help="answer.json to write")
     parser.add_argument("--no-intrinsics", action="store_true", help="ignore intrinsics and estimate the focal length")
+    add_model_argument(parser)
+
+
+def add_model_argument(parser: argparse.ArgumentParser) -> None:
+    """The option that chooses the denoiser."""
+    parser.add_argument(
+        "--model", default="", metavar="CARD", help="model card (.json), or none for geometry alone (default: shipped)"
+    )
+
+
+def make_estimator(model: str) -> Estimator:
+    """An estimator with the denoiser of a card; ``none`` leaves it out, empty takes the shipped one.
+
+    Raises:
+        FileError: the model is missing, damaged or cannot be run.
+    """
+    if model == "none":
+        return Estimator()
+    card = Path(model) if model else shipped_model()
+    if card is None:
+        raise FileError("no model is installed with this package; install it again, or give --model none")
+    try:
+        return Estimator(denoiser=LearnedDenoiser.load(card))
+    except EngineError as error:
+        raise FileError(f"{error}; --model none does without") from error
 
 
 def run(args: argparse.Namespace) -> int:
@@ -40,7 +67,7 @@ def run(args: argparse.Namespace) -> int:
     check_writable(args.out)
     use_intrinsics = not args.no_intrinsics
     clips = read_clips(args.clips, need_intrinsics=use_intrinsics)
-    answers, failed = _answer_all(clips, use_intrinsics)
+    answers, failed = _answer_all(make_estimator(args.model), clips, use_intrinsics)
     write_answers(args.out, NAME, answers)
     print(_summary(answers, args.out))
     if failed:
@@ -48,8 +75,8 @@ def run(args: argparse.Namespace) -> int:
     return 1 if failed else 0
 
 
-def _answer_all(clips: Sequence[Clip], use_intrinsics: bool) -> tuple[list[ClipAnswer], int]:
-    estimator, answers, failed = Estimator(), [], 0
+def _answer_all(estimator: Estimator, clips: Sequence[Clip], use_intrinsics: bool) -> tuple[list[ClipAnswer], int]:
+    answers, failed = [], 0
     with tqdm(clips, unit="clip", disable=not sys.stderr.isatty()) as progress:
         for clip in progress:
             answer, reason = answer_clip(estimator, clip, use_intrinsics)

@@ -40,6 +40,8 @@ _ENOUGH_INLIERS = 30.0
 _ENOUGH_PARALLAX_PX = 3.0
 _FEW = 8
 _RIVAL_COST = 1.1
+_SETTLED, _POLISHED = 4, 2
+"""Hypotheses that are kept after the wide steps, and after the narrow ones."""
 
 
 @dataclass(frozen=True)
@@ -198,8 +200,24 @@ class Estimator:
 def guide(
     evidence: Evidence, bearings: FloatArray, hypotheses: RaxelHypotheses, settings: RefineSettings
 ) -> tuple[RaxelHypotheses, Refined]:
-    """Pull raxel hypotheses onto cameras that satisfy the evidence; best first."""
-    refined = refine(evidence, decode_clip(bearings, hypotheses.raxels), settings, weights=hypotheses.inlier)
+    """Pull raxel hypotheses onto cameras that satisfy the evidence; best first, few of many.
+
+    All hypotheses take a few wide steps, the best go on, and what leads in the end is polished. The inlier
+    probabilities choose between hypotheses; the polish leaves them aside, because near the answer the residuals know
+    better.
+    """
+    poses, weights = decode_clip(bearings, hypotheses.raxels), hypotheses.inlier
+    wide = replace(
+        settings, widths_px=settings.widths_px[:-1] or settings.widths_px, iterations=settings.iterations // 3
+    )
+    refined = refine(evidence, poses, wide, weights=weights).best(_SETTLED)
+    narrow = replace(settings, widths_px=settings.widths_px[-2:], iterations=settings.iterations - wide.iterations)
+    refined = refine(
+        evidence, refined.camera_to_first, narrow, weights=weights, inverse_depth=refined.inverse_depth
+    ).best(_POLISHED if weights is not None else _SETTLED)
+    if weights is not None:
+        polish = replace(settings, widths_px=settings.widths_px[-1:], iterations=settings.iterations // 2)
+        refined = refine(evidence, refined.camera_to_first, polish, inverse_depth=refined.inverse_depth)
     return replace(hypotheses, raxels=encode_clip(bearings, refined.camera_to_first)), refined
 
 

@@ -58,6 +58,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--seed", type=int, default=0, help="of the draw of clips (default: 0)")
     parser.add_argument("--peer", choices=("both", "none"), default="both", help="method beside ours (default: both)")
     parser.add_argument("--no-intrinsics", action="store_true", help="let ours estimate the focal length")
+    parser.add_argument("--ablation", action="store_true", help="ours without the denoiser too, on the same clips")
+    estimate.add_model_argument(parser)
     parser.add_argument("--tracks", default="", metavar="SET,SET", help="sets that are tracked as a whole too")
     parser.add_argument(
         "--out", type=Path, default=Path("out") / "evaluation", metavar="DIR", help="default: out/evaluation"
@@ -89,7 +91,7 @@ def run(args: argparse.Namespace) -> int:
         raise FileError(f"{root}: no set is long enough for a clip of {CLIP_FRAMES} frames; give longer ones")
     tracked = [_posed_set(root, name) for name in filter(None, args.tracks.split(","))]
     _make_folder(args.out)
-    methods = _answer_all(clips, not args.no_intrinsics, with_peer=args.peer == "both")
+    methods = _answer_all(clips, _methods(args))
     tracks = [_evaluate_track(source, with_peer=args.peer == "both") for source in tracked]
     report = {
         "machine": machine(),
@@ -207,12 +209,24 @@ def _percentiles_ms(seconds: Sequence[float]) -> tuple[float, float]:
     return float(median), float(p95)
 
 
-def _answer_all(clips: Sequence[Clip], use_intrinsics: bool, with_peer: bool) -> list[Method]:
-    estimator = Estimator()
-    methods = [Method(estimate.NAME, lambda clip: estimate.answer_clip(estimator, clip, use_intrinsics))]
-    if with_peer:
+def _methods(args: argparse.Namespace) -> list[Method]:
+    """Ours, the peer, and what ours is without the denoiser."""
+    ours = {estimate.NAME: estimate.make_estimator(args.model)}
+    if args.ablation:
+        ours[f"{estimate.NAME} without denoiser"] = Estimator()
+    attempts = {name: _attempt(estimator, not args.no_intrinsics) for name, estimator in ours.items()}
+    methods = [Method(name, attempt) for name, attempt in attempts.items()]
+    if args.peer == "both":
         peer = TwoViewPeer()
-        methods.append(Method(peer.name, lambda clip: _peer_answer(peer, clip)))
+        methods.insert(1, Method(peer.name, lambda clip: _peer_answer(peer, clip)))
+    return methods
+
+
+def _attempt(estimator: Estimator, use_intrinsics: bool) -> Attempt:
+    return lambda clip: estimate.answer_clip(estimator, clip, use_intrinsics)
+
+
+def _answer_all(clips: Sequence[Clip], methods: list[Method]) -> list[Method]:
     for method in methods:
         # Untimed: nobody should pay for what is loaded at first use.
         method.attempt(clips[0])
@@ -243,8 +257,9 @@ def _report_failures(methods: Sequence[Method], clips: Sequence[Clip]) -> int:
 
 def _speed_ratio(methods: Sequence[Method]) -> float | None:
     """How many times faster ours is than the peer, by medians; None without peer, or when it answered nothing."""
-    medians = [m.stages_ms()["total"]["median"] for m in methods if "total" in m.stages_ms()]
-    return medians[1] / medians[0] if len(medians) == 2 else None
+    medians = {m.name: m.stages_ms()["total"]["median"] for m in methods if "total" in m.stages_ms()}
+    ours, peer = medians.get(estimate.NAME), medians.get(TwoViewPeer.name)
+    return peer / ours if ours and peer else None
 
 
 # ------------------------------------------------------------------------------------------------------------- tracks

@@ -11,7 +11,7 @@ step of all hypotheses is a few dozen NumPy calls.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -61,6 +61,10 @@ class Refined:
     cost: FloatArray
     residual_px: FloatArray
     information: FloatArray
+
+    def best(self, count: int) -> Refined:
+        """The first `count` hypotheses."""
+        return Refined(*(getattr(self, f.name)[:count] for f in fields(self)))
 
 
 class _Tracks:

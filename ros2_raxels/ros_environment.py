@@ -66,12 +66,20 @@ def fastdds_profile(prefixes: str) -> Path | None:
     Args:
         prefixes: in the form of AMENT_PREFIX_PATH.
     """
+    return shipped_file("config/fastdds.xml", prefixes)
+
+
+def shipped_file(relative: str, prefixes: str | None = None) -> Path | None:
+    """A file that is installed with the package: beside the code in a checkout, else under an install prefix.
+
+    Args:
+        relative: path below the checkout, and below ``share/ros2_raxels``.
+        prefixes: in the form of AMENT_PREFIX_PATH; None takes that of the environment.
+    """
+    prefixes = os.environ.get("AMENT_PREFIX_PATH", "") if prefixes is None else prefixes
     roots = [Path(p) / "share" / "ros2_raxels" for p in (*prefixes.split(os.pathsep), sys.prefix) if p]
-    for root in (Path(__file__).resolve().parent.parent, *roots):
-        profile = root / "config" / "fastdds.xml"
-        if profile.is_file():
-            return profile
-    return None
+    candidates = (root / relative for root in (Path(__file__).resolve().parent.parent, *roots))
+    return next((path for path in candidates if path.is_file()), None)
 
 
 def _default_profile(environment: dict[str, str]) -> None:

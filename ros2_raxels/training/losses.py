@@ -161,7 +161,8 @@ def predict_poses(
 
     def predict(x: Tensor, time: float) -> Tensor:
         video_time = None if batch.video is None else ones
-        return model(x, time * ones, assumed, batch.known, evidence, batch.video, video_time).rays
+        out: Denoised = model(x, time * ones, assumed, batch.known, evidence, batch.video, video_time)
+        return out.rays
 
     rays = unwhiten(sample(predict, noise, steps), assumed)
     poses = decode_rays(rays, batch.bearings)
