@@ -18,11 +18,12 @@ export AMENT_PREFIX_PATH := $(VENV)
 unexport PYTHONPATH PYTHONHOME LD_LIBRARY_PATH CMAKE_PREFIX_PATH COLCON_PREFIX_PATH _ROS_WHEELS_BOOTSTRAP_COMPLETE
 unexport ROS_LOCALHOST_ONLY ROS_STATIC_PEERS ROS_DISCOVERY_SERVER
 
-.PHONY: help setup demo test format clean distclean
+.PHONY: help setup setup-training demo test format clean distclean
 .DEFAULT_GOAL := help
 
 help:
 	@echo 'make setup      make or update .venv: ROS 2 and the rest from wheels, interfaces compiled'
+	@echo 'make setup-training  that, and torch for raxels train and its tests'
 	@echo 'make demo       poses from a video, image folder, bag or camera: make demo SOURCE=file.mp4 ARGS="..."'
 	@echo 'make test       ruff, mypy, pytest'
 	@echo 'make format     let ruff put the code into form'
@@ -32,11 +33,14 @@ help:
 setup:
 	@scripts/setup.sh
 
+setup-training:
+	@scripts/setup.sh --training
+
 demo: setup
 	@$(VENV)/bin/raxels demo $(SOURCE) $(ARGS)
 
 # All checks run, so that one failure does not hide the next; the last line tells which failed.
-test: setup
+test: setup-training
 	@export PATH="$(VENV)/bin:$$PATH"; failed=(); \
 	check() { local name=$$1; shift; printf '\n== %s: %s\n' "$$name" "$$*"; "$$@" || failed+=("$$name"); }; \
 	check lint ruff check .; \

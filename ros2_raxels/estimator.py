@@ -40,6 +40,7 @@ _ENOUGH_INLIERS = 30.0
 _ENOUGH_PARALLAX_PX = 3.0
 _FEW = 8
 _RIVAL_COST = 1.1
+_SURELY_WRONG = 0.03
 _SETTLED, _POLISHED = 4, 2
 """Hypotheses that are kept after the wide steps, and after the narrow ones."""
 
@@ -200,25 +201,30 @@ class Estimator:
 def guide(
     evidence: Evidence, bearings: FloatArray, hypotheses: RaxelHypotheses, settings: RefineSettings
 ) -> tuple[RaxelHypotheses, Refined]:
-    """Pull raxel hypotheses onto cameras that satisfy the evidence; best first, few of many.
-
-    All hypotheses take a few wide steps, the best go on, and what leads in the end is polished. The inlier
-    probabilities choose between hypotheses; the polish leaves them aside, because near the answer the residuals know
-    better.
-    """
-    poses, weights = decode_clip(bearings, hypotheses.raxels), hypotheses.inlier
-    wide = replace(
-        settings, widths_px=settings.widths_px[:-1] or settings.widths_px, iterations=settings.iterations // 3
-    )
-    refined = refine(evidence, poses, wide, weights=weights).best(_SETTLED)
-    narrow = replace(settings, widths_px=settings.widths_px[-2:], iterations=settings.iterations - wide.iterations)
-    refined = refine(
-        evidence, refined.camera_to_first, narrow, weights=weights, inverse_depth=refined.inverse_depth
-    ).best(_POLISHED if weights is not None else _SETTLED)
-    if weights is not None:
-        polish = replace(settings, widths_px=settings.widths_px[-1:], iterations=settings.iterations // 2)
-        refined = refine(evidence, refined.camera_to_first, polish, inverse_depth=refined.inverse_depth)
+    """Pull raxel hypotheses onto cameras that satisfy the evidence; best first."""
+    poses = decode_clip(bearings, hypotheses.raxels)
+    if hypotheses.inlier is None:
+        refined = refine(evidence, poses, settings)
+    else:
+        refined = _guide_judged(evidence, poses, hypotheses.inlier, settings)
     return replace(hypotheses, raxels=encode_clip(bearings, refined.camera_to_first)), refined
+
+
+def _guide_judged(evidence: Evidence, poses: FloatArray, inlier: FloatArray, settings: RefineSettings) -> Refined:
+    """Few of many: all hypotheses take a few wide steps, the best go on, and what leads in the end is polished.
+
+    The inlier probabilities choose between hypotheses; in the polish they only rule out what is surely wrong, because
+    near the answer the residuals know better.
+    """
+    widths, steps = settings.widths_px, settings.iterations
+    wide = replace(settings, widths_px=widths[:-1] or widths, iterations=steps // 3)
+    found = refine(evidence, poses, wide, weights=inlier).best(_SETTLED)
+    narrow = replace(settings, widths_px=widths[-2:], iterations=steps - steps // 3)
+    found = refine(evidence, found.camera_to_first, narrow, weights=inlier, inverse_depth=found.inverse_depth)
+    leading = found.best(_POLISHED)
+    polish = replace(settings, widths_px=widths[-1:], iterations=steps // 2)
+    possible = (inlier > _SURELY_WRONG).astype(float)
+    return refine(evidence, leading.camera_to_first, polish, weights=possible, inverse_depth=leading.inverse_depth)
 
 
 def _answer(

@@ -3,6 +3,8 @@
 # packages built into it, and this package installed in place. Nothing needs sourcing afterwards. For machines without
 # ROS; on a robot the package is built by colcon like any other.
 #
+# With --training also what `raxels train` and its tests need: torch.
+#
 # Can be killed at any point and started again: it goes on with the first step that is not finished. With nothing to do
 # it says nothing. PYTHON chooses the interpreter (3.10 to 3.14).
 set -euo pipefail
@@ -13,6 +15,7 @@ root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd -P)
 venv=$root/.venv
 state=$venv/.raxels
 steps=(environment wheels repairs tf2_msgs interfaces package)
+[[ ${1:-} != --training ]] || steps+=(training)
 
 say() { printf 'setup: %s\n' "$*"; }
 die() {
@@ -45,7 +48,8 @@ compute_keys() {
   local recipe
   recipe=$(hash_of scripts/setup.sh)
   key[environment]="$root"
-  key[wheels]="$(hash_of requirements) ${key[environment]}"
+  key[wheels]="$(hash_of requirements/{ros,runtime,dev}.txt) ${key[environment]}"
+  key[training]="$(hash_of requirements/training.txt) ${key[wheels]}"
   key[repairs]="$recipe ${key[wheels]}"
   key[tf2_msgs]="$(hash_of scripts/tf2_msgs) ${key[repairs]}"
   key[interfaces]="$(hash_of raxels_interfaces) ${key[tf2_msgs]}"
@@ -176,6 +180,11 @@ step_wheels() {
   rm "$state/wheels.begun"
 }
 
+step_training() {
+  quietly "$venv/bin/python" -m pip install --disable-pip-version-check --no-input --progress-bar off \
+    -r requirements/training.txt
+}
+
 step_repairs() {
   # The exported CMake targets of the wheels name Python's headers where the wheels were built. Consumers find their
   # own, and CMake refuses targets with folders that do not exist.
@@ -264,4 +273,5 @@ run_step repairs 3 "repairs to the wheels' CMake exports, setup files"
 run_step tf2_msgs 4 "tf2_msgs/TFMessage, compiled (half a minute)"
 run_step interfaces 5 "raxels_interfaces, compiled (half a minute)"
 run_step package 6 "ros2_raxels, in place"
+[[ ${1:-} != --training ]] || run_step training 7 "torch and what else training needs (a minute or more)"
 say "ready: .venv/bin/raxels"
