@@ -1,0 +1,171 @@
+"""flow: time, noise, tasks and the sampler. What needs no torch is tested without it."""
+
+from __future__ import annotations
+
+import itertools
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from ros2_raxels.flow import LEAST_GAP, Task, blend, draw_times, sample, schedule, velocity
+from ros2_raxels.geometry import FloatArray
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+steady = settings(max_examples=40, deadline=None, derandomize=True)
+
+
+# -------------------------------------------------------------------------------------------------------- sampler
+
+
+@steady
+@given(st.integers(1, 50))
+def test_the_schedule_goes_from_noise_to_data_in_equal_steps(steps: int) -> None:
+    times = schedule(steps)
+    assert (times[0], times[-1], len(times)) == (0.0, 1.0, steps + 1)
+    np.testing.assert_allclose(np.diff(times), 1.0 / steps, atol=1e-12)
+
+
+@pytest.mark.parametrize("steps", [0, -3])
+def test_no_step_is_refused_by_value(steps: int) -> None:
+    with pytest.raises(ValueError, match=f"{steps} denoising steps; take 1 or more"):
+        schedule(steps)
+    with pytest.raises(ValueError, match=f"{steps} denoising steps"):
+        sample(lambda x, _: x, np.zeros(3), steps)
+
+
+@steady
+@given(st.integers(1, 20), st.integers(0, 2**32 - 1))
+def test_with_an_exact_prediction_the_sampler_walks_straight_to_the_data(steps: int, seed: int) -> None:
+    noise, data = np.random.default_rng(seed).normal(size=(2, 3, 5))
+    asked: list[float] = []
+
+    def predict(x: FloatArray, time: float) -> FloatArray:
+        np.testing.assert_allclose(x, (1 - time) * noise + time * data, atol=1e-12)
+        asked.append(time)
+        return data
+
+    np.testing.assert_array_equal(sample(predict, noise, steps), data)
+    assert asked == schedule(steps)[:-1]
+
+
+@pytest.mark.parametrize("steps", [21, 200])
+def test_many_steps_stay_finite_where_the_gap_is_clipped(steps: int) -> None:
+    noise, data = np.random.default_rng(0).normal(size=(2, 7))
+    seen: list[FloatArray] = []
+
+    def predict(x: FloatArray, _: float) -> FloatArray:
+        seen.append(x)
+        return data
+
+    np.testing.assert_array_equal(sample(predict, noise, steps), data)
+    distance = [np.linalg.norm(x - data) for x in seen]
+    assert all(later < now for now, later in itertools.pairwise(distance))
+
+
+def test_two_steps_by_hand() -> None:
+    """From 8 and a prediction of half of x: 4; half way from 8 to 4 is 6; predicted 3."""
+    assert sample(lambda x, _: 0.5 * x, 8.0, 1) == 4.0
+    assert sample(lambda x, _: 0.5 * x, 8.0, 2) == 3.0
+
+
+def test_after_changes_every_prediction_before_the_next_step() -> None:
+    """With guidance that adds 2: 4 + 2 = 6; half way from 8 to 6 is 7; 3.5 + 2 = 5.5."""
+    given_to: list[float] = []
+
+    def after(clean: float) -> float:
+        given_to.append(clean)
+        return clean + 2.0
+
+    assert sample(lambda x, _: 0.5 * x, 8.0, 2, after) == 5.5
+    assert given_to == [4.0, 3.5]
+
+
+# ------------------------------------------------------------------------------------------- blending and velocity
+
+
+def tensors(seed: int) -> tuple[Tensor, Tensor]:
+    torch = pytest.importorskip("torch")
+    generator = torch.Generator().manual_seed(seed)
+    noise, data = torch.randn(2, 2, 3, 4, 5, generator=generator, dtype=torch.float64)
+    return noise, data
+
+
+@steady
+@given(st.integers(0, 1000), st.lists(st.floats(0, 1), min_size=6, max_size=6))
+def test_velocity_leads_from_the_blend_to_the_data(seed: int, times: list[float]) -> None:
+    torch = pytest.importorskip("torch")
+    noise, data = tensors(seed)
+    time = torch.tensor(times, dtype=torch.float64).reshape(2, 3)
+    noisy = blend(noise, data, time)
+    for b, n in itertools.product(range(2), range(3)):
+        t = times[3 * b + n]
+        np.testing.assert_allclose(noisy[b, n], (1 - t) * noise[b, n] + t * data[b, n], atol=1e-12)
+        expected = (data - noise)[b, n] * min(1.0, (1 - t) / LEAST_GAP)
+        np.testing.assert_allclose(velocity(data, noisy, time)[b, n], expected, atol=1e-12)
+
+
+def test_ends_of_time_are_noise_and_data() -> None:
+    torch = pytest.importorskip("torch")
+    noise, data = tensors(0)
+    assert torch.equal(blend(noise, data, torch.zeros(2, 3)), noise)
+    assert torch.equal(blend(noise, data, torch.ones(2, 3)), data)
+
+
+# ---------------------------------------------------------------------------------------------------------- tasks
+
+
+def times_of(task: Task, clips: int = 4000, seed: int = 0) -> tuple[FloatArray, FloatArray]:
+    torch = pytest.importorskip("torch")
+    video, rays = draw_times(task, clips, 3, torch.Generator().manual_seed(seed))
+    assert video.shape == rays.shape == (clips, 3)
+    return video.numpy(), rays.numpy()
+
+
+def assert_ray_times(rays: FloatArray) -> None:
+    """All frames of a clip alike; .4 of the clips pure noise, within four deviations of a share of 4000."""
+    np.testing.assert_array_equal(rays, rays[:, :1].repeat(3, axis=1))
+    assert abs((rays == 0).mean() - 0.4) < 4 * np.sqrt(0.4 * 0.6 / len(rays))
+    some = rays[:, 0][rays[:, 0] > 0]
+    # Logit-normal about -1.6: its median is .168.
+    assert np.median(some) == pytest.approx(1 / (1 + np.exp(1.6)), abs=0.015)
+    assert some.max() < 1
+
+
+def assert_video_times(video: FloatArray) -> None:
+    """First frame clean; the others of a clip alike and noisy."""
+    assert (video[:, 0] == 1).all()
+    np.testing.assert_array_equal(video[:, 1], video[:, 2])
+    assert ((video[:, 1] > 0) & (video[:, 1] < 1)).all()
+    assert np.median(video[:, 1]) == pytest.approx(1 / (1 + np.exp(0.8)), abs=0.02)
+
+
+def test_poses_come_from_clean_video_and_noisy_rays() -> None:
+    video, rays = times_of(Task.POSE)
+    assert (video == 1).all()
+    assert_ray_times(rays)
+
+
+def test_views_come_from_clean_rays_and_a_clean_first_frame() -> None:
+    video, rays = times_of(Task.VIEWS)
+    assert (rays == 1).all()
+    assert_video_times(video)
+
+
+def test_imagination_starts_from_a_clean_first_frame_alone() -> None:
+    video, rays = times_of(Task.IMAGINE)
+    assert_ray_times(rays)
+    assert_video_times(video)
+    # Noise levels of the modalities are independent of each other.
+    noisy = rays[:, 0] > 0
+    assert abs(np.corrcoef(video[noisy, 1], rays[noisy, 0])[0, 1]) < 0.1
+
+
+def test_times_follow_the_generator() -> None:
+    first, again, other = (times_of(Task.IMAGINE, 8, seed) for seed in (1, 1, 2))
+    np.testing.assert_array_equal(first, again)
+    assert not np.array_equal(first, other)
