@@ -54,9 +54,11 @@ def sample_motion(generator: np.random.Generator, clips: int, frames: int) -> Mo
     along = _along_a_path(generator, kind, time, step)
     around = _around_a_point(generator, time, step)
     poses = np.where((kind == KINDS.index("orbit"))[:, None, None, None], around, along)
-    poses = _limit_turn(_shaken(generator, poses, step))
+    poses = _shaken(generator, poses, step)
     backwards = generator.random(clips) < 0.5
     poses[backwards] = poses[backwards, ::-1]
+    # After the reversal: the turn counts from what is the first camera now.
+    poses = _limit_turn(poses)
     return Motion(inverse_pose(poses[:, :1]) @ poses, kind)
 
 
