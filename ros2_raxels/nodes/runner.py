@@ -42,10 +42,12 @@ def run(make_node: Callable[[], Node], arguments: Sequence[str] | None = None) -
         first; 2, with one line on stderr, when a parameter or the source cannot be used.
     """
     node: _Running | None = None
+    whole = False
     try:
         rclpy.init(args=None if arguments is None else list(arguments))
         node = make_node()
         node.start()
+        whole = True
         rclpy.spin_until_future_complete(node, node.finished)
         code = int(node.finished.result() or 0) if node.finished.done() else 0
     except (KeyboardInterrupt, ExternalShutdownException):
@@ -58,15 +60,16 @@ def run(make_node: Callable[[], Node], arguments: Sequence[str] | None = None) -
         if node is None or rclpy.ok():
             raise
         code = 0
-    _shut_down(node, code)
+    _shut_down(node, code, whole)
     return code
 
 
-def _shut_down(node: _Running | None, code: int) -> None:
+def _shut_down(node: _Running | None, code: int, whole: bool) -> None:
     # launch sends SIGINT to the whole group and again later: the second must not tear the clean-up apart.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
-    idle = node is None or node.stop()
+    # A node that a signal caught half started has not all that `stop` ends, and perhaps a thread.
+    idle = node is None or (whole and node.stop())
     if node is not None:
         node.destroy_node()
     rclpy.try_shutdown()
