@@ -124,7 +124,7 @@ class Trainer:
         """Train until the time is used up.
 
         Raises:
-            TrainingError: a loss is not finite; the last good state is kept.
+            TrainingError: a loss or a gradient is not finite; the last good state is kept.
             FileError: the checkpoint cannot be written.
         """
         begin, before_s = time.monotonic(), self.progress.trained_s
@@ -180,18 +180,23 @@ class Trainer:
         generator = torch.Generator(settings.device).manual_seed(seed)
         with self._precision():
             result = loss_of(self.model, batch, drawn.task, settings.weights, generator, drawn.with_evidence)
-        if not torch.isfinite(result.total):
-            raise TrainingError(
-                f"loss is {result.total.item()} at step {step} (terms {result.terms}); the state of at most "
-                f"{settings.save_every_s:.0f} s before is kept in {self.checkpoint_path}. Lower --rate and resume"
-            )
+        self._demand_finite("loss", result.total, result.terms)
         self._optimizer.zero_grad(set_to_none=True)
         result.total.backward()  # type: ignore[no-untyped-call]
         self._share_gradients()
-        torch.nn.utils.clip_grad_norm_(self.model.parameters(), settings.clip)
+        norm = torch.nn.utils.clip_grad_norm_(self.model.parameters(), settings.clip)
+        # A finite loss can have a gradient that is not, and the next checkpoint would keep what it does to the weights.
+        self._demand_finite("gradient", norm, result.terms)
         self._optimizer.step()
         self._update_average()
         return result.terms, len(batch.known)
+
+    def _demand_finite(self, name: str, value: Tensor, terms: dict[str, float]) -> None:
+        if not torch.isfinite(value):
+            raise TrainingError(
+                f"{name} is {value.item()} at step {self.progress.step} (terms {terms}); the state of at most "
+                f"{self.settings.save_every_s:.0f} s before is kept in {self.checkpoint_path}. Lower --rate and resume"
+            )
 
     def _precision(self) -> AbstractContextManager[Any]:
         if not self.settings.bf16:

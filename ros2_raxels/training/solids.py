@@ -54,7 +54,9 @@ def _safe(direction: Tensor) -> Tensor:
 
 def _leave(origin: Tensor, direction: Tensor, low: Tensor, high: Tensor) -> Tensor:
     """Distance to the sides of a box around the origin; far for an origin outside."""
-    step = torch.where(direction > 0, high - origin, low - origin) / _safe(direction)
+    # The sign of what is divided by: a ray along a side never meets it.
+    along = _safe(direction)
+    step = torch.where(along > 0, high - origin, low - origin) / along
     distance = step.amin(dim=-1)
     return torch.where(distance > _NEAR, distance, torch.full_like(distance, _FAR))
 
