@@ -74,7 +74,7 @@ class ModelCard:
                 raise EngineError(f"{path} is of format {record['format']}, this version reads {FORMAT}; {_ADVICE}")
             graphs = {role: Graph(**graph) for role, graph in record.pop("graphs").items()}
             return cls(graphs=graphs, **record)
-        except (OSError, ValueError, KeyError, TypeError) as error:
+        except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
             raise EngineError(f"{path} is not a model card ({error}); {_ADVICE}") from error
 
     def graph_path(self, folder: Path, role: str) -> Path:

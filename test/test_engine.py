@@ -1,0 +1,314 @@
+"""engine: cards and graphs that are refused in words, and exported graphs against the model that they came from."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+import pytest
+
+from ros2_raxels.engine import EngineError, TensorSpec, check_inputs
+from ros2_raxels.engine.model_card import FORMAT, Graph, ModelCard, sha256
+from ros2_raxels.engine.onnx_runtime import OnnxRuntimeEngine
+from ros2_raxels.raxel_grid import RAXEL_COLUMNS, RAXEL_ROWS
+
+if TYPE_CHECKING:
+    from ros2_raxels.model.denoiser import JointDenoiser
+
+Arrays = dict[str, npt.NDArray[np.float32]]
+
+# ---------------------------------------------------------------------------------------------------------- cards
+
+
+def write_card(folder: Path, **changes: Any) -> Path:
+    """A card of one graph, whose file is there."""
+    graph = folder / "m_rays.onnx"
+    graph.write_bytes(b"a graph")
+    # printf 'a graph' | sha256sum
+    digest = "170df6144b15bdf1dced878e45ebdb2dac95d0b1a3bc68459434bbbd88681157"
+    card = ModelCard("m", "tiny", {"rays": Graph(graph.name, digest, "fp32")}, 0.4, {"steps": 7}, expected={"deg": 1.5})
+    path = folder / "m.json"
+    path.write_text(json.dumps(card.record() | changes), encoding="utf-8")
+    return path
+
+
+def test_a_card_comes_back_as_it_was_written(tmp_path: Path) -> None:
+    card = ModelCard.read(write_card(tmp_path))
+    assert (card.name, card.preset, card.ray_spread, card.training) == ("m", "tiny", 0.4, {"steps": 7})
+    assert (card.licence, card.format, card.expected) == ("Apache-2.0", FORMAT, {"deg": 1.5})
+    assert set(card.graphs) == {"rays"}
+    assert (card.graphs["rays"].file, card.graphs["rays"].precision) == ("m_rays.onnx", "fp32")
+    (tmp_path / "again.json").write_text(json.dumps(card.record()), encoding="utf-8")
+    assert ModelCard.read(tmp_path / "again.json") == card
+
+
+def test_a_graph_is_given_only_with_its_checksum(tmp_path: Path) -> None:
+    card = ModelCard.read(write_card(tmp_path))
+    graph = tmp_path / "m_rays.onnx"
+    assert card.graph_path(tmp_path, "rays") == graph
+    graph.write_bytes(b"a graph!")
+    with pytest.raises(EngineError, match=f"{graph} is not the file that its card means .*; install the package again"):
+        card.graph_path(tmp_path, "rays")
+    graph.unlink()
+    with pytest.raises(EngineError, match=f"{graph} cannot be read .No such file or directory.; install"):
+        card.graph_path(tmp_path, "rays")
+    with pytest.raises(EngineError, match=r"model m has no graph 'encode', only \['rays'\]"):
+        card.graph_path(tmp_path, "encode")
+
+
+def test_another_format_is_refused_by_number(tmp_path: Path) -> None:
+    path = write_card(tmp_path, format=FORMAT + 1)
+    with pytest.raises(EngineError, match=f"{path} is of format {FORMAT + 1}, this version reads {FORMAT}; install"):
+        ModelCard.read(path)
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        "",
+        "{",
+        "[]",
+        "3",
+        "null",
+        "{}",
+        '{"format": 1}',
+        '{"format": 1, "graphs": []}',
+        '{"format": 1, "graphs": {"a": 3}}',
+    ],
+)
+def test_what_is_no_card_is_refused_by_name(tmp_path: Path, content: str) -> None:
+    path = tmp_path / "m.json"
+    path.write_text(content, encoding="utf-8")
+    with pytest.raises(EngineError, match=f"{path} is not a model card"):
+        ModelCard.read(path)
+
+
+def test_unknown_missing_and_binary_cards_are_refused(tmp_path: Path) -> None:
+    for change in ({"colour": "red"}, {"graphs": {"rays": {"file": "x"}}}):
+        with pytest.raises(EngineError, match="is not a model card"):
+            ModelCard.read(write_card(tmp_path, **change))
+    with pytest.raises(EngineError, match=r"is not a model card .*No such file"):
+        ModelCard.read(tmp_path / "missing.json")
+    (tmp_path / "m.json").write_bytes(b"\xff\xfe\x00")
+    with pytest.raises(EngineError, match="is not a model card"):
+        ModelCard.read(tmp_path / "m.json")
+
+
+# --------------------------------------------------------------------------------------------------------- inputs
+
+SPECS = (
+    TensorSpec("seen", (1, "tracks", "frames"), np.dtype(np.float32)),
+    TensorSpec("pixel", (1, "frames"), np.dtype(np.float32)),
+)
+
+
+def good() -> Arrays:
+    return {"seen": np.zeros((1, 5, 3), np.float32), "pixel": np.zeros((1, 3), np.float32)}
+
+
+def test_inputs_that_fit_pass() -> None:
+    check_inputs(SPECS, good())
+    check_inputs(SPECS, {"seen": np.zeros((1, 0, 9), np.float32), "pixel": np.zeros((1, 9), np.float32)})
+
+
+@pytest.mark.parametrize(
+    ("name", "array", "words"),
+    [
+        ("seen", np.zeros((1, 5, 3)), "input seen is float64 of shape (1, 5, 3); the graph takes float32"),
+        ("seen", np.zeros((2, 5, 3), np.float32), "input seen is float32 of shape (2, 5, 3); the graph takes"),
+        ("seen", np.zeros((1, 5), np.float32), "input seen is float32 of shape (1, 5); the graph takes"),
+        (
+            "pixel",
+            np.zeros((1, 4), np.float32),
+            "(1, 4); the graph takes float32 of shape (1, 'frames') with {'tracks': 5, 'frames': 3}",
+        ),
+        ("pixel", np.zeros((), np.float32), "input pixel is float32 of shape ()"),
+    ],
+)
+def test_an_input_that_does_not_fit_is_named(name: str, array: npt.NDArray[Any], words: str) -> None:
+    with pytest.raises(EngineError) as refused:
+        check_inputs(SPECS, good() | {name: array})
+    assert words in str(refused.value)
+
+
+def test_missing_and_unknown_inputs_are_named() -> None:
+    arrays = good()
+    arrays["sean"] = arrays.pop("seen")
+    with pytest.raises(EngineError) as refused:
+        check_inputs(SPECS, arrays)
+    assert "inputs missing: ['seen'], not known: ['sean']; give exactly ['pixel', 'seen']" in str(refused.value)
+    with pytest.raises(EngineError, match="inputs missing: none, not known:"):
+        check_inputs(SPECS, good() | {"more": np.zeros(1, np.float32)})
+
+
+# --------------------------------------------------------------------------------------------------------- graphs
+
+
+@pytest.fixture(scope="module")
+def exported(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Path, JointDenoiser]]:
+    """Folder of an exported tiny model with random weights, and the model; what is exported is the average."""
+    torch = pytest.importorskip("torch")
+    pytest.importorskip("onnxruntime")
+    pytest.importorskip("onnxscript")
+    pytest.importorskip("safetensors")
+    from ros2_raxels.model.denoiser import JointDenoiser
+    from ros2_raxels.model.presets import PRESETS
+    from ros2_raxels.training import checkpoint
+    from ros2_raxels.training.export import export
+
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    torch.manual_seed(0)
+    model = JointDenoiser(PRESETS["tiny"]).eval()
+    with torch.no_grad():
+        for p in model.parameters():
+            p += 0.1 * torch.randn_like(p)
+    folder = tmp_path_factory.mktemp("exported")
+    run = folder / "checkpoint.safetensors"
+    progress = checkpoint.Progress(step=12, clips=34, preset="tiny", data="nothing")
+    optimizer = torch.optim.Adam(model.parameters())
+    other = JointDenoiser(PRESETS["tiny"])
+    checkpoint.save(run, other, PRESETS["tiny"], model.state_dict(), optimizer, progress)
+    export(run, folder, "tiny", {"deg": 2.5})
+    yield folder, model
+    torch.set_num_threads(threads)
+
+
+def engine_of(folder: Path, role: str) -> OnnxRuntimeEngine:
+    return OnnxRuntimeEngine(ModelCard.read(folder / "tiny.json").graph_path(folder, role), threads=1)
+
+
+def clip_of(tracks: int, frames: int, seed: int = 0) -> Arrays:
+    """Tracks of one clip as the graph takes them, some of them fillers."""
+    from ros2_raxels.training.correspondences import sample_correspondences
+    from ros2_raxels.training.export import TRACK_INPUTS
+
+    batch = sample_correspondences(seed, 1, frames, tracks)
+    arrays = {name: getattr(batch.tracks, name).numpy() for name in TRACK_INPUTS[:-1]}
+    return arrays | {"known": np.ones(1, np.float32)}
+
+
+def rays_of(hypotheses: int, frames: int, seed: int = 1) -> Arrays:
+    rng = np.random.default_rng(seed)
+    grid = (frames, RAXEL_ROWS, RAXEL_COLUMNS, 3)
+    return {
+        "rays": rng.normal(size=(hypotheses, *grid)).astype(np.float32),
+        "ray_time": rng.uniform(size=(hypotheses, frames)).astype(np.float32),
+        "bearings": rng.normal(size=(1, *grid)).astype(np.float32),
+        "known": np.zeros(1, np.float32),
+    }
+
+
+def test_the_card_says_what_was_exported(exported: tuple[Path, JointDenoiser]) -> None:
+    folder, model = exported
+    card = ModelCard.read(folder / "tiny.json")
+    assert (card.name, card.preset, card.ray_spread, card.expected) == ("tiny", "tiny", 0.4, {"deg": 2.5})
+    assert (card.training["step"], card.training["clips"], card.training["data"]) == (12, 34, "nothing")
+    assert type(model.size).from_record(card.size) == model.size
+    assert {role: graph.file for role, graph in card.graphs.items()} == {
+        "encode": "tiny_encode.onnx",
+        "rays": "tiny_rays.onnx",
+    }
+    for role, graph in card.graphs.items():
+        assert asdict(graph)["sha256"] == sha256(card.graph_path(folder, role))
+
+
+@pytest.mark.parametrize(
+    ("tracks", "frames", "hypotheses"), [(300, 4, 3), (2, 2, 1), (37, 2, 8), (64, 3, 2), (500, 7, 5), (129, 5, 1)]
+)
+def test_graphs_say_what_the_model_says(
+    exported: tuple[Path, JointDenoiser], tracks: int, frames: int, hypotheses: int
+) -> None:
+    torch = pytest.importorskip("torch")
+    from ros2_raxels.training.export import TOKEN_OUTPUTS, TRACK_INPUTS
+
+    folder, model = exported
+    clip, rays = clip_of(tracks, frames), rays_of(hypotheses, frames)
+    found = engine_of(folder, "encode").run(clip)
+    assert tuple(found) == TOKEN_OUTPUTS
+    with torch.no_grad():
+        tokens = model.encode(*(torch.as_tensor(clip[name]) for name in TRACK_INPUTS))
+        assert tokens is not None
+        for name in TOKEN_OUTPUTS:
+            expected = getattr(tokens, name).numpy()
+            assert found[name].shape == expected.shape, name
+            np.testing.assert_allclose(found[name], expected, atol=1e-4, err_msg=name)
+        many = tokens._replace(tokens=tokens.tokens.expand(hypotheses, -1, -1))
+        out = model(
+            torch.as_tensor(rays["rays"]),
+            torch.as_tensor(rays["ray_time"]),
+            torch.as_tensor(rays["bearings"]).expand(hypotheses, -1, -1, -1, -1),
+            torch.as_tensor(rays["known"]).expand(hypotheses),
+            many,
+        )
+    shared = {name: found[name] for name in ("tokens", "turn", "mask")}
+    answer = engine_of(folder, "rays").run(rays | shared)
+    assert tuple(answer) == ("clean", "log_error")
+    assert out.rays.abs().max() > 0.1
+    np.testing.assert_allclose(answer["clean"], out.rays.numpy(), atol=1e-4)
+    np.testing.assert_allclose(answer["log_error"], out.log_error.numpy(), atol=1e-4)
+    # Evidence counts in the graph as well.
+    other = engine_of(folder, "rays").run(rays | shared | {"tokens": -shared["tokens"]})
+    assert np.abs(other["clean"] - answer["clean"]).max() > 1e-3
+
+
+def test_an_engine_says_what_it_takes_and_is(exported: tuple[Path, JointDenoiser]) -> None:
+    import onnxruntime
+
+    from ros2_raxels.training.export import RAY_INPUTS, TRACK_INPUTS
+
+    folder, _ = exported
+    encode, rays = engine_of(folder, "encode"), engine_of(folder, "rays")
+    assert tuple(spec.name for spec in encode.inputs) == TRACK_INPUTS
+    assert tuple(spec.name for spec in rays.inputs) == RAY_INPUTS
+    shape = rays.inputs[0].shape
+    assert (shape[2:], rays.inputs[0].dtype) == ((RAXEL_ROWS, RAXEL_COLUMNS, 3), np.float32)
+    assert all(isinstance(side, str) for side in shape[:2])
+    assert [spec.name for spec in rays.outputs] == ["clean", "log_error"]
+    assert encode.describe() == f"ONNX Runtime {onnxruntime.__version__} (CPU), tiny_encode.onnx"
+
+
+def test_an_engine_refuses_inputs_that_do_not_fit_each_other(exported: tuple[Path, JointDenoiser]) -> None:
+    encode, clip = engine_of(exported[0], "encode"), clip_of(20, 3)
+    with pytest.raises(EngineError, match=r"input pixel is float32 of shape \(1, 4\)"):
+        encode.run(clip | {"pixel": np.ones((1, 4), np.float32)})
+    with pytest.raises(EngineError, match="input score is float64"):
+        encode.run(clip | {"score": clip["score"].astype(np.float64)})
+    with pytest.raises(EngineError, match=r"inputs missing: \['seen'\]"):
+        encode.run({name: array for name, array in clip.items() if name != "seen"})
+
+
+def test_truncated_foreign_and_missing_graphs_are_refused_in_words(
+    exported: tuple[Path, JointDenoiser], tmp_path: Path
+) -> None:
+    whole = (exported[0] / "tiny_rays.onnx").read_bytes()
+    path = tmp_path / "tiny_rays.onnx"
+    for content in (whole[: len(whole) // 2], whole[:100], b"", b"no graph"):
+        path.write_bytes(content)
+        with pytest.raises(EngineError, match=f"{path} cannot be loaded .*; install the package again"):
+            OnnxRuntimeEngine(path)
+    with pytest.raises(EngineError, match=r"gone.onnx cannot be loaded .*; install the package again"):
+        OnnxRuntimeEngine(tmp_path / "gone.onnx")
+
+
+def test_a_model_without_evidence_is_not_exported_by_halves(tmp_path: Path) -> None:
+    torch = pytest.importorskip("torch")
+    pytest.importorskip("onnxscript")
+    pytest.importorskip("safetensors")
+    from ros2_raxels.model.denoiser import JointDenoiser
+    from ros2_raxels.model.presets import PRESETS
+    from ros2_raxels.training import checkpoint
+    from ros2_raxels.training.export import export
+
+    size = replace(PRESETS["tiny"], evidence_blocks=0)
+    model, run = JointDenoiser(size), tmp_path / "checkpoint.safetensors"
+    average = {name: value.clone() for name, value in model.state_dict().items()}
+    checkpoint.save(run, model, size, average, torch.optim.Adam(model.parameters()), checkpoint.Progress())
+    with pytest.raises(ValueError, match="a model without evidence has no graph for it"):
+        export(run, tmp_path, "pixels")
+    assert list(tmp_path.iterdir()) == [run]
