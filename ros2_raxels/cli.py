@@ -23,6 +23,7 @@ _COMMANDS = {
     "estimate": ("ros2_raxels.estimate", "camera poses for clips of images"),
     "track": ("ros2_raxels.track", "trajectory of a recording or a live camera"),
     "train": ("ros2_raxels.train", "train the joint denoiser, or go on with it"),
+    "export": ("ros2_raxels.export", "turn a checkpoint into the graphs that serving loads"),
     "evaluate": ("ros2_raxels.evaluate", "accuracy and speed beside classical two-view geometry"),
     "demo": ("ros2_raxels.demo", "see it work on a recording, or on a rendered room without one"),
 }

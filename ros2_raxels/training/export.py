@@ -17,6 +17,7 @@ from ros2_raxels.model.rays import RAY_SPREAD
 from ros2_raxels.raxel_grid import RAXEL_COLUMNS, RAXEL_ROWS
 from ros2_raxels.training import checkpoint
 from ros2_raxels.training.correspondences import sample_correspondences
+from ros2_raxels.training.validation import Validation
 
 OPSET = 18
 
@@ -80,14 +81,14 @@ class RayGraph(nn.Module):
         return out.rays, out.log_error
 
 
-def export(run: Path, folder: Path, name: str, expected: dict[str, Any] | None = None) -> ModelCard:
+def export(run: Path, folder: Path, name: str, validation: Validation | None = None) -> ModelCard:
     """Export the averaged weights of a checkpoint.
 
     Args:
         run: a checkpoint file.
         folder: where ``NAME.json`` and its graphs go.
         name: of the model.
-        expected: numbers for the card.
+        validation: measured for the card, as the numbers to expect.
 
     Raises:
         FileError: the checkpoint cannot be read, or the folder not be written.
@@ -101,7 +102,8 @@ def export(run: Path, folder: Path, name: str, expected: dict[str, Any] | None =
         "rays": _ray_graph(model, folder / f"{name}_rays.onnx"),
     }
     trained = {key: value for key, value in asdict(progress).items() if key != "preset"}
-    card = ModelCard(name, progress.preset, graphs, RAY_SPREAD, trained, expected=expected or {}, size=size.record())
+    expected = {} if validation is None else validation.measure(model)
+    card = ModelCard(name, progress.preset, graphs, RAY_SPREAD, trained, expected=expected, size=size.record())
     write_json(folder / f"{name}.json", card.record(), indent=1)
     return card
 

@@ -1,0 +1,35 @@
+"""``raxels export``: a checkpoint to the ONNX graphs and the card that serving loads."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from ros2_raxels.evaluation.clips import FileError
+from ros2_raxels.training.export import export
+from ros2_raxels.training.validation import Validation
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Options of the command."""
+    parser.add_argument("checkpoint", type=Path, metavar="FILE", help="checkpoint.safetensors of raxels train")
+    parser.add_argument("--out", type=Path, default=Path("engines"), metavar="DIR", help="default: engines")
+    parser.add_argument("--name", default="compact", help="of the model (default: compact)")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Export.
+
+    Returns:
+        0.
+
+    Raises:
+        FileError: the checkpoint cannot be read, or the folder not be written.
+    """
+    if not args.out.is_dir():
+        raise FileError(f"{args.out} is not a folder; create it or give another --out")
+    card = export(args.checkpoint, args.out, args.name, Validation.synthetic())
+    for role, graph in card.graphs.items():
+        print(f"{role}: {args.out / graph.file}, sha256 {graph.sha256[:12]}")
+    print(f"expected on {', '.join(card.expected)}: {card.expected}")
+    return 0
