@@ -159,7 +159,9 @@ def exported(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Path, J
     from ros2_raxels.model.denoiser import JointDenoiser
     from ros2_raxels.model.presets import PRESETS
     from ros2_raxels.training import checkpoint
+    from ros2_raxels.training.correspondences import sample_correspondences
     from ros2_raxels.training.export import export
+    from ros2_raxels.training.validation import Validation
 
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
@@ -174,7 +176,7 @@ def exported(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Path, J
     optimizer = torch.optim.Adam(model.parameters())
     other = JointDenoiser(PRESETS["tiny"])
     checkpoint.save(run, other, PRESETS["tiny"], model.state_dict(), optimizer, progress)
-    export(run, folder, "tiny", {"deg": 2.5})
+    export(run, folder, "tiny", Validation({"few": sample_correspondences(0, 12, 3, 32)}))
     yield folder, model
     torch.set_num_threads(threads)
 
@@ -205,9 +207,15 @@ def rays_of(hypotheses: int, frames: int, seed: int = 1) -> Arrays:
 
 
 def test_the_card_says_what_was_exported(exported: tuple[Path, JointDenoiser]) -> None:
+    from ros2_raxels.training.correspondences import sample_correspondences
+    from ros2_raxels.training.validation import Validation
+
     folder, model = exported
     card = ModelCard.read(folder / "tiny.json")
-    assert (card.name, card.preset, card.ray_spread, card.expected) == ("tiny", "tiny", 0.4, {"deg": 2.5})
+    assert (card.name, card.preset, card.ray_spread) == ("tiny", "tiny", 0.4)
+    expected = Validation({"few": sample_correspondences(0, 12, 3, 32)}).measure(model)["few"]
+    assert card.expected == {"few": pytest.approx(expected, rel=1e-4)}
+    assert all(np.isfinite(value) for value in expected.values())
     assert (card.training["step"], card.training["clips"], card.training["data"]) == (12, 34, "nothing")
     assert type(model.size).from_record(card.size) == model.size
     assert {role: graph.file for role, graph in card.graphs.items()} == {
