@@ -163,14 +163,16 @@ def test_batches_keep_their_promises(known: ClipBatch, unknown: ClipBatch) -> No
         torch.testing.assert_close(batch.bearings.norm(dim=-1), torch.ones(batch.bearings.shape[:-1]))
 
 
-def test_images_are_as_large_as_working_images(known: ClipBatch) -> None:
-    """Long side 306 to 391 px, field of view 25 to 95 deg, at most square."""
-    edge = known.bearings[:, 0, -1, -1]
+@pytest.mark.parametrize("told", ["known", "unknown"])
+def test_images_are_as_large_as_working_images(told: str, request: pytest.FixtureRequest) -> None:
+    """Long side 306 to 391 px, field of view 25 to 95 deg, at most square; pixels are those of the assumed plane."""
+    batch: ClipBatch = request.getfixturevalue(told)
+    edge = batch.bearings[:, 0, -1, -1]
     half = edge[:, :2] / edge[:, 2:] / grid_places()[-1, -1]
     long = half.amax(dim=1)
     fov_deg = torch.rad2deg(2 * torch.atan(long))
     assert ((fov_deg > 24.9) & (fov_deg < 95.1)).all()
-    width_px = 2 * long / known.tracks.pixel[:, 0]
+    width_px = 2 * long * batch.focal / batch.tracks.pixel[:, 0]
     assert ((width_px > 0.9 * 340 - 0.1) & (width_px < 1.15 * 340 + 0.1)).all()
     aspect = half.amin(dim=1) / long
     assert ((aspect > 0.559) & (aspect < 1.001)).all()
