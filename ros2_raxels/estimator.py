@@ -189,6 +189,9 @@ class Estimator:
                 seen = evidence.with_cameras([_guess(f, guesses[k]) for f in features])
                 refined = refine(seen, poses, _FOCAL_REFINE)
                 costs[k], poses, known = refined.cost[0], refined.camera_to_first, k
+        if costs.argmin() == len(guesses) - 1:
+            # The longer the better: the motion says nothing of the focal length, and rather asks for no perspective.
+            return [_guess(f, guesses[usual]) for f in features]
         best = int(np.clip(costs.argmin(), 1, len(guesses) - 2))
         log_focal = np.log(guesses[best - 1 : best + 2])
         curve = np.polyfit(log_focal, costs[best - 1 : best + 2], 2)
