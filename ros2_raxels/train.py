@@ -30,10 +30,26 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--out", type=Path, default=Path("out") / "training", metavar="DIR", help="default: out/training"
     )
-    parser.add_argument("--batch", type=int, default=48, metavar="CLIPS", help="clips a step (default: 48)")
+    parser.add_argument("--batch", type=_positive, default=48, metavar="CLIPS", help="clips a step (default: 48)")
     parser.add_argument("--rate", type=float, default=1e-3, help="learning rate (default: 0.001)")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--threads", type=int, default=0, help="of the CPU (default: all cores)")
+
+
+def _positive(text: str) -> int:
+    if not text.isdigit() or not int(text):
+        raise argparse.ArgumentTypeError(f"{text!r} must be a whole number of at least 1")
+    return int(text)
+
+
+def _check_device(name: str) -> None:
+    try:
+        torch.zeros(1, device=name)
+    except (RuntimeError, AssertionError) as error:
+        reason = str(error).splitlines()[0]
+        raise FileError(
+            f"--device {name} cannot be used ({reason}); give cpu, or cuda on a machine with a GPU"
+        ) from error
 
 
 def run(args: argparse.Namespace) -> int:
@@ -45,6 +61,7 @@ def run(args: argparse.Namespace) -> int:
     Raises:
         FileError: a checkpoint of another size, a folder that cannot be written.
     """
+    _check_device(args.device)
     if args.threads:
         torch.set_num_threads(args.threads)
     try:

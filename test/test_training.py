@@ -579,3 +579,14 @@ def test_raxels_train_trains_resumes_and_refuses_another_preset(
     assert cli.main(["train", "--preset", "compact", "--minutes", "0.05", "--out", str(tmp_path / "run")]) == 2
     assert "give --preset tiny or another --out" in capsys.readouterr().err
     assert checkpoint.load(path)[1] == second
+
+
+@pytest.mark.parametrize(
+    ("option", "value", "words"),
+    [("--batch", "0", "'0' must be a whole number of at least 1"), ("--device", "cuda:77", "give cpu, or cuda")],
+)
+def test_options_that_cannot_be_are_refused_in_words(
+    option: str, value: str, words: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert cli.main(["train", "--preset", "tiny", "--minutes", "0.01", "--out", str(tmp_path), option, value]) == 2
+    assert words in capsys.readouterr().err

@@ -1,4 +1,4 @@
-"""Clips of correspondences straight from geometry, without rendering: a thousand a second on one core.
+"""Clips of correspondences straight from geometry, without rendering: hundreds a second on one core.
 
 What a matcher gets wrong on real frames is imitated: noise of half a pixel with heavy tails, keypoints matched to
 anywhere, flow that slides by some pixels, repeated texture, things that move by themselves, gaps, and scores that know
