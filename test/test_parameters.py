@@ -6,7 +6,7 @@ from types import SimpleNamespace
 
 import pytest
 import yaml
-from ros_testing import ROOT, Probe, Spawn
+from ros_testing import ROOT, Probe, Spawn, wait_until
 
 pytest.importorskip("rclpy")
 
@@ -132,4 +132,5 @@ def test_set_at_run_time_and_the_misspelt_name_at_start(spawn: Spawn, probe: Pro
     done, reason = assign("confidence_min", 0.5)
     assert not done
     assert "read-only" in reason
-    assert "stall_timout_s does not exist and is ignored; did you mean stall_timeout_s?" in node.log
+    # A service can answer before the line that was logged earlier has reached the file.
+    wait_until(lambda: "stall_timout_s does not exist and is ignored; did you mean stall_timeout_s?" in node.log)

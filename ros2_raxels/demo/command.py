@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from threading import Event
 from typing import TYPE_CHECKING, Any
 
 from ros2_raxels.ros_environment import RosNotFoundError, require_ros, ros_environment
@@ -74,9 +75,9 @@ def _size(text: str) -> int:
 
 def run(args: argparse.Namespace) -> int:
     """Exit status of the demo: 0, 1 with a reason on stderr, or 130 after Ctrl-C. Children never outlive it."""
-    with _terminated_like_interrupted():
+    with _interruptible() as interrupted:
         try:
-            _run(args)
+            _run(args, interrupted)
         except (DemoError, RosNotFoundError, SourceError, OSError) as error:
             print(f"raxels demo: {error}", file=sys.stderr)
             return 1
@@ -87,20 +88,26 @@ def run(args: argparse.Namespace) -> int:
 
 
 @contextmanager
-def _terminated_like_interrupted() -> Iterator[None]:
-    """SIGTERM ends the children as Ctrl-C does."""
+def _interruptible() -> Iterator[Event]:
+    """SIGTERM ends the children as Ctrl-C does; the event is set from then on.
+
+    The exception alone is not enough: where C++ calls back into Python it is printed and forgotten.
+    """
+    interrupted = Event()
 
     def interrupt(*_: object) -> None:
+        interrupted.set()
         raise KeyboardInterrupt
 
-    before = signal.signal(signal.SIGTERM, interrupt)
+    before = {number: signal.signal(number, interrupt) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
-        yield
+        yield interrupted
     finally:
-        signal.signal(signal.SIGTERM, before)
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
-def _run(args: argparse.Namespace) -> None:
+def _run(args: argparse.Namespace, interrupted: Event) -> None:
     require_ros()
     os.environ.update(ros_environment())
     # First, because the wheels start the whole process anew on it.
@@ -110,7 +117,7 @@ def _run(args: argparse.Namespace) -> None:
 
     play = _prepare(args)
     args.out.mkdir(parents=True, exist_ok=True)
-    heard, played = _play(play, args.out)
+    heard, played = _play(play, args.out, interrupted)
     summary = summarise(heard, read_recording(play.source, played), played, play.speed, play.source_stamps)
     _report(summary, play, args.out)
     if not summary.indices:
@@ -163,13 +170,13 @@ def _rendered(args: argparse.Namespace) -> Path:
 # --------------------------------------------------------------------------------------------------------- playing
 
 
-def _play(play: _Play, out: Path) -> tuple[Heard, int]:
+def _play(play: _Play, out: Path, interrupted: Event) -> tuple[Heard, int]:
     """What was heard, and how many frames were played."""
     from ros2_raxels.demo.observer import Observer
     from ros2_raxels.demo.processes import Family
 
     family = Family()
-    observer = Observer(has_camera_info=play.source.camera is not None)
+    observer = Observer(has_camera_info=play.source.camera is not None, interrupted=interrupted)
     try:
         played = _run_nodes(play, out, observer, family)
     finally:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import struct
 import time
 from dataclasses import dataclass, field
+from threading import Event
 from typing import Any
 
 import rclpy
@@ -55,10 +56,12 @@ class Observer:
 
     Args:
         has_camera_info: whether the camera sends one with every frame; else stamps are read from the images.
+        interrupted: set once the user wants it to end.
     """
 
-    def __init__(self, has_camera_info: bool) -> None:
+    def __init__(self, has_camera_info: bool, interrupted: Event) -> None:
         self.heard = Heard()
+        self._interrupted = interrupted
         self._context = rclpy.Context()
         # Ctrl-C must reach Python: the children are ended by its KeyboardInterrupt.
         rclpy.init(context=self._context, signal_handler_options=SignalHandlerOptions.NO)
@@ -75,10 +78,16 @@ class Observer:
             subscribe(Image, IMAGE_TOPIC, self._on_raw_image, 10, raw=True)
 
     def spin(self, seconds: float) -> None:
-        """Receive for so long."""
+        """Receive for so long.
+
+        Raises:
+            KeyboardInterrupt: it was interrupted, now or before.
+        """
         until = time.monotonic() + seconds
         while (left := until - time.monotonic()) > 0:
             self._executor.spin_once(timeout_sec=left)
+            if self._interrupted.is_set():
+                raise KeyboardInterrupt
 
     def hears(self, *topics: str) -> bool:
         """Whether all of these have a publisher already."""

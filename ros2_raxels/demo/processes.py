@@ -16,7 +16,7 @@ _LAST_WORDS = 12
 
 @contextlib.contextmanager
 def _uninterrupted() -> Iterator[None]:
-    """Puts SIGINT and SIGTERM off until the end of the block; then they are a KeyboardInterrupt.
+    """Puts SIGINT and SIGTERM off until the end of the block; then they reach the handlers that they would have.
 
     By handlers, not by the signal mask: a child inherits the mask, and could then not be asked to end.
     """
@@ -28,7 +28,7 @@ def _uninterrupted() -> Iterator[None]:
         for number, handler in before.items():
             signal.signal(number, handler)
         if caught:
-            raise KeyboardInterrupt
+            signal.raise_signal(caught[0])
 
 
 class Family:
