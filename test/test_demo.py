@@ -11,6 +11,7 @@ import sys
 import time
 from dataclasses import replace
 from pathlib import Path
+from threading import Event
 from typing import Any
 
 import cv2
@@ -21,7 +22,7 @@ pytest.importorskip("rclpy")
 pytest.importorskip("raxels_interfaces")
 
 from ros2_raxels.demo import add_arguments, run
-from ros2_raxels.demo.observer import Heard
+from ros2_raxels.demo.observer import Heard, Observer
 from ros2_raxels.demo.picture import draw
 from ros2_raxels.demo.recording import Walk, recorded_walk
 from ros2_raxels.demo.summary import Recording, Summary, summarise
@@ -172,7 +173,7 @@ def test_a_run_that_shows_nothing_says_what_is_missing(
     tmp_path: Path, walk_folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str],
     heard: Heard, words: str,
 ) -> None:  # fmt: skip
-    monkeypatch.setattr("ros2_raxels.demo.command._play", lambda play, out: (heard, FRAMES))
+    monkeypatch.setattr("ros2_raxels.demo.command._play", lambda play, out, interrupted: (heard, FRAMES))
     (tmp_path / "demo.png").write_bytes(b"of an earlier run")
     parser = argparse.ArgumentParser()
     add_arguments(parser)
@@ -287,3 +288,17 @@ def test_a_written_trajectory_can_be_scored_against_its_set(walk_folder: Path, t
     write_tum(tmp_path / "t.tum", stamps, handheld_loop(5.0, RATE_HZ, WALK.seed))
     times = np.loadtxt(tmp_path / "t.tum")[:, 0]
     np.testing.assert_allclose(times, np.arange(FRAMES) / RATE_HZ, atol=1e-9)
+
+
+@pytest.mark.ros
+def test_an_interrupt_that_was_swallowed_ends_the_listening() -> None:
+    """Where C++ calls back into Python the exception of a signal is printed and forgotten; the event is not."""
+    interrupted = Event()
+    observer = Observer(has_camera_info=True, interrupted=interrupted)
+    try:
+        observer.spin(0.05)
+        interrupted.set()
+        with pytest.raises(KeyboardInterrupt):
+            observer.spin(30.0)
+    finally:
+        observer.close()
