@@ -346,11 +346,16 @@ class JointDenoiser(nn.Module):
 
 def token_positions(frames: int, shape: tuple[int, int], device: torch.device) -> Tensor:
     """(frames * rows * columns, 3): frame number, y and x of token centres, -1 to 1 in the image."""
-    rows, columns = shape
+    places = cell_centres(*shape, device)[None].expand(frames, -1, -1, -1)
+    number = torch.arange(frames, device=device, dtype=torch.float32)[:, None, None, None].expand_as(places[..., :1])
+    return torch.cat([number, places], dim=-1).reshape(-1, 3)
+
+
+def cell_centres(rows: int, columns: int, device: torch.device | str | None = None) -> Tensor:
+    """(rows, columns, 2) centres of the cells of a grid over the image, -1 to 1 from edge to edge: y, x."""
     y = (torch.arange(rows, device=device) + 0.5) / rows * 2 - 1
     x = (torch.arange(columns, device=device) + 0.5) / columns * 2 - 1
-    t = torch.arange(frames, device=device, dtype=torch.float32)
-    return torch.stack(torch.meshgrid(t, y, x, indexing="ij"), dim=-1).reshape(-1, 3)
+    return torch.stack(torch.meshgrid(y, x, indexing="ij"), dim=-1)
 
 
 def _first(time: Tensor) -> Tensor:

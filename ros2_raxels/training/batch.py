@@ -8,6 +8,7 @@ from typing import Any, TypeVar
 import torch
 from torch import Tensor
 
+from ros2_raxels.model.denoiser import cell_centres
 from ros2_raxels.raxel_grid import RAXEL_COLUMNS, RAXEL_ROWS
 
 
@@ -87,6 +88,4 @@ def _moved(record: _Record, device: torch.device | str) -> _Record:
 
 def grid_places(device: torch.device | str | None = None) -> Tensor:
     """(rows, columns, 2) centres of the raxel grid in the image, -1 to 1 from edge to edge: x, y."""
-    y = (torch.arange(RAXEL_ROWS, device=device) + 0.5) / RAXEL_ROWS * 2 - 1
-    x = (torch.arange(RAXEL_COLUMNS, device=device) + 0.5) / RAXEL_COLUMNS * 2 - 1
-    return torch.stack(torch.meshgrid(y, x, indexing="ij"), dim=-1).flip(-1)
+    return cell_centres(RAXEL_ROWS, RAXEL_COLUMNS, device).flip(-1)

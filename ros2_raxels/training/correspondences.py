@@ -22,9 +22,8 @@ RIGHT_PX = 2.5
 """An observation further than this from the point that the anchor saw counts as wrong; working px."""
 
 _LONG_SIDE_PX = 340.0
-_OUT = 1.0
-_OCCLUDED = 0.05
-_MEDIAN_GRID = 8
+_HIDDEN = 0.8
+"""A point is hidden by what a ray to it meets before this share of the way; surfaces are rough."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -158,10 +157,10 @@ def _project(points: Tensor, poses: Tensor) -> tuple[Tensor, Tensor]:
 def _visible(world: Solids, poses: Tensor, points: Tensor, depth: Tensor, place: Tensor) -> Tensor:
     """(B, P, N) in front, in the image and not hidden."""
     clips, tracks, frames = depth.shape
-    inside = (depth > 0.02) & (place.abs() < _OUT).all(dim=-1)
+    inside = (depth > 0.02) & (place.abs() < 1.0).all(dim=-1)
     origin = poses[:, None, :, :3, 3].expand(-1, tracks, -1, -1).reshape(clips, -1, 3)
     direction = points[:, :, None].expand(-1, -1, frames, -1).reshape(clips, -1, 3) - origin
-    return inside & (world.depth(origin, direction).reshape(depth.shape) > 1.0 - 4 * _OCCLUDED)
+    return inside & (world.depth(origin, direction).reshape(depth.shape) > _HIDDEN)
 
 
 def _parallax_px(

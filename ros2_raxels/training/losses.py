@@ -33,19 +33,15 @@ class LossWeights:
 
 @dataclass
 class Step:
-    """Loss of a batch, its terms, and numbers to watch.
+    """Loss of a batch and its terms.
 
     Attributes:
         total: to be minimised.
         terms: each weighted term.
-        rotation_deg, direction_deg: (B * (N - 1),) errors of the decoded poses of all but the first camera, without
-            clips that have no parallax for the direction.
     """
 
     total: Tensor
     terms: dict[str, float] = field(default_factory=dict)
-    rotation_deg: Tensor | None = None
-    direction_deg: Tensor | None = None
 
 
 def target_poses(batch: ClipBatch) -> Tensor:
