@@ -26,6 +26,8 @@ _VIDEO_MEAN, _VIDEO_SPREAD = -0.8, 0.8
 # itself, so rays are trained where they cannot.
 _RAY_MEAN, _RAY_SPREAD = -1.6, 0.9
 _PURE_NOISE = 0.4
+# Joint generation takes several steps, so the prior of trajectories is trained at all noise levels.
+_PRIOR_MEAN, _PRIOR_SPREAD = -0.4, 1.2
 
 
 class Task(Enum):
@@ -34,9 +36,9 @@ class Task(Enum):
     POSE = "pose"
     """Video (or evidence alone) clean, rays noise."""
     VIEWS = "views"
-    """First frame and all rays clean, the other frames noise."""
+    """The source frames and all rays clean, the other frames noise."""
     IMAGINE = "imagine"
-    """First frame clean, everything else noise."""
+    """The source frames clean, everything else noise."""
 
 
 def blend(noise: Tensor, data: Tensor, time: Tensor) -> Tensor:
@@ -54,8 +56,10 @@ def _over(time: Tensor, like: Tensor) -> Tensor:
     return time.reshape(*time.shape, *(1,) * (like.ndim - time.ndim))
 
 
-def draw_times(task: Task, clips: int, frames: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
-    """Times (B, N) of video and rays for a training step of a task."""
+def draw_times(
+    task: Task, clips: int, frames: int, generator: torch.Generator, sources: int = 1
+) -> tuple[Tensor, Tensor]:
+    """Times (B, N) of video and rays for a training step of a task whose first `sources` frames are given."""
     import torch
 
     def draw(*shape: int) -> Tensor:
@@ -64,13 +68,14 @@ def draw_times(task: Task, clips: int, frames: int, generator: torch.Generator) 
     def logit_normal(mean: float, spread: float) -> Tensor:
         return torch.sigmoid(mean + spread * torch.randn(clips, generator=generator, device=generator.device))
 
-    video, rays = logit_normal(_VIDEO_MEAN, _VIDEO_SPREAD), logit_normal(_RAY_MEAN, _RAY_SPREAD)
-    rays = rays * (draw(clips) >= _PURE_NOISE)
+    video = logit_normal(_VIDEO_MEAN, _VIDEO_SPREAD) * (draw(clips) >= _PURE_NOISE)
+    rays = logit_normal(_RAY_MEAN, _RAY_SPREAD) * (draw(clips) >= _PURE_NOISE)
+    prior = logit_normal(_PRIOR_MEAN, _PRIOR_SPREAD)
     one = torch.ones_like(rays)
-    video, rays = {Task.POSE: (one, rays), Task.VIEWS: (video, one), Task.IMAGINE: (video, rays)}[task]
+    video, rays = {Task.POSE: (one, rays), Task.VIEWS: (video, one), Task.IMAGINE: (video, prior)}[task]
     times_video, times_rays = (t[:, None].repeat(1, frames) for t in (video, rays))
     if task is not Task.POSE:
-        times_video[:, 0] = 1.0
+        times_video[:, :sources] = 1.0
     return times_video, times_rays
 
 

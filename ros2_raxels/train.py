@@ -12,14 +12,18 @@ import torch
 
 from ros2_raxels.evaluation.clips import FileError
 from ros2_raxels.flow import Task
-from ros2_raxels.model.presets import PRESETS
+from ros2_raxels.model.presets import PRESETS, ModelSize
 from ros2_raxels.training.checkpoint import Progress
 from ros2_raxels.training.correspondences import sample_correspondences
 from ros2_raxels.training.loop import Draw, Trainer, TrainingError, TrainSettings
+from ros2_raxels.training.pixels import PixelClips
 from ros2_raxels.training.validation import Validation
 
 _FRAMES = (2, 3, 4, 4, 4, 5)
 _TRACKS = (96, 160, 224)
+_PIXEL_SHARE = 0.7
+"""Of the steps, where there are clips with pixels; the rest are correspondences, so that poses are not forgotten."""
+_PIXEL_TASKS, _PIXEL_TASK_SHARES = (Task.VIEWS, Task.IMAGINE, Task.POSE), (0.7, 0.2, 0.1)
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -31,6 +35,17 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--out", type=Path, default=Path("out") / "training", metavar="DIR", help="default: out/training"
     )
     parser.add_argument("--batch", type=_positive, default=48, metavar="CLIPS", help="clips a step (default: 48)")
+    parser.add_argument(
+        "--pixels",
+        type=Path,
+        nargs="+",
+        default=[],
+        metavar="DIR",
+        help="folders of rendered clips (raxels render) or of posed sets: trains the video branch too",
+    )
+    parser.add_argument(
+        "--init", type=Path, metavar="CHECKPOINT", help="start from its averaged weights where they fit"
+    )
     parser.add_argument("--rate", type=float, default=1e-3, help="learning rate (default: 0.001)")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--threads", type=int, default=0, help="of the CPU (default: all cores)")
@@ -69,15 +84,16 @@ def run(args: argparse.Namespace) -> int:
     except OSError as error:
         raise FileError(f"{args.out} cannot be made ({error.strerror}); give another --out") from error
     settings = TrainSettings(minutes=args.minutes, device=args.device, rate=args.rate)
-    start = Progress(seed=args.seed, preset=args.preset, data="correspondences from procedural geometry")
-    trainer = Trainer(
-        PRESETS[args.preset],
-        draws(args.seed, args.batch, args.device),
-        args.out,
-        settings,
-        start,
-        Validation.synthetic(),
-    )
+    size = PRESETS[args.preset]
+    pixels, validation = None, Validation.synthetic()
+    data = "correspondences from procedural geometry"
+    if args.pixels:
+        pixels = PixelClips(args.pixels, size.video_size_px[1])
+        validation = validation.with_views(PixelClips(args.pixels, size.video_size_px[1], held_out=True), size)
+        data += "; pixels of " + ", ".join(folder.name for folder in args.pixels)
+    start = Progress(seed=args.seed, preset=args.preset, data=data)
+    draw = draws(args.seed, args.batch, args.device, pixels, size)
+    trainer = Trainer(size, draw, args.out, settings, start, validation, args.init)
     if trainer.progress.step:
         print(f"resuming {trainer.checkpoint_path} at step {trainer.progress.step}", file=sys.stderr)
     try:
@@ -89,12 +105,21 @@ def run(args: argparse.Namespace) -> int:
     return 0
 
 
-def draws(seed: int, clips: int, device: str) -> Callable[[int, int], Draw]:
-    """Data of a step from its number alone, so that a resumed run goes on with what would have come."""
+def draws(
+    seed: int, clips: int, device: str, pixels: PixelClips | None = None, size: ModelSize | None = None
+) -> Callable[[int, int], Draw]:
+    """Data of a step from its number alone, so that a resumed run goes on with what would have come.
+
+    Steps with pixels have fewer clips, so that they cost as much.
+    """
 
     def draw(step: int, rank: int) -> Draw:
         entropy = np.random.SeedSequence([seed, step, rank])
         generator = np.random.default_rng(entropy)
+        if pixels is not None and size is not None and generator.random() < _PIXEL_SHARE:
+            task = _PIXEL_TASKS[generator.choice(len(_PIXEL_TASKS), p=_PIXEL_TASK_SHARES)]
+            share = 6 if task is Task.VIEWS else 2
+            return Draw(pixels.draw(generator, max(2, clips // share), task, size), task, with_evidence=False)
         frames, tracks = int(generator.choice(_FRAMES)), int(generator.choice(_TRACKS))
         batch = sample_correspondences(int(generator.integers(2**62)), clips, frames, tracks, device)
         return Draw(batch, Task.POSE)

@@ -2,8 +2,8 @@
 
 After "Rays as Pixels" (arXiv 2604.09429): every block attends inside each modality and then from each to the other, so
 that ``log p(z, r) = log p(z) + log p(r | z) = log p(r) + log p(z | r)``. New here, because the model is small: tracks
-between the frames enter the ray branch as tokens, a plane sweep of the first frame enters the video branch, both may be
-absent; clean data is predicted; rays have an affine head beside the dense one.
+between the frames enter the ray branch as tokens, a plane sweep of known frames enters the video branch, both may be
+absent; clean data is predicted; rays have an affine head beside the dense one, pixels are blended with swept ones.
 """
 
 from __future__ import annotations
@@ -17,11 +17,13 @@ from torch import Tensor, nn
 
 from ros2_raxels.model.attention import Branch, EvidenceBlock, RMSNorm, rotations, shifted
 from ros2_raxels.model.presets import ModelSize
+from ros2_raxels.model.sweep import SweepEncoder, SweptViews
 from ros2_raxels.raxel_grid import RAXEL_COLUMNS, RAXEL_ROWS
 
 _TRACK_FEATURES = 16
 _TIME_CHANNELS = 64
 _MASKED = -1e4
+_PLACE_OCTAVES = 4
 
 
 class TrackTokens(NamedTuple):
@@ -50,11 +52,15 @@ class Denoised:
         rays: (B, N, rows, columns, C).
         log_error: (B, N, rows, columns) log of the expected distance of each ray from the truth.
         video: (B, N, 3, H, W), or None without video.
+        video_log_error: (B, N, H, W) log of the expected error of a pixel (root of the mean over channels).
+        made_up: (B, N, H, W) share of a pixel that no known frame has shown.
     """
 
     rays: Tensor
     log_error: Tensor
-    video: Tensor | None
+    video: Tensor | None = None
+    video_log_error: Tensor | None = None
+    made_up: Tensor | None = None
 
 
 class TimeEmbedding(nn.Module):
@@ -238,20 +244,22 @@ class JointDenoiser(nn.Module):
         self.size = size
         width, patch = size.width, size.raxel_patch
         self.ray_shape = (RAXEL_ROWS // patch, RAXEL_COLUMNS // patch)
-        self.video_shape = tuple(side // size.video_patch_px for side in size.video_size_px)
         ray_values = patch * patch * size.ray_channels
         pixels = size.video_patch_px**2
         self.encoder = EvidenceEncoder(size) if size.evidence_blocks else None
+        self.sweep = (
+            SweepEncoder(size.sweep_depths, size.sweep_contexts, size.sweep_width) if size.sweep_depths else None
+        )
         self.ray_in = nn.Linear(ray_values + patch * patch * 3 + 2, width)
-        self.video_in = nn.Linear(pixels * 3 * (1 + size.sweep_depths) + 2, width)
+        self.video_in = nn.Linear(pixels * (7 if size.sweep_depths else 3) + 2, width)
         self.ray_place = nn.Parameter(0.02 * torch.randn(self.ray_shape[0] * self.ray_shape[1], width))
-        self.video_place = nn.Parameter(0.02 * torch.randn(self.video_shape[0] * self.video_shape[1], width))
+        self.video_place = nn.Linear(4 * _PLACE_OCTAVES, width)
         self.ray_time, self.video_time = TimeEmbedding(width), TimeEmbedding(width)
         self.blocks = nn.ModuleList(JointBlock(size) for _ in range(size.joint_blocks))
         self.ray_norm, self.video_norm = RMSNorm(width), RMSNorm(width)
         self.ray_out = nn.Linear(width, ray_values + patch * patch)
         self.affine = nn.Linear(width, 4 * size.ray_channels)
-        self.video_out = nn.Linear(width, pixels * 3)
+        self.video_out = nn.Linear(width, pixels * 5)
         for layer in (self.ray_out, self.affine, self.video_out):
             nn.init.zeros_(layer.weight)
             nn.init.zeros_(layer.bias)
@@ -269,7 +277,7 @@ class JointDenoiser(nn.Module):
         evidence: TrackTokens | None = None,
         video: Tensor | None = None,
         video_time: Tensor | None = None,
-        sweep: Tensor | None = None,
+        swept: SweptViews | None = None,
     ) -> Denoised:
         """Predict the clean clip.
 
@@ -279,20 +287,21 @@ class JointDenoiser(nn.Module):
             bearings: (B, N, rows, columns, 3) of the camera that is told or assumed.
             known: (B,) 1 where `bearings` are the true ones.
             evidence: of `encode`; None without.
-            video: (B, N, 3, H, W), -1 to 1; None without.
+            video: (B, N, 3, H, W), -1 to 1, of any size that divides into patches; None without.
             video_time: (B, N).
-            sweep: (B, N, D, 3, H, W) the first frame seen from each at D depths, 0 where it does not reach; None
-                without.
+            swept: of `sweep`, for all N frames; None without.
 
         Returns:
             Whitened rays, as given; and video.
         """
         stream = self._ray_stream(rays, ray_time, bearings, known)
-        pictures = None if video is None or video_time is None else self._video_stream(video, video_time, sweep)
+        pictures = None if video is None or video_time is None else self._video_stream(video, video_time, swept)
         for block in self.blocks:
             stream, pictures = block(stream, pictures, evidence)
         clean, log_error = self._read_rays(stream, bearings)
-        return Denoised(clean, log_error, None if pictures is None else self._read_video(pictures, rays.shape[1]))
+        if pictures is None or video is None:
+            return Denoised(clean, log_error)
+        return Denoised(clean, log_error, *self._read_video(pictures, video.shape, swept))
 
     # -- rays
 
@@ -316,25 +325,35 @@ class JointDenoiser(nn.Module):
 
     # -- video
 
-    def _video_stream(self, video: Tensor, time: Tensor, sweep: Tensor | None) -> _Stream:
+    def _video_stream(self, video: Tensor, time: Tensor, swept: SweptViews | None) -> _Stream:
+        size = self.size
         pictures = video.movedim(2, -1)
-        if self.size.sweep_depths:
-            if sweep is None:
-                seen = torch.zeros_like(pictures).repeat(1, 1, 1, 1, self.size.sweep_depths)
-            else:
-                seen = sweep.permute(0, 1, 4, 5, 2, 3).reshape(*pictures.shape[:4], -1)
-            pictures = torch.cat([pictures, seen], dim=-1)
-        patches = _patches(pictures, self.size.video_patch_px)
-        swept = torch.full_like(time, 0.0 if sweep is None else 1.0)
-        flags = torch.stack([swept, _first(time)], dim=-1)[:, :, None].expand(-1, -1, patches.shape[2], -1)
-        tokens = self.video_in(torch.cat([patches, flags], dim=-1)) + self.video_place
-        return self._stream(tokens, self.video_time(time), self.video_shape)
+        if size.sweep_depths:
+            known = torch.zeros_like(video[:, :, :1]).expand(-1, -1, 4, -1, -1)
+            if swept is not None:
+                known = torch.cat([swept.colour, torch.sigmoid(swept.gate)[:, :, None]], dim=2)
+            pictures = torch.cat([pictures, known.movedim(2, -1)], dim=-1)
+        patches = _patches(pictures, size.video_patch_px)
+        flags = torch.stack([torch.full_like(time, 0.0 if swept is None else 1.0), _first(time)], dim=-1)
+        flags = flags[:, :, None].expand(-1, -1, patches.shape[2], -1)
+        shape = (video.shape[3] // size.video_patch_px, video.shape[4] // size.video_patch_px)
+        place = self.video_place(_waves(cell_centres(*shape, video.device).flatten(0, 1)))
+        tokens = self.video_in(torch.cat([patches, flags], dim=-1)) + place
+        return self._stream(tokens, self.video_time(time), shape)
 
-    def _read_video(self, stream: _Stream, frames: int) -> Tensor:
-        x = self.video_norm(stream.tokens)
-        x = x.reshape(x.shape[0], frames, -1, self.size.width)
-        picture = _unpatched(self.video_out(x), self.size.video_patch_px, self.video_shape)
-        return picture.movedim(-1, 2).float()
+    def _read_video(
+        self, stream: _Stream, shape: torch.Size, swept: SweptViews | None
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """Colours, their expected error, and the share that is made up."""
+        patch = self.size.video_patch_px
+        x = self.video_norm(stream.tokens).reshape(shape[0], shape[1], -1, self.size.width)
+        values = _unpatched(self.video_out(x), patch, (shape[3] // patch, shape[4] // patch)).float().movedim(-1, 2)
+        own, gate, log_error = values[:, :, :3], values[:, :, 3], values[:, :, 4]
+        if swept is None:
+            return own, log_error, torch.ones_like(gate)
+        made_up = torch.sigmoid(gate + swept.gate)
+        share = made_up[:, :, None]
+        return (1.0 - share) * swept.colour + share * own, log_error + swept.log_error, made_up
 
     def _stream(self, tokens: Tensor, time: Tensor, shape: tuple[int, ...]) -> _Stream:
         clips, frames, places, width = tokens.shape
@@ -356,6 +375,13 @@ def cell_centres(rows: int, columns: int, device: torch.device | str | None = No
     y = (torch.arange(rows, device=device) + 0.5) / rows * 2 - 1
     x = (torch.arange(columns, device=device) + 0.5) / columns * 2 - 1
     return torch.stack(torch.meshgrid(y, x, indexing="ij"), dim=-1)
+
+
+def _waves(place: Tensor) -> Tensor:
+    """(L, 4 octaves) of places (L, 2), -1 to 1: absolute position, which rotary angles do not have."""
+    octave = torch.exp2(torch.arange(_PLACE_OCTAVES, device=place.device)) * (math.pi / 2)
+    angle = (place[..., None] * octave).flatten(-2)
+    return torch.cat([angle.sin(), angle.cos()], dim=-1)
 
 
 def _first(time: Tensor) -> Tensor:

@@ -19,8 +19,10 @@ class ModelSize:
         joint_blocks: blocks of the two branches.
         raxel_patch: side of a ray token on the raxel grid.
         video_patch_px: side of a video token.
-        video_size_px: (height, width) of the frames that the model sees.
-        sweep_depths: depth hypotheses of the plane sweep that a video token may be given; 0 is none.
+        video_size_px: (height, width) of the frames that the model is trained on; others of whole patches will do.
+        sweep_depths: planes of the sweep that the video branch is given; 0 is a model without.
+        sweep_contexts: known frames that are swept at most.
+        sweep_width: channels of the network that reads the sweep, at full resolution.
         decoupled: False joins both modalities in one self-attention (the ablation of the decoupled attention).
         pluecker: True replaces raxels by Pluecker rays (the ablation of the representation).
     """
@@ -32,7 +34,9 @@ class ModelSize:
     raxel_patch: int = 4
     video_patch_px: int = 16
     video_size_px: tuple[int, int] = (96, 128)
-    sweep_depths: int = 4
+    sweep_depths: int = 32
+    sweep_contexts: int = 4
+    sweep_width: int = 32
     decoupled: bool = True
     pluecker: bool = False
 
@@ -69,11 +73,12 @@ PRESETS = {
         width=768,
         heads=12,
         evidence_blocks=0,
+        sweep_depths=0,
         joint_blocks=16,
         video_patch_px=8,
         video_size_px=(192, 256),
         raxel_patch=2,
     ),
     # Seconds a run: for tests.
-    "tiny": ModelSize(width=32, heads=2, evidence_blocks=1, joint_blocks=1),
+    "tiny": ModelSize(width=32, heads=2, evidence_blocks=1, joint_blocks=1, sweep_depths=8, sweep_width=8),
 }

@@ -19,8 +19,8 @@ KINDS = ("handheld", "forward", "sideways", "orbit", "drone", "rotation", "stop_
 MAX_TURN_DEG = 40.0
 """No camera of a clip turns further from the first: the views would hardly overlap."""
 
-_SHARES = (0.27, 0.1, 0.1, 0.35, 0.08, 0.04, 0.06)
-_STEP_MEDIAN, _STEP_SPREAD = 0.1, 0.95
+_SHARES = (0.25, 0.1, 0.08, 0.40, 0.08, 0.04, 0.05)
+_STEP_MEDIAN, _STEP_SPREAD = 0.115, 0.8
 _STEP_LIMITS = (0.001, 0.45)
 
 
@@ -102,7 +102,7 @@ def _along_a_path(
     velocity = _direction(generator, kind) * step[:, None]
     bend = generator.normal(size=(clips, 3)) * step[:, None] * 0.15
     position = time[..., None] * velocity[:, None] + 0.5 * time[..., None] ** 2 * bend[:, None]
-    rate_deg = np.exp(generator.normal(np.log(4.0), 1.0, clips)).clip(0.0, 18.0)
+    rate_deg = np.exp(generator.normal(np.log(5.5), 0.9, clips)).clip(0.0, 18.0)
     steady = np.isin(kind, [KINDS.index("sideways"), KINDS.index("forward")])
     rate_deg = np.where(steady, rate_deg * 0.15, rate_deg)
     turn = np.radians(rate_deg)[:, None] * _unit(generator, clips, (0.5, 1.0, 0.3))

@@ -45,9 +45,12 @@ class ClipBatch:
         focal: (B,) true focal length over that which `tracks.plane` assumes; 1 where intrinsics are known.
         known: (B,) 1 where intrinsics are known.
         parallax_px: (B,) median image motion due to translation, working px; positions rest on nothing without it.
-        tracks: evidence.
+        tracks: evidence; None where nobody looked for any.
         right: (B, P, N) 1 where an observation is of the point that the anchor saw, else 0.
         video: (B, N, 3, H, W) -1 to 1, or None: clips without pixels.
+        sources: how many of the first frames are given where others are to be generated.
+        swept: (B, N - sources, K, 4, D, H, W) uint8, these frames swept into the others (`ros2_raxels.sweep`); None
+            where nobody asks for views.
     """
 
     bearings: Tensor
@@ -55,9 +58,11 @@ class ClipBatch:
     focal: Tensor
     known: Tensor
     parallax_px: Tensor
-    tracks: Tracks
-    right: Tensor
+    tracks: Tracks | None = None
+    right: Tensor | None = None
     video: Tensor | None = None
+    sources: int = 1
+    swept: Tensor | None = None
 
     def to(self, device: torch.device | str) -> ClipBatch:
         """The same on another device."""

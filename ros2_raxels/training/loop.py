@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -80,6 +81,7 @@ class Trainer:
         settings: see there.
         start: what `Progress` a new run begins with.
         validate: fixed table, or None.
+        init: a checkpoint whose averaged weights a new run starts from, wherever name and shape fit.
     """
 
     def __init__(
@@ -90,12 +92,15 @@ class Trainer:
         settings: TrainSettings,
         start: Progress,
         validate: Validation | None = None,
+        init: Path | None = None,
     ) -> None:
         self.settings, self.folder, self.size, self.progress = settings, folder, size, start
         self._draw, self._validate = draw, validate
         self.rank, self.world = int(os.environ.get("RANK", "0")), int(os.environ.get("WORLD_SIZE", "1"))
         torch.manual_seed(start.seed)
         self.model = JointDenoiser(size).to(settings.device)
+        if init is not None and not self.checkpoint_path.exists():
+            self._start_from(init)
         self.average = {name: p.detach().clone() for name, p in self.model.state_dict().items()}
         self._optimizer = torch.optim.AdamW(self.model.parameters(), settings.rate, betas=(0.9, 0.95), weight_decay=0.0)
         if self.checkpoint_path.exists():
@@ -107,6 +112,14 @@ class Trainer:
     def checkpoint_path(self) -> Path:
         """Where the run is kept."""
         return self.folder / CHECKPOINT
+
+    def _start_from(self, path: Path) -> None:
+        _, _, tensors = checkpoint.load(path)
+        known, wanted = checkpoint.part(tensors, "average"), self.model.state_dict()
+        fits = {k: v for k, v in known.items() if k in wanted and wanted[k].shape == v.shape}
+        if not fits:
+            raise FileError(f"{path} has no weight that fits {self.size}; give a checkpoint of a like preset")
+        self.model.load_state_dict(wanted | fits)
 
     def _resume(self) -> None:
         size, progress, tensors = checkpoint.load(self.checkpoint_path)
@@ -129,9 +142,14 @@ class Trainer:
         """
         begin, before_s = time.monotonic(), self.progress.trained_s
         saved = validated = begin
-        with tqdm(disable=not show or self.rank > 0, unit="step", initial=self.progress.step, mininterval=5.0) as bar:
+        bar = tqdm(disable=not show or self.rank > 0, unit="step", initial=self.progress.step, mininterval=5.0)
+        with bar, ThreadPoolExecutor(1) as ahead:
+            coming = ahead.submit(self._draw, self.progress.step, self.rank)
             while before_s + time.monotonic() - begin < 60 * self.settings.minutes:
-                terms, clips = self._step()
+                drawn = coming.result()
+                # The next data are made while these are learned from.
+                coming = ahead.submit(self._draw, self.progress.step + 1, self.rank)
+                terms, clips = self._step(drawn)
                 now = time.monotonic()
                 self.progress = replace(
                     self.progress,
@@ -170,11 +188,10 @@ class Trainer:
             p, line = self.progress, self._validate.line(self.averaged())
             bar.write(f"step {p.step}, {p.trained_s / 60:.0f} min: {line}")
 
-    def _step(self) -> tuple[dict[str, float], int]:
+    def _step(self, drawn: Draw) -> tuple[dict[str, float], int]:
         step, settings = self.progress.step, self.settings
         for group in self._optimizer.param_groups:
             group["lr"] = settings.rate * self._share_of_rate(step)
-        drawn = self._draw(step, self.rank)
         batch = drawn.batch.to(settings.device)
         seed = (self.progress.seed * 1_000_003 + step) * max(self.world, 1) + self.rank
         generator = torch.Generator(settings.device).manual_seed(seed)

@@ -11,11 +11,13 @@ from torch.nn import functional as F  # noqa: N812
 from ros2_raxels.flow import LEAST_GAP, Task, blend, draw_times, sample
 from ros2_raxels.model.denoiser import Denoised, JointDenoiser, TrackTokens
 from ros2_raxels.model.rays import decode_rays, encode_rays, pose_error, unwhiten, whiten
+from ros2_raxels.model.sweep import SweptViews
 from ros2_raxels.training.batch import ClipBatch
 
 _ENOUGH_PARALLAX_PX = 2.0
 _ROUND_ROTATION_RAD = 0.01
 _ROUND_TRANSLATION = 0.05
+_LEAST_MISS = 0.01
 
 
 @dataclass(frozen=True)
@@ -28,7 +30,7 @@ class LossWeights:
     inlier: float = 0.5
     focal: float = 0.2
     error: float = 0.05
-    video: float = 1.0
+    video: float = 4.0
 
 
 @dataclass
@@ -72,25 +74,40 @@ def loss_of(
     poses = target_poses(batch)
     assumed = batch.assumed_bearings
     clean = whiten(encode_rays(batch.bearings, poses, model.size.pluecker), assumed)
-    video_time, ray_time = draw_times(task, clean.shape[0], clean.shape[1], generator)
+    video_time, ray_time = draw_times(task, clean.shape[0], clean.shape[1], generator, batch.sources)
     noise = torch.randn(clean.shape, generator=generator, device=clean.device)
     noisy = blend(noise, clean, ray_time)
     evidence = _encode(model, batch) if with_evidence else None
     video = _noisy_video(batch.video, video_time, generator)
-    out = model(noisy, ray_time, assumed, batch.known, evidence, video, None if video is None else video_time)
+    swept = known_views(model, batch) if task is Task.VIEWS else None
+    out = model(noisy, ray_time, assumed, batch.known, evidence, video, None if video is None else video_time, swept)
     terms = _ray_terms(out, noisy, clean, ray_time, weights) if task is not Task.VIEWS else {}
     if task is Task.POSE:
         terms |= _pose_terms(out, batch, poses, ray_time, weights)
     if evidence is not None:
         terms |= _evidence_terms(evidence, batch, weights)
-    if task is not Task.POSE and out.video is not None and batch.video is not None and video is not None:
-        terms["video"] = weights.video * _velocity_loss(out.video, video, batch.video, video_time)
+    if task is not Task.POSE and batch.video is not None:
+        terms |= _video_terms(out, batch.video, video_time, weights)
     total = torch.stack(list(terms.values())).sum()
     return Step(total, {name: float(term.detach()) for name, term in terms.items()})
 
 
+def known_views(model: JointDenoiser, batch: ClipBatch) -> SweptViews | None:
+    """What the sweep says of all N frames; the sources are known without."""
+    if model.sweep is None or batch.swept is None:
+        return None
+    views: SweptViews = model.sweep(batch.swept)
+
+    def of_all(value: Tensor) -> Tensor:
+        return torch.cat([torch.zeros_like(value[:, :1]).repeat(1, batch.sources, *(1,) * (value.ndim - 2)), value], 1)
+
+    return SweptViews(*map(of_all, views))
+
+
 def _encode(model: JointDenoiser, batch: ClipBatch) -> TrackTokens | None:
     t = batch.tracks
+    if t is None:
+        return None
     return model.encode(t.plane, t.place, t.seen, t.anchor, t.is_flow, t.score, t.pixel, batch.known)
 
 
@@ -106,6 +123,24 @@ def _velocity_loss(clean: Tensor, noisy: Tensor, truth: Tensor, time: Tensor) ->
     error = ((clean - truth) ** 2).flatten(2).mean(dim=-1) / gap**2
     counts = (time < 1.0).float()
     return (error * counts).sum() / counts.sum().clamp(min=1.0)
+
+
+def _video_terms(out: Denoised, truth: Tensor, time: Tensor, w: LossWeights) -> dict[str, Tensor]:
+    """Squared error of clean pixels, and the error that the model expects of each.
+
+    Not the velocity's: near clean data the noise there is to predict lies below what a token can hold.
+    """
+    if out.video is None or out.video_log_error is None:
+        return {}
+    square = (out.video - truth).square().mean(dim=2)
+    counts = (time < 1.0).float()[..., None, None].expand_as(square)
+    total = counts.sum().clamp(min=1.0)
+    terms = {"video": w.video * (square * counts).sum() / total}
+    if w.error:
+        miss = (square.detach() + _LEAST_MISS**2).sqrt()
+        likelihood = miss * torch.exp(-out.video_log_error.clamp(-8, 4)) + out.video_log_error
+        terms["video_error"] = w.error * (likelihood * counts).sum() / total
+    return terms
 
 
 def _ray_terms(out: Denoised, noisy: Tensor, clean: Tensor, time: Tensor, w: LossWeights) -> dict[str, Tensor]:
@@ -132,7 +167,9 @@ def _pose_terms(out: Denoised, batch: ClipBatch, poses: Tensor, time: Tensor, w:
 
 
 def _evidence_terms(evidence: TrackTokens, batch: ClipBatch, w: LossWeights) -> dict[str, Tensor]:
-    terms = {}
+    terms: dict[str, Tensor] = {}
+    if batch.tracks is None or batch.right is None:
+        return terms
     if w.inlier:
         judged = batch.tracks.seen * (1.0 - batch.tracks.anchor)
         entropy = F.binary_cross_entropy_with_logits(evidence.inlier, batch.right, reduction="none")
@@ -142,6 +179,32 @@ def _evidence_terms(evidence: TrackTokens, batch: ClipBatch, w: LossWeights) -> 
         miss = F.smooth_l1_loss(evidence.log_focal, batch.focal.log(), reduction="none", beta=0.05)
         terms["focal"] = w.focal * (miss * unknown).sum() / unknown.sum().clamp(min=1.0)
     return terms
+
+
+@torch.no_grad()
+def predict_views(model: JointDenoiser, batch: ClipBatch, generator: torch.Generator, steps: int = 1) -> Tensor:
+    """Video (B, N, 3, H, W), -1 to 1, with the frames after the sources made from pure noise, all cameras known."""
+    if batch.video is None:
+        raise ValueError("a batch without pixels has no sources to make views from")
+    assumed = batch.assumed_bearings
+    rays = whiten(encode_rays(batch.bearings, target_poses(batch), model.size.pluecker), assumed)
+    ones = torch.ones(rays.shape[:2], device=rays.device)
+    known = torch.zeros_like(ones)
+    known[:, : batch.sources] = 1.0
+    swept = known_views(model, batch)
+    sources = batch.video * known[..., None, None, None]
+    noise = torch.randn(batch.video.shape, generator=generator, device=rays.device)
+
+    def with_sources(video: Tensor) -> Tensor:
+        return sources + video * (1.0 - known)[..., None, None, None]
+
+    def predict(x: Tensor, time: float) -> Tensor:
+        times = known + (1.0 - known) * time
+        out: Denoised = model(rays, ones, assumed, batch.known, None, with_sources(x), times, swept)
+        assert out.video is not None
+        return out.video
+
+    return with_sources(sample(predict, noise, steps))
 
 
 @torch.no_grad()

@@ -1,0 +1,256 @@
+"""Training batches with pixels: rendered clips (`scenes.shards`) and posed recordings, cropped, ordered and swept."""
+
+from __future__ import annotations
+
+import warnings
+from collections import OrderedDict
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from ros2_raxels.evaluation.clips import FileError
+from ros2_raxels.evidence import EvidenceSettings
+from ros2_raxels.flow import Task
+from ros2_raxels.geometry import FloatArray, PinholeCamera, relative_pose, rotation_angle_rad
+from ros2_raxels.image_codec import ImageArray
+from ros2_raxels.model.presets import ModelSize
+from ros2_raxels.raxel_grid import RAXEL_COLUMNS, RAXEL_ROWS
+from ros2_raxels.scenes.shards import Shard, read_shard, shard_paths
+from ros2_raxels.sources import SourceError, open_source
+from ros2_raxels.sweep import sweep
+from ros2_raxels.training.batch import ClipBatch
+
+MAX_TURN_DEG = 40.0
+"""No frame of a recorded clip turns further from its first source: a view would hardly overlap what is known."""
+
+_SHARDS_IN_MEMORY = 3
+_STRIDES = (1, 2, 3, 5, 8)
+_TRIES = 50
+_RECORDED_SHARE = 0.15
+_ANYWHERE = 0.15
+_CROPS = ((96, 128), (96, 128), (80, 112), (64, 128))
+_MUCH_PARALLAX_PX = 100.0
+_LEAST_FRAMES = 8
+_SAME_FOCAL = 0.01
+
+
+class BrokenSetWarning(UserWarning):
+    """A posed set is left out of the training data; the message names it and what is wrong with it."""
+
+
+@dataclass(frozen=True, eq=False)
+class PixelClip:
+    """Frames of one camera and their truth.
+
+    Attributes:
+        images: (N, H, W, 3) RGB uint8.
+        camera: of all of them.
+        camera_to_world: (N, 4, 4) optical frames; any unit.
+        depth: median z-depth that the first frame sees, in that unit; None where nobody knows.
+    """
+
+    images: ImageArray
+    camera: PinholeCamera
+    camera_to_world: FloatArray
+    depth: float | None = None
+
+    def chosen(self, frames: Sequence[int]) -> PixelClip:
+        """The same clip with these frames, in this order."""
+        index = list(frames)
+        return replace(self, images=self.images[index], camera_to_world=self.camera_to_world[index])
+
+    def cropped(self, top: int, left: int, height: int, width: int) -> PixelClip:
+        """A window of all frames."""
+        c = self.camera
+        camera = PinholeCamera(width, height, c.fx, c.fy, c.cx - left, c.cy - top)
+        images = np.ascontiguousarray(self.images[:, top : top + height, left : left + width])
+        return replace(self, images=images, camera=camera)
+
+
+class PixelClips:
+    """Clips with pixels, drawn by generators alone.
+
+    Args:
+        folders: each of shards (``raxels`` renders them) or of posed sets (``*/cameras.json``); sets that cannot be
+            read or whose poses are broken are named in a `BrokenSetWarning` and left out.
+        width: that posed sets are scaled to, px.
+        held_out: draw from the last shard of every folder alone, which is otherwise never drawn.
+
+    Raises:
+        FileError: a folder holds neither.
+    """
+
+    def __init__(self, folders: Sequence[Path], width: int, held_out: bool = False) -> None:
+        self._shards: list[Path] = []
+        self._sets: list[PixelClip] = []
+        self._open: OrderedDict[Path, Shard] = OrderedDict()
+        for folder in folders:
+            shards = shard_paths(folder)
+            sets = [] if shards else _read_sets(folder, width)
+            if not shards and not sets:
+                raise FileError(f"{folder} holds no rendered clips and no usable posed set; give another --pixels")
+            self._shards += (shards[-1:] if held_out else shards[:-1]) or shards
+            self._sets += sets
+        if held_out and self._shards:
+            self._sets = []
+
+    def draw(self, generator: np.random.Generator, clips: int, task: Task, size: ModelSize) -> ClipBatch:
+        """A batch for a task; views are swept for `Task.VIEWS`.
+
+        Args:
+            generator: decides on everything.
+            clips: how many.
+            task: decides on the number of sources.
+            size: of the model.
+        """
+        sources = 1 if task is not Task.VIEWS else int(generator.integers(1, max(size.sweep_contexts, 1) + 1))
+        targets = 2 if task is Task.VIEWS else 3
+        crop = _CROPS[generator.integers(len(_CROPS))]
+        drawn = self._clips(generator, clips, sources, targets)
+        cropped = [_random_crop(generator, clip, crop) for clip in drawn]
+        return batch_of(cropped, sources, size if task is Task.VIEWS else None)
+
+    def _clips(self, generator: np.random.Generator, count: int, sources: int, targets: int) -> list[PixelClip]:
+        recorded = int((generator.random(count) < _RECORDED_SHARE).sum()) if self._sets and self._shards else 0
+        if not self._shards:
+            recorded = count
+        clips = []
+        if count > recorded:
+            shard = self._shard(self._shards[generator.integers(len(self._shards))])
+            for index in generator.integers(len(shard), size=count - recorded):
+                clip = _of_shard(shard, int(index))
+                clips.append(clip.chosen(_order(generator, len(clip.images), sources, targets)))
+        for _ in range(recorded):
+            of = self._sets[generator.integers(len(self._sets))]
+            clips.append(_recorded(generator, of, sources, targets))
+        return clips
+
+    def _shard(self, path: Path) -> Shard:
+        if path not in self._open:
+            self._open[path] = read_shard(path)
+            if len(self._open) > _SHARDS_IN_MEMORY:
+                self._open.popitem(last=False)
+        return self._open[path]
+
+
+def batch_of(clips: Sequence[PixelClip], sources: int, size: ModelSize | None) -> ClipBatch:
+    """Clips of one shape as a batch; swept for a model of this size, or not.
+
+    The first frame is the world, and the furthest camera from it lies at distance 1.
+    """
+    poses = np.array([relative_pose(c.camera_to_world[:1], c.camera_to_world) for c in clips])
+    reach = np.linalg.norm(poses[..., :3, 3], axis=-1).max(axis=1)
+    parallax = [
+        _MUCH_PARALLAX_PX if c.depth is None else _working_focal_px(c.camera) * r / c.depth
+        for c, r in zip(clips, reach, strict=True)
+    ]
+    poses[..., :3, 3] /= np.maximum(reach, 1e-9)[:, None, None]
+    grid = [c.camera.bearings(RAXEL_ROWS, RAXEL_COLUMNS) for c in clips]
+    frames = poses.shape[1]
+    bearings = np.repeat(np.array(grid)[:, None], frames, axis=1)
+    images = np.array([c.images for c in clips])
+    video = torch.from_numpy(images).permute(0, 1, 4, 2, 3).float() / 127.5 - 1.0
+    ones = torch.ones(len(clips))
+    return ClipBatch(
+        torch.from_numpy(bearings).float(),
+        torch.from_numpy(poses).float(),
+        ones,
+        ones,
+        torch.tensor(parallax, dtype=torch.float32),
+        video=video,
+        sources=sources,
+        swept=None if size is None or not size.sweep_depths else torch.from_numpy(_swept(clips, sources, size)),
+    )
+
+
+def _working_focal_px(camera: PinholeCamera) -> float:
+    """Focal length in the image that evidence is looked for in."""
+    return float(camera.fx * (EvidenceSettings().working_pixels / (camera.width * camera.height)) ** 0.5)
+
+
+def _swept(clips: Sequence[PixelClip], sources: int, size: ModelSize) -> npt.NDArray[np.uint8]:
+    return np.array(
+        [
+            [
+                sweep(
+                    list(clip.images[:sources]),
+                    list(clip.camera_to_world[:sources]),
+                    clip.camera,
+                    target,
+                    size.sweep_depths,
+                )
+                for target in clip.camera_to_world[sources:]
+            ]
+            for clip in clips
+        ]
+    )
+
+
+def _order(generator: np.random.Generator, frames: int, sources: int, targets: int) -> list[int]:
+    """Sources, newest first, then targets that come after them in time; time may run backwards."""
+    first = int(generator.integers(frames - sources - targets + 1))
+    known = list(range(first, first + sources))
+    later = list(range(first + sources, frames))
+    if generator.random() < _ANYWHERE:
+        later = [k for k in range(frames) if k not in known]
+    order = known[::-1] + sorted(generator.choice(later, targets, replace=False).tolist())
+    return [frames - 1 - k for k in order] if generator.random() < 0.5 else order
+
+
+def _recorded(generator: np.random.Generator, of: PixelClip, sources: int, targets: int) -> PixelClip:
+    frames, span = len(of.images), _LEAST_FRAMES - 1
+    strides = [stride for stride in _STRIDES if stride * span < frames]
+    clip = of
+    for _ in range(_TRIES):
+        stride = int(generator.choice(strides))
+        first = int(generator.integers(frames - stride * span))
+        clip = of.chosen([first + stride * k for k in _order(generator, _LEAST_FRAMES, sources, targets)])
+        relative = relative_pose(clip.camera_to_world[:1], clip.camera_to_world)
+        if np.degrees(rotation_angle_rad(relative[:, :3, :3])).max() < MAX_TURN_DEG:
+            break
+    return clip
+
+
+def _random_crop(generator: np.random.Generator, clip: PixelClip, shape: tuple[int, int]) -> PixelClip:
+    height, width = clip.images.shape[1:3]
+    top, left = (int(generator.integers(side - crop + 1)) for side, crop in zip((height, width), shape, strict=True))
+    return clip.cropped(top, left, *shape)
+
+
+def _of_shard(shard: Shard, index: int) -> PixelClip:
+    clip = shard.clip(index)
+    return PixelClip(clip.images, clip.camera, clip.camera_to_first, float(np.median(clip.depth[0])))
+
+
+def _read_sets(folder: Path, width: int) -> list[PixelClip]:
+    sets = []
+    for file in sorted(folder.glob("*/cameras.json")):
+        try:
+            sets.append(_read_set(file.parent, width))
+        except SourceError as error:
+            warnings.warn(f"{file.parent} is left out: {error}", BrokenSetWarning, stacklevel=2)
+    return sets
+
+
+def _read_set(folder: Path, width: int) -> PixelClip:
+    images, poses, cameras = [], [], []
+    for frame in open_source(folder):
+        if frame.camera is None or frame.camera_to_world is None:
+            raise SourceError(f"{folder}: frame {frame.index} has no intrinsics or no pose; training needs both")
+        camera = frame.camera
+        height = round(camera.height * width / camera.width)
+        images.append(cv2.resize(frame.image, (width, height), interpolation=cv2.INTER_AREA))
+        cameras.append(camera.resized(width, height))
+        poses.append(frame.camera_to_world)
+    if len(images) < _LEAST_FRAMES:
+        raise SourceError(f"{folder}: {len(images)} frames; training needs {_LEAST_FRAMES} of a set")
+    if len({image.shape for image in images}) > 1 or np.ptp([c.fx for c in cameras]) > _SAME_FOCAL * cameras[0].fx:
+        raise SourceError(f"{folder}: frames of several cameras; training needs one")
+    if images[0].shape[0] < _CROPS[0][0]:
+        raise SourceError(f"{folder}: images wider than 4:3; training needs {_CROPS[0][0]} rows of {width} px")
+    return PixelClip(np.array(images), cameras[0], np.array(poses))
