@@ -21,6 +21,7 @@ BROKEN_PIPE = 141
 
 _COMMANDS = {
     "estimate": ("ros2_raxels.estimate", "camera poses for clips of images"),
+    "views": ("ros2_raxels.views", "predicted views along trajectories"),
     "track": ("ros2_raxels.track", "trajectory of a recording or a live camera"),
     "train": ("ros2_raxels.train", "train the joint denoiser, or go on with it"),
     "export": ("ros2_raxels.export", "turn a checkpoint into the graphs that serving loads"),
@@ -82,7 +83,7 @@ def _parser(command: str | None) -> argparse.ArgumentParser:
 
 
 def _report(error: Exception) -> int:
-    from ros2_raxels.evaluation.clips import FileError
+    from ros2_raxels.files import FileError
     from ros2_raxels.image_codec import ImageError
     from ros2_raxels.sources import SourceError
 

@@ -17,7 +17,8 @@ from tqdm import tqdm
 from ros2_raxels.denoise import LearnedDenoiser, shipped_model
 from ros2_raxels.engine import EngineError
 from ros2_raxels.estimator import Estimator
-from ros2_raxels.evaluation.clips import Clip, ClipAnswer, FileError, check_writable, read_clips, write_answers
+from ros2_raxels.evaluation.clips import Clip, ClipAnswer, read_clips, write_answers
+from ros2_raxels.files import FileError, check_writable
 
 NAME = "raxels"
 """Of the method, in answer files and reports."""

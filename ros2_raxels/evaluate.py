@@ -18,20 +18,11 @@ from tqdm import tqdm
 
 from ros2_raxels import __version__, estimate
 from ros2_raxels.estimator import Estimator
-from ros2_raxels.evaluation.clips import (
-    CLIP_FRAMES,
-    Clip,
-    ClipAnswer,
-    FileError,
-    make_clips,
-    replacing,
-    write_answers,
-    write_clips,
-    write_json,
-)
+from ros2_raxels.evaluation.clips import CLIP_FRAMES, Clip, ClipAnswer, make_clips, write_answers, write_clips
 from ros2_raxels.evaluation.metrics import PoseScore, focal_error, mean_over_sets, score_sets
 from ros2_raxels.evaluation.peers import TwoViewPeer, chain_two_view
 from ros2_raxels.evaluation.trajectory import absolute_error, path_length
+from ros2_raxels.files import FileError, make_folder, replacing, write_json
 from ros2_raxels.geometry import FloatArray
 from ros2_raxels.sources import Frame, FrameSource, open_source
 from ros2_raxels.track import Track, follow
@@ -90,7 +81,7 @@ def run(args: argparse.Namespace) -> int:
     if not clips:
         raise FileError(f"{root}: no set is long enough for a clip of {CLIP_FRAMES} frames; give longer ones")
     tracked = [_posed_set(root, name) for name in filter(None, args.tracks.split(","))]
-    _make_folder(args.out)
+    make_folder(args.out)
     methods = _answer_all(clips, _methods(args))
     tracks = [_evaluate_track(source, with_peer=args.peer == "both") for source in tracked]
     report = {
@@ -132,13 +123,6 @@ def _posed_set(root: Path, name: str) -> FrameSource:
         known = ", ".join(sorted(file.parent.name for file in root.glob("*/cameras.json")))
         raise FileError(f"--tracks: {root} has no set {name!r}; choose from {known}")
     return open_source(root / name)
-
-
-def _make_folder(folder: Path) -> None:
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise FileError(f"{folder} cannot be made ({error.strerror}); give another --out") from error
 
 
 def machine() -> dict[str, Any]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from ros2_raxels.evaluation.clips import FileError
+from ros2_raxels.files import make_folder
 from ros2_raxels.training.export import export
 from ros2_raxels.training.validation import Validation
 
@@ -26,8 +26,7 @@ def run(args: argparse.Namespace) -> int:
     Raises:
         FileError: the checkpoint cannot be read, or the folder not be written.
     """
-    if not args.out.is_dir():
-        raise FileError(f"{args.out} is not a folder; create it or give another --out")
+    make_folder(args.out)
     card = export(args.checkpoint, args.out, args.name, Validation.synthetic())
     for role, graph in card.graphs.items():
         print(f"{role}: {args.out / graph.file}, sha256 {graph.sha256[:12]}")

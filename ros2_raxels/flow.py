@@ -90,6 +90,12 @@ def schedule(steps: int) -> list[float]:
     return [k / steps for k in range(steps + 1)]
 
 
+def step_towards(clean: _Array, x: _Array, now: float, later: float) -> _Array:
+    """``x`` at a later time, on the straight path from the noise that it and the clean data predicted imply."""
+    path: _Array = clean + (1.0 - later) / max(1.0 - now, LEAST_GAP) * (x - clean)
+    return path
+
+
 def sample(
     predict: Callable[[_Array, float], _Array],
     noise: _Array,
@@ -110,6 +116,5 @@ def sample(
         clean = predict(x, now)
         if after is not None:
             clean = after(clean)
-        # The straight path from the noise that x and the prediction imply.
-        x = clean + (1.0 - later) / max(1.0 - now, LEAST_GAP) * (x - clean)
+        x = step_towards(clean, x, now, later)
     return clean

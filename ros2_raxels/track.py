@@ -14,7 +14,6 @@ from typing import Any
 import numpy as np
 from tqdm import tqdm
 
-from ros2_raxels.evaluation.clips import FileError, check_writable, replacing
 from ros2_raxels.evaluation.trajectory import (
     absolute_error,
     align_similarity,
@@ -22,6 +21,7 @@ from ros2_raxels.evaluation.trajectory import (
     relative_error,
     write_tum,
 )
+from ros2_raxels.files import FileError, check_writable, replacing
 from ros2_raxels.geometry import FloatArray, GeometryError, PinholeCamera, relative_pose
 from ros2_raxels.sources import Frame, FrameSource, SourceError, open_source
 from ros2_raxels.tracker import TrackedPose, Tracker, TrackState

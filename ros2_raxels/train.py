@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from ros2_raxels.evaluation.clips import FileError
+from ros2_raxels.files import FileError, make_folder
 from ros2_raxels.flow import Task
 from ros2_raxels.model.presets import PRESETS, ModelSize
 from ros2_raxels.training.checkpoint import Progress
@@ -79,10 +79,7 @@ def run(args: argparse.Namespace) -> int:
     _check_device(args.device)
     if args.threads:
         torch.set_num_threads(args.threads)
-    try:
-        args.out.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise FileError(f"{args.out} cannot be made ({error.strerror}); give another --out") from error
+    make_folder(args.out)
     settings = TrainSettings(minutes=args.minutes, device=args.device, rate=args.rate)
     size = PRESETS[args.preset]
     pixels, validation = None, Validation.synthetic()
@@ -91,7 +88,7 @@ def run(args: argparse.Namespace) -> int:
         pixels = PixelClips(args.pixels, size.video_size_px[1])
         validation = validation.with_views(PixelClips(args.pixels, size.video_size_px[1], held_out=True), size)
         data += "; pixels of " + ", ".join(folder.name for folder in args.pixels)
-    start = Progress(seed=args.seed, preset=args.preset, data=data)
+    start = Progress(seed=args.seed, preset=args.preset, data=data, has_pixels=pixels is not None)
     draw = draws(args.seed, args.batch, args.device, pixels, size)
     trainer = Trainer(size, draw, args.out, settings, start, validation, args.init)
     if trainer.progress.step:

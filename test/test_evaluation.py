@@ -18,12 +18,9 @@ from ros_testing import ROOT
 from ros2_raxels.evaluation.clips import (
     Clip,
     ClipAnswer,
-    FileError,
-    check_writable,
     make_clips,
     read_answers,
     read_clips,
-    replacing,
     write_answers,
     write_clips,
 )
@@ -37,6 +34,7 @@ from ros2_raxels.evaluation.metrics import (
 )
 from ros2_raxels.evaluation.peers import TwoViewPeer, chain_two_view
 from ros2_raxels.evaluation.trajectory import absolute_error
+from ros2_raxels.files import FileError, check_writable, replacing
 from ros2_raxels.geometry import FloatArray, PinholeCamera, make_pose, rotation_from_vector
 from ros2_raxels.scenes.renderer import render
 from ros2_raxels.scenes.trajectories import handheld_loop

@@ -20,6 +20,7 @@ from ros2_raxels.model.attention import Attention, rotations  # noqa: E402
 from ros2_raxels.model.denoiser import Denoised, JointDenoiser, TrackTokens  # noqa: E402
 from ros2_raxels.model.presets import PRESETS, ModelSize  # noqa: E402
 from ros2_raxels.model.rays import decode_rays, encode_rays, pose_error, unwhiten, whiten  # noqa: E402
+from ros2_raxels.model.sweep import SweptViews  # noqa: E402
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -227,8 +228,14 @@ def video_of(size: ModelSize, clips: int = 2, frames: int = 3, seed: int = 1) ->
     return {
         "video": torch.rand(clips, frames, 3, *size.video_size_px, generator=g) * 2 - 1,
         "video_time": torch.rand(clips, frames, generator=g),
-        "sweep": torch.rand(clips, frames, size.sweep_depths, 3, *size.video_size_px, generator=g) * 2 - 1,
     }
+
+
+def swept_of(size: ModelSize, clips: int = 2, frames: int = 3, seed: int = 4) -> SweptViews:
+    g = torch.Generator().manual_seed(seed)
+    colour = torch.rand(clips, frames, 3, *size.video_size_px, generator=g) * 2 - 1
+    gate = torch.randn(clips, frames, *size.video_size_px, generator=g)
+    return SweptViews(colour, gate, gate.flip(1), torch.ones(clips))
 
 
 def tracks_of(clips: int = 2, tracks: int = 9, frames: int = 3, seed: int = 2) -> dict[str, Tensor]:
@@ -268,9 +275,11 @@ def test_a_fresh_model_predicts_nothing() -> None:
     torch.manual_seed(0)
     model = JointDenoiser(TINY)
     out = denoise(model, inputs_of(TINY) | video_of(TINY), tracks_of())
-    for value in (out.rays, out.log_error, out.video):
+    for value in (out.rays, out.log_error, out.video, out.video_log_error):
         assert value is not None
         assert (value == 0).all()
+    assert out.made_up is not None
+    assert (out.made_up == 1).all()
     assert (encoded(model, tracks_of()).log_focal == 0).all()
 
 
@@ -295,6 +304,24 @@ def test_clips_of_a_batch_do_not_see_each_other() -> None:
         assert alone.video is not None
         assert both.video is not None
         assert_alike(alone.video[0], both.video[clip])
+
+
+@torch.no_grad()
+def test_swept_views_show_where_nothing_is_made_up() -> None:
+    """The output is the sweep's colour where the gate is shut, and the network's own where nothing was swept."""
+    model, inputs = model_of(TINY), inputs_of(TINY) | video_of(TINY)
+    swept = swept_of(TINY)
+    shut = swept._replace(gate=torch.full_like(swept.gate, -50.0))
+    out = model(**inputs, swept=shut)
+    assert_alike(out.video, shut.colour)
+    assert out.made_up.max() < 1e-6
+    half = model(**inputs, swept=swept)
+    assert 0.0 < half.made_up.min() < half.made_up.max() < 1.0
+    absent = model(**inputs, swept=swept._replace(given=torch.zeros(2)))
+    without = model(**inputs)
+    assert_alike(absent.video, without.video)
+    assert (absent.made_up == 1.0).all()
+    assert (half.rays - without.rays).abs().max() > 1e-4
 
 
 @pytest.mark.parametrize("decoupled", [True, False])
@@ -384,9 +411,12 @@ def test_every_weight_of_every_variant_is_trained(decoupled: bool, pluecker: boo
     size = replace(TINY, decoupled=decoupled, pluecker=pluecker)
     model = model_of(size)
     tokens = encoded(model, tracks_of())
-    out = model(**inputs_of(size), **video_of(size), evidence=tokens)
+    assert model.sweep is not None
+    swept = model.sweep(torch.randint(256, (2, 3, 2, 4, size.sweep_depths, *size.video_size_px), dtype=torch.uint8))
+    out = model(**inputs_of(size), **video_of(size), evidence=tokens, swept=swept)
     assert out.rays.shape[-1] == (6 if pluecker else 3)
-    loss = sum((v**2).mean() for v in (out.rays, out.log_error, out.video, tokens.inlier, tokens.log_focal))
+    seen = (out.rays, out.log_error, out.video, out.video_log_error, tokens.inlier, tokens.log_focal)
+    loss = sum((v**2).mean() for v in seen)
     loss.backward()
     without = {n for n, p in model.named_parameters() if p.grad is None or not p.grad.abs().max() > 0}
     # Joined attention has no use for the cross-attention of its blocks.

@@ -13,7 +13,12 @@ from ros2_raxels.engine import Arrays, EngineError, TensorSpec, check_inputs
 
 THREADS_VARIABLE = "RAXELS_ENGINE_THREADS"
 
-_DTYPES = {"tensor(float)": np.float32, "tensor(float16)": np.float16, "tensor(int64)": np.int64}
+_DTYPES = {
+    "tensor(float)": np.float32,
+    "tensor(float16)": np.float16,
+    "tensor(int64)": np.int64,
+    "tensor(uint8)": np.uint8,
+}
 
 
 class OnnxRuntimeEngine:

@@ -8,16 +8,23 @@
 
 from __future__ import annotations
 
-import json
-import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from ros2_raxels.files import (
+    FileError,
+    has,
+    load_json,
+    numbers,
+    shown,
+    take,
+    take_list,
+    write_json,
+)
 from ros2_raxels.geometry import FloatArray, PinholeCamera
 from ros2_raxels.image_codec import ImageArray
 from ros2_raxels.sources import read_image
@@ -29,11 +36,6 @@ MAX_ROTATION_DEG = 35.0
 _STRIDES = (1, 2, 3, 5, 8, 12)
 _TRIES = 4000
 _STILL = 1e-6
-_SHOWN_CHARACTERS = 60
-
-
-class FileError(ValueError):
-    """A file that cannot be read or written; the message is one line: the file, the value and the remedy."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -162,12 +164,12 @@ def make_clips(root: Path, per_set: int = 30, seed: int = 0) -> list[Clip]:
 
 
 def _clips_of_set(file: Path, per_set: int, seed: int) -> list[Clip]:
-    record = _load(file)
-    name, frames = str(_take(record, "name", str(file))), _list(record, "frames", str(file))
+    record = load_json(file)
+    name, frames = str(take(record, "name", str(file))), take_list(record, "frames", str(file))
     where = [f"{file}: frames[{index}]" for index in range(len(frames))]
-    images = [file.parent / str(_take(f, "file", w)) for f, w in zip(frames, where, strict=True)]
-    intrinsics = [_numbers(_take(f, "K", w), (4,), f"{w}.K") for f, w in zip(frames, where, strict=True)]
-    poses = [_numbers(_take(f, "c2w", w), (4, 4), f"{w}.c2w") for f, w in zip(frames, where, strict=True)]
+    images = [file.parent / str(take(f, "file", w)) for f, w in zip(frames, where, strict=True)]
+    intrinsics = [numbers(take(f, "K", w), (4,), f"{w}.K") for f, w in zip(frames, where, strict=True)]
+    poses = [numbers(take(f, "c2w", w), (4, 4), f"{w}.c2w") for f, w in zip(frames, where, strict=True)]
     clips: dict[tuple[int, int], Clip] = {}
     for first, stride in _draws(seed, name, len(frames)):
         if len(clips) == per_set:
@@ -211,7 +213,7 @@ def read_clips(path: Path, *, need_intrinsics: bool = True) -> list[Clip]:
         FileError: missing file, no JSON, a missing key, a wrong value, or an id that occurs twice.
     """
     clips: dict[str, Clip] = {}
-    for index, record in enumerate(_list(_load(path), "clips", str(path))):
+    for index, record in enumerate(take_list(load_json(path), "clips", str(path))):
         clip = _clip(record, f"{path}: clips[{index}]", need_intrinsics)
         if clip.id in clips:
             raise FileError(f"{path}: clips[{index}].id = {clip.id!r} occurs twice; give every clip its own")
@@ -220,15 +222,15 @@ def read_clips(path: Path, *, need_intrinsics: bool = True) -> list[Clip]:
 
 
 def _clip(record: object, where: str, need_intrinsics: bool) -> Clip:
-    name = _take(record, "id", where)
-    images = _list(record, "images", where)
+    name = take(record, "id", where)
+    images = take_list(record, "images", where)
     if len(images) < 2 or not all(isinstance(image, str) for image in images):
-        raise FileError(f"{where}.images = {_shown(images)} must be two or more paths; name the files of the clip")
+        raise FileError(f"{where}.images = {shown(images)} must be two or more paths; name the files of the clip")
     intrinsics = truth = None
-    if need_intrinsics or _has(record, "intrinsics"):
-        intrinsics = _numbers(_take(record, "intrinsics", where), (len(images), 4), f"{where}.intrinsics")
-    if _has(record, "camera_to_first"):
-        truth = _numbers(_take(record, "camera_to_first", where), (len(images), 4, 4), f"{where}.camera_to_first")
+    if need_intrinsics or has(record, "intrinsics"):
+        intrinsics = numbers(take(record, "intrinsics", where), (len(images), 4), f"{where}.intrinsics")
+    if has(record, "camera_to_first"):
+        truth = numbers(take(record, "camera_to_first", where), (len(images), 4, 4), f"{where}.camera_to_first")
     set_name = record.get("set", "") if isinstance(record, dict) else ""
     return Clip(str(name), str(set_name), tuple(map(Path, images)), intrinsics, truth)
 
@@ -252,25 +254,27 @@ def read_answers(path: Path) -> Answers:
     Raises:
         FileError: missing file, no JSON, a missing key or a wrong shape.
     """
-    record = _load(path)
-    found = [_answer(entry, f"{path}: clips[{index}]") for index, entry in enumerate(_list(record, "clips", str(path)))]
+    record = load_json(path)
+    found = [
+        _answer(entry, f"{path}: clips[{index}]") for index, entry in enumerate(take_list(record, "clips", str(path)))
+    ]
     name = record.get("name", path.stem) if isinstance(record, dict) else path.stem
     return Answers(str(name), {answer.id: answer for answer in found})
 
 
 def _answer(record: object, where: str) -> ClipAnswer:
-    name = str(_take(record, "id", where))
+    name = str(take(record, "id", where))
 
     def array(key: str, *shape: int) -> FloatArray | None:
-        if not _has(record, key):
+        if not has(record, key):
             return None
-        return _numbers(_take(record, key, where), shape, f"{where}.{key}", finite=False)
+        return numbers(take(record, key, where), shape, f"{where}.{key}", finite=False)
 
     poses, pairs = array("camera_to_first", -1, 4, 4), None
     if poses is None:
-        if not _has(record, "pairs"):
+        if not has(record, "pairs"):
             raise FileError(f"{where} has neither 'camera_to_first' nor 'pairs'; add one of them")
-        pairs = _pairs(_take(record, "pairs", where), f"{where}.pairs")
+        pairs = _pairs(take(record, "pairs", where), f"{where}.pairs")
     seconds = array("seconds")
     return ClipAnswer(
         name,
@@ -284,109 +288,16 @@ def _answer(record: object, where: str) -> ClipAnswer:
 
 def _pairs(record: object, where: str) -> dict[tuple[int, int], FloatArray]:
     if not isinstance(record, dict):
-        raise FileError(f"{where} = {_shown(record)} must be an object of poses; correct it")
+        raise FileError(f"{where} = {shown(record)} must be an object of poses; correct it")
     pairs: dict[tuple[int, int], FloatArray] = {}
     for key, pose in record.items():
         first, _, second = str(key).partition("-")
         if not (first.isdecimal() and second.isdecimal()):
-            raise FileError(f"{where} has the key {_shown(key)}; write pairs as first-second, for example '0-1'")
-        pairs[int(first), int(second)] = _numbers(pose, (4, 4), f"{where}[{key!r}]", finite=False)
+            raise FileError(f"{where} has the key {shown(key)}; write pairs as first-second, for example '0-1'")
+        pairs[int(first), int(second)] = numbers(pose, (4, 4), f"{where}[{key!r}]", finite=False)
     return pairs
 
 
 def write_answers(path: Path, name: str, answers: Iterable[ClipAnswer]) -> None:
     """Write an ``answer.json``, whole or not at all."""
     write_json(path, {"name": name, "clips": [answer.record() for answer in answers]})
-
-
-def write_json(path: Path, record: object, indent: int | None = None) -> None:
-    """Write JSON, whole or not at all."""
-    with replacing(path) as temporary:
-        temporary.write_text(json.dumps(record, indent=indent), encoding="utf-8")
-
-
-def check_writable(path: Path) -> None:
-    """Say before the work that its result could not be written after it.
-
-    Raises:
-        FileError: the folder does not exist or may not be written to, or the path is something else than a file.
-    """
-    folder = path.resolve().parent
-    if not folder.is_dir():
-        raise FileError(f"{path}: folder {folder} does not exist; create it")
-    if path.exists() and not path.is_file():
-        raise FileError(f"{path} is not a file, so it cannot be replaced by one; give another name")
-    if not os.access(folder, os.W_OK):
-        raise FileError(f"{path}: folder {folder} cannot be written to; give another or change its permissions")
-
-
-@contextmanager
-def replacing(path: Path) -> Iterator[Path]:
-    """A temporary file's path; the file takes the place of ``path`` when the block ends well, else it is removed.
-
-    Whoever reads ``path`` meanwhile sees the old file or all of the new one, also after a power cut.
-
-    Raises:
-        FileError: as `check_writable`.
-    """
-    check_writable(path)
-    target = path.resolve()
-    temporary = target.with_name(f".{target.stem}.{os.getpid()}{target.suffix}")
-    try:
-        yield temporary
-        with temporary.open("rb") as file:
-            os.fsync(file.fileno())
-        temporary.replace(target)
-    finally:
-        temporary.unlink(missing_ok=True)
-
-
-# ------------------------------------------------------------------------------------------------- values from JSON
-
-
-def _load(path: Path) -> object:
-    try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise FileError(f"{path} cannot be read: {error.strerror or error}; check the path") from error
-    except ValueError as error:
-        raise FileError(f"{path} is not JSON ({error}); write it again") from error
-
-
-def _has(record: object, key: str) -> bool:
-    return isinstance(record, dict) and record.get(key) is not None
-
-
-def _take(record: object, key: str, where: str) -> Any:
-    if not isinstance(record, dict):
-        raise FileError(f"{where} = {_shown(record)} must be an object with {key!r}; correct it")
-    if record.get(key) is None:
-        raise FileError(f"{where} has no {key!r}; add it")
-    return record[key]
-
-
-def _list(record: object, key: str, where: str) -> list[Any]:
-    value = _take(record, key, where)
-    if not isinstance(value, list):
-        raise FileError(f"{where}: {key} = {_shown(value)} must be a list; correct it")
-    return value
-
-
-def _numbers(value: object, shape: tuple[int, ...], where: str, *, finite: bool = True) -> FloatArray:
-    """Numbers of a shape, in which -1 stands for any length."""
-    try:
-        array = np.array(value, float)
-    except (TypeError, ValueError):
-        array = np.full((0,) * (len(shape) + 1), np.nan)
-    fits = len(array.shape) == len(shape) and all(
-        want in (-1, have) for want, have in zip(shape, array.shape, strict=True)
-    )
-    if not fits or (finite and not np.isfinite(array).all()):
-        wanted = "x".join("N" if side < 0 else str(side) for side in shape) or "a"
-        raise FileError(f"{where} = {_shown(value)} must be {wanted}{' finite' * finite} number(s); correct it")
-    return array
-
-
-def _shown(value: object) -> str:
-    text = repr(value)
-    return text if len(text) <= _SHOWN_CHARACTERS else f"{text[:_SHOWN_CHARACTERS]}..."

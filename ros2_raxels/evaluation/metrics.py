@@ -14,7 +14,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from ros2_raxels.evaluation.clips import Clip, ClipAnswer, FileError
+from ros2_raxels.evaluation.clips import Clip, ClipAnswer
+from ros2_raxels.files import FileError
 from ros2_raxels.geometry import FloatArray
 
 MIN_BASELINE = 0.05

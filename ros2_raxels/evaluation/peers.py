@@ -17,7 +17,8 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from ros2_raxels.evaluation.clips import Clip, ClipAnswer, FileError
+from ros2_raxels.evaluation.clips import Clip, ClipAnswer
+from ros2_raxels.files import FileError
 from ros2_raxels.geometry import FloatArray, PinholeCamera, inverse_pose, make_pose, unit_bearings
 from ros2_raxels.sources import Frame
 

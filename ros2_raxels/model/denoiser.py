@@ -295,11 +295,14 @@ class JointDenoiser(nn.Module):
             Whitened rays, as given; and video.
         """
         stream = self._ray_stream(rays, ray_time, bearings, known)
-        pictures = None if video is None or video_time is None else self._video_stream(video, video_time, swept)
+        pictures = None
+        if video is not None and video_time is not None:
+            swept = SweptViews.nothing(video) if swept is None else swept
+            pictures = self._video_stream(video, video_time, swept)
         for block in self.blocks:
             stream, pictures = block(stream, pictures, evidence)
         clean, log_error = self._read_rays(stream, bearings)
-        if pictures is None or video is None:
+        if pictures is None or video is None or swept is None:
             return Denoised(clean, log_error)
         return Denoised(clean, log_error, *self._read_video(pictures, video.shape, swept))
 
@@ -325,35 +328,31 @@ class JointDenoiser(nn.Module):
 
     # -- video
 
-    def _video_stream(self, video: Tensor, time: Tensor, swept: SweptViews | None) -> _Stream:
+    def _video_stream(self, video: Tensor, time: Tensor, swept: SweptViews) -> _Stream:
         size = self.size
         pictures = video.movedim(2, -1)
         if size.sweep_depths:
-            known = torch.zeros_like(video[:, :, :1]).expand(-1, -1, 4, -1, -1)
-            if swept is not None:
-                known = torch.cat([swept.colour, torch.sigmoid(swept.gate)[:, :, None]], dim=2)
+            known = torch.cat([swept.colour, torch.sigmoid(swept.gate)[:, :, None]], dim=2)
+            known = known * swept.given[:, None, None, None, None]
             pictures = torch.cat([pictures, known.movedim(2, -1)], dim=-1)
         patches = _patches(pictures, size.video_patch_px)
-        flags = torch.stack([torch.full_like(time, 0.0 if swept is None else 1.0), _first(time)], dim=-1)
+        flags = torch.stack([swept.given[:, None].expand_as(time), _first(time)], dim=-1)
         flags = flags[:, :, None].expand(-1, -1, patches.shape[2], -1)
         shape = (video.shape[3] // size.video_patch_px, video.shape[4] // size.video_patch_px)
         place = self.video_place(_waves(cell_centres(*shape, video.device).flatten(0, 1)))
         tokens = self.video_in(torch.cat([patches, flags], dim=-1)) + place
         return self._stream(tokens, self.video_time(time), shape)
 
-    def _read_video(
-        self, stream: _Stream, shape: torch.Size, swept: SweptViews | None
-    ) -> tuple[Tensor, Tensor, Tensor]:
+    def _read_video(self, stream: _Stream, shape: torch.Size, swept: SweptViews) -> tuple[Tensor, Tensor, Tensor]:
         """Colours, their expected error, and the share that is made up."""
         patch = self.size.video_patch_px
         x = self.video_norm(stream.tokens).reshape(shape[0], shape[1], -1, self.size.width)
         values = _unpatched(self.video_out(x), patch, (shape[3] // patch, shape[4] // patch)).float().movedim(-1, 2)
         own, gate, log_error = values[:, :, :3], values[:, :, 3], values[:, :, 4]
-        if swept is None:
-            return own, log_error, torch.ones_like(gate)
-        made_up = torch.sigmoid(gate + swept.gate)
+        given = swept.given[:, None, None, None]
+        made_up = 1.0 - given * (1.0 - torch.sigmoid(gate + swept.gate))
         share = made_up[:, :, None]
-        return (1.0 - share) * swept.colour + share * own, log_error + swept.log_error, made_up
+        return (1.0 - share) * swept.colour + share * own, log_error + given * swept.log_error, made_up
 
     def _stream(self, tokens: Tensor, time: Tensor, shape: tuple[int, ...]) -> _Stream:
         clips, frames, places, width = tokens.shape

@@ -22,11 +22,19 @@ class SweptViews(NamedTuple):
         colour: (B, T, 3, H, W) -1 to 1, as far as it was seen.
         gate: (B, T, H, W) logit that a pixel must be made up.
         log_error: (B, T, H, W) log of the expected error of the colour.
+        given: (B,) 1 where there was a sweep; 0 where nothing is known, whatever else stands here.
     """
 
     colour: Tensor
     gate: Tensor
     log_error: Tensor
+    given: Tensor
+
+    @staticmethod
+    def nothing(video: Tensor) -> SweptViews:
+        """Of video (B, N, 3, H, W), where nobody swept anything."""
+        empty = torch.zeros_like(video[:, :, 0])
+        return SweptViews(torch.zeros_like(video), empty, empty, torch.zeros_like(video[:, 0, 0, 0, 0]))
 
 
 class SweepEncoder(nn.Module):
@@ -59,13 +67,15 @@ class SweepEncoder(nn.Module):
         seen = there[:, :, 3]
         weight = torch.softmax(visible[:, : seen.shape[1]] + (seen + 1e-4).log(), dim=1)
         colour = (weight[:, :, None] * there[:, :, :3] / (seen[:, :, None] + 1e-4)).sum(dim=1) * 2.0 - 1.0
-        return SweptViews(*(value.reshape(*shape, *value.shape[1:]) for value in (colour, gate[:, 0], log_error[:, 0])))
+        colour, gate, log_error = (v.reshape(*shape, *v.shape[1:]) for v in (colour, gate[:, 0], log_error[:, 0]))
+        return SweptViews(colour, gate, log_error, torch.ones_like(gate[:, 0, 0, 0]))
 
     def _agreement(self, frames: Tensor) -> tuple[Tensor, Tensor]:
         """Logits of each depth (M, D, H, W) from photo-consistency, and what the network looks at."""
         with torch.no_grad():
             seen = frames[:, :, 3].float() / 255.0
-            grey = sum(frames[:, :, k].float() * (share / 255.0) for k, share in enumerate(_LUMA))
+            red, green, blue = (frames[:, :, k].float() * (share / 255.0) for k, share in enumerate(_LUMA))
+            grey = red + green + blue
             count = seen.sum(dim=1)
             mean = grey.sum(dim=1) / (count + 1e-4)
             cost = (grey.square().sum(dim=1) / (count + 1e-4) - mean.square()).clamp(min=0.0)
@@ -85,14 +95,10 @@ def _box(x: Tensor, side: int) -> Tensor:
 def _blended(frames: Tensor, chosen: Tensor) -> Tensor:
     """(M, K, 4, H, W), 0 to 1, of (M, K, 4, D, H, W) uint8 and the share (M, D, H, W) of each depth.
 
-    Plane by plane: all at once would be written to memory and read again.
+    Channel by channel: all at once would be written to memory and read again.
     """
-    share = chosen / 255.0
-    blended = [
-        torch.stack([(frames[:, k, c].float() * share).sum(dim=1) for c in range(4)], dim=1)
-        for k in range(frames.shape[1])
-    ]
-    return torch.stack(blended, dim=1)
+    share = chosen[:, None] / 255.0
+    return torch.stack([(frames[:, :, c].float() * share).sum(dim=2) for c in range(4)], dim=2)
 
 
 class _UNet(nn.Module):

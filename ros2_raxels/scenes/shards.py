@@ -16,7 +16,7 @@ import numpy as np
 import numpy.typing as npt
 from tqdm import tqdm
 
-from ros2_raxels.evaluation.clips import replacing
+from ros2_raxels.files import replacing
 from ros2_raxels.geometry import FloatArray, PinholeCamera
 from ros2_raxels.image_codec import ImageArray
 from ros2_raxels.ros_environment import ONE_BLAS_THREAD

@@ -12,7 +12,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
-from ros2_raxels.evaluation.clips import FileError, replacing
+from ros2_raxels.files import FileError, replacing
 from ros2_raxels.model.presets import ModelSize
 
 _MOMENTS = ("exp_avg", "exp_avg_sq", "step")
@@ -29,6 +29,7 @@ class Progress:
         seed: of everything random.
         preset: name of the size.
         data: where clips came from, in words.
+        has_pixels: whether some of them had, so that the video branch is trained.
     """
 
     step: int = 0
@@ -37,6 +38,7 @@ class Progress:
     seed: int = 0
     preset: str = "compact"
     data: str = ""
+    has_pixels: bool = False
 
 
 def save(

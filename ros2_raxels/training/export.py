@@ -11,9 +11,11 @@ from torch import Tensor, nn
 from torch.export import Dim
 
 from ros2_raxels.engine.model_card import Graph, ModelCard, sha256
-from ros2_raxels.evaluation.clips import replacing, write_json
+from ros2_raxels.files import replacing, write_json
 from ros2_raxels.model.denoiser import JointDenoiser, TrackTokens
+from ros2_raxels.model.presets import ModelSize
 from ros2_raxels.model.rays import RAY_SPREAD
+from ros2_raxels.model.sweep import SweepEncoder, SweptViews
 from ros2_raxels.raxel_grid import RAXEL_COLUMNS, RAXEL_ROWS
 from ros2_raxels.training import checkpoint
 from ros2_raxels.training.correspondences import sample_correspondences
@@ -25,6 +27,20 @@ TRACK_INPUTS = ("plane", "place", "seen", "anchor", "is_flow", "score", "pixel",
 TOKEN_OUTPUTS = ("tokens", "turn", "mask", "inlier", "log_focal")
 RAY_INPUTS = ("rays", "ray_time", "bearings", "known", "tokens", "turn", "mask")
 RAY_OUTPUTS = ("clean", "log_error")
+SWEEP_INPUTS, SWEEP_OUTPUTS = ("swept",), ("colour", "gate", "log_error")
+JOINT_INPUTS = (
+    "rays",
+    "ray_time",
+    "bearings",
+    "known",
+    "video",
+    "video_time",
+    "colour",
+    "gate",
+    "colour_log_error",
+    "given",
+)
+JOINT_OUTPUTS = ("clean", "log_error", "clean_video", "video_log_error", "made_up")
 
 
 class EncodeGraph(nn.Module):
@@ -81,6 +97,45 @@ class RayGraph(nn.Module):
         return out.rays, out.log_error
 
 
+class SweepGraph(nn.Module):
+    """Context frames swept into T target cameras to what is known of the views, see `model.sweep`."""
+
+    def __init__(self, sweep: SweepEncoder) -> None:
+        super().__init__()
+        self.sweep = sweep
+
+    def forward(self, swept: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """`SWEEP_INPUTS` (T, K, 4, D, H, W) to `SWEEP_OUTPUTS` (T, ...)."""
+        views = self.sweep(swept[None])
+        return views.colour[0], views.gate[0], views.log_error[0]
+
+
+class JointGraph(nn.Module):
+    """One denoising step of rays and video of one clip without tracks."""
+
+    def __init__(self, model: JointDenoiser) -> None:
+        super().__init__()
+        self.model = model
+
+    def forward(
+        self,
+        rays: Tensor,
+        ray_time: Tensor,
+        bearings: Tensor,
+        known: Tensor,
+        video: Tensor,
+        video_time: Tensor,
+        colour: Tensor,
+        gate: Tensor,
+        colour_log_error: Tensor,
+        given: Tensor,
+    ) -> tuple[Tensor, ...]:
+        """`JOINT_INPUTS` to `JOINT_OUTPUTS`."""
+        swept = SweptViews(colour, gate, colour_log_error, given)
+        out = self.model(rays, ray_time, bearings, known, None, video, video_time, swept)
+        return out.rays, out.log_error, out.video, out.video_log_error, out.made_up
+
+
 def export(run: Path, folder: Path, name: str, validation: Validation | None = None) -> ModelCard:
     """Export the averaged weights of a checkpoint.
 
@@ -101,6 +156,9 @@ def export(run: Path, folder: Path, name: str, validation: Validation | None = N
         "encode": _encode_graph(model, folder / f"{name}_encode.onnx"),
         "rays": _ray_graph(model, folder / f"{name}_rays.onnx"),
     }
+    if model.sweep is not None and progress.has_pixels:
+        graphs["sweep"] = _sweep_graph(model.sweep, size, folder / f"{name}_sweep.onnx")
+        graphs["joint"] = _joint_graph(model, folder / f"{name}_joint.onnx")
     trained = {key: value for key, value in asdict(progress).items() if key != "preset"}
     expected = {} if validation is None else validation.measure(model)
     card = ModelCard(name, progress.preset, graphs, RAY_SPREAD, trained, expected=expected, size=size.record())
@@ -132,6 +190,41 @@ def _ray_graph(model: JointDenoiser, path: Path) -> Graph:
     h, n, p = Dim("hypotheses", min=1, max=256), Dim("frames", min=2, max=64), Dim("tracks", min=2, max=4096)
     shapes: tuple[dict[int, Any], ...] = ({0: h, 1: n}, {0: h, 1: n}, {1: n}, {}, {1: p}, {3: p}, {3: p})
     return _write(RayGraph(model).eval(), arguments, RAY_INPUTS, RAY_OUTPUTS, shapes, path)
+
+
+def _sweep_graph(sweep: SweepEncoder, size: ModelSize, path: Path) -> Graph:
+    arguments = (torch.randint(255, (2, 3, 4, size.sweep_depths, 48, 64), dtype=torch.uint8),)
+    t, k = Dim("views", min=1, max=64), Dim("contexts", min=1, max=size.sweep_contexts)
+    h, w = 16 * Dim("rows_16", min=1, max=32), 16 * Dim("columns_16", min=1, max=32)
+    return _write(SweepGraph(sweep).eval(), arguments, SWEEP_INPUTS, SWEEP_OUTPUTS, ({0: t, 1: k, 4: h, 5: w},), path)
+
+
+def _joint_graph(model: JointDenoiser, path: Path) -> Graph:
+    size, frames, shape = model.size, 4, (48, 64)
+    grid = (1, frames, RAXEL_ROWS, RAXEL_COLUMNS)
+    video = torch.randn(1, frames, 3, *shape)
+    plain = torch.randn(1, frames, *shape)
+    time = torch.rand(1, frames)
+    rays, bearings = torch.randn(*grid, size.ray_channels), torch.randn(*grid, 3)
+    one = torch.ones(1)
+    arguments = (rays, time, bearings, one, video, time.clone(), video.clone(), plain, plain.clone(), one.clone())
+    n = Dim("frames", min=2, max=64)
+    h, w = size.video_patch_px * Dim("rows", min=1, max=64), size.video_patch_px * Dim("columns", min=1, max=64)
+    pictures, planes = {1: n, 3: h, 4: w}, {1: n, 2: h, 3: w}
+    per_frame: dict[int, Any] = {1: n}
+    shapes: tuple[dict[int, Any], ...] = (
+        per_frame,
+        per_frame,
+        per_frame,
+        {},
+        pictures,
+        per_frame,
+        pictures,
+        planes,
+        planes,
+        {},
+    )
+    return _write(JointGraph(model).eval(), arguments, JOINT_INPUTS, JOINT_OUTPUTS, shapes, path)
 
 
 def _write(

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, distributed
 from tqdm import tqdm
 
-from ros2_raxels.evaluation.clips import FileError
+from ros2_raxels.files import FileError
 from ros2_raxels.flow import Task
 from ros2_raxels.model.denoiser import JointDenoiser
 from ros2_raxels.model.presets import ModelSize
@@ -47,6 +47,7 @@ class TrainSettings:
 
     Attributes:
         minutes: of wall time, over all resumed runs.
+        steps: at most so many, for runs to be compared; 0 is no limit.
         device: "cpu", "cuda" or "cuda:1".
         rate: learning rate after warm-up, constant until the last part of the time.
         warm_up: steps.
@@ -59,6 +60,7 @@ class TrainSettings:
     """
 
     minutes: float
+    steps: int = 0
     device: str = "cpu"
     rate: float = 1e-3
     warm_up: int = 300
@@ -131,7 +133,8 @@ class Trainer:
         self.model.load_state_dict(checkpoint.part(tensors, "model"))
         self.average = {k: v.to(self.settings.device) for k, v in checkpoint.part(tensors, "average").items()}
         checkpoint.restore_optimizer(self._optimizer, self.model, tensors)
-        self.progress = replace(progress, data=self.progress.data)
+        has_pixels = progress.has_pixels or self.progress.has_pixels
+        self.progress = replace(progress, data=self.progress.data, has_pixels=has_pixels)
 
     def run(self, show: bool = True) -> Progress:
         """Train until the time is used up.
@@ -145,7 +148,7 @@ class Trainer:
         bar = tqdm(disable=not show or self.rank > 0, unit="step", initial=self.progress.step, mininterval=5.0)
         with bar, ThreadPoolExecutor(1) as ahead:
             coming = ahead.submit(self._draw, self.progress.step, self.rank)
-            while before_s + time.monotonic() - begin < 60 * self.settings.minutes:
+            while self._left() > 0.0:
                 drawn = coming.result()
                 # The next data are made while these are learned from.
                 coming = ahead.submit(self._draw, self.progress.step + 1, self.rank)
@@ -221,8 +224,12 @@ class Trainer:
         return torch.autocast(torch.device(self.settings.device).type, torch.bfloat16)
 
     def _share_of_rate(self, step: int) -> float:
+        return min(1.0, (step + 1) / self.settings.warm_up, max(self._left(), 0.02) / self.settings.cool_down)
+
+    def _left(self) -> float:
+        """Share of the run that is still to come."""
         left = 1.0 - self.progress.trained_s / max(60 * self.settings.minutes, 1e-9)
-        return min(1.0, (step + 1) / self.settings.warm_up, max(left, 0.02) / self.settings.cool_down)
+        return min(left, 1.0 - self.progress.step / self.settings.steps) if self.settings.steps else left
 
     def _share_gradients(self) -> None:
         if self.world < 2:

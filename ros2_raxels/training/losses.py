@@ -101,7 +101,7 @@ def known_views(model: JointDenoiser, batch: ClipBatch) -> SweptViews | None:
     def of_all(value: Tensor) -> Tensor:
         return torch.cat([torch.zeros_like(value[:, :1]).repeat(1, batch.sources, *(1,) * (value.ndim - 2)), value], 1)
 
-    return SweptViews(*map(of_all, views))
+    return SweptViews(of_all(views.colour), of_all(views.gate), of_all(views.log_error), views.given)
 
 
 def _encode(model: JointDenoiser, batch: ClipBatch) -> TrackTokens | None:

@@ -13,8 +13,8 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from ros2_raxels.evaluation.clips import FileError
 from ros2_raxels.evidence import EvidenceSettings
+from ros2_raxels.files import FileError
 from ros2_raxels.flow import Task
 from ros2_raxels.geometry import FloatArray, PinholeCamera, relative_pose, rotation_angle_rad
 from ros2_raxels.image_codec import ImageArray

@@ -1,0 +1,317 @@
+"""Views along a trajectory, and video with a trajectory of its own: the generating half of the joint model."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+from ros2_raxels.engine import Engine, EngineError
+from ros2_raxels.engine.model_card import ModelCard
+from ros2_raxels.engine.onnx_runtime import OnnxRuntimeEngine
+from ros2_raxels.flow import schedule, step_towards
+from ros2_raxels.geometry import FloatArray, PinholeCamera, relative_pose
+from ros2_raxels.image_codec import ImageArray
+from ros2_raxels.raxel_grid import clip_bearings, decode_clip, encode_clip
+from ros2_raxels.sweep import sweep
+
+WIDTH_PX = 128
+"""Of the images that the model sees and makes."""
+
+_PATCH_PX = 16
+_LEAST_MOTION = 1e-9
+_EXPECTED_ERROR_OF_A_GUESS = 0.25
+"""Of full range: as wrong as a grey image is."""
+
+_Float32 = npt.NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class PredictorSettings:
+    """How views are made.
+
+    Attributes:
+        steps: denoising steps of views; one gives the mean of what may be seen, which is closest on average.
+        imagine_steps: denoising steps of joint generation.
+    """
+
+    steps: int = 1
+    imagine_steps: int = 8
+
+
+@dataclass(frozen=True, eq=False)
+class PredictedViews:
+    """Views of T cameras.
+
+    Attributes:
+        images: (T, H, W, 3) RGB uint8.
+        camera: of the images.
+        camera_to_world: (T, 4, 4) as asked for, or as imagined.
+        expected_error: (T, H, W) 0 to 1 of full range, root of the mean over channels, as the model expects it.
+        made_up: (T, H, W) share of each pixel that no known frame has shown.
+        confidence: (T,) 0 (a guess) to 1.
+        steps: that were done, fewer than asked for when it was cancelled.
+        seed: of the noise.
+    """
+
+    images: ImageArray
+    camera: PinholeCamera
+    camera_to_world: FloatArray
+    expected_error: FloatArray
+    made_up: FloatArray
+    confidence: FloatArray
+    steps: int
+    seed: int
+
+
+class PredictionCancelledError(RuntimeError):
+    """The work was cancelled before the first denoising step was done: there is nothing to return."""
+
+
+class ViewPredictor:
+    """A trained model that makes views. Not for use from two threads at once.
+
+    Args:
+        card: what it is.
+        swept, joint: engines of its graphs.
+        settings: see there.
+    """
+
+    def __init__(
+        self, card: ModelCard, swept: Engine, joint: Engine, settings: PredictorSettings | None = None
+    ) -> None:
+        self.card, self.settings = card, settings or PredictorSettings()
+        self._sweep, self._joint = swept, joint
+        self._planes, self._contexts = int(card.size["sweep_depths"]), int(card.size["sweep_contexts"])
+
+    @classmethod
+    def load(cls, card_path: Path, settings: PredictorSettings | None = None) -> ViewPredictor:
+        """Read and verify a model.
+
+        Raises:
+            EngineError: it is missing or damaged, makes no views, or ONNX Runtime is not installed.
+        """
+        card = ModelCard.read(card_path)
+        if "joint" not in card.graphs:
+            raise EngineError(f"model {card.name} was not trained on pixels and makes no views; give another model")
+        swept, joint = (OnnxRuntimeEngine(card.graph_path(card_path.parent, role)) for role in ("sweep", "joint"))
+        return cls(card, swept, joint, settings)
+
+    def predict(
+        self,
+        images: Sequence[ImageArray],
+        camera: PinholeCamera,
+        camera_to_world: FloatArray,
+        trajectory: FloatArray,
+        *,
+        seed: int = 0,
+        steps: int | None = None,
+        proceed: Callable[[int, int], bool] | None = None,
+    ) -> PredictedViews:
+        """Views along a trajectory from frames whose poses are known.
+
+        Args:
+            images: one or more (H, W, 3) RGB uint8, oldest first; the newest few are used.
+            camera: of all images, without distortion; views have its field of view.
+            camera_to_world: (K, 4, 4) optical frames.
+            trajectory: (T, 4, 4) optical frames of the views, same world and unit.
+            seed: of the noise; the same seed gives the same views.
+            steps: denoising steps; None takes the settings'.
+            proceed: called with steps done and steps in all before each; False cancels.
+
+        Raises:
+            ValueError: no image or pose, shapes that do not fit, poses that are not finite, fewer than one step.
+            PredictionCancelledError: `proceed` said no before the first step.
+        """
+        _check(images, camera, camera_to_world, trajectory)
+        newest = slice(None, -self._contexts - 1, -1)
+        known, poses = list(images)[newest], np.asarray(camera_to_world, float)[newest]
+        clip = _Clip.of(known, camera, np.concatenate([poses, trajectory]))
+        swept = self._swept(clip, clip.poses[: len(known)], clip.poses[len(known) :])
+        video, count = clip.noise(np.random.default_rng(seed)), steps or self.settings.steps
+        rays = (encode_clip(clip.bearings, clip.poses) - clip.bearings) / self.card.ray_spread
+        done, out = 0, {}
+        for now, later in _pairs(count):
+            if proceed is not None and not proceed(done, count):
+                break
+            out = self._denoise(clip, rays, 1.0, video, now, swept)
+            video = step_towards(video, out["clean_video"], now, later)
+            done += 1
+        if not done:
+            raise PredictionCancelledError(f"cancelled before the first of {count} denoising steps")
+        return _answer(clip, out, np.asarray(trajectory, float), done, seed)
+
+    def imagine(
+        self,
+        image: ImageArray,
+        camera: PinholeCamera,
+        frames: int,
+        *,
+        seed: int = 0,
+        steps: int | None = None,
+        proceed: Callable[[int, int], bool] | None = None,
+    ) -> PredictedViews:
+        """Video and trajectory together, from one frame.
+
+        Rays and pixels are denoised side by side, and the pixels once more with the cameras that came of it, with the
+        frame swept into them. The world is the frame's optical frame; no image tells the unit, so it is the reach of
+        the trajectory.
+
+        Args:
+            image: (H, W, 3) RGB uint8.
+            camera, seed, steps, proceed: as for `predict`.
+            frames: how many to imagine.
+
+        Raises:
+            ValueError, PredictionCancelledError: as `predict`; no frame asked for.
+        """
+        if frames < 1:
+            raise ValueError(f"{frames} frames to imagine; ask for one or more")
+        still = np.tile(np.eye(4), (1 + frames, 1, 1))
+        _check([image], camera, still[:1], still[1:])
+        clip = _Clip.of([image], camera, still)
+        generator, count = np.random.default_rng(seed), steps or self.settings.imagine_steps
+        video, rays = clip.noise(generator), generator.normal(size=clip.bearings.shape)
+        done, clean = 0, rays
+        for now, later in _pairs(count):
+            if proceed is not None and not proceed(done, count):
+                break
+            # The source's own rays are noise like the others': the model says where they belong.
+            out = self._denoise(clip, rays, now, video, now, None)
+            clean = out["clean"][0].astype(float)
+            rays, video = step_towards(clean, rays, now, later), step_towards(out["clean_video"], video, now, later)
+            done += 1
+        if not done:
+            raise PredictionCancelledError(f"cancelled before the first of {count} denoising steps")
+        poses = decode_clip(clip.bearings, (clip.bearings + clean * self.card.ray_spread)[None])[0]
+        views = self.predict([image], camera, np.eye(4)[None], poses[1:], seed=seed, steps=1)
+        return replace(views, steps=done)
+
+    def _swept(self, clip: _Clip, sources: FloatArray, targets: FloatArray) -> dict[str, _Float32]:
+        """What the sweep says of all frames of a clip, as inputs of the joint graph."""
+        images = list(clip.images)
+        stacks = np.array([sweep(images, list(sources), clip.camera, pose, self._planes) for pose in targets])
+        out = self._sweep.run({"swept": stacks})
+        padded = {name: np.concatenate([np.zeros((len(images), *v.shape[1:]), v.dtype), v]) for name, v in out.items()}
+        return {
+            "colour": padded["colour"][None],
+            "gate": padded["gate"][None],
+            "colour_log_error": padded["log_error"][None],
+            "given": np.ones(1, np.float32),
+        }
+
+    def _denoise(
+        self,
+        clip: _Clip,
+        rays: FloatArray,
+        ray_time: float,
+        video: FloatArray,
+        video_time: float,
+        swept: dict[str, _Float32] | None,
+    ) -> dict[str, npt.NDArray[Any]]:
+        times = np.full((1, clip.frames), video_time, np.float32)
+        times[0, : len(clip.images)] = 1.0
+        inputs: dict[str, npt.NDArray[Any]] = {
+            "rays": rays[None].astype(np.float32),
+            "ray_time": np.full((1, clip.frames), ray_time, np.float32),
+            "bearings": clip.bearings[None].astype(np.float32),
+            "known": np.ones(1, np.float32),
+            "video": clip.with_sources(video),
+            "video_time": times,
+            **(swept or clip.nothing_swept()),
+        }
+        return self._joint.run(inputs)
+
+
+@dataclass(frozen=True, eq=False)
+class _Clip:
+    """Sources, newest first, and the cameras of the frames to make, as the model takes them.
+
+    Attributes:
+        images: (K, H, W, 3) uint8, whole patches high; rows beyond `height` repeat the last one.
+        camera: of these.
+        height: rows that are seen.
+        poses: (N, 4, 4) of all frames in the first one's, the furthest at distance 1.
+        bearings: (N, rows, columns, 3).
+    """
+
+    images: ImageArray
+    camera: PinholeCamera
+    height: int
+    poses: FloatArray
+    bearings: FloatArray
+
+    @classmethod
+    def of(cls, images: Sequence[ImageArray], camera: PinholeCamera, camera_to_world: FloatArray) -> _Clip:
+        height = max(1, round(camera.height * WIDTH_PX / camera.width))
+        padded = -(-height // _PATCH_PX) * _PATCH_PX
+        small = [cv2.resize(image, (WIDTH_PX, height), interpolation=cv2.INTER_AREA) for image in images]
+        edged = [cv2.copyMakeBorder(i, 0, padded - height, 0, 0, cv2.BORDER_REPLICATE) for i in small]
+        seen = camera.resized(WIDTH_PX, height)
+        whole = PinholeCamera(WIDTH_PX, padded, seen.fx, seen.fy, seen.cx, seen.cy)
+        poses = relative_pose(camera_to_world[0], camera_to_world)
+        reach = np.linalg.norm(poses[:, :3, 3], axis=1).max()
+        if reach > _LEAST_MOTION:
+            poses[:, :3, 3] /= reach
+        return cls(np.array(edged), whole, height, poses, clip_bearings([whole] * len(poses)))
+
+    @property
+    def frames(self) -> int:
+        return len(self.poses)
+
+    def noise(self, generator: np.random.Generator) -> FloatArray:
+        shape = (1, self.frames, 3, self.camera.height, self.camera.width)
+        return np.asarray(generator.normal(size=shape))
+
+    def with_sources(self, video: FloatArray) -> _Float32:
+        whole = np.array(video, np.float32)
+        whole[0, : len(self.images)] = self.images.transpose(0, 3, 1, 2) / 127.5 - 1.0
+        return whole
+
+    def nothing_swept(self) -> dict[str, _Float32]:
+        planes = np.zeros((1, self.frames, self.camera.height, self.camera.width), np.float32)
+        colour = np.repeat(planes[:, :, None], 3, axis=2)
+        return {"colour": colour, "gate": planes, "colour_log_error": planes, "given": np.zeros(1, np.float32)}
+
+
+def _pairs(steps: int) -> list[tuple[float, float]]:
+    return list(itertools.pairwise(schedule(steps)))
+
+
+def _answer(
+    clip: _Clip, out: dict[str, npt.NDArray[Any]], camera_to_world: FloatArray, steps: int, seed: int
+) -> PredictedViews:
+    made = slice(len(clip.images), None)
+    video = out["clean_video"][0, made, :, : clip.height].transpose(0, 2, 3, 1)
+    images = ((video + 1.0) * 127.5).round().clip(0, 255).astype(np.uint8)
+    # The network's unit is half the range.
+    error = np.exp(out["video_log_error"][0, made, : clip.height].astype(float)) / 2.0
+    made_up = out["made_up"][0, made, : clip.height].astype(float)
+    confidence = np.exp(-np.sqrt((error**2).mean(axis=(1, 2))) / _EXPECTED_ERROR_OF_A_GUESS * np.e)
+    c = clip.camera
+    camera = PinholeCamera(c.width, clip.height, c.fx, c.fy, c.cx, c.cy)
+    return PredictedViews(images, camera, camera_to_world, error, made_up, confidence.clip(0.0, 1.0), steps, seed)
+
+
+def _check(
+    images: Sequence[ImageArray], camera: PinholeCamera, camera_to_world: FloatArray, trajectory: FloatArray
+) -> None:
+    if not len(images) or not len(trajectory):
+        raise ValueError(f"{len(images)} images and {len(trajectory)} poses of views; give one or more of both")
+    if len(images) != len(camera_to_world):
+        raise ValueError(f"{len(images)} images but {len(camera_to_world)} poses; give one for each")
+    for index, image in enumerate(images):
+        if image.shape != (camera.height, camera.width, 3):
+            raise ValueError(
+                f"image {index} has shape {image.shape}, its camera is {camera.width}x{camera.height} px; give RGB "
+                "images of the camera's size"
+            )
+    for name, poses in (("camera_to_world", camera_to_world), ("trajectory", trajectory)):
+        if np.shape(poses)[1:] != (4, 4) or not np.isfinite(poses).all():
+            raise ValueError(f"{name} of shape {np.shape(poses)} must be finite 4x4 poses")

@@ -1,0 +1,201 @@
+"""``raxels views``: predicted views for each task of a ``tasks.json``."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+from tqdm import tqdm
+
+from ros2_raxels.denoise import shipped_model
+from ros2_raxels.engine import EngineError
+from ros2_raxels.files import FileError, load_json, make_folder, numbers, replacing, shown, take, take_list, write_json
+from ros2_raxels.geometry import FloatArray, GeometryError, PinholeCamera
+from ros2_raxels.image_codec import ImageArray
+from ros2_raxels.predictor import PredictedViews, PredictorSettings, ViewPredictor
+from ros2_raxels.sources import SourceError, read_image
+
+REPORT = "views.json"
+
+
+@dataclass(frozen=True, eq=False)
+class ViewTask:
+    """Known frames and a trajectory to look along.
+
+    Attributes:
+        id: of the task.
+        context: image files, oldest first.
+        context_to_world: (K, 4, 4) optical frames.
+        intrinsics: fx, fy, cx, cy, px of the stored images.
+        trajectory: (T, 4, 4) camera to world.
+    """
+
+    id: str
+    context: tuple[Path, ...]
+    context_to_world: FloatArray
+    intrinsics: FloatArray
+    trajectory: FloatArray
+
+    def folder(self, root: Path) -> Path:
+        """Where its views go."""
+        return root / self.id.replace("/", "_")
+
+    def read(self) -> tuple[list[ImageArray], PinholeCamera]:
+        """Images and their camera.
+
+        Raises:
+            SourceError: an image cannot be read.
+            ValueError: images of several sizes, or intrinsics that no camera has.
+        """
+        images = [read_image(path) for path in self.context]
+        height, width = images[0].shape[:2]
+        return images, PinholeCamera(width, height, *self.intrinsics.tolist())
+
+
+def read_tasks(path: Path) -> list[ViewTask]:
+    """Tasks of a file.
+
+    Raises:
+        FileError: missing file, no JSON, a missing key, a wrong value, or an id that occurs twice.
+    """
+    tasks: dict[str, ViewTask] = {}
+    for index, record in enumerate(take_list(load_json(path), "tasks", str(path))):
+        task = _task(record, f"{path}: tasks[{index}]")
+        if task.id in tasks:
+            raise FileError(f"{path}: tasks[{index}].id = {task.id!r} occurs twice; give every task its own")
+        tasks[task.id] = task
+    return list(tasks.values())
+
+
+def _task(record: object, where: str) -> ViewTask:
+    context = take_list(record, "context", where)
+    if not context or not all(isinstance(path, str) for path in context):
+        raise FileError(f"{where}.context = {shown(context)} must be one or more paths; name the known frames")
+    return ViewTask(
+        str(take(record, "id", where)),
+        tuple(map(Path, context)),
+        numbers(take(record, "context_poses", where), (len(context), 4, 4), f"{where}.context_poses"),
+        numbers(take(record, "intrinsics", where), (4,), f"{where}.intrinsics"),
+        numbers(take(record, "trajectory", where), (-1, 4, 4), f"{where}.trajectory"),
+    )
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Options of the command."""
+    parser.add_argument("--tasks", type=Path, required=True, metavar="FILE", help="tasks.json: frames and trajectories")
+    parser.add_argument("--out", type=Path, required=True, metavar="DIR", help=f"views go here, and {REPORT}")
+    parser.add_argument("--steps", type=positive, default=None, metavar="N", help="denoising steps (default: 1)")
+    add_predictor_arguments(parser)
+
+
+def add_predictor_arguments(parser: argparse.ArgumentParser) -> None:
+    """Options of all commands that make views."""
+    parser.add_argument("--seed", type=int, default=0, help="of the noise; the same seed gives the same views")
+    parser.add_argument("--model", default="", metavar="CARD", help="model card (.json) (default: shipped)")
+
+
+def positive(text: str) -> int:
+    """A whole number of at least 1, for an option.
+
+    Raises:
+        argparse.ArgumentTypeError: it is not.
+    """
+    if not text.isdigit() or not int(text):
+        raise argparse.ArgumentTypeError(f"{text!r} must be a whole number of at least 1")
+    return int(text)
+
+
+def make_predictor(model: str, settings: PredictorSettings | None = None) -> ViewPredictor:
+    """The predictor of a model card; empty takes the shipped one.
+
+    Raises:
+        FileError: the model is missing or damaged, or makes no views.
+    """
+    card = Path(model) if model else shipped_model()
+    if card is None:
+        raise FileError("no model is installed with this package; install it again, or give --model")
+    try:
+        return ViewPredictor.load(card, settings)
+    except EngineError as error:
+        raise FileError(str(error)) from error
+
+
+def run(args: argparse.Namespace) -> int:
+    """Answer all tasks.
+
+    Returns:
+        0, or 1 when some tasks failed; those have no views, and the report says why.
+
+    Raises:
+        FileError: the tasks or the model cannot be read, or nothing can be written.
+    """
+    tasks = read_tasks(args.tasks)
+    make_folder(args.out)
+    predictor = make_predictor(args.model)
+    records, failed = [], 0
+    with tqdm(tasks, unit="task", disable=not sys.stderr.isatty()) as progress:
+        for task in progress:
+            record, reason = _answer(predictor, task, args)
+            records.append(record)
+            if reason:
+                failed += 1
+                progress.write(f"raxels: task {task.id} failed: {reason}", file=sys.stderr)
+    write_json(args.out / REPORT, {"model": predictor.card.name, "seed": args.seed, "tasks": records}, indent=1)
+    print(_summary(records, args.out))
+    if failed:
+        print(f"raxels: {failed} of {len(tasks)} tasks failed; {args.out / REPORT} says why", file=sys.stderr)
+    return 1 if failed else 0
+
+
+def _answer(predictor: ViewPredictor, task: ViewTask, args: argparse.Namespace) -> tuple[dict[str, Any], str]:
+    begin = time.perf_counter()
+    try:
+        images, camera = task.read()
+        views = predictor.predict(
+            images, camera, task.context_to_world, task.trajectory, seed=args.seed, steps=args.steps
+        )
+    except (SourceError, GeometryError, ValueError) as error:
+        return {"id": task.id, "error": str(error)}, str(error)
+    seconds = time.perf_counter() - begin
+    write_views(task.folder(args.out), views)
+    return {"id": task.id, **record_of(views), "seconds": seconds}, ""
+
+
+def record_of(views: PredictedViews) -> dict[str, Any]:
+    """What a report says of views."""
+    return {
+        "confidence": views.confidence.round(4).tolist(),
+        "made_up": views.made_up.mean(axis=(1, 2)).round(4).tolist(),
+        "camera_to_world": views.camera_to_world.tolist(),
+        "steps": views.steps,
+    }
+
+
+def write_views(folder: Path, views: PredictedViews) -> None:
+    """``000.png``, ``001.png``, ... of views, each whole or not at all.
+
+    Raises:
+        FileError: the folder cannot be made or written to.
+    """
+    make_folder(folder)
+    for index, image in enumerate(views.images):
+        with replacing(folder / f"{index:03d}.png") as temporary:
+            if not cv2.imwrite(str(temporary), cv2.cvtColor(image, cv2.COLOR_RGB2BGR)):
+                raise FileError(f"{folder / f'{index:03d}.png'} could not be written; make room or give another --out")
+
+
+def _summary(records: Sequence[dict[str, Any]], out: Path) -> str:
+    done = [record for record in records if "error" not in record]
+    if not done:
+        return f"no views -> {out}"
+    views = sum(len(record["confidence"]) for record in done)
+    ms = 1e3 * float(np.median([record["seconds"] for record in done]))
+    confidence = float(np.mean(np.concatenate([record["confidence"] for record in done])))
+    return f"{views} views of {len(done)} tasks, median {ms:.0f} ms a task, mean confidence {confidence:.2f} -> {out}"
