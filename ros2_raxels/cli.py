@@ -22,7 +22,9 @@ BROKEN_PIPE = 141
 _COMMANDS = {
     "estimate": ("ros2_raxels.estimate", "camera poses for clips of images"),
     "views": ("ros2_raxels.views", "predicted views along trajectories"),
+    "imagine": ("ros2_raxels.imagine", "video and trajectory together, from one image"),
     "track": ("ros2_raxels.track", "trajectory of a recording or a live camera"),
+    "render": ("ros2_raxels.render", "render clips of random worlds to train on"),
     "train": ("ros2_raxels.train", "train the joint denoiser, or go on with it"),
     "export": ("ros2_raxels.export", "turn a checkpoint into the graphs that serving loads"),
     "evaluate": ("ros2_raxels.evaluate", "accuracy and speed beside classical two-view geometry"),
@@ -71,7 +73,9 @@ def _run(arguments: list[str]) -> int:
 def _parser(command: str | None) -> argparse.ArgumentParser:
     """The parser, with the options of one command only: those of the others would cost their imports."""
     parser = argparse.ArgumentParser(
-        prog="raxels", description="Camera poses and trajectories from one camera.", epilog=_EXIT_STATUS
+        prog="raxels",
+        description="Poses, trajectories and predicted views of one camera.",
+        epilog=_EXIT_STATUS,
     )
     parser.add_argument("--version", action="version", version=f"raxels {__version__}")
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)

@@ -31,7 +31,7 @@ from ros2_raxels.raxel_grid import clip_bearings, decode_clip, encode_clip
 
 _FOCAL_GUESSES = (0.55, 0.75, 0.95, 1.2, 1.5, 2.0, 2.7)
 """Focal length over the longer image side: 85 to 21 degrees of view."""
-_USUAL_FOCAL = 0.95
+USUAL_FOCAL = 0.95
 _FOCAL_HYPOTHESES = 3
 _FOCAL_REFINE = RefineSettings(widths_px=(3.0, 2.0), iterations=6)
 """From a neighbour's poses the way is short."""
@@ -174,7 +174,7 @@ class Estimator:
         Hypotheses are proposed for an ordinary lens alone; every other guess starts from what its neighbour refined to.
         """
         guesses = np.array(_FOCAL_GUESSES)
-        usual = _FOCAL_GUESSES.index(_USUAL_FOCAL)
+        usual = _FOCAL_GUESSES.index(USUAL_FOCAL)
         seen = evidence.with_cameras([_guess(f, guesses[usual]) for f in features])
         poses = propose(seen)
         if not len(poses):

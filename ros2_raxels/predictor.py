@@ -196,7 +196,10 @@ class ViewPredictor:
     def _swept(self, clip: _Clip, sources: FloatArray, targets: FloatArray) -> dict[str, _Float32]:
         """What the sweep says of all frames of a clip, as inputs of the joint graph."""
         images = list(clip.images)
-        stacks = np.array([sweep(images, list(sources), clip.camera, pose, self._planes) for pose in targets])
+        shape = (len(targets), self._contexts, 4, self._planes, clip.camera.height, clip.camera.width)
+        stacks = np.zeros(shape, np.uint8)
+        for stack, pose in zip(stacks, targets, strict=True):
+            stack[: len(images)] = sweep(images, list(sources), clip.camera, pose, self._planes)
         out = self._sweep.run({"swept": stacks})
         padded = {name: np.concatenate([np.zeros((len(images), *v.shape[1:]), v.dtype), v]) for name, v in out.items()}
         return {

@@ -160,6 +160,24 @@ def observation_features(
     return torch.cat(parts, dim=-1)
 
 
+class Seams(nn.Module):
+    """What pixels have to know of their neighbours in the next patch: three convolutions, zero at the start."""
+
+    def __init__(self, inputs: int, width: int, outputs: int) -> None:
+        super().__init__()
+        self.first, self.second = nn.Conv2d(inputs, width, 3, padding=1), nn.Conv2d(width, width, 3, padding=1)
+        self.last = nn.Conv2d(width, outputs, 3, padding=1)
+        nn.init.zeros_(self.last.weight)
+        if self.last.bias is not None:
+            nn.init.zeros_(self.last.bias)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(M, outputs, H, W)."""
+        silu = torch.nn.functional.silu
+        changed: Tensor = self.last(silu(self.second(silu(self.first(x)))))
+        return changed.float()
+
+
 class JointBlock(nn.Module):
     """One step of decoupled self-cross attention; without video only the ray branch runs."""
 
@@ -260,6 +278,7 @@ class JointDenoiser(nn.Module):
         self.ray_out = nn.Linear(width, ray_values + patch * patch)
         self.affine = nn.Linear(width, 4 * size.ray_channels)
         self.video_out = nn.Linear(width, pixels * 5)
+        self.video_seams = Seams(9, 24, 5)
         for layer in (self.ray_out, self.affine, self.video_out):
             nn.init.zeros_(layer.weight)
             nn.init.zeros_(layer.bias)
@@ -348,8 +367,10 @@ class JointDenoiser(nn.Module):
         patch = self.size.video_patch_px
         x = self.video_norm(stream.tokens).reshape(shape[0], shape[1], -1, self.size.width)
         values = _unpatched(self.video_out(x), patch, (shape[3] // patch, shape[4] // patch)).float().movedim(-1, 2)
-        own, gate, log_error = values[:, :, :3], values[:, :, 3], values[:, :, 4]
         given = swept.given[:, None, None, None]
+        known = torch.cat([swept.colour, swept.gate[:, :, None]], dim=2) * given[:, None]
+        values = values + self.video_seams(torch.cat([values, known], dim=2).flatten(0, 1)).reshape(values.shape)
+        own, gate, log_error = values[:, :, :3], values[:, :, 3], values[:, :, 4]
         made_up = 1.0 - given * (1.0 - torch.sigmoid(gate + swept.gate))
         share = made_up[:, :, None]
         return (1.0 - share) * swept.colour + share * own, log_error + given * swept.log_error, made_up

@@ -57,7 +57,10 @@ class SweepEncoder(nn.Module):
         self.bias = nn.Parameter(torch.cat([torch.zeros(depths), recency, torch.tensor([-_UNKNOWN, -2.0])]))
 
     def forward(self, swept: Tensor) -> SweptViews:
-        """Views from (B, T, K, 4, D, H, W) uint8: RGB times how much it is seen, and that; K contexts, D planes."""
+        """Views from (B, T, K, 4, D, H, W) uint8: RGB times how much it is seen, and that; K contexts, D planes.
+
+        Fewer contexts than the model has will do.
+        """
         shape = swept.shape[:2]
         frames = swept.flatten(0, 1)
         prior, inputs = self._agreement(frames)
@@ -95,10 +98,14 @@ def _box(x: Tensor, side: int) -> Tensor:
 def _blended(frames: Tensor, chosen: Tensor) -> Tensor:
     """(M, K, 4, H, W), 0 to 1, of (M, K, 4, D, H, W) uint8 and the share (M, D, H, W) of each depth.
 
-    Channel by channel: all at once would be written to memory and read again.
+    Plane by plane: all at once would be written to memory and read again.
     """
-    share = chosen[:, None] / 255.0
-    return torch.stack([(frames[:, :, c].float() * share).sum(dim=2) for c in range(4)], dim=2)
+    share = chosen / 255.0
+    blended = [
+        torch.stack([(frames[:, k, c].float() * share).sum(dim=1) for c in range(4)], dim=1)
+        for k in range(frames.shape[1])
+    ]
+    return torch.stack(blended, dim=1)
 
 
 class _UNet(nn.Module):

@@ -193,10 +193,11 @@ def _ray_graph(model: JointDenoiser, path: Path) -> Graph:
 
 
 def _sweep_graph(sweep: SweepEncoder, size: ModelSize, path: Path) -> Graph:
-    arguments = (torch.randint(255, (2, 3, 4, size.sweep_depths, 48, 64), dtype=torch.uint8),)
-    t, k = Dim("views", min=1, max=64), Dim("contexts", min=1, max=size.sweep_contexts)
+    shape = (2, size.sweep_contexts, 4, size.sweep_depths, 48, 64)
+    arguments = (torch.randint(255, shape, dtype=torch.uint8),)
+    t = Dim("views", min=1, max=64)
     h, w = 16 * Dim("rows_16", min=1, max=32), 16 * Dim("columns_16", min=1, max=32)
-    return _write(SweepGraph(sweep).eval(), arguments, SWEEP_INPUTS, SWEEP_OUTPUTS, ({0: t, 1: k, 4: h, 5: w},), path)
+    return _write(SweepGraph(sweep).eval(), arguments, SWEEP_INPUTS, SWEEP_OUTPUTS, ({0: t, 4: h, 5: w},), path)
 
 
 def _joint_graph(model: JointDenoiser, path: Path) -> Graph:
