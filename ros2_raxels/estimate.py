@@ -47,13 +47,22 @@ def make_estimator(model: str) -> Estimator:
     """
     if model == "none":
         return Estimator()
-    card = Path(model) if model else shipped_model()
-    if card is None:
-        raise FileError("no model is installed with this package; install it again, or give --model none")
     try:
-        return Estimator(denoiser=LearnedDenoiser.load(card))
+        return Estimator(denoiser=LearnedDenoiser.load(model_card(model)))
     except EngineError as error:
         raise FileError(f"{error}; --model none does without") from error
+
+
+def model_card(model: str) -> Path:
+    """The card that an option names; empty is the shipped one.
+
+    Raises:
+        FileError: none is installed.
+    """
+    card = Path(model) if model else shipped_model()
+    if card is None:
+        raise FileError("no model is installed with this package; install it again, or give --model")
+    return card
 
 
 def run(args: argparse.Namespace) -> int:
@@ -130,5 +139,6 @@ def _solve(estimator: Estimator, clip: Clip, use_intrinsics: bool, begin: float)
         intrinsics=np.array([(c.fx, c.fy, c.cx, c.cy) for c in estimate.cameras]),
         confidence=np.nan_to_num(estimate.confidence),
         stage_s={"read": read_s, **estimate.stage_s},
+        covariance=estimate.covariance,
     )
     return replace(answer, seconds=time.perf_counter() - begin)

@@ -28,6 +28,7 @@ from ros2_raxels.geometry import (
 from ros2_raxels.guidance import Refined, RefineSettings, parallax_px, refine
 from ros2_raxels.proposals import propose
 from ros2_raxels.raxel_grid import clip_bearings, decode_clip, encode_clip
+from ros2_raxels.uncertainty import pose_covariance
 
 _FOCAL_GUESSES = (0.55, 0.75, 0.95, 1.2, 1.5, 2.0, 2.7)
 """Focal length over the longer image side: 85 to 21 degrees of view."""
@@ -75,6 +76,8 @@ class ClipEstimate:
         camera_to_first: (N, 4, 4), decoded from `raxels`.
         raxels: (N, rows, columns, 3).
         confidence: (N,) 0 (a guess) to 1.
+        covariance: (N, 6, 6) of (x, y, z, rotation about x, y, z), axes of the first camera, clip units and rad; see
+            `uncertainty.pose_covariance`.
         spread_rotation_rad, spread_direction_rad: (N,) largest difference to a rival hypothesis that explains the
             evidence almost as well.
         parallax_px: (N,) median over inliers, towards the frame to which it is largest; working image.
@@ -89,6 +92,7 @@ class ClipEstimate:
     camera_to_first: FloatArray
     raxels: FloatArray
     confidence: FloatArray
+    covariance: FloatArray
     spread_rotation_rad: FloatArray
     spread_direction_rad: FloatArray
     parallax_px: FloatArray
@@ -261,6 +265,7 @@ def _answer(
         poses,
         raxels,
         confidence,
+        pose_covariance(refined, float(confidence.min())),
         rotation_rad,
         direction_rad,
         parallax,

@@ -18,8 +18,10 @@ from tqdm import tqdm
 
 from ros2_raxels import __version__, estimate
 from ros2_raxels.estimator import Estimator
+from ros2_raxels.evaluation import variants
 from ros2_raxels.evaluation.clips import CLIP_FRAMES, Clip, ClipAnswer, make_clips, write_answers, write_clips
-from ros2_raxels.evaluation.metrics import PoseScore, focal_error, mean_over_sets, score_sets
+from ros2_raxels.evaluation.closed_loop import agreement, go_round, procedural_clips
+from ros2_raxels.evaluation.metrics import PoseScore, coverage, focal_error, mean_over_sets, score_sets
 from ros2_raxels.evaluation.peers import TwoViewPeer, chain_two_view
 from ros2_raxels.evaluation.trajectory import absolute_error, path_length
 from ros2_raxels.files import FileError, make_folder, replacing, write_json
@@ -27,10 +29,13 @@ from ros2_raxels.geometry import FloatArray
 from ros2_raxels.sources import Frame, FrameSource, open_source
 from ros2_raxels.track import Track, follow
 from ros2_raxels.tracker import TrackState
+from ros2_raxels.views import make_predictor
 
 DATA_VARIABLE = "RAXELS_DATA"
 _DATA_BESIDE = Path("..") / "shared" / "data" / "dev"
 _MEAN = "mean over sets"
+_SIDE_BY_SIDE = 3
+"""Methods that share the cells of a table."""
 
 Attempt = Callable[[Clip], tuple[ClipAnswer, str]]
 Table = list[list[str]]
@@ -50,6 +55,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--peer", choices=("both", "none"), default="both", help="method beside ours (default: both)")
     parser.add_argument("--no-intrinsics", action="store_true", help="let ours estimate the focal length")
     parser.add_argument("--ablation", action="store_true", help="ours without the denoiser too, on the same clips")
+    parser.add_argument("--curve", action="store_true", help="the denoiser by itself too, over the number of steps")
+    parser.add_argument(
+        "--closed-loop", action="store_true", help="poses, views made for them, and poses of the views: do they agree?"
+    )
     estimate.add_model_argument(parser)
     parser.add_argument("--tracks", default="", metavar="SET,SET", help="sets that are tracked as a whole too")
     parser.add_argument(
@@ -84,6 +93,7 @@ def run(args: argparse.Namespace) -> int:
     make_folder(args.out)
     methods = _answer_all(clips, _methods(args))
     tracks = [_evaluate_track(source, with_peer=args.peer == "both") for source in tracked]
+    loops = _closed_loops(args, clips) if args.closed_loop else {}
     report = {
         "machine": machine(),
         "command": getattr(args, "command_line", ""),
@@ -92,8 +102,11 @@ def run(args: argparse.Namespace) -> int:
         "methods": {m.name: m.record(clips) for m in methods},
         "speed_ratio": _speed_ratio(methods),
         "tracks": [asdict(t) for t in tracks],
+        "closed_loop": loops,
     }
     sections = _sections(clips, methods, tracks)
+    if args.closed_loop:
+        sections["Closed loop, median error"] = _loop_table(loops)
     print(_as_text(sections))
     _write(args.out, clips, methods, report, sections)
     return _report_failures(methods, clips)
@@ -175,6 +188,7 @@ class Method:
             "mean": mean_over_sets(scores).record(),
             "sets": {name: score.record() for name, score in scores.items()},
             "focal_error": focal_error(clips, self.answers),
+            "coverage": coverage(clips, self.answers),
             "ms": self.stages_ms(),
             "failures": self.failures,
         }
@@ -194,16 +208,41 @@ def _percentiles_ms(seconds: Sequence[float]) -> tuple[float, float]:
 
 
 def _methods(args: argparse.Namespace) -> list[Method]:
-    """Ours, the peer, and what ours is without the denoiser."""
+    """Ours, the peer, and ours with parts left out."""
     ours = {estimate.NAME: estimate.make_estimator(args.model)}
     if args.ablation:
-        ours[f"{estimate.NAME} without denoiser"] = Estimator()
-    attempts = {name: _attempt(estimator, not args.no_intrinsics) for name, estimator in ours.items()}
-    methods = [Method(name, attempt) for name, attempt in attempts.items()]
+        ours |= variants.without_denoiser()
+    if args.curve:
+        ours |= variants.over_steps(estimate.model_card(args.model))
+    methods = [Method(name, _attempt(estimator, not args.no_intrinsics)) for name, estimator in ours.items()]
+    if args.curve:
+        alone = variants.pixels_only(make_predictor(args.model))
+        methods += [Method(name, _never_fails(answer)) for name, answer in alone.items()]
     if args.peer == "both":
         peer = TwoViewPeer()
         methods.insert(1, Method(peer.name, lambda clip: _peer_answer(peer, clip)))
     return methods
+
+
+def _never_fails(answer: Callable[[Clip], ClipAnswer]) -> Attempt:
+    return lambda clip: (answer(clip), "")
+
+
+def _closed_loops(args: argparse.Namespace, clips: Sequence[Clip]) -> dict[str, Any]:
+    """Once around on the clips of one camera, and on as many procedural ones."""
+    estimator, predictor = estimate.make_estimator(args.model), make_predictor(args.model)
+    recorded = []
+    for clip in clips:
+        images = clip.read_images()
+        cameras = clip.cameras(images)
+        if cameras is not None and len(set(cameras)) == 1:
+            recorded.append((images, cameras[0]))
+    sources = {"recorded": recorded, "procedural": procedural_clips(len(recorded), CLIP_FRAMES, args.seed)}
+    loops = {}
+    for name, source in sources.items():
+        shown = tqdm(source, f"closed loop, {name}", unit="clip", disable=not sys.stderr.isatty())
+        loops[name] = agreement([go_round(estimator, predictor, images, camera) for images, camera in shown])
+    return loops
 
 
 def _attempt(estimator: Estimator, use_intrinsics: bool) -> Attempt:
@@ -313,8 +352,14 @@ def _peer_ate(source: Iterable[Frame], truth: FloatArray) -> float:
 
 
 def _sections(clips: Sequence[Clip], methods: Sequence[Method], tracks: Sequence[TrackScore]) -> dict[str, Table]:
-    names = " / ".join(m.name for m in methods)
-    sections = {f"Poses of clips: {names}": _score_table(clips, methods), "Time a clip, ms": _time_table(methods)}
+    shown = methods[:_SIDE_BY_SIDE]
+    names = " / ".join(m.name for m in shown)
+    sections = {
+        "Means over sets": _mean_table(clips, methods),
+        f"Poses of clips: {names}": _score_table(clips, shown),
+        "Stated uncertainty": _coverage_table(clips, shown),
+        "Time a clip, ms": _time_table(shown),
+    }
     if tracks:
         sections["Trajectories, ATE after Sim(3)"] = _track_table(tracks)
     return sections
@@ -354,6 +399,32 @@ def _time_table(methods: Sequence[Method]) -> Table:
     ratio = _speed_ratio(methods)
     if ratio is not None:
         rows.append(["ratio of medians", "total", f"{ratio:.2f}", ""])
+    return rows
+
+
+def _mean_table(clips: Sequence[Clip], methods: Sequence[Method]) -> Table:
+    """One row a method: what a table with a column for each would be too wide for."""
+    rows: Table = [["method", "AUC@5", "AUC@30", "rotation deg", "direction deg", "ms"]]
+    for method in methods:
+        mean = mean_over_sets(score_sets(clips, method.answers))
+        ms = method.stages_ms().get("total", {}).get("median", float("nan"))
+        errors = [f"{mean.rot_med_deg:.2f}", f"{mean.dir_med_deg:.1f}"]
+        rows.append([method.name, f"{mean.auc5:.3f}", f"{mean.auc30:.3f}", *errors, f"{ms:.0f}"])
+    return rows
+
+
+def _coverage_table(clips: Sequence[Clip], methods: Sequence[Method]) -> Table:
+    stated = {m.name: coverage(clips, m.answers) for m in methods}
+    names = ("rotation_68", "rotation_95", "direction_68", "direction_95")
+    rows = [[name, *(f"{100 * of[n]:.0f} %" for n in names)] for name, of in stated.items() if of]
+    return [["truth inside the stated covariance", *names], *rows]
+
+
+def _loop_table(loops: dict[str, Any]) -> Table:
+    rows: Table = [["clips", "number", "rotation deg", "direction deg", "shuffled rotation", "shuffled direction"]]
+    for name, of in loops.items():
+        errors = [of[k][error] for k in ("loop", "shuffled") for error in ("rotation_deg", "direction_deg")]
+        rows.append([name, str(of["clips"]), *(f"{error:.1f}" for error in errors)])
     return rows
 
 

@@ -15,7 +15,7 @@ import numpy.typing as npt
 from ros2_raxels.engine import Engine, EngineError
 from ros2_raxels.engine.model_card import ModelCard
 from ros2_raxels.engine.onnx_runtime import OnnxRuntimeEngine
-from ros2_raxels.flow import schedule, step_towards
+from ros2_raxels.flow import sample, schedule, step_towards
 from ros2_raxels.geometry import FloatArray, PinholeCamera, relative_pose
 from ros2_raxels.image_codec import ImageArray
 from ros2_raxels.raxel_grid import clip_bearings, decode_clip, encode_clip
@@ -192,6 +192,31 @@ class ViewPredictor:
         poses = decode_clip(clip.bearings, (clip.bearings + clean * self.card.ray_spread)[None])[0]
         views = self.predict([image], camera, np.eye(4)[None], poses[1:], seed=seed, steps=1)
         return replace(views, steps=done)
+
+    def trajectory(
+        self, images: Sequence[ImageArray], camera: PinholeCamera, *, seed: int = 0, steps: int = 1
+    ) -> FloatArray:
+        """Cameras (N, 4, 4) of a clip from its pixels alone, in the first one's frame, the furthest at distance 1.
+
+        The paper's model without evidence; `estimator.Estimator` is far more accurate at this size.
+
+        Raises:
+            ValueError: as `predict`; fewer than two images.
+        """
+        if len(images) < 2:
+            raise ValueError(f"a clip of {len(images)} image(s) has no motion; give two or more")
+        still = np.tile(np.eye(4), (len(images), 1, 1))
+        _check(images, camera, still, still)
+        clip = _Clip.of(images, camera, still)
+        rays: FloatArray = np.random.default_rng(seed).normal(size=clip.bearings.shape)
+
+        def predict(x: FloatArray, time: float) -> FloatArray:
+            clean = self._denoise(clip, x, time, clip.noise(np.random.default_rng(seed)), 1.0, None)["clean"]
+            return np.asarray(clean[0], float)
+
+        clean = sample(predict, rays, steps)
+        poses: FloatArray = decode_clip(clip.bearings, (clip.bearings + clean * self.card.ray_spread)[None])[0]
+        return poses
 
     def _swept(self, clip: _Clip, sources: FloatArray, targets: FloatArray) -> dict[str, _Float32]:
         """What the sweep says of all frames of a clip, as inputs of the joint graph."""

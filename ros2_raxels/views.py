@@ -14,8 +14,8 @@ import cv2
 import numpy as np
 from tqdm import tqdm
 
-from ros2_raxels.denoise import shipped_model
 from ros2_raxels.engine import EngineError
+from ros2_raxels.estimate import model_card
 from ros2_raxels.files import FileError, load_json, make_folder, numbers, replacing, shown, take, take_list, write_json
 from ros2_raxels.geometry import FloatArray, GeometryError, PinholeCamera
 from ros2_raxels.image_codec import ImageArray
@@ -118,11 +118,8 @@ def make_predictor(model: str, settings: PredictorSettings | None = None) -> Vie
     Raises:
         FileError: the model is missing or damaged, or makes no views.
     """
-    card = Path(model) if model else shipped_model()
-    if card is None:
-        raise FileError("no model is installed with this package; install it again, or give --model")
     try:
-        return ViewPredictor.load(card, settings)
+        return ViewPredictor.load(model_card(model), settings)
     except EngineError as error:
         raise FileError(str(error)) from error
 

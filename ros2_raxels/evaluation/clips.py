@@ -99,6 +99,7 @@ class ClipAnswer:
         confidence: (N,) 0 (a guess) to 1.
         seconds: wall time from image paths to poses.
         stage_s: the same by stage; stays in memory.
+        covariance: (N, 6, 6) as `estimator.ClipEstimate` has it; stays in memory.
     """
 
     id: str
@@ -108,6 +109,7 @@ class ClipAnswer:
     confidence: FloatArray | None = None
     seconds: float | None = None
     stage_s: Mapping[str, float] = field(default_factory=dict)
+    covariance: FloatArray | None = None
 
     def relative(self, i: int, j: int) -> FloatArray | None:
         """Pose (4, 4) of camera j in camera i; None when the answer lacks it or it is not finite."""

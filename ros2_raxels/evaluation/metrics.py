@@ -16,7 +16,7 @@ import numpy.typing as npt
 
 from ros2_raxels.evaluation.clips import Clip, ClipAnswer
 from ros2_raxels.files import FileError
-from ros2_raxels.geometry import FloatArray
+from ros2_raxels.geometry import FloatArray, direction_angle_rad, rotation_vector
 
 MIN_BASELINE = 0.05
 """Share of a clip's longest baseline below which the direction between two cameras means nothing."""
@@ -56,6 +56,11 @@ class PairErrors:
     def combined_deg(self) -> FloatArray:
         """(P,) the larger of both errors; the rotation's alone where the direction is masked."""
         return np.where(self.masked, self.rotation_deg, np.maximum(self.rotation_deg, self.direction_deg))
+
+
+_CHI2_3 = {"68": 3.506, "95": 7.815}
+_CHI2_2 = {"68": 2.279, "95": 5.991}
+"""Squared distances that hold so many percent of a normal distribution of three and of two dimensions."""
 
 
 @dataclass(frozen=True)
@@ -178,6 +183,45 @@ def mean_over_sets(scores: Mapping[str, PoseScore]) -> PoseScore:
     means = {f.name: float(np.mean([getattr(s, f.name) for s in scores.values()])) for f in fields(PoseScore)}
     counts = {name: sum(getattr(s, name) for s in scores.values()) for name in ("pairs", "masked")}
     return PoseScore(**{**means, **counts})
+
+
+def coverage(clips: Sequence[Clip], answers: Mapping[str, ClipAnswer]) -> dict[str, float] | None:
+    """How often the truth lies where the stated covariance says it does, 0 to 1; None where none is stated.
+
+    Of all cameras but the first of each clip: rotations (3 degrees of freedom) and, where a camera moved, directions of
+    translation (2) inside the ellipsoids that should hold 68 and 95 % of them.
+    """
+    rotations: list[float] = []
+    directions: list[float] = []
+    for clip in clips:
+        answer = answers.get(clip.id)
+        if answer is None or answer.covariance is None or answer.camera_to_first is None:
+            continue
+        if clip.camera_to_first is None:
+            continue
+        reach = np.linalg.norm(clip.camera_to_first[:, :3, 3], axis=1).max()
+        for true, found, covariance in zip(
+            clip.camera_to_first[1:], answer.camera_to_first[1:], answer.covariance[1:], strict=True
+        ):
+            turn = rotation_vector(true[:3, :3] @ found[:3, :3].T)
+            rotations.append(float(turn @ np.linalg.solve(covariance[3:, 3:], turn)))
+            if np.linalg.norm(true[:3, 3]) >= MIN_BASELINE * reach:
+                directions.append(_direction_distance(true[:3, 3], found[:3, 3], covariance[:3, :3]))
+    if not rotations or not directions:
+        return None
+    inside = {f"rotation_{p}": float((np.array(rotations) < limit).mean()) for p, limit in _CHI2_3.items()}
+    inside |= {f"direction_{p}": float((np.array(directions) < limit).mean()) for p, limit in _CHI2_2.items()}
+    return inside
+
+
+def _direction_distance(true: FloatArray, found: FloatArray, covariance: FloatArray) -> float:
+    """Squared Mahalanobis distance between two directions, the error measured along the sphere."""
+    length = max(float(np.linalg.norm(found)), 1e-9)
+    across = np.linalg.svd(found[None] / length)[2][1:]
+    error = across @ true
+    error *= direction_angle_rad(true, found) / max(float(np.linalg.norm(error)), 1e-12)
+    spread = across @ covariance @ across.T / length**2
+    return float(error @ np.linalg.solve(spread, error))
 
 
 def focal_error(clips: Sequence[Clip], answers: Mapping[str, ClipAnswer]) -> float | None:

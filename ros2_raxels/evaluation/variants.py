@@ -1,0 +1,56 @@
+"""Ours with parts left out, and over the number of steps: what `raxels evaluate` sets beside it."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+
+from ros2_raxels.denoise import DenoiseSettings, LearnedDenoiser
+from ros2_raxels.estimator import Estimator, EstimatorSettings
+from ros2_raxels.evaluation.clips import Clip, ClipAnswer
+from ros2_raxels.geometry import FloatArray
+from ros2_raxels.guidance import RefineSettings
+from ros2_raxels.predictor import ViewPredictor
+
+STEPS = (1, 2, 4, 8)
+
+_DECODED = EstimatorSettings(refine=RefineSettings(iterations=0))
+
+
+def without_denoiser() -> dict[str, Estimator]:
+    """Evidence and joint refinement alone."""
+    return {"geometry alone": Estimator()}
+
+
+def over_steps(card: Path) -> dict[str, Estimator]:
+    """The denoiser by itself, and with guidance, by number of steps; neither is given two-view hypotheses.
+
+    Raises:
+        EngineError: the model cannot be loaded.
+    """
+    found = {}
+    for steps in STEPS:
+        alone = DenoiseSettings(samples=1, steps=steps, guided=False, alone=True)
+        guided = DenoiseSettings(samples=4, steps=steps, guided=True, alone=True)
+        found[f"denoiser alone, {steps} steps"] = Estimator(_DECODED, LearnedDenoiser.load(card, alone))
+        found[f"denoiser and guidance, {steps} steps"] = Estimator(None, LearnedDenoiser.load(card, guided))
+    return found
+
+
+def pixels_only(predictor: ViewPredictor) -> dict[str, Callable[[Clip], ClipAnswer]]:
+    """The joint model without any evidence, as in the paper, by number of steps."""
+
+    def answer(clip: Clip, steps: int) -> ClipAnswer:
+        begin = time.perf_counter()
+        images = clip.read_images()
+        cameras = clip.cameras(images)
+        poses: FloatArray = np.tile(np.eye(4), (len(images), 1, 1))
+        if cameras is not None and len(set(cameras)) == 1:
+            poses = predictor.trajectory(images, cameras[0], steps=steps)
+        return ClipAnswer(clip.id, poses, seconds=time.perf_counter() - begin)
+
+    return {f"pixels only, {steps} steps": partial(answer, steps=steps) for steps in STEPS}

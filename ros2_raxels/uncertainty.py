@@ -1,0 +1,63 @@
+"""How sure the poses of a clip are: what the evidence leaves open, and how far other explanations of it lie apart."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from ros2_raxels.geometry import FloatArray, rotation_vector
+from ros2_raxels.guidance import Refined
+
+INFLATION, DOUBT, MOST_INFLATION = 2.0, 2.0, 20.0
+"""Standard deviations over those of independent errors of `RefineSettings.noise_px`, because neighbouring tracks err
+alike; times 1 / confidence to the power of `DOUBT`, because what explains little of the evidence may be all wrong."""
+TEMPERATURE = 4.0
+"""Observations that a hypothesis may explain worse and still count e times less than the best."""
+FLOOR_ROTATION_RAD, FLOOR_TRANSLATION = 5e-4, 2e-3
+"""What no evidence tells: intrinsics, rolling shutter, time of exposure. Translation in clip units."""
+
+_RANK = 1e-9
+
+
+def pose_covariance(refined: Refined, confidence: float) -> FloatArray:
+    """Covariance of every camera of the best hypothesis.
+
+    The sum of the inverse information of the solve, of the spread of the hypotheses weighed by how well they explain
+    the evidence, and of a floor. The scale of a clip is no unknown: its furthest camera lies at distance 1.
+
+    Args:
+        refined: hypotheses, best first.
+        confidence: of the clip, 0 to 1.
+
+    Returns:
+        (N, 6, 6) of (x, y, z, rotation about x, y, z), axes of the first camera, clip units and rad.
+    """
+    poses = refined.camera_to_first[0]
+    inflation = min(INFLATION / max(confidence, 1e-3) ** DOUBT, MOST_INFLATION)
+    covariance: FloatArray = inflation**2 * _left_open(refined.information[0], poses) + _apart(refined)
+    floor = np.diag([FLOOR_TRANSLATION**2] * 3 + [FLOOR_ROTATION_RAD**2] * 3)
+    covariance[1:] += floor
+    return covariance
+
+
+def _left_open(information: FloatArray, poses: FloatArray) -> FloatArray:
+    """Inverse information (rotation in the camera, translation) of all cameras together, as (N, 6, 6) of the first."""
+    scale = max(float(np.abs(information).max()), _RANK)
+    everything = np.linalg.pinv(information / scale, rcond=_RANK, hermitian=True) / scale
+    result = np.zeros((len(poses), 6, 6))
+    for k, pose in enumerate(poses):
+        turn = np.zeros((6, 6))
+        turn[:3, 3:], turn[3:, :3] = np.eye(3), pose[:3, :3]
+        block = slice(6 * k, 6 * k + 6)
+        result[k] = turn @ everything[block, block] @ turn.T
+    return result
+
+
+def _apart(refined: Refined) -> FloatArray:
+    best = refined.camera_to_first[0]
+    weight = np.exp(-(refined.cost - refined.cost[0]) / TEMPERATURE)
+    weight /= weight.sum()
+    difference = np.zeros((len(weight), len(best), 6))
+    for h, other in enumerate(refined.camera_to_first[1:], start=1):
+        difference[h, :, :3] = other[:, :3, 3] - best[:, :3, 3]
+        difference[h, :, 3:] = [rotation_vector(a[:3, :3] @ b[:3, :3].T) for a, b in zip(other, best, strict=True)]
+    return np.asarray(np.einsum("h,hni,hnj->nij", weight, difference, difference))
