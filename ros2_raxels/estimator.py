@@ -18,6 +18,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ros2_raxels.evidence import Evidence, EvidenceSettings, Features, Matcher
+from ros2_raxels.focal import find_focal, guessed_camera
 from ros2_raxels.geometry import (
     FloatArray,
     PinholeCamera,
@@ -30,12 +31,6 @@ from ros2_raxels.proposals import propose
 from ros2_raxels.raxel_grid import clip_bearings, decode_clip, encode_clip
 from ros2_raxels.uncertainty import pose_covariance
 
-_FOCAL_GUESSES = (0.55, 0.75, 0.95, 1.2, 1.5, 2.0, 2.7)
-"""Focal length over the longer image side: 85 to 21 degrees of view."""
-USUAL_FOCAL = 0.95
-_FOCAL_HYPOTHESES = 3
-_FOCAL_REFINE = RefineSettings(widths_px=(3.0, 2.0), iterations=6)
-"""From a neighbour's poses the way is short."""
 _INLIER_PX = 2.0
 _ENOUGH_INLIERS = 30.0
 _ENOUGH_PARALLAX_PX = 3.0
@@ -148,12 +143,12 @@ class Estimator:
     ) -> ClipEstimate:
         """`estimate` for frames that were looked at before; cameras are those of the working images."""
         stage_s = {} if stage_s is None else stage_s
-        given = list(cameras) if cameras is not None else [_guess(f, 1.0) for f in features]
+        given = list(cameras) if cameras is not None else [guessed_camera(f, 1.0) for f in features]
         with timed(stage_s, "evidence"):
             evidence = self.matcher.collect(features, given)
         if cameras is None:
             with timed(stage_s, "focal"):
-                given = self._find_focal(features, evidence)
+                given = find_focal(features, evidence, self.settings.refine)
             evidence = evidence.with_cameras(given)
         bearings = clip_bearings(given)
         with timed(stage_s, "propose"):
@@ -171,38 +166,6 @@ class Estimator:
         if self._denoiser is not None:
             hypotheses = self._denoiser.denoise(evidence, bearings, hypotheses)
         return hypotheses
-
-    def _find_focal(self, features: Sequence[Features], evidence: Evidence) -> list[PinholeCamera]:
-        """One focal length for the clip: the best of a few guesses by refined cost, sharpened by a parabola.
-
-        Hypotheses are proposed for an ordinary lens alone; every other guess starts from what its neighbour refined to.
-        """
-        guesses = np.array(_FOCAL_GUESSES)
-        usual = _FOCAL_GUESSES.index(USUAL_FOCAL)
-        seen = evidence.with_cameras([_guess(f, guesses[usual]) for f in features])
-        poses = propose(seen)
-        if not len(poses):
-            return [_guess(f, guesses[usual]) for f in features]
-        first = refine(seen, poses, self.settings.refine)
-        costs = np.full(len(guesses), first.cost[0])
-        for outwards in (range(usual + 1, len(guesses)), range(usual - 1, -1, -1)):
-            poses, known = first.camera_to_first[:_FOCAL_HYPOTHESES].copy(), usual
-            for k in outwards:
-                # Motion along the axis shows less through a longer lens.
-                poses[..., 2, 3] *= guesses[k] / guesses[known]
-                seen = evidence.with_cameras([_guess(f, guesses[k]) for f in features])
-                refined = refine(seen, poses, _FOCAL_REFINE)
-                costs[k], poses, known = refined.cost[0], refined.camera_to_first, k
-        if costs.argmin() == len(guesses) - 1:
-            # The longer the better: the motion says nothing of the focal length, and rather asks for no perspective.
-            return [_guess(f, guesses[usual]) for f in features]
-        best = int(np.clip(costs.argmin(), 1, len(guesses) - 2))
-        log_focal = np.log(guesses[best - 1 : best + 2])
-        curve = np.polyfit(log_focal, costs[best - 1 : best + 2], 2)
-        focal = float(guesses[costs.argmin()])
-        if curve[0] > 1e-9:
-            focal = float(np.exp(np.clip(-curve[1] / (2 * curve[0]), log_focal[0], log_focal[-1])))
-        return [_guess(f, focal) for f in features]
 
 
 def guide(
@@ -309,12 +272,6 @@ def _with_focal(camera: PinholeCamera, raxels: FloatArray, bearings: FloatArray)
     offsets = bearings[..., :2] / bearings[..., 2:] * (camera.fx, camera.fy)
     fx, fy = focal_from_raxels(raxels, offsets)
     return replace(camera, fx=fx, fy=fy)
-
-
-def _guess(features: Features, focal_over_side: float) -> PinholeCamera:
-    height, width = features.grey.shape
-    focal = focal_over_side * max(width, height)
-    return PinholeCamera(width, height, focal, focal, (width - 1) / 2, (height - 1) / 2)
 
 
 def _working(features: Sequence[Features], cameras: Sequence[PinholeCamera] | None) -> list[PinholeCamera] | None:

@@ -9,8 +9,8 @@ from typing import Any
 
 from tqdm import tqdm
 
-from ros2_raxels.estimator import USUAL_FOCAL
 from ros2_raxels.files import make_folder, write_json
+from ros2_raxels.focal import USUAL_FOCAL
 from ros2_raxels.geometry import PinholeCamera
 from ros2_raxels.image_codec import ImageArray
 from ros2_raxels.predictor import ViewPredictor

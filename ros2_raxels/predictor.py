@@ -134,14 +134,14 @@ class ViewPredictor:
         known, poses = list(images)[newest], np.asarray(camera_to_world, float)[newest]
         clip = _Clip.of(known, camera, np.concatenate([poses, trajectory]))
         swept = self._swept(clip, clip.poses[: len(known)], clip.poses[len(known) :])
-        video, count = clip.noise(np.random.default_rng(seed)), steps or self.settings.steps
+        video, count = clip.noise(np.random.default_rng(seed)), self.settings.steps if steps is None else steps
         rays = (encode_clip(clip.bearings, clip.poses) - clip.bearings) / self.card.ray_spread
         done, out = 0, {}
         for now, later in _pairs(count):
             if proceed is not None and not proceed(done, count):
                 break
             out = self._denoise(clip, rays, 1.0, video, now, swept)
-            video = step_towards(video, out["clean_video"], now, later)
+            video = step_towards(out["clean_video"], video, now, later)
             done += 1
         if not done:
             raise PredictionCancelledError(f"cancelled before the first of {count} denoising steps")
@@ -176,7 +176,7 @@ class ViewPredictor:
         still = np.tile(np.eye(4), (1 + frames, 1, 1))
         _check([image], camera, still[:1], still[1:])
         clip = _Clip.of([image], camera, still)
-        generator, count = np.random.default_rng(seed), steps or self.settings.imagine_steps
+        generator, count = np.random.default_rng(seed), self.settings.imagine_steps if steps is None else steps
         video, rays = clip.noise(generator), generator.normal(size=clip.bearings.shape)
         done, clean = 0, rays
         for now, later in _pairs(count):
@@ -189,7 +189,7 @@ class ViewPredictor:
             done += 1
         if not done:
             raise PredictionCancelledError(f"cancelled before the first of {count} denoising steps")
-        poses = decode_clip(clip.bearings, (clip.bearings + clean * self.card.ray_spread)[None])[0]
+        poses = self._poses(clip, clean)
         views = self.predict([image], camera, np.eye(4)[None], poses[1:], seed=seed, steps=1)
         return replace(views, steps=done)
 
@@ -215,8 +215,12 @@ class ViewPredictor:
             return np.asarray(clean[0], float)
 
         clean = sample(predict, rays, steps)
-        poses: FloatArray = decode_clip(clip.bearings, (clip.bearings + clean * self.card.ray_spread)[None])[0]
-        return poses
+        return self._poses(clip, clean)
+
+    def _poses(self, clip: _Clip, clean: FloatArray) -> FloatArray:
+        """(N, 4, 4) that whitened rays mean, in the first frame's, the furthest at distance 1."""
+        poses = decode_clip(clip.bearings, (clip.bearings + clean * self.card.ray_spread)[None])[0]
+        return _unit_reach(poses)
 
     def _swept(self, clip: _Clip, sources: FloatArray, targets: FloatArray) -> dict[str, _Float32]:
         """What the sweep says of all frames of a clip, as inputs of the joint graph."""
@@ -284,10 +288,7 @@ class _Clip:
         seen = camera.resized(WIDTH_PX, height)
         whole = PinholeCamera(WIDTH_PX, padded, seen.fx, seen.fy, seen.cx, seen.cy)
         poses = relative_pose(camera_to_world[0], camera_to_world)
-        reach = np.linalg.norm(poses[:, :3, 3], axis=1).max()
-        if reach > _LEAST_MOTION:
-            poses[:, :3, 3] /= reach
-        return cls(np.array(edged), whole, height, poses, clip_bearings([whole] * len(poses)))
+        return cls(np.array(edged), whole, height, _unit_reach(poses), clip_bearings([whole] * len(poses)))
 
     @property
     def frames(self) -> int:
@@ -306,6 +307,16 @@ class _Clip:
         planes = np.zeros((1, self.frames, self.camera.height, self.camera.width), np.float32)
         colour = np.repeat(planes[:, :, None], 3, axis=2)
         return {"colour": colour, "gate": planes, "colour_log_error": planes, "given": np.zeros(1, np.float32)}
+
+
+def _unit_reach(poses: FloatArray) -> FloatArray:
+    """The same with the furthest camera at distance 1, where one moves."""
+    reach = np.linalg.norm(poses[:, :3, 3], axis=1).max()
+    if reach < _LEAST_MOTION:
+        return poses
+    scaled = poses.copy()
+    scaled[:, :3, 3] /= reach
+    return scaled
 
 
 def _pairs(steps: int) -> list[tuple[float, float]]:
@@ -334,7 +345,11 @@ def _check(
         raise ValueError(f"{len(images)} images and {len(trajectory)} poses of views; give one or more of both")
     if len(images) != len(camera_to_world):
         raise ValueError(f"{len(images)} images but {len(camera_to_world)} poses; give one for each")
+    if camera.is_distorted:
+        raise ValueError(f"camera with distortion {camera.distortion}; undistort the images first")
     for index, image in enumerate(images):
+        if image.dtype != np.uint8:
+            raise ValueError(f"image {index} is of {image.dtype}; give uint8, 0 to 255")
         if image.shape != (camera.height, camera.width, 3):
             raise ValueError(
                 f"image {index} has shape {image.shape}, its camera is {camera.width}x{camera.height} px; give RGB "

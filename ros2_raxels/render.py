@@ -8,7 +8,7 @@ from pathlib import Path
 
 from ros2_raxels.files import FileError, make_folder
 from ros2_raxels.scenes.shards import write_clips
-from ros2_raxels.views import positive
+from ros2_raxels.views import natural, positive
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -18,7 +18,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--frames", type=positive, default=8, metavar="N", help="of a clip (default: 8)")
     parser.add_argument("--width", type=positive, default=128, help="px (default: 128)")
     parser.add_argument("--height", type=positive, default=96, help="px (default: 96)")
-    parser.add_argument("--seed", type=int, default=0, help="other seeds give other clips")
+    parser.add_argument("--seed", type=natural, default=0, help="other seeds give other clips")
     parser.add_argument("--clean", action="store_true", help="without the noise, blur and colours of a real camera")
     cores = len(os.sched_getaffinity(0))
     parser.add_argument("--workers", type=positive, default=cores, metavar="N", help=f"processes (default: {cores})")

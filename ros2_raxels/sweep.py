@@ -47,8 +47,10 @@ def sweep(
         (K, 4, planes, H, W) uint8: RGB and how much of the pixel is seen, by which RGB is multiplied.
 
     Raises:
-        ValueError: an image that is not the camera's, or a camera with distortion.
+        ValueError: no image, not a pose for each, an image that is not the camera's, or a camera with distortion.
     """
+    if not images or len(images) != len(camera_to_world):
+        raise ValueError(f"{len(images)} images and {len(camera_to_world)} poses; give one or more images, a pose each")
     if camera.is_distorted:
         raise ValueError(f"camera with distortion {camera.distortion}; undistort the images first")
     moved = [relative_pose(pose, target_to_world) for pose in camera_to_world]

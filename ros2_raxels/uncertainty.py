@@ -15,7 +15,10 @@ TEMPERATURE = 4.0
 FLOOR_ROTATION_RAD, FLOOR_TRANSLATION = 5e-4, 2e-3
 """What no evidence tells: intrinsics, rolling shutter, time of exposure. Translation in clip units."""
 
-_RANK = 1e-9
+_NOTHING_KNOWN = 1.0
+"""Information, 1 / variance, of a camera that no track tells of: a radian, or as far as the furthest camera."""
+
+_STILL = 1e-9
 
 
 def pose_covariance(refined: Refined, confidence: float) -> FloatArray:
@@ -41,8 +44,10 @@ def pose_covariance(refined: Refined, confidence: float) -> FloatArray:
 
 def _left_open(information: FloatArray, poses: FloatArray) -> FloatArray:
     """Inverse information (rotation in the camera, translation) of all cameras together, as (N, 6, 6) of the first."""
-    scale = max(float(np.abs(information).max()), _RANK)
-    everything = np.linalg.pinv(information / scale, rcond=_RANK, hermitian=True) / scale
+    everything = np.zeros_like(information)
+    everything[6:, 6:] = np.linalg.inv(information[6:, 6:] + _NOTHING_KNOWN * np.eye(len(information) - 6))
+    unit = _in_units_of_reach(poses)
+    everything = unit @ (everything + everything.T) @ unit.T / 2.0
     result = np.zeros((len(poses), 6, 6))
     for k, pose in enumerate(poses):
         turn = np.zeros((6, 6))
@@ -50,6 +55,19 @@ def _left_open(information: FloatArray, poses: FloatArray) -> FloatArray:
         block = slice(6 * k, 6 * k + 6)
         result[k] = turn @ everything[block, block] @ turn.T
     return result
+
+
+def _in_units_of_reach(poses: FloatArray) -> FloatArray:
+    """Linear map (6N, 6N) of pose updates to what is left when the furthest camera is put back at distance 1."""
+    unit = np.eye(6 * len(poses))
+    reach = np.linalg.norm(poses[:, :3, 3], axis=1)
+    furthest = int(reach.argmax())
+    if reach[furthest] < _STILL:
+        return unit
+    along, own = np.zeros((2, len(poses), 6))
+    along[:, 3:] = poses[:, :3, 3]
+    own[furthest, 3:] = poses[furthest, :3, 3] / reach[furthest] ** 2
+    return unit - np.outer(along.ravel(), own.ravel())
 
 
 def _apart(refined: Refined) -> FloatArray:

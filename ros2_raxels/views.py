@@ -45,7 +45,12 @@ class ViewTask:
 
     def folder(self, root: Path) -> Path:
         """Where its views go."""
-        return root / self.id.replace("/", "_")
+        return root / self.name
+
+    @property
+    def name(self) -> str:
+        """Of its folder."""
+        return self.id.replace("/", "_")
 
     def read(self) -> tuple[list[ImageArray], PinholeCamera]:
         """Images and their camera.
@@ -68,9 +73,14 @@ def read_tasks(path: Path) -> list[ViewTask]:
     tasks: dict[str, ViewTask] = {}
     for index, record in enumerate(take_list(load_json(path), "tasks", str(path))):
         task = _task(record, f"{path}: tasks[{index}]")
-        if task.id in tasks:
-            raise FileError(f"{path}: tasks[{index}].id = {task.id!r} occurs twice; give every task its own")
-        tasks[task.id] = task
+        if task.name in tasks:
+            raise FileError(
+                f"{path}: tasks[{index}].id = {task.id!r} occurs twice, or its folder {task.name} does; "
+                "give every task its own"
+            )
+        if task.name in ("", ".", ".."):
+            raise FileError(f"{path}: tasks[{index}].id = {task.id!r} names no folder; give a name")
+        tasks[task.name] = task
     return list(tasks.values())
 
 
@@ -97,7 +107,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def add_predictor_arguments(parser: argparse.ArgumentParser) -> None:
     """Options of all commands that make views."""
-    parser.add_argument("--seed", type=int, default=0, help="of the noise; the same seed gives the same views")
+    parser.add_argument("--seed", type=natural, default=0, help="of the noise; the same seed gives the same views")
     parser.add_argument("--model", default="", metavar="CARD", help="model card (.json) (default: shipped)")
 
 
@@ -109,6 +119,17 @@ def positive(text: str) -> int:
     """
     if not text.isdigit() or not int(text):
         raise argparse.ArgumentTypeError(f"{text!r} must be a whole number of at least 1")
+    return int(text)
+
+
+def natural(text: str) -> int:
+    """A whole number of at least 0, for an option.
+
+    Raises:
+        argparse.ArgumentTypeError: it is not.
+    """
+    if not text.isdigit():
+        raise argparse.ArgumentTypeError(f"{text!r} must be a whole number of at least 0")
     return int(text)
 
 

@@ -137,7 +137,7 @@ def test_the_same_seed_gives_the_same_clips() -> None:
         if f.name == "tracks":
             assert all(torch.equal(getattr(a, g.name), getattr(b, g.name)) for g in fields(Tracks))
         else:
-            assert torch.equal(a, b) if isinstance(a, Tensor) else a == b, f.name
+            assert torch.equal(a, b) if isinstance(a, torch.Tensor) else a == b, f.name
     assert not torch.equal(first.camera_to_first, other.camera_to_first)
     assert not torch.equal(first.tracks.plane, other.tracks.plane)
 

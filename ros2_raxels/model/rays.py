@@ -2,8 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import wraps
+from typing import Any, TypeVar, cast
+
 import torch
 from torch import Tensor
+
+_Function = TypeVar("_Function", bound=Callable[..., Any])
 
 RAY_SPREAD = 0.4
 """Rays are whitened by this, beside an unmoved camera; it travels in the model card."""
@@ -11,6 +17,18 @@ RAY_SPREAD = 0.4
 _DAMPING = 1e-6
 
 
+def _exact(function: _Function) -> _Function:
+    """Poses are worth hundredths of a degree, half precision a tenth: geometry leaves the mixed precision around it."""
+
+    @wraps(function)
+    def run(rays: Tensor, *others: Any, **named: Any) -> Any:
+        with torch.autocast(rays.device.type, enabled=False):
+            return function(rays.float() if rays.dtype == torch.bfloat16 else rays, *others, **named)
+
+    return cast(_Function, run)
+
+
+@_exact
 def encode_rays(bearings: Tensor, poses: Tensor, pluecker: bool = False) -> Tensor:
     """Raxels (..., rows, columns, 3) of poses (..., 4, 4): `geometry.encode_raxels` for tensors.
 
@@ -39,6 +57,7 @@ def _unmoved(rays: Tensor, bearings: Tensor) -> Tensor:
     return torch.cat([bearings, torch.zeros_like(bearings)], dim=-1)
 
 
+@_exact
 def pose_error(rays: Tensor, bearings: Tensor, poses: Tensor) -> tuple[Tensor, Tensor]:
     """Errors of the poses that rays decode to, to first order: linear in the rays, so made for a loss.
 
@@ -72,6 +91,7 @@ def _skew(v: Tensor) -> Tensor:
     return torch.stack([zero, -z, y, z, zero, -x, -y, x, zero], dim=-1).reshape(*x.shape, 3, 3)
 
 
+@_exact
 def decode_rays(rays: Tensor, bearings: Tensor) -> Tensor:
     """Poses (..., 4, 4) that rays (..., rows, columns, C) mean: Procrustes for raxels, as `geometry.decode_raxels`.
 

@@ -6,6 +6,7 @@ import json
 import multiprocessing
 import os
 import signal
+import sys
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import asdict, dataclass, replace
@@ -16,7 +17,7 @@ import numpy as np
 import numpy.typing as npt
 from tqdm import tqdm
 
-from ros2_raxels.files import replacing
+from ros2_raxels.files import load_json, replacing
 from ros2_raxels.geometry import FloatArray, PinholeCamera
 from ros2_raxels.image_codec import ImageArray
 from ros2_raxels.ros_environment import ONE_BLAS_THREAD
@@ -161,7 +162,7 @@ def write_clips(
     _settle(folder / _RECIPE_NAME, recipe)
     shards = {folder / f"clips_{k:05d}.npz": indices for k, indices in enumerate(recipe.shards())}
     missing = {path: indices for path, indices in shards.items() if not path.exists()}
-    with tqdm(total=count, unit="clip", mininterval=2.0) as progress:
+    with tqdm(total=count, unit="clip", mininterval=2.0, disable=not sys.stderr.isatty()) as progress:
         progress.update(count - sum(map(len, missing.values())))
         for done in _render_all(recipe, missing, workers) if missing else ():
             progress.update(done)
@@ -173,7 +174,7 @@ def _settle(path: Path, recipe: Recipe) -> None:
     if not path.exists():
         with replacing(path) as temporary:
             temporary.write_text(json.dumps(wanted), encoding="utf-8")
-    elif (found := json.loads(path.read_text(encoding="utf-8"))) != wanted:
+    elif (found := load_json(path)) != wanted:
         raise ValueError(f"{path} says {found}, not {wanted}; give another folder or the same values")
 
 

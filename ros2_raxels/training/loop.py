@@ -119,7 +119,7 @@ class Trainer:
         _, _, tensors = checkpoint.load(path)
         known, wanted = checkpoint.part(tensors, "average"), self.model.state_dict()
         fits = {k: v for k, v in known.items() if k in wanted and wanted[k].shape == v.shape}
-        if not fits:
+        if not any(k.startswith("blocks.") for k in fits):
             raise FileError(f"{path} has no weight that fits {self.size}; give a checkpoint of a like preset")
         self.model.load_state_dict(wanted | fits)
 

@@ -31,6 +31,7 @@ class LossWeights:
     focal: float = 0.2
     error: float = 0.05
     video: float = 4.0
+    video_error: float = 0.05
 
 
 @dataclass
@@ -136,10 +137,10 @@ def _video_terms(out: Denoised, truth: Tensor, time: Tensor, w: LossWeights) -> 
     counts = (time < 1.0).float()[..., None, None].expand_as(square)
     total = counts.sum().clamp(min=1.0)
     terms = {"video": w.video * (square * counts).sum() / total}
-    if w.error:
+    if w.video_error:
         miss = (square.detach() + _LEAST_MISS**2).sqrt()
         likelihood = miss * torch.exp(-out.video_log_error.clamp(-8, 4)) + out.video_log_error
-        terms["video_error"] = w.error * (likelihood * counts).sum() / total
+        terms["video_error"] = w.video_error * (likelihood * counts).sum() / total
     return terms
 
 

@@ -26,7 +26,7 @@ from ros2_raxels.sweep import sweep
 from ros2_raxels.training.batch import ClipBatch
 
 MAX_TURN_DEG = 40.0
-"""No frame of a recorded clip turns further from its first source: a view would hardly overlap what is known."""
+"""Clips of a recording are drawn until no frame turns further from its first source; of none such, the least."""
 
 _SHARDS_IN_MEMORY = 3
 _STRIDES = (1, 2, 3, 5, 8)
@@ -36,6 +36,9 @@ _ANYWHERE = 0.15
 _CROPS = ((96, 128), (96, 128), (80, 112), (64, 128))
 _MUCH_PARALLAX_PX = 100.0
 _LEAST_FRAMES = 8
+"""Of a recorded set, which are taken with strides."""
+_LEAST_RENDERED = 6
+"""Frames of a rendered clip: as many sources as a model takes, and two targets."""
 _SAME_FOCAL = 0.01
 
 
@@ -79,25 +82,32 @@ class PixelClips:
         folders: each of shards (``raxels`` renders them) or of posed sets (``*/cameras.json``); sets that cannot be
             read or whose poses are broken are named in a `BrokenSetWarning` and left out.
         width: that posed sets are scaled to, px.
-        held_out: draw from the last shard of every folder alone, which is otherwise never drawn.
+        held_out: draw only from what is otherwise never drawn: the last shard of every folder that has several, or,
+            where there are no shards at all, the last of several sets.
 
     Raises:
-        FileError: a folder holds neither.
+        FileError: a folder holds neither, its clips are too short or too small, or nothing can be held out.
     """
 
     def __init__(self, folders: Sequence[Path], width: int, held_out: bool = False) -> None:
-        self._shards: list[Path] = []
-        self._sets: list[PixelClip] = []
         self._open: OrderedDict[Path, Shard] = OrderedDict()
+        by_folder, sets = [], []
         for folder in folders:
             shards = shard_paths(folder)
-            sets = [] if shards else _read_sets(folder, width)
-            if not shards and not sets:
+            found = [] if shards else _read_sets(folder, width)
+            if not shards and not found:
                 raise FileError(f"{folder} holds no rendered clips and no usable posed set; give another --pixels")
-            self._shards += (shards[-1:] if held_out else shards[:-1]) or shards
-            self._sets += sets
-        if held_out and self._shards:
-            self._sets = []
+            for shard in shards[:1]:
+                _check_size(shard)
+            by_folder.append(shards)
+            sets += found
+        last = [shards[-1] for shards in by_folder if len(shards) > 1]
+        all_shards = [shard for shards in by_folder for shard in shards]
+        last_set = sets[-1:] if len(sets) > 1 and not all_shards else []
+        if held_out and not last and not last_set:
+            raise FileError("nothing can be held out for validation: give --pixels with two shards, or two posed sets")
+        self._shards = last if held_out else [shard for shard in all_shards if shard not in last]
+        self._sets = last_set if held_out else [clip for clip in sets if clip not in last_set]
 
     def draw(self, generator: np.random.Generator, clips: int, task: Task, size: ModelSize) -> ClipBatch:
         """A batch for a task; views are swept for `Task.VIEWS`.
@@ -136,6 +146,16 @@ class PixelClips:
             if len(self._open) > _SHARDS_IN_MEMORY:
                 self._open.popitem(last=False)
         return self._open[path]
+
+
+def _check_size(path: Path) -> None:
+    frames, height, width = read_shard(path).images.shape[1:4]
+    rows, columns = (max(crop[k] for crop in _CROPS) for k in (0, 1))
+    if frames < _LEAST_RENDERED or height < rows or width < columns:
+        raise FileError(
+            f"{path.parent} holds clips of {frames} frames of {width}x{height} px; training needs {_LEAST_RENDERED} of "
+            f"{columns}x{rows} px or more: render others"
+        )
 
 
 def batch_of(clips: Sequence[PixelClip], sources: int, size: ModelSize | None) -> ClipBatch:
@@ -205,15 +225,18 @@ def _order(generator: np.random.Generator, frames: int, sources: int, targets: i
 def _recorded(generator: np.random.Generator, of: PixelClip, sources: int, targets: int) -> PixelClip:
     frames, span = len(of.images), _LEAST_FRAMES - 1
     strides = [stride for stride in _STRIDES if stride * span < frames]
-    clip = of
+    best, least_deg = of, np.inf
     for _ in range(_TRIES):
         stride = int(generator.choice(strides))
         first = int(generator.integers(frames - stride * span))
         clip = of.chosen([first + stride * k for k in _order(generator, _LEAST_FRAMES, sources, targets)])
         relative = relative_pose(clip.camera_to_world[:1], clip.camera_to_world)
-        if np.degrees(rotation_angle_rad(relative[:, :3, :3])).max() < MAX_TURN_DEG:
+        turn_deg = float(np.degrees(rotation_angle_rad(relative[:, :3, :3])).max())
+        if turn_deg < least_deg:
+            best, least_deg = clip, turn_deg
+        if turn_deg < MAX_TURN_DEG:
             break
-    return clip
+    return best
 
 
 def _random_crop(generator: np.random.Generator, clip: PixelClip, shape: tuple[int, int]) -> PixelClip:
