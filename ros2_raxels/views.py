@@ -74,10 +74,7 @@ def read_tasks(path: Path) -> list[ViewTask]:
     for index, record in enumerate(take_list(load_json(path), "tasks", str(path))):
         task = _task(record, f"{path}: tasks[{index}]")
         if task.name in tasks:
-            raise FileError(
-                f"{path}: tasks[{index}].id = {task.id!r} occurs twice, or its folder {task.name} does; "
-                "give every task its own"
-            )
+            raise FileError(f"{path}: tasks[{index}].id = {task.id!r}: folder {task.name} occurs twice; rename one")
         if task.name in ("", ".", ".."):
             raise FileError(f"{path}: tasks[{index}].id = {task.id!r} names no folder; give a name")
         tasks[task.name] = task

@@ -202,7 +202,7 @@ def spoiled(poses: Any, value: float) -> Any:
         ({"intrinsics": [1, 2, 3]}, "tasks[1].intrinsics = [1, 2, 3] must be 4 finite number(s)"),
         ({"intrinsics": None}, "tasks[1] has no 'intrinsics'; add it"),
         ({"id": None}, "tasks[1] has no 'id'; add it"),
-        ({"id": "room/000001x2"}, "tasks[1].id = 'room/000001x2' occurs twice; give every task its own"),
+        ({"id": "room/000001x2"}, "tasks[1].id = 'room/000001x2': folder room_000001x2 occurs twice; rename one"),
     ],
 )
 def test_tasks_that_make_no_sense_are_refused_before_the_work(

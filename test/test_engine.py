@@ -221,6 +221,14 @@ def test_the_card_says_what_was_exported(exported: tuple[Path, JointDenoiser]) -
     assert {role: graph.file for role, graph in card.graphs.items()} == {
         "encode": "tiny_encode.onnx",
         "rays": "tiny_rays.onnx",
+        "encode.mixed": "tiny_mixed_encode.onnx",
+        "rays.mixed": "tiny_mixed_rays.onnx",
+    }
+    assert {role: graph.precision for role, graph in card.graphs.items()} == {
+        "encode": "fp32",
+        "rays": "fp32",
+        "encode.mixed": "mixed",
+        "rays.mixed": "mixed",
     }
     for role, graph in card.graphs.items():
         assert asdict(graph)["sha256"] == sha256(card.graph_path(folder, role))
@@ -263,6 +271,28 @@ def test_graphs_say_what_the_model_says(
     # Evidence counts in the graph as well.
     other = engine_of(folder, "rays").run(rays | shared | {"tokens": -shared["tokens"]})
     assert np.abs(other["clean"] - answer["clean"]).max() > 1e-3
+
+
+def test_half_precision_is_where_it_does_no_harm(exported: tuple[Path, JointDenoiser]) -> None:
+    """Matrix products in half precision, norms and softmax in single; answers within some of its thousandths."""
+    import onnx
+
+    folder, _ = exported
+    clip, rays = clip_of(120, 3), rays_of(4, 3)
+    single, mixed = engine_of(folder, "encode").run(clip), engine_of(folder, "encode.mixed").run(clip)
+    for name in ("tokens", "inlier", "log_focal"):
+        assert mixed[name].dtype == np.float32
+        assert 0.0 < np.abs(mixed[name] - single[name]).max() < 0.02 * np.abs(single[name]).max(), name
+    shared = {name: single[name] for name in ("tokens", "turn", "mask")}
+    answers = [engine_of(folder, role).run(rays | shared)["clean"] for role in ("rays", "rays.mixed")]
+    assert 0.0 < np.abs(answers[1] - answers[0]).max() < 0.01 * np.abs(answers[0]).max()
+    graph = onnx.shape_inference.infer_shapes(onnx.load(folder / "tiny_mixed_rays.onnx")).graph
+    kind = {value.name: value.type.tensor_type.elem_type for value in (*graph.value_info, *graph.output)}
+    kind |= {weight.name: weight.data_type for weight in graph.initializer}
+    half = {node.op_type for node in graph.node for name in node.output if kind.get(name) == onnx.TensorProto.FLOAT16}
+    assert "MatMul" in half or "Gemm" in half
+    assert not half & {"Softmax", "ReduceMean", "Sqrt", "Reciprocal", "Pow"}
+    assert (folder / "tiny_mixed_rays.onnx").stat().st_size < 0.75 * (folder / "tiny_rays.onnx").stat().st_size
 
 
 def test_an_engine_says_what_it_takes_and_is(exported: tuple[Path, JointDenoiser]) -> None:

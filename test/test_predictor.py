@@ -403,7 +403,9 @@ def test_rays_and_pixels_are_imagined_side_by_side() -> None:
     bearings = CAMERA.bearings(RAXEL_ROWS, RAXEL_COLUMNS)
     raxels = bearings + together[-1][1]["clean"][0].astype(float) * predictor.card.ray_spread
     poses = np.array([decode_raxels(frame, bearings).camera_to_source for frame in raxels])
-    np.testing.assert_allclose(views.camera_to_world, (np.linalg.inv(poses[0]) @ poses)[1:], atol=1e-9)
+    expected = (np.linalg.inv(poses[0]) @ poses)[1:]
+    expected[:, :3, 3] /= np.linalg.norm(expected[:, :3, 3], axis=1).max()
+    np.testing.assert_allclose(views.camera_to_world, expected, atol=1e-9)
     # Once more with these cameras, and with the image swept into them.
     np.testing.assert_array_equal(final["ray_time"], np.ones((1, 3)))
     assert final["given"] == 1

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
+from copy import deepcopy
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.export import Dim
 
-from ros2_raxels.engine.model_card import Graph, ModelCard, sha256
+from ros2_raxels.engine.model_card import MIXED, Graph, ModelCard, sha256
 from ros2_raxels.files import replacing, write_json
 from ros2_raxels.model.denoiser import JointDenoiser, TrackTokens
 from ros2_raxels.model.presets import ModelSize
@@ -152,18 +153,49 @@ def export(run: Path, folder: Path, name: str, validation: Validation | None = N
     model = JointDenoiser(size)
     model.load_state_dict(checkpoint.part(tensors, "average"))
     model.eval()
-    graphs = {
-        "encode": _encode_graph(model, folder / f"{name}_encode.onnx"),
-        "rays": _ray_graph(model, folder / f"{name}_rays.onnx"),
-    }
+    graphs = _graphs(model, folder, name, progress.has_pixels)
     if model.sweep is not None and progress.has_pixels:
         graphs["sweep"] = _sweep_graph(model.sweep, size, folder / f"{name}_sweep.onnx")
-        graphs["joint"] = _joint_graph(model, folder / f"{name}_joint.onnx")
+    for role, graph in _graphs(_mixed(model), folder, f"{name}_mixed", progress.has_pixels).items():
+        graphs[f"{role}{MIXED}"] = replace(graph, precision="mixed")
     trained = {key: value for key, value in asdict(progress).items() if key != "preset"}
     expected = {} if validation is None else validation.measure(model)
     card = ModelCard(name, progress.preset, graphs, RAY_SPREAD, trained, expected=expected, size=size.record())
     write_json(folder / f"{name}.json", card.record(), indent=1)
     return card
+
+
+def _graphs(model: JointDenoiser, folder: Path, name: str, has_pixels: bool) -> dict[str, Graph]:
+    graphs = {
+        "encode": _encode_graph(model, folder / f"{name}_encode.onnx"),
+        "rays": _ray_graph(model, folder / f"{name}_rays.onnx"),
+    }
+    if has_pixels:
+        graphs["joint"] = _joint_graph(model, folder / f"{name}_joint.onnx")
+    return graphs
+
+
+class _HalfLinear(nn.Module):
+    """A matrix product in half precision. What is added to its result decides on the precision from there on."""
+
+    def __init__(self, linear: nn.Linear) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(linear.weight.half(), requires_grad=False)
+        self.bias = None if linear.bias is None else nn.Parameter(linear.bias.half(), requires_grad=False)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(..., outputs)."""
+        return nn.functional.linear(x.half(), self.weight, self.bias)
+
+
+def _mixed(model: JointDenoiser) -> JointDenoiser:
+    """A copy with matrix products in half precision; norms, softmax, convolutions and the sums of blocks in single."""
+    copy = deepcopy(model)
+    for module in list(copy.modules()):
+        for name, child in list(module.named_children()):
+            if isinstance(child, nn.Linear):
+                setattr(module, name, _HalfLinear(child))
+    return copy
 
 
 def _encode_graph(model: JointDenoiser, path: Path) -> Graph:
