@@ -162,9 +162,9 @@ class LearnedDenoiser:
         return clean * spread + bearings, expected
 
 
-def shipped_model() -> Path | None:
-    """The card of the model that is installed with the package; None where there is none."""
-    return shipped_file(f"engines/{SHIPPED}.json")
+def shipped_model(name: str = SHIPPED) -> Path | None:
+    """The card of a model that is installed with the package; None where there is none."""
+    return shipped_file(f"engines/{name}.json")
 
 
 def _guided(evidence: Evidence, bearings: FloatArray, raxels: FloatArray, inlier: FloatArray) -> FloatArray:

@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 from tqdm import tqdm
 
-from ros2_raxels.denoise import LearnedDenoiser, shipped_model
+from ros2_raxels.denoise import SHIPPED, LearnedDenoiser, shipped_model
 from ros2_raxels.engine import EngineError
 from ros2_raxels.estimator import Estimator
 from ros2_raxels.evaluation.clips import Clip, ClipAnswer, read_clips, write_answers
@@ -53,13 +53,13 @@ def make_estimator(model: str) -> Estimator:
         raise FileError(f"{error}; --model none does without") from error
 
 
-def model_card(model: str) -> Path:
+def model_card(model: str, shipped: str = SHIPPED) -> Path:
     """The card that an option names; empty is the shipped one.
 
     Raises:
         FileError: none is installed.
     """
-    card = Path(model) if model else shipped_model()
+    card = Path(model) if model else shipped_model(shipped)
     if card is None:
         raise FileError("no model is installed with this package; install it again, or give --model")
     return card

@@ -60,6 +60,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--closed-loop", action="store_true", help="poses, views made for them, and poses of the views: do they agree?"
     )
     estimate.add_model_argument(parser)
+    parser.add_argument("--views-model", default="", metavar="CARD", help="of --curve and --closed-loop")
     parser.add_argument("--tracks", default="", metavar="SET,SET", help="sets that are tracked as a whole too")
     parser.add_argument(
         "--out", type=Path, default=Path("out") / "evaluation", metavar="DIR", help="default: out/evaluation"
@@ -216,7 +217,7 @@ def _methods(args: argparse.Namespace) -> list[Method]:
         ours |= variants.over_steps(estimate.model_card(args.model))
     methods = [Method(name, _attempt(estimator, not args.no_intrinsics)) for name, estimator in ours.items()]
     if args.curve:
-        alone = variants.pixels_only(make_predictor(args.model))
+        alone = variants.pixels_only(make_predictor(args.views_model))
         methods += [Method(name, _never_fails(answer)) for name, answer in alone.items()]
     if args.peer == "both":
         peer = TwoViewPeer()
@@ -230,7 +231,7 @@ def _never_fails(answer: Callable[[Clip], ClipAnswer]) -> Attempt:
 
 def _closed_loops(args: argparse.Namespace, clips: Sequence[Clip]) -> dict[str, Any]:
     """Once around on the clips of one camera, and on as many procedural ones."""
-    estimator, predictor = estimate.make_estimator(args.model), make_predictor(args.model)
+    estimator, predictor = estimate.make_estimator(args.model), make_predictor(args.views_model)
     recorded = []
     for clip in clips:
         images = clip.read_images()

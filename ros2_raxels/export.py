@@ -6,7 +6,7 @@ import argparse
 from pathlib import Path
 
 from ros2_raxels.files import make_folder
-from ros2_raxels.training.export import export
+from ros2_raxels.training.export import Parts, export
 from ros2_raxels.training.validation import Validation
 
 
@@ -14,6 +14,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Options of the command."""
     parser.add_argument("checkpoint", type=Path, metavar="FILE", help="checkpoint.safetensors of raxels train")
     parser.add_argument("--out", type=Path, default=Path("engines"), metavar="DIR", help="default: engines")
+    parser.add_argument("--only", choices=("poses", "views"), help="graphs of one task alone (default: all)")
+    parser.add_argument("--no-mixed", action="store_true", help="without the graphs in half precision")
     parser.add_argument("--name", default="compact", help="of the model (default: compact)")
 
 
@@ -27,7 +29,10 @@ def run(args: argparse.Namespace) -> int:
         FileError: the checkpoint cannot be read, or the folder not be written.
     """
     make_folder(args.out)
-    card = export(args.checkpoint, args.out, args.name, Validation.synthetic())
+    parts = None
+    if args.only or args.no_mixed:
+        parts = Parts(poses=args.only != "views", views=args.only != "poses", mixed=not args.no_mixed)
+    card = export(args.checkpoint, args.out, args.name, Validation.synthetic(), parts)
     for role, graph in card.graphs.items():
         print(f"{role}: {args.out / graph.file}, sha256 {graph.sha256[:12]}")
     print(f"expected on {', '.join(card.expected)}: {card.expected}")

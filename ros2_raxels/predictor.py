@@ -21,6 +21,9 @@ from ros2_raxels.image_codec import ImageArray
 from ros2_raxels.raxel_grid import clip_bearings, decode_clip, encode_clip
 from ros2_raxels.sweep import sweep
 
+SHIPPED = "compact_views"
+"""Name of the model that ships for views: of the same build as the one for poses, trained on pixels too."""
+
 WIDTH_PX = 128
 """Of the images that the model sees and makes."""
 

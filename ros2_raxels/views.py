@@ -19,7 +19,7 @@ from ros2_raxels.estimate import model_card
 from ros2_raxels.files import FileError, load_json, make_folder, numbers, replacing, shown, take, take_list, write_json
 from ros2_raxels.geometry import FloatArray, GeometryError, PinholeCamera
 from ros2_raxels.image_codec import ImageArray
-from ros2_raxels.predictor import PredictedViews, PredictorSettings, ViewPredictor
+from ros2_raxels.predictor import SHIPPED, PredictedViews, PredictorSettings, ViewPredictor
 from ros2_raxels.sources import SourceError, read_image
 
 REPORT = "views.json"
@@ -137,7 +137,7 @@ def make_predictor(model: str, settings: PredictorSettings | None = None) -> Vie
         FileError: the model is missing or damaged, or makes no views.
     """
     try:
-        return ViewPredictor.load(model_card(model), settings)
+        return ViewPredictor.load(model_card(model, SHIPPED), settings)
     except EngineError as error:
         raise FileError(str(error)) from error
 

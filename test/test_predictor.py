@@ -152,9 +152,9 @@ def test_the_joint_graph_says_what_the_model_says(
 
 def test_a_card_of_views_names_all_graphs(card_path: Path) -> None:
     card = ModelCard.read(card_path)
-    assert {role: graph.file for role, graph in card.graphs.items()} == {
-        role: f"tiny_{role}.onnx" for role in ("encode", "rays", "sweep", "joint")
-    }
+    single = {role: f"tiny_{role}.onnx" for role in ("encode", "rays", "sweep", "joint")}
+    mixed = {f"{role}.mixed": f"tiny_mixed_{role}.onnx" for role in ("encode", "rays", "joint")}
+    assert {role: graph.file for role, graph in card.graphs.items()} == single | mixed
     assert card.training["has_pixels"] is True
 
 

@@ -24,7 +24,7 @@ from ros2_raxels.training.losses import LossWeights
 from ros2_raxels.training.pixels import PixelClips
 from ros2_raxels.training.validation import Validation
 
-STEPS, CLIPS = 2500, 32
+STEPS, CLIPS = 1200, 32
 SIZE = replace(PRESETS["compact"], width=64, heads=4, evidence_blocks=2, joint_blocks=2, sweep_width=16)
 
 POSES: dict[str, tuple[ModelSize, LossWeights]] = {

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from copy import deepcopy
-from dataclasses import asdict, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from torch.export import Dim
 
 from ros2_raxels.engine.model_card import MIXED, Graph, ModelCard, sha256
-from ros2_raxels.files import replacing, write_json
+from ros2_raxels.files import FileError, replacing, write_json
 from ros2_raxels.model.denoiser import JointDenoiser, TrackTokens
 from ros2_raxels.model.presets import ModelSize
 from ros2_raxels.model.rays import RAY_SPREAD
@@ -42,6 +42,21 @@ JOINT_INPUTS = (
     "given",
 )
 JOINT_OUTPUTS = ("clean", "log_error", "clean_video", "video_log_error", "made_up")
+
+
+@dataclass(frozen=True)
+class Parts:
+    """What of a model is exported.
+
+    Attributes:
+        poses: the graphs of tracks and rays.
+        views: those of the sweep and of rays and video together.
+        mixed: each in half precision too.
+    """
+
+    poses: bool = True
+    views: bool = True
+    mixed: bool = True
 
 
 class EncodeGraph(nn.Module):
@@ -137,7 +152,9 @@ class JointGraph(nn.Module):
         return out.rays, out.log_error, out.video, out.video_log_error, out.made_up
 
 
-def export(run: Path, folder: Path, name: str, validation: Validation | None = None) -> ModelCard:
+def export(
+    run: Path, folder: Path, name: str, validation: Validation | None = None, parts: Parts | None = None
+) -> ModelCard:
     """Export the averaged weights of a checkpoint.
 
     Args:
@@ -145,18 +162,25 @@ def export(run: Path, folder: Path, name: str, validation: Validation | None = N
         folder: where ``NAME.json`` and its graphs go.
         name: of the model.
         validation: measured for the card, as the numbers to expect.
+        parts: what to export; None is all that the checkpoint was trained for.
 
     Raises:
-        FileError: the checkpoint cannot be read, or the folder not be written.
+        FileError: the checkpoint cannot be read, the folder not be written, or views were asked for of a checkpoint
+            that was trained without pixels.
     """
     size, progress, tensors = checkpoint.load(run)
     model = JointDenoiser(size)
     model.load_state_dict(checkpoint.part(tensors, "average"))
     model.eval()
-    graphs = _graphs(model, folder, name, progress.has_pixels)
-    if model.sweep is not None and progress.has_pixels:
+    parts = parts or Parts(views=progress.has_pixels)
+    if parts.views and (model.sweep is None or not progress.has_pixels):
+        raise FileError(
+            f"{run} was trained without pixels and makes no views; export poses alone, or train on --pixels"
+        )
+    graphs = _graphs(model, folder, name, parts)
+    if parts.views and model.sweep is not None:
         graphs["sweep"] = _sweep_graph(model.sweep, size, folder / f"{name}_sweep.onnx")
-    for role, graph in _graphs(_mixed(model), folder, f"{name}_mixed", progress.has_pixels).items():
+    for role, graph in _graphs(_mixed(model), folder, f"{name}_mixed", parts).items() if parts.mixed else ():
         graphs[f"{role}{MIXED}"] = replace(graph, precision="mixed")
     trained = {key: value for key, value in asdict(progress).items() if key != "preset"}
     expected = {} if validation is None else validation.measure(model)
@@ -165,12 +189,12 @@ def export(run: Path, folder: Path, name: str, validation: Validation | None = N
     return card
 
 
-def _graphs(model: JointDenoiser, folder: Path, name: str, has_pixels: bool) -> dict[str, Graph]:
-    graphs = {
-        "encode": _encode_graph(model, folder / f"{name}_encode.onnx"),
-        "rays": _ray_graph(model, folder / f"{name}_rays.onnx"),
-    }
-    if has_pixels:
+def _graphs(model: JointDenoiser, folder: Path, name: str, parts: Parts) -> dict[str, Graph]:
+    graphs = {}
+    if parts.poses:
+        graphs["encode"] = _encode_graph(model, folder / f"{name}_encode.onnx")
+        graphs["rays"] = _ray_graph(model, folder / f"{name}_rays.onnx")
+    if parts.views:
         graphs["joint"] = _joint_graph(model, folder / f"{name}_joint.onnx")
     return graphs
 
