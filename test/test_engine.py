@@ -310,6 +310,16 @@ def test_an_engine_says_what_it_takes_and_is(exported: tuple[Path, JointDenoiser
     assert encode.describe() == f"ONNX Runtime {onnxruntime.__version__} (CPU), tiny_encode.onnx"
 
 
+def test_threads_that_are_no_number_are_named(
+    exported: tuple[Path, JointDenoiser], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("RAXELS_ENGINE_THREADS", "two")
+    with pytest.raises(EngineError, match=r"RAXELS_ENGINE_THREADS = 'two' must be a whole number"):
+        OnnxRuntimeEngine(exported[0] / "tiny_rays.onnx")
+    monkeypatch.setenv("RAXELS_ENGINE_THREADS", "1")
+    assert OnnxRuntimeEngine(exported[0] / "tiny_rays.onnx").inputs
+
+
 def test_an_engine_refuses_inputs_that_do_not_fit_each_other(exported: tuple[Path, JointDenoiser]) -> None:
     encode, clip = engine_of(exported[0], "encode"), clip_of(20, 3)
     with pytest.raises(EngineError, match=r"input pixel is float32 of shape \(1, 4\)"):

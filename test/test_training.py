@@ -526,6 +526,18 @@ def test_a_loss_that_is_not_a_number_stops_at_its_step_and_spoils_nothing(tmp_pa
     assert all(torch.equal(value, clean[name]) for name, value in tensors.items())
 
 
+def test_a_run_that_fails_at_once_does_not_speak_of_a_checkpoint(tmp_path: Path) -> None:
+    def spoil(step: int, batch: ClipBatch) -> ClipBatch:
+        return replace(batch, bearings=batch.bearings * float("nan"))
+
+    run = trainer(tmp_path, until(9, spoil))
+    with pytest.raises(
+        TrainingError, match=r"loss is nan at step 0 .* nothing was saved yet\. Lower --rate and resume"
+    ):
+        run.run(show=False)
+    assert not run.checkpoint_path.exists()
+
+
 def test_a_gradient_that_is_not_a_number_stops_before_it_spoils_the_weights(tmp_path: Path) -> None:
     run = trainer(tmp_path, until(2))
     run.model.ray_out.weight.register_hook(lambda g: g * float("nan") if run.progress.step == 1 else g)

@@ -30,7 +30,8 @@ class OnnxRuntimeEngine:
             are small.
 
     Raises:
-        EngineError: ONNX Runtime is not installed, or the file is missing, truncated or not a graph.
+        EngineError: ONNX Runtime is not installed, the file is missing, truncated or not a graph, or the variable is no
+            number.
     """
 
     def __init__(self, model: Path, threads: int = 0) -> None:
@@ -40,7 +41,7 @@ class OnnxRuntimeEngine:
             raise EngineError(f"ONNX Runtime cannot be imported ({error}); pip install onnxruntime") from error
         options = onnxruntime.SessionOptions()
         cores = len(os.sched_getaffinity(0))
-        options.intra_op_num_threads = threads or int(os.environ.get(THREADS_VARIABLE, "0")) or min(cores, 4)
+        options.intra_op_num_threads = threads or _threads_of_environment() or min(cores, 4)
         # Waiting threads would spin on the cores that OpenCV needs between two runs.
         options.add_session_config_entry("session.intra_op.allow_spinning", "0")
         options.log_severity_level = 3
@@ -80,6 +81,15 @@ class OnnxRuntimeEngine:
         """In a line: backend, version, model."""
         provider = self._session.get_providers()[0].removesuffix("ExecutionProvider")
         return f"ONNX Runtime {self._version} ({provider}), {self._name}"
+
+
+def _threads_of_environment() -> int:
+    text = os.environ.get(THREADS_VARIABLE, "") or "0"
+    if not text.isdigit():
+        raise EngineError(
+            f"{THREADS_VARIABLE} = {text!r} must be a whole number, 0 to choose by the machine; correct it"
+        )
+    return int(text)
 
 
 def _spec(argument: Any) -> TensorSpec:

@@ -213,9 +213,14 @@ class Trainer:
 
     def _demand_finite(self, name: str, value: Tensor, terms: dict[str, float]) -> None:
         if not torch.isfinite(value):
+            kept = (
+                f"the state of at most {self.settings.save_every_s:.0f} s before is kept in {self.checkpoint_path}"
+                if self.checkpoint_path.exists()
+                else "nothing was saved yet"
+            )
             raise TrainingError(
-                f"{name} is {value.item()} at step {self.progress.step} (terms {terms}); the state of at most "
-                f"{self.settings.save_every_s:.0f} s before is kept in {self.checkpoint_path}. Lower --rate and resume"
+                f"{name} is {value.item()} at step {self.progress.step} (terms {terms}); {kept}. "
+                "Lower --rate and resume"
             )
 
     def _precision(self) -> AbstractContextManager[Any]:
