@@ -7,7 +7,7 @@ import numpy as np
 from ros2_raxels.geometry import FloatArray, rotation_vector
 from ros2_raxels.guidance import Refined
 
-INFLATION, DOUBT, MOST_INFLATION = 1.9, 2.0, 20.0
+INFLATION, DOUBT, MOST_INFLATION = 2.0, 2.0, 20.0
 """Standard deviations over those of independent errors of `RefineSettings.noise_px`, because neighbouring tracks err
 alike; times 1 / confidence to the power of `DOUBT`, because what explains little of the evidence may be all wrong."""
 TEMPERATURE = 4.0
