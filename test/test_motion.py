@@ -53,13 +53,13 @@ def test_no_camera_turns_out_of_sight_and_some_reach_the_limit() -> None:
 def test_all_kinds_appear_in_their_shares(motion: Motion) -> None:
     shares = np.bincount(motion.kind, minlength=len(KINDS)) / len(motion.kind)
     expected = {
-        "handheld": 0.27,
+        "handheld": 0.25,
         "forward": 0.1,
-        "sideways": 0.1,
-        "orbit": 0.35,
+        "sideways": 0.08,
+        "orbit": 0.4,
         "drone": 0.08,
         "rotation": 0.04,
-        "stop_and_go": 0.06,
+        "stop_and_go": 0.05,
     }
     assert set(expected) == set(KINDS)
     np.testing.assert_allclose(shares, [expected[name] for name in KINDS], atol=0.025)
