@@ -57,6 +57,16 @@ def _spawner(folder: Path, started: list[NodeProcess]) -> Spawn:
     return spawn
 
 
+@pytest.fixture(scope="module")
+def one_torch_thread() -> Iterator[None]:
+    """Models this small gain nothing from threads, and threads that wait for each other on busy cores cost minutes."""
+    torch = pytest.importorskip("torch")
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
+
+
 @pytest.fixture
 def spawn(tmp_path: Path) -> Iterator[Spawn]:
     """Starts node processes that do not outlive the test."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -150,7 +149,7 @@ def test_missing_and_unknown_inputs_are_named() -> None:
 
 
 @pytest.fixture(scope="module")
-def exported(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Path, JointDenoiser]]:
+def exported(tmp_path_factory: pytest.TempPathFactory, one_torch_thread: None) -> tuple[Path, JointDenoiser]:
     """Folder of an exported tiny model with random weights, and the model; what is exported is the average."""
     torch = pytest.importorskip("torch")
     pytest.importorskip("onnxruntime")
@@ -163,8 +162,6 @@ def exported(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Path, J
     from ros2_raxels.training.export import export
     from ros2_raxels.training.validation import Validation
 
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
     torch.manual_seed(0)
     model = JointDenoiser(PRESETS["tiny"]).eval()
     with torch.no_grad():
@@ -177,8 +174,7 @@ def exported(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Path, J
     other = JointDenoiser(PRESETS["tiny"])
     checkpoint.save(run, other, PRESETS["tiny"], model.state_dict(), optimizer, progress)
     export(run, folder, "tiny", Validation({"few": sample_correspondences(0, 12, 3, 32)}))
-    yield folder, model
-    torch.set_num_threads(threads)
+    return folder, model
 
 
 def engine_of(folder: Path, role: str) -> OnnxRuntimeEngine:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -30,13 +29,7 @@ TRACK_NAMES = ("plane", "place", "seen", "anchor", "is_flow", "score", "pixel", 
 BOTH = pytest.mark.parametrize("pluecker", [False, True], ids=["raxels", "pluecker"])
 
 
-@pytest.fixture(scope="module", autouse=True)
-def one_thread() -> Iterator[None]:
-    """Models this small gain nothing from threads, and threads that wait for each other on busy cores cost minutes."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
+pytestmark = pytest.mark.usefixtures("one_torch_thread")
 
 
 def cameras(seed: int, count: int = 6) -> tuple[FloatArray, FloatArray]:

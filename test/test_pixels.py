@@ -26,13 +26,13 @@ from ros2_raxels.sweep import sweep
 torch = pytest.importorskip("torch")
 pytest.importorskip("safetensors")
 
-from test_training import one_thread  # noqa: E402, F401
-
 from ros2_raxels.model.presets import PRESETS  # noqa: E402
 from ros2_raxels.training.pixels import MAX_TURN_DEG, BrokenSetWarning, PixelClip, PixelClips, batch_of  # noqa: E402
 
 if TYPE_CHECKING:
     from ros2_raxels.training.batch import ClipBatch
+
+pytestmark = pytest.mark.usefixtures("one_torch_thread")
 
 TINY = PRESETS["tiny"]
 BLIND = replace(TINY, sweep_depths=0)

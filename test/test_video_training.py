@@ -22,7 +22,7 @@ from ros2_raxels.scenes.world import furnished_room
 torch = pytest.importorskip("torch")
 pytest.importorskip("safetensors")
 
-from test_training import ALWAYS, StoppedError, one_thread, perturbed, small, train, until  # noqa: E402, F401
+from test_training import ALWAYS, StoppedError, perturbed, small, train, until  # noqa: E402
 
 from ros2_raxels.model.denoiser import Denoised, JointDenoiser  # noqa: E402
 from ros2_raxels.model.presets import PRESETS, ModelSize  # noqa: E402
@@ -38,6 +38,8 @@ if TYPE_CHECKING:
     from torch import Generator, Tensor
 
     from ros2_raxels.training.batch import ClipBatch
+
+pytestmark = pytest.mark.usefixtures("one_torch_thread")
 
 TINY = PRESETS["tiny"]
 POSES = replace(TINY, video_size_px=(32, 48))
