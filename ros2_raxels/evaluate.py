@@ -26,6 +26,7 @@ from ros2_raxels.evaluation.peers import TwoViewPeer, chain_two_view
 from ros2_raxels.evaluation.trajectory import absolute_error, path_length
 from ros2_raxels.files import FileError, make_folder, replacing, write_json
 from ros2_raxels.geometry import FloatArray
+from ros2_raxels.options import positive
 from ros2_raxels.sources import Frame, FrameSource, open_source
 from ros2_raxels.track import Track, follow
 from ros2_raxels.tracker import TrackState
@@ -50,7 +51,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="DATA_ROOT",
         help=f"folder of posed sets (default: ${DATA_VARIABLE}, else {_DATA_BESIDE})",
     )
-    parser.add_argument("--per-set", type=_positive, default=30, metavar="N", help="clips of each set (default: 30)")
+    parser.add_argument("--per-set", type=positive, default=30, metavar="N", help="clips of each set (default: 30)")
     parser.add_argument("--seed", type=int, default=0, help="of the draw of clips (default: 0)")
     parser.add_argument("--peer", choices=("both", "none"), default="both", help="method beside ours (default: both)")
     parser.add_argument("--no-intrinsics", action="store_true", help="let ours estimate the focal length")
@@ -65,16 +66,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--out", type=Path, default=Path("out") / "evaluation", metavar="DIR", help="default: out/evaluation"
     )
-
-
-def _positive(text: str) -> int:
-    try:
-        value = int(text)
-    except ValueError:
-        value = 0
-    if value < 1:
-        raise argparse.ArgumentTypeError(f"{text!r} must be a whole number of at least 1")
-    return value
 
 
 def run(args: argparse.Namespace) -> int:

@@ -73,7 +73,12 @@ def _lowest(focals: FloatArray, costs: FloatArray) -> float:
 
 
 def guessed_camera(features: Features, focal_over_side: float) -> PinholeCamera:
-    """A camera of the working image: square pixels, principal point in the centre, no distortion."""
+    """An ordinary camera of the working image."""
     height, width = features.grey.shape
+    return ordinary_camera(width, height, focal_over_side)
+
+
+def ordinary_camera(width: int, height: int, focal_over_side: float) -> PinholeCamera:
+    """A camera whose focal length is so many times the longer side: square pixels, centred, without distortion."""
     focal = focal_over_side * max(width, height)
     return PinholeCamera(width, height, focal, focal, (width - 1) / 2, (height - 1) / 2)

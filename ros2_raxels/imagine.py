@@ -10,13 +10,14 @@ from typing import Any
 from tqdm import tqdm
 
 from ros2_raxels.files import make_folder, write_json
-from ros2_raxels.focal import USUAL_FOCAL
+from ros2_raxels.focal import USUAL_FOCAL, ordinary_camera
 from ros2_raxels.geometry import PinholeCamera
 from ros2_raxels.image_codec import ImageArray
+from ros2_raxels.options import positive
 from ros2_raxels.predictor import ViewPredictor
 from ros2_raxels.sources import SourceError, read_image
 from ros2_raxels.track import parse_intrinsics
-from ros2_raxels.views import add_predictor_arguments, make_predictor, positive, record_of, write_views
+from ros2_raxels.views import add_predictor_arguments, make_predictor, record_of, write_views
 
 REPORT = "imagine.json"
 
@@ -82,5 +83,4 @@ def _camera(image: ImageArray, intrinsics: tuple[float, float, float, float] | N
     height, width = image.shape[:2]
     if intrinsics is not None:
         return PinholeCamera(width, height, *intrinsics)
-    focal = USUAL_FOCAL * max(width, height)
-    return PinholeCamera(width, height, focal, focal, (width - 1) / 2, (height - 1) / 2)
+    return ordinary_camera(width, height, USUAL_FOCAL)

@@ -7,8 +7,8 @@ import os
 from pathlib import Path
 
 from ros2_raxels.files import FileError, make_folder
+from ros2_raxels.options import natural, positive
 from ros2_raxels.scenes.shards import write_clips
-from ros2_raxels.views import natural, positive
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

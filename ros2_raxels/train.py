@@ -13,6 +13,7 @@ import torch
 from ros2_raxels.files import FileError, make_folder
 from ros2_raxels.flow import Task
 from ros2_raxels.model.presets import PRESETS, ModelSize
+from ros2_raxels.options import positive
 from ros2_raxels.training.checkpoint import Progress
 from ros2_raxels.training.correspondences import sample_correspondences
 from ros2_raxels.training.loop import Draw, Trainer, TrainingError, TrainSettings
@@ -34,7 +35,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--out", type=Path, default=Path("out") / "training", metavar="DIR", help="default: out/training"
     )
-    parser.add_argument("--batch", type=_positive, default=48, metavar="CLIPS", help="clips a step (default: 48)")
+    parser.add_argument("--batch", type=positive, default=48, metavar="CLIPS", help="clips a step (default: 48)")
     parser.add_argument(
         "--pixels",
         type=Path,
@@ -49,12 +50,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--rate", type=float, default=1e-3, help="learning rate (default: 0.001)")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--threads", type=int, default=0, help="of the CPU (default: all cores)")
-
-
-def _positive(text: str) -> int:
-    if not text.isdigit() or not int(text):
-        raise argparse.ArgumentTypeError(f"{text!r} must be a whole number of at least 1")
-    return int(text)
 
 
 def _check_device(name: str) -> None:

@@ -19,6 +19,7 @@ from ros2_raxels.estimate import model_card
 from ros2_raxels.files import FileError, load_json, make_folder, numbers, replacing, shown, take, take_list, write_json
 from ros2_raxels.geometry import FloatArray, GeometryError, PinholeCamera
 from ros2_raxels.image_codec import ImageArray
+from ros2_raxels.options import natural, positive
 from ros2_raxels.predictor import SHIPPED, PredictedViews, PredictorSettings, ViewPredictor
 from ros2_raxels.sources import SourceError, read_image
 
@@ -106,28 +107,6 @@ def add_predictor_arguments(parser: argparse.ArgumentParser) -> None:
     """Options of all commands that make views."""
     parser.add_argument("--seed", type=natural, default=0, help="of the noise; the same seed gives the same views")
     parser.add_argument("--model", default="", metavar="CARD", help="model card (.json) (default: shipped)")
-
-
-def positive(text: str) -> int:
-    """A whole number of at least 1, for an option.
-
-    Raises:
-        argparse.ArgumentTypeError: it is not.
-    """
-    if not text.isdigit() or not int(text):
-        raise argparse.ArgumentTypeError(f"{text!r} must be a whole number of at least 1")
-    return int(text)
-
-
-def natural(text: str) -> int:
-    """A whole number of at least 0, for an option.
-
-    Raises:
-        argparse.ArgumentTypeError: it is not.
-    """
-    if not text.isdigit():
-        raise argparse.ArgumentTypeError(f"{text!r} must be a whole number of at least 0")
-    return int(text)
 
 
 def make_predictor(model: str, settings: PredictorSettings | None = None) -> ViewPredictor:
