@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -140,14 +140,10 @@ class ViewPredictor:
         video, count = clip.noise(np.random.default_rng(seed)), self.settings.steps if steps is None else steps
         rays = (encode_clip(clip.bearings, clip.poses) - clip.bearings) / self.card.ray_spread
         done, out = 0, {}
-        for now, later in _pairs(count):
-            if proceed is not None and not proceed(done, count):
-                break
+        for now, later in _steps(count, proceed):
             out = self._denoise(clip, rays, 1.0, video, now, swept)
             video = step_towards(out["clean_video"], video, now, later)
             done += 1
-        if not done:
-            raise PredictionCancelledError(f"cancelled before the first of {count} denoising steps")
         return _answer(clip, out, np.asarray(trajectory, float), done, seed)
 
     def imagine(
@@ -182,16 +178,12 @@ class ViewPredictor:
         generator, count = np.random.default_rng(seed), self.settings.imagine_steps if steps is None else steps
         video, rays = clip.noise(generator), generator.normal(size=clip.bearings.shape)
         done, clean = 0, rays
-        for now, later in _pairs(count):
-            if proceed is not None and not proceed(done, count):
-                break
+        for now, later in _steps(count, proceed):
             # The source's own rays are noise like the others': the model says where they belong.
             out = self._denoise(clip, rays, now, video, now, None)
             clean = out["clean"][0].astype(float)
             rays, video = step_towards(clean, rays, now, later), step_towards(out["clean_video"], video, now, later)
             done += 1
-        if not done:
-            raise PredictionCancelledError(f"cancelled before the first of {count} denoising steps")
         poses = self._poses(clip, clean)
         views = self.predict([image], camera, np.eye(4)[None], poses[1:], seed=seed, steps=1)
         return replace(views, steps=done)
@@ -322,8 +314,18 @@ def _unit_reach(poses: FloatArray) -> FloatArray:
     return scaled
 
 
-def _pairs(steps: int) -> list[tuple[float, float]]:
-    return list(itertools.pairwise(schedule(steps)))
+def _steps(count: int, proceed: Callable[[int, int], bool] | None) -> Iterator[tuple[float, float]]:
+    """Time of each denoising step and of the next, until `proceed` says no.
+
+    Raises:
+        PredictionCancelledError: it said so before the first.
+    """
+    for done, (now, later) in enumerate(itertools.pairwise(schedule(count))):
+        if proceed is not None and not proceed(done, count):
+            if not done:
+                raise PredictionCancelledError(f"cancelled before the first of {count} denoising steps")
+            return
+        yield now, later
 
 
 def _answer(
