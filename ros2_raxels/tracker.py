@@ -30,6 +30,7 @@ from ros2_raxels.geometry import (
 )
 from ros2_raxels.guidance import Refined, RefineSettings, refine, triangulate
 from ros2_raxels.proposals import two_view
+from ros2_raxels.uncertainty import in_world_axes
 
 UNKNOWN_VARIANCE = 9999.0
 """On the diagonal of what is not known: a fusing filter then gives it no weight; 0 would mean "certain"."""
@@ -533,10 +534,7 @@ def _summary(refined: Refined, evidence: Evidence, new: int) -> _Solve:
 def _covariance(information: FloatArray, refined: Refined, new: int) -> FloatArray:
     """Information of (rotation in the camera, translation) to covariance of (translation, rotation), world axes."""
     spread = np.linalg.pinv(information + 1e-9 * np.eye(6), hermitian=True)
-    turn = np.zeros((6, 6))
-    turn[:3, 3:] = np.eye(3)
-    turn[3:, :3] = refined.camera_to_first[0, new, :3, :3]
-    covariance = turn @ spread @ turn.T
+    covariance = in_world_axes(spread, refined.camera_to_first[0, new])
     return np.asarray(np.minimum((covariance + covariance.T) / 2.0, UNKNOWN_VARIANCE))
 
 

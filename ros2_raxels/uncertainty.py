@@ -50,11 +50,16 @@ def _left_open(information: FloatArray, poses: FloatArray) -> FloatArray:
     everything = unit @ (everything + everything.T) @ unit.T / 2.0
     result = np.zeros((len(poses), 6, 6))
     for k, pose in enumerate(poses):
-        turn = np.zeros((6, 6))
-        turn[:3, 3:], turn[3:, :3] = np.eye(3), pose[:3, :3]
         block = slice(6 * k, 6 * k + 6)
-        result[k] = turn @ everything[block, block] @ turn.T
+        result[k] = in_world_axes(everything[block, block], pose)
     return result
+
+
+def in_world_axes(covariance: FloatArray, camera_to_world: FloatArray) -> FloatArray:
+    """6x6 of the solver's updates (rotation in the camera, translation) as (x, y, z, rotation about x, y, z), world."""
+    turn = np.zeros((6, 6))
+    turn[:3, 3:], turn[3:, :3] = np.eye(3), camera_to_world[:3, :3]
+    return np.asarray(turn @ covariance @ turn.T)
 
 
 def _in_units_of_reach(poses: FloatArray) -> FloatArray:

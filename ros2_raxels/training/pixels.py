@@ -98,7 +98,7 @@ class PixelClips:
             if not shards and not found:
                 raise FileError(f"{folder} holds no rendered clips and no usable posed set; give another --pixels")
             for shard in shards[:1]:
-                _check_size(shard)
+                _check_size(folder, self._shard(shard))
             by_folder.append(shards)
             sets += found
         last = [shards[-1] for shards in by_folder if len(shards) > 1]
@@ -148,12 +148,12 @@ class PixelClips:
         return self._open[path]
 
 
-def _check_size(path: Path) -> None:
-    frames, height, width = read_shard(path).images.shape[1:4]
+def _check_size(folder: Path, shard: Shard) -> None:
+    frames, height, width = shard.images.shape[1:4]
     rows, columns = (max(crop[k] for crop in _CROPS) for k in (0, 1))
     if frames < _LEAST_RENDERED or height < rows or width < columns:
         raise FileError(
-            f"{path.parent} holds clips of {frames} frames of {width}x{height} px; training needs {_LEAST_RENDERED} of "
+            f"{folder} holds clips of {frames} frames of {width}x{height} px; training needs {_LEAST_RENDERED} of "
             f"{columns}x{rows} px or more: render others"
         )
 
