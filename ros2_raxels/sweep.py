@@ -27,6 +27,12 @@ def inverse_depths(camera: PinholeCamera, baseline: float, planes: int) -> Float
     return np.asarray(np.linspace(0.0, 1.0, planes) ** _SPACING * nearest)
 
 
+def plane_of(inverse_depth: FloatArray, camera: PinholeCamera, baseline: float, planes: int) -> FloatArray:
+    """Number of the plane of `inverse_depths`, between two of them too, that each inverse depth lies on."""
+    nearest = inverse_depths(camera, baseline, planes)[-1]
+    return np.asarray((np.maximum(inverse_depth, 0.0) / nearest) ** (1.0 / _SPACING) * (planes - 1))
+
+
 def sweep(
     images: Sequence[ImageArray],
     camera_to_world: Sequence[FloatArray],

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import cv2
 import numpy as np
 import pytest
-from test_evaluation import CAMERA, wandering, write_set
+from test_evaluation import CAMERA, wandering, write_rendered_set, write_set
 
 from ros2_raxels.evidence import EvidenceSettings
 from ros2_raxels.files import FileError
@@ -196,7 +196,38 @@ def test_poses_are_those_of_the_chosen_frames_in_units_of_their_reach(folder: Pa
             assert float(poses[:, :3, 3].norm(dim=1).max()) == pytest.approx(1.0, abs=1e-6)
             assert batch.video is not None
             zoom = np.sqrt(EvidenceSettings().working_pixels / (batch.video.shape[3] * batch.video.shape[4]))
-            assert float(parallax) == pytest.approx(camera.fx * zoom * reach / np.median(depth[0]), rel=1e-5)
+            top, left = origins[0].top, origins[0].left
+            seen = depth[origins[0].frame, top : top + batch.video.shape[3], left : left + batch.video.shape[4]]
+            assert float(parallax) == pytest.approx(camera.fx * zoom * reach / np.median(seen), rel=1e-5)
+
+
+def test_on_its_true_plane_a_swept_pixel_has_the_colour_of_the_view(rendered: Path) -> None:
+    """What the depth of a shard says of planes, against what a sweep does with them."""
+    batch = PixelClips([rendered], 128).draw(np.random.default_rng(4), 4, Task.VIEWS, PRESETS["compact"])
+    assert batch.swept is not None
+    assert batch.plane is not None
+    assert batch.plane.shape == batch.swept.shape[:2] + batch.swept.shape[-2:]
+    planes = batch.swept.shape[4]
+    within = (batch.plane >= 0) & (batch.plane <= planes - 1)
+    assert within.float().mean() > 0.8
+    truth = pixels_of(batch)[:, batch.sources :].astype(float)
+
+    def miss(shift: int) -> float:
+        at = (batch.plane.round().nan_to_num(0).long() + shift) % planes
+        index = at[:, :, None, None, None].expand(*batch.swept.shape[:4], 1, *at.shape[2:])
+        swept = batch.swept.gather(4, index)[..., 0, :, :].numpy().astype(float)
+        seen = (swept[:, :, :, 3] == 255) & within[:, :, None].numpy()
+        error = np.abs(swept[:, :, :, :3] - truth.transpose(0, 1, 4, 2, 3)[:, :, None]).mean(axis=3)
+        return float(error[seen].mean())
+
+    assert miss(0) < 0.5 * min(miss(-6), miss(6))
+
+
+def test_nobody_knows_the_planes_of_a_recording(tmp_path: Path) -> None:
+    write_rendered_set(tmp_path / "room", 8)
+    batch = PixelClips([tmp_path], 128).draw(np.random.default_rng(0), 2, Task.VIEWS, TINY)
+    assert batch.plane is not None
+    assert batch.plane.isnan().all()
 
 
 def test_rays_go_through_the_pixels_of_the_crop(folder: Path) -> None:

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from views_scene import TexturedPlane, depth_of_plane, shifted
 
 from ros2_raxels.geometry import FloatArray, PinholeCamera, inverse_pose
-from ros2_raxels.sweep import LARGEST_DISPARITY, inverse_depths, sweep
+from ros2_raxels.sweep import LARGEST_DISPARITY, inverse_depths, plane_of, sweep
 
 CAMERA = PinholeCamera(64, 48, 60.0, 58.0, 30.0, 25.0)
 PLANES = 8
@@ -47,6 +47,13 @@ def test_planes_run_from_infinity_to_the_largest_disparity() -> None:
     near = 1 / found[-1]
     moved = CAMERA.project([[0.5, 0.0, near]]) - CAMERA.project([[0.0, 0.0, near]])
     np.testing.assert_allclose(moved, [[LARGEST_DISPARITY * 64, 0.0]], atol=1e-9)
+
+
+@steady
+@given(baseline=st.floats(1e-3, 1e3), planes=st.integers(2, 64))
+def test_every_plane_lies_on_itself(baseline: float, planes: int) -> None:
+    found = plane_of(inverse_depths(CAMERA, baseline, planes), CAMERA, baseline, planes)
+    np.testing.assert_allclose(found, np.arange(planes), atol=1e-9)
 
 
 @steady

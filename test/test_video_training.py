@@ -30,7 +30,7 @@ from ros2_raxels.model.rays import encode_rays, pose_error  # noqa: E402
 from ros2_raxels.training import ablations, checkpoint  # noqa: E402
 from ros2_raxels.training.checkpoint import Progress  # noqa: E402
 from ros2_raxels.training.loop import Draw, Trainer  # noqa: E402
-from ros2_raxels.training.losses import LossWeights, known_views, loss_of, predict_views  # noqa: E402
+from ros2_raxels.training.losses import LossWeights, known_views, loss_of, plane_loss, predict_views  # noqa: E402
 from ros2_raxels.training.pixels import PixelClip, PixelClips, batch_of  # noqa: E402
 from ros2_raxels.training.validation import Validation  # noqa: E402
 
@@ -76,6 +76,15 @@ def seeded(seed: int = 0) -> Generator:
 
 
 # ------------------------------------------------------------------------------------------------------------- losses
+
+
+def test_a_surface_between_two_planes_is_shared_by_both() -> None:
+    """Cross entropy by hand: planes 1 and 2 of four have shares .25 and .5, and the surface lies at 1.25."""
+    planes = torch.tensor([0.125, 0.25, 0.5, 0.125]).log()[None, None, :, None, None].expand(1, 1, 4, 1, 4)
+    truth = torch.tensor([1.25, 3.0, 3.5, float("nan")])[None, None, None]
+    expected = (-(0.75 * np.log(0.25) + 0.25 * np.log(0.5)) - np.log(0.125)) / 2
+    assert float(plane_loss(planes, truth)) == pytest.approx(expected, rel=1e-6)
+    assert float(plane_loss(planes, torch.full_like(truth, float("nan")))) == 0.0
 
 
 class Listening(JointDenoiser):

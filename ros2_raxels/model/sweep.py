@@ -23,12 +23,14 @@ class SweptViews(NamedTuple):
         gate: (B, T, H, W) logit that a pixel must be made up.
         log_error: (B, T, H, W) log of the expected error of the colour.
         given: (B,) 1 where there was a sweep; 0 where nothing is known, whatever else stands here.
+        planes: (B, T, D, H, W) log of the probability that a pixel lies on each plane; None where nothing was swept.
     """
 
     colour: Tensor
     gate: Tensor
     log_error: Tensor
     given: Tensor
+    planes: Tensor | None = None
 
     @staticmethod
     def nothing(video: Tensor) -> SweptViews:
@@ -66,12 +68,15 @@ class SweepEncoder(nn.Module):
         prior, inputs = self._agreement(frames)
         out = self.net(inputs).float() + self.bias[:, None, None]
         depth, visible, gate, log_error = out.split([self.depths, self.contexts, 1, 1], dim=1)
-        there = _blended(frames, torch.softmax(prior + depth, dim=1))
+        planes = torch.log_softmax(prior + depth, dim=1)
+        there = _blended(frames, planes.exp())
         seen = there[:, :, 3]
         weight = torch.softmax(visible[:, : seen.shape[1]] + (seen + 1e-4).log(), dim=1)
         colour = (weight[:, :, None] * there[:, :, :3] / (seen[:, :, None] + 1e-4)).sum(dim=1) * 2.0 - 1.0
-        colour, gate, log_error = (v.reshape(*shape, *v.shape[1:]) for v in (colour, gate[:, 0], log_error[:, 0]))
-        return SweptViews(colour, gate, log_error, torch.ones_like(gate[:, 0, 0, 0]))
+        colour, gate, log_error, planes = (
+            v.reshape(*shape, *v.shape[1:]) for v in (colour, gate[:, 0], log_error[:, 0], planes)
+        )
+        return SweptViews(colour, gate, log_error, torch.ones_like(gate[:, 0, 0, 0]), planes)
 
     def _agreement(self, frames: Tensor) -> tuple[Tensor, Tensor]:
         """Logits of each depth (M, D, H, W) from photo-consistency, and what the network looks at."""

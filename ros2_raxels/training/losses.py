@@ -32,6 +32,7 @@ class LossWeights:
     error: float = 0.05
     video: float = 4.0
     video_error: float = 0.05
+    plane: float = 0.1
 
 
 @dataclass
@@ -89,6 +90,8 @@ def loss_of(
         terms |= _evidence_terms(evidence, batch, weights)
     if task is not Task.POSE and batch.video is not None:
         terms |= _video_terms(out, batch.video, video_time, weights)
+    if swept is not None and swept.planes is not None and batch.plane is not None and weights.plane:
+        terms["plane"] = weights.plane * plane_loss(swept.planes, batch.plane)
     total = torch.stack(list(terms.values())).sum()
     return Step(total, {name: float(term.detach()) for name, term in terms.items()})
 
@@ -102,7 +105,22 @@ def known_views(model: JointDenoiser, batch: ClipBatch) -> SweptViews | None:
     def of_all(value: Tensor) -> Tensor:
         return torch.cat([torch.zeros_like(value[:, :1]).repeat(1, batch.sources, *(1,) * (value.ndim - 2)), value], 1)
 
-    return SweptViews(of_all(views.colour), of_all(views.gate), of_all(views.log_error), views.given)
+    return SweptViews(of_all(views.colour), of_all(views.gate), of_all(views.log_error), views.given, views.planes)
+
+
+def plane_loss(planes: Tensor, truth: Tensor) -> Tensor:
+    """Cross entropy between log probabilities (B, T, D, H, W) of planes and the one that is true, (B, T, H, W).
+
+    A surface between two planes is shared by both; where the truth is NaN or nearer than all planes nothing counts.
+    """
+    last = planes.shape[2] - 1
+    counts = truth <= last
+    place = torch.where(counts, truth, 0.0)
+    below = place.floor().clamp(max=last - 1).long()
+    above_share = place - below
+    at = planes.gather(2, torch.stack([below, below + 1], dim=2))
+    likelihood = (1.0 - above_share) * at[:, :, 0] + above_share * at[:, :, 1]
+    return -(likelihood * counts).sum() / counts.sum().clamp(min=1)
 
 
 def _encode(model: JointDenoiser, batch: ClipBatch) -> TrackTokens | None:

@@ -22,7 +22,7 @@ from ros2_raxels.model.presets import ModelSize
 from ros2_raxels.raxel_grid import RAXEL_COLUMNS, RAXEL_ROWS
 from ros2_raxels.scenes.shards import Shard, read_shard, shard_paths
 from ros2_raxels.sources import SourceError, open_source
-from ros2_raxels.sweep import sweep
+from ros2_raxels.sweep import inverse_depths, plane_of, sweep
 from ros2_raxels.training.batch import ClipBatch
 
 MAX_TURN_DEG = 40.0
@@ -31,6 +31,9 @@ MAX_TURN_DEG = 40.0
 _SHARDS_IN_MEMORY = 3
 _STRIDES = (1, 2, 3, 5, 8)
 _TRIES = 50
+_REACHED = 0.6
+"""Of what a view shows: where all is nearer than the planes of a sweep there is nothing to learn from one."""
+_EVERY_PX = 4
 _RECORDED_SHARE = 0.15
 _ANYWHERE = 0.15
 _CROPS = ((96, 128), (96, 128), (80, 112), (64, 128))
@@ -54,25 +57,27 @@ class PixelClip:
         images: (N, H, W, 3) RGB uint8.
         camera: of all of them.
         camera_to_world: (N, 4, 4) optical frames; any unit.
-        depth: median z-depth that the first frame sees, in that unit; None where nobody knows.
+        depth: (N, H, W) z-depth in that unit; None where nobody knows.
     """
 
     images: ImageArray
     camera: PinholeCamera
     camera_to_world: FloatArray
-    depth: float | None = None
+    depth: FloatArray | None = None
 
     def chosen(self, frames: Sequence[int]) -> PixelClip:
         """The same clip with these frames, in this order."""
         index = list(frames)
-        return replace(self, images=self.images[index], camera_to_world=self.camera_to_world[index])
+        depth = None if self.depth is None else self.depth[index]
+        return replace(self, images=self.images[index], camera_to_world=self.camera_to_world[index], depth=depth)
 
     def cropped(self, top: int, left: int, height: int, width: int) -> PixelClip:
         """A window of all frames."""
         c = self.camera
         camera = PinholeCamera(width, height, c.fx, c.fy, c.cx - left, c.cy - top)
-        images = np.ascontiguousarray(self.images[:, top : top + height, left : left + width])
-        return replace(self, images=images, camera=camera)
+        window = (slice(None), slice(top, top + height), slice(left, left + width))
+        depth = None if self.depth is None else self.depth[window]
+        return replace(self, images=np.ascontiguousarray(self.images[window]), camera=camera, depth=depth)
 
 
 class PixelClips:
@@ -121,20 +126,20 @@ class PixelClips:
         sources = 1 if task is not Task.VIEWS else int(generator.integers(1, max(size.sweep_contexts, 1) + 1))
         targets = 2 if task is Task.VIEWS else 3
         crop = _CROPS[generator.integers(len(_CROPS))]
-        drawn = self._clips(generator, clips, sources, targets)
+        drawn = self._clips(generator, clips, sources, targets, _REACHED if task is Task.VIEWS else 0.0)
         cropped = [_random_crop(generator, clip, crop) for clip in drawn]
         return batch_of(cropped, sources, size if task is Task.VIEWS else None)
 
-    def _clips(self, generator: np.random.Generator, count: int, sources: int, targets: int) -> list[PixelClip]:
+    def _clips(
+        self, generator: np.random.Generator, count: int, sources: int, targets: int, reached: float
+    ) -> list[PixelClip]:
         recorded = int((generator.random(count) < _RECORDED_SHARE).sum()) if self._sets and self._shards else 0
         if not self._shards:
             recorded = count
         clips = []
         if count > recorded:
             shard = self._shard(self._shards[generator.integers(len(self._shards))])
-            for index in generator.integers(len(shard), size=count - recorded):
-                clip = _of_shard(shard, int(index))
-                clips.append(clip.chosen(_order(generator, len(clip.images), sources, targets)))
+            clips += [_rendered(generator, shard, sources, targets, reached) for _ in range(count - recorded)]
         for _ in range(recorded):
             of = self._sets[generator.integers(len(self._sets))]
             clips.append(_recorded(generator, of, sources, targets))
@@ -166,7 +171,7 @@ def batch_of(clips: Sequence[PixelClip], sources: int, size: ModelSize | None) -
     poses = np.array([relative_pose(c.camera_to_world[:1], c.camera_to_world) for c in clips])
     reach = np.linalg.norm(poses[..., :3, 3], axis=-1).max(axis=1)
     parallax = [
-        _MUCH_PARALLAX_PX if c.depth is None else _working_focal_px(c.camera) * r / c.depth
+        _MUCH_PARALLAX_PX if c.depth is None else _working_focal_px(c.camera) * r / float(np.median(c.depth[0]))
         for c, r in zip(clips, reach, strict=True)
     ]
     poses[..., :3, 3] /= np.maximum(reach, 1e-9)[:, None, None]
@@ -176,6 +181,7 @@ def batch_of(clips: Sequence[PixelClip], sources: int, size: ModelSize | None) -
     images = np.array([c.images for c in clips])
     video = torch.from_numpy(images).permute(0, 1, 4, 2, 3).float() / 127.5 - 1.0
     ones = torch.ones(len(clips))
+    swept = size is not None and bool(size.sweep_depths)
     return ClipBatch(
         torch.from_numpy(bearings).float(),
         torch.from_numpy(poses).float(),
@@ -184,7 +190,8 @@ def batch_of(clips: Sequence[PixelClip], sources: int, size: ModelSize | None) -
         torch.tensor(parallax, dtype=torch.float32),
         video=video,
         sources=sources,
-        swept=None if size is None or not size.sweep_depths else torch.from_numpy(_swept(clips, sources, size)),
+        swept=torch.from_numpy(_swept(clips, sources, size)) if swept and size else None,
+        plane=torch.from_numpy(_planes(clips, sources, size.sweep_depths)) if swept and size else None,
     )
 
 
@@ -209,6 +216,48 @@ def _swept(clips: Sequence[PixelClip], sources: int, size: ModelSize) -> npt.NDA
             for clip in clips
         ]
     )
+
+
+def _rendered(generator: np.random.Generator, shard: Shard, sources: int, targets: int, reached: float) -> PixelClip:
+    """A clip of which such a share lies on the planes of its sweep; of none such, the one of most."""
+
+    def drawn() -> PixelClip:
+        clip = _of_shard(shard, int(generator.integers(len(shard))))
+        return clip.chosen(_order(generator, len(clip.images), sources, targets))
+
+    best = drawn()
+    for _ in range(_TRIES):
+        if _reached(best, sources) >= reached:
+            break
+        best = max(best, drawn(), key=lambda clip: _reached(clip, sources))
+    return best
+
+
+def _reached(clip: PixelClip, sources: int) -> float:
+    """Share of what the last target sees that is not nearer than all planes; 0 without depth."""
+    if clip.depth is None:
+        return 0.0
+    baseline = float(_baselines(clip, sources)[-1])
+    nearest = inverse_depths(clip.camera, baseline, 2)[-1]
+    return float((clip.depth[-1, ::_EVERY_PX, ::_EVERY_PX] > 1.0 / nearest).mean())
+
+
+def _baselines(clip: PixelClip, sources: int) -> FloatArray:
+    """(T,) distance of each target from its furthest source."""
+    known, targets = clip.camera_to_world[:sources, :3, 3], clip.camera_to_world[sources:, :3, 3]
+    return np.asarray(np.linalg.norm(targets[:, None] - known, axis=-1).max(axis=1))
+
+
+def _planes(clips: Sequence[PixelClip], sources: int, planes: int) -> npt.NDArray[np.float32]:
+    """(B, T, H, W) of `ClipBatch.plane`."""
+    found = []
+    for clip in clips:
+        if clip.depth is None:
+            found.append(np.full((len(clip.images) - sources, *clip.images.shape[1:3]), np.nan))
+        else:
+            depths = zip(clip.depth[sources:], _baselines(clip, sources), strict=True)
+            found.append(np.array([plane_of(1.0 / d, clip.camera, float(b), planes) for d, b in depths]))
+    return np.array(found, np.float32)
 
 
 def _order(generator: np.random.Generator, frames: int, sources: int, targets: int) -> list[int]:
@@ -247,7 +296,7 @@ def _random_crop(generator: np.random.Generator, clip: PixelClip, shape: tuple[i
 
 def _of_shard(shard: Shard, index: int) -> PixelClip:
     clip = shard.clip(index)
-    return PixelClip(clip.images, clip.camera, clip.camera_to_first, float(np.median(clip.depth[0])))
+    return PixelClip(clip.images, clip.camera, clip.camera_to_first, clip.depth)
 
 
 def _read_sets(folder: Path, width: int) -> list[PixelClip]:
