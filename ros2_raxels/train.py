@@ -86,14 +86,15 @@ def run(args: argparse.Namespace) -> int:
     start = Progress(seed=args.seed, preset=args.preset, data=data, has_pixels=pixels is not None)
     draw = draws(args.seed, args.batch, args.device, pixels, size)
     trainer = Trainer(size, draw, args.out, settings, start, validation, args.init)
-    if trainer.progress.step:
+    if trainer.progress.step and trainer.rank == 0:
         print(f"resuming {trainer.checkpoint_path} at step {trainer.progress.step}", file=sys.stderr)
     try:
         done = trainer.run()
     except TrainingError as error:
         print(f"raxels: {error}", file=sys.stderr)
         return 1
-    print(f"{done.step} steps, {done.clips} clips, {done.trained_s / 60:.1f} min -> {trainer.checkpoint_path}")
+    if trainer.rank == 0:
+        print(f"{done.step} steps, {done.clips} clips, {done.trained_s / 60:.1f} min -> {trainer.checkpoint_path}")
     return 0
 
 

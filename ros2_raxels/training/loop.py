@@ -48,7 +48,7 @@ class TrainSettings:
     Attributes:
         minutes: of wall time, over all resumed runs.
         steps: at most so many, for runs to be compared; 0 is no limit.
-        device: "cpu", "cuda" or "cuda:1".
+        device: "cpu", "cuda" (of several processes each takes its own) or "cuda:1".
         rate: learning rate after warm-up, constant until the last part of the time.
         warm_up: steps.
         cool_down: last share of the time, in which the rate falls to zero.
@@ -99,6 +99,8 @@ class Trainer:
         self.settings, self.folder, self.size, self.progress = settings, folder, size, start
         self._draw, self._validate = draw, validate
         self.rank, self.world = int(os.environ.get("RANK", "0")), int(os.environ.get("WORLD_SIZE", "1"))
+        if settings.device == "cuda" and self.world > 1:
+            self.settings = settings = replace(settings, device=f"cuda:{os.environ.get('LOCAL_RANK', '0')}")
         torch.manual_seed(start.seed)
         self.model = JointDenoiser(size).to(settings.device)
         if init is not None and not self.checkpoint_path.exists():
@@ -157,7 +159,7 @@ class Trainer:
                 self.progress = replace(
                     self.progress,
                     step=self.progress.step + 1,
-                    trained_s=before_s + now - begin,
+                    trained_s=self._agreed(before_s + now - begin),
                     clips=self.progress.clips + clips * self.world,
                 )
                 bar.update()
@@ -244,6 +246,14 @@ class Trainer:
             p.grad = torch.zeros_like(p) if p.grad is None else p.grad
             distributed.all_reduce(p.grad)
             p.grad /= self.world
+
+    def _agreed(self, value: float) -> float:
+        """That of the first process: all must stop after the same step, or those that go on wait for ever."""
+        if self.world < 2:
+            return value
+        shared = torch.tensor([value], dtype=torch.float64, device=self.settings.device)
+        distributed.broadcast(shared, 0)
+        return float(shared)
 
     @torch.no_grad()
     def _update_average(self) -> None:
