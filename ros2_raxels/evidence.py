@@ -45,6 +45,7 @@ class EvidenceSettings:
         check_px: flow must come back this close on the way there and back.
         window_px: Lucas-Kanade window that sharpens the flow.
         drift_px: a sharpened point may not leave the flow by more.
+        near_levels: halvings of the image in which flow is followed from where it is expected.
         tracks: so many are kept for the solve, half of them keypoints where there are enough.
     """
 
@@ -58,6 +59,7 @@ class EvidenceSettings:
     check_px: float = 1.5
     window_px: int = 13
     drift_px: float = 3.0
+    near_levels: int = 2
     tracks: int = 400
 
 
@@ -231,17 +233,44 @@ class Matcher:
             k: PairMatches(None, there, back, None, sure_there, sure_back, thorough)
             for k, ((there, sure_there), (back, sure_back)) in zip(unknown, flows, strict=True)
         }
-        # For all pairs or none: a track has to get through all of them.
-        sparse = thorough and any(matches.reach < self.settings.keypoint_reach for matches in fresh.values())
-        needy = list(fresh) if sparse else []
-        self._map(self.keypoints, {id(f): f for k in needy for f in pairs[k]}.values())
-        keypoints = self._map(lambda k: self._match_keypoints(*(self.keypoints(f) for f in pairs[k])), needy)
-        fresh |= {
-            k: replace(fresh[k], keypoints=index, keypoint_score=score)
-            for k, (index, score) in zip(needy, keypoints, strict=True)
-        }
+        if thorough:
+            fresh = self._with_keypoints(pairs, fresh)
         found = (fresh.get(k, old) for k, old in enumerate(known))
         return [matches for matches in found if matches is not None]
+
+    def match_near(
+        self, pairs: Sequence[tuple[Features, Features]], expected: Sequence[FloatArray]
+    ) -> list[PairMatches]:
+        """Flow from the grid of the first frame of each pair, where it is known about where it ends.
+
+        Args:
+            pairs: the frames.
+            expected: (G, 2) px in the second frame of each, right to some pixels; NaN where nobody knows.
+        """
+        found = self._map(lambda k: self._near(*pairs[k], expected[k]), range(len(pairs)))
+        nowhere = [self.grid(b.grey.shape) * np.nan for _, b in pairs]
+        return [
+            PairMatches(None, flow, back, None, score, np.zeros(len(back)), False)
+            for (flow, score), back in zip(found, nowhere, strict=True)
+        ]
+
+    def match_back(self, pairs: Sequence[tuple[Features, Features]], known: Sequence[PairMatches]) -> list[PairMatches]:
+        """The same matches with flow from the grid of the second frame added, which ends near what is known."""
+
+        def back(k: int) -> tuple[FloatArray, FloatArray]:
+            a, b = pairs[k]
+            start, end = self.grid(a.grey.shape), known[k].flow
+            there = np.isfinite(end[:, 0])
+            grid = self.grid(b.grey.shape)
+            nearest = ((grid[:, None] - end[there]) ** 2).sum(axis=-1).argmin(axis=1)
+            return self._near(b, a, grid + (start - end)[there][nearest])
+
+        found = self._map(back, range(len(pairs)))
+        fresh = {
+            k: replace(matches, flow_back=flow, flow_back_score=score, thorough=True)
+            for k, (matches, (flow, score)) in enumerate(zip(known, found, strict=True))
+        }
+        return list(self._with_keypoints(pairs, fresh).values())
 
     def common_keypoints(self, a: Features, b: Features) -> int:
         """How many keypoints match, a cheap measure of whether two frames see the same place."""
@@ -265,6 +294,8 @@ class Matcher:
         cameras: Sequence[PinholeCamera],
         matches: Mapping[tuple[int, int], PairMatches],
         must_see: int | None = None,
+        starts_in: int | None = None,
+        tracks: int | None = None,
     ) -> Evidence:
         """Tracks from the matches of pairs (i, j), i < j; pairs may be missing.
 
@@ -272,14 +303,17 @@ class Matcher:
             frames, cameras: N of each.
             matches: by positions in `frames`.
             must_see: keep only tracks that were found in this frame.
+            starts_in: keep only tracks whose anchor is this frame.
+            tracks: at most so many; None takes `EvidenceSettings.tracks`.
         """
         parts = [self._keypoint_tracks(frames, matches), self._flow_tracks(frames, matches)]
         anchor, index, pixels, score = (np.concatenate([p[k] for p in parts]) for k in range(4))
         kind = np.repeat([KEYPOINT, FLOW], [len(p[0]) for p in parts])
-        if must_see is not None:
-            there = np.isfinite(pixels[:, must_see, 0])
+        if must_see is not None or starts_in is not None:
+            there = np.ones(len(anchor), bool) if must_see is None else np.isfinite(pixels[:, must_see, 0])
+            there &= True if starts_in is None else anchor == starts_in
             anchor, index, pixels, score, kind = (a[there] for a in (anchor, index, pixels, score, kind))
-        kept = _thin(kind, self.settings.tracks)
+        kept = _thin(kind, self.settings.tracks if tracks is None else tracks)
         anchor, index, pixels, score, kind = (a[kept] for a in (anchor, index, pixels, score, kind))
         plane, focal = _on_plane(pixels, cameras)
         return Evidence(anchor, index, pixels, plane, focal, np.ones(pixels.shape[:2]), kind, score)
@@ -292,6 +326,20 @@ class Matcher:
             s = self.settings
             self._local.sift = cv2.SIFT_create(nfeatures=s.keypoints, contrastThreshold=s.contrast)
         return self._local.sift
+
+    def _with_keypoints(
+        self, pairs: Sequence[tuple[Features, Features]], found: Mapping[int, PairMatches]
+    ) -> dict[int, PairMatches]:
+        """The matches of some of the pairs, by number, with keypoints where flow does not reach far."""
+        # For all pairs or none: a track has to get through all of them.
+        sparse = any(matches.reach < self.settings.keypoint_reach for matches in found.values())
+        needy = list(found) if sparse else []
+        self._map(self.keypoints, {id(f): f for k in needy for f in pairs[k]}.values())
+        keypoints = self._map(lambda k: self._match_keypoints(*(self.keypoints(f) for f in pairs[k])), needy)
+        return dict(found) | {
+            k: replace(found[k], keypoints=index, keypoint_score=score)
+            for k, (index, score) in zip(needy, keypoints, strict=True)
+        }
 
     def _match_keypoints(self, a: Keypoints, b: Keypoints) -> tuple[IntArray, FloatArray]:
         """For every keypoint of *a* its mutual best in *b* that passes the ratio test, or -1; and its score."""
@@ -402,6 +450,24 @@ class Matcher:
             result[np.flatnonzero(closed)[found]] = sharp[found]
         return result, np.where(np.isfinite(result[:, 0]), 1.0 - gap_px / s.check_px, 0.0)
 
+    def _near(self, a: Features, b: Features, expected: FloatArray) -> tuple[FloatArray, FloatArray]:
+        """Where the grid of *a* lies in *b* (G, 2), NaN where it does not come back; and scores (G,)."""
+        s, start = self.settings, self.grid(a.grey.shape)
+        height, width = b.grey.shape
+        inside = np.flatnonzero((expected > 0).all(axis=1) & (expected < (width - 1, height - 1)).all(axis=1))
+        result, score = np.full(start.shape, np.nan), np.zeros(len(start))
+        if not len(inside):
+            return result, score
+        end, found = _sharpen(a.grey, b.grey, start[inside], expected[inside], s.window_px, s.near_levels)
+        # Not from where it should return to: it would stay there.
+        astray = start[inside] + s.check_px * np.array([1.0, -1.0])
+        returned, found_back = _sharpen(b.grey, a.grey, end, astray, s.window_px, s.near_levels)
+        gap_px = np.linalg.norm(returned - start[inside], axis=1)
+        closed = found & found_back & (gap_px < s.check_px)
+        result[inside[closed]] = end[closed]
+        score[inside[closed]] = 1.0 - gap_px[closed] / s.check_px
+        return result, score
+
     def _map(self, work: Callable[[_Item], _Result], items: Iterable[_Item]) -> list[_Result]:
         return list(self._pool.map(work, items))
 
@@ -432,9 +498,9 @@ def to_grey(image: npt.NDArray[np.uint8]) -> GreyImage:
 
 
 def _sharpen(
-    a: GreyImage, b: GreyImage, start: FloatArray, end: FloatArray, window_px: int
+    a: GreyImage, b: GreyImage, start: FloatArray, end: FloatArray, window_px: int, levels: int = 0
 ) -> tuple[FloatArray, npt.NDArray[np.bool_]]:
-    """Lucas-Kanade at full resolution from where the flow ended: (G, 2) and whether it converged."""
+    """Lucas-Kanade from where the flow ended, over so many halvings: (G, 2) and whether it converged."""
     criteria = (cv2.TERM_CRITERIA_COUNT | cv2.TERM_CRITERIA_EPS, 10, 0.02)
     moved, found, _ = cv2.calcOpticalFlowPyrLK(
         a,
@@ -442,7 +508,7 @@ def _sharpen(
         start.astype(np.float32),
         end.astype(np.float32),
         winSize=(window_px, window_px),
-        maxLevel=0,
+        maxLevel=levels,
         criteria=criteria,
         flags=cv2.OPTFLOW_USE_INITIAL_FLOW,
         minEigThreshold=1e-4,

@@ -8,7 +8,6 @@ window is refined together. Everything found about a frame or a pair of frames i
 from __future__ import annotations
 
 import enum
-import itertools
 from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
@@ -17,7 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ros2_raxels.estimator import ClipEstimate, Estimator, EstimatorSettings, timed
-from ros2_raxels.evidence import Evidence, EvidenceSettings, Features, PairMatches
+from ros2_raxels.evidence import Evidence, EvidenceSettings, Features
 from ros2_raxels.geometry import (
     FloatArray,
     PinholeCamera,
@@ -29,6 +28,7 @@ from ros2_raxels.geometry import (
     rotation_angle_rad,
 )
 from ros2_raxels.guidance import Refined, RefineSettings, refine, triangulate
+from ros2_raxels.keyframes import SharedEvidence, View
 from ros2_raxels.proposals import two_view
 from ros2_raxels.uncertainty import in_world_axes
 
@@ -42,10 +42,11 @@ _LEAST_STEP = 1e-3 * _SCENE_DEPTH
 _INLIER_PX = 2.0
 _ENOUGH_INLIERS = 40.0
 _LOOK_AT = 12
-_SHARED = 0.25
+_FEW = 8
 _STREAM = EvidenceSettings(keypoint_reach=0.5)
 _RESECT = RefineSettings(widths_px=(20.0, 12.0, 8.0, 5.0, 3.0, 2.0), iterations=6)
 _POLISH = RefineSettings(widths_px=(3.0, 2.0), iterations=4)
+_BUNDLE_TRACKS = 1200
 _WINDOW = RefineSettings(widths_px=(3.0, 2.0), iterations=6)
 
 
@@ -104,6 +105,7 @@ class TrackerSettings:
         sure: above it the first solve of a frame is taken without trying other starts.
         lost_frames: so many frames in a row below `confidence_min` mean LOST.
         window: keyframes that a new frame is solved against.
+        bundle: newest keyframes that are refined together.
         start_motion: image motion, as a share of the image width, after which the first cameras are solved.
         start_frames: they are solved after so many frames too, if the image moved by a quarter of that.
         keyframe_motion: image motion since the last keyframe, as a share of the image width, that makes a new one.
@@ -117,6 +119,7 @@ class TrackerSettings:
     sure: float = 0.6
     lost_frames: int = 5
     window: int = 3
+    bundle: int = 7
     start_motion: float = 0.05
     start_frames: int = 20
     keyframe_motion: float = 0.08
@@ -124,17 +127,6 @@ class TrackerSettings:
     stored_keyframes: int = 100
     restart_frames: int = 30
     estimator: EstimatorSettings = field(default_factory=lambda: EstimatorSettings(evidence=_STREAM))
-
-
-@dataclass(eq=False)
-class _View:
-    """A frame that later frames are compared with."""
-
-    number: int
-    stamp_ns: int
-    features: Features
-    camera: PinholeCamera
-    camera_to_world: FloatArray
 
 
 @dataclass(frozen=True)
@@ -147,8 +139,10 @@ class _Solve:
     residual_px: float
     correspondences: int
     inliers: int
-    spread_rotation_rad: float = 0.0
-    spread_translation: float = 0.0
+    spread_rotation_rad: float
+    spread_translation: float
+    inverse_depth: FloatArray
+    agrees: npt.NDArray[np.bool_]
 
 
 class Tracker:
@@ -179,10 +173,11 @@ class Tracker:
         self._forget_views()
 
     def _forget_views(self) -> None:
-        self._pending: list[_View] = []
-        self._window: list[_View] = []
-        self._stored: deque[_View] = deque(maxlen=self.settings.stored_keyframes)
-        self._matches: dict[tuple[int, int], PairMatches] = {}
+        self._pending: list[View] = []
+        self._coming: View | None = None
+        self._window: list[View] = []
+        self._stored: deque[View] = deque(maxlen=self.settings.stored_keyframes)
+        self._shared = SharedEvidence(self._matcher, self.settings.keyframe_overlap)
 
     @property
     def camera(self) -> PinholeCamera | None:
@@ -206,17 +201,30 @@ class Tracker:
                 "use the calibration of this resolution"
             )
         stage_s: dict[str, float] = {}
+        with timed(stage_s, "improve"):
+            self.improve()
         with timed(stage_s, "look"):
             features = self._matcher.look(image)
             camera = None if camera is None else features.working_camera(camera)
-        view = _View(self._next_number, stamp_ns, features, self._intrinsics(features, camera), self._pose)
+        view = View(self._next_number, stamp_ns, features, self._intrinsics(features, camera), self._pose)
         self._next_number += 1
         if not self._window:
             answer = self._initialise(view, stamp_ns, camera is not None, stage_s)
         else:
             answer = self._follow(view, stamp_ns, stage_s)
-        self._prune_matches()
+        coming = () if self._coming is None else (self._coming,)
+        self._shared.forget_all_but((*self._window, *self._pending, *self._stored, *coming))
         return replace(answer, residual_px=answer.residual_px * image.shape[1] / features.grey.shape[1])
+
+    def improve(self) -> None:
+        """Make a keyframe of the last frame if it is to be one, and refine the newest ones together.
+
+        To be called when there is time, after the pose has been passed on; `track` catches up on what was left undone.
+        """
+        view, self._coming = self._coming, None
+        if view is not None:
+            self._add_keyframe(view)
+            self._pose = view.camera_to_world
 
     def _intrinsics(self, features: Features, given: PinholeCamera | None) -> PinholeCamera:
         if given is not None:
@@ -232,12 +240,12 @@ class Tracker:
 
     # -- start
 
-    def _initialise(self, view: _View, stamp_ns: int, focal_known: bool, stage_s: dict[str, float]) -> TrackedPose:
+    def _initialise(self, view: View, stamp_ns: int, focal_known: bool, stage_s: dict[str, float]) -> TrackedPose:
         if not self._pending:
             self._pending.append(view)
             return self._unsolved(stamp_ns, TrackState.INITIALISING, "first frame; waiting for motion", stage_s)
         with timed(stage_s, "evidence"):
-            motion, overlap = self._image_motion(self._pending[0], view)
+            motion, overlap = self._shared.image_motion(self._pending[0], view)
         waiting = len(self._pending)
         self._pending.append(view)
         enough = self.settings.start_motion / (4.0 if waiting >= self.settings.start_frames else 1.0)
@@ -249,7 +257,7 @@ class Tracker:
             return self._unsolved(stamp_ns, TrackState.INITIALISING, reason, stage_s)
         return self._start(view, stamp_ns, focal_known or self._focal_found, stage_s)
 
-    def _start(self, view: _View, stamp_ns: int, focal_known: bool, stage_s: dict[str, float]) -> TrackedPose:
+    def _start(self, view: View, stamp_ns: int, focal_known: bool, stage_s: dict[str, float]) -> TrackedPose:
         chosen = _spread_out(self._pending, self.settings.window + 1)
         cameras = [v.camera for v in chosen] if focal_known else None
         with timed(stage_s, "solve"):
@@ -283,7 +291,7 @@ class Tracker:
             stage_s=stage_s,
         )
 
-    def _place(self, views: Sequence[_View], clip: ClipEstimate) -> None:
+    def _place(self, views: Sequence[View], clip: ClipEstimate) -> None:
         """Clip units to world units: the median depth becomes `_SCENE_DEPTH`, also where a trajectory restarts."""
         depth = clip.inverse_depth[(clip.evidence.anchor == 0) & (clip.inverse_depth > 0)]
         scale = _SCENE_DEPTH * (float(np.median(depth)) if len(depth) else 1.0)
@@ -291,18 +299,22 @@ class Tracker:
         for view, pose, camera in zip(views, clip.camera_to_first, clip.cameras, strict=True):
             moved = make_pose(pose[:3, :3], pose[:3, 3] * scale)
             view.camera_to_world, view.camera = first_to_world @ moved, camera
+        agrees = clip.inverse_depth > 0
+        self._shared.learn(views, clip.evidence, clip.inverse_depth / scale, agrees)
         self._window = list(views)[-self.settings.window :]
         self._stored.extend(views[: -self.settings.window])
 
     # -- following
 
-    def _follow(self, view: _View, stamp_ns: int, stage_s: dict[str, float]) -> TrackedPose:
+    def _follow(self, view: View, stamp_ns: int, stage_s: dict[str, float]) -> TrackedPose:
         lost = self._bad_frames >= self.settings.lost_frames
         anchors = self._recovery_views(view) if lost else self._window
-        with timed(stage_s, "evidence"):
-            evidence, apart = self._new_evidence(anchors, view, lost)
-        with timed(stage_s, "solve"):
-            solved = self._solve(view, anchors, evidence)
+        solved, apart = self._solve_expected(view, stage_s), False
+        if solved is None:
+            with timed(stage_s, "evidence"):
+                evidence, apart = self._shared.between(anchors, view, thorough=lost)
+            with timed(stage_s, "solve"):
+                solved = self._solve(anchors, evidence)
         if solved is None or solved.confidence < self.settings.confidence_min:
             return self._missed(view, stamp_ns, solved, stage_s)
         if lost:
@@ -311,12 +323,12 @@ class Tracker:
         self._bad_frames = 0
         view.camera_to_world = solved.camera_to_world
         with timed(stage_s, "keyframe"):
-            motion, overlap = self._image_motion(self._window[-1], view)
+            motion, overlap = self._shared.image_motion(self._window[-1], view)
             keyframe = motion > self.settings.keyframe_motion or overlap < self.settings.keyframe_overlap
             # Thorough looks one after the other would cost more than a keyframe that ends them.
             keyframe |= apart and self._was_apart
             if keyframe:
-                self._add_keyframe(view)
+                self._coming = view
             self._was_apart = apart and not keyframe
         self._pose, self._covariance = view.camera_to_world, solved.covariance
         return TrackedPose(
@@ -334,9 +346,26 @@ class Tracker:
             stage_s=stage_s,
         )
 
-    def _solve(self, view: _View, anchors: Sequence[_View], evidence: Evidence) -> _Solve | None:
+    def _solve_expected(self, view: View, stage_s: dict[str, float]) -> _Solve | None:
+        """Where constant velocity leads; None unless what is seen there agrees with it well."""
+        if self._bad_frames:
+            return None
+        expected = self._pose @ self._motion
+        with timed(stage_s, "evidence"):
+            evidence = self._shared.expected(self._window, view, expected)
+        if evidence is None or len(evidence.anchor) < _FEW:
+            return None
+        with timed(stage_s, "solve"):
+            solved = self._solve_from([expected], self._window, evidence)
+        if solved.confidence < self.settings.sure:
+            self._shared.forget_pairs(view)
+            return None
+        self._shared.learn(self._window, evidence, solved.inverse_depth, solved.agrees)
+        return solved
+
+    def _solve(self, anchors: Sequence[View], evidence: Evidence) -> _Solve | None:
         """Constant velocity and standing still first; where they explain the frame badly, two-view geometry as well."""
-        if len(evidence.anchor) < 8:
+        if len(evidence.anchor) < _FEW:
             return None
         starts = [self._pose @ self._motion, self._pose]
         solved = self._solve_from(starts, anchors, evidence)
@@ -344,9 +373,11 @@ class Tracker:
             rival = self._two_view_start(anchors, evidence)
             if rival is not None:
                 solved = self._solve_from([solved.camera_to_world, *starts, rival], anchors, evidence)
+        if solved.confidence >= self.settings.confidence_min:
+            self._shared.learn(anchors, evidence, solved.inverse_depth, solved.agrees)
         return solved
 
-    def _solve_from(self, starts: Sequence[FloatArray], anchors: Sequence[_View], evidence: Evidence) -> _Solve:
+    def _solve_from(self, starts: Sequence[FloatArray], anchors: Sequence[View], evidence: Evidence) -> _Solve:
         new = len(anchors)
         poses: FloatArray = np.array([[*(v.camera_to_world for v in anchors), start] for start in starts])
         fixed = np.arange(new + 1) < new
@@ -361,7 +392,7 @@ class Tracker:
             ).camera_to_first
         return _summary(refine(evidence, poses, _POLISH, fixed=fixed), evidence, new)
 
-    def _two_view_start(self, anchors: Sequence[_View], evidence: Evidence) -> FloatArray | None:
+    def _two_view_start(self, anchors: Sequence[View], evidence: Evidence) -> FloatArray | None:
         """Two-view pose to the newest keyframe, as far away as constant velocity says."""
         first, second = evidence.pair(len(anchors) - 1, len(anchors))
         relative = two_view(first, second, 1.0 / float(evidence.focal_px[-1]))
@@ -372,7 +403,7 @@ class Tracker:
         start: FloatArray = last @ make_pose(relative[:3, :3], relative[:3, 3] * step)
         return start
 
-    def _missed(self, view: _View, stamp_ns: int, solved: _Solve | None, stage_s: dict[str, float]) -> TrackedPose:
+    def _missed(self, view: View, stamp_ns: int, solved: _Solve | None, stage_s: dict[str, float]) -> TrackedPose:
         self._bad_frames += 1
         # Held poses grow worse with every frame; the motion before the loss is the best guess of how fast.
         step = max(float(np.linalg.norm(self._motion[:3, 3])), _LEAST_STEP)
@@ -386,7 +417,7 @@ class Tracker:
             reason = "a new trajectory begins here"
         return self._unsolved(stamp_ns, TrackState.LOST, f"lost for {self._bad_frames} frames: {reason}", stage_s)
 
-    def _restart(self, view: _View) -> None:
+    def _restart(self, view: View) -> None:
         self._forget_views()
         self._motion = np.eye(4)
         self._pending = [view]
@@ -399,22 +430,31 @@ class Tracker:
 
     # -- keyframes
 
-    def _add_keyframe(self, view: _View) -> None:
+    def _add_keyframe(self, view: View) -> None:
+        older = list(self._stored)[self.settings.window - self.settings.bundle :] if self._stored else []
+        others = [*older, *self._window]
+        self._shared.both_ways(others, view)
+        self._shared.measure(others, view)
         self._window.append(view)
         if len(self._window) > self.settings.window:
-            self._refine_window()
             self._stored.append(self._window.pop(0))
+        self._refine([*others, view])
+        self._shared.connect(self._window)
 
-    def _refine_window(self) -> None:
-        views = self._window
-        evidence = self._evidence(views)
-        fixed = np.arange(len(views)) < max(2, len(views) // 2)
+    def _refine(self, views: Sequence[View]) -> None:
+        """Keyframes together; the oldest two hold the place and the scale."""
+        if len(views) < 3:
+            return
+        evidence = self._shared.among(views, _BUNDLE_TRACKS)
+        fixed = np.arange(len(views)) < 2
         poses = np.array([[v.camera_to_world for v in views]])
         refined = refine(evidence, poses, _WINDOW, fixed=fixed)
         for view, pose in zip(views, refined.camera_to_first[0], strict=True):
             view.camera_to_world = make_pose(nearest_rotation(pose[:3, :3]), pose[:3, 3])
+        agrees = np.nanmin(refined.residual_px[0], axis=1) < _INLIER_PX
+        self._shared.learn(views, evidence, refined.inverse_depth[0], agrees)
 
-    def _recovery_views(self, view: _View) -> list[_View]:
+    def _recovery_views(self, view: View) -> list[View]:
         """The stored keyframe that has most keypoints in common with the frame, and its neighbours."""
         candidates = [*self._stored, *self._window]
         # A few a frame: recovery must not make frames late. All are seen within some frames.
@@ -429,67 +469,14 @@ class Tracker:
         nearest = np.argsort(apart, kind="stable")[: self.settings.window]
         return sorted((candidates[k] for k in nearest), key=lambda v: v.number)
 
-    def _go_back_to(self, anchors: Sequence[_View]) -> None:
+    def _go_back_to(self, anchors: Sequence[View]) -> None:
         others = [v for v in (*self._stored, *self._window) if v not in anchors]
         self._stored.clear()
         self._stored.extend(others)
         self._window = list(anchors)
 
-    # -- evidence
 
-    def _pairs(self, pairs: Sequence[tuple[_View, _View]], thorough: bool) -> None:
-        known = [self._matches.get((a.number, b.number)) for a, b in pairs]
-        found = self._matcher.match_all([(a.features, b.features) for a, b in pairs], known, thorough)
-        for (a, b), matches in zip(pairs, found, strict=True):
-            self._matches[a.number, b.number] = matches
-
-    def _new_evidence(self, anchors: Sequence[_View], view: _View, lost: bool) -> tuple[Evidence, bool]:
-        """Of the new frame with the keyframes, and whether they had too little in common for a quick look."""
-        self._pairs(_all_pairs(anchors), thorough=True)
-        pairs = [(anchor, view) for anchor in anchors]
-        self._pairs(pairs, thorough=False)
-        last = anchors[-1].number
-        apart = self._matches[last, view.number].reach < self.settings.keyframe_overlap
-        # Flow from a keyframe that shares none with the others (the first after a recovery, or of another image size)
-        # has no depth, and the scale would be lost there.
-        shared = max((self._matches[anchor.number, last].reach for anchor in anchors[:-1]), default=1.0)
-        if lost or apart or shared < _SHARED:
-            self._pairs(pairs, thorough=True)
-        return self._evidence([*anchors, view], must_see=len(anchors)), apart
-
-    def _evidence(self, views: Sequence[_View], must_see: int | None = None) -> Evidence:
-        pairs = _all_pairs(views)
-        if must_see is None:
-            self._pairs(pairs, thorough=True)
-        position = {v.number: k for k, v in enumerate(views)}
-        matches = {(position[a.number], position[b.number]): self._matches[a.number, b.number] for a, b in pairs}
-        return self._matcher.assemble([v.features for v in views], [v.camera for v in views], matches, must_see)
-
-    def _image_motion(self, a: _View, b: _View) -> tuple[float, float]:
-        """Median flow as a share of the image width, and the share of the flow grid (or keypoints) found again."""
-        self._pairs([(a, b)], thorough=False)
-        matches = self._matches[a.number, b.number]
-        width = a.features.grey.shape[1]
-        followed = np.isfinite(matches.flow[:, 0])
-        if followed.sum() >= 8:
-            start = self._matcher.grid(a.features.grey.shape)
-            moved = np.linalg.norm(matches.flow[followed] - start[followed], axis=1)
-            return float(np.median(moved)) / width, float(followed.mean())
-        self._pairs([(a, b)], thorough=True)
-        index = self._matches[a.number, b.number].keypoints
-        found = np.flatnonzero(index >= 0) if index is not None else np.zeros(0, int)
-        if index is None or len(found) < 8:
-            return 0.0, 0.0
-        start, end = (self._matcher.keypoints(v.features).pixels for v in (a, b))
-        moved = np.linalg.norm(end[index[found]] - start[found], axis=1)
-        return float(np.median(moved)) / width, len(found) / len(index)
-
-    def _prune_matches(self) -> None:
-        kept = {v.number for v in (*self._window, *self._pending, *self._stored)}
-        self._matches = {pair: found for pair, found in self._matches.items() if kept.issuperset(pair)}
-
-
-def _between(views: Sequence[_View], solved: Sequence[_View]) -> tuple[tuple[int, FloatArray], ...]:
+def _between(views: Sequence[View], solved: Sequence[View]) -> tuple[tuple[int, FloatArray], ...]:
     """Poses of all views by time between the solved ones: they lie a few frames apart, where motion is smooth."""
     poses = []
     for view in views:
@@ -501,11 +488,7 @@ def _between(views: Sequence[_View], solved: Sequence[_View]) -> tuple[tuple[int
     return tuple(poses)
 
 
-def _all_pairs(views: Sequence[_View]) -> list[tuple[_View, _View]]:
-    return list(itertools.combinations(views, 2))
-
-
-def _spread_out(views: Sequence[_View], count: int) -> list[_View]:
+def _spread_out(views: Sequence[View], count: int) -> list[View]:
     """At most `count` of them, evenly spread in time, the first and last among them."""
     if len(views) <= count:
         return list(views)
@@ -528,6 +511,8 @@ def _summary(refined: Refined, evidence: Evidence, new: int) -> _Solve:
         inliers,
         float(rotation_angle_rad(motion[:, :3, :3]).max()),
         float(np.linalg.norm(motion[:, :3, 3], axis=1).max()),
+        refined.inverse_depth[0],
+        agree,
     )
 
 

@@ -48,6 +48,9 @@ class TrackerLike(Protocol):
     def track(self, image: np.ndarray, stamp_ns: int, camera: PinholeCamera | None) -> TrackedPose:
         """Pose of one image."""
 
+    def improve(self) -> None:
+        """What can be done after the pose has been passed on."""
+
 
 @dataclass(frozen=True)
 class _Arrival:
@@ -252,6 +255,7 @@ class PoseNode(Node):
         self._set_state(answer.state, answer.message)
         if self._outputs.tf_refusal:
             self._problems.report(self._outputs.tf_refusal)
+        self._tracker.improve()
 
     def _solve(self, arrival: _Arrival, stamp: int) -> tuple[TrackedPose, PinholeCamera | None]:
         self._obey(self._gate.check_stamp(stamp, self._settings.number("stamp_jump_back_s")))
