@@ -10,12 +10,12 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from ros2_raxels.engine import Engine
+from ros2_raxels.engine import Engine, EngineError
 from ros2_raxels.engine.model_card import ModelCard
 from ros2_raxels.engine.onnx_runtime import OnnxRuntimeEngine
 from ros2_raxels.estimator import RaxelHypotheses
 from ros2_raxels.evidence import FLOW, Evidence
-from ros2_raxels.flow import sample
+from ros2_raxels.flow import sample, step_towards
 from ros2_raxels.geometry import FloatArray
 from ros2_raxels.guidance import RefineSettings, refine
 from ros2_raxels.raxel_grid import decode_clip, encode_clip
@@ -39,12 +39,21 @@ class DenoiseSettings:
         steps: denoising steps; one is best for poses.
         guided: whether the evidence pulls the raxels between two steps.
         alone: whether the hypotheses of two-view geometry are left out.
+        warm_samples: more hypotheses, that start from the first one given instead of from noise alone; in a stream
+            that is what the window before leads to expect.
+        warm_time: how far towards clean data those start.
     """
 
     samples: int = 4
     steps: int = 1
     guided: bool = True
     alone: bool = False
+    warm_samples: int = 0
+    warm_time: float = 0.5
+
+
+STREAM = DenoiseSettings(samples=2, warm_samples=2)
+"""For `tracker.Tracker`, which knows about where the camera is."""
 
 
 @dataclass(frozen=True)
@@ -118,9 +127,23 @@ class LearnedDenoiser:
         noise[0] = 0.0
         after = (lambda raxels: _guided(evidence, bearings, raxels, judged.inlier)) if self.settings.guided else None
         raxels, _ = self.sample(judged, bearings, noise, self.settings.steps, after)
+        if self.settings.warm_samples:
+            raxels = np.concatenate([raxels, self._warm(judged, bearings, hypotheses.raxels[0], after)])
         if not self.settings.alone:
             raxels = np.concatenate([hypotheses.raxels, raxels])
         return RaxelHypotheses(raxels, judged.inlier)
+
+    def _warm(
+        self,
+        judged: Judged,
+        bearings: FloatArray,
+        expected: FloatArray,
+        after: Callable[[FloatArray], FloatArray] | None,
+    ) -> FloatArray:
+        s, clean = self.settings, (expected - bearings) / self.card.ray_spread
+        noise = np.random.default_rng(_SEED + 1).normal(size=(s.warm_samples, *bearings.shape))
+        begin = step_towards(clean, noise, 0.0, s.warm_time)
+        return self.sample(judged, bearings, begin, s.steps, after, s.warm_time)[0]
 
     def sample(
         self,
@@ -129,6 +152,7 @@ class LearnedDenoiser:
         noise: FloatArray,
         steps: int = 1,
         after: Callable[[FloatArray], FloatArray] | None = None,
+        begin: float = 0.0,
     ) -> tuple[FloatArray, FloatArray]:
         """Raxel hypotheses from noise.
 
@@ -138,6 +162,7 @@ class LearnedDenoiser:
             noise: (H, N, rows, columns, 3) of unit variance, one sample a hypothesis.
             steps: denoising steps.
             after: changes the raxels (H, N, rows, columns, 3) of each step before the next, for example guidance.
+            begin: time at which `noise` stands, whitened, when it is not noise alone.
 
         Returns:
             Raxels (H, N, rows, columns, 3), and the distance (H, N, rows, columns) from the truth that the model
@@ -158,8 +183,22 @@ class LearnedDenoiser:
             assert after is not None
             return (after(clean * spread + bearings) - bearings) / spread
 
-        clean = sample(predict, noise, steps, None if after is None else guided)
+        clean = sample(predict, noise, steps, None if after is None else guided, begin)
         return clean * spread + bearings, expected
+
+
+def load_denoiser(model: str, settings: DenoiseSettings | None = None) -> LearnedDenoiser | None:
+    """The denoiser of a card; None for ``none``, the shipped one for empty.
+
+    Raises:
+        EngineError: the model is missing, damaged or cannot be run.
+    """
+    if model == "none":
+        return None
+    card = Path(model) if model else shipped_model()
+    if card is None:
+        raise EngineError("no model is installed with this package; install it again")
+    return LearnedDenoiser.load(card, settings)
 
 
 def shipped_model(name: str = SHIPPED) -> Path | None:

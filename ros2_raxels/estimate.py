@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 from tqdm import tqdm
 
-from ros2_raxels.denoise import SHIPPED, LearnedDenoiser, shipped_model
+from ros2_raxels.denoise import SHIPPED, DenoiseSettings, LearnedDenoiser, load_denoiser, shipped_model
 from ros2_raxels.engine import EngineError
 from ros2_raxels.estimator import Estimator
 from ros2_raxels.evaluation.clips import Clip, ClipAnswer, read_clips, write_answers
@@ -45,10 +45,17 @@ def make_estimator(model: str) -> Estimator:
     Raises:
         FileError: the model is missing, damaged or cannot be run.
     """
-    if model == "none":
-        return Estimator()
+    return Estimator(denoiser=make_denoiser(model))
+
+
+def make_denoiser(model: str, settings: DenoiseSettings | None = None) -> LearnedDenoiser | None:
+    """`load_denoiser` for commands.
+
+    Raises:
+        FileError: the model is missing, damaged or cannot be run.
+    """
     try:
-        return Estimator(denoiser=LearnedDenoiser.load(model_card(model)))
+        return load_denoiser(model, settings)
     except EngineError as error:
         raise FileError(f"{error}; --model none does without") from error
 

@@ -61,6 +61,10 @@ class Denoiser(Protocol):
         """`bearings` (N, rows, columns, 3) are the unit rays of each camera in its own frame."""
         ...
 
+    def describe(self) -> str:
+        """In a line: model, backend."""
+        ...
+
 
 @dataclass(frozen=True)
 class ClipEstimate:
@@ -180,6 +184,11 @@ def guide(
     return replace(hypotheses, raxels=encode_clip(bearings, refined.camera_to_first)), refined
 
 
+def possible(inlier: FloatArray) -> FloatArray:
+    """Weights of observations from their inlier probabilities: 0 for what is surely wrong, else 1."""
+    return (inlier > _SURELY_WRONG).astype(float)
+
+
 def _guide_judged(evidence: Evidence, poses: FloatArray, inlier: FloatArray, settings: RefineSettings) -> Refined:
     """Few of many: all hypotheses take a few wide steps, the best go on, and what leads in the end is polished.
 
@@ -193,8 +202,9 @@ def _guide_judged(evidence: Evidence, poses: FloatArray, inlier: FloatArray, set
     found = refine(evidence, found.camera_to_first, narrow, weights=inlier, inverse_depth=found.inverse_depth)
     leading = found.best(_POLISHED)
     polish = replace(settings, widths_px=widths[-1:], iterations=steps // 2)
-    possible = (inlier > _SURELY_WRONG).astype(float)
-    return refine(evidence, leading.camera_to_first, polish, weights=possible, inverse_depth=leading.inverse_depth)
+    return refine(
+        evidence, leading.camera_to_first, polish, weights=possible(inlier), inverse_depth=leading.inverse_depth
+    )
 
 
 def _answer(

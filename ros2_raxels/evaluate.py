@@ -28,8 +28,8 @@ from ros2_raxels.files import FileError, make_folder, replacing, write_json
 from ros2_raxels.geometry import FloatArray
 from ros2_raxels.options import positive
 from ros2_raxels.sources import Frame, FrameSource, open_source
-from ros2_raxels.track import Track, follow
-from ros2_raxels.tracker import TrackState
+from ros2_raxels.track import Track, follow, make_tracker
+from ros2_raxels.tracker import Tracker, TrackState
 from ros2_raxels.views import make_predictor
 
 DATA_VARIABLE = "RAXELS_DATA"
@@ -84,7 +84,7 @@ def run(args: argparse.Namespace) -> int:
     tracked = [_posed_set(root, name) for name in filter(None, args.tracks.split(","))]
     make_folder(args.out)
     methods = _answer_all(clips, _methods(args))
-    tracks = [_evaluate_track(source, with_peer=args.peer == "both") for source in tracked]
+    tracks = [_evaluate_track(source, make_tracker(args.model), with_peer=args.peer == "both") for source in tracked]
     loops = _closed_loops(args, clips) if args.closed_loop else {}
     report = {
         "machine": machine(),
@@ -306,9 +306,10 @@ class TrackScore:
     peer_ate_percent: float | None = None
 
 
-def _evaluate_track(source: FrameSource, with_peer: bool) -> TrackScore:
+def _evaluate_track(source: FrameSource, tracker: Tracker, with_peer: bool) -> TrackScore:
     track = Track()
-    for _ in tqdm(follow(track, source), source.name, source.length, unit="frame", disable=not sys.stderr.isatty()):
+    followed = follow(track, source, tracker)
+    for _ in tqdm(followed, source.name, source.length, unit="frame", disable=not sys.stderr.isatty()):
         pass
     truth = _truth(track, source.name)
     length = path_length(truth)

@@ -101,16 +101,18 @@ def sample(
     noise: _Array,
     steps: int,
     after: Callable[[_Array], _Array] | None = None,
+    begin: float = 0.0,
 ) -> _Array:
     """Clean data from noise in a few steps.
 
     Args:
         predict: clean data from ``(x_t, t)``.
-        noise: x_0.
+        noise: x_0, or x at the time of `begin`.
         steps: how many predictions.
         after: changes each prediction of clean data before the next step, for example guidance.
+        begin: time that is left to be gone through from; 0 is all of it.
     """
-    times = schedule(steps)
+    times = [begin + (1.0 - begin) * time for time in schedule(steps)]
     x, clean = noise, noise
     for now, later in itertools.pairwise(times):
         clean = predict(x, now)

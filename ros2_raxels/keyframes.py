@@ -73,6 +73,8 @@ class SharedEvidence:
             None where too few depths are known, or next to nothing was found.
         """
         self.connect(anchors)
+        if not self._has_depth(anchors):
+            return None
         self._look_near(anchors, view, camera_to_world)
         if not self._known(anchors[-1], view):
             return None
@@ -85,10 +87,7 @@ class SharedEvidence:
         self._find(pairs, thorough=False)
         last = anchors[-1].number
         apart = self._matches[last, view.number].reach < self._overlap
-        # Flow from a keyframe that shares none with the others (the first after a recovery, or of another image size)
-        # has no depth, and the scale would be lost there.
-        shared = max((self._matches[anchor.number, last].reach for anchor in anchors[:-1]), default=1.0)
-        if thorough or apart or shared < _SHARED:
+        if thorough or apart or not self._has_depth(anchors):
             self._find(pairs, thorough=True)
         return self._assemble([*anchors, view], must_see=len(anchors)), apart
 
@@ -155,6 +154,15 @@ class SharedEvidence:
             if view.inverse_depth is None:
                 view.inverse_depth = np.full(len(self._matcher.grid(view.features.grey.shape)), np.nan)
             view.inverse_depth[evidence.index[mine]] = inverse_depth[mine]
+
+    def _has_depth(self, anchors: Sequence[View]) -> bool:
+        """Whether flow from the newest keyframe has depth.
+
+        Not where it shares none with the others, as the first after a recovery or of another image size: the scale
+        would be lost there.
+        """
+        last = anchors[-1].number
+        return max((self._matches[anchor.number, last].reach for anchor in anchors[:-1]), default=1.0) >= _SHARED
 
     def _look_near(self, anchors: Sequence[View], view: View, camera_to_world: FloatArray) -> None:
         """Follow the points of keyframes to where they should be in a frame with this pose; keep what reaches far."""

@@ -14,6 +14,8 @@ from typing import Any
 import numpy as np
 from tqdm import tqdm
 
+from ros2_raxels import estimate
+from ros2_raxels.denoise import STREAM
 from ros2_raxels.evaluation.trajectory import (
     absolute_error,
     align_similarity,
@@ -50,6 +52,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--image-topic", metavar="TOPIC", help="of a bag with several")
     parser.add_argument("--rate-hz", type=float, metavar="R", help="where the recording carries no times")
+    estimate.add_model_argument(parser)
     parser.add_argument("--limit", type=int, metavar="N", help="at most so many frames")
 
 
@@ -83,9 +86,10 @@ def run(args: argparse.Namespace) -> int:
         check_writable(args.plot)
         _plot_format(args.plot)
     source = open_source(args.source, rate_hz=args.rate_hz, image_topic=args.image_topic, limit=args.limit)
+    tracker = make_tracker(args.model)
     track, status = Track(), 0
     try:
-        _follow_with_progress(track, source, args.intrinsics)
+        _follow_with_progress(track, source, args.intrinsics, tracker)
     except KeyboardInterrupt:
         status = INTERRUPTED
     except SourceError as error:
@@ -163,20 +167,32 @@ class Track:
         )
 
 
+def make_tracker(model: str) -> Tracker:
+    """A tracker with the denoiser of a card; ``none`` leaves it out, empty takes the shipped one.
+
+    Raises:
+        FileError: the model is missing, damaged or cannot be run.
+    """
+    return Tracker(denoiser=estimate.make_denoiser(model, STREAM))
+
+
 def follow(
-    track: Track, source: FrameSource, intrinsics: tuple[float, float, float, float] | None = None
+    track: Track,
+    source: FrameSource,
+    tracker: Tracker,
+    intrinsics: tuple[float, float, float, float] | None = None,
 ) -> Iterator[TrackedPose]:
     """Track frame by frame into ``track``, which is complete up to the last answer whenever this stops.
 
     Args:
         track: filled.
         source: the recording.
+        tracker: a fresh one.
         intrinsics: fx, fy, cx, cy in px that replace those of the recording.
 
     Raises:
         SourceError: an image cannot be read, or does not fit its camera.
     """
-    tracker = Tracker()
     for frame in source:
         camera = frame.camera if intrinsics is None else _camera(frame, intrinsics)
         begin = time.perf_counter()
@@ -203,10 +219,10 @@ def _camera(frame: Frame, intrinsics: tuple[float, float, float, float]) -> Pinh
 
 
 def _follow_with_progress(
-    track: Track, source: FrameSource, intrinsics: tuple[float, float, float, float] | None
+    track: Track, source: FrameSource, intrinsics: tuple[float, float, float, float] | None, tracker: Tracker
 ) -> None:
     with tqdm(total=source.length, unit="frame", disable=not sys.stderr.isatty()) as progress:
-        for found in follow(track, source, intrinsics):
+        for found in follow(track, source, tracker, intrinsics):
             progress.set_postfix_str(found.state.name.lower(), refresh=False)
             progress.update()
 

@@ -15,7 +15,15 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 import numpy.typing as npt
 
-from ros2_raxels.estimator import ClipEstimate, Estimator, EstimatorSettings, timed
+from ros2_raxels.estimator import (
+    ClipEstimate,
+    Denoiser,
+    Estimator,
+    EstimatorSettings,
+    RaxelHypotheses,
+    possible,
+    timed,
+)
 from ros2_raxels.evidence import Evidence, EvidenceSettings, Features
 from ros2_raxels.geometry import (
     FloatArray,
@@ -30,6 +38,7 @@ from ros2_raxels.geometry import (
 from ros2_raxels.guidance import Refined, RefineSettings, refine, triangulate
 from ros2_raxels.keyframes import SharedEvidence, View
 from ros2_raxels.proposals import two_view
+from ros2_raxels.raxel_grid import clip_bearings, decode_clip, encode_clip
 from ros2_raxels.uncertainty import in_world_axes
 
 UNKNOWN_VARIANCE = 9999.0
@@ -150,13 +159,17 @@ class Tracker:
 
     Raises nothing for bad *content* (black, blurred, unrelated images): that is a state. Raises ValueError for images
     of the wrong shape or dtype.
+
+    Args:
+        settings: see there.
+        denoiser: the learned prior for the first cameras, and for frames that constant velocity explains badly; None
+            leaves two-view geometry alone with them.
     """
 
-    engine_id = "evidence and guidance, no denoiser"
-
-    def __init__(self, settings: TrackerSettings | None = None) -> None:
+    def __init__(self, settings: TrackerSettings | None = None, denoiser: Denoiser | None = None) -> None:
         self.settings = settings or TrackerSettings()
-        self._estimator = Estimator(self.settings.estimator)
+        self._denoiser = denoiser
+        self._estimator = Estimator(self.settings.estimator, denoiser)
         self._matcher = self._estimator.matcher
         self.reset()
 
@@ -178,6 +191,11 @@ class Tracker:
         self._window: list[View] = []
         self._stored: deque[View] = deque(maxlen=self.settings.stored_keyframes)
         self._shared = SharedEvidence(self._matcher, self.settings.keyframe_overlap)
+
+    @property
+    def engine_id(self) -> str:
+        """What it computes with, in a line."""
+        return "evidence and guidance, no denoiser" if self._denoiser is None else self._denoiser.describe()
 
     @property
     def camera(self) -> PinholeCamera | None:
@@ -350,7 +368,7 @@ class Tracker:
         """Where constant velocity leads; None unless what is seen there agrees with it well."""
         if self._bad_frames:
             return None
-        expected = self._pose @ self._motion
+        expected = _orthogonal(self._pose @ self._motion)
         with timed(stage_s, "evidence"):
             evidence = self._shared.expected(self._window, view, expected)
         if evidence is None or len(evidence.anchor) < _FEW:
@@ -367,17 +385,26 @@ class Tracker:
         """Constant velocity and standing still first; where they explain the frame badly, two-view geometry as well."""
         if len(evidence.anchor) < _FEW:
             return None
-        starts = [self._pose @ self._motion, self._pose]
+        starts = [_orthogonal(self._pose @ self._motion), self._pose]
         solved = self._solve_from(starts, anchors, evidence)
         if solved.confidence < self.settings.sure:
-            rival = self._two_view_start(anchors, evidence)
-            if rival is not None:
-                solved = self._solve_from([solved.camera_to_world, *starts, rival], anchors, evidence)
+            rivals, weights = self._two_view_start(anchors, evidence), None
+            if self._denoiser is not None:
+                denoised, weights = self._denoised_starts(self._denoiser, anchors, evidence, solved.camera_to_world)
+                rivals += denoised
+            if rivals:
+                solved = self._solve_from([solved.camera_to_world, *starts, *rivals], anchors, evidence, weights)
         if solved.confidence >= self.settings.confidence_min:
             self._shared.learn(anchors, evidence, solved.inverse_depth, solved.agrees)
         return solved
 
-    def _solve_from(self, starts: Sequence[FloatArray], anchors: Sequence[View], evidence: Evidence) -> _Solve:
+    def _solve_from(
+        self,
+        starts: Sequence[FloatArray],
+        anchors: Sequence[View],
+        evidence: Evidence,
+        weights: FloatArray | None = None,
+    ) -> _Solve:
         new = len(anchors)
         poses: FloatArray = np.array([[*(v.camera_to_world for v in anchors), start] for start in starts])
         fixed = np.arange(new + 1) < new
@@ -385,23 +412,43 @@ class Tracker:
         among = np.ones(evidence.seen.shape)
         among[:, new] = 0.0
         known = (evidence.seen[:, :new].sum(axis=1) > 1).astype(float)[:, None] * (1.0 - among)
+        if weights is not None:
+            known = known * weights
         if known.sum() > 12:
             depths = triangulate(evidence, poses, among)
             poses = refine(
                 evidence, poses, _RESECT, weights=known, inverse_depth=depths, fixed=fixed, keep_depths=True
             ).camera_to_first
-        return _summary(refine(evidence, poses, _POLISH, fixed=fixed), evidence, new)
+        return _summary(refine(evidence, poses, _POLISH, weights=weights, fixed=fixed), evidence, new)
 
-    def _two_view_start(self, anchors: Sequence[View], evidence: Evidence) -> FloatArray | None:
-        """Two-view pose to the newest keyframe, as far away as constant velocity says."""
+    def _two_view_start(self, anchors: Sequence[View], evidence: Evidence) -> list[FloatArray]:
+        """Two-view pose to the newest keyframe, as far away as constant velocity says; none where there is none."""
         first, second = evidence.pair(len(anchors) - 1, len(anchors))
         relative = two_view(first, second, 1.0 / float(evidence.focal_px[-1]))
         if relative is None:
-            return None
+            return []
         last, expected = anchors[-1].camera_to_world, self._pose @ self._motion
         step = max(float(np.linalg.norm(last[:3, 3] - expected[:3, 3])), _LEAST_STEP)
-        start: FloatArray = last @ make_pose(relative[:3, :3], relative[:3, 3] * step)
-        return start
+        return [last @ make_pose(relative[:3, :3], relative[:3, 3] * step)]
+
+    def _denoised_starts(
+        self, denoiser: Denoiser, anchors: Sequence[View], evidence: Evidence, expected: FloatArray
+    ) -> tuple[list[FloatArray], FloatArray | None]:
+        """Poses that the prior finds likely, in the unit of the keyframes, and weights of the observations."""
+        world = np.array([*(v.camera_to_world for v in anchors), expected])
+        clip = relative_pose(world[0], world)
+        reach, known = (float(np.linalg.norm(p[:, :3, 3], axis=1).max()) for p in (clip, clip[:-1]))
+        if known < _LEAST_STEP:
+            return [], None
+        clip[:, :3, 3] /= reach
+        bearings = clip_bearings([*(v.camera for v in anchors), anchors[-1].camera])
+        out = denoiser.denoise(evidence, bearings, RaxelHypotheses(encode_clip(bearings, clip[None])))
+        poses = decode_clip(bearings, out.raxels)
+        found = np.linalg.norm(poses[:, :-1, :3, 3], axis=-1).max(axis=1)
+        # Where the prior lets the keyframes coincide it says nothing about their unit.
+        scale = np.where(found > 0.1 * known / reach, known / np.maximum(found, _LEAST_STEP), reach)
+        poses[:, :, :3, 3] *= scale[:, None, None]
+        return list(world[0] @ poses[:, -1]), None if out.inlier is None else possible(out.inlier)
 
     def _missed(self, view: View, stamp_ns: int, solved: _Solve | None, stage_s: dict[str, float]) -> TrackedPose:
         self._bad_frames += 1
@@ -450,7 +497,7 @@ class Tracker:
         poses = np.array([[v.camera_to_world for v in views]])
         refined = refine(evidence, poses, _WINDOW, fixed=fixed)
         for view, pose in zip(views, refined.camera_to_first[0], strict=True):
-            view.camera_to_world = make_pose(nearest_rotation(pose[:3, :3]), pose[:3, 3])
+            view.camera_to_world = _orthogonal(pose)
         agrees = np.nanmin(refined.residual_px[0], axis=1) < _INLIER_PX
         self._shared.learn(views, evidence, refined.inverse_depth[0], agrees)
 
@@ -503,7 +550,7 @@ def _summary(refined: Refined, evidence: Evidence, new: int) -> _Solve:
     rivals = refined.camera_to_first[refined.cost < 1.1 * refined.cost[0] + 1e-9, new]
     motion = relative_pose(rivals[0], rivals)
     return _Solve(
-        refined.camera_to_first[0, new],
+        _orthogonal(refined.camera_to_first[0, new]),
         _covariance(refined.information[0, 6 * new : 6 * new + 6, 6 * new : 6 * new + 6], refined, new),
         share * min(1.0, inliers / _ENOUGH_INLIERS),
         float(np.median(residual[agree])) if inliers else float("nan"),
@@ -514,6 +561,11 @@ def _summary(refined: Refined, evidence: Evidence, new: int) -> _Solve:
         refined.inverse_depth[0],
         agree,
     )
+
+
+def _orthogonal(pose: FloatArray) -> FloatArray:
+    """The same without what rounding did to its rotation: extrapolated from frame to frame, that would grow."""
+    return make_pose(nearest_rotation(pose[:3, :3]), pose[:3, 3])
 
 
 def _covariance(information: FloatArray, refined: Refined, new: int) -> FloatArray:

@@ -32,12 +32,15 @@ class ScriptedTracker:
 
     engine_id = "scripted"
 
-    def __init__(self, settings: TrackerSettings) -> None:
+    def __init__(self, settings: TrackerSettings, model: str) -> None:
         self._settings = settings
         self._count = 0
 
     def reset(self) -> None:
         self._count = 0
+
+    def improve(self) -> None:
+        pass
 
     def track(self, image: np.ndarray, stamp_ns: int, camera: PinholeCamera | None) -> TrackedPose:
         action = int(image.reshape(-1)[0])

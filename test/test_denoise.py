@@ -131,6 +131,23 @@ def test_the_answer_is_the_same_every_time(model: LearnedDenoiser) -> None:
     np.testing.assert_array_equal(first.raxels, second.raxels)
 
 
+def test_warm_samples_stay_nearer_to_what_was_expected(model: LearnedDenoiser) -> None:
+    """Of two answers that the evidence hardly tells apart, the one that the window before leads to."""
+    settings = DenoiseSettings(samples=1, warm_samples=4, warm_time=0.8, guided=False)
+    warmed = LearnedDenoiser(model.card, model._encode, model._rays, settings)
+    errors = []
+    for seed in range(6, 12):
+        evidence, poses, _ = spoiled(seed, 0.2)
+        expected = RaxelHypotheses(encode_clip(BEARINGS, poses[None]))
+        found = warmed.denoise(evidence.pick(np.arange(12)), BEARINGS, expected)
+        assert found.raxels.shape == (1 + 1 + 4, 4, 12, 16, 3)
+        assert np.ptp(found.raxels[2:], axis=0).max() > 1e-3
+        cold, warm = decode_clip(BEARINGS, found.raxels[1:2]), decode_clip(BEARINGS, found.raxels[2:])
+        errors.append([np.mean([rotation_error_rad(p, poses) for p in part]) for part in (cold, warm)])
+    cold_rad, warm_rad = np.mean(errors, axis=0)
+    assert warm_rad < 0.8 * cold_rad
+
+
 @pytest.mark.parametrize("frames", [2, 3, 6])
 def test_any_number_of_frames(model: LearnedDenoiser, frames: int) -> None:
     evidence, _, _ = spoiled(5, 0.1)

@@ -290,6 +290,9 @@ class FakeDenoiser:
         self.cameras_to_first, self.columns = cameras_to_first, columns
         self.calls: list[tuple[Evidence, FloatArray, RaxelHypotheses]] = []
 
+    def describe(self) -> str:
+        return "fake"
+
     def denoise(self, evidence: Evidence, bearings: FloatArray, hypotheses: RaxelHypotheses) -> RaxelHypotheses:
         self.calls.append((evidence, bearings, hypotheses))
         inlier = None

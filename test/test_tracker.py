@@ -8,6 +8,8 @@ import numpy.typing as npt
 import pytest
 from scipy.spatial.transform import Rotation
 
+from ros2_raxels.estimator import RaxelHypotheses
+from ros2_raxels.evidence import Evidence
 from ros2_raxels.geometry import (
     FloatArray,
     PinholeCamera,
@@ -17,6 +19,8 @@ from ros2_raxels.geometry import (
     rotation_angle_rad,
     rotation_from_vector,
 )
+from ros2_raxels.keyframes import View
+from ros2_raxels.raxel_grid import decode_clip, encode_clip
 from ros2_raxels.scenes.renderer import render
 from ros2_raxels.scenes.textures import PATTERNS
 from ros2_raxels.scenes.trajectories import handheld_loop
@@ -190,6 +194,56 @@ def test_a_camera_that_never_moves_does_not_start(walk: Walk) -> None:
     found = follow(Tracker(), images)
     assert set(states(found)) == {INITIALISING}
     assert "moved" in found[-1].message
+
+
+def test_poses_do_not_depend_on_when_keyframes_are_made(walk: Walk, tracked: list[TrackedPose]) -> None:
+    tracker, found = Tracker(), []
+    for k, image in enumerate(walk[:30]):
+        found.append(tracker.track(image, FIRST_NS + k * STEP_NS, CAMERA))
+        if k % 3:
+            tracker.improve()
+    assert sum(f.keyframe for f in found) > 2
+    for a, b in zip(found, tracked[:30], strict=True):
+        np.testing.assert_array_equal(a.camera_to_world, b.camera_to_world)
+
+
+class Prior:
+    """A denoiser that knows the truth, and can be asked what it was given."""
+
+    def __init__(self, poses: FloatArray) -> None:
+        self.poses, self.given = poses, []
+
+    def describe(self) -> str:
+        return "the truth"
+
+    def denoise(self, evidence: Evidence, bearings: FloatArray, hypotheses: RaxelHypotheses) -> RaxelHypotheses:
+        self.given.append(decode_clip(bearings, hypotheses.raxels[:1])[0])
+        clip = relative_pose(self.poses[0], self.poses)
+        clip[:, :3, 3] /= np.linalg.norm(clip[:, :3, 3], axis=1).max()
+        return RaxelHypotheses(np.concatenate([hypotheses.raxels, encode_clip(bearings, clip[None])]))
+
+
+def test_the_prior_finds_a_frame_that_constant_velocity_misses(walk: Walk, scale: float) -> None:
+    """Its pose comes in units of its own, and is put into those of the keyframes."""
+    tracker = Tracker()
+    follow(tracker, walk[:14])
+    anchors = [view.number for view in tracker._window]
+    view = View(14, 0, tracker._matcher.look(walk.images[20]), CAMERA, tracker._pose)
+    evidence, _ = tracker._shared.between(tracker._window, view, thorough=True)
+    prior = Prior(walk.poses[[*anchors, 20]])
+    astray = tracker._pose @ make_pose(rotation_from_vector([0.0, 0.3, 0.0]), [0.3, 0.0, 0.0])
+    starts, weights = tracker._denoised_starts(prior, tracker._window, evidence, astray)
+    assert weights is None
+    given = relative_pose(tracker._window[0].camera_to_world, astray)
+    np.testing.assert_allclose(prior.given[0][-1][:3, :3], given[:3, :3], atol=1e-6)
+    truth = relative_pose(walk.poses[0], walk.poses[20])
+    assert np.linalg.norm(scale * starts[-1][:3, 3] - truth[:3, 3]) < 0.03 * walk.depth_m
+    assert np.degrees(rotation_angle_rad(starts[-1][:3, :3].T @ truth[:3, :3])) < 1.0
+
+
+def test_the_tracker_says_what_it_computes_with(walk: Walk) -> None:
+    assert Tracker().engine_id == "evidence and guidance, no denoiser"
+    assert Tracker(denoiser=Prior(walk.poses)).engine_id == "the truth"
 
 
 # --------------------------------------------------------------------------------------------------- loss, recovery
@@ -405,10 +459,11 @@ def test_memory_is_bounded(walk: Walk) -> None:
     for image in [*small, *small[-2::-1]]:
         found = tracker.track(image, 0, CAMERA.resized(160, 120))
         keyframes += found.keyframe
-        kept.append(len(tracker._matches))
+        kept.append(len(tracker._shared))
         assert len(tracker._stored) <= settings.stored_keyframes
         assert len(tracker._window) <= settings.window
     assert found.state is TRACKING
-    views = settings.stored_keyframes + settings.window
+    # One more waits to become a keyframe.
+    views = settings.stored_keyframes + settings.window + 1
     assert keyframes > 2 * views
     assert max(kept) <= views * (views - 1) // 2

@@ -164,6 +164,13 @@ POSE_TABLE: Table = (
         high=3600.0,
     ),
     Parameter(
+        "model",
+        "",
+        "Card (.json) of the denoiser. Empty takes the one that is installed; none goes without it, on correspondences "
+        "and geometry alone.",
+        read_only=True,
+    ),
+    Parameter(
         "confidence_min",
         _TRACKER.confidence_min,
         "A frame whose confidence is below this counts as not tracked.",

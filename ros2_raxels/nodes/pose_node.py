@@ -18,6 +18,8 @@ from rclpy.task import Future
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 from std_srvs.srv import Trigger
 
+from ros2_raxels.denoise import STREAM, load_denoiser
+from ros2_raxels.engine import EngineError
 from ros2_raxels.geometry import PinholeCamera
 from ros2_raxels.image_codec import ImageError
 from ros2_raxels.nodes import diagnostics
@@ -41,6 +43,10 @@ class FrameRejectedError(ValueError):
 
 class TrackerLike(Protocol):
     """What the node needs of a tracker."""
+
+    @property
+    def engine_id(self) -> str:
+        """What it computes with."""
 
     def reset(self) -> None:
         """Forget everything."""
@@ -67,14 +73,16 @@ class PoseNode(Node):
     neither parameters nor diagnostics, and images that arrive meanwhile replace each other.
 
     Args:
-        make_tracker: of given settings; the default is the real one.
+        make_tracker: of given settings and a model card; the default is the real one.
         options: of ``rclpy.node.Node``.
     """
 
-    def __init__(self, make_tracker: Callable[[TrackerSettings], TrackerLike] = Tracker, **options: Any) -> None:
+    def __init__(
+        self, make_tracker: Callable[[TrackerSettings, str], TrackerLike] | None = None, **options: Any
+    ) -> None:
         super().__init__(POSE_NODE, **options)
         self.finished: Future = Future()
-        self._make_tracker = make_tracker
+        self._make_tracker = make_tracker or self._real_tracker
         self._settings: Parameters = declare(self, POSE_TABLE)
         _check_frames(self._settings)
         self._problems = diagnostics.Problems(self.get_logger())
@@ -97,10 +105,27 @@ class PoseNode(Node):
             confidence_min=self._settings.number("confidence_min"),
             lost_frames=self._settings.integer("lost.frames"),
         )
-        self._tracker = self._make_tracker(settings)
-        self._outputs = PoseOutputs(self, self._settings, str(getattr(self._tracker, "engine_id", "")))
+        self._tracker = self._make_tracker(settings, self._settings.text("model"))
+        self._outputs = PoseOutputs(self, self._settings, self._tracker.engine_id)
         self._diagnostics = self.create_publisher(DiagnosticArray, "/diagnostics", 10)
         self._reset_service = self.create_service(Trigger, "~/reset", self._on_reset)
+
+    def _real_tracker(self, settings: TrackerSettings, model: str) -> Tracker:
+        """With the denoiser that is asked for; a robot whose installed one cannot run goes on without.
+
+        Raises:
+            ParameterError: the card that the parameter names cannot be used.
+        """
+        try:
+            denoiser = load_denoiser(model, STREAM)
+        except EngineError as error:
+            if model:
+                raise ParameterError(f"model = {model!r} cannot be used: {error}") from error
+            self.get_logger().error(f"goes on without the denoiser: {error}")
+            denoiser = None
+        tracker = Tracker(settings, denoiser)
+        self.get_logger().info(f"engine: {tracker.engine_id}")
+        return tracker
 
     def activate(self) -> None:
         """Listen, and start to work."""
