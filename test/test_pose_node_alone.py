@@ -203,6 +203,20 @@ def test_the_node_as_installed_answers_every_image(spawn: Spawn, probe: Probe):
         assert 0.0 <= answer.confidence <= 1.0
     assert rig.status[0].state == PoseStatus.STATE_INITIALISING
     assert rig.stamped(rig.poses, stamp_ns(rig.status[0].header.stamp)) is None
+    assert rig.status[0].engine_id.startswith("compact: ONNX Runtime")
+
+
+def test_without_the_denoiser(spawn: Spawn, probe: Probe):
+    rig = Rig(probe, spawn("ros2_raxels.nodes.pose_node", "-p", "model:=none"))
+    rig.settle()
+    assert rig.answer(rig.send(picture(0))).engine_id == "evidence and guidance, no denoiser"
+
+
+def test_a_model_that_cannot_be_used_is_named(spawn: Spawn, probe: Probe):
+    node = spawn("ros2_raxels.nodes.pose_node", "-p", "model:=/nowhere/card.json")
+    assert node.wait() == 2
+    assert "model = '/nowhere/card.json' cannot be used: /nowhere/card.json is not a model card" in node.log
+    assert "Traceback" not in node.log
 
 
 @pytest.mark.slow
