@@ -22,8 +22,10 @@ from ros2_raxels.image_codec import ImageArray
 from ros2_raxels.options import natural, positive
 from ros2_raxels.predictor import SHIPPED, PredictedViews, PredictorSettings, ViewPredictor
 from ros2_raxels.sources import SourceError, read_image
+from ros2_raxels.views_sheet import draw_sheet
 
 REPORT = "views.json"
+SHEET = "sheet.png"
 
 
 @dataclass(frozen=True, eq=False)
@@ -36,6 +38,7 @@ class ViewTask:
         context_to_world: (K, 4, 4) optical frames.
         intrinsics: fx, fy, cx, cy, px of the stored images.
         trajectory: (T, 4, 4) camera to world.
+        truth: image files of what was seen along it, where that is known.
     """
 
     id: str
@@ -43,6 +46,7 @@ class ViewTask:
     context_to_world: FloatArray
     intrinsics: FloatArray
     trajectory: FloatArray
+    truth: tuple[Path, ...] = ()
 
     def folder(self, root: Path) -> Path:
         """Where its views go."""
@@ -86,12 +90,16 @@ def _task(record: object, where: str) -> ViewTask:
     context = take_list(record, "context", where)
     if not context or not all(isinstance(path, str) for path in context):
         raise FileError(f"{where}.context = {shown(context)} must be one or more paths; name the known frames")
+    truth = take_list(record, "truth", where) if isinstance(record, dict) and "truth" in record else []
+    if not all(isinstance(path, str) for path in truth):
+        raise FileError(f"{where}.truth = {shown(truth)} must be paths, or left out")
     return ViewTask(
         str(take(record, "id", where)),
         tuple(map(Path, context)),
         numbers(take(record, "context_poses", where), (len(context), 4, 4), f"{where}.context_poses"),
         numbers(take(record, "intrinsics", where), (4,), f"{where}.intrinsics"),
         numbers(take(record, "trajectory", where), (-1, 4, 4), f"{where}.trajectory"),
+        tuple(map(Path, truth)),
     )
 
 
@@ -100,6 +108,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--tasks", type=Path, required=True, metavar="FILE", help="tasks.json: frames and trajectories")
     parser.add_argument("--out", type=Path, required=True, metavar="DIR", help=f"views go here, and {REPORT}")
     parser.add_argument("--steps", type=positive, default=None, metavar="N", help="denoising steps (default: 1)")
+    parser.add_argument(
+        "--sheet",
+        action="store_true",
+        help=f"beside the views of each task {SHEET}: known frames, truth, prediction, difference, expected error",
+    )
     add_predictor_arguments(parser)
 
 
@@ -159,6 +172,12 @@ def _answer(predictor: ViewPredictor, task: ViewTask, args: argparse.Namespace) 
         return {"id": task.id, "error": str(error)}, str(error)
     seconds = time.perf_counter() - begin
     write_views(task.folder(args.out), views)
+    if args.sheet:
+        try:
+            truth = [read_image(path) for path in task.truth]
+        except SourceError as error:
+            return {"id": task.id, **record_of(views), "seconds": seconds, "error": str(error)}, str(error)
+        _write_image(task.folder(args.out) / SHEET, draw_sheet(images, truth, views))
     return {"id": task.id, **record_of(views), "seconds": seconds}, ""
 
 
@@ -180,9 +199,13 @@ def write_views(folder: Path, views: PredictedViews) -> None:
     """
     make_folder(folder)
     for index, image in enumerate(views.images):
-        with replacing(folder / f"{index:03d}.png") as temporary:
-            if not cv2.imwrite(str(temporary), cv2.cvtColor(image, cv2.COLOR_RGB2BGR)):
-                raise FileError(f"{folder / f'{index:03d}.png'} could not be written; make room or give another --out")
+        _write_image(folder / f"{index:03d}.png", image)
+
+
+def _write_image(path: Path, image: ImageArray) -> None:
+    with replacing(path) as temporary:
+        if not cv2.imwrite(str(temporary), cv2.cvtColor(image, cv2.COLOR_RGB2BGR)):
+            raise FileError(f"{path} could not be written; make room or give another --out")
 
 
 def _summary(records: Sequence[dict[str, Any]], out: Path) -> str:
