@@ -22,9 +22,9 @@ from ros2_raxels.training.validation import Validation
 
 _FRAMES = (2, 3, 4, 4, 4, 5)
 _TRACKS = (96, 160, 224)
-_PIXEL_SHARE = 0.7
+_PIXEL_SHARE = 0.9
 """Of the steps, where there are clips with pixels; the rest are correspondences, so that poses are not forgotten."""
-_PIXEL_TASKS, _PIXEL_TASK_SHARES = (Task.VIEWS, Task.IMAGINE, Task.POSE), (0.7, 0.2, 0.1)
+_PIXEL_TASKS, _PIXEL_TASK_SHARES = (Task.VIEWS, Task.IMAGINE, Task.POSE), (0.88, 0.08, 0.04)
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

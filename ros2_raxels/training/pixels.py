@@ -34,7 +34,7 @@ _TRIES = 50
 _REACHED = 0.6
 """Of what a view shows: where all is nearer than the planes of a sweep there is nothing to learn from one."""
 _EVERY_PX = 4
-_RECORDED_SHARE = 0.15
+_RECORDED_SHARE = 0.2
 _ANYWHERE = 0.15
 _CROPS = ((96, 128), (96, 128), (80, 112), (64, 128))
 _MUCH_PARALLAX_PX = 100.0
