@@ -67,7 +67,7 @@ class SharedEvidence:
     def expected(self, anchors: Sequence[View], view: View, camera_to_world: FloatArray) -> Evidence | None:
         """Evidence of a frame with keyframes, looked for where known depths say that it is if the camera is there.
 
-        A tenth of the time of `thorough`, and as exact where the expectation is right to some pixels.
+        A tenth of the time of a thorough look, and as exact where the expectation is right to some pixels.
 
         Returns:
             None where too few depths are known, or next to nothing was found.
