@@ -52,6 +52,7 @@ _INLIER_PX = 2.0
 _ENOUGH_INLIERS = 40.0
 _LOOK_AT = 12
 _FEW = 8
+_BLIND = 20
 _STREAM = EvidenceSettings(keypoint_reach=0.5)
 _RESECT = RefineSettings(widths_px=(20.0, 12.0, 8.0, 5.0, 3.0, 2.0), iterations=6)
 _POLISH = RefineSettings(widths_px=(3.0, 2.0), iterations=4)
@@ -120,7 +121,8 @@ class TrackerSettings:
         keyframe_motion: image motion since the last keyframe, as a share of the image width, that makes a new one.
         keyframe_overlap: so does seeing less than this share of the last keyframe.
         stored_keyframes: older keyframes kept for recovery after a loss.
-        restart_frames: after so many frames LOST a new trajectory is begun where the last one ended.
+        restart_frames: after so many frames LOST, in which there was something to be seen, a new trajectory is begun
+            where the last one ended.
         estimator: the stages below.
     """
 
@@ -451,7 +453,9 @@ class Tracker:
         return list(world[0] @ poses[:, -1]), None if out.inlier is None else possible(out.inlier)
 
     def _missed(self, view: View, stamp_ns: int, solved: _Solve | None, stage_s: dict[str, float]) -> TrackedPose:
-        self._bad_frames += 1
+        blind = self._bad_frames >= self.settings.lost_frames and self._is_blind(view)
+        # A covered lens is no new place: nothing is begun there, however long it takes.
+        self._bad_frames += 0 if blind else 1
         # Held poses grow worse with every frame; the motion before the loss is the best guess of how fast.
         step = max(float(np.linalg.norm(self._motion[:3, 3])), _LEAST_STEP)
         self._covariance = self._covariance + np.diag([step**2] * 3 + [0.02**2] * 3)
@@ -462,7 +466,12 @@ class Tracker:
         if self._bad_frames >= self.settings.lost_frames + self.settings.restart_frames:
             self._restart(view)
             reason = "a new trajectory begins here"
+        if blind:
+            reason = "nothing to be seen (covered lens, darkness, blank wall)"
         return self._unsolved(stamp_ns, TrackState.LOST, f"lost for {self._bad_frames} frames: {reason}", stage_s)
+
+    def _is_blind(self, view: View) -> bool:
+        return len(self._matcher.keypoints(view.features).pixels) < _BLIND
 
     def _restart(self, view: View) -> None:
         self._forget_views()

@@ -278,6 +278,20 @@ def test_a_covered_lens(walk: Walk, scale: float) -> None:
     assert np.diag(after[-1].covariance).max() < 0.05**2
 
 
+def test_a_lens_covered_for_long_ends_no_trajectory(walk: Walk, scale: float) -> None:
+    tracker = Tracker(TrackerSettings(restart_frames=5))
+    found = follow(tracker, [*walk[:20], *[BLACK] * 40, *walk[14:22]])
+    assert set(states(found[25:60])) == {LOST}
+    assert "nothing to be seen" in found[59].message
+    back = found[60:]
+    begun = states(back).index(TRACKING)
+    assert begun < 3
+    assert set(states(back[begun:])) == {TRACKING}
+    off, turn = walk.error(back[begun:], list(range(14 + begun, 22)), scale)
+    assert off < 0.02
+    assert turn < 1.0
+
+
 def test_ground_known_from_long_ago(walk: Walk, scale: float) -> None:
     """The last keyframes see the right of the scene alone; after the loss only its left is to be seen."""
 
@@ -348,7 +362,8 @@ def test_unrelated_images_are_not_tracked(walk: Walk) -> None:
 
 def test_after_a_long_loss_a_new_trajectory_begins_where_the_last_one_ended(walk: Walk) -> None:
     tracker = Tracker(TrackerSettings(lost_frames=2, restart_frames=3))
-    found = follow(tracker, [*walk[:12], *[BLACK] * 5, *[image[:, ::-1] for image in walk[30:46]]])
+    elsewhere = list(np.random.default_rng(0).integers(0, 255, (5, *BLACK.shape)).astype(np.uint8))
+    found = follow(tracker, [*walk[:12], *elsewhere, *[image[:, ::-1] for image in walk[30:46]]])
     assert states(found[12:17]) == [HELD] + [LOST] * 4
     last, after = found[11].camera_to_world, found[17:]
     begun = states(after).index(TRACKING)
