@@ -193,12 +193,19 @@ def load_denoiser(model: str, settings: DenoiseSettings | None = None) -> Learne
     Raises:
         EngineError: the model is missing, damaged or cannot be run.
     """
-    if model == "none":
-        return None
-    card = Path(model) if model else shipped_model()
+    return None if model == "none" else LearnedDenoiser.load(named_card(model), settings)
+
+
+def named_card(model: str, shipped: str = SHIPPED) -> Path:
+    """The card that an option or a parameter names; empty is the shipped one.
+
+    Raises:
+        EngineError: none is installed.
+    """
+    card = Path(model) if model else shipped_model(shipped)
     if card is None:
         raise EngineError("no model is installed with this package; install it again")
-    return LearnedDenoiser.load(card, settings)
+    return card
 
 
 def shipped_model(name: str = SHIPPED) -> Path | None:

@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 from tqdm import tqdm
 
-from ros2_raxels.denoise import SHIPPED, DenoiseSettings, LearnedDenoiser, load_denoiser, shipped_model
+from ros2_raxels.denoise import SHIPPED, DenoiseSettings, LearnedDenoiser, load_denoiser, named_card
 from ros2_raxels.engine import EngineError
 from ros2_raxels.estimator import Estimator
 from ros2_raxels.evaluation.clips import Clip, ClipAnswer, read_clips, write_answers
@@ -61,15 +61,15 @@ def make_denoiser(model: str, settings: DenoiseSettings | None = None) -> Learne
 
 
 def model_card(model: str, shipped: str = SHIPPED) -> Path:
-    """The card that an option names; empty is the shipped one.
+    """`named_card` for commands.
 
     Raises:
         FileError: none is installed.
     """
-    card = Path(model) if model else shipped_model(shipped)
-    if card is None:
-        raise FileError("no model is installed with this package; install it again, or give --model")
-    return card
+    try:
+        return named_card(model, shipped)
+    except EngineError as error:
+        raise FileError(f"{error}, or give --model") from error
 
 
 def run(args: argparse.Namespace) -> int:

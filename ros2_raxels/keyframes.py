@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from ros2_raxels.evidence import FLOW, Evidence, Features, Matcher, PairMatches
 from ros2_raxels.geometry import FloatArray, PinholeCamera, relative_pose
-from ros2_raxels.guidance import RefineSettings, refine, triangulate
+from ros2_raxels.guidance import RefineSettings, refine
 
 _ENOUGH_DEPTHS = 0.15
 _FEW = 8
@@ -120,7 +120,7 @@ class SharedEvidence:
         poses: FloatArray = np.array([[v.camera_to_world for v in views]])
         found = refine(evidence, poses, _NO_STEPS)
         agrees = np.nanmedian(found.residual_px[0], axis=1) < _CLOSE_PX
-        self.learn(views, evidence, triangulate(evidence, poses)[0], agrees)
+        self.learn(views, evidence, found.inverse_depth[0], agrees)
 
     def forget_pairs(self, view: View) -> None:
         """Nothing that was found in this frame holds."""

@@ -366,11 +366,15 @@ class Tracker:
             stage_s=stage_s,
         )
 
+    def _expected_pose(self) -> FloatArray:
+        """Where constant velocity leads."""
+        return _orthogonal(self._pose @ self._motion)
+
     def _solve_expected(self, view: View, stage_s: dict[str, float]) -> _Solve | None:
         """Where constant velocity leads; None unless what is seen there agrees with it well."""
         if self._bad_frames:
             return None
-        expected = _orthogonal(self._pose @ self._motion)
+        expected = self._expected_pose()
         with timed(stage_s, "evidence"):
             evidence = self._shared.expected(self._window, view, expected)
         if evidence is None or len(evidence.anchor) < _FEW:
@@ -387,7 +391,7 @@ class Tracker:
         """Constant velocity and standing still first; where they explain the frame badly, two-view geometry as well."""
         if len(evidence.anchor) < _FEW:
             return None
-        starts = [_orthogonal(self._pose @ self._motion), self._pose]
+        starts = [self._expected_pose(), self._pose]
         solved = self._solve_from(starts, anchors, evidence)
         if solved.confidence < self.settings.sure:
             rivals, weights = self._two_view_start(anchors, evidence), None
@@ -429,7 +433,7 @@ class Tracker:
         relative = two_view(first, second, 1.0 / float(evidence.focal_px[-1]))
         if relative is None:
             return []
-        last, expected = anchors[-1].camera_to_world, self._pose @ self._motion
+        last, expected = anchors[-1].camera_to_world, self._expected_pose()
         step = max(float(np.linalg.norm(last[:3, 3] - expected[:3, 3])), _LEAST_STEP)
         return [last @ make_pose(relative[:3, :3], relative[:3, 3] * step)]
 
