@@ -4,25 +4,27 @@ from __future__ import annotations
 
 import argparse
 import os
-import platform
 import sys
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
-import cv2
 import numpy as np
 from tqdm import tqdm
 
-from ros2_raxels import __version__, estimate
+from ros2_raxels import estimate
 from ros2_raxels.estimator import Estimator
 from ros2_raxels.evaluation import variants
 from ros2_raxels.evaluation.clips import CLIP_FRAMES, Clip, ClipAnswer, make_clips, write_answers, write_clips
 from ros2_raxels.evaluation.closed_loop import agreement, go_round, procedural_clips
-from ros2_raxels.evaluation.metrics import PoseScore, coverage, focal_error, mean_over_sets, score_sets
+from ros2_raxels.evaluation.machine import machine
+from ros2_raxels.evaluation.methods import Attempt, Method, answer_all, speed_ratio, two_view_method
+from ros2_raxels.evaluation.metrics import PoseScore, coverage, mean_over_sets, score_sets
 from ros2_raxels.evaluation.peers import TwoViewPeer, chain_two_view
+from ros2_raxels.evaluation.tables import Table, as_text
+from ros2_raxels.evaluation.timing import Spread
 from ros2_raxels.evaluation.trajectory import absolute_error, path_length
 from ros2_raxels.files import FileError, make_folder, replacing, write_json
 from ros2_raxels.geometry import FloatArray
@@ -37,9 +39,6 @@ _DATA_BESIDE = Path("..") / "shared" / "data" / "dev"
 _MEAN = "mean over sets"
 _SIDE_BY_SIDE = 3
 """Methods that share the cells of a table."""
-
-Attempt = Callable[[Clip], tuple[ClipAnswer, str]]
-Table = list[list[str]]
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -83,7 +82,8 @@ def run(args: argparse.Namespace) -> int:
         raise FileError(f"{root}: no set is long enough for a clip of {CLIP_FRAMES} frames; give longer ones")
     tracked = [_posed_set(root, name) for name in filter(None, args.tracks.split(","))]
     make_folder(args.out)
-    methods = _answer_all(clips, _methods(args))
+    methods = _methods(args)
+    answer_all(clips, methods)
     tracks = [_evaluate_track(source, make_tracker(args.model), with_peer=args.peer == "both") for source in tracked]
     loops = _closed_loops(args, clips) if args.closed_loop else {}
     report = {
@@ -99,7 +99,7 @@ def run(args: argparse.Namespace) -> int:
     sections = _sections(clips, methods, tracks)
     if args.closed_loop:
         sections["Closed loop, median error"] = _loop_table(loops)
-    print(_as_text(sections))
+    print(as_text(sections))
     _write(args.out, clips, methods, report, sections)
     return _report_failures(methods, clips)
 
@@ -130,73 +130,7 @@ def _posed_set(root: Path, name: str) -> FrameSource:
     return open_source(root / name)
 
 
-def machine() -> dict[str, Any]:
-    """What the numbers depend on: processor, cores and versions."""
-    return {
-        "cpu": _cpu_model(),
-        "cores": len(os.sched_getaffinity(0)),
-        "python": platform.python_version(),
-        "opencv": cv2.__version__,
-        "numpy": np.__version__,
-        "ros2_raxels": __version__,
-    }
-
-
-def _cpu_model() -> str:
-    try:
-        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
-    except OSError:
-        lines = []
-    models = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
-    return models[0] if models else platform.processor() or platform.machine()
-
-
 # -------------------------------------------------------------------------------------------------------------- clips
-
-
-@dataclass
-class Method:
-    """A method, its answers so far by clip id, and in words why some are none.
-
-    Attributes:
-        attempt: gives the answer to a clip, and why it is none (empty when it is one).
-    """
-
-    name: str
-    attempt: Attempt
-    answers: dict[str, ClipAnswer] = field(default_factory=dict)
-    failures: dict[str, str] = field(default_factory=dict)
-
-    def solve(self, clip: Clip) -> None:
-        """Answer a clip and keep what comes of it."""
-        self.answers[clip.id], reason = self.attempt(clip)
-        if reason:
-            self.failures[clip.id] = reason
-
-    def record(self, clips: Sequence[Clip]) -> dict[str, Any]:
-        """As ``report.json`` holds it."""
-        scores = score_sets(clips, self.answers)
-        return {
-            "mean": mean_over_sets(scores).record(),
-            "sets": {name: score.record() for name, score in scores.items()},
-            "focal_error": focal_error(clips, self.answers),
-            "coverage": coverage(clips, self.answers),
-            "ms": self.stages_ms(),
-            "failures": self.failures,
-        }
-
-    def stages_ms(self) -> dict[str, dict[str, float]]:
-        """Median and 95th percentile of each stage, and of the whole, over the clips that have them."""
-        answers = list(self.answers.values())
-        stages = dict.fromkeys(name for answer in answers for name in answer.stage_s)
-        times = {name: [a.stage_s[name] for a in answers if name in a.stage_s] for name in stages}
-        times["total"] = [a.seconds for a in answers if a.seconds is not None]
-        return {name: dict(zip(("median", "p95"), _percentiles_ms(t), strict=True)) for name, t in times.items() if t}
-
-
-def _percentiles_ms(seconds: Sequence[float]) -> tuple[float, float]:
-    median, p95 = np.percentile(np.array(seconds) * 1e3, (50, 95))
-    return float(median), float(p95)
 
 
 def _methods(args: argparse.Namespace) -> list[Method]:
@@ -211,8 +145,7 @@ def _methods(args: argparse.Namespace) -> list[Method]:
         alone = variants.pixels_only(make_predictor(args.views_model))
         methods += [Method(name, _never_fails(answer)) for name, answer in alone.items()]
     if args.peer == "both":
-        peer = TwoViewPeer()
-        methods.insert(1, Method(peer.name, lambda clip: _peer_answer(peer, clip)))
+        methods.insert(1, two_view_method())
     return methods
 
 
@@ -241,24 +174,6 @@ def _attempt(estimator: Estimator, use_intrinsics: bool) -> Attempt:
     return lambda clip: estimate.answer_clip(estimator, clip, use_intrinsics)
 
 
-def _answer_all(clips: Sequence[Clip], methods: list[Method]) -> list[Method]:
-    for method in methods:
-        # Untimed: nobody should pay for what is loaded at first use.
-        method.attempt(clips[0])
-    for number, clip in enumerate(tqdm(clips, unit="clip", disable=not sys.stderr.isatty())):
-        # In turns, so that neither always finds the images in the cache that the other filled.
-        for method in methods if number % 2 == 0 else methods[::-1]:
-            method.solve(clip)
-    return methods
-
-
-def _peer_answer(peer: TwoViewPeer, clip: Clip) -> tuple[ClipAnswer, str]:
-    try:
-        return peer.answer(clip), ""
-    except (ValueError, cv2.error) as error:
-        return ClipAnswer(clip.id, pairs={}), " ".join(str(error).split())
-
-
 def _report_failures(methods: Sequence[Method], clips: Sequence[Clip]) -> int:
     """Name what failed; 1 if something did, else 0."""
     for method in methods:
@@ -272,9 +187,9 @@ def _report_failures(methods: Sequence[Method], clips: Sequence[Clip]) -> int:
 
 def _speed_ratio(methods: Sequence[Method]) -> float | None:
     """How many times faster ours is than the peer, by medians; None without peer, or when it answered nothing."""
-    medians = {m.name: m.stages_ms()["total"]["median"] for m in methods if "total" in m.stages_ms()}
-    ours, peer = medians.get(estimate.NAME), medians.get(TwoViewPeer.name)
-    return peer / ours if ours and peer else None
+    by_name = {m.name: m for m in methods}
+    peer = by_name.get(TwoViewPeer.name)
+    return None if peer is None else speed_ratio(by_name[estimate.NAME], peer)
 
 
 # ------------------------------------------------------------------------------------------------------------- tracks
@@ -317,6 +232,7 @@ def _evaluate_track(source: FrameSource, tracker: Tracker, with_peer: bool) -> T
     length = path_length(truth)
     ate = absolute_error(np.array(track.poses), truth).translation_rmse
     peer_ate = _peer_ate(source, truth) if with_peer else None
+    to_pose = Spread.of(track.frame_s)
     return TrackScore(
         source.name,
         len(track.poses),
@@ -325,7 +241,8 @@ def _evaluate_track(source: FrameSource, tracker: Tracker, with_peer: bool) -> T
         track.losses,
         ate,
         100 * ate / length,
-        *_percentiles_ms(track.frame_s),
+        to_pose.p50,
+        to_pose.p95,
         1e3 * float(np.mean(track.frame_s) + np.mean(track.between_s)),
         peer_ate,
         None if peer_ate is None else 100 * peer_ate / length,
@@ -403,7 +320,7 @@ def _mean_table(clips: Sequence[Clip], methods: Sequence[Method]) -> Table:
     rows: Table = [["method", "AUC@5", "AUC@30", "rotation deg", "direction deg", "ms"]]
     for method in methods:
         mean = mean_over_sets(score_sets(clips, method.answers))
-        ms = method.stages_ms().get("total", {}).get("median", float("nan"))
+        ms = method.median_ms() or float("nan")
         errors = [f"{mean.rot_med_deg:.2f}", f"{mean.dir_med_deg:.1f}"]
         rows.append([method.name, f"{mean.auc5:.3f}", f"{mean.auc30:.3f}", *errors, f"{ms:.0f}"])
     return rows
@@ -433,15 +350,6 @@ def _track_table(tracks: Sequence[TrackScore]) -> Table:
         ours = [f"{100 * t.tracked:.1f} %", str(t.losses), f"{t.ate:.4g}", f"{t.ate_percent:.2f}"]
         rows.append([t.name, str(t.frames), *ours, *peer, f"{t.ms_median:.1f}", f"{t.ms_p95:.1f}", f"{t.ms_whole:.1f}"])
     return rows
-
-
-def _as_text(sections: dict[str, Table]) -> str:
-    return "\n\n".join("\n".join([title, *_aligned(table)]) for title, table in sections.items())
-
-
-def _aligned(table: Table) -> list[str]:
-    widths = [max(map(len, column)) for column in zip(*table, strict=True)]
-    return ["  ".join([row[0].ljust(widths[0]), *map(str.rjust, row[1:], widths[1:])]) for row in table]
 
 
 def _as_markdown(sections: dict[str, Table], report: dict[str, Any]) -> str:

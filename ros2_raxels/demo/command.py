@@ -153,18 +153,9 @@ def _prepare(args: argparse.Namespace) -> _Play:
 
 
 def _rendered(args: argparse.Namespace) -> Path:
-    from tqdm import tqdm
+    from ros2_raxels.demo.recording import Walk, shown_walk
 
-    from ros2_raxels.demo.recording import Walk, recorded_walk
-
-    walk = Walk(args.seconds or Walk.seconds, args.rate, args.width, args.height, args.seed)
-    with tqdm(desc="rendering", unit="frame", leave=False, disable=None) as bar:
-
-        def progress(done: int, total: int) -> None:
-            bar.total = total
-            bar.update(done - bar.n)
-
-        return recorded_walk(walk, progress)
+    return shown_walk(Walk(args.seconds or Walk.seconds, args.rate, args.width, args.height, args.seed))
 
 
 # --------------------------------------------------------------------------------------------------------- playing

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import cv2
+from tqdm import tqdm
 
 from ros2_raxels import geometry, scenes
 from ros2_raxels.geometry import FloatArray, PinholeCamera
@@ -72,6 +73,17 @@ def recorded_walk(walk: Walk, progress: Progress, cache: Path | None = None) -> 
         finally:
             shutil.rmtree(unfinished, ignore_errors=True)
     return folder
+
+
+def shown_walk(walk: Walk) -> Path:
+    """`recorded_walk` with a progress bar."""
+    with tqdm(desc="rendering", unit="frame", leave=False, disable=None) as bar:
+
+        def progress(done: int, total: int) -> None:
+            bar.total = total
+            bar.update(done - bar.n)
+
+        return recorded_walk(walk, progress)
 
 
 def default_cache() -> Path:

@@ -162,10 +162,15 @@ def make_clips(root: Path, per_set: int = 30, seed: int = 0) -> list[Clip]:
     files = sorted(root.glob("*/cameras.json"))
     if not files:
         raise FileError(f"{root} holds no posed set (*/cameras.json); give the folder that holds the sets")
-    return [clip for file in files for clip in _clips_of_set(file, per_set, seed)]
+    return [clip for file in files for clip in clips_of_set(file, per_set, seed)]
 
 
-def _clips_of_set(file: Path, per_set: int, seed: int) -> list[Clip]:
+def clips_of_set(file: Path, count: int, seed: int = 0) -> list[Clip]:
+    """`make_clips` for one set, of which `file` is the cameras.json.
+
+    Raises:
+        FileError: it is malformed.
+    """
     record = load_json(file)
     name, frames = str(take(record, "name", str(file))), take_list(record, "frames", str(file))
     where = [f"{file}: frames[{index}]" for index in range(len(frames))]
@@ -174,7 +179,7 @@ def _clips_of_set(file: Path, per_set: int, seed: int) -> list[Clip]:
     poses = [numbers(take(f, "c2w", w), (4, 4), f"{w}.c2w") for f, w in zip(frames, where, strict=True)]
     clips: dict[tuple[int, int], Clip] = {}
     for first, stride in _draws(seed, name, len(frames)):
-        if len(clips) == per_set:
+        if len(clips) == count:
             break
         chosen = slice(first, first + stride * (CLIP_FRAMES - 1) + 1, stride)
         if chosen.stop > len(frames) or (first, stride) in clips:

@@ -14,7 +14,7 @@ from typing import Any
 
 import torch
 
-from ros2_raxels.evaluate import machine
+from ros2_raxels.evaluation.machine import machine
 from ros2_raxels.files import write_json
 from ros2_raxels.model.presets import PRESETS, ModelSize
 from ros2_raxels.train import draws

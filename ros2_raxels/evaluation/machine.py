@@ -1,0 +1,92 @@
+"""What numbers of speed and memory depend on: processor, cores, load and versions; the process's memory."""
+
+from __future__ import annotations
+
+import os
+import platform
+import resource
+import time
+from concurrent.futures import ThreadPoolExecutor
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+
+from ros2_raxels import __version__
+
+_PRODUCT_SIDE = 1024
+_ROUND_S = 0.25
+
+
+def machine() -> dict[str, Any]:
+    """Processor, cores that this process may use, load average over one minute, and versions."""
+    return {
+        "cpu": _cpu_model(),
+        "cores": cores(),
+        "load_average": round(os.getloadavg()[0], 2),
+        "python": platform.python_version(),
+        "opencv": cv2.__version__,
+        "numpy": np.__version__,
+        "onnxruntime": _version("onnxruntime"),
+        "ros2_raxels": __version__,
+    }
+
+
+def cores() -> int:
+    """How many this process may use."""
+    return len(os.sched_getaffinity(0))
+
+
+def _cpu_model() -> str:
+    try:
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
+    except OSError:
+        lines = []
+    models = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
+    return models[0] if models else platform.processor() or platform.machine()
+
+
+def _version(package: str) -> str | None:
+    try:
+        return metadata.version(package)
+    except metadata.PackageNotFoundError:
+        return None
+
+
+def rss_bytes() -> int:
+    """Memory of this process that is in RAM now (Linux)."""
+    pages = int(Path("/proc/self/statm").read_text(encoding="ascii").split()[1])
+    return pages * resource.getpagesize()
+
+
+def peak_rss_bytes() -> int:
+    """The most that it ever was (Linux counts in KiB)."""
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+
+
+def matrix_product_gflops(threads: int, rounds: int = 6) -> float:
+    """What plain float32 matrix products reach at best on so many threads, GFLOP/s.
+
+    One product of 1024x1024 a thread at a time, in rounds of a quarter of a second; the best round counts, because
+    whatever else the machine does only makes it slower.
+    """
+    generator = np.random.default_rng(0)
+    sides = (_PRODUCT_SIDE, _PRODUCT_SIDE)
+    a, b = (generator.standard_normal(sides, np.float32) for _ in range(2))
+
+    def products(until: float) -> int:
+        done, out = 0, np.empty(sides, np.float32)
+        while time.perf_counter() < until:
+            np.matmul(a, b, out=out)
+            done += 1
+        return done
+
+    best = 0.0
+    with ThreadPoolExecutor(threads) as pool:
+        for _ in range(rounds):
+            begin = time.perf_counter()
+            done = sum(pool.map(products, [begin + _ROUND_S] * threads))
+            best = max(best, 2e-9 * _PRODUCT_SIDE**3 * done / (time.perf_counter() - begin))
+    return best
