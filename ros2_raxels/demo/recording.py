@@ -4,30 +4,18 @@ from __future__ import annotations
 
 import hashlib
 import json
-import multiprocessing
 import os
 import shutil
-import signal
-import tempfile
-from collections.abc import Callable
-from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
-
-import cv2
-from tqdm import tqdm
 
 from ros2_raxels import geometry, scenes
-from ros2_raxels.geometry import FloatArray, PinholeCamera
+from ros2_raxels.geometry import PinholeCamera
+from ros2_raxels.scenes.film import Film, Progress, shown_progress, write_film
+from ros2_raxels.scenes.trajectories import handheld_loop
+from ros2_raxels.scenes.world import furnished_room
 
-_PROCESSES = 2
-_CHUNK_FRAMES = 6
-_JPEG_QUALITY = 95
 _FOCAL_PER_WIDTH = 0.8
-
-Progress = Callable[[int, int], None]
-"""Called with frames done and frames in all."""
 
 
 @dataclass(frozen=True)
@@ -64,25 +52,16 @@ def recorded_walk(walk: Walk, progress: Progress, cache: Path | None = None) -> 
     """
     folder = (cache or default_cache()) / _key(walk)
     if not (folder / "cameras.json").is_file():
-        folder.parent.mkdir(parents=True, exist_ok=True)
-        unfinished = Path(tempfile.mkdtemp(prefix=".unfinished_", dir=folder.parent))
-        try:
-            _write_set(walk, unfinished, progress)
-            shutil.rmtree(folder, ignore_errors=True)
-            unfinished.rename(folder)
-        finally:
-            shutil.rmtree(unfinished, ignore_errors=True)
+        shutil.rmtree(folder, ignore_errors=True)
+        poses = handheld_loop(walk.seconds, walk.rate_hz, walk.seed)
+        film = Film("rendered room", furnished_room(walk.seed), walk.camera, poses, walk.rate_hz)
+        write_film(film, folder, progress)
     return folder
 
 
 def shown_walk(walk: Walk) -> Path:
     """`recorded_walk` with a progress bar."""
-    with tqdm(desc="rendering", unit="frame", leave=False, disable=None) as bar:
-
-        def progress(done: int, total: int) -> None:
-            bar.total = total
-            bar.update(done - bar.n)
-
+    with shown_progress() as progress:
         return recorded_walk(walk, progress)
 
 
@@ -98,74 +77,3 @@ def _key(walk: Walk) -> str:
     for file in files:
         digest.update(file.read_bytes())
     return digest.hexdigest()[:16]
-
-
-def _write_set(walk: Walk, folder: Path, progress: Progress) -> None:
-    from ros2_raxels.scenes.trajectories import handheld_loop
-
-    poses = handheld_loop(walk.seconds, walk.rate_hz, walk.seed)
-    (folder / "images").mkdir()
-    _render_all(walk, poses, folder, progress)
-    record = {
-        "name": "rendered room",
-        "frame_rate": walk.rate_hz,
-        "metric_scale": True,
-        "undistorted": True,
-        "convention": "camera-to-world, OpenCV axes (x right, y down, z forward)",
-        "frames": [_frame_record(walk, index, pose) for index, pose in enumerate(poses)],
-    }
-    (folder / "cameras.json").write_text(json.dumps(record), encoding="utf-8")
-
-
-def _frame_record(walk: Walk, index: int, pose: FloatArray) -> dict[str, Any]:
-    camera = walk.camera
-    return {
-        "file": _image_name(index),
-        "timestamp": index / walk.rate_hz,
-        "K": [camera.fx, camera.fy, camera.cx, camera.cy],
-        "width": walk.width,
-        "height": walk.height,
-        "c2w": pose.tolist(),
-    }
-
-
-def _image_name(index: int) -> str:
-    return f"images/{index:06d}.jpg"
-
-
-def _render_all(walk: Walk, poses: FloatArray, folder: Path, progress: Progress) -> None:
-    chunks = [range(start, min(start + _CHUNK_FRAMES, len(poses))) for start in range(0, len(poses), _CHUNK_FRAMES)]
-    # A forked child would inherit the locks of OpenCV's threads in whatever state they are.
-    fresh = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(_PROCESSES, fresh, _start_worker, (walk.seed,)) as pool:
-        try:
-            jobs = [pool.submit(_render_chunk, walk, poses[list(c)], list(c), folder) for c in chunks]
-            for done, job in enumerate(as_completed(jobs), start=1):
-                job.result()
-                progress(min(done * _CHUNK_FRAMES, len(poses)), len(poses))
-        except BaseException:
-            pool.shutdown(wait=True, cancel_futures=True)
-            raise
-
-
-_world: Any = None
-
-
-def _start_worker(seed: int) -> None:
-    global _world
-    from ros2_raxels.scenes.world import furnished_room
-
-    # Ctrl-C is the parent's to handle: it cancels what has not begun.
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    cv2.setNumThreads(1)
-    _world = furnished_room(seed)
-
-
-def _render_chunk(walk: Walk, poses: FloatArray, indices: list[int], folder: Path) -> None:
-    from ros2_raxels.scenes.renderer import render
-
-    for index, pose in zip(indices, poses, strict=True):
-        rgb, _ = render(_world, walk.camera, pose)
-        bgr = cv2.cvtColor(rgb, cv2.COLOR_RGB2BGR)
-        if not cv2.imwrite(str(folder / _image_name(index)), bgr, [cv2.IMWRITE_JPEG_QUALITY, _JPEG_QUALITY]):
-            raise OSError(f"{folder / _image_name(index)} cannot be written; look for a full disk")

@@ -140,7 +140,7 @@ def render_clip(
     raise RuntimeError(f"{_WORLDS} worlds, and in none of them room for a camera that moves over {frames} frames")
 
 
-def _probe(camera: PinholeCamera) -> PinholeCamera:
+def probe_of(camera: PinholeCamera) -> PinholeCamera:
     """The same camera with few pixels, to see whether a place is worth a full picture."""
     return camera.resized(_PROBE_COLUMNS, max(8, round(_PROBE_COLUMNS * camera.height / camera.width)))
 
@@ -149,7 +149,7 @@ def _promising(
     generator: np.random.Generator, world: ProceduralWorld, camera: PinholeCamera, motion: Motion
 ) -> Iterator[tuple[FloatArray, int]]:
     """First poses (camera to world) and the motion that they allow, as far as a few pixels tell."""
-    probe = _probe(camera)
+    probe = probe_of(camera)
     for index in range(len(motion.kind)):
         for _ in range(_VIEWPOINTS):
             first = _viewpoint(generator, world)
@@ -216,7 +216,7 @@ def _try_to_render(
     poses = _in_world(first, motion.camera_to_first[index], unit_m)
     if not _is_clear(world, poses, unit_m):
         return None
-    lit = _well_lit(generator, world, camera, first)
+    lit = well_lit(generator, world, camera, first)
     images, depths = zip(*(render(lit, camera, pose) for pose in poses), strict=True)
     depth = (np.array(depths) / unit_m).astype(np.float32)
     if depth.min() < NEAR / 2:
@@ -226,13 +226,13 @@ def _try_to_render(
     )
 
 
-def _well_lit(
+def well_lit(
     generator: np.random.Generator, world: ProceduralWorld, camera: PinholeCamera, first: FloatArray
 ) -> ProceduralWorld:
     """As a camera exposes: the first picture neither black nor, but for its highlights, white."""
     # In dim light, so that nothing is clipped yet.
     dim = exposed(world, _DIM)
-    seen = render(dim, _probe(camera), first)[0].max(axis=2)
+    seen = render(dim, probe_of(camera), first)[0].max(axis=2)
     wanted = float(generator.uniform(*_BRIGHTNESS)) / max(2.0, float(seen.mean()))
     return exposed(dim, min(wanted, _HIGHLIGHT / max(2.0, float(np.percentile(seen, 97)))))
 

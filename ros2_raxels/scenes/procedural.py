@@ -51,14 +51,17 @@ class ProceduralWorld(World):
         return np.asarray(np.concatenate([to_planes, to_boxes, to_spheres], axis=1).min(axis=1))
 
 
-def random_world(generator: np.random.Generator, pool: TexturePool | None = None) -> ProceduralWorld:
+def random_world(
+    generator: np.random.Generator, pool: TexturePool | None = None, kind: str | None = None
+) -> ProceduralWorld:
     """A new world.
 
     Args:
         generator: decides on everything but the tiles.
         pool: tiles for its surfaces; None takes `texture_pool(0)`.
+        kind: a key of `WORLD_KINDS`; None draws one.
     """
-    kind = str(generator.choice(list(WORLD_KINDS)))
+    kind = kind or str(generator.choice(list(WORLD_KINDS)))
     site = _Site(generator, Wardrobe(pool or texture_pool(0), generator))
     eye_low, eye_high = WORLD_KINDS[kind](site)
     return _shadowed(site, site.finished(kind, eye_low, eye_high))

@@ -32,14 +32,14 @@ def handheld_loop(seconds: float, rate_hz: float = 30.0, seed: int = 0) -> Float
     phase = 2 * np.pi * time_s / seconds
     start = generator.uniform(0, 2 * np.pi)
     oval = np.stack([np.cos(phase + start), np.sin(phase + start), np.sin(2 * phase + start)], axis=1)
-    position = _CENTRE_M + _REACH_M * oval + 0.012 * _sway(generator, time_s, seconds)
+    position = _CENTRE_M + _REACH_M * oval + 0.012 * sway(generator, time_s, seconds)
     wander = np.stack([np.zeros(count), np.sin(2 * phase), np.cos(phase)], axis=1) * (0.0, 0.55, 0.2)
-    gaze = _GAZE_M + wander + 0.02 * _sway(generator, time_s, seconds)
-    roll_rad = np.radians(1.2) * _sway(generator, time_s, seconds)[:, 0]
+    gaze = _GAZE_M + wander + 0.02 * sway(generator, time_s, seconds)
+    roll_rad = np.radians(1.2) * sway(generator, time_s, seconds)[:, 0]
     return np.array([look_at(p, g, r) for p, g, r in zip(position, gaze, roll_rad, strict=True)])
 
 
-def _sway(generator: np.random.Generator, time_s: FloatArray, seconds: float) -> FloatArray:
+def sway(generator: np.random.Generator, time_s: FloatArray, seconds: float) -> FloatArray:
     """(N, 3) smooth wandering of about unit deviation, periodic over the whole so that a loop closes."""
     cycles = np.arange(max(1, round(_SWAY_HZ[0] * seconds)), max(2, round(_SWAY_HZ[1] * seconds)) + 1)
     weight = 1.0 / cycles

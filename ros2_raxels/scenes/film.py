@@ -1,0 +1,141 @@
+"""A camera on its way through a world, rendered to disk as the posed set that a recording would be."""
+
+from __future__ import annotations
+
+import json
+import multiprocessing
+import shutil
+import signal
+import tempfile
+from collections.abc import Callable, Iterator
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import cv2
+from tqdm import tqdm
+
+from ros2_raxels.geometry import FloatArray, PinholeCamera
+from ros2_raxels.scenes.renderer import render
+from ros2_raxels.scenes.world import World
+
+_CHUNK_FRAMES = 6
+_JPEG_QUALITY = 95
+
+Progress = Callable[[int, int], None]
+"""Called with frames done and frames in all."""
+
+
+@dataclass(frozen=True, eq=False)
+class Film:
+    """What is rendered.
+
+    Attributes:
+        name: of the set.
+        world: what there is, m.
+        camera: of all frames.
+        camera_to_world: (N, 4, 4) optical frames, m.
+        rate_hz: frames a second.
+    """
+
+    name: str
+    world: World
+    camera: PinholeCamera
+    camera_to_world: FloatArray
+    rate_hz: float
+
+
+def write_film(film: Film, folder: Path, progress: Progress, processes: int = 2) -> None:
+    """Render into a folder that appears when it is whole; whatever happens before leaves nothing.
+
+    Args:
+        film: what to render.
+        folder: must not exist yet, or be empty.
+        progress: told about every few frames.
+        processes: that render.
+
+    Raises:
+        OSError: the folder holds something, or cannot be written to.
+    """
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    unfinished = Path(tempfile.mkdtemp(prefix=".unfinished_", dir=folder.parent))
+    try:
+        (unfinished / "images").mkdir()
+        _render_all(film, unfinished, progress, processes)
+        (unfinished / "cameras.json").write_text(json.dumps(_record(film)), encoding="utf-8")
+        # Made for this user alone as temporary folders are.
+        unfinished.chmod(0o755)
+        unfinished.rename(folder)
+    finally:
+        shutil.rmtree(unfinished, ignore_errors=True)
+
+
+@contextmanager
+def shown_progress() -> Iterator[Progress]:
+    """A progress bar on stderr, where that is a terminal."""
+    with tqdm(desc="rendering", unit="frame", leave=False, disable=None) as bar:
+
+        def progress(done: int, total: int) -> None:
+            bar.total = total
+            bar.update(done - bar.n)
+
+        yield progress
+
+
+def _record(film: Film) -> dict[str, Any]:
+    c = film.camera
+    camera = {"K": [c.fx, c.fy, c.cx, c.cy], "width": c.width, "height": c.height}
+    return {
+        "name": film.name,
+        "frame_rate": film.rate_hz,
+        "metric_scale": True,
+        "undistorted": True,
+        "convention": "camera-to-world, OpenCV axes (x right, y down, z forward)",
+        "frames": [
+            {"file": _image_name(index), "timestamp": index / film.rate_hz, **camera, "c2w": pose.tolist()}
+            for index, pose in enumerate(film.camera_to_world)
+        ],
+    }
+
+
+def _image_name(index: int) -> str:
+    return f"images/{index:06d}.jpg"
+
+
+def _render_all(film: Film, folder: Path, progress: Progress, processes: int) -> None:
+    count = len(film.camera_to_world)
+    chunks = [range(start, min(start + _CHUNK_FRAMES, count)) for start in range(0, count, _CHUNK_FRAMES)]
+    # A forked child would inherit the locks of OpenCV's threads in whatever state they are.
+    fresh = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(min(processes, len(chunks)), fresh, _start_worker, (film,)) as pool:
+        try:
+            jobs = [pool.submit(_render_chunk, chunk, folder) for chunk in chunks]
+            done = 0
+            for job in as_completed(jobs):
+                done += job.result()
+                progress(done, count)
+        except BaseException:
+            pool.shutdown(wait=True, cancel_futures=True)
+            raise
+
+
+_film: Film
+
+
+def _start_worker(film: Film) -> None:
+    global _film
+    # Ctrl-C is the parent's to handle: it cancels what has not begun.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    cv2.setNumThreads(1)
+    _film = film
+
+
+def _render_chunk(indices: range, folder: Path) -> int:
+    for index in indices:
+        rgb, _ = render(_film.world, _film.camera, _film.camera_to_world[index])
+        bgr = cv2.cvtColor(rgb, cv2.COLOR_RGB2BGR)
+        if not cv2.imwrite(str(folder / _image_name(index)), bgr, [cv2.IMWRITE_JPEG_QUALITY, _JPEG_QUALITY]):
+            raise OSError(f"{folder / _image_name(index)} cannot be written; look for a full disk")
+    return len(indices)
