@@ -31,7 +31,7 @@ from ros2_raxels.files import FileError, check_writable, write_json
 from ros2_raxels.focal import guessed_camera
 from ros2_raxels.geometry import PinholeCamera, make_pose
 from ros2_raxels.image_codec import ImageArray
-from ros2_raxels.options import positive
+from ros2_raxels.options import positive, several_of
 from ros2_raxels.raxel_grid import clip_bearings
 from ros2_raxels.sources import FrameSource, open_source
 from ros2_raxels.track import make_tracker
@@ -50,9 +50,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Options of the command."""
     parser.add_argument("source", nargs="?", help="recording, as for track; default: the room of the demo")
     parser.add_argument("--frames", type=positive, metavar="N", help="at most so many of the source")
-    parser.add_argument(
-        "--only", type=_sections, default=None, metavar="NAME,NAME", help=f"of {', '.join(SECTIONS)} (default: all)"
-    )
+    sections = several_of(SECTIONS, "section")
+    parser.add_argument("--only", type=sections, metavar="NAME,NAME", help=f"of {', '.join(SECTIONS)} (default: all)")
     parser.add_argument(
         "--memory-frames", type=positive, metavar="N", help="track so many, the source again and again: does it grow?"
     )
@@ -61,16 +60,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     estimate.add_model_argument(parser)
     parser.add_argument("--views-model", default="", metavar="CARD", help="model card for views (default: shipped)")
     parser.add_argument("--out", type=Path, metavar="FILE", help="report to write (.json)")
-
-
-def _sections(text: str) -> tuple[str, ...]:
-    names = tuple(filter(None, text.split(",")))
-    for name in names:
-        if name not in SECTIONS:
-            raise argparse.ArgumentTypeError(f"{name!r} is no section; choose from {', '.join(SECTIONS)}")
-    if not names:
-        raise argparse.ArgumentTypeError(f"no section is named; choose from {', '.join(SECTIONS)}")
-    return names
 
 
 def run(args: argparse.Namespace) -> int:

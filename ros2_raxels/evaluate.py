@@ -5,13 +5,11 @@ from __future__ import annotations
 import argparse
 import os
 import sys
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Sequence
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from tqdm import tqdm
 
 from ros2_raxels import estimate
@@ -19,19 +17,18 @@ from ros2_raxels.estimator import Estimator
 from ros2_raxels.evaluation import variants
 from ros2_raxels.evaluation.clips import CLIP_FRAMES, Clip, ClipAnswer, make_clips, write_answers, write_clips
 from ros2_raxels.evaluation.closed_loop import agreement, go_round, procedural_clips
+from ros2_raxels.evaluation.colmap_peer import require_colmap
 from ros2_raxels.evaluation.machine import machine
 from ros2_raxels.evaluation.methods import Attempt, Method, answer_all, speed_ratio, two_view_method
 from ros2_raxels.evaluation.metrics import PoseScore, coverage, mean_over_sets, score_sets
-from ros2_raxels.evaluation.peers import TwoViewPeer, chain_two_view
+from ros2_raxels.evaluation.peers import TwoViewPeer
 from ros2_raxels.evaluation.tables import Table, as_text
-from ros2_raxels.evaluation.timing import Spread
-from ros2_raxels.evaluation.trajectory import absolute_error, path_length
+from ros2_raxels.evaluation.tracks import PEERS, TrackScore, accuracy_table, evaluate_track, time_table
 from ros2_raxels.files import FileError, make_folder, replacing, write_json
-from ros2_raxels.geometry import FloatArray
-from ros2_raxels.options import positive
-from ros2_raxels.sources import Frame, FrameSource, open_source
-from ros2_raxels.track import Track, follow, make_tracker
-from ros2_raxels.tracker import Tracker, TrackState
+from ros2_raxels.options import positive, several_of
+from ros2_raxels.sources import FrameSource, open_source
+from ros2_raxels.track import make_tracker
+from ros2_raxels.track_picture import draw_track
 from ros2_raxels.views import make_predictor
 
 DATA_VARIABLE = "RAXELS_DATA"
@@ -61,7 +58,18 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     estimate.add_model_argument(parser)
     parser.add_argument("--views-model", default="", metavar="CARD", help="of --curve and --closed-loop")
-    parser.add_argument("--tracks", default="", metavar="SET,SET", help="sets that are tracked as a whole too")
+    parser.add_argument(
+        "--tracks",
+        default="",
+        metavar="SET,SET",
+        help="names or paths of sets that are tracked as a whole too",
+    )
+    parser.add_argument(
+        "--peers",
+        type=several_of(PEERS, "peer"),
+        metavar="NAME,NAME",
+        help=f"beside ours on whole sets: {', '.join(PEERS)} (default: chain, or none with --peer none)",
+    )
     parser.add_argument(
         "--out", type=Path, default=Path("out") / "evaluation", metavar="DIR", help="default: out/evaluation"
     )
@@ -81,10 +89,14 @@ def run(args: argparse.Namespace) -> int:
     if not clips:
         raise FileError(f"{root}: no set is long enough for a clip of {CLIP_FRAMES} frames; give longer ones")
     tracked = [_posed_set(root, name) for name in filter(None, args.tracks.split(","))]
+    if args.peers is None:
+        args.peers = () if args.peer == "none" else ("chain",)
+    if "colmap" in args.peers:
+        require_colmap()
     make_folder(args.out)
     methods = _methods(args)
     answer_all(clips, methods)
-    tracks = [_evaluate_track(source, make_tracker(args.model), with_peer=args.peer == "both") for source in tracked]
+    tracks = [_evaluate_track(source, args) for source in tracked]
     loops = _closed_loops(args, clips) if args.closed_loop else {}
     report = {
         "machine": machine(),
@@ -93,7 +105,7 @@ def run(args: argparse.Namespace) -> int:
         "data": {"root": str(root), "clips": len(clips), "per_set": args.per_set, "seed": args.seed},
         "methods": {m.name: m.record(clips) for m in methods},
         "speed_ratio": _speed_ratio(methods),
-        "tracks": [asdict(t) for t in tracks],
+        "tracks": [track.record() for track in tracks],
         "closed_loop": loops,
     }
     sections = _sections(clips, methods, tracks)
@@ -102,6 +114,14 @@ def run(args: argparse.Namespace) -> int:
     print(as_text(sections))
     _write(args.out, clips, methods, report, sections)
     return _report_failures(methods, clips)
+
+
+def _evaluate_track(source: FrameSource, args: argparse.Namespace) -> TrackScore:
+    """Track a set, and draw what came of it."""
+    score, drawn = evaluate_track(source, make_tracker(args.model), args.peers)
+    with replacing(args.out / f"{source.name}.png") as temporary:
+        draw_track(drawn, temporary)
+    return score
 
 
 def data_root(given: Path | None) -> Path:
@@ -192,75 +212,6 @@ def _speed_ratio(methods: Sequence[Method]) -> float | None:
     return None if peer is None else speed_ratio(by_name[estimate.NAME], peer)
 
 
-# ------------------------------------------------------------------------------------------------------------- tracks
-
-
-@dataclass(frozen=True)
-class TrackScore:
-    """A whole set, tracked. Errors are after Sim(3) alignment, as a share of the true path too.
-
-    Attributes:
-        frames: of the set.
-        tracked, lost: share of them in this state, 0 to 1.
-        losses: how often tracking was lost.
-        ate, ate_percent: of all frames, in the set's unit and in % of the path.
-        ms_median, ms_p95: from image to pose.
-        ms_whole: mean of what a frame costs, with the keyframes that are made after the pose is out.
-        peer_ate, peer_ate_percent: of the keyframes of chained two-view geometry; None without peer.
-    """
-
-    name: str
-    frames: int
-    tracked: float
-    lost: float
-    losses: int
-    ate: float
-    ate_percent: float
-    ms_median: float
-    ms_p95: float
-    ms_whole: float
-    peer_ate: float | None = None
-    peer_ate_percent: float | None = None
-
-
-def _evaluate_track(source: FrameSource, tracker: Tracker, with_peer: bool) -> TrackScore:
-    track = Track()
-    followed = follow(track, source, tracker)
-    for _ in tqdm(followed, source.name, source.length, unit="frame", disable=not sys.stderr.isatty()):
-        pass
-    truth = _truth(track, source.name)
-    length = path_length(truth)
-    ate = absolute_error(np.array(track.poses), truth).translation_rmse
-    peer_ate = _peer_ate(source, truth) if with_peer else None
-    to_pose = Spread.of(track.frame_s)
-    return TrackScore(
-        source.name,
-        len(track.poses),
-        track.share(TrackState.TRACKING),
-        track.share(TrackState.LOST),
-        track.losses,
-        ate,
-        100 * ate / length,
-        to_pose.p50,
-        to_pose.p95,
-        1e3 * float(np.mean(track.frame_s) + np.mean(track.between_s)),
-        peer_ate,
-        None if peer_ate is None else 100 * peer_ate / length,
-    )
-
-
-def _truth(track: Track, name: str) -> FloatArray:
-    known = [pose for pose in track.truth if pose is not None]
-    if len(known) < len(track.truth):
-        raise FileError(f"--tracks: {name} has frames without a true pose; choose another set")
-    return np.array(known)
-
-
-def _peer_ate(source: Iterable[Frame], truth: FloatArray) -> float:
-    chain = chain_two_view(source)
-    return absolute_error(chain.poses, truth[chain.indices]).translation_rmse
-
-
 # ------------------------------------------------------------------------------------------------------------- report
 
 
@@ -274,7 +225,8 @@ def _sections(clips: Sequence[Clip], methods: Sequence[Method], tracks: Sequence
         "Time a clip, ms": _time_table(shown),
     }
     if tracks:
-        sections["Trajectories, ATE after Sim(3)"] = _track_table(tracks)
+        sections["Trajectories"] = accuracy_table(tracks)
+        sections["Trajectories, ms a frame"] = time_table(tracks)
     return sections
 
 
@@ -338,17 +290,6 @@ def _loop_table(loops: dict[str, Any]) -> Table:
     for name, of in loops.items():
         errors = [of[k][error] for k in ("loop", "shuffled") for error in ("rotation_deg", "direction_deg")]
         rows.append([name, str(of["clips"]), *(f"{error:.1f}" for error in errors)])
-    return rows
-
-
-def _track_table(tracks: Sequence[TrackScore]) -> Table:
-    rows: Table = [
-        ["set", "frames", "tracked", "losses", "ATE", "% of path", "peer ATE", "% of path", "ms", "p95", "whole"]
-    ]
-    for t in tracks:
-        peer = ["", ""] if t.peer_ate is None else [f"{t.peer_ate:.4g}", f"{t.peer_ate_percent:.2f}"]
-        ours = [f"{100 * t.tracked:.1f} %", str(t.losses), f"{t.ate:.4g}", f"{t.ate_percent:.2f}"]
-        rows.append([t.name, str(t.frames), *ours, *peer, f"{t.ms_median:.1f}", f"{t.ms_p95:.1f}", f"{t.ms_whole:.1f}"])
     return rows
 
 

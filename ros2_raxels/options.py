@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Callable, Iterable
 
 
 def positive(text: str) -> int:
@@ -27,3 +28,22 @@ def _at_least(least: int, text: str) -> int:
     if not text.isdecimal() or int(text) < least:
         raise argparse.ArgumentTypeError(f"{text!r} must be a whole number of at least {least}")
     return int(text)
+
+
+def several_of(known: Iterable[str], what: str) -> Callable[[str], tuple[str, ...]]:
+    """A reader of names with commas between them.
+
+    Args:
+        known: names to choose from.
+        what: they stand for, in the message of the argparse.ArgumentTypeError about any other.
+    """
+    choices = ", ".join(known)
+
+    def read(text: str) -> tuple[str, ...]:
+        names = tuple(dict.fromkeys(filter(None, text.split(","))))
+        unknown = [name for name in names if name not in choices.split(", ")]
+        if unknown or not names:
+            raise argparse.ArgumentTypeError(f"{(unknown or [text])[0]!r} is no {what}; choose from {choices}")
+        return names
+
+    return read

@@ -9,30 +9,21 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from tqdm import tqdm
 
 from ros2_raxels import estimate
 from ros2_raxels.denoise import STREAM
-from ros2_raxels.evaluation.trajectory import (
-    absolute_error,
-    align_similarity,
-    path_length,
-    relative_error,
-    write_tum,
-)
-from ros2_raxels.files import FileError, check_writable, replacing
-from ros2_raxels.geometry import FloatArray, GeometryError, PinholeCamera, relative_pose
+from ros2_raxels.evaluation.trajectory import path_length, score_trajectory, write_tum
+from ros2_raxels.files import check_writable, replacing
+from ros2_raxels.geometry import FloatArray, GeometryError, PinholeCamera
 from ros2_raxels.sources import Frame, FrameSource, SourceError, open_source
+from ros2_raxels.track_picture import DrawnTrack, draw_track, picture_format
 from ros2_raxels.tracker import TrackedPose, Tracker, TrackState
 
 INTERRUPTED = 130
 """Exit status of a command that was stopped with Ctrl-C."""
-
-_MIN_SCORED = 3
-_INK, _MUTED, _BLUE, _RED = "#222222", "#9a9a9a", "#1f6fb2", "#c8372d"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -84,7 +75,7 @@ def run(args: argparse.Namespace) -> int:
     check_writable(args.out)
     if args.plot is not None:
         check_writable(args.plot)
-        _plot_format(args.plot)
+        picture_format(args.plot)
     source = open_source(args.source, rate_hz=args.rate_hz, image_topic=args.image_topic, limit=args.limit)
     tracker = make_tracker(args.model)
     track, status = Track(), 0
@@ -102,7 +93,7 @@ def run(args: argparse.Namespace) -> int:
         write_tum(temporary, track.stamps_ns, track.poses)
     if args.plot is not None:
         with replacing(args.plot) as temporary:
-            _plot(track, source, temporary)
+            draw_track(track.drawn(source.name), temporary)
     print("\n".join([*_summary(track, source), f"-> {args.out}{f', {args.plot}' if args.plot else ''}"]))
     return status
 
@@ -156,7 +147,21 @@ class Track:
 
     def share(self, state: TrackState) -> float:
         """Share of the frames in a state, 0 to 1."""
-        return sum(s is state for s in self.states) / max(1, len(self.states))
+        return self.count(state) / max(1, len(self.states))
+
+    def true_poses(self) -> FloatArray | None:
+        """(N, 4, 4) of all frames; None when one of them is not known."""
+        known = [pose for pose in self.truth if pose is not None]
+        return np.array(known) if len(known) == len(self.poses) > 0 else None
+
+    def drawn(self, title: str) -> DrawnTrack:
+        """As a picture shows it."""
+        missed = np.array([state is not TrackState.TRACKING for state in self.states])
+        return DrawnTrack(title, self.stamps_ns, np.array(self.poses), missed, self.true_poses())
+
+    def count(self, state: TrackState) -> int:
+        """Number of frames in a state."""
+        return sum(s is state for s in self.states)
 
     @property
     def losses(self) -> int:
@@ -234,9 +239,10 @@ def _summary(track: Track, source: FrameSource) -> list[str]:
     p50, p95 = np.percentile(np.array(track.frame_s) * 1e3, (50, 95))
     whole_ms = 1e3 * (np.array(track.frame_s) + track.between_s)
     held, lost = (f"{100 * track.share(state):.1f} %" for state in (TrackState.HELD, TrackState.LOST))
+    lost += f" ({track.count(TrackState.LOST)} frames, {track.losses} times)"
     return [
         f"{source.name} ({source.kind}): {len(track.poses)} frames, {track.keyframes} keyframes",
-        f"{100 * track.share(TrackState.TRACKING):.1f} % tracked, {held} held, {lost} lost ({track.losses} times)",
+        f"{100 * track.share(TrackState.TRACKING):.1f} % tracked, {held} held, {lost} lost",
         f"image to pose: {p50:.1f} ms p50, {p95:.1f} ms p95; with the keyframes {whole_ms.mean():.1f} ms on average",
         _camera_words(track),
         *_error_words(track, source.rate_hz),
@@ -251,83 +257,26 @@ def _camera_words(track: Track) -> str:
     return f"intrinsics {origin}: fx {c.fx:.1f}, fy {c.fy:.1f}, cx {c.cx:.1f}, cy {c.cy:.1f} px"
 
 
-def _true_poses(track: Track) -> FloatArray | None:
-    known = [pose for pose in track.truth if pose is not None]
-    return np.array(known) if len(known) == len(track.poses) >= _MIN_SCORED else None
-
-
 def _error_words(track: Track, rate_hz: float) -> list[str]:
-    truth = _true_poses(track)
-    if truth is None:
+    truth = track.true_poses()
+    score = None if truth is None else score_trajectory(np.array(track.poses), truth, rate_hz)
+    if truth is None or score is None:
         return []
-    poses, length = np.array(track.poses), path_length(truth)
-    lines = [f"true path: {length:.4g} units"]
-    for name, with_scale in (("Sim(3)", True), ("SE(3)", False)):
-        error = absolute_error(poses, truth, with_scale)
-        # Without its rotation error: on a straight path the alignment may turn about the path at will.
+    # Without its rotation error: on a straight path the alignment may turn about the path at will.
+    lines = [
+        f"true path: {path_length(truth):.4g} units",
+        f"ATE after Sim(3): {score.ate:.4g} units ({score.ate_percent:.2f} % of the path)",
+        f"ATE after SE(3): {score.ate_se3:.4g} units ({score.ate_se3_percent:.2f} % of the path)",
+    ]
+    for name, error, error_deg in (
+        ("frame", score.rpe_frame, score.rpe_frame_deg),
+        ("second", score.rpe_second, score.rpe_second_deg),
+    ):
+        if error is not None:
+            lines.append(f"RPE over one {name}: {error:.4g} units, {error_deg:.3f} deg")
+    if score.scale_drift is not None and score.scale_range is not None:
         lines.append(
-            f"ATE after {name}: {error.translation_rmse:.4g} units ({error.translation_percent:.2f} % of the path)"
+            f"scale: {score.scale_drift:.3f} times that of the first fifth of the path in the last, up to a factor of "
+            f"{score.scale_range:.3f} between fifths"
         )
-    scale = absolute_error(poses, truth).scale
-    for name, step in (("frame", 1), ("second", max(1, round(rate_hz)))):
-        if len(poses) > step:
-            relative = relative_error(poses, truth, step, scale)
-            lines.append(
-                f"RPE over one {name}: {relative.translation_rmse:.4g} units, {relative.rotation_rmse_deg:.3f} deg"
-            )
     return lines
-
-
-# --------------------------------------------------------------------------------------------------------------- plot
-
-
-def _plot_format(path: Path) -> str:
-    try:
-        from matplotlib.backends.backend_agg import FigureCanvasAgg
-    except ImportError as error:
-        raise FileError(f"{path} needs matplotlib to be drawn; `pip install matplotlib` or leave --plot out") from error
-    known: dict[str, str] = FigureCanvasAgg.get_supported_filetypes()
-    wanted = path.suffix.lower().removeprefix(".")
-    if wanted not in known:
-        raise FileError(f"{path}: {path.suffix or 'no suffix'} is no picture format; use one of {', '.join(known)}")
-    return wanted
-
-
-def _plot(track: Track, source: FrameSource, path: Path) -> None:
-    """Top view, and height over time, in the frame of the first camera; aligned to the truth where that is known."""
-    from matplotlib.figure import Figure
-
-    found, truth, unit = _plotted_positions(track)
-    figure = Figure(figsize=(10, 4.6), layout="constrained")
-    above, beside = figure.subplots(1, 2, gridspec_kw={"width_ratios": (1.15, 1)})
-    time_s = (np.array(track.stamps_ns) - track.stamps_ns[0]) / 1e9
-    missed = np.array([state is not TrackState.TRACKING for state in track.states])
-    _draw(above, found[:, 0], found[:, 2], truth[:, (0, 2)].T if truth is not None else None, missed)
-    _draw(beside, time_s, -found[:, 1], (time_s, -truth[:, 1]) if truth is not None else None, missed)
-    above.plot(found[0, 0], found[0, 2], "o", color=_INK, markersize=5, label="start")
-    above.set(title="from above", xlabel=f"right of the first camera [{unit}]", ylabel=f"ahead of it [{unit}]")
-    above.set_aspect("equal", adjustable="datalim")
-    above.legend(frameon=False, fontsize=9)
-    beside.set(title="height over time", xlabel="time [s]", ylabel=f"above the first camera [{unit}]")
-    figure.suptitle(f"{source.name}: {len(found)} frames", color=_INK)
-    # The name of a temporary file need not end in the format.
-    figure.savefig(path, format=_plot_format(path), dpi=140)
-
-
-def _plotted_positions(track: Track) -> tuple[FloatArray, FloatArray | None, str]:
-    found, truth = relative_pose(track.poses[0], np.array(track.poses))[:, :3, 3], _true_poses(track)
-    if truth is None:
-        return found, None, "no scale"
-    true = relative_pose(truth[0], truth)[:, :3, 3]
-    scale, rotation, translation = align_similarity(found, true)
-    return scale * found @ rotation.T + translation, true, "unit of the truth"
-
-
-def _draw(axes: Any, x: FloatArray, y: FloatArray, truth: Any, missed: Any) -> None:
-    if truth is not None:
-        axes.plot(*truth, color=_MUTED, linewidth=2.5, label="truth")
-    axes.plot(x, y, color=_BLUE, linewidth=1.4, label="raxels")
-    if missed.any():
-        axes.plot(x[missed], y[missed], ".", color=_RED, markersize=4, label="not tracked")
-    axes.grid(color="#e6e6e6", linewidth=0.8)
-    axes.spines[["top", "right"]].set_visible(False)

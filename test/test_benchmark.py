@@ -195,7 +195,7 @@ def test_chosen_sections_alone_are_measured(room: Path, tmp_path: Path, capsys: 
         (["--only", "memory"], "--only memory needs --memory-frames N"),
         (["--only", "denoiser", "--model", "none"], "--only denoiser needs a model"),
         (["--only", "speed"], "'speed' is no section; choose from tracker, "),
-        (["--only", ","], "no section is named"),
+        (["--only", ","], "',' is no section; choose from tracker, "),
         (["--out", "gone/report.json"], "does not exist; create it"),
     ],
 )

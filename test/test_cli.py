@@ -395,9 +395,15 @@ def test_evaluate_reports(rendered: Path, tmp_path: Path, capsys: CapSys) -> Non
     ratio = report["methods"]["opencv-both"]["ms"]["total"]["median"] / ours["ms"]["total"]["median"]
     assert report["speed_ratio"] == pytest.approx(ratio)
     (tracked,) = report["tracks"]
-    assert tracked["frames"] == 16
-    assert tracked["ate_percent"] < 5
-    assert tracked["peer_ate"] > 0
+    assert (tracked["frames"], tracked["lost"], tracked["losses"]) == (16, 0, 0)
+    assert tracked["error"]["ate_percent"] < 5
+    assert 0.8 < tracked["error"]["scale_drift"] < 1.25
+    assert list(tracked["peers"]) == ["chain"]
+    chain = tracked["peers"]["chain"]
+    assert 3 < chain["frames"] <= 16
+    assert chain["error"]["ate"] > 0
+    assert chain["seconds"] > 0
+    assert (out / "room.png").read_bytes().startswith(b"\x89PNG")
     markdown = (out / "report.md").read_text()
     for text in ("mean over sets", "AUC@30", "opencv-both", f"{ours['mean']['auc5']:.3f}"):
         assert text in shown

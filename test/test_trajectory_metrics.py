@@ -13,6 +13,8 @@ from ros2_raxels.evaluation.trajectory import (
     path_length,
     relative_error,
     rotation_error_deg,
+    score_trajectory,
+    unit_by_part,
     write_tum,
 )
 from ros2_raxels.geometry import make_pose, rotation_from_vector
@@ -140,6 +142,68 @@ def test_points_that_cannot_be_aligned_are_refused(a: np.ndarray, b: np.ndarray)
 def test_relative_error_needs_a_pair() -> None:
     with pytest.raises(ValueError, match="no pair 3 frames apart"):
         relative_error(np.tile(np.eye(4), (3, 1, 1)), np.tile(np.eye(4), (3, 1, 1)), 3)
+
+
+def test_relative_error_skips_gaps() -> None:
+    truth = wandering(12, 6)
+    kept = [0, 1, 2, 5, 6, 9]
+    estimated = truth.copy()
+    estimated[6, 0, 3] += 1.0
+    whole, gappy = relative_error(estimated, truth), relative_error(estimated[kept], truth[kept], 1, indices=kept)
+    np.testing.assert_allclose(gappy.translation, whole.translation[[0, 1, 5]], atol=1e-12)
+    np.testing.assert_allclose(gappy.translation, [0, 0, 1], atol=1e-9)
+    assert len(relative_error(estimated[kept], truth[kept], 4, indices=kept).translation) == 3
+
+
+def drifting(truth: np.ndarray, unit: np.ndarray) -> np.ndarray:
+    """A trajectory whose steps are longer than the true ones by a factor each."""
+    estimated = truth.copy()
+    steps = np.diff(truth[:, :3, 3], axis=0) * unit[:, None]
+    estimated[1:, :3, 3] = truth[0, :3, 3] + np.cumsum(steps, axis=0)
+    return estimated
+
+
+def test_the_unit_of_each_part_of_the_way_is_found() -> None:
+    """A circle at constant speed, of which every fifth is drawn larger than the one before."""
+    angle = 2 * np.pi * np.arange(501) / 500
+    truth = np.tile(np.eye(4), (501, 1, 1))
+    truth[:, :2, 3] = 3 * np.column_stack([np.cos(angle), np.sin(angle)])
+    factor = np.repeat([1.0, 1.1, 1.3, 0.9, 2.0], 100)
+    units = unit_by_part(7 * drifting(truth, factor), truth)
+    np.testing.assert_allclose(units, [1.0, 1.1, 1.3, 0.9, 2.0], rtol=0.02)
+    score = score_trajectory(drifting(truth, factor), truth, 10.0)
+    assert score is not None
+    assert (score.scale_drift, score.scale_range) == pytest.approx((2.0, 2.0 / 0.9), rel=0.03)
+    steady = score_trajectory(5 * truth, truth, 10.0)
+    assert steady is not None
+    assert (steady.scale_drift, steady.scale_range, steady.ate) == pytest.approx((1, 1, 0), abs=1e-9)
+
+
+def test_a_way_that_says_nothing_of_the_unit_has_none() -> None:
+    truth = wandering(40, 2)
+    still = np.tile(np.eye(4), (40, 1, 1))
+    assert np.isnan(unit_by_part(still, truth)).all()
+    assert np.isnan(unit_by_part(truth, still)[1:]).all()
+    score = score_trajectory(still, truth, 10.0)
+    assert score is not None
+    assert (score.scale_drift, score.scale_range) == (None, None)
+
+
+def test_a_score_holds_what_the_parts_say() -> None:
+    truth, noisy = wandering(60, 7), wandering(60, 7)
+    noisy[:, :3, 3] += np.random.default_rng(0).normal(0, 0.02, (60, 3))
+    kept = [*range(20), *range(30, 60)]
+    score = score_trajectory(noisy[kept], truth, 10.0, kept)
+    assert score is not None
+    sim3, se3 = (absolute_error(noisy[kept], truth[kept], with_scale) for with_scale in (True, False))
+    assert (score.poses, score.ate, score.ate_se3) == (50, sim3.translation_rmse, se3.translation_rmse)
+    assert score.ate_percent == pytest.approx(100 * sim3.translation_rmse / path_length(truth))
+    second = relative_error(noisy[kept], truth[kept], 10, sim3.scale, kept)
+    assert (score.rpe_second, score.rpe_second_deg) == (second.translation_rmse, second.rotation_rmse_deg)
+    sparse = score_trajectory(noisy[::7], truth, 10.0, list(range(0, 60, 7)))
+    assert sparse is not None
+    assert (sparse.rpe_frame, sparse.rpe_second) == (None, None)
+    assert score_trajectory(noisy[:2], truth, 10.0, [0, 1]) is None
 
 
 def test_tum_file_keeps_nanoseconds_and_is_what_evo_reads(tmp_path: Path) -> None:

@@ -172,24 +172,31 @@ class _Keyframe:
 
 
 @dataclass(frozen=True, eq=False)
-class ChainedTrajectory:
-    """Keyframes only.
+class PeerTrajectory:
+    """Some frames of a recording.
 
     Attributes:
-        indices: frame numbers of the K keyframes.
-        poses: (K, 4, 4) camera_to_world; the world is the first frame, its unit the first baseline.
+        indices: numbers of the K frames that have a pose, ascending.
+        poses: (K, 4, 4) camera_to_world, in a world and a unit of the peer's own.
+        seconds: wall time it took.
+        note: how it was run, for people.
     """
 
     indices: list[int]
     poses: FloatArray
+    seconds: float
+    note: str
 
 
-def chain_two_view(frames: Iterable[Frame]) -> ChainedTrajectory:
+def chain_two_view(frames: Iterable[Frame]) -> PeerTrajectory:
     """Two-view poses from keyframe to keyframe, each scaled so that common points keep their depth.
+
+    The world is the first frame, its unit the first baseline; only keyframes have a pose.
 
     Raises:
         FileError: a frame has no intrinsics.
     """
+    begin = time.perf_counter()
     matcher = TwoViewMatcher()
     world = np.eye(4)
     indices: list[int] = []
@@ -212,7 +219,8 @@ def chain_two_view(frames: Iterable[Frame]) -> ChainedTrajectory:
         indices.append(frame.index)
         poses.append(world)
         last = current
-    return ChainedTrajectory(indices, np.array(poses).reshape(-1, 4, 4))
+    seconds = time.perf_counter() - begin
+    return PeerTrajectory(indices, np.array(poses).reshape(-1, 4, 4), seconds, "keyframes, image files read included")
 
 
 def _grey_and_camera(frame: Frame) -> tuple[GreyImage, PinholeCamera]:

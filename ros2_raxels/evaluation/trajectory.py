@@ -18,6 +18,9 @@ from ros2_raxels.geometry import (
     rotation_angle_rad,
 )
 
+_FEWEST = 3
+"""Poses that can be aligned."""
+
 
 @dataclass(frozen=True)
 class AbsoluteError:
@@ -138,24 +141,137 @@ def rotation_error_deg(estimated: npt.ArrayLike, truth: npt.ArrayLike) -> FloatA
     return _angles_deg(rotations, true)
 
 
-def relative_error(estimated: npt.ArrayLike, truth: npt.ArrayLike, step: int = 1, scale: float = 1.0) -> RelativeError:
-    """Relative pose error over ``step`` frames, of consecutive camera_to_world poses (N, 4, 4).
+def relative_error(
+    estimated: npt.ArrayLike,
+    truth: npt.ArrayLike,
+    step: int = 1,
+    scale: float = 1.0,
+    indices: Sequence[int] | None = None,
+) -> RelativeError:
+    """Relative pose error over ``step`` frames, of camera_to_world poses (N, 4, 4).
 
     Args:
-        estimated, truth: poses of the same frames, without gaps.
+        estimated, truth: poses of the same frames.
         step: frames between the two poses of a pair; all overlapping pairs count.
         scale: factor on the estimated translations, from `align_similarity`.
+        indices: numbers of the frames, ascending; None means without gaps.
 
     Raises:
-        ValueError: fewer poses than ``step + 1``, or step below one.
+        ValueError: step below one, or no two poses are that far apart.
     """
     poses, true = np.array(estimated, float), np.asarray(truth, float)
-    if step < 1 or len(poses) != len(true) or len(poses) <= step:
+    numbers = np.arange(len(poses)) if indices is None else np.asarray(indices, int)
+    _, first, second = np.intersect1d(numbers + step, numbers, assume_unique=True, return_indices=True)
+    if step < 1 or len(poses) != len(true) or not len(first):
         raise ValueError(f"{len(poses)} estimated and {len(true)} true poses have no pair {step} frames apart")
     poses[:, :3, 3] *= scale
-    moved, true_moved = relative_pose(poses[:-step], poses[step:]), relative_pose(true[:-step], true[step:])
+    moved, true_moved = (relative_pose(p[first], p[second]) for p in (poses, true))
     error = inverse_pose(true_moved) @ moved
     return RelativeError(np.linalg.norm(error[:, :3, 3], axis=1), _angles_deg(moved, true_moved))
+
+
+def unit_by_part(estimated: npt.ArrayLike, truth: npt.ArrayLike, parts: int = 5) -> FloatArray:
+    """How the unit of an estimate changes on the way: (parts,) lengths, of which the first is 1.
+
+    The true path is cut into parts of equal length, and each is aligned by itself (`align_similarity`). 2 means that a
+    metre has become twice as long in the estimate as it was in the first part.
+
+    Args:
+        estimated, truth: camera_to_world poses (N, 4, 4) of the same frames.
+        parts: how many.
+
+    Returns:
+        NaN for a part with fewer than three poses or without motion; all of them, if the first is such a part.
+    """
+    positions, true = (np.asarray(poses, float)[:, :3, 3] for poses in (estimated, truth))
+    travelled = np.concatenate([[0.0], np.cumsum(np.linalg.norm(np.diff(true, axis=0), axis=1))])
+    part = np.minimum((travelled / max(float(travelled[-1]), 1e-12) * parts).astype(int), parts - 1)
+    scales = np.full(parts, np.nan)
+    for number in range(parts):
+        chosen = part == number
+        if chosen.sum() >= _FEWEST:
+            scale = align_similarity(positions[chosen], true[chosen])[0]
+            scales[number] = scale if scale > 0 else np.nan
+    return np.asarray(scales[0] / scales)
+
+
+@dataclass(frozen=True)
+class TrajectoryScore:
+    """All errors of a trajectory; lengths are in the truth's unit. None where there is nothing to compare.
+
+    Attributes:
+        poses: frames that have one.
+        ate, ate_se3: root mean square of the distances after Sim(3) and SE(3) alignment.
+        ate_percent, ate_se3_percent: the same as a share of the whole true path.
+        rpe_frame, rpe_second: root mean square error of the motion over one frame and one second, with the scale of the
+            Sim(3) alignment.
+        rpe_frame_deg, rpe_second_deg: of its rotation.
+        scale_drift: the unit in the last fifth of the path over that in the first, see `unit_by_part`; 1 is none.
+        scale_range: largest over smallest unit of the fifths.
+    """
+
+    poses: int
+    ate: float
+    ate_percent: float
+    ate_se3: float
+    ate_se3_percent: float
+    rpe_frame: float | None
+    rpe_frame_deg: float | None
+    rpe_second: float | None
+    rpe_second_deg: float | None
+    scale_drift: float | None
+    scale_range: float | None
+
+
+def score_trajectory(
+    estimated: npt.ArrayLike, truth: npt.ArrayLike, rate_hz: float, indices: Sequence[int] | None = None
+) -> TrajectoryScore | None:
+    """Compare a trajectory with the truth.
+
+    Args:
+        estimated: camera_to_world (K, 4, 4) of the frames that have a pose.
+        truth: camera_to_world (N, 4, 4) of all frames.
+        rate_hz: frames a second.
+        indices: numbers of the K frames, ascending; None for all.
+
+    Returns:
+        None for fewer than three poses.
+    """
+    poses, whole = np.asarray(estimated, float), np.asarray(truth, float)
+    numbers = np.arange(len(whole)) if indices is None else np.asarray(indices, int)
+    if len(numbers) < _FEWEST:
+        return None
+    true, length = whole[numbers], path_length(whole)
+    sim3, se3 = (absolute_error(poses, true, with_scale) for with_scale in (True, False))
+    ate, ate_se3 = sim3.translation_rmse, se3.translation_rmse
+    share = 100.0 / length if length > 0 else float("inf")
+    frame, second = (_rpe(poses, true, step, sim3.scale, numbers) for step in (1, max(1, round(rate_hz))))
+    units = unit_by_part(poses, true)
+    known = units[np.isfinite(units)]
+    return TrajectoryScore(
+        poses=len(poses),
+        ate=ate,
+        ate_percent=ate * share,
+        ate_se3=ate_se3,
+        ate_se3_percent=ate_se3 * share,
+        rpe_frame=frame[0],
+        rpe_frame_deg=frame[1],
+        rpe_second=second[0],
+        rpe_second_deg=second[1],
+        scale_drift=float(units[-1]) if np.isfinite(units[-1]) else None,
+        scale_range=float(known.max() / known.min()) if len(known) > 1 else None,
+    )
+
+
+def _rpe(
+    poses: FloatArray, true: FloatArray, step: int, scale: float, numbers: npt.NDArray[np.integer]
+) -> tuple[float, float] | tuple[None, None]:
+    """Translation, and rotation in degrees; None where no two poses are that far apart."""
+    try:
+        error = relative_error(poses, true, step, scale, numbers.tolist())
+    except ValueError:
+        return None, None
+    return error.translation_rmse, error.rotation_rmse_deg
 
 
 def path_length(poses: npt.ArrayLike) -> float:
