@@ -11,7 +11,7 @@ import pytest
 from test_evaluation import write_rendered_set
 
 from ros2_raxels.cli import main
-from ros2_raxels.evaluation.colmap_peer import ColmapSettings, map_offline
+from ros2_raxels.evaluation.colmap_peer import map_offline
 from ros2_raxels.evaluation.tracks import PEERS
 from ros2_raxels.evaluation.trajectory import score_trajectory
 from ros2_raxels.files import FileError
@@ -29,7 +29,7 @@ def test_a_rendered_room_is_mapped(room: Path) -> None:
     pytest.importorskip("pycolmap")
     source = open_source(room)
     truth = np.array([frame.camera_to_world for frame in source])
-    found = map_offline(source, FRAMES, ColmapSettings(threads=2, most_frames=8))
+    found = map_offline(source, FRAMES, threads=2, most=8)
     assert found.note == "8 frames offered, 2 threads"
     assert found.seconds > 0
     # Every second frame, and most of those.
@@ -59,11 +59,11 @@ def test_frames_that_it_cannot_use_are_named(room: Path, monkeypatch: pytest.Mon
     monkeypatch.setitem(sys.modules, "pycolmap", sys)
     frames = list(open_source(room))
     with pytest.raises(FileError, match=r"000001\.png has no intrinsics"):
-        map_offline([frames[0], replace(frames[1], camera=None)], 2, ColmapSettings(1))
+        map_offline([frames[0], replace(frames[1], camera=None)], 2, 1)
     assert frames[0].camera is not None
     bent = replace(frames[0].camera, distortion=(0.1, 0.0, 0.0, 0.0, 0.0))
     with pytest.raises(FileError, match="lens with distortion; undistort the images first"):
-        map_offline([replace(frames[0], camera=bent)], 1, ColmapSettings(1))
+        map_offline([replace(frames[0], camera=bent)], 1, 1)
 
 
 def test_an_unknown_peer_is_refused(room: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -7,7 +7,6 @@ import tempfile
 import time
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -28,26 +27,14 @@ _OVERLAP = 10
 _STAGES = 3
 
 
-@dataclass(frozen=True)
-class ColmapSettings:
-    """How it is run.
-
-    Attributes:
-        threads: of every stage.
-        most_frames: see `MOST_FRAMES`.
-    """
-
-    threads: int
-    most_frames: int = MOST_FRAMES
-
-
-def map_offline(frames: Iterable[Frame], count: int, settings: ColmapSettings) -> PeerTrajectory:
+def map_offline(frames: Iterable[Frame], count: int, threads: int, most: int = MOST_FRAMES) -> PeerTrajectory:
     """SIFT, sequential matching and incremental mapping with the intrinsics given; the largest model counts.
 
     Args:
         frames: all of the recording.
         count: how many these are.
-        settings: see there.
+        threads: of every stage.
+        most: see `MOST_FRAMES`.
 
     Returns:
         The frames that were registered; timed from images on disk to poses.
@@ -56,15 +43,15 @@ def map_offline(frames: Iterable[Frame], count: int, settings: ColmapSettings) -
         FileError: pycolmap is missing, or a frame has no intrinsics or a lens with distortion.
     """
     require_colmap()
-    stride = -(-count // settings.most_frames)
+    stride = -(-count // most)
     with tempfile.TemporaryDirectory() as folder:
         cameras = _write_images([f for f in frames if f.index % stride == 0], Path(folder))
         begin = time.perf_counter()
-        poses = _poses(_largest(_mapped(Path(folder), cameras, settings)))
+        poses = _poses(_largest(_mapped(Path(folder), cameras, threads)))
         seconds = time.perf_counter() - begin
     indices = sorted(poses)
     found = np.array([poses[index] for index in indices]).reshape(-1, 4, 4)
-    note = f"{len(cameras)} frames offered, {settings.threads} threads"
+    note = f"{len(cameras)} frames offered, {threads} threads"
     return PeerTrajectory(indices, found, seconds, note)
 
 
@@ -99,7 +86,7 @@ def _name(index: int) -> str:
     return f"{index:06d}.png"
 
 
-def _mapped(folder: Path, cameras: dict[int, PinholeCamera], settings: ColmapSettings) -> list[Any]:
+def _mapped(folder: Path, cameras: dict[int, PinholeCamera], threads: int) -> list[Any]:
     """All models that the mapper makes of the images in a folder."""
     import pycolmap
 
@@ -107,16 +94,16 @@ def _mapped(folder: Path, cameras: dict[int, PinholeCamera], settings: ColmapSet
     pycolmap.set_random_seed(0)
     database = folder / "database.db"
     with tqdm(total=_STAGES, desc="colmap: features", disable=not sys.stderr.isatty()) as progress:
-        _extract(database, folder, cameras, settings)
+        _extract(database, folder, cameras, threads)
         progress.update()
         progress.set_description("colmap: matching")
-        matching = pycolmap.FeatureMatchingOptions(num_threads=settings.threads, use_gpu=False)
+        matching = pycolmap.FeatureMatchingOptions(num_threads=threads, use_gpu=False)
         pairing = pycolmap.SequentialPairingOptions(overlap=_OVERLAP, loop_detection=False)
         pycolmap.match_sequential(database, matching, pairing, device=pycolmap.Device.cpu)
         progress.update()
         progress.set_description("colmap: mapping")
         options = pycolmap.IncrementalPipelineOptions(
-            num_threads=settings.threads,
+            num_threads=threads,
             random_seed=0,
             ba_refine_focal_length=False,
             ba_refine_extra_params=False,
@@ -127,10 +114,10 @@ def _mapped(folder: Path, cameras: dict[int, PinholeCamera], settings: ColmapSet
     return list(models.values())
 
 
-def _extract(database: Path, folder: Path, cameras: dict[int, PinholeCamera], settings: ColmapSettings) -> None:
+def _extract(database: Path, folder: Path, cameras: dict[int, PinholeCamera], threads: int) -> None:
     import pycolmap
 
-    options = pycolmap.FeatureExtractionOptions(num_threads=settings.threads, use_gpu=False)
+    options = pycolmap.FeatureExtractionOptions(num_threads=threads, use_gpu=False)
     options.sift.max_num_features = _KEYPOINTS
     names = defaultdict(list)
     for index, camera in cameras.items():

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from tqdm import tqdm
 
-from ros2_raxels.evaluation.colmap_peer import ColmapSettings, map_offline
+from ros2_raxels.evaluation.colmap_peer import map_offline
 from ros2_raxels.evaluation.machine import cores
 from ros2_raxels.evaluation.peers import PeerTrajectory, chain_two_view
 from ros2_raxels.evaluation.tables import Table
@@ -78,7 +78,7 @@ class TrackScore:
 
 
 def _colmap(source: FrameSource) -> PeerTrajectory:
-    return map_offline(source, source.length or 0, ColmapSettings(cores()))
+    return map_offline(source, source.length or 0, cores())
 
 
 PEERS: dict[str, Callable[[FrameSource], PeerTrajectory]] = {"chain": chain_two_view, "colmap": _colmap}
