@@ -81,16 +81,17 @@ def run(args: argparse.Namespace) -> int:
         "time": datetime.now(timezone.utc).isoformat(timespec="seconds"),
         "source": source.name,
         "rss_bytes": {"start": rss_bytes()},
+        "load_average": {"start": _load()},
     }
     tables: dict[str, Table] = {}
     for name in chosen:
         print(f"{name} ...", file=sys.stderr)
         report[name], shown = SECTIONS[name](args, source)
         report["rss_bytes"][f"after {name}"] = rss_bytes()
+        # What else runs on the machine makes every number worse.
+        report["load_average"][f"after {name}"] = _load()
         tables |= shown
     report["rss_bytes"]["peak"] = peak_rss_bytes()
-    # Others on the machine make every number worse, so it is told how busy it was afterwards as well.
-    report["machine"]["load_average_after"] = round(os.getloadavg()[0], 2)
     print("\n".join([_machine_words(report), "", as_text(tables)]))
     if args.out is not None:
         write_json(args.out, report, indent=1)
@@ -131,12 +132,19 @@ def _open(args: argparse.Namespace) -> FrameSource:
     return open_source(args.source, limit=args.frames)
 
 
+def _load() -> float:
+    """Processes that wanted a core, mean over the last minute; this one is among them."""
+    return round(os.getloadavg()[0], 2)
+
+
 def _machine_words(report: dict[str, Any]) -> str:
-    m, rss = report["machine"], {name: size / _MIB for name, size in report["rss_bytes"].items()}
-    return (
-        f"{m['cpu']}, {m['cores']} cores, load {m['load_average']} before and {m['load_average_after']} after, "
-        f"ONNX Runtime {m['onnxruntime']}\n{report['source']}; MiB of memory: "
-        + ", ".join(f"{name} {size:.0f}" for name, size in rss.items())
+    m, rss = report["machine"], {name: f"{size / _MIB:.0f}" for name, size in report["rss_bytes"].items()}
+    lines = {"MiB of memory": rss, "load average": report["load_average"]}
+    return "\n".join(
+        [
+            f"{report['source']} on {m['cpu']}, {m['cores']} cores, ONNX Runtime {m['onnxruntime']}",
+            *(f"{what}: {', '.join(f'{value} {when}' for when, value in of.items())}" for what, of in lines.items()),
+        ]
     )
 
 

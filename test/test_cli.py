@@ -385,7 +385,7 @@ def test_evaluate_reports(rendered: Path, tmp_path: Path, capsys: CapSys) -> Non
     shown = capsys.readouterr().out
     report = json.loads((out / "report.json").read_text())
     assert report["command"] == f"raxels {' '.join(arguments)}"
-    assert {"cpu", "cores", "load_average", "python", "opencv", "onnxruntime"} <= set(report["machine"])
+    assert {"cpu", "cores", "python", "opencv", "numpy", "onnxruntime", "ros2_raxels"} == set(report["machine"])
     assert report["data"]["clips"] == 2
     assert set(report["methods"]) == {"raxels", "opencv-both"}
     ours = report["methods"]["raxels"]

@@ -1,4 +1,4 @@
-"""What numbers of speed and memory depend on: processor, cores, load and versions; the process's memory."""
+"""What numbers of speed and memory depend on: processor, cores and versions; the process's memory."""
 
 from __future__ import annotations
 
@@ -21,11 +21,10 @@ _ROUND_S = 0.25
 
 
 def machine() -> dict[str, Any]:
-    """Processor, cores that this process may use, load average over one minute, and versions."""
+    """Processor, cores that this process may use, and versions."""
     return {
         "cpu": _cpu_model(),
         "cores": cores(),
-        "load_average": round(os.getloadavg()[0], 2),
         "python": platform.python_version(),
         "opencv": cv2.__version__,
         "numpy": np.__version__,
