@@ -17,7 +17,7 @@ from ros2_raxels.estimator import Estimator
 from ros2_raxels.evaluation import variants
 from ros2_raxels.evaluation.clips import CLIP_FRAMES, Clip, ClipAnswer, make_clips, write_answers, write_clips
 from ros2_raxels.evaluation.closed_loop import agreement, go_round, procedural_clips
-from ros2_raxels.evaluation.colmap_peer import require_colmap
+from ros2_raxels.evaluation.colmap_peer import MOST_FRAMES, require_colmap
 from ros2_raxels.evaluation.machine import machine
 from ros2_raxels.evaluation.methods import Attempt, Method, answer_all, speed_ratio, two_view_method
 from ros2_raxels.evaluation.metrics import PoseScore, coverage, mean_over_sets, score_sets
@@ -28,7 +28,7 @@ from ros2_raxels.files import FileError, make_folder, replacing, write_json
 from ros2_raxels.options import positive, several_of
 from ros2_raxels.sources import FrameSource, open_source
 from ros2_raxels.track import make_tracker
-from ros2_raxels.track_picture import draw_track
+from ros2_raxels.track_picture import draw_track, picture_format
 from ros2_raxels.views import make_predictor
 
 DATA_VARIABLE = "RAXELS_DATA"
@@ -59,16 +59,20 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     estimate.add_model_argument(parser)
     parser.add_argument("--views-model", default="", metavar="CARD", help="of --curve and --closed-loop")
     parser.add_argument(
-        "--tracks",
-        default="",
-        metavar="SET,SET",
-        help="names or paths of sets that are tracked as a whole too",
+        "--tracks", default="", metavar="SET,SET", help="names or paths of sets that are tracked as a whole too"
     )
     parser.add_argument(
         "--peers",
         type=several_of(PEERS, "peer"),
         metavar="NAME,NAME",
         help=f"beside ours on whole sets: {', '.join(PEERS)} (default: chain, or none with --peer none)",
+    )
+    parser.add_argument(
+        "--colmap-frames",
+        type=positive,
+        default=MOST_FRAMES,
+        metavar="N",
+        help=f"that colmap is given of a set, evenly spread (default: {MOST_FRAMES})",
     )
     parser.add_argument(
         "--out", type=Path, default=Path("out") / "evaluation", metavar="DIR", help="default: out/evaluation"
@@ -93,6 +97,8 @@ def run(args: argparse.Namespace) -> int:
         args.peers = () if args.peer == "none" else ("chain",)
     if "colmap" in args.peers:
         require_colmap()
+    for source in tracked:
+        picture_format(_picture(args.out, source))
     make_folder(args.out)
     methods = _methods(args)
     answer_all(clips, methods)
@@ -116,10 +122,14 @@ def run(args: argparse.Namespace) -> int:
     return _report_failures(methods, clips)
 
 
+def _picture(folder: Path, source: FrameSource) -> Path:
+    return folder / f"{source.name.replace('/', '_')}.png"
+
+
 def _evaluate_track(source: FrameSource, args: argparse.Namespace) -> TrackScore:
     """Track a set, and draw what came of it."""
-    score, drawn = evaluate_track(source, make_tracker(args.model), args.peers)
-    with replacing(args.out / f"{source.name}.png") as temporary:
+    score, drawn = evaluate_track(source, make_tracker(args.model), args.peers, args.colmap_frames)
+    with replacing(_picture(args.out, source)) as temporary:
         draw_track(drawn, temporary)
     return score
 

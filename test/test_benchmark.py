@@ -142,6 +142,7 @@ def test_a_leak_is_found_and_the_beginning_forgiven(room: Path, monkeypatch: pyt
     trend = memory_trend(open_source(room), make_tracker("none"), 40)
     assert trend.bytes_per_frame == pytest.approx(1000 / 4, rel=0.02)
     assert (trend.settled_after, trend.settled_bytes) == (4, 10**8)
+    assert trend.samples[:3] == ((0, 10**9), (4, 10**8), (8, 10**8 + 1000))
 
 
 def test_a_recording_goes_on_when_it_begins_again(room: Path) -> None:

@@ -19,6 +19,7 @@ from ros2_raxels.tracker import Tracker
 
 _UNTIMED_FRAMES = 30
 _SAMPLE_EVERY = 50
+_SHOWN_SAMPLES = 40
 _SETTLING = 0.1
 
 
@@ -101,6 +102,7 @@ class MemoryTrend:
         settled_bytes, end_bytes, most_bytes: memory in RAM then, at the end, and the most of all samples.
         bytes_per_frame: slope of the line of least squares through the samples since then.
         lost: frames LOST, which there are where the end of a recording does not lead to its beginning.
+        samples: number of the frame and bytes then, some dozens evenly spread.
     """
 
     frames: int
@@ -111,6 +113,7 @@ class MemoryTrend:
     most_bytes: int
     bytes_per_frame: float
     lost: int
+    samples: tuple[tuple[int, int], ...]
 
 
 def memory_trend(source: FrameSource, tracker: Tracker, frames: int) -> MemoryTrend:
@@ -133,7 +136,9 @@ def memory_trend(source: FrameSource, tracker: Tracker, frames: int) -> MemoryTr
             sizes.append(rss_bytes())
     settled = next(k for k, number in enumerate(numbers) if number >= int(_SETTLING * frames))
     slope = growth_per_frame(numbers[settled:], sizes[settled:])
-    return MemoryTrend(frames, laps, numbers[settled], sizes[settled], sizes[-1], max(sizes), slope, lost)
+    every = max(1, len(numbers) // _SHOWN_SAMPLES)
+    shown = tuple(zip(numbers, sizes, strict=True))[::every]
+    return MemoryTrend(frames, laps, numbers[settled], sizes[settled], sizes[-1], max(sizes), slope, lost, shown)
 
 
 def again_and_again(source: FrameSource) -> Iterator[Frame]:

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 import numpy as np
 from tqdm import tqdm
 
-from ros2_raxels.evaluation.colmap_peer import map_offline
+from ros2_raxels.evaluation.colmap_peer import MOST_FRAMES, map_offline
 from ros2_raxels.evaluation.machine import cores
 from ros2_raxels.evaluation.peers import PeerTrajectory, chain_two_view
 from ros2_raxels.evaluation.tables import Table
@@ -77,21 +77,34 @@ class TrackScore:
         return asdict(self)
 
 
-def _colmap(source: FrameSource) -> PeerTrajectory:
-    return map_offline(source, source.length or 0, cores())
+PEERS = ("chain", "colmap")
+"""Methods for whole recordings."""
 
 
-PEERS: dict[str, Callable[[FrameSource], PeerTrajectory]] = {"chain": chain_two_view, "colmap": _colmap}
-"""Methods for whole recordings by name."""
+def run_peer(name: str, source: FrameSource, most: int = MOST_FRAMES) -> PeerTrajectory:
+    """A peer on a recording.
+
+    Args:
+        name: one of `PEERS`.
+        source: the recording; of known length.
+        most: frames that the offline peer is given.
+
+    Raises:
+        FileError: a frame has no intrinsics, or what the peer needs is missing.
+    """
+    return chain_two_view(source) if name == "chain" else map_offline(source, source.length or 0, cores(), most)
 
 
-def evaluate_track(source: FrameSource, tracker: Tracker, peers: Sequence[str]) -> tuple[TrackScore, DrawnTrack]:
+def evaluate_track(
+    source: FrameSource, tracker: Tracker, peers: Sequence[str], most: int = MOST_FRAMES
+) -> tuple[TrackScore, DrawnTrack]:
     """Track a recording from its beginning, and let the peers have it too.
 
     Args:
         source: with true poses of all frames, and intrinsics for peers.
         tracker: a fresh one.
-        peers: keys of `PEERS`.
+        peers: of `PEERS`.
+        most: frames that the offline peer is given.
 
     Raises:
         FileError: a frame has no true pose, or a peer cannot be run on the recording.
@@ -104,7 +117,7 @@ def evaluate_track(source: FrameSource, tracker: Tracker, peers: Sequence[str]) 
     truth = track.true_poses()
     if truth is None:
         raise FileError(f"--tracks: {source.name} has frames without a true pose; choose another set")
-    found = {name: PEERS[name](source) for name in peers}
+    found = {name: run_peer(name, source, most) for name in peers}
     score = TrackScore(
         name=source.name,
         frames=len(track.poses),

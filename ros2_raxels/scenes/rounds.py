@@ -80,12 +80,11 @@ def _way(
     across, along = (np.sin(phase), np.cos(phase)) if shape == "loop" else (0.8 * np.sin(2 * phase), np.cos(phase))
     level = generator.uniform(*_EYE_M) + 0.08 * np.sin(2 * np.pi * time_s / seconds + generator.uniform(0, 6))
     path = np.column_stack([centre[0] + reach[0] * along, centre[1] + reach[1] * across, level])
-    yaw, pitch = _gaze(generator, path, phase, shape)
+    gaze = _gaze(generator, path, phase, shape)
     shake, position = sway(generator, time_s, seconds), path + 0.012 * sway(generator, time_s, seconds)
-    yaw, pitch, roll = yaw + np.radians(1.0) * shake[:, 0], pitch + np.radians(0.8) * shake[:, 1], shake[:, 2]
+    yaw, pitch, roll = (gaze + np.radians((1.0, 0.8, 1.2)) * shake).T
     ahead = np.column_stack([np.cos(yaw) * np.cos(pitch), np.sin(yaw) * np.cos(pitch), np.sin(pitch)])
-    rolls = np.radians(1.2) * roll
-    return np.array([look_at(p, p + a, r) for p, a, r in zip(position, ahead, rolls, strict=True)])
+    return np.array([look_at(p, p + a, r) for p, a, r in zip(position, ahead, roll, strict=True)])
 
 
 def _reach_of_pace(generator: np.random.Generator, round_s: float) -> float:
@@ -93,15 +92,14 @@ def _reach_of_pace(generator: np.random.Generator, round_s: float) -> float:
     return float(generator.uniform(*_SPEED_M_S)) * round_s / (2 * np.pi)
 
 
-def _gaze(
-    generator: np.random.Generator, path: FloatArray, phase: FloatArray, shape: str
-) -> tuple[FloatArray, FloatArray]:
-    """Yaw and pitch (N,), rad, of a gaze that goes ahead or to one side, and wanders."""
+def _gaze(generator: np.random.Generator, path: FloatArray, phase: FloatArray, shape: str) -> FloatArray:
+    """Yaw, pitch and roll (N, 3), rad, of a gaze that goes ahead or to one side, and wanders."""
     velocity = np.roll(path, -1, axis=0) - np.roll(path, 1, axis=0)
     aside = float(generator.uniform(-1.2, 0.2)) if shape == "loop" else float(generator.uniform(-0.4, 0.4))
     heading = np.arctan2(velocity[:, 1], velocity[:, 0])
     yaw = heading + aside + 0.25 * np.sin(2 * phase + generator.uniform(0, 2 * np.pi))
-    return yaw, float(generator.uniform(-0.25, 0.0)) + 0.08 * np.sin(phase + 1.0)
+    pitch = float(generator.uniform(-0.25, 0.0)) + 0.08 * np.sin(phase + 1.0)
+    return np.column_stack([yaw, pitch, np.zeros(len(path))])
 
 
 def _is_clear(world: ProceduralWorld, poses: FloatArray) -> bool:
