@@ -37,13 +37,13 @@ def several_of(known: Iterable[str], what: str) -> Callable[[str], tuple[str, ..
         known: names to choose from.
         what: they stand for, in the message of the argparse.ArgumentTypeError about any other.
     """
-    choices = ", ".join(known)
+    choices = tuple(known)
 
     def read(text: str) -> tuple[str, ...]:
         names = tuple(dict.fromkeys(filter(None, text.split(","))))
-        unknown = [name for name in names if name not in choices.split(", ")]
-        if unknown or not names:
-            raise argparse.ArgumentTypeError(f"{(unknown or [text])[0]!r} is no {what}; choose from {choices}")
+        unknown = [name for name in names or (text,) if name not in choices]
+        if unknown:
+            raise argparse.ArgumentTypeError(f"{unknown[0]!r} is no {what}; choose from {', '.join(choices)}")
         return names
 
     return read

@@ -238,11 +238,12 @@ def _follow_with_progress(
 def _summary(track: Track, source: FrameSource) -> list[str]:
     p50, p95 = np.percentile(np.array(track.frame_s) * 1e3, (50, 95))
     whole_ms = 1e3 * (np.array(track.frame_s) + track.between_s)
-    held, lost = (f"{100 * track.share(state):.1f} %" for state in (TrackState.HELD, TrackState.LOST))
-    lost += f" ({track.count(TrackState.LOST)} frames, {track.losses} times)"
+    shown = (TrackState.TRACKING, TrackState.HELD, TrackState.LOST)
+    tracked, held, lost = (f"{100 * track.share(state):.1f} %" for state in shown)
+    losses = f"{track.count(TrackState.LOST)} frames, {track.losses} times"
     return [
         f"{source.name} ({source.kind}): {len(track.poses)} frames, {track.keyframes} keyframes",
-        f"{100 * track.share(TrackState.TRACKING):.1f} % tracked, {held} held, {lost} lost",
+        f"{tracked} tracked, {held} held, {lost} lost ({losses})",
         f"image to pose: {p50:.1f} ms p50, {p95:.1f} ms p95; with the keyframes {whole_ms.mean():.1f} ms on average",
         _camera_words(track),
         *_error_words(track, source.rate_hz),
