@@ -15,11 +15,8 @@ def test_names_are_read_once_and_in_order() -> None:
     assert read(",b,") == ("b",)
 
 
-@pytest.mark.parametrize(("text", "named"), [("a,d", "'d'"), ("", "''"), (",", "','"), ("a, b", "' b'"), ("a,", None)])
-def test_other_names_are_refused(text: str, named: str | None) -> None:
+@pytest.mark.parametrize(("text", "named"), [("a,d", "'d'"), ("", "''"), (",", "','"), ("a, b", "' b'")])
+def test_other_names_are_refused(text: str, named: str) -> None:
     read = several_of(("a", "b"), "letter")
-    if named is None:
-        assert read(text) == ("a",)
-        return
     with pytest.raises(argparse.ArgumentTypeError, match=f"{named} is no letter; choose from a, b"):
         read(text)

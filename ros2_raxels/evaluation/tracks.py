@@ -147,14 +147,14 @@ def _peer_score(peer: PeerTrajectory, truth: FloatArray, rate_hz: float) -> Peer
 def accuracy_table(tracks: Sequence[TrackScore]) -> Table:
     """A row for each set and method."""
     errors = ["ATE Sim(3)", "% of path", "ATE SE(3)", "RPE frame", "deg", "RPE 1 s", "deg", "scale drift", "range"]
-    rows: Table = [["set", "method", "frames", "posed", "lost", "losses", *errors, "s in all"]]
+    rows: Table = [["set", "method", "frames", "posed", "lost", "losses", *errors, "s in all", "how"]]
     for t in tracks:
         ours_s = t.whole.mean * t.frames / 1e3
         state = [str(t.tracked), str(t.lost), str(t.losses)]
-        rows.append([t.name, _OURS, str(t.frames), *state, *_error_cells(t.error), f"{ours_s:.0f}"])
+        rows.append([t.name, _OURS, str(t.frames), *state, *_error_cells(t.error), f"{ours_s:.0f}", "frame by frame"])
         for name, peer in t.peers.items():
             state = [str(peer.frames), "", ""]
-            rows.append(["", name, "", *state, *_error_cells(peer.error), f"{peer.seconds:.0f}"])
+            rows.append(["", name, "", *state, *_error_cells(peer.error), f"{peer.seconds:.0f}", peer.note])
     return rows
 
 
