@@ -16,8 +16,7 @@ import numpy as np
 
 from ros2_raxels import __version__
 
-_PRODUCT_SIDE = 1024
-_ROUND_S = 0.25
+_PRODUCT_SIDE = 512
 
 
 def machine() -> dict[str, Any]:
@@ -65,27 +64,24 @@ def peak_rss_bytes() -> int:
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
 
 
-def matrix_product_gflops(threads: int, rounds: int = 6) -> float:
-    """What plain float32 matrix products reach at best on so many threads, GFLOP/s.
+def matrix_product_gflops(threads: int, seconds: float = 1.5) -> float:
+    """What plain float32 matrix products reach at best on so many threads at once, GFLOP/s.
 
-    One product of 1024x1024 a thread at a time, in rounds of a quarter of a second; the best round counts, because
-    whatever else the machine does only makes it slower.
+    Products of 512x512, each short enough to be done before somebody else gets the core; the quickest of each thread
+    counts, because whatever else the machine does only makes them slower.
     """
     generator = np.random.default_rng(0)
     sides = (_PRODUCT_SIDE, _PRODUCT_SIDE)
     a, b = (generator.standard_normal(sides, np.float32) for _ in range(2))
+    until = time.perf_counter() + seconds
 
-    def products(until: float) -> int:
-        done, out = 0, np.empty(sides, np.float32)
-        while time.perf_counter() < until:
+    def quickest(_: int) -> float:
+        best, out, now = float("inf"), np.empty(sides, np.float32), time.perf_counter()
+        while now < until:
             np.matmul(a, b, out=out)
-            done += 1
-        return done
+            begin, now = now, time.perf_counter()
+            best = min(best, now - begin)
+        return best
 
-    best = 0.0
     with ThreadPoolExecutor(threads) as pool:
-        for _ in range(rounds):
-            begin = time.perf_counter()
-            done = sum(pool.map(products, [begin + _ROUND_S] * threads))
-            best = max(best, 2e-9 * _PRODUCT_SIDE**3 * done / (time.perf_counter() - begin))
-    return best
+        return sum(2e-9 * _PRODUCT_SIDE**3 / best for best in pool.map(quickest, range(threads)))
