@@ -19,7 +19,7 @@ from tqdm import tqdm
 from ros2_raxels import estimate
 from ros2_raxels.demo.recording import Walk, shown_walk
 from ros2_raxels.estimator import Estimator
-from ros2_raxels.evaluation.clips import clips_of_set
+from ros2_raxels.evaluation.clips import CLIP_FRAMES, clips_of_set
 from ros2_raxels.evaluation.graph_work import denoiser_speed
 from ros2_raxels.evaluation.machine import machine, peak_rss_bytes, rss_bytes
 from ros2_raxels.evaluation.methods import Method, answer_all, speed_ratio, two_view_method
@@ -28,7 +28,7 @@ from ros2_raxels.evaluation.stream import memory_trend, stream_speed
 from ros2_raxels.evaluation.tables import Table, as_text
 from ros2_raxels.evaluation.timing import Spread
 from ros2_raxels.files import FileError, check_writable, write_json
-from ros2_raxels.focal import guessed_camera
+from ros2_raxels.focal import guessed_camera, ordinary_camera
 from ros2_raxels.geometry import PinholeCamera, make_pose
 from ros2_raxels.image_codec import ImageArray
 from ros2_raxels.options import positive, several_of
@@ -40,7 +40,7 @@ from ros2_raxels.views import make_predictor
 STEPS = (1, 2, 4)
 """Denoising steps of views that are timed."""
 
-_CLIP_FRAMES, _CLIP_STRIDE = 4, 5
+_CLIP_STRIDE = 5
 _VIEWS, _VIEW_SIZE = 4, (128, 96)
 _STARTS = 3
 _MIB = 2**20
@@ -195,12 +195,13 @@ def _denoiser(args: argparse.Namespace, source: FrameSource) -> Measured:
 
 
 def _estimate(args: argparse.Namespace, source: FrameSource) -> Measured:
+    if source.camera is None or not source.has_truth:
+        reason = f"{args.source} is no posed set with intrinsics"
+        return {"skipped": reason}, {"Clips": [[f"not measured: {reason}"]]}
     file = Path(args.source) / "cameras.json"
-    if not file.is_file():
-        return {"skipped": f"{args.source} is no posed set"}, {"Clips": [["needs a posed set (cameras.json)"]]}
     clips = clips_of_set(file, args.clips)
     if not clips:
-        raise FileError(f"{file}: no clip of {_CLIP_FRAMES} frames in it; give a longer set, or leave estimate out")
+        raise FileError(f"{file}: no clip of {CLIP_FRAMES} frames in it; give a longer set, or --only without estimate")
     estimator, peer = estimate.make_estimator(args.model), two_view_method()
     ours = Method(estimate.NAME, lambda clip: estimate.answer_clip(estimator, clip))
     answer_all(clips, [ours, peer])
@@ -213,13 +214,15 @@ def _estimate(args: argparse.Namespace, source: FrameSource) -> Measured:
         rows += [[m.name, stage, f"{ms['median']:.1f}", f"{ms['p95']:.1f}"] for stage, ms in m.stages_ms().items()]
     rows.append(["peer / raxels", "total", "-" if ratio is None else f"{ratio:.2f}", ""])
     record = {m.name: m.stages_ms() for m in (ours, peer)}
-    return {"clips": len(clips), "ms": record, "ratio": ratio}, {f"{len(clips)} clips of 4 frames, ms": rows}
+    return {"clips": len(clips), "ms": record, "ratio": ratio}, {
+        f"{len(clips)} clips of {CLIP_FRAMES} frames, ms": rows
+    }
 
 
 def _views(args: argparse.Namespace, source: FrameSource) -> Measured:
     predictor = make_predictor(args.views_model)
     images, camera = _small_clip(source)
-    # What is seen does not change the time: half a step of the scene's depth sideways will do.
+    # Where the cameras are does not change the time: a step sideways each will do.
     path = np.array([make_pose(np.eye(3), (0.05 * k, 0.0, 0.0)) for k in range(len(images) + _VIEWS)])
     known, ahead = path[: len(images)], path[len(images) :]
     seconds: dict[int, list[float]] = {steps: [] for steps in STEPS}
@@ -231,10 +234,9 @@ def _views(args: argparse.Namespace, source: FrameSource) -> Measured:
             times.append(time.perf_counter() - begin)
     spreads = {str(steps): Spread.of(times) for steps, times in seconds.items()}
     title = f"{_VIEWS} views of {camera.width}x{camera.height} from {len(images)} frames, ms"
-    record = {"views": _VIEWS, "width": camera.width, "height": camera.height}
-    return {**record, "ms_by_steps": {k: asdict(s) for k, s in spreads.items()}}, {
-        title: _spread_table("steps", spreads)
-    }
+    record: dict[str, Any] = {"views": _VIEWS, "width": camera.width, "height": camera.height}
+    record["ms_by_steps"] = {steps: asdict(spread) for steps, spread in spreads.items()}
+    return record, {title: _spread_table("steps", spreads)}
 
 
 def _memory(args: argparse.Namespace, source: FrameSource) -> Measured:
@@ -274,17 +276,16 @@ def _clip(source: FrameSource) -> tuple[list[ImageArray], list[PinholeCamera | N
     frames = []
     for frame in source:
         frames.append(frame)
-        if len(frames) > (_CLIP_FRAMES - 1) * _CLIP_STRIDE:
+        if len(frames) > (CLIP_FRAMES - 1) * _CLIP_STRIDE:
             break
-    chosen = [frames[k] for k in np.unique(np.linspace(0, len(frames) - 1, _CLIP_FRAMES).round().astype(int))]
+    chosen = [frames[k] for k in np.unique(np.linspace(0, len(frames) - 1, CLIP_FRAMES).round().astype(int))]
     if len(chosen) < 2:
         raise FileError(f"{source.name} has only one frame; give a recording with motion")
     return [frame.image for frame in chosen], [frame.camera for frame in chosen]
 
 
 def _small_clip(source: FrameSource) -> tuple[list[ImageArray], PinholeCamera]:
-    """The same at the size of views; an ordinary lens where the camera is not known."""
+    """The same at the size of views, as if through an ordinary lens."""
     images, _ = _clip(source)
-    width, height = _VIEW_SIZE
     small: list[ImageArray] = [np.asarray(cv2.resize(i, _VIEW_SIZE, interpolation=cv2.INTER_AREA)) for i in images]
-    return small, PinholeCamera(width, height, width, width, (width - 1) / 2, (height - 1) / 2)
+    return small, ordinary_camera(*_VIEW_SIZE, 1.0)

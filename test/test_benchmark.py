@@ -218,5 +218,5 @@ def test_bare_images_have_no_clips(room: Path, tmp_path: Path) -> None:
     out = tmp_path / "report.json"
     assert main(["benchmark", str(folder), "--only", "estimate,views", "--calls", "1", "--out", str(out)]) == 0
     report = json.loads(out.read_text())
-    assert report["estimate"] == {"skipped": f"{folder} is no posed set"}
+    assert report["estimate"] == {"skipped": f"{folder} is no posed set with intrinsics"}
     assert set(report["views"]["ms_by_steps"]) == {"1", "2", "4"}
