@@ -118,7 +118,7 @@ def test_memory_is_watched_over_several_rounds(report: dict[str, Any]) -> None:
 
 def test_starts_are_in_order(report: dict[str, Any]) -> None:
     for start in report["startup"]["processes_s"]:
-        assert 0 < start["imported"] < start["loaded"] < start["answered"] < 60
+        assert 0 < start["imported"] < start["loaded"] < start["answered"]
     assert min(report["startup"]["again_s"]) > 0
 
 
