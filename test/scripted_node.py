@@ -10,7 +10,8 @@ import numpy as np
 from ros2_raxels.geometry import FloatArray, PinholeCamera, make_pose, rotation_from_vector
 from ros2_raxels.nodes.pose_node import PoseNode
 from ros2_raxels.nodes.runner import run
-from ros2_raxels.tracker import UNKNOWN_VARIANCE, TrackedPose, TrackerSettings, TrackState
+from ros2_raxels.tracker import TrackedPose, TrackerSettings, TrackState
+from ros2_raxels.uncertainty import UNKNOWN_VARIANCE
 
 TRACK, RAISE, SLEEP, LOST, HELD, INITIALISE, NOT_FINITE = 10, 20, 30, 40, 50, 60, 70
 SLEEP_S = 2.0

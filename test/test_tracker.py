@@ -25,7 +25,8 @@ from ros2_raxels.scenes.renderer import render
 from ros2_raxels.scenes.textures import PATTERNS
 from ros2_raxels.scenes.trajectories import handheld_loop
 from ros2_raxels.scenes.world import furnished_room
-from ros2_raxels.tracker import UNKNOWN_VARIANCE, TrackedPose, Tracker, TrackerSettings, TrackState
+from ros2_raxels.tracker import TrackedPose, Tracker, TrackerSettings, TrackState
+from ros2_raxels.uncertainty import UNKNOWN_VARIANCE
 
 Image = npt.NDArray[np.uint8]
 CAMERA = PinholeCamera(320, 240, 256.0, 256.0, 159.5, 119.5)
@@ -227,14 +228,14 @@ def test_the_prior_finds_a_frame_that_constant_velocity_misses(walk: Walk, scale
     """Its pose comes in units of its own, and is put into those of the keyframes."""
     tracker = Tracker()
     follow(tracker, walk[:14])
-    anchors = [view.number for view in tracker._window]
+    anchors = [view.number for view in tracker._map.window]
     view = View(14, 0, tracker._matcher.look(walk.images[20]), CAMERA, tracker._pose)
-    evidence, _ = tracker._shared.between(tracker._window, view, thorough=True)
+    evidence, _ = tracker._map.shared.between(tracker._map.window, view, thorough=True)
     prior = Prior(walk.poses[[*anchors, 20]])
     astray = tracker._pose @ make_pose(rotation_from_vector([0.0, 0.3, 0.0]), [0.3, 0.0, 0.0])
-    starts, weights = tracker._denoised_starts(prior, tracker._window, evidence, astray)
+    starts, weights = tracker._solver._denoised_starts(prior, tracker._map.window, evidence, astray)
     assert weights is None
-    given = relative_pose(tracker._window[0].camera_to_world, astray)
+    given = relative_pose(tracker._map.window[0].camera_to_world, astray)
     np.testing.assert_allclose(prior.given[0][-1][:3, :3], given[:3, :3], atol=1e-6)
     truth = relative_pose(walk.poses[0], walk.poses[20])
     assert np.linalg.norm(scale * starts[-1][:3, 3] - truth[:3, 3]) < 0.03 * walk.depth_m
@@ -315,7 +316,7 @@ def test_no_keyframe_is_forgotten_or_kept_twice_by_recoveries(
     tracker, _ = walked
 
     def known() -> list[int]:
-        return sorted(view.number for view in (*tracker._stored, *tracker._window))
+        return sorted(view.number for view in (*tracker._map.stored, *tracker._map.window))
 
     numbers = known()
     assert len(numbers) > 5
@@ -474,9 +475,9 @@ def test_memory_is_bounded(walk: Walk) -> None:
     for image in [*small, *small[-2::-1]]:
         found = tracker.track(image, 0, CAMERA.resized(160, 120))
         keyframes += found.keyframe
-        kept.append(len(tracker._shared))
-        assert len(tracker._stored) <= settings.stored_keyframes
-        assert len(tracker._window) <= settings.window
+        kept.append(len(tracker._map.shared))
+        assert len(tracker._map.stored) <= settings.stored_keyframes
+        assert len(tracker._map.window) <= settings.window
     assert found.state is TRACKING
     # One more waits to become a keyframe.
     views = settings.stored_keyframes + settings.window + 1

@@ -24,7 +24,7 @@ from ros2_raxels.geometry import (
     rotation_vector,
 )
 from ros2_raxels.image_codec import SUPPORTED_ENCODINGS, ImageError, decode_compressed, decode_image
-from ros2_raxels.tracker import UNKNOWN_VARIANCE
+from ros2_raxels.uncertainty import UNKNOWN_VARIANCE
 
 _PINHOLE_MODELS = ("plumb_bob", "rational_polynomial", "")
 
