@@ -93,7 +93,7 @@ def _views(tensors: Mapping[str, np.ndarray], cameras: Sequence[PinholeCamera], 
     if not 0 < count <= _MOST or sorted(set(numbers)) != numbers:
         raise ValueError(f"{count} keyframes, numbered {numbers[:3]}...")
     _check("camera_to_world", poses, (count, 4, 4))
-    _check("covariance", tensors["covariance"], (count, 6, 6))
+    _check("covariance", tensors["covariance"], (count, 7, 7))
     turned = poses[:, :3, :3] @ np.swapaxes(poses[:, :3, :3], 1, 2)
     rigid = np.abs(turned - np.eye(3)).max() < _ROTATION_TOLERANCE
     if not rigid or not np.array_equal(poses[:, 3], [[0, 0, 0, 1]] * count):

@@ -34,7 +34,8 @@ class View:
         camera_to_world: 4x4, as well as it is known by now.
         inverse_depth: (G,) of the points of the flow grid (`Matcher.grid`) in world units, NaN where not known; None
             where none is.
-        covariance: 6x6 of (translation, rotation about the world's axes) since the trajectory began.
+        covariance: 7x7 of (translation, rotation about the world's axes, logarithm of the unit) since the trajectory
+            began.
         parent: number of the keyframe that it was solved against; None where a trajectory began.
     """
 
@@ -44,7 +45,7 @@ class View:
     camera: PinholeCamera
     camera_to_world: FloatArray
     inverse_depth: FloatArray | None = None
-    covariance: FloatArray = field(default_factory=lambda: np.zeros((6, 6)))
+    covariance: FloatArray = field(default_factory=lambda: np.zeros((7, 7)))
     parent: int | None = None
 
 

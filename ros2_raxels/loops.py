@@ -11,6 +11,7 @@ from ros2_raxels.frame_solver import FrameSolve, FrameSolver
 from ros2_raxels.geometry import FloatArray, inverse_pose, relative_pose, rotation_angle_rad
 from ros2_raxels.keyframe_map import KeyframeMap
 from ros2_raxels.keyframes import View
+from ros2_raxels.uncertainty import with_unit
 
 _VOTES = 15
 _COMMON_KEYPOINTS = 25
@@ -115,5 +116,6 @@ class LoopCloser:
     def _give_certainty(self, known: View, covariance: FloatArray) -> None:
         """The newest keyframes are known as well as the old one is, and what the solve left open."""
         for newest in self._keyframes.window:
-            if np.trace(newest.covariance) > np.trace(known.covariance + covariance):
-                newest.covariance = known.covariance + covariance
+            certain = known.covariance + with_unit(covariance, 0.0)
+            if np.trace(newest.covariance) > np.trace(certain):
+                newest.covariance = certain

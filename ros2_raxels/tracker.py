@@ -33,7 +33,7 @@ from ros2_raxels.keyframe_map import KeyframeMap, MapSettings, scaled_about
 from ros2_raxels.keyframes import View
 from ros2_raxels.loops import LoopCloser
 from ros2_raxels.scale import MetricScale, Scale, ScaleSettings, ScaleSource
-from ros2_raxels.uncertainty import UNKNOWN_VARIANCE, compounded
+from ros2_raxels.uncertainty import UNKNOWN_VARIANCE, compounded, in_other_unit, with_unit
 
 _LEAST_STEP = 1e-3
 """Of the scene's depth: what a camera moves at least from frame to frame where nothing else is known."""
@@ -298,7 +298,7 @@ class Tracker:
         for view in self._pending:
             view.camera_to_world = camera_to_world
         for view in self._map.window:
-            view.covariance = covariance
+            view.covariance = with_unit(covariance, view.covariance[6, 6])
         self._pose, self._covariance = camera_to_world, covariance
         self._metric.forget_path()
         self._lately.clear()
@@ -378,7 +378,7 @@ class Tracker:
         self._place(chosen, clip, self._metric.begin())
         earlier = _between(self._pending[:-1], chosen)
         self._pending = []
-        self._stand_at(view.camera_to_world, chosen[-1].covariance)
+        self._stand_at(view.camera_to_world, chosen[-1].covariance[:6, :6])
         return TrackedPose(
             stamp_ns,
             self._pose,
@@ -400,7 +400,7 @@ class Tracker:
         depth = clip.inverse_depth[(clip.evidence.anchor == 0) & (clip.inverse_depth > 0)]
         scale = unit * (float(np.median(depth)) if len(depth) else 1.0)
         first_to_world = views[0].camera_to_world
-        covariance = self._covariance + _isotropic(clip, unit)
+        covariance = with_unit(self._covariance + _isotropic(clip, unit), 0.0)
         for view, pose, camera in zip(views, clip.camera_to_first, clip.cameras, strict=True):
             moved = make_pose(pose[:3, :3], pose[:3, 3] * scale)
             view.camera_to_world, view.camera, view.covariance = first_to_world @ moved, camera, covariance
@@ -434,9 +434,8 @@ class Tracker:
         self._motion = inverse_pose(self._pose) @ solved.camera_to_world if self._bad_frames == 0 else np.eye(4)
         self._bad_frames = 0
         view.camera_to_world = solved.camera_to_world
-        view.covariance = compounded(anchors[-1].covariance, anchors[-1].camera_to_world, view.camera_to_world)
-        view.covariance = view.covariance + solved.covariance
-        self._pose, self._covariance = view.camera_to_world, view.covariance
+        view.covariance = _accumulated(anchors, view, solved.covariance)
+        self._pose, self._covariance = view.camera_to_world, view.covariance[:6, :6]
         self._lately.append(self._pose)
         with timed(stage_s, "keyframe"):
             keyframe = self._is_keyframe(view, apart)
@@ -564,10 +563,19 @@ class Tracker:
         self._motion = scaled_about(self._motion, factor, np.zeros(3))
         self._lately.clear()
         self._corrected |= not was_metric
-        grown = np.diag([factor] * 3 + [1.0] * 3)
         for view in self._map.window:
-            view.covariance = grown @ view.covariance @ grown
-        self._covariance = grown @ self._covariance @ grown
+            view.covariance = in_other_unit(view.covariance, factor)
+            view.covariance[6, 6] = self._metric.scale.sigma**2
+        self._covariance = in_other_unit(with_unit(self._covariance, 0.0), factor)[:6, :6]
+
+
+def _accumulated(anchors: Sequence[View], view: View, covariance: FloatArray) -> FloatArray:
+    """7x7 since the trajectory began, of a frame that was solved with a covariance (6, 6) against keyframes."""
+    last = anchors[-1]
+    # What the frame adds to what is known of the unit: the error of a baseline over its length.
+    baseline = max(float(np.linalg.norm(view.camera_to_world[:3, 3] - a.camera_to_world[:3, 3])) for a in anchors)
+    unit = min(float(np.trace(covariance[:3, :3])) / max(baseline, 1e-9) ** 2, 1.0)
+    return compounded(last.covariance, last.camera_to_world, view.camera_to_world) + with_unit(covariance, unit)
 
 
 def _what_is_wrong(view: View, last: View) -> str:

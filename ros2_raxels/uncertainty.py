@@ -66,15 +66,29 @@ def in_world_axes(covariance: FloatArray, camera_to_world: FloatArray) -> FloatA
 
 
 def compounded(covariance: FloatArray, from_pose: FloatArray, to_pose: FloatArray) -> FloatArray:
-    """Covariance of a pose that is rigidly known from an uncertain one.
+    """Covariance of a pose that is exactly known from an uncertain one: errors of turn and unit move what is far away.
 
     Args:
-        covariance: 6x6 of (translation, rotation about the world's axes) of `from_pose`.
-        from_pose, to_pose: 4x4, in the world: an error of rotation moves what is far away.
+        covariance: 7x7 of (translation, rotation about the world's axes, logarithm of the unit) of `from_pose`.
+        from_pose, to_pose: 4x4, in the world.
     """
-    lever = np.eye(6)
-    lever[:3, 3:] = -skew(to_pose[:3, 3] - from_pose[:3, 3])
+    offset = to_pose[:3, 3] - from_pose[:3, 3]
+    lever = np.eye(7)
+    lever[:3, 3:6], lever[:3, 6] = -skew(offset), offset
     return np.asarray(lever @ covariance @ lever.T)
+
+
+def with_unit(covariance: FloatArray, variance: float) -> FloatArray:
+    """7x7 from 6x6 and the variance of the logarithm of the unit."""
+    joined = np.zeros((7, 7))
+    joined[:6, :6], joined[6, 6] = covariance, variance
+    return joined
+
+
+def in_other_unit(covariance: FloatArray, factor: float) -> FloatArray:
+    """7x7 after lengths have become `factor` times as large."""
+    grown = np.diag([factor] * 3 + [1.0] * 4)
+    return np.asarray(grown @ covariance @ grown)
 
 
 def _in_units_of_reach(poses: FloatArray) -> FloatArray:
