@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import enum
 from collections import deque
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -25,6 +26,7 @@ _DOMAIN_FLOOR = 0.01
 """Odometry, heights and focal lengths are not better than this, however many ratios agree."""
 
 _PATH = 64
+_WAITING = 60
 _LEAST_PATH_M = 0.1
 _LEAST_PARALLAX = 0.03
 _GROUND_TILT_RAD = np.radians(12.0)
@@ -32,6 +34,10 @@ _GROUND_DRAWS = 150
 _GROUND_NEAR = 0.04
 _GROUND_POINTS = 20
 _GROUND_SHARE = 0.25
+
+
+Odometry = Callable[[int], FloatArray | None]
+"""camera_to_odom (4x4, m) at a stamp, ns; None while it is not known."""
 
 
 class ScaleSource(enum.IntEnum):
@@ -89,8 +95,10 @@ class MetricScale:
 
     def __init__(self, settings: ScaleSettings) -> None:
         self.settings = settings
+        self.up_in_camera = np.array(settings.up_in_camera)
         self._ratios: deque[float] = deque(maxlen=_RATIOS)
         self._path: deque[tuple[FloatArray, FloatArray]] = deque(maxlen=_PATH)
+        self._waiting: deque[tuple[int, FloatArray]] = deque(maxlen=_WAITING)
         self._metres_per_unit = 0.0
         self._sigma = UNKNOWN_SIGMA
 
@@ -102,7 +110,7 @@ class MetricScale:
     def begin(self) -> float:
         """Factor for a trajectory that begins, whose unit is the median depth of the scene."""
         self._ratios.clear()
-        self._path.clear()
+        self.forget_path()
         self._metres_per_unit, self._sigma = 0.0, UNKNOWN_SIGMA
         if self.settings.source is not ScaleSource.FIXED:
             return 1.0
@@ -117,16 +125,30 @@ class MetricScale:
     def forget_path(self) -> None:
         """The world has been corrected: distances to where the camera was do not hold any more."""
         self._path.clear()
+        self._waiting.clear()
 
-    def see_odometry(self, camera_to_world: FloatArray, camera_to_odom: FloatArray, scene_depth: float) -> None:
+    def see_odometry(self, stamp_ns: int, camera_to_world: FloatArray, odometry: Odometry, scene_depth: float) -> None:
         """Compare how far the camera has come since some time with what odometry says.
 
+        Odometry comes later than images: frames wait until theirs is there.
+
         Args:
-            camera_to_world: 4x4, in units of the trajectory.
-            camera_to_odom: 4x4 at the same stamp, m.
+            stamp_ns: of the newest frame.
+            camera_to_world: its pose, 4x4, in units of the trajectory.
+            odometry: see there.
             scene_depth: distance that counts as far, in units of the trajectory.
         """
-        here, there = camera_to_world[:3, 3].copy(), camera_to_odom[:3, 3].copy()
+        self._waiting.append((stamp_ns, camera_to_world[:3, 3].copy()))
+        waiting = list(self._waiting)
+        self._waiting.clear()
+        for stamp, position in waiting:
+            camera_to_odom = odometry(stamp)
+            if camera_to_odom is None:
+                self._waiting.append((stamp, position))
+            else:
+                self._compare(position, camera_to_odom[:3, 3].copy(), scene_depth)
+
+    def _compare(self, here: FloatArray, there: FloatArray, scene_depth: float) -> None:
         for before, before_m in self._path:
             length, length_m = float(np.linalg.norm(here - before)), float(np.linalg.norm(there - before_m))
             # A turn on the spot tells nothing: both lengths are noise.
@@ -144,7 +166,7 @@ class MetricScale:
         Args:
             points: (K, 3) of the scene in the optical frame, in units of the trajectory.
         """
-        height = ground_distance(points, np.array(self.settings.up_in_camera))
+        height = ground_distance(points, self.up_in_camera)
         if height is not None:
             self._ratios.append(float(np.log(self.settings.camera_height_m / height)))
 
@@ -166,6 +188,7 @@ class MetricScale:
         factor = float(np.exp(step))
         self._ratios = deque(ratios - step, maxlen=_RATIOS)
         self._path = deque(((p * factor, m) for p, m in self._path), maxlen=_PATH)
+        self._waiting = deque(((stamp, p * factor) for stamp, p in self._waiting), maxlen=_WAITING)
         self._metres_per_unit = factor * (self._metres_per_unit or 1.0)
         return factor
 

@@ -32,7 +32,7 @@ from ros2_raxels.geometry import (
 from ros2_raxels.keyframe_map import KeyframeMap, MapSettings, scaled_about
 from ros2_raxels.keyframes import View
 from ros2_raxels.loops import LoopCloser
-from ros2_raxels.scale import MetricScale, Scale, ScaleSettings, ScaleSource
+from ros2_raxels.scale import MetricScale, Odometry, Scale, ScaleSettings, ScaleSource
 from ros2_raxels.uncertainty import UNKNOWN_VARIANCE, compounded, in_other_unit, with_unit
 
 _LEAST_STEP = 1e-3
@@ -170,10 +170,17 @@ class Tracker:
         settings: see there.
         denoiser: the learned prior for the first cameras, and for frames that constant velocity explains badly; None
             leaves two-view geometry alone with them.
+        odometry: where the scale is to come from odometry, what that says.
     """
 
-    def __init__(self, settings: TrackerSettings | None = None, denoiser: Denoiser | None = None) -> None:
+    def __init__(
+        self,
+        settings: TrackerSettings | None = None,
+        denoiser: Denoiser | None = None,
+        odometry: Odometry | None = None,
+    ) -> None:
         self.settings = settings or TrackerSettings()
+        self._odometry = odometry
         self._denoiser = denoiser
         self._estimator = Estimator(self.settings.estimator, denoiser)
         self._matcher = self._estimator.matcher
@@ -220,7 +227,6 @@ class Tracker:
         image: npt.NDArray[np.uint8],
         stamp_ns: int,
         camera: PinholeCamera | None,
-        camera_to_odom: FloatArray | None = None,
     ) -> TrackedPose:
         """Pose of one frame.
 
@@ -228,7 +234,6 @@ class Tracker:
             image: (height, width) or (height, width, 3) RGB, uint8.
             stamp_ns: copied into the answer.
             camera: intrinsics of this image; None lets the focal length be estimated.
-            camera_to_odom: 4x4, m, of the optical frame at this stamp, for a scale from odometry; None where unknown.
 
         Raises:
             ValueError: an image of the wrong shape or dtype, or a camera of another size than its image.
@@ -253,7 +258,7 @@ class Tracker:
         self._map.forget_all_but((*self._pending, *(() if self._coming is None else (self._coming,))))
         answer = self._completed(answer, image.shape[1] / features.grey.shape[1])
         if answer.state is TrackState.TRACKING:
-            self._observe_scale(camera_to_odom)
+            self._observe_scale(stamp_ns)
         return answer
 
     def _completed(self, answer: TrackedPose, enlarged: float) -> TrackedPose:
@@ -303,6 +308,10 @@ class Tracker:
         self._metric.forget_path()
         self._lately.clear()
         self._corrected = True
+
+    def point_up(self, up_in_camera: FloatArray) -> None:
+        """Say where up is (3,), in the optical frame, for a scale from the camera's height."""
+        self._metric.up_in_camera = up_in_camera / np.linalg.norm(up_in_camera)
 
     def save_keyframes(self, path: Path) -> int:
         """Write all keyframes to a file, whole or not at all; says how many.
@@ -546,10 +555,10 @@ class Tracker:
             return Motion.STILL
         return Motion.TURNING if turn > _TURN_RAD and parallax < _TURN_PARALLAX * turn else Motion.MOVING
 
-    def _observe_scale(self, camera_to_odom: FloatArray | None) -> None:
+    def _observe_scale(self, stamp_ns: int) -> None:
         """Learn about metres, and make the world grow where they say so; not from turns on the spot."""
-        if self.settings.scale.source is ScaleSource.ODOM and camera_to_odom is not None:
-            self._metric.see_odometry(self._pose, camera_to_odom, self._map.unit)
+        if self.settings.scale.source is ScaleSource.ODOM and self._odometry is not None:
+            self._metric.see_odometry(stamp_ns, self._pose, self._odometry, self._map.unit)
         was_metric = self._metric.scale.is_metric
         factor = self._metric.correction()
         if factor == 1.0:
