@@ -67,6 +67,10 @@ class KeyframeMap:
         """Every keyframe, by number."""
         return sorted((*self.stored, *self.window), key=lambda v: v.number)
 
+    def newest(self, count: int) -> list[View]:
+        """So many of the present trajectory, by number."""
+        return [v for v in self.all if v.number >= self._begun][-count:]
+
     def forget_all_but(self, others: Iterable[View]) -> None:
         """Drop evidence of frames that are neither keyframes nor among these."""
         self.shared.forget_all_but((*self.window, *self.stored, *others))

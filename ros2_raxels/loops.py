@@ -55,7 +55,7 @@ class LoopCloser:
         self._pause -= 1
         if self._pause > 0:
             return None
-        recent = self._keyframes.all[-_RECENT:]
+        recent = self._keyframes.newest(_RECENT)
         known, votes = self._keyframes.like(view, recent)
         if known is None or votes < _VOTES:
             return None

@@ -18,7 +18,7 @@ _ENOUGH = 5
 _SURE = 0.15
 """Relative sigma at which a first scale is believed."""
 
-_LEAST_CHANGE = 0.005
+_LEAST_CHANGE = 0.01
 _GAIN = 0.2
 """Share of what the newest ratios say that a known scale follows at once: it drifts slowly, and ratios are noisy."""
 
@@ -183,7 +183,7 @@ class MetricScale:
             return 1.0
         self._sigma = sigma if first else float(np.hypot(sigma, abs(off)))
         step = off if first else _GAIN * off
-        if not first and abs(step) < _LEAST_CHANGE:
+        if not first and abs(off) < _LEAST_CHANGE:
             return 1.0
         factor = float(np.exp(step))
         self._ratios = deque(ratios - step, maxlen=_RATIOS)
@@ -203,7 +203,8 @@ def ground_distance(points: FloatArray, up: FloatArray) -> float | None:
     Returns:
         In the unit of the points; None where no such plane is seen.
     """
-    below = points[points @ up < 0]
+    # Ground that is not quite level reaches above the camera's own height far away.
+    below = points[points @ up < np.sin(_GROUND_TILT_RAD) * np.linalg.norm(points, axis=1)]
     if len(below) < _GROUND_POINTS:
         return None
     draws = np.random.default_rng(0).integers(0, len(below), (_GROUND_DRAWS, 3))
