@@ -32,13 +32,11 @@ class MapSettings:
         window: keyframes that a new frame is solved against.
         bundle: newest keyframes that are refined together.
         stored: older keyframes kept for loops and for recovery after a loss; beyond that they are thinned out.
-        overlap: frames with less than this share of the flow grid in common are looked at thoroughly.
     """
 
     window: int = 3
     bundle: int = 7
     stored: int = 300
-    overlap: float = 0.5
 
 
 class KeyframeMap:
@@ -55,7 +53,7 @@ class KeyframeMap:
         self.settings = settings
         self.window: list[View] = []
         self.stored: list[View] = []
-        self.shared = SharedEvidence(matcher, settings.overlap)
+        self.shared = SharedEvidence(matcher)
         self.unit = 1.0
         self._matcher = matcher
         self._places = PlaceIndex()

@@ -54,11 +54,10 @@ class SharedEvidence:
 
     Args:
         matcher: finds them.
-        overlap: frames that have less than this share of the flow grid in common are looked at thoroughly.
     """
 
-    def __init__(self, matcher: Matcher, overlap: float) -> None:
-        self._matcher, self._overlap = matcher, overlap
+    def __init__(self, matcher: Matcher) -> None:
+        self._matcher = matcher
         self._matches: dict[tuple[int, int], PairMatches] = {}
 
     def __len__(self) -> int:
@@ -85,16 +84,18 @@ class SharedEvidence:
             return None
         return self._assemble([*anchors, view], must_see=len(anchors))
 
-    def between(self, anchors: Sequence[View], view: View, thorough: bool) -> tuple[Evidence, bool]:
-        """Evidence of a frame with keyframes, and whether they had too little in common for a quick look."""
+    def glance(self, anchors: Sequence[View], view: View) -> tuple[Evidence, float]:
+        """Evidence from coarse flow alone, and how much of the newest keyframe it reaches; 0 if that has no depth."""
         self.connect(anchors)
-        pairs = [(anchor, view) for anchor in anchors]
-        self._find(pairs, thorough=False)
-        last = anchors[-1].number
-        apart = self._matches[last, view.number].reach < self._overlap
-        if thorough or apart or not self._has_depth(anchors):
-            self._find(pairs, thorough=True)
-        return self._assemble([*anchors, view], must_see=len(anchors)), apart
+        self._find([(anchor, view) for anchor in anchors], thorough=False)
+        reach = self._matches[anchors[-1].number, view.number].reach if self._has_depth(anchors) else 0.0
+        return self._assemble([*anchors, view], must_see=len(anchors)), reach
+
+    def between(self, anchors: Sequence[View], view: View) -> Evidence:
+        """Evidence of a frame with keyframes, looked for thoroughly."""
+        self.connect(anchors)
+        self._find([(anchor, view) for anchor in anchors], thorough=True)
+        return self._assemble([*anchors, view], must_see=len(anchors))
 
     def connect(self, views: Sequence[View]) -> None:
         """Look thoroughly where a look near the expected found too little."""

@@ -63,7 +63,7 @@ class LoopCloser:
         if self._matcher.common_keypoints(known.features, view.features) < _COMMON_KEYPOINTS:
             return None
         anchors = self._keyframes.around(known, recent)
-        evidence, _ = self._keyframes.shared.between(anchors, view, thorough=True)
+        evidence = self._keyframes.shared.between(anchors, view)
         step = 0.1 * self._keyframes.unit
         solved = self._solver.solve([known.camera_to_world, view.camera_to_world], anchors, evidence, step)
         if solved is None or solved.confidence < _CONFIDENCE or solved.inliers < _INLIERS:

@@ -18,7 +18,7 @@ import numpy.typing as npt
 
 from ros2_raxels import keyframe_file
 from ros2_raxels.estimator import ClipEstimate, Denoiser, Estimator, EstimatorSettings, timed
-from ros2_raxels.evidence import EvidenceSettings, Features
+from ros2_raxels.evidence import Evidence, EvidenceSettings, Features
 from ros2_raxels.frame_solver import FEW, FrameSolve, FrameSolver, orthogonal
 from ros2_raxels.geometry import (
     FloatArray,
@@ -38,6 +38,7 @@ from ros2_raxels.uncertainty import UNKNOWN_VARIANCE, compounded, in_other_unit,
 _LEAST_STEP = 1e-3
 """Of the scene's depth: what a camera moves at least from frame to frame where nothing else is known."""
 
+_LEAST_REACH = 0.2
 _BLIND = 20
 _BLURRED = 0.25
 _LIGHT = 1.6
@@ -200,7 +201,7 @@ class Tracker:
 
     def _use_new_map(self) -> None:
         s = self.settings
-        self._map = KeyframeMap(self._matcher, MapSettings(s.window, s.bundle, s.stored_keyframes, s.keyframe_overlap))
+        self._map = KeyframeMap(self._matcher, MapSettings(s.window, s.bundle, s.stored_keyframes))
         self._loops = LoopCloser(self._map, self._solver, self._matcher)
         self._coming: View | None = None
 
@@ -428,16 +429,10 @@ class Tracker:
         lost = self._bad_frames >= self.settings.lost_frames
         anchors = self._known_ground(view) if lost else self._map.window
         solved, apart = self._solve_expected(view, stage_s), False
+        if solved is None and not lost:
+            solved, apart = self._solve_at_a_glance(view, stage_s)
         if solved is None:
-            with timed(stage_s, "evidence"):
-                evidence, apart = self._map.shared.between(anchors, view, thorough=lost)
-            with timed(stage_s, "solve"):
-                starts = [self._expected_pose(stamp_ns), self._pose]
-                if lost:
-                    starts.append(anchors[-1].camera_to_world)
-                solved = self._solver.solve(starts, anchors, evidence, self._expected_step(anchors[-1], stamp_ns))
-            if solved is not None and solved.confidence >= self.settings.confidence_min:
-                self._map.shared.learn(anchors, evidence, solved.inverse_depth, solved.agrees)
+            solved = self._solve_thoroughly(view, anchors, stage_s)
         if solved is None or solved.confidence < self.settings.confidence_min:
             return self._missed(view, stamp_ns, solved, stage_s)
         if lost:
@@ -506,6 +501,44 @@ class Tracker:
             shared.forget_pairs(view)
             return None
         shared.learn(window, evidence, solved.inverse_depth, solved.agrees)
+        return solved
+
+    def _solve_at_a_glance(self, view: View, stage_s: dict[str, float]) -> tuple[FrameSolve | None, bool]:
+        """From coarse flow, and whether frame and keyframes are apart; None where they are and it is not sure."""
+        window = self._map.window
+        with timed(stage_s, "evidence"):
+            evidence, reach = self._map.shared.glance(window, view)
+        apart = reach < self.settings.keyframe_overlap
+        if reach < _LEAST_REACH:
+            return None, apart
+        solved = self._solve_from_evidence(view, window, evidence, stage_s, alone=apart)
+        return (None if apart and solved is not None and solved.confidence < self.settings.sure else solved), apart
+
+    def _solve_thoroughly(self, view: View, anchors: Sequence[View], stage_s: dict[str, float]) -> FrameSolve | None:
+        with timed(stage_s, "evidence"):
+            evidence = self._map.shared.between(anchors, view)
+        return self._solve_from_evidence(view, anchors, evidence, stage_s)
+
+    def _solve_from_evidence(
+        self,
+        view: View,
+        anchors: Sequence[View],
+        evidence: Evidence,
+        stage_s: dict[str, float],
+        alone: bool = False,
+    ) -> FrameSolve | None:
+        """From constant velocity, standing still and, after a loss, known ground; `alone` tries no others."""
+        starts = [self._expected_pose(view.stamp_ns), self._pose]
+        if self._bad_frames >= self.settings.lost_frames:
+            starts.append(anchors[-1].camera_to_world)
+        with timed(stage_s, "solve"):
+            if alone:
+                solved = self._solver.solve_from(starts, anchors, evidence) if len(evidence.anchor) >= FEW else None
+            else:
+                step = self._expected_step(anchors[-1], view.stamp_ns)
+                solved = self._solver.solve(starts, anchors, evidence, step)
+        if solved is not None and solved.confidence >= self.settings.confidence_min:
+            self._map.shared.learn(anchors, evidence, solved.inverse_depth, solved.agrees)
         return solved
 
     # -- loss

@@ -238,7 +238,7 @@ def test_the_prior_finds_a_frame_that_constant_velocity_misses(walk: Walk, scale
     follow(tracker, walk[:14])
     anchors = [view.number for view in tracker._map.window]
     view = View(14, 0, tracker._matcher.look(walk.images[20]), CAMERA, tracker._pose)
-    evidence, _ = tracker._map.shared.between(tracker._map.window, view, thorough=True)
+    evidence = tracker._map.shared.between(tracker._map.window, view)
     prior = Prior(walk.poses[[*anchors, 20]])
     astray = tracker._pose @ make_pose(rotation_from_vector([0.0, 0.3, 0.0]), [0.3, 0.0, 0.0])
     starts, weights = tracker._solver._denoised_starts(prior, tracker._map.window, evidence, astray)
