@@ -134,7 +134,7 @@ def made_up_clip(seed: int, frames: int = 4, tracks: int = 400) -> tuple[Evidenc
     pixels = local[..., :2] / local[..., 2:] * _CAMERA.fx + (_CAMERA.cx, _CAMERA.cy)
     pixels += rng.normal(size=pixels.shape) * _NOISE_PX
     wrong = rng.random(tracks) < _MISMATCHED
-    pixels[wrong, 1:] += rng.normal(size=(int(wrong.sum()), frames - 1, 2)) * 40.0
+    pixels[wrong, 1:] += rng.normal(size=(int(wrong.sum()), frames - 1, 2)) * 80.0
     lost = rng.random((tracks, frames)) < 0.2
     lost[:, :2] = False
     pixels[lost] = np.nan
@@ -150,7 +150,7 @@ def made_up_clip(seed: int, frames: int = 4, tracks: int = 400) -> tuple[Evidenc
 
 
 def _made_up_trajectory(rng: np.random.Generator, frames: int) -> FloatArray:
-    turn, move = rng.normal(size=3) * 0.05, rng.normal(size=3) * 0.1
+    turn, move = rng.normal(size=3) * 0.03, rng.normal(size=3) * 0.1
     return np.array([make_pose(rotation_from_vector(k * turn), k * move) for k in range(frames)])
 
 

@@ -89,7 +89,7 @@ class _CudaPython:
             raise EngineError(f"there is no CUDA device; {_ADVICE}")
         properties = self.call("cudaGetDeviceProperties", 0)
         self.target = f"sm{properties.major}{properties.minor}"
-        self.name = properties.name.decode()
+        self.name = properties.name.decode().rstrip("\0")
         self.call("cudaSetDevice", 0)
         self._stream = self.call("cudaStreamCreateWithFlags", runtime.cudaStreamNonBlocking)
         self.stream = int(self._stream)

@@ -167,7 +167,8 @@ def _set_profile(builder: Any, config: Any, network: Any) -> list[dict[str, Any]
 
 
 def _tensor(tensor: Any) -> dict[str, Any]:
-    names = (tensor.get_dimension_name(k) for k in range(len(tensor.shape)))
+    # Outputs have no names for their sides.
+    names = (tensor.get_dimension_name(k) or f"{tensor.name}.{k}" for k in range(len(tensor.shape)))
     shape = [name if side < 0 else side for side, name in zip(tensor.shape, names, strict=True)]
     # Names of the types are TensorRT's own; all that our graphs have are these.
     kinds = {
