@@ -133,6 +133,26 @@ def test_targets_that_it_does_not_know_are_refused_by_name(tmp_path: Path, card_
     assert "'ada' must be current, or like sm89" in capsys.readouterr().err
 
 
+def test_graphs_of_views_are_compiled_too(tmp_path: Path, capsys: CapSys) -> None:
+    card_path = shipped_model("compact_views")
+    assert card_path is not None
+    assert (
+        main(["engine", "build", "--target", "sm120", "--model", str(card_path), "--cache", str(tmp_path / "c")]) == 0
+    )
+    found = plans(tmp_path / "c")
+    assert set(found) == {("compact_views_joint", "sm120"), ("compact_views_mixed_sweep", "sm120")}
+    (swept,) = specs_of(found["compact_views_mixed_sweep", "sm120"][0].facts["inputs"])
+    assert (swept.name, swept.dtype.name, swept.shape[:4]) == ("swept", "uint8", ("views", 4, 4, 32))
+
+
+def test_what_tensorrt_cannot_read_is_named_by_node(card_path: Path) -> None:
+    """The sweep of the CPU: nothing is computed with bytes."""
+    with pytest.raises(
+        EngineError, match=r"cannot read compact_views_sweep.onnx: node node_unsqueeze \(Unsqueeze\): .*UInt8"
+    ):
+        compile_plan(trt, card_path.parent / "compact_views_sweep.onnx", "sm89", print)
+
+
 def test_what_is_no_graph_is_refused_by_name(tmp_path: Path) -> None:
     for content in (b"", b"no graph"):
         (tmp_path / "x.onnx").write_bytes(content)

@@ -15,7 +15,7 @@ from ros2_raxels.engine import Arrays, Engine, EngineError, OutOfProfileError, T
 from ros2_raxels.engine.device import Device, open_device
 from ros2_raxels.engine.model_card import MIXED, ModelCard
 from ros2_raxels.engine.onnx_runtime import OnnxRuntimeEngine
-from ros2_raxels.engine.store import BUILD_POLICIES, IF_STALE, PlanKey, PlanStore, Say, check_room
+from ros2_raxels.engine.store import BUILD_POLICIES, IF_STALE, Plan, PlanKey, PlanStore, Say, check_room
 from ros2_raxels.engine.tensorrt_build import (
     FLAVOURS,
     SIDES,
@@ -27,7 +27,7 @@ from ros2_raxels.engine.tensorrt_build import (
     memory_bytes,
     targets_of,
 )
-from ros2_raxels.engine.tensorrt_run import TensorRtEngine
+from ros2_raxels.engine.tensorrt_run import PlanNotLoadedError, TensorRtEngine
 
 AUTO, TENSORRT, ONNXRUNTIME = "auto", "tensorrt", "onnxruntime"
 BACKENDS = (AUTO, TENSORRT, ONNXRUNTIME)
@@ -118,7 +118,7 @@ def build_plan(
         EngineError: it cannot be compiled or kept.
     """
     role = gpu_role(card, role)
-    key, compile_it = _recipe(card, folder, role, trt, target, store.folder, say)
+    key, compile_it = _recipe(card, folder, role, trt, target, store, say)
     store.build(key, compile_it, again=again, must_keep=True)
     return key
 
@@ -161,18 +161,17 @@ def gpu_role(card: ModelCard, role: str) -> str:
 
 
 def _recipe(
-    card: ModelCard, folder: Path, role: str, trt: Any, target: str, cache: Path, say: Say
-) -> tuple[PlanKey, Callable[[], Any]]:
+    card: ModelCard, folder: Path, role: str, trt: Any, target: str, store: PlanStore, say: Say
+) -> tuple[PlanKey, Callable[[], Plan]]:
     """Name of a plan, and what makes it."""
     model, graph = card.graph_path(folder, role), card.graphs[role]
     key = PlanKey(
         model.stem, graph.sha256, graph.precision, SIDES, trt.__name__, trt.__version__, target, architecture()
     )
 
-    def compile_it() -> Any:
-        check_room(cache, _DISK_PER_ONNX_BYTE * model.stat().st_size, memory_bytes(trt, model))
-        timing = cache / f"{trt.__name__}-{trt.__version__}-{target}.timing"
-        return compile_plan(trt, model, target, say, timing if cache.is_dir() else None)
+    def compile_it() -> Plan:
+        check_room(store.folder, _DISK_PER_ONNX_BYTE * model.stat().st_size, memory_bytes(trt, model))
+        return compile_plan(trt, model, target, say, store.timing(key))
 
     return key, compile_it
 
@@ -204,24 +203,33 @@ class _Gpu:
             EngineError: no plan can be had, or none that runs.
         """
         role_here = gpu_role(card, role)
-        trt, target, say = self._trt, self._device.target, self._options.say
-        key, compile_it = _recipe(card, folder, role_here, trt, target, self._store.folder, say)
+        trt, store, say = self._trt, self._store, self._options.say
+        key, compile_it = _recipe(card, folder, role_here, trt, self._device.target, store, say)
+        compiled: list[Plan] = []
 
-        def checked() -> Any:
-            free = self._device.free_bytes()
-            if free < _DEVICE_BYTES:
-                raise EngineError(f"{free / 1e6:.0f} MB of {self._device.name} are free, too few; end what uses it")
-            return compile_it()
+        def checked() -> Plan:
+            self._check_memory()
+            compiled.append(compile_it())
+            return compiled[-1]
 
-        plan = self._store.obtain(key, checked, self._options.build_policy)
+        def opened() -> TensorRtEngine:
+            plan = store.obtain(key, checked, self._options.build_policy)
+            return TensorRtEngine(trt, plan, self._device, card.graphs[role_here].file, store.kernels(key))
+
         try:
-            engine = TensorRtEngine(trt, plan, self._device, card.graphs[role_here].file)
-        except EngineError as error:
-            self._store.set_aside(key, str(error))
-            plan = self._store.obtain(key, checked, self._options.build_policy)
-            engine = TensorRtEngine(trt, plan, self._device, card.graphs[role_here].file)
+            engine = opened()
+        except PlanNotLoadedError as error:
+            store.set_aside(key, str(error))
+            if compiled:
+                raise  # it was made just now: another one would be the same
+            engine = opened()
         engine.warm_up(USUAL)
         return EngineWithFallback(engine, functools.partial(_on_cpu, card, folder, role), say)
+
+    def _check_memory(self) -> None:
+        free = self._device.free_bytes()
+        if free < _DEVICE_BYTES:
+            raise EngineError(f"{free / 1e6:.0f} MB of {self._device.name} are free, too few; end what uses it")
 
 
 def _on_cpu(card: ModelCard, folder: Path, role: str) -> Engine:

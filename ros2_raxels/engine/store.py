@@ -27,6 +27,8 @@ FORMAT = 1
 REPORT_EVERY_S = 5.0
 
 _PLAN, _SIDECAR, _BAD, _REASON, _LOCK = ".plan", ".json", ".bad", ".bad.txt", ".lock"
+_TIMING, _KERNELS = ".timing", ".kernels"
+_ALL = (_PLAN, _SIDECAR, _BAD, _REASON, _LOCK, _TIMING, _KERNELS)
 _POLL_S = 0.1
 _ADVICE = "free space there, change its permissions, or set XDG_CACHE_HOME to another folder"
 
@@ -199,6 +201,15 @@ class PlanStore:
             self._path(key.name, _SIDECAR).unlink(missing_ok=True)
             self._path(key.name, _REASON).write_text(reason + "\n", encoding="utf-8")
 
+    def kernels(self, key: PlanKey) -> Path:
+        """Where what is compiled for a plan at run time is kept."""
+        return self._path(key.name, _KERNELS)
+
+    def timing(self, key: PlanKey) -> Path | None:
+        """Where timings of builds with the same TensorRT for the same device are kept; None without a folder."""
+        name = f"{key.flavour}-{key.version}-{key.target}-{key.architecture}"
+        return self._path(name, _TIMING) if self.folder.is_dir() else None
+
     def entries(self) -> list[Entry]:
         """All plans, good and set aside, by name."""
         found = []
@@ -218,7 +229,7 @@ class PlanStore:
         Raises:
             EngineError: a file cannot be removed.
         """
-        files = [p for s in (_PLAN, _SIDECAR, _BAD, _REASON, _LOCK, ".timing") for p in self.folder.glob(f"*{s}")]
+        files = [p for s in _ALL for p in self.folder.glob(f"*{s}")]
         size = 0
         for path in files:
             try:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -12,8 +14,13 @@ from ros2_raxels.engine import Arrays, EngineError, OutOfProfileError, TensorSpe
 from ros2_raxels.engine.device import Buffer, Device
 from ros2_raxels.engine.store import Plan
 from ros2_raxels.engine.tensorrt_build import RTX, make_log, specs_of
+from ros2_raxels.files import FileError, replacing
 
 _Shapes = tuple[tuple[int, ...], ...]
+
+
+class PlanNotLoadedError(EngineError):
+    """TensorRT refuses a plan: it is of another version or device, or the driver is too old."""
 
 
 class TensorRtEngine:
@@ -24,20 +31,26 @@ class TensorRtEngine:
         plan: for this device.
         device: to run on.
         name: of the graph.
+        kernels: file of what ``tensorrt_rtx`` has compiled on this device; None keeps nothing.
 
     Raises:
-        EngineError: the plan cannot be loaded.
+        PlanNotLoadedError: see there.
+        EngineError: the device has no room for it.
     """
 
-    def __init__(self, trt: Any, plan: Plan, device: Device, name: str) -> None:
+    def __init__(self, trt: Any, plan: Plan, device: Device, name: str, kernels: Path | None = None) -> None:
         self._trt, self._device, self._name = trt, device, name
+        self._kernels = kernels
+        self._kernel_cache: Any = None
         self._inputs, self._outputs = specs_of(plan.facts["inputs"]), specs_of(plan.facts["outputs"])
         self._profile = {tensor["name"]: tensor["profile"] for tensor in plan.facts["inputs"]}
         self._log = make_log(trt)
         self._runtime = trt.Runtime(self._log)
         self._engine = self._runtime.deserialize_cuda_engine(plan.content)
         if self._engine is None:
-            raise EngineError(f"{self.describe()}: the plan cannot be loaded ({self._log.last or 'no reason given'})")
+            raise PlanNotLoadedError(
+                f"{self.describe()}: the plan cannot be loaded ({self._log.last or 'no reason given'})"
+            )
         self._context = self._make_context()
         if self._context is None:
             raise EngineError(f"{self.describe()}: no execution context ({self._log.last or 'no reason given'})")
@@ -81,6 +94,7 @@ class TensorRtEngine:
         arrays = made_up_inputs(self._inputs, sides)
         for _ in range(3):
             self.run(arrays)
+        self._keep_kernels()
 
     def describe(self) -> str:
         """In a line: backend, version, device, model."""
@@ -92,7 +106,22 @@ class TensorRtEngine:
         # It compiles kernels as shapes come, which cannot be captured from outside; it records graphs by itself.
         config = self._engine.create_runtime_config()
         config.cuda_graph_strategy = self._trt.CudaGraphStrategy.WHOLE_GRAPH_CAPTURE
+        self._kernel_cache = config.create_runtime_cache()
+        if self._kernels is not None and self._kernels.exists():
+            # One of another device or driver is refused, and made anew.
+            self._kernel_cache.deserialize(self._kernels.read_bytes())
+        config.set_runtime_cache(self._kernel_cache)
         return self._engine.create_execution_context(config)
+
+    def _keep_kernels(self) -> None:
+        """For the next start, which then compiles nothing; where they cannot be written it compiles again."""
+        if self._kernel_cache is None or self._kernels is None:
+            return
+        content = bytes(memoryview(self._kernel_cache.serialize()))
+        with contextlib.suppress(OSError, FileError):
+            if not self._kernels.exists() or self._kernels.read_bytes() != content:
+                with replacing(self._kernels) as temporary:
+                    temporary.write_bytes(content)
 
     def _check_profile(self, arrays: Arrays) -> None:
         for name, array in arrays.items():
