@@ -102,10 +102,11 @@ def _list(_: argparse.Namespace, store: PlanStore) -> int:
 def _fate(entry: Entry) -> str:
     if entry.reason:
         return f"set aside: {entry.reason}"
-    if not entry.record:
-        return "without its sidecar: will be set aside"
-    key, facts = entry.record["key"], entry.record["facts"]
-    return f"{key['flavour']} {key['version']}, {key['precision']}, {facts['compile_s']} s to compile"
+    try:
+        key, facts = entry.record["key"], entry.record["facts"]
+        return f"{key['flavour']} {key['version']}, {key['precision']}, {facts['compile_s']} s to compile"
+    except (KeyError, TypeError):
+        return "its sidecar is missing or damaged: it will not be used"
 
 
 def _clear(_: argparse.Namespace, store: PlanStore) -> int:

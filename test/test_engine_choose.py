@@ -16,7 +16,7 @@ from ros_testing import ROOT
 
 pytest.importorskip("onnxruntime")
 
-from ros2_raxels.denoise import shipped_model
+from ros2_raxels.denoise import named_card
 from ros2_raxels.engine import Arrays, EngineError, OutOfProfileError, TensorSpec, choose, made_up_inputs
 from ros2_raxels.engine.choose import EngineOptions, EngineWithFallback, build_plan, flavour_for, gpu_role, open_engines
 from ros2_raxels.engine.model_card import ModelCard
@@ -25,23 +25,13 @@ from ros2_raxels.engine.store import Plan, PlanStore
 from ros2_raxels.engine.tensorrt_build import USUAL
 
 ROLES = ("encode", "rays")
+CARD = ModelCard.read(named_card(""))
+FOLDER = named_card("").parent
 FACTS = {
     "inputs": [{"name": "x", "dtype": "float32", "shape": ["n"], "profile": [[1], [2], [3]]}],
     "outputs": [{"name": "y", "dtype": "float32", "shape": ["n"]}],
 }
 GPU = SimpleNamespace(target="sm89", name="a card", free_bytes=lambda: 8 * 10**9)
-
-
-@pytest.fixture(scope="module")
-def card_path() -> Path:
-    path = shipped_model()
-    assert path is not None
-    return path
-
-
-@pytest.fixture(scope="module")
-def card(card_path: Path) -> ModelCard:
-    return ModelCard.read(card_path)
 
 
 @pytest.fixture
@@ -83,10 +73,10 @@ def with_gpu(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     return compiled
 
 
-def assert_on_cpu(engines: Mapping[str, Any], card: ModelCard, folder: Path) -> None:
+def assert_on_cpu(engines: Mapping[str, Any]) -> None:
     """The engines are ONNX Runtime in single precision, and compute what it does."""
     for role in ROLES:
-        reference = OnnxRuntimeEngine(folder / card.graphs[role].file, threads=1)
+        reference = OnnxRuntimeEngine(FOLDER / CARD.graphs[role].file, threads=1)
         assert engines[role].describe().startswith("ONNX Runtime ")
         inputs = made_up_inputs(reference.inputs, USUAL | {"tracks": 20})
         expected, found = reference.run(inputs), engines[role].run(inputs)
@@ -98,11 +88,11 @@ def assert_on_cpu(engines: Mapping[str, Any], card: ModelCard, folder: Path) -> 
 
 
 def test_without_tensorrt_onnx_runtime_is_taken_and_one_line_says_so(
-    card: ModelCard, card_path: Path, options: dict[str, Any], said: list[str], monkeypatch: pytest.MonkeyPatch
+    options: dict[str, Any], said: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(choose, "is_installed", lambda _: False)
-    engines = open_engines(card, card_path.parent, ROLES, EngineOptions(**options))
-    assert_on_cpu(engines, card, card_path.parent)
+    engines = open_engines(CARD, FOLDER, ROLES, EngineOptions(**options))
+    assert_on_cpu(engines)
     assert len(said) == 1
     assert said[0].startswith("engine: ONNX Runtime ")
     assert said[0].endswith(
@@ -111,10 +101,10 @@ def test_without_tensorrt_onnx_runtime_is_taken_and_one_line_says_so(
 
 
 def test_asked_for_onnx_runtime_nothing_else_is_looked_for(
-    card: ModelCard, card_path: Path, options: dict[str, Any], said: list[str], monkeypatch: pytest.MonkeyPatch
+    options: dict[str, Any], said: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(choose, "is_installed", lambda _: pytest.fail("looked for TensorRT"))
-    engines = open_engines(card, card_path.parent, ROLES, EngineOptions("onnxruntime", **options))
+    engines = open_engines(CARD, FOLDER, ROLES, EngineOptions("onnxruntime", **options))
     assert set(engines) == set(ROLES)
     assert len(said) == 1
     assert "not TensorRT" not in said[0]
@@ -122,8 +112,6 @@ def test_asked_for_onnx_runtime_nothing_else_is_looked_for(
 
 @pytest.mark.parametrize("backend", ["auto", "tensorrt"])
 def test_a_driver_that_is_too_old_is_named(
-    card: ModelCard,
-    card_path: Path,
     options: dict[str, Any],
     said: list[str],
     with_gpu: list[str],
@@ -136,21 +124,19 @@ def test_a_driver_that_is_too_old_is_named(
     monkeypatch.setattr(choose, "open_device", too_old)
     if backend == "tensorrt":
         with pytest.raises(EngineError, match=r"backend tensorrt cannot be had: .*cudaErrorInsufficientDriver"):
-            open_engines(card, card_path.parent, ROLES, EngineOptions(backend, **options))
+            open_engines(CARD, FOLDER, ROLES, EngineOptions(backend, **options))
         assert said == []
         return
-    assert_on_cpu(
-        open_engines(card, card_path.parent, ROLES, EngineOptions(backend, **options)), card, card_path.parent
-    )
+    assert_on_cpu(open_engines(CARD, FOLDER, ROLES, EngineOptions(backend, **options)))
     assert len(said) == 1
     assert "not TensorRT, because CUDA: cudaGetDeviceCount failed with cudaErrorInsufficientDriver" in said[0]
 
 
 def test_a_plan_that_does_not_load_is_set_aside_and_made_again_unless_it_was_made_just_now(
-    card: ModelCard, card_path: Path, options: dict[str, Any], said: list[str], with_gpu: list[str]
+    options: dict[str, Any], said: list[str], with_gpu: list[str]
 ) -> None:
-    engines = open_engines(card, card_path.parent, ROLES, EngineOptions(**options))
-    assert_on_cpu(engines, card, card_path.parent)
+    engines = open_engines(CARD, FOLDER, ROLES, EngineOptions(**options))
+    assert_on_cpu(engines)
     assert with_gpu == ["compact_mixed_encode", "compact_mixed_rays"]
     assert [line.split("-")[0] for line in said[:2]] == ["plan compact_mixed_encode", "plan compact_mixed_rays"]
     why = "tensorrt 10.3 (sm89), compact_mixed_encode.onnx: the plan cannot be loaded (no reason given)"
@@ -159,26 +145,24 @@ def test_a_plan_that_does_not_load_is_set_aside_and_made_again_unless_it_was_mad
     assert len(said) == 3
 
     store = PlanStore(options["folder"])
-    build_plan(card, card_path.parent, "rays", fake_flavour(), "sm89", store, print)
+    build_plan(CARD, FOLDER, "rays", fake_flavour(), "sm89", store, print)
     del with_gpu[:], said[:]
-    open_engines(card, card_path.parent, ("rays",), EngineOptions(**options))
+    open_engines(CARD, FOLDER, ("rays",), EngineOptions(**options))
     assert with_gpu == ["compact_mixed_rays"]
     assert [" is set aside: " in line for line in said] == [True, False]
 
 
 def test_never_without_a_plan_means_the_cpu_or_a_refusal(
-    card: ModelCard, card_path: Path, options: dict[str, Any], said: list[str], with_gpu: list[str]
+    options: dict[str, Any], said: list[str], with_gpu: list[str]
 ) -> None:
-    open_engines(card, card_path.parent, ROLES, EngineOptions("auto", "never", **options))
+    open_engines(CARD, FOLDER, ROLES, EngineOptions("auto", "never", **options))
     assert "build_policy is never; run `raxels engine build`" in said[0]
     with pytest.raises(EngineError, match=r"backend tensorrt cannot be had: .*build_policy is never"):
-        open_engines(card, card_path.parent, ROLES, EngineOptions("tensorrt", "never", **options))
+        open_engines(CARD, FOLDER, ROLES, EngineOptions("tensorrt", "never", **options))
     assert with_gpu == []
 
 
 def test_too_little_memory_on_the_card_or_in_the_machine_is_said_before_compiling(
-    card: ModelCard,
-    card_path: Path,
     options: dict[str, Any],
     said: list[str],
     with_gpu: list[str],
@@ -186,23 +170,23 @@ def test_too_little_memory_on_the_card_or_in_the_machine_is_said_before_compilin
 ) -> None:
     full = SimpleNamespace(target="sm89", name="a card", free_bytes=lambda: 10**8)
     monkeypatch.setattr(choose, "open_device", lambda: full)
-    open_engines(card, card_path.parent, ("rays",), EngineOptions(**options))
+    open_engines(CARD, FOLDER, ("rays",), EngineOptions(**options))
     assert "because rays: 100 MB of a card are free, too few" in said[-1]
     monkeypatch.setattr(choose, "open_device", lambda: GPU)
     monkeypatch.setattr(choose, "memory_bytes", lambda *_: 10**15)
-    open_engines(card, card_path.parent, ("rays",), EngineOptions(**options))
+    open_engines(CARD, FOLDER, ("rays",), EngineOptions(**options))
     assert "MB of memory are free, compiling needs 1000000000 MB" in said[-1]
     assert with_gpu == []
 
 
 def test_a_graph_of_another_version_is_refused_by_every_backend(
-    card: ModelCard, card_path: Path, options: dict[str, Any], with_gpu: list[str], tmp_path: Path
+    options: dict[str, Any], with_gpu: list[str], tmp_path: Path
 ) -> None:
-    for graph in card.graphs.values():
-        (tmp_path / graph.file).write_bytes((card_path.parent / graph.file).read_bytes() + b"\0")
+    for graph in CARD.graphs.values():
+        (tmp_path / graph.file).write_bytes((FOLDER / graph.file).read_bytes() + b"\0")
     for backend in ("auto", "onnxruntime", "tensorrt"):
         with pytest.raises(EngineError, match="is not the file that its card means"):
-            open_engines(card, tmp_path, ROLES, EngineOptions(backend, **options))
+            open_engines(CARD, tmp_path, ROLES, EngineOptions(backend, **options))
     assert with_gpu == []
 
 
@@ -230,9 +214,9 @@ def test_the_flavour_follows_the_target(monkeypatch: pytest.MonkeyPatch) -> None
         flavour_for("sm90", "")
 
 
-def test_gpus_get_half_precision_where_the_model_has_it(card: ModelCard) -> None:
-    assert [gpu_role(card, role) for role in ROLES] == ["encode.mixed", "rays.mixed"]
-    whole = ModelCard("m", "tiny", {"rays": card.graphs["rays"]}, 0.4, {})
+def test_gpus_get_half_precision_where_the_model_has_it() -> None:
+    assert [gpu_role(CARD, role) for role in ROLES] == ["encode.mixed", "rays.mixed"]
+    whole = ModelCard("m", "tiny", {"rays": CARD.graphs["rays"]}, 0.4, {})
     assert gpu_role(whole, "rays") == "rays"
 
 

@@ -17,6 +17,7 @@ from pathlib import Path
 import pytest
 from ros_testing import ROOT, wait_until
 
+from ros2_raxels.cli import main
 from ros2_raxels.engine import EngineError, store
 from ros2_raxels.engine.store import ALWAYS, NEVER, Plan, PlanKey, PlanStore, check_room, default_folder
 
@@ -216,6 +217,24 @@ def test_list_and_clear_know_good_and_bad(cache: PlanStore) -> None:
     assert removed == 6
     assert size > 8000
     assert files(cache) == {"notes.txt"}
+
+
+def test_the_command_lists_good_and_bad_plans(cache: PlanStore, capsys: pytest.CaptureFixture[str]) -> None:
+    graphs = ("a_good", "b_aside", "c_alone")
+    keys = [replace(KEY, graph=graph) for graph in graphs]
+    for key in keys:
+        cache.obtain(key, Builder())
+    cache.set_aside(keys[1], "it does not load")
+    (cache.folder / f"{keys[2].name}.json").write_text("[]")
+    assert main(["engine", "list", "--cache", str(cache.folder)]) == 0
+    assert capsys.readouterr().out.splitlines() == [
+        f"{keys[0].name}  0.0 MB  tensorrt_rtx 1.7, mixed, 1.5 s to compile",
+        f"{keys[2].name}  0.0 MB  its sidecar is missing or damaged: it will not be used",
+        f"{keys[1].name}  0.0 MB  set aside: it does not load",
+        f"3 plans in {cache.folder}",
+    ]
+    assert main(["engine", "clear", "--cache", str(cache.folder)]) == 0
+    assert files(cache) == set()
 
 
 # ------------------------------------------------------------------------------------------------- several processes

@@ -12,7 +12,7 @@ trt = pytest.importorskip("tensorrt_rtx")
 pytest.importorskip("onnxruntime")
 
 from ros2_raxels.cli import main  # noqa: E402
-from ros2_raxels.denoise import shipped_model  # noqa: E402
+from ros2_raxels.denoise import named_card  # noqa: E402
 from ros2_raxels.engine import EngineError, tensorrt_build  # noqa: E402
 from ros2_raxels.engine.choose import EngineOptions, build_plan, open_engines  # noqa: E402
 from ros2_raxels.engine.device import open_device  # noqa: E402
@@ -21,21 +21,16 @@ from ros2_raxels.engine.onnx_runtime import OnnxRuntimeEngine  # noqa: E402
 from ros2_raxels.engine.store import Plan, PlanStore  # noqa: E402
 from ros2_raxels.engine.tensorrt_build import SIDES, compile_plan, specs_of, targets_of  # noqa: E402
 from ros2_raxels.engine.tensorrt_run import TensorRtEngine  # noqa: E402
+from ros2_raxels.predictor import SHIPPED as VIEWS  # noqa: E402
 
 CapSys = pytest.CaptureFixture[str]
 TARGETS = ("sm89", "sm120")
 ROLES = ("encode", "rays")
+CARD = named_card("")
 
 
 @pytest.fixture(scope="module")
-def card_path() -> Path:
-    path = shipped_model()
-    assert path is not None
-    return path
-
-
-@pytest.fixture(scope="module")
-def cache(tmp_path_factory: pytest.TempPathFactory, card_path: Path) -> Path:
+def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Plans of the shipped model for two targets, made by the command."""
     folder = tmp_path_factory.mktemp("plans") / "engines"
     assert main(["engine", "build", "--target", ",".join(TARGETS), "--cache", str(folder)]) == 0
@@ -73,8 +68,8 @@ def test_each_graph_is_compiled_for_each_target(cache: Path) -> None:
 
 
 @pytest.mark.parametrize("role", ROLES)
-def test_a_plan_takes_and_gives_what_its_graph_does(cache: Path, card_path: Path, role: str) -> None:
-    graph = OnnxRuntimeEngine(card_path.parent / f"compact_mixed_{role}.onnx")
+def test_a_plan_takes_and_gives_what_its_graph_does(cache: Path, role: str) -> None:
+    graph = OnnxRuntimeEngine(CARD.parent / f"compact_mixed_{role}.onnx")
     for target in TARGETS:
         facts = plans(cache)[f"compact_mixed_{role}", target][0].facts
         assert specs_of(facts["inputs"]) == graph.inputs
@@ -94,9 +89,7 @@ def test_attention_is_fused_where_half_precision_allows_it(cache: Path) -> None:
         assert plan.facts["layers"]["gemm"] > 10
 
 
-def test_what_is_there_is_not_compiled_again(
-    cache: Path, card_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: CapSys
-) -> None:
+def test_what_is_there_is_not_compiled_again(cache: Path, monkeypatch: pytest.MonkeyPatch, capsys: CapSys) -> None:
     monkeypatch.setattr("ros2_raxels.engine.choose.compile_plan", lambda *_: pytest.fail("compiled again"))
     assert main(["engine", "build", "--target", "sm89", "--cache", str(cache)]) == 0
     store = PlanStore(cache)
@@ -104,7 +97,7 @@ def test_what_is_there_is_not_compiled_again(
     assert [line.split(": ")[0] for line in lines] == ["sm89 encode.mixed", "sm89 rays.mixed"]
     for line in lines:
         assert Path(line.split(": ")[1]).is_file()
-    key = build_plan(ModelCard.read(card_path), card_path.parent, "rays", trt, "sm120", store, print)
+    key = build_plan(ModelCard.read(CARD), CARD.parent, "rays", trt, "sm120", store, print)
     assert store.find(key) is not None
 
 
@@ -123,10 +116,10 @@ def test_list_and_clear_through_the_command(cache: Path, tmp_path: Path, capsys:
     assert list(copy.iterdir()) == []
 
 
-def test_targets_that_it_does_not_know_are_refused_by_name(tmp_path: Path, card_path: Path, capsys: CapSys) -> None:
+def test_targets_that_it_does_not_know_are_refused_by_name(tmp_path: Path, capsys: CapSys) -> None:
     assert set(TARGETS) <= set(targets_of(trt))
     with pytest.raises(EngineError, match=r"does not compile for sm90, only for .*sm89.*; name one of those"):
-        compile_plan(trt, card_path.parent / "compact_encode.onnx", "sm90", print)
+        compile_plan(trt, CARD.parent / "compact_encode.onnx", "sm90", print)
     assert main(["engine", "build", "--target", "sm90", "--cache", str(tmp_path)]) == 2
     assert "raxels: nothing here compiles for sm90: " in capsys.readouterr().err
     assert main(["engine", "build", "--target", "ada", "--cache", str(tmp_path)]) == 2
@@ -134,23 +127,20 @@ def test_targets_that_it_does_not_know_are_refused_by_name(tmp_path: Path, card_
 
 
 def test_graphs_of_views_are_compiled_too(tmp_path: Path, capsys: CapSys) -> None:
-    card_path = shipped_model("compact_views")
-    assert card_path is not None
-    assert (
-        main(["engine", "build", "--target", "sm120", "--model", str(card_path), "--cache", str(tmp_path / "c")]) == 0
-    )
+    views = named_card("", VIEWS)
+    assert main(["engine", "build", "--target", "sm120", "--model", str(views), "--cache", str(tmp_path / "c")]) == 0
     found = plans(tmp_path / "c")
     assert set(found) == {("compact_views_joint", "sm120"), ("compact_views_mixed_sweep", "sm120")}
     (swept,) = specs_of(found["compact_views_mixed_sweep", "sm120"][0].facts["inputs"])
     assert (swept.name, swept.dtype.name, swept.shape[:4]) == ("swept", "uint8", ("views", 4, 4, 32))
 
 
-def test_what_tensorrt_cannot_read_is_named_by_node(card_path: Path) -> None:
+def test_what_tensorrt_cannot_read_is_named_by_node() -> None:
     """The sweep of the CPU: nothing is computed with bytes."""
     with pytest.raises(
         EngineError, match=r"cannot read compact_views_sweep.onnx: node node_unsqueeze \(Unsqueeze\): .*UInt8"
     ):
-        compile_plan(trt, card_path.parent / "compact_views_sweep.onnx", "sm89", print)
+        compile_plan(trt, CARD.parent / "compact_views_sweep.onnx", "sm89", print)
 
 
 def test_what_is_no_graph_is_refused_by_name(tmp_path: Path) -> None:
@@ -160,7 +150,7 @@ def test_what_is_no_graph_is_refused_by_name(tmp_path: Path) -> None:
             compile_plan(trt, tmp_path / "x.onnx", "sm89", print)
 
 
-def test_progress_is_said_and_a_build_can_be_stopped(card_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_progress_is_said_and_a_build_can_be_stopped(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(tensorrt_build, "REPORT_EVERY_S", 0.05)
     said: list[str] = []
 
@@ -171,14 +161,14 @@ def test_progress_is_said_and_a_build_can_be_stopped(card_path: Path, monkeypatc
 
     threads = threading.active_count()
     with pytest.raises(KeyboardInterrupt):
-        compile_plan(trt, card_path.parent / "compact_rays.onnx", "sm89", stop)
+        compile_plan(trt, CARD.parent / "compact_rays.onnx", "sm89", stop)
     assert all(line.startswith("compiling compact_rays.onnx for sm89: 0 s, ") for line in said)
     assert threading.active_count() == threads
 
 
 @pytest.mark.skipif(not no_gpu(), reason="what a machine without a GPU says")
 def test_a_good_plan_on_a_machine_without_a_gpu(
-    cache: Path, card_path: Path, tmp_path: Path, capsys: CapSys, monkeypatch: pytest.MonkeyPatch
+    cache: Path, tmp_path: Path, capsys: CapSys, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The real runtime refuses it in words, and what asked for it goes on or is refused as it wishes."""
 
@@ -188,8 +178,8 @@ def test_a_good_plan_on_a_machine_without_a_gpu(
     plan, _ = plans(cache)["compact_mixed_rays", "sm89"]
     with pytest.raises(EngineError, match=r"tensorrt_rtx .* \(sm89\), rays: the plan cannot be loaded \(.*[Cc]uda"):
         TensorRtEngine(trt, plan, Card(), "rays")  # type: ignore[arg-type]
-    card, said = ModelCard.read(card_path), []
-    engines = open_engines(card, card_path.parent, ROLES, EngineOptions(say=said.append, folder=tmp_path))
+    card, said = ModelCard.read(CARD), []
+    engines = open_engines(card, CARD.parent, ROLES, EngineOptions(say=said.append, folder=tmp_path))
     assert all(engine.describe().startswith("ONNX Runtime") for engine in engines.values())
     assert "; not TensorRT, because " in said[0]
     assert main(["engine", "build", "--cache", str(tmp_path)]) == 2

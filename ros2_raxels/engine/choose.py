@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy.typing as npt
 
-from ros2_raxels.engine import Arrays, Engine, EngineError, OutOfProfileError, TensorSpec
+from ros2_raxels.engine import Arrays, Engine, EngineError, OutOfProfileError
 from ros2_raxels.engine.device import Device, open_device
 from ros2_raxels.engine.model_card import MIXED, ModelCard
 from ros2_raxels.engine.onnx_runtime import OnnxRuntimeEngine
@@ -243,22 +243,16 @@ class EngineWithFallback:
         engine: the better one.
         make_other: called when it is needed for the first time.
         say: told once that, and why, the other one is used.
+
+    Attributes:
+        inputs, outputs: what `run` takes and gives.
     """
 
     def __init__(self, engine: Engine, make_other: Callable[[], Engine], say: Say) -> None:
         self._engine, self._say = engine, say
+        self.inputs, self.outputs = engine.inputs, engine.outputs
         self._other = functools.cache(make_other)
         self._failed = self._said_profile = False
-
-    @property
-    def inputs(self) -> tuple[TensorSpec, ...]:
-        """What `run` takes."""
-        return self._engine.inputs
-
-    @property
-    def outputs(self) -> tuple[TensorSpec, ...]:
-        """What `run` gives."""
-        return self._engine.outputs
 
     def run(self, arrays: Arrays) -> dict[str, npt.NDArray[Any]]:
         """Outputs by name.

@@ -31,6 +31,9 @@ class OnnxRuntimeEngine:
             are small.
         cuda: whether CUDA may be used where its provider is installed.
 
+    Attributes:
+        inputs, outputs: what `run` takes and gives.
+
     Raises:
         EngineError: ONNX Runtime is not installed, the file is missing, truncated or not a graph, or the variable is no
             number.
@@ -56,18 +59,8 @@ class OnnxRuntimeEngine:
             raise EngineError(f"{model} cannot be loaded ({_one_line(error)}); install the package again") from error
         self._name = model.name
         self._version = str(onnxruntime.__version__)
-        self._inputs = tuple(map(_spec, self._session.get_inputs()))
-        self._outputs = tuple(map(_spec, self._session.get_outputs()))
-
-    @property
-    def inputs(self) -> tuple[TensorSpec, ...]:
-        """What `run` takes."""
-        return self._inputs
-
-    @property
-    def outputs(self) -> tuple[TensorSpec, ...]:
-        """What `run` gives."""
-        return self._outputs
+        self.inputs = tuple(map(_spec, self._session.get_inputs()))
+        self.outputs = tuple(map(_spec, self._session.get_outputs()))
 
     def run(self, arrays: Arrays) -> dict[str, npt.NDArray[Any]]:
         """Outputs by name.
@@ -75,8 +68,8 @@ class OnnxRuntimeEngine:
         Raises:
             EngineError: an input is missing, unknown, or of the wrong shape or dtype, or the graph cannot run.
         """
-        check_inputs(self._inputs, arrays)
-        names = [spec.name for spec in self._outputs]
+        check_inputs(self.inputs, arrays)
+        names = [spec.name for spec in self.outputs]
         try:
             return dict(zip(names, self._session.run(names, dict(arrays)), strict=True))
         except Exception as error:  # as above
@@ -88,7 +81,7 @@ class OnnxRuntimeEngine:
         Raises:
             EngineError: a side has no length, or the graph cannot run.
         """
-        self.run(made_up_inputs(self._inputs, sides))
+        self.run(made_up_inputs(self.inputs, sides))
 
     def describe(self) -> str:
         """In a line: backend, version, model."""

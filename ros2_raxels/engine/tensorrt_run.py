@@ -33,6 +33,9 @@ class TensorRtEngine:
         name: of the graph.
         kernels: file of what ``tensorrt_rtx`` has compiled on this device; None keeps nothing.
 
+    Attributes:
+        inputs, outputs: what `run` takes and gives.
+
     Raises:
         PlanNotLoadedError: see there.
         EngineError: the device has no room for it.
@@ -42,7 +45,7 @@ class TensorRtEngine:
         self._trt, self._device, self._name = trt, device, name
         self._kernels = kernels
         self._kernel_cache: Any = None
-        self._inputs, self._outputs = specs_of(plan.facts["inputs"]), specs_of(plan.facts["outputs"])
+        self.inputs, self.outputs = specs_of(plan.facts["inputs"]), specs_of(plan.facts["outputs"])
         self._profile = {tensor["name"]: tensor["profile"] for tensor in plan.facts["inputs"]}
         self._log = make_log(trt)
         self._runtime = trt.Runtime(self._log)
@@ -59,16 +62,6 @@ class TensorRtEngine:
         self._has_run = False
         self._replay: Callable[[], None] | None = None
 
-    @property
-    def inputs(self) -> tuple[TensorSpec, ...]:
-        """What `run` takes."""
-        return self._inputs
-
-    @property
-    def outputs(self) -> tuple[TensorSpec, ...]:
-        """What `run` gives."""
-        return self._outputs
-
     def run(self, arrays: Arrays) -> dict[str, npt.NDArray[Any]]:
         """Outputs by name.
 
@@ -76,7 +69,7 @@ class TensorRtEngine:
             OutOfProfileError: a shape is outside of what the plan was compiled for.
             EngineError: an input is missing, unknown, or of the wrong shape or dtype, or the device failed.
         """
-        check_inputs(self._inputs, arrays)
+        check_inputs(self.inputs, arrays)
         self._check_profile(arrays)
         try:
             return self._run(arrays)
@@ -91,7 +84,7 @@ class TensorRtEngine:
         Raises:
             EngineError: a side has no length, or the device failed.
         """
-        arrays = made_up_inputs(self._inputs, sides)
+        arrays = made_up_inputs(self.inputs, sides)
         for _ in range(3):
             self.run(arrays)
         self._keep_kernels()
@@ -132,23 +125,23 @@ class TensorRtEngine:
                 )
 
     def _run(self, arrays: Arrays) -> dict[str, npt.NDArray[Any]]:
-        shapes = tuple(arrays[spec.name].shape for spec in self._inputs)
+        shapes = tuple(arrays[spec.name].shape for spec in self.inputs)
         if shapes != self._shapes:
             self._bind(shapes)
-        for spec in self._inputs:
+        for spec in self.inputs:
             np.copyto(self._view(spec, arrays[spec.name].shape), arrays[spec.name])
         self._enqueue_or_replay()
         self._device.synchronize()
         # Copies: the buffers are written again by the next run.
-        return {spec.name: self._view(spec, self._shape(spec)).copy() for spec in self._outputs}
+        return {spec.name: self._view(spec, self._shape(spec)).copy() for spec in self.outputs}
 
     def _bind(self, shapes: _Shapes) -> None:
         """Tell the context all shapes and addresses, which makes what was recorded of it invalid."""
         self._shapes, self._has_run, self._replay = (), False, None
-        for spec, shape in zip(self._inputs, shapes, strict=True):
+        for spec, shape in zip(self.inputs, shapes, strict=True):
             if not self._context.set_input_shape(spec.name, shape):
                 raise EngineError(f"{self.describe()}: shape {shape} of {spec.name} is refused ({self._log.last})")
-        for spec in (*self._inputs, *self._outputs):
+        for spec in (*self.inputs, *self.outputs):
             self._make_room(spec.name, self._size(spec))
             self._context.set_tensor_address(spec.name, self._buffers[spec.name].pointer)
         self._shapes = shapes
@@ -166,11 +159,11 @@ class TensorRtEngine:
         self._has_run = True
 
     def _enqueue(self) -> None:
-        for spec in self._inputs:
+        for spec in self.inputs:
             self._buffers[spec.name].upload(self._size(spec))
         if not self._context.execute_async_v3(self._device.stream):
             raise EngineError(f"{self.describe()} failed: {self._log.last or 'no reason given'}")
-        for spec in self._outputs:
+        for spec in self.outputs:
             self._buffers[spec.name].download(self._size(spec))
 
     def _shape(self, spec: TensorSpec) -> tuple[int, ...]:
