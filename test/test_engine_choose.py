@@ -41,7 +41,7 @@ def said() -> list[str]:
 
 @pytest.fixture
 def options(said: list[str], tmp_path: Path) -> dict[str, Any]:
-    return {"say": said.append, "folder": tmp_path / "engines"}
+    return {"say": said.append, "warn": said.append, "folder": tmp_path / "engines"}
 
 
 def fake_flavour() -> SimpleNamespace:

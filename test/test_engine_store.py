@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import contextlib
+import errno
+import fcntl
 import json
 import os
 import signal
@@ -348,6 +350,34 @@ def test_in_a_home_that_cannot_be_written_to_the_plan_is_used_all_the_same(open_
     assert len(said) == 1
     assert said[0].startswith("the plan is not kept and will be compiled again at the next start: ")
     open_folder.chmod(0o755)
+
+
+def test_a_cache_that_may_not_be_read_is_named(open_folder: Path) -> None:
+    cache = PlanStore(open_folder / "engines")
+    cache.obtain(KEY, Builder())
+    cache.folder.chmod(0)
+    with another_user(), pytest.raises(EngineError, match=rf"{KEY.name}.plan cannot be read .Permission denied.; "):
+        cache.obtain(KEY, unwanted)
+    cache.folder.chmod(0o700)
+
+
+def test_a_file_system_without_locks_is_said_and_served(
+    cache: PlanStore, said: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def no_locks(*_: object) -> None:
+        raise OSError(errno.ENOLCK, os.strerror(errno.ENOLCK))
+
+    monkeypatch.setattr(fcntl, "flock", no_locks)
+    assert cache.obtain(KEY, Builder()) == PLAN
+    assert said == [f"{cache.folder} has no locks (No locks available): another process may compile {KEY.name} too"]
+    assert cache.obtain(KEY, unwanted) == PLAN
+
+
+def test_what_only_saves_time_is_kept_where_it_can_be(tmp_path: Path) -> None:
+    store.keep(tmp_path / "a.timing", b"abc")
+    assert (tmp_path / "a.timing").read_bytes() == b"abc"
+    store.keep(tmp_path / "not there" / "a.timing", b"abc")
+    assert [path.name for path in tmp_path.iterdir()] == ["a.timing"]
 
 
 def test_where_the_cache_should_be_is_a_file(tmp_path: Path, said: list[str]) -> None:

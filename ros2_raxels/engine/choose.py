@@ -43,7 +43,8 @@ class EngineOptions:
     Attributes:
         backend: one of `BACKENDS`; anything but "auto" is had or refused.
         build_policy: one of `store.BUILD_POLICIES`.
-        say: told in a line what was chosen and why, and what goes wrong later.
+        say: told in a line what was chosen and why, and how far long work is.
+        warn: told in a line what goes wrong and is made good.
         folder: of plans; None takes the user's cache.
 
     Raises:
@@ -53,6 +54,7 @@ class EngineOptions:
     backend: str = AUTO
     build_policy: str = IF_STALE
     say: Say = logging.getLogger(__name__).info
+    warn: Say = logging.getLogger(__name__).warning
     folder: Path | None = None
 
     def __post_init__(self) -> None:
@@ -181,7 +183,7 @@ class _Gpu:
 
     def __init__(self, trt: Any, device: Device, options: EngineOptions) -> None:
         self._trt, self._device, self._options = trt, device, options
-        self._store = PlanStore(options.folder, options.say)
+        self._store = PlanStore(options.folder, options.warn)
 
     @classmethod
     def find(cls, options: EngineOptions) -> _Gpu:
@@ -224,7 +226,7 @@ class _Gpu:
                 raise  # it was made just now: another one would be the same
             engine = opened()
         engine.warm_up(USUAL)
-        return EngineWithFallback(engine, functools.partial(_on_cpu, card, folder, role), say)
+        return EngineWithFallback(engine, functools.partial(_on_cpu, card, folder, role), self._options.warn)
 
     def _check_memory(self) -> None:
         free = self._device.free_bytes()
@@ -242,14 +244,14 @@ class EngineWithFallback:
     Args:
         engine: the better one.
         make_other: called when it is needed for the first time.
-        say: told once that, and why, the other one is used.
+        warn: told once that, and why, the other one is used.
 
     Attributes:
         inputs, outputs: what `run` takes and gives.
     """
 
-    def __init__(self, engine: Engine, make_other: Callable[[], Engine], say: Say) -> None:
-        self._engine, self._say = engine, say
+    def __init__(self, engine: Engine, make_other: Callable[[], Engine], warn: Say) -> None:
+        self._engine, self._warn = engine, warn
         self.inputs, self.outputs = engine.inputs, engine.outputs
         self._other = functools.cache(make_other)
         self._failed = self._said_profile = False
@@ -268,13 +270,13 @@ class EngineWithFallback:
             # Only this call is too large or too small for it.
             if not self._said_profile:
                 self._said_profile = True
-                self._say(f"engine: {self._other().describe()} for some inputs, because {error}")
+                self._warn(f"engine: {self._other().describe()} for some inputs, because {error}")
             return self._other().run(arrays)
         except EngineError as error:
             # Had the inputs been the reason, the other one refuses them too, and nothing has changed.
             answer = self._other().run(arrays)
             self._failed = True
-            self._say(f"engine: {self._other().describe()} from now on, because {error}")
+            self._warn(f"engine: {self._other().describe()} from now on, because {error}")
             return answer
 
     def warm_up(self, sides: Mapping[str, int]) -> None:

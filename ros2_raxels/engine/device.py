@@ -64,13 +64,20 @@ def open_device() -> Device:
     """
     for module in ("cuda.bindings.runtime", "cuda.cudart"):
         if _is_there(module):
-            return _CudaPython(importlib.import_module(module))
+            return _CudaPython(_imported(module))
     # torch takes a second to import, and half a gigabyte: not on machines that cannot have a GPU.
     if not any(any(Path("/dev").glob(pattern)) for pattern in _DEVICE_FILES):
         raise EngineError(f"there is no CUDA device (none of {', '.join(_DEVICE_FILES)} in /dev); {_ADVICE}")
     if _is_there("torch"):
-        return _Torch(importlib.import_module("torch"))
+        return _Torch(_imported("torch"))
     raise EngineError("no package reaches the GPU; pip install cuda-python")
+
+
+def _imported(module: str) -> Any:
+    try:
+        return importlib.import_module(module)
+    except (ImportError, OSError, RuntimeError) as error:
+        raise EngineError(f"Python package {module} cannot be imported ({error}); install it again") from error
 
 
 def _is_there(module: str) -> bool:
@@ -100,7 +107,10 @@ class _CudaPython:
         Raises:
             EngineError: it failed.
         """
-        error, *values = getattr(self._runtime, function)(*arguments)
+        try:
+            error, *values = getattr(self._runtime, function)(*arguments)
+        except RuntimeError as problem:  # there is no driver to ask
+            raise EngineError(f"CUDA: {function} failed ({problem}); {_ADVICE}") from problem
         if int(error):
             raise EngineError(f"CUDA: {function} failed with {error.name} ({int(error)}); {_ADVICE}")
         return values[0] if len(values) == 1 else values

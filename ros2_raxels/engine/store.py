@@ -146,7 +146,7 @@ class PlanStore:
             EngineError: it cannot be compiled, or not be kept although it must.
         """
         try:
-            self._open_folder()
+            self._open_folder(key.name)
         except EngineError as error:
             if must_keep:
                 raise
@@ -175,15 +175,18 @@ class PlanStore:
         """The plan of a key, whole and with the checksum that it was written with; a bad one is set aside.
 
         Raises:
-            EngineError: the folder belongs to somebody else.
+            EngineError: the folder belongs to somebody else, or the plan may not be read.
         """
-        plan, sidecar = self._path(key.name, _PLAN), self._path(key.name, _SIDECAR)
-        if not plan.exists():
+        plan = self._path(key.name, _PLAN)
+        try:
+            content = plan.read_bytes()
+        except (FileNotFoundError, NotADirectoryError):
             return None
+        except OSError as error:
+            raise EngineError(f"{plan} cannot be read ({error.strerror}); {_ADVICE}") from error
         self._check_owner()
         try:
-            record = json.loads(sidecar.read_text(encoding="utf-8"))
-            content = plan.read_bytes()
+            record = json.loads(self._path(key.name, _SIDECAR).read_text(encoding="utf-8"))
             problem = _problem(record, key, content)
         except (OSError, ValueError, KeyError, TypeError) as error:
             problem = f"its sidecar cannot be read ({type(error).__name__}: {error})"
@@ -239,14 +242,17 @@ class PlanStore:
                 raise EngineError(f"{path} cannot be removed ({error.strerror}); change its permissions") from error
         return len(files), size
 
-    def _open_folder(self) -> None:
+    def _open_folder(self, name: str) -> None:
+        """See that a plan of this name could be written."""
         try:
             self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         except OSError as error:
             raise EngineError(f"{self.folder} cannot be made ({error.strerror}); {_ADVICE}") from error
         self._check_owner()
-        if not os.access(self.folder, os.W_OK):
-            raise EngineError(f"{self.folder} cannot be written to; {_ADVICE}")
+        try:
+            self._path(name, _LOCK).touch(mode=0o600)
+        except OSError as error:
+            raise EngineError(f"{self.folder} cannot be written to ({error.strerror}); {_ADVICE}") from error
 
     def _check_owner(self) -> None:
         # A plan is code for the GPU: one that others can put there is theirs to choose.
@@ -290,7 +296,17 @@ class PlanStore:
                         reported = now
                         self._say(f"waiting {now - begun:.0f} s for another process that compiles {name}")
                     time.sleep(_POLL_S)
+                except OSError as error:
+                    # Some network file systems have no locks; files are still replaced whole.
+                    self._say(f"{self.folder} has no locks ({error.strerror}): another process may compile {name} too")
+                    break
             yield
+
+
+def keep(path: Path, content: bytes) -> None:
+    """Write a file that only saves time later, whole or not at all; where that cannot be, nothing happens."""
+    with contextlib.suppress(OSError, FileError), replacing(path) as temporary:
+        temporary.write_bytes(content)
 
 
 def check_room(folder: Path, disk_bytes: int, memory_bytes: int) -> None:

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from ros2_raxels.engine import EngineError, TensorSpec
-from ros2_raxels.engine.store import REPORT_EVERY_S, Plan, Say, Sides
+from ros2_raxels.engine.store import REPORT_EVERY_S, Plan, Say, Sides, keep
 
 FULL, RTX = "tensorrt", "tensorrt_rtx"
 FLAVOURS = (FULL, RTX)
@@ -109,7 +109,7 @@ def compile_plan(trt: Any, model: Path, target: str, say: Say, timing: Path | No
     cache = _attach_timings(trt, config, timing)
     content = _build(trt, builder, network, config, log, f"{model.name} for {target}", say)
     if cache is not None and timing is not None:
-        timing.write_bytes(memoryview(cache.serialize()))
+        keep(timing, bytes(memoryview(cache.serialize())))
     facts = {
         "inputs": inputs,
         "outputs": [_tensor(network.get_output(i)) for i in range(network.num_outputs)],
@@ -187,8 +187,8 @@ def _attach_timings(trt: Any, config: Any, path: Path | None) -> Any:
     if path is None or trt.__name__ != FULL:
         return None
     cache = config.create_timing_cache(path.read_bytes() if path.exists() else b"")
-    # One of another device is refused here, and a new one begun.
-    if not config.set_timing_cache(cache, False):
+    # One that is damaged or of another device is refused, and a new one begun.
+    if cache is None or not config.set_timing_cache(cache, False):
         cache = config.create_timing_cache(b"")
         config.set_timing_cache(cache, False)
     return cache

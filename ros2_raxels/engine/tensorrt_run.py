@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -12,9 +11,8 @@ import numpy.typing as npt
 
 from ros2_raxels.engine import Arrays, EngineError, OutOfProfileError, TensorSpec, check_inputs, made_up_inputs
 from ros2_raxels.engine.device import Buffer, Device
-from ros2_raxels.engine.store import Plan
+from ros2_raxels.engine.store import Plan, keep
 from ros2_raxels.engine.tensorrt_build import RTX, make_log, specs_of
-from ros2_raxels.files import FileError, replacing
 
 _Shapes = tuple[tuple[int, ...], ...]
 
@@ -111,10 +109,8 @@ class TensorRtEngine:
         if self._kernel_cache is None or self._kernels is None:
             return
         content = bytes(memoryview(self._kernel_cache.serialize()))
-        with contextlib.suppress(OSError, FileError):
-            if not self._kernels.exists() or self._kernels.read_bytes() != content:
-                with replacing(self._kernels) as temporary:
-                    temporary.write_bytes(content)
+        if not self._kernels.exists() or self._kernels.read_bytes() != content:
+            keep(self._kernels, content)
 
     def _check_profile(self, arrays: Arrays) -> None:
         for name, array in arrays.items():

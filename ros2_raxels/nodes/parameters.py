@@ -14,7 +14,7 @@ from rclpy.exceptions import InvalidParameterTypeException, InvalidParameterValu
 from rclpy.node import Node
 
 from ros2_raxels.engine.choose import AUTO, BACKENDS, EngineOptions
-from ros2_raxels.engine.store import BUILD_POLICIES, IF_STALE, Say
+from ros2_raxels.engine.store import BUILD_POLICIES, IF_STALE
 from ros2_raxels.placement import TfMode
 from ros2_raxels.scale import ScaleSource
 from ros2_raxels.tracker import LostPolicy, TrackerSettings
@@ -418,14 +418,11 @@ class Parameters:
         return self._node.get_parameter(name).value
 
 
-def engine_options(parameters: Parameters, say: Say) -> EngineOptions:
-    """What `ENGINE_ROWS` ask for.
-
-    Args:
-        parameters: of a node whose table has these rows.
-        say: told in a line what was chosen, and why.
-    """
-    return EngineOptions(parameters.text("engine.backend"), parameters.text("engine.build_policy"), say)
+def engine_options(node: Node, parameters: Parameters) -> EngineOptions:
+    """What `ENGINE_ROWS` ask for; what was chosen and what goes wrong is in the node's log."""
+    log = node.get_logger()
+    backend, policy = parameters.text("engine.backend"), parameters.text("engine.build_policy")
+    return EngineOptions(backend, policy, log.info, log.warning)
 
 
 def must_have_engine(parameters: Parameters) -> bool:

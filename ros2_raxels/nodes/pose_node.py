@@ -145,7 +145,7 @@ class PoseNode(Node):
             ParameterError: the card that the parameter names cannot be used.
         """
         try:
-            denoiser = load_denoiser(model, STREAM, engine_options(self._settings, self.get_logger().info))
+            denoiser = load_denoiser(model, STREAM, engine_options(self, self._settings))
         except EngineError as error:
             if model or must_have_engine(self._settings):
                 raise ParameterError(f"model = {model!r} cannot be used: {error}") from error
