@@ -74,7 +74,7 @@ def test_torch_is_not_imported_where_no_gpu_can_be(
     reach: Callable[[str, Any], None], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     reach("torch", SimpleNamespace(cuda=SimpleNamespace(is_available=lambda: False)))
-    with pytest.raises(EngineError, match="torch finds no CUDA device; .*, or pip install cuda-python"):
+    with pytest.raises(EngineError, match=r"torch finds no CUDA device; .*, or pip install cuda-python"):
         open_device()
     reach("neither", None)
     with pytest.raises(EngineError, match="no package reaches the GPU; pip install cuda-python"):
@@ -138,7 +138,7 @@ def engine(context: Context | None, memory: Memory | None = None, *, loads: bool
 def test_plans_and_devices_that_refuse_are_told_apart() -> None:
     with pytest.raises(PlanNotLoadedError, match=r"tensorrt 10.3 \(sm89\), x.onnx: the plan cannot be loaded"):
         engine(None, loads=False)
-    with pytest.raises(EngineError, match="x.onnx: no execution context") as refused:
+    with pytest.raises(EngineError, match=r"x.onnx: no execution context") as refused:
         engine(None)
     assert not isinstance(refused.value, PlanNotLoadedError)
 

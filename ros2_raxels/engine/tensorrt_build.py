@@ -76,7 +76,7 @@ def architecture() -> str:
 
 
 def memory_bytes(trt: Any, model: Path) -> int:
-    """What compiling takes of the host, as measured (RTX, 14 MB of ONNX: 0.5 GB) or with a margin (full)."""
+    """What compiling takes of the host, as measured (RTX, 14 MB of ONNX: 0.6 GB) or with a margin (full)."""
     return _MEMORY_BYTES.get(trt.__name__, _MEMORY_BYTES[FULL]) + _BYTES_PER_ONNX_BYTE * model.stat().st_size
 
 
