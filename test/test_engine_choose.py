@@ -152,6 +152,19 @@ def test_a_plan_that_does_not_load_is_set_aside_and_made_again_unless_it_was_mad
     assert [" is set aside: " in line for line in said] == [True, False]
 
 
+def test_nothing_that_packages_for_gpus_raise_keeps_the_cpu_from_its_work(
+    options: dict[str, Any], said: list[str], with_gpu: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def surprise(*_: Any) -> Plan:
+        raise KeyError("BF16")
+
+    monkeypatch.setattr(choose, "compile_plan", surprise)
+    assert_on_cpu(open_engines(CARD, FOLDER, ROLES, EngineOptions(**options)))
+    assert said[-1].endswith("; not TensorRT, because encode: KeyError: 'BF16'")
+    with pytest.raises(EngineError, match="backend tensorrt cannot be had: encode: KeyError: 'BF16'"):
+        open_engines(CARD, FOLDER, ROLES, EngineOptions("tensorrt", **options))
+
+
 def test_never_without_a_plan_means_the_cpu_or_a_refusal(
     options: dict[str, Any], said: list[str], with_gpu: list[str]
 ) -> None:

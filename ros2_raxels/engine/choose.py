@@ -82,17 +82,9 @@ def open_engines(
     """
     options = options or EngineOptions()
     engines: dict[str, Engine] = {}
-    reasons: dict[str, None] = {}
+    reasons: list[str] = []
     if options.backend != ONNXRUNTIME:
-        try:
-            gpu = _Gpu.find(options)
-            for role in roles:
-                try:
-                    engines[role] = gpu.engine(card, folder, role)
-                except EngineError as error:
-                    reasons[f"{role}: {error}"] = None
-        except EngineError as error:
-            reasons[str(error)] = None
+        engines, reasons = _on_gpu(card, folder, roles, options)
         if reasons and options.backend == TENSORRT:
             raise EngineError(f"backend tensorrt cannot be had: {'; '.join(reasons)}")
     for role in roles:
@@ -101,6 +93,27 @@ def open_engines(
     chosen = " and ".join(engines[role].describe() for role in roles)
     options.say(f"engine: {chosen}" + (f"; not TensorRT, because {'; '.join(reasons)}" if reasons else ""))
     return engines
+
+
+def _on_gpu(
+    card: ModelCard, folder: Path, roles: Sequence[str], options: EngineOptions
+) -> tuple[dict[str, Engine], list[str]]:
+    """What can be had of TensorRT, and why not all of it."""
+    engines: dict[str, Engine] = {}
+    reasons, what = [], ""
+    try:
+        gpu = _Gpu.find(options)
+        for role in roles:
+            what = f"{role}: "
+            try:
+                engines[role] = gpu.engine(card, folder, role)
+            except EngineError as error:
+                reasons.append(f"{what}{error}")
+    except EngineError as error:
+        reasons.append(str(error))
+    except Exception as error:  # whatever packages for GPUs raise, it must not keep the CPU from its work
+        reasons.append(f"{what}{type(error).__name__}: {error}")
+    return engines, reasons
 
 
 def build_plan(

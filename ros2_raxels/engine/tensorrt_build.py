@@ -110,14 +110,9 @@ def compile_plan(trt: Any, model: Path, target: str, say: Say, timing: Path | No
     content = _build(trt, builder, network, config, log, f"{model.name} for {target}", say)
     if cache is not None and timing is not None:
         keep(timing, bytes(memoryview(cache.serialize())))
-    facts = {
-        "inputs": inputs,
-        "outputs": [_tensor(network.get_output(i)) for i in range(network.num_outputs)],
-        "layers": dict(log.layers),
-        "warnings": log.warnings[:20],
-        "compile_s": round(time.monotonic() - begun, 2),
-    }
-    return Plan(content, facts)
+    outputs = [_tensor(network.get_output(i)) for i in range(network.num_outputs)]
+    facts = {"inputs": inputs, "outputs": outputs, "layers": dict(log.layers), "warnings": log.warnings[:20]}
+    return Plan(content, facts | {"compile_s": round(time.monotonic() - begun, 2)})
 
 
 def specs_of(tensors: list[dict[str, Any]]) -> tuple[TensorSpec, ...]:

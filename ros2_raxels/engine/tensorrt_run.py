@@ -58,6 +58,7 @@ class TensorRtEngine:
         self._buffers: dict[str, Buffer] = {}
         self._shapes: _Shapes = ()
         self._has_run = False
+        self._records = trt.__name__ != RTX
         self._replay: Callable[[], None] | None = None
 
     def run(self, arrays: Arrays) -> dict[str, npt.NDArray[Any]]:
@@ -149,8 +150,12 @@ class TensorRtEngine:
 
     def _enqueue_or_replay(self) -> None:
         """The first time plainly, which lets kernels load; the second time recorded; then replayed."""
-        if self._has_run and self._replay is None and self._trt.__name__ != RTX:
-            self._replay = self._device.record(self._enqueue)
+        if self._has_run and self._replay is None and self._records:
+            try:
+                self._replay = self._device.record(self._enqueue)
+            except RuntimeError:
+                # A plan that waits for its own numbers cannot be recorded; it runs as it is, or fails below.
+                self._records = False
         (self._replay or self._enqueue)()
         self._has_run = True
 
