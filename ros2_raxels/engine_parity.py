@@ -71,7 +71,7 @@ def compare_poses(card: ModelCard, reference: Engines, candidate: Engines, clips
     denoisers = [
         LearnedDenoiser(card, engines["encode"], engines["rays"], settings) for engines in (reference, candidate)
     ]
-    rotations, translations = [], []
+    differences: list[tuple[float, float]] = []
     times: list[list[float]] = [[], []]
     for seed in range(clips):
         evidence, bearings = made_up_clip(seed)
@@ -82,14 +82,11 @@ def compare_poses(card: ModelCard, reference: Engines, candidate: Engines, clips
             raxels, _ = denoiser.sample(denoiser.judge(evidence, bearings), bearings, noise)
             spent.append((time.perf_counter() - begun) * 1e3)
             poses.append(decode_clip(bearings, raxels))
-        rotations.append(
-            np.rad2deg(rotation_angle_rad(np.swapaxes(poses[0], -1, -2)[..., :3, :3] @ poses[1][..., :3, :3]))
-        )
-        reach = np.linalg.norm(poses[0][..., :3, 3], axis=-1).max(axis=-1, keepdims=True)
-        translations.append(100.0 * np.linalg.norm(poses[1][..., :3, 3] - poses[0][..., :3, 3], axis=-1) / reach)
-    differences = {"rotation_deg": float(np.max(rotations)), "translation_percent": float(np.max(translations))}
+        differences.append(_pose_difference(*poses))
+    rotation_deg, translation_percent = map(max, zip(*differences, strict=True))
+    found = {"rotation_deg": rotation_deg, "translation_percent": translation_percent}
     limits = {"rotation_deg": ROTATION_DEG, "translation_percent": TRANSLATION_PERCENT}
-    return Parity(differences, limits, *(float(np.median(spent)) for spent in times))
+    return Parity(found, limits, *(float(np.median(spent)) for spent in times))
 
 
 def _pose_difference(a: FloatArray, b: FloatArray) -> tuple[float, float]:
