@@ -47,6 +47,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         )
 
 
+def _say(line: str) -> None:
+    """At once, also into a pipe: compiling takes a while."""
+    print(line, flush=True)
+
+
 def _targets(text: str) -> tuple[str, ...]:
     names = tuple(filter(None, text.split(",")))
     for name in names:
@@ -64,7 +69,7 @@ def run(args: argparse.Namespace) -> int:
     Raises:
         FileError: the model cannot be used, or nothing here compiles for a target.
     """
-    store = PlanStore(args.cache, print)
+    store = PlanStore(args.cache, _say)
     try:
         return {"build": _build, "list": _list, "clear": _clear, "check": _check}[args.action](args, store)
     except EngineError as error:
@@ -79,11 +84,12 @@ def _build(args: argparse.Namespace, store: PlanStore) -> int:
         here = open_device().target
     if CURRENT in args.target and not here:
         open_device()  # says why there is none
-    for target in dict.fromkeys(here if name == CURRENT else name for name in args.target):
-        trt = flavour_for(target, here)
+    targets = dict.fromkeys(here if name == CURRENT else name for name in args.target)
+    # All are looked at before the first is compiled for.
+    for target, trt in [(target, flavour_for(target, here)) for target in targets]:
         for role in (role for role in card.graphs if not role.endswith(MIXED)):
             try:
-                key = build_plan(card, path.parent, role, trt, target, store, print, again=args.again)
+                key = build_plan(card, path.parent, role, trt, target, store, _say, again=args.again)
                 print(f"{target} {gpu_role(card, role)}: {store.folder / key.name}.plan")
             except EngineError as error:
                 failed += 1
@@ -136,7 +142,7 @@ def _candidate(
 ) -> Engines:
     if args.half:
         return {role: OnnxRuntimeEngine(card.graph_path(folder, gpu_role(card, role)), cuda=False) for role in roles}
-    return open_engines(card, folder, roles, EngineOptions(args.backend, say=print, warn=print, folder=store.folder))
+    return open_engines(card, folder, roles, EngineOptions(args.backend, say=_say, warn=_say, folder=store.folder))
 
 
 def _print_parity(what: str, parity: Parity, grown_mb: float) -> None:

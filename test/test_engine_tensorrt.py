@@ -122,6 +122,9 @@ def test_targets_that_it_does_not_know_are_refused_by_name(tmp_path: Path, capsy
         compile_plan(trt, CARD.parent / "compact_encode.onnx", "sm90", print)
     assert main(["engine", "build", "--target", "sm90", "--cache", str(tmp_path)]) == 2
     assert "raxels: nothing here compiles for sm90: " in capsys.readouterr().err
+    assert main(["engine", "build", "--target", "sm89,sm90", "--cache", str(tmp_path)]) == 2
+    assert "nothing here compiles for sm90" in capsys.readouterr().err
+    assert list(tmp_path.iterdir()) == []
     assert main(["engine", "build", "--target", "ada", "--cache", str(tmp_path)]) == 2
     assert "'ada' must be current, or like sm89" in capsys.readouterr().err
 

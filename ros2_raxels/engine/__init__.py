@@ -94,6 +94,11 @@ def made_up_inputs(
     return arrays
 
 
+def one_line(text: str) -> str:
+    """What a library says of an error, for a message of ours."""
+    return " ".join(text.split())[:300]
+
+
 def check_inputs(specs: tuple[TensorSpec, ...], arrays: Arrays) -> None:
     """Refuse what does not fit, in words.
 

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from ros2_raxels.engine import Arrays, EngineError, TensorSpec, check_inputs, made_up_inputs
+from ros2_raxels.engine import Arrays, EngineError, TensorSpec, check_inputs, made_up_inputs, one_line
 
 THREADS_VARIABLE = "RAXELS_ENGINE_THREADS"
 
@@ -56,7 +56,9 @@ class OnnxRuntimeEngine:
         try:
             self._session = onnxruntime.InferenceSession(str(model), options, providers=providers)
         except Exception as error:  # onnxruntime raises a dozen classes of its own
-            raise EngineError(f"{model} cannot be loaded ({_one_line(error)}); install the package again") from error
+            raise EngineError(
+                f"{model} cannot be loaded ({one_line(str(error))}); install the package again"
+            ) from error
         self._name = model.name
         self._version = str(onnxruntime.__version__)
         self.inputs = tuple(map(_spec, self._session.get_inputs()))
@@ -73,7 +75,7 @@ class OnnxRuntimeEngine:
         try:
             return dict(zip(names, self._session.run(names, dict(arrays)), strict=True))
         except Exception as error:  # as above
-            raise EngineError(f"{self.describe()} failed: {_one_line(error)}") from error
+            raise EngineError(f"{self.describe()} failed: {one_line(str(error))}") from error
 
     def warm_up(self, sides: Mapping[str, int]) -> None:
         """Run once on made-up inputs.
@@ -96,10 +98,6 @@ def _threads_of_environment() -> int:
             f"{THREADS_VARIABLE} = {text!r} must be a whole number, 0 to choose by the machine; correct it"
         )
     return int(text)
-
-
-def _one_line(error: Exception) -> str:
-    return " ".join(str(error).split())[:300]
 
 
 def _spec(argument: Any) -> TensorSpec:

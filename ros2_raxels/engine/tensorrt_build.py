@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from ros2_raxels.engine import EngineError, TensorSpec
+from ros2_raxels.engine import EngineError, TensorSpec, one_line
 from ros2_raxels.engine.store import REPORT_EVERY_S, Plan, Say, Sides, keep
 
 FULL, RTX = "tensorrt", "tensorrt_rtx"
@@ -60,7 +60,7 @@ def load_flavour(name: str) -> Any:
         # The full package imports without its libraries in some versions, and fails at the first use.
         module.Logger  # noqa: B018
     except (ImportError, OSError, RuntimeError, AttributeError) as error:
-        raise EngineError(f"Python package {name} cannot be imported ({_one_line(str(error))})") from error
+        raise EngineError(f"Python package {name} cannot be imported ({one_line(str(error))})") from error
     return module
 
 
@@ -125,7 +125,7 @@ def _parse(trt: Any, network: Any, log: Any, model: Path) -> None:
     if parser.parse_from_file(str(model)):
         return
     error = parser.get_error(0) if parser.num_errors else None
-    where = f"node {error.node_name()} ({error.node_operator()}): {_one_line(error.desc())}" if error else log.last
+    where = f"node {error.node_name()} ({error.node_operator()}): {one_line(error.desc())}" if error else log.last
     raise EngineError(f"{trt.__name__} {trt.__version__} cannot read {model.name}: {where}")
 
 
@@ -247,15 +247,11 @@ def make_log(trt: Any) -> Any:
 
         def log(self, severity: Any, message: str) -> None:
             if severity <= trt.ILogger.ERROR:
-                self.last = _one_line(message)
+                self.last = one_line(message)
             elif severity == trt.ILogger.WARNING:
-                self.warnings.append(_one_line(message))
+                self.warnings.append(one_line(message))
             else:
                 for name, kind in _LAYER.findall(message):
                     self.layers["attention" if _ATTENTION.search(name) else kind] += 1
 
     return Log()
-
-
-def _one_line(text: str) -> str:
-    return " ".join(text.split())[:300]
