@@ -142,7 +142,9 @@ def _candidate(
 ) -> Engines:
     if args.half:
         return {role: OnnxRuntimeEngine(card.graph_path(folder, gpu_role(card, role)), cuda=False) for role in roles}
-    return open_engines(card, folder, roles, EngineOptions(args.backend, say=_say, warn=_say, folder=store.folder))
+    return open_engines(
+        card, folder, roles, EngineOptions(args.backend, say=_say, warn=_say, progress=_say, folder=store.folder)
+    )
 
 
 def _print_parity(what: str, parity: Parity, grown_mb: float) -> None:

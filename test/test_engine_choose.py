@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -163,6 +163,27 @@ def test_nothing_that_packages_for_gpus_raise_keeps_the_cpu_from_its_work(
     assert said[-1].endswith("; not TensorRT, because encode: KeyError: 'BF16'")
     with pytest.raises(EngineError, match="backend tensorrt cannot be had: encode: KeyError: 'BF16'"):
         open_engines(CARD, FOLDER, ROLES, EngineOptions("tensorrt", **options))
+
+
+def test_progress_is_seen_by_default_and_goes_where_it_is_asked_to(
+    options: dict[str, Any],
+    said: list[str],
+    with_gpu: list[str],
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    def slow(trt: Any, model: Path, target: str, say: Callable[[str], None], *_: Any) -> Plan:
+        say(f"compiling {model.name} for {target}: 5 s")
+        return Plan(b"plan", FACTS)
+
+    monkeypatch.setattr(choose, "compile_plan", slow)
+    line = "compiling compact_mixed_rays.onnx for sm89: 5 s"
+    open_engines(CARD, FOLDER, ("rays",), EngineOptions(**options))
+    assert capsys.readouterr().err == f"{line}\n"
+    assert line not in said
+    open_engines(CARD, FOLDER, ("rays",), EngineOptions(progress=said.append, **options))
+    assert capsys.readouterr().err == ""
+    assert line in said
 
 
 def test_never_without_a_plan_means_the_cpu_or_a_refusal(

@@ -181,7 +181,7 @@ def test_the_gpu_says_what_the_cpu_says(tmp_path: Path) -> None:
     said: list[str] = []
     reference = {role: OnnxRuntimeEngine(card.graph_path(folder, role), cuda=False) for role in roles}
     for policy in ("if_stale", "never"):
-        options = EngineOptions("tensorrt", policy, said.append, said.append, tmp_path / "engines")
+        options = EngineOptions("tensorrt", policy, said.append, said.append, said.append, tmp_path / "engines")
         parity = compare_poses(card, reference, open_engines(card, folder, roles, options))
         assert parity.holds, parity
         assert f"({target})" in said[-1]

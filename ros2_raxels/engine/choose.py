@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import logging
+import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -36,6 +37,10 @@ _DEVICE_BYTES = 500_000_000
 _DISK_PER_ONNX_BYTE = 6
 
 
+def _to_stderr(line: str) -> None:
+    print(line, file=sys.stderr, flush=True)
+
+
 @dataclass(frozen=True)
 class EngineOptions:
     """How engines are chosen.
@@ -43,8 +48,9 @@ class EngineOptions:
     Attributes:
         backend: one of `BACKENDS`; anything but "auto" is had or refused.
         build_policy: one of `store.BUILD_POLICIES`.
-        say: told in a line what was chosen and why, and how far long work is.
+        say: told in a line what was chosen and why.
         warn: told in a line what goes wrong and is made good.
+        progress: told in a line how far long work is.
         folder: of plans; None takes the user's cache.
 
     Raises:
@@ -55,6 +61,7 @@ class EngineOptions:
     build_policy: str = IF_STALE
     say: Say = logging.getLogger(__name__).info
     warn: Say = logging.getLogger(__name__).warning
+    progress: Say = _to_stderr
     folder: Path | None = None
 
     def __post_init__(self) -> None:
@@ -218,8 +225,8 @@ class _Gpu:
             EngineError: no plan can be had, or none that runs.
         """
         role_here = gpu_role(card, role)
-        trt, store, say = self._trt, self._store, self._options.say
-        key, compile_it = _recipe(card, folder, role_here, trt, self._device.target, store, say)
+        trt, store, target = self._trt, self._store, self._device.target
+        key, compile_it = _recipe(card, folder, role_here, trt, target, store, self._options.progress)
         compiled: list[Plan] = []
 
         def checked() -> Plan:

@@ -422,7 +422,7 @@ def engine_options(node: Node, parameters: Parameters) -> EngineOptions:
     """What `ENGINE_ROWS` ask for; what was chosen and what goes wrong is in the node's log."""
     log = node.get_logger()
     backend, policy = parameters.text("engine.backend"), parameters.text("engine.build_policy")
-    return EngineOptions(backend, policy, log.info, log.warning)
+    return EngineOptions(backend, policy, log.info, log.warning, log.info)
 
 
 def must_have_engine(parameters: Parameters) -> bool:
