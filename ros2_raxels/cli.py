@@ -28,6 +28,7 @@ _COMMANDS = {
     "train": ("ros2_raxels.train", "train the joint denoiser, or go on with it"),
     "export": ("ros2_raxels.export", "turn a checkpoint into the graphs that serving loads"),
     "evaluate": ("ros2_raxels.evaluate", "accuracy and speed beside classical two-view geometry"),
+    "engine": ("ros2_raxels.engines", "compile TensorRT plans, list and drop them, check the chosen engine"),
     "demo": ("ros2_raxels.demo", "see it work on a recording, or on a rendered room without one"),
 }
 

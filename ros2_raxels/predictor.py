@@ -13,8 +13,8 @@ import numpy as np
 import numpy.typing as npt
 
 from ros2_raxels.engine import Engine, EngineError
+from ros2_raxels.engine.choose import EngineOptions, open_engines
 from ros2_raxels.engine.model_card import ModelCard
-from ros2_raxels.engine.onnx_runtime import OnnxRuntimeEngine
 from ros2_raxels.flow import sample, schedule, step_towards
 from ros2_raxels.geometry import FloatArray, PinholeCamera, relative_pose
 from ros2_raxels.image_codec import ImageArray
@@ -94,17 +94,19 @@ class ViewPredictor:
         self._planes, self._contexts = int(card.size["sweep_depths"]), int(card.size["sweep_contexts"])
 
     @classmethod
-    def load(cls, card_path: Path, settings: PredictorSettings | None = None) -> ViewPredictor:
-        """Read and verify a model.
+    def load(
+        cls, card_path: Path, settings: PredictorSettings | None = None, options: EngineOptions | None = None
+    ) -> ViewPredictor:
+        """Read and verify a model, and make its engines ready.
 
         Raises:
-            EngineError: it is missing or damaged, makes no views, or ONNX Runtime is not installed.
+            EngineError: it is missing or damaged, makes no views, or no engine that is asked for can run it.
         """
         card = ModelCard.read(card_path)
         if "joint" not in card.graphs:
             raise EngineError(f"model {card.name} was not trained on pixels and makes no views; give another model")
-        swept, joint = (OnnxRuntimeEngine(card.graph_path(card_path.parent, role)) for role in ("sweep", "joint"))
-        return cls(card, swept, joint, settings)
+        engines = open_engines(card, card_path.parent, ("sweep", "joint"), options)
+        return cls(card, engines["sweep"], engines["joint"], settings)
 
     def predict(
         self,

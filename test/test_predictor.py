@@ -30,7 +30,7 @@ torch = pytest.importorskip("torch")
 pytest.importorskip("onnxruntime")
 
 from ros2_raxels.engine import EngineError  # noqa: E402
-from ros2_raxels.engine.model_card import ModelCard  # noqa: E402
+from ros2_raxels.engine.model_card import MIXED, ModelCard  # noqa: E402
 from ros2_raxels.engine.onnx_runtime import OnnxRuntimeEngine  # noqa: E402
 from ros2_raxels.geometry import FloatArray, PinholeCamera, decode_raxels  # noqa: E402
 from ros2_raxels.image_codec import ImageArray  # noqa: E402
@@ -111,7 +111,7 @@ def clip_of(frames: int, height: int, width: int, given: float) -> Arrays:
 def compare(card_path: Path, role: str, arrays: Arrays) -> Arrays:
     """What a graph says, after it was seen to be what torch says."""
     graph = OnnxRuntimeEngine(ModelCard.read(card_path).graph_path(card_path.parent, role), threads=1)
-    found, expected = graph.run(arrays), engines_of(perturbed_model())[role].run(arrays)
+    found, expected = graph.run(arrays), engines_of(perturbed_model())[role.removesuffix(MIXED)].run(arrays)
     assert found.keys() == expected.keys()
     for name, value in expected.items():
         assert found[name].shape == value.shape, name
@@ -120,9 +120,12 @@ def compare(card_path: Path, role: str, arrays: Arrays) -> Arrays:
     return found
 
 
+@pytest.mark.parametrize("role", ["sweep", "sweep.mixed"])
 @pytest.mark.parametrize(("views", "height", "width"), [(1, 96, 128), (3, 32, 16), (5, 48, 80)])
-def test_the_graph_of_the_sweep_says_what_the_model_says(card_path: Path, views: int, height: int, width: int) -> None:
-    found = compare(card_path, "sweep", sweeps(views, height, width))
+def test_the_graph_of_the_sweep_says_what_the_model_says(
+    card_path: Path, views: int, height: int, width: int, role: str
+) -> None:
+    found = compare(card_path, role, sweeps(views, height, width))
     assert {name: value.shape for name, value in found.items()} == {
         "colour": (views, 3, height, width),
         "gate": (views, height, width),
@@ -148,7 +151,7 @@ def test_the_joint_graph_says_what_the_model_says(
 def test_a_card_of_views_names_all_graphs(card_path: Path) -> None:
     card = ModelCard.read(card_path)
     single = {role: f"tiny_{role}.onnx" for role in ("encode", "rays", "sweep", "joint")}
-    mixed = {f"{role}.mixed": f"tiny_mixed_{role}.onnx" for role in ("encode", "rays", "joint")}
+    mixed = {f"{role}.mixed": f"tiny_mixed_{role}.onnx" for role in ("encode", "rays", "sweep", "joint")}
     assert {role: graph.file for role, graph in card.graphs.items()} == single | mixed
     assert card.training["has_pixels"] is True
 

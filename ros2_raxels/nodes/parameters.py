@@ -13,6 +13,8 @@ from rcl_interfaces.msg import FloatingPointRange, IntegerRange, ParameterDescri
 from rclpy.exceptions import InvalidParameterTypeException, InvalidParameterValueException
 from rclpy.node import Node
 
+from ros2_raxels.engine.choose import AUTO, BACKENDS, EngineOptions
+from ros2_raxels.engine.store import BUILD_POLICIES, IF_STALE
 from ros2_raxels.placement import TfMode
 from ros2_raxels.scale import ScaleSource
 from ros2_raxels.tracker import LostPolicy, TrackerSettings
@@ -123,6 +125,32 @@ def _hint(default: ParameterValue, value: object) -> str:
 Table = Sequence[Parameter]
 _TRACKER = TrackerSettings()
 
+ENGINE_ROWS: Table = (
+    Parameter(
+        "engine.backend",
+        AUTO,
+        "What computes the model. auto takes TensorRT where it and a GPU are there, else ONNX Runtime, and says why; "
+        "any other is had or refused.",
+        choices=BACKENDS,
+        read_only=True,
+    ),
+    Parameter(
+        "engine.build_policy",
+        IF_STALE,
+        "When a TensorRT plan is compiled, which takes seconds to minutes: when none in the cache fits, never, or at "
+        "every start.",
+        choices=BUILD_POLICIES,
+        read_only=True,
+    ),
+    Parameter(
+        "engine.build_only",
+        False,
+        "Make the engines ready, then end: exit status 0. To be run once at installation.",
+        read_only=True,
+    ),
+)
+"""Of every node with a model."""
+
 POSE_NODE = "raxels_pose"
 POSE_TABLE: Table = (
     Parameter(
@@ -172,6 +200,7 @@ POSE_TABLE: Table = (
         "and geometry alone.",
         read_only=True,
     ),
+    *ENGINE_ROWS,
     Parameter(
         "confidence_min",
         _TRACKER.confidence_min,
@@ -387,6 +416,18 @@ class Parameters:
         if self._types.get(name) is not kind:
             raise KeyError(f"{name} is not a {kind.__name__} parameter of {self._node.get_name()}")
         return self._node.get_parameter(name).value
+
+
+def engine_options(node: Node, parameters: Parameters) -> EngineOptions:
+    """What `ENGINE_ROWS` ask for; what was chosen and what goes wrong is in the node's log."""
+    log = node.get_logger()
+    backend, policy = parameters.text("engine.backend"), parameters.text("engine.build_policy")
+    return EngineOptions(backend, policy, log.info, log.warning, log.info)
+
+
+def must_have_engine(parameters: Parameters) -> bool:
+    """Whether `ENGINE_ROWS` ask for an engine, without which the node is not to run."""
+    return parameters.text("engine.backend") != AUTO or parameters.flag("engine.build_only")
 
 
 def declare(node: Node, table: Table) -> Parameters:

@@ -27,7 +27,15 @@ from ros2_raxels.nodes import diagnostics
 from ros2_raxels.nodes.messages import MessageError, camera_from_info, image_array, stamp_ns
 from ros2_raxels.nodes.odometry import OdometryListener
 from ros2_raxels.nodes.outputs import Counters, PoseOutputs
-from ros2_raxels.nodes.parameters import POSE_NODE, POSE_TABLE, ParameterError, Parameters, declare
+from ros2_raxels.nodes.parameters import (
+    POSE_NODE,
+    POSE_TABLE,
+    ParameterError,
+    Parameters,
+    declare,
+    engine_options,
+    must_have_engine,
+)
 from ros2_raxels.nodes.runner import run
 from ros2_raxels.nodes.services import PoseServices
 from ros2_raxels.nodes.stream import FrameGate, NewestSlot, Verdict
@@ -112,7 +120,10 @@ class PoseNode(Node):
     def start(self) -> None:
         """Configure and activate."""
         self.configure()
-        self.activate()
+        if self._settings.flag("engine.build_only"):
+            self.finished.set_result(0)
+        else:
+            self.activate()
 
     def stop(self) -> bool:
         """Deactivate; False when the tracker is still busy after a short wait."""
@@ -134,9 +145,9 @@ class PoseNode(Node):
             ParameterError: the card that the parameter names cannot be used.
         """
         try:
-            denoiser = load_denoiser(model, STREAM)
+            denoiser = load_denoiser(model, STREAM, engine_options(self, self._settings))
         except EngineError as error:
-            if model:
+            if model or must_have_engine(self._settings):
                 raise ParameterError(f"model = {model!r} cannot be used: {error}") from error
             self.get_logger().error(f"goes on without the denoiser: {error}")
             denoiser = None
