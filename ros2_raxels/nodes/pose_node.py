@@ -151,9 +151,9 @@ class PoseNode(Node):
                 raise ParameterError(f"model = {model!r} cannot be used: {error}") from error
             self.get_logger().error(f"goes on without the denoiser: {error}")
             denoiser = None
-        tracker = Tracker(settings, denoiser, odometry)
-        self.get_logger().info(f"engine: {tracker.engine_id}")
-        return tracker
+        if denoiser is None:
+            self.get_logger().info("engine: none, on correspondences and geometry alone")
+        return Tracker(settings, denoiser, odometry)
 
     def activate(self) -> None:
         """Listen, and start to work."""
