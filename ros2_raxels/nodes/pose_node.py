@@ -15,7 +15,7 @@ from diagnostic_msgs.msg import DiagnosticArray
 from rclpy.clock import Clock, ClockType
 from rclpy.node import Node
 from rclpy.task import Future
-from sensor_msgs.msg import CameraInfo, CompressedImage, Image
+from sensor_msgs.msg import CameraInfo
 from std_srvs.srv import Trigger
 
 from ros2_raxels.denoise import STREAM, load_denoiser
@@ -25,16 +25,15 @@ from ros2_raxels.image_codec import ImageError
 from ros2_raxels.nodes import diagnostics
 from ros2_raxels.nodes.messages import MessageError, camera_from_info, image_array, stamp_ns
 from ros2_raxels.nodes.outputs import Counters, PoseOutputs
-from ros2_raxels.nodes.parameters import POSE_NODE, POSE_TABLE, ParameterError, Parameters, declare
+from ros2_raxels.nodes.parameters import METRIC_FRAMES, POSE_NODE, POSE_TABLE, ParameterError, Parameters, declare
 from ros2_raxels.nodes.runner import run
 from ros2_raxels.nodes.stream import FrameGate, NewestSlot, Verdict
-from ros2_raxels.nodes.subscription import FollowingSubscription
+from ros2_raxels.nodes.subscription import FollowingSubscription, image_subscription
 from ros2_raxels.tracker import TrackedPose, Tracker, TrackerSettings, TrackState
 
 _WATCH_PERIOD_S = 0.25
 _DIAGNOSTICS_PERIOD_S = 1.0
 _JOIN_S = 0.4
-_METRIC_FRAMES = ("map", "odom", "earth")
 
 
 class FrameRejectedError(ValueError):
@@ -146,9 +145,7 @@ class PoseNode(Node):
         self._worker.start()
         # camera_info first: of two messages that wait, the executor serves that of the older subscription first.
         self._infos = FollowingSubscription(self, CameraInfo, "camera_info", self._on_info)
-        compressed = self._settings.text("image_transport") == "compressed"
-        image_type = CompressedImage if compressed else Image
-        self._images = FollowingSubscription(self, image_type, self._image_topic(compressed), self._on_image)
+        self._images = image_subscription(self, self._settings.text("image_transport"), self._on_image)
         # Steady time, so that a simulated clock that stands still is no excuse for silence.
         steady = Clock(clock_type=ClockType.STEADY_TIME)
         self._periodic = [
@@ -169,15 +166,6 @@ class PoseNode(Node):
         idle = not self._worker.is_alive()
         self._worker = None
         return idle
-
-    def _image_topic(self, compressed: bool) -> str:
-        if not compressed:
-            return "image"
-        own = self.resolve_topic_name("image/compressed")
-        if own != self.resolve_topic_name("image/compressed", only_expand=True):
-            return own
-        # As image_transport does it: remapping `image` takes its transports along.
-        return self.resolve_topic_name("image") + "/compressed"
 
     # ------------------------------------------------------------------------------------------ executor's thread
 
@@ -258,7 +246,7 @@ class PoseNode(Node):
                 if slot.closed:
                     return
                 self._traffic.rejected += 1
-                self._problems.report(f"internal error, image skipped: {_worded(error)}")
+                self._problems.report(f"internal error, image skipped: {diagnostics.worded(error)}")
                 self.get_logger().debug(traceback.format_exc())
 
     def _handle(self, arrival: _Arrival) -> None:
@@ -337,7 +325,7 @@ class PoseNode(Node):
             self._failures += 1
             if self._failures >= self._settings.integer("lost.frames"):
                 self._reset(f"the tracker failed {self._failures} times in a row")
-            raise FrameRejectedError(f"the tracker failed on this image: {_worded(error)}") from error
+            raise FrameRejectedError(f"the tracker failed on this image: {diagnostics.worded(error)}") from error
         self._failures = 0
         return answer
 
@@ -363,7 +351,7 @@ class PoseNode(Node):
 
 def _check_frames(parameters: Parameters) -> None:
     world, child = parameters.text("tf.world_frame"), parameters.text("tf.child_frame")
-    if not world or world in _METRIC_FRAMES:
+    if not world or world in METRIC_FRAMES:
         raise ParameterError(
             f"tf.world_frame = {world!r} must be a frame of its own, like raxels_world: while the scale is unknown the "
             "poses are not in metres"
@@ -373,10 +361,6 @@ def _check_frames(parameters: Parameters) -> None:
             raise ParameterError(f"{name} = {frame!r} must not begin with a slash; TF frames have no namespace")
     if world == child:
         raise ParameterError(f"tf.world_frame and tf.child_frame are both {world!r}; name one of them differently")
-
-
-def _worded(error: Exception) -> str:
-    return f"{type(error).__name__}: {' '.join(str(error).split())}"
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
