@@ -17,12 +17,11 @@ from nav_msgs.msg import Path
 from rclpy.action import ActionClient
 from rclpy.executors import SingleThreadedExecutor
 from rclpy.node import Node
-from std_msgs.msg import Header
 
 from ros2_raxels.geometry import FloatArray, PinholeCamera, make_pose, rotation_from_quaternion
 from ros2_raxels.image_codec import ImageArray
 from ros2_raxels.nodes.interfaces import PredictViews
-from ros2_raxels.nodes.messages import camera_from_info, image_array, pose_message, stamp_message
+from ros2_raxels.nodes.messages import camera_from_info, image_array, pose_message, stamp_message, stamp_ns
 from ros2_raxels.nodes.view_goal import CODES, code_name
 from ros2_raxels.nodes.view_job import duration_message
 
@@ -49,6 +48,8 @@ class Views:
         message: the same in words; empty then.
         images: (H, W, 3) RGB uint8, in the order of the trajectory; fewer than asked for unless `ok`.
         camera: of the images; None when there are none.
+        stamp_ns: moment that the views are of.
+        optical_frame: of the camera.
         frame_id: of the poses.
         poses: (T, 4, 4) optical frame of each view in `frame_id`.
         confidence: (T,) 0 to 1, share of each view that rests on what was seen.
@@ -62,6 +63,8 @@ class Views:
     message: str
     images: list[ImageArray]
     camera: PinholeCamera | None
+    stamp_ns: int
+    optical_frame: str
     frame_id: str
     poses: FloatArray
     confidence: FloatArray
@@ -93,7 +96,9 @@ class Views:
             int(result.error_code),
             str(result.error_msg),
             [image_array(view) for view in result.views],
-            camera_from_info(result.camera_info) if result.views else None,
+            camera_from_info(result.camera_info, rectified=True) if result.views else None,
+            stamp_ns(result.camera_info.header.stamp),
+            result.camera_info.header.frame_id,
             result.view_poses[0].header.frame_id if poses else "",
             np.array(poses).reshape(-1, 4, 4),
             np.array(result.confidence),
@@ -133,9 +138,9 @@ def make_goal(
         stream: send each view as feedback when it is done.
     """
     goal = PredictViews.Goal()
-    header = Header(frame_id=frame_id)
     placed = np.asarray(poses, float).reshape(-1, 4, 4)
-    goal.trajectory = Path(header=header, poses=[PoseStamped(header=header, pose=pose_message(p)) for p in placed])
+    goal.trajectory = Path(poses=[PoseStamped(pose=pose_message(pose)) for pose in placed])
+    goal.trajectory.header.frame_id = frame_id
     goal.pose_of = goal.POSE_OF_BASE if place_base else goal.POSE_OF_OPTICAL
     goal.num_views, goal.steps, goal.seed, goal.stream_views = views, steps, seed, stream
     goal.width, goal.height = size

@@ -41,6 +41,7 @@ _WATCH_PERIOD_S = 0.1
 _DIAGNOSTICS_PERIOD_S = 1.0
 _JOIN_S = 0.4
 _RESULT_KEPT_S = 10
+_LONGEST = 400
 
 
 class _ActionServer(ActionServer):
@@ -142,6 +143,7 @@ class ViewServer(Node):
         self._waiting: deque[ViewJob] = deque()
         self._running: ViewJob | None = None
         self._ended: Counter[str] = Counter()
+        self._rejected, self._last_rejected = 0, ""
         self._status: PoseStatus | None = None
         self._reader = make_reader(self)
         self._live = self._listen()
@@ -216,8 +218,10 @@ class ViewServer(Node):
             # rclpy calls `_enqueue` for the same goal right after.
             self._checked = self._read(goal)
         except GoalError as error:
-            self._ended["rejected"] += 1
-            self._problems.report(f"goal rejected, {code_name(error.code)}: {error}")
+            self._rejected += 1
+            self._last_rejected = f"goal rejected, {code_name(error.code)}: {error}"[:_LONGEST]
+            # Every one: the client of a rejected goal gets no other answer.
+            self.get_logger().warning(self._last_rejected)
             return GoalResponse.REJECT
         return GoalResponse.ACCEPT
 
@@ -253,13 +257,13 @@ class ViewServer(Node):
         while (job := self._next()) is not None:
             begun = time.monotonic()
             result = maker.make(job)
-            self._ended[code_name(result.error_code)] += 1
             if result.error_code >= CODES.ENGINE_FAILED:
                 self._problems.report(f"goal ended with {code_name(result.error_code)}: {result.error_msg}")
             self.get_logger().debug(f"{code_name(result.error_code)} after {time.monotonic() - begun:.3f} s")
             with self._ready:
                 # Before the client knows: its next goal must not find the server busy.
                 self._running = None
+                self._ended[code_name(result.error_code)] += 1
             self._server.finish(job.handle, result)
 
     def _next(self) -> ViewJob | None:
@@ -303,7 +307,9 @@ class ViewServer(Node):
         return (diagnostics.WARN, self._problems.last) if self._problems.recent else (diagnostics.OK, "")
 
     def _goal_counts(self) -> dict[str, str]:
-        counts = {f"ended with {name}": str(count) for name, count in sorted(list(self._ended.items()))}
+        with self._ready:
+            counts = {f"ended with {name}": str(count) for name, count in sorted(self._ended.items())}
+        counts |= {"rejected": str(self._rejected), "last rejected": self._last_rejected}
         return counts | {"last problem": self._problems.last, "running": str(self._running is not None)}
 
 
