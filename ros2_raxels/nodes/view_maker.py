@@ -31,6 +31,8 @@ from ros2_raxels.nodes.view_job import STATES, ViewJob, duration_message
 from ros2_raxels.predictor import PredictedViews, PredictionCancelledError
 
 _SEED_BITS = 63
+_CHECKED_WITH = 2
+"""Context frames beside which views are looked at: two tell the unit, and each more costs time."""
 
 
 class Predictor(Protocol):
@@ -315,13 +317,13 @@ class ViewMaker:
         return message
 
     def _check(self, job: ViewJob, scene: _Scene, batches: Sequence[PredictedViews], result: Any) -> None:
-        first = 0
+        first, known, to_world = 0, scene.images[-_CHECKED_WITH:], scene.to_world[-_CHECKED_WITH:]
         for views in batches:
             if job.why_stop() is not None:
                 return
             try:
                 turned, moved = self_consistency(
-                    self._estimator, scene.images, scene.to_world, views.images, views.camera_to_world, views.camera
+                    self._estimator, known, to_world, views.images, views.camera_to_world, views.camera
                 )
             except (ValueError, np.linalg.LinAlgError):
                 # NaN, as it stands there, says that it could not be estimated.
