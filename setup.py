@@ -46,6 +46,7 @@ setup(
         *shared("launch", "*.py"),
         *shared("config", "*"),
         *shared("engines", "*"),
+        *shared("examples", "*.py"),
     ],
     python_requires=">=3.10",
     # Requirements proper are rosdep's (package.xml) and requirements/*.txt: the same module has another name in apt

@@ -64,15 +64,13 @@ class ContextBuffer:
         return tuple(self._frames)
 
     def wants(self, stamp_ns: int, camera_to_world: FloatArray) -> bool:
-        """Whether a frame at this pose would be kept; one from before the newest starts anew, for time jumped back."""
-        if self._frames and stamp_ns < self._frames[-1].stamp_ns:
-            return True
+        """Whether a frame at this pose, later than those that are kept, sees what they do not."""
+        if self._frames and stamp_ns <= self._frames[-1].stamp_ns:
+            return False
         return not any(self._is_close(frame, camera_to_world) for frame in self._frames)
 
     def add(self, frame: ContextFrame) -> None:
         """Keep a frame that is wanted; the oldest go."""
-        if self._frames and frame.stamp_ns < self._frames[-1].stamp_ns:
-            self._frames.clear()
         self._frames.append(frame)
         oldest_ns = frame.stamp_ns - round(self._settings.keep_s * 1e9)
         self._frames = [kept for kept in self._frames if kept.stamp_ns >= oldest_ns][-self._settings.frames :]

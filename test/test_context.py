@@ -40,11 +40,13 @@ def test_frames_are_kept_that_differ_in_place_or_direction():
     assert [frame.stamp_ns for frame in buffer.frames] == [2 * S, 4 * S, 6 * S], "the oldest goes"
 
 
-def test_old_frames_go_and_a_step_back_in_time_starts_anew():
+def test_old_frames_go_and_those_that_come_late_are_not_kept():
     buffer = ContextBuffer(SpreadSettings(frames=9, least_motion=0.1, keep_s=10.0))
     for stamp in (0, 5, 12):
         offer(buffer, stamp * S, shifted(stamp))
     assert [frame.stamp_ns // S for frame in buffer.frames] == [5, 12]
+    assert not offer(buffer, 11 * S, shifted(99))
+    buffer.clear()
     assert offer(buffer, 3 * S, shifted(5))
     assert [frame.stamp_ns // S for frame in buffer.frames] == [3]
 

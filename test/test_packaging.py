@@ -97,7 +97,7 @@ def test_entry_points_can_be_called(definition: dict[str, Any]) -> None:
 def test_everything_shared_is_installed_once(definition: dict[str, Any]) -> None:
     installed = [f"{folder}/{Path(file).name}" for folder, files in definition["data_files"] for file in files]
     assert len(installed) == len(set(installed))
-    for folder in ("config", "launch", "engines"):
+    for folder in ("config", "launch", "engines", "examples"):
         for path in (ROOT / folder).rglob("*"):
             if path.is_file() and "__pycache__" not in path.parts:
                 assert f"share/ros2_raxels/{path.relative_to(ROOT).as_posix()}" in installed

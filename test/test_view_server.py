@@ -67,6 +67,8 @@ def test_views_are_of_the_poses_that_were_asked_for(rig: ViewsRig):
 
 
 def test_views_are_spread_over_the_arc_and_of_the_size_that_was_asked_for(rig: ViewsRig):
+    evenly = rig.client.predict(make_goal([at(0), at(0.1), at(0.9)], WORLD, views=3))
+    np.testing.assert_allclose(evenly.poses[:, 0, 3], [0.0, 0.45, 0.9], atol=1e-12)
     found = rig.client.predict(make_goal([at(0), at(0.1), at(0.9)], WORLD, views=4, size=(100, 60)))
     np.testing.assert_allclose(found.poses[:, 0, 3], [0.0, 0.3, 0.6, 0.9], atol=1e-12)
     assert [image.shape for image in found.images] == [(60, 100, 3)] * 4
@@ -190,7 +192,7 @@ def _negative(goal: Any) -> None:
 
 
 def _no_frame(goal: Any) -> None:
-    goal.trajectory.poses[1].header.frame_id = goal.trajectory.header.frame_id = ""
+    goal.trajectory.poses[0].header.frame_id, goal.trajectory.header.frame_id = WORLD, "/"
 
 
 def _unknown_frame(goal: Any) -> None:
@@ -326,11 +328,13 @@ def test_a_newer_goal_takes_over_and_the_older_one_says_so(rig: ViewsRig):
     heard: list[Any] = []
     older = rig.client.send(make_goal([at(0.1)] * 4, WORLD, steps=30), on_feedback=heard.append)
     wait_until(lambda: any(m.step >= 2 for m in heard), what="2 steps")
-    newer = rig.client.send(make_goal([at(0.2)], WORLD, seed=8))
+    of_newer: list[Any] = []
+    newer = rig.client.send(make_goal([at(0.2)], WORLD, seed=8), on_feedback=of_newer.append)
     found = older.result()
     assert found.code_name == "PREEMPTED"
     assert found.message == "a newer goal took over; 2 of 4 views are there"
     np.testing.assert_array_equal(newer.result().images[0][0, 0, ::2], script.painted(8, 1, at(0.2))[0, 0, ::2])
+    assert of_newer[0].state == PredictViews.Feedback.STATE_WAITING
 
 
 def test_after_max_duration_there_are_the_views_that_are_done(rig: ViewsRig):

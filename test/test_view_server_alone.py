@@ -16,7 +16,7 @@ from ros_testing import ROOT, Probe, Spawn, wait_until
 pytest.importorskip("rclpy")
 pytest.importorskip("raxels_interfaces.action")
 
-from views_rig import EYE, PARAMETERS, WORLD, ViewsRig, at
+from views_rig import CAMERA, EYE, PARAMETERS, WORLD, ViewsRig, at
 
 from ros2_raxels.client import ViewClient, ViewClientError, make_goal
 from ros2_raxels.geometry import PinholeCamera, make_pose, rotation_from_vector
@@ -34,8 +34,9 @@ def served(spawn: Spawn, probe: Probe) -> Iterator[Serve]:
     """Starts a server with parameters."""
     rigs: list[ViewsRig] = []
 
-    def serve(*parameters: str) -> ViewsRig:
-        rigs.append(ViewsRig(probe, spawn("scripted_views.py", *PARAMETERS, *parameters)))
+    def serve(*parameters: str, compressed: bool = False) -> ViewsRig:
+        node = spawn("scripted_views.py", *PARAMETERS, *parameters)
+        rigs.append(ViewsRig(probe, node, compressed=compressed))
         return rigs[-1]
 
     yield serve
@@ -60,6 +61,38 @@ def test_without_images_goals_end_in_words(served: Serve):
     found = wait_until(lambda: _tried(rig, make_goal([at()], WORLD)), what="known frame")
     assert found.code_name == "NO_CONTEXT"
     assert found.message.startswith("no image with camera_info yet: /camera_info has a publisher (probe)")
+
+
+def test_compressed_images_are_context_and_a_bag_loop_begins_anew(served: Serve):
+    rig = served("-p", "image_transport:=compressed", "-p", "context.max_age_s:=3600.0", compressed=True)
+    rig.settle()
+    lap = time.time_ns() - 100 * 10**9
+
+    def of_the_new_lap() -> bool:
+        rig.place(WORLD, EYE, at(0.2), lap)
+        rig.send(np.full((CAMERA.height, CAMERA.width, 3), 90, np.uint8), lap)
+        time.sleep(0.15)
+        found = rig.client.predict(make_goal([at()], WORLD, seed=1))
+        return found.stamp_ns == lap and int(found.images[0][0, 0, 1]) == 1
+
+    wait_until(of_the_new_lap, what="views of the new lap, from its frame alone")
+
+
+def test_images_of_another_size_than_their_camera_end_in_words(served: Serve):
+    rig = served()
+    rig.settle()
+
+    def refused() -> bool:
+        stamp = time.time_ns()
+        rig.place(WORLD, EYE, at(7.0), stamp)
+        rig.send(np.full((10, 20, 3), 90, np.uint8), stamp)
+        found = rig.client.predict(make_goal([at()], WORLD))
+        words = "context image cannot be used: image is 20x10 px but camera_info describes 64x48 px"
+        return found.code_name == "NO_CONTEXT" and words in found.message
+
+    wait_until(refused, what="a word about the size")
+    rig.warned("image is no context: image is 20x10 px")
+    rig.settle()
 
 
 def test_a_model_that_is_named_must_be_usable(spawn: Spawn):

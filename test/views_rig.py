@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 import time
-from typing import Any
 
 import numpy as np
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
 from geometry_msgs.msg import TransformStamped
 from ros_testing import NodeProcess, Probe, matched, wait_until
-from sensor_msgs.msg import CameraInfo, Image
+from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 from std_msgs.msg import Header
 from tf2_msgs.msg import TFMessage
 
 from raxels_interfaces.msg import PoseStatus
 from ros2_raxels.client import ViewClient, ViewClientError, make_goal
 from ros2_raxels.geometry import FloatArray, PinholeCamera, make_pose
+from ros2_raxels.image_codec import encode_compressed
 from ros2_raxels.nodes.messages import (
     camera_info_message,
     image_message,
@@ -40,8 +40,9 @@ def at(x: float = 0.0, y: float = 0.0, z: float = 0.0) -> FloatArray:
 class ViewsRig:
     """Publishers of a camera and of TF, and a client."""
 
-    def __init__(self, probe: Probe, node: NodeProcess, image_type: Any = Image, topic: str = "/image") -> None:
-        self.probe, self.node = probe, node
+    def __init__(self, probe: Probe, node: NodeProcess, *, compressed: bool = False) -> None:
+        self.probe, self.node, self.compressed = probe, node, compressed
+        image_type, topic = (CompressedImage, "/image/compressed") if compressed else (Image, "/image")
         self.images = matched(probe.publisher(image_type, topic))
         self.infos = matched(probe.publisher(CameraInfo, "/camera_info"))
         self.status = matched(probe.publisher(PoseStatus, "/raxels_pose/status"))
@@ -62,11 +63,14 @@ class ViewsRig:
         stamp = time.time_ns() if stamp is None else stamp
         header = Header(frame_id=EYE, stamp=stamp_message(stamp))
         self.infos.publish(camera_info_message(camera, header))
-        self.images.publish(image_message(image, header))
+        if self.compressed:
+            self.images.publish(CompressedImage(header=header, format="png", data=encode_compressed(image, "png")))
+        else:
+            self.images.publish(image_message(image, header))
         return stamp
 
     def look(self, pose: FloatArray, image: np.ndarray | None = None, camera: PinholeCamera = CAMERA) -> int:
-        """Publish an image and where it was taken; its stamp, once the server has kept it as context."""
+        """Publish an image and where it was taken; its stamp."""
         stamp = time.time_ns()
         self.place(WORLD, EYE, pose, stamp)
         self.send(np.full((camera.height, camera.width, 3), 90, np.uint8) if image is None else image, stamp, camera)

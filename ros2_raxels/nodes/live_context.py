@@ -11,7 +11,7 @@ from rclpy.node import Node
 from sensor_msgs.msg import CameraInfo
 
 from ros2_raxels.context import ContextBuffer, ContextFrame, SpreadSettings, undistorted
-from ros2_raxels.frames import FrameError, bare
+from ros2_raxels.frames import JUMP_BACK_S, FrameError, bare
 from ros2_raxels.geometry import FloatArray
 from ros2_raxels.image_codec import ImageError
 from ros2_raxels.nodes.diagnostics import Problems
@@ -99,11 +99,13 @@ class LiveContext:
             return
         arrival = Arrival(message, self._info)
         with self._lock:
-            if self._newest is not None and arrival.stamp_ns < self._newest.stamp_ns:
-                # Time jumped back: what was seen then is not the past of what is seen now.
+            back_s = 0.0 if self._newest is None else (self._newest.stamp_ns - arrival.stamp_ns) * 1e-9
+            if back_s > JUMP_BACK_S:
+                # Time began again: what was seen then is not the past of what is seen now.
                 self._buffer.clear()
                 self._pending.clear()
-            self._newest = arrival
+            if back_s <= 0.0 or back_s > JUMP_BACK_S:
+                self._newest = arrival
 
     def update(self) -> None:
         """Look at the publishers, and keep the newest image if it differs; call it a few times a second."""

@@ -76,6 +76,7 @@ class ViewRequest:
         is_base: the poses place the robot's base, not the camera.
         reference_ns: moment of context and frames; 0 for the newest image.
         views: how many.
+        spread: over the arc of the trajectory, rather than one for each pose.
         size: width and height, px; None for the engine's own.
         steps: of denoising; None for the server's default.
         seed: of the noise; 0 lets the server draw one.
@@ -89,6 +90,7 @@ class ViewRequest:
     is_base: bool
     reference_ns: int
     views: int
+    spread: bool
     size: tuple[int, int] | None
     steps: int | None
     seed: int
@@ -128,6 +130,7 @@ def read_goal(goal: Any, limits: GoalLimits, known: Callable[[str], object]) -> 
         goal.pose_of == goal.POSE_OF_BASE,
         _reference_ns(goal),
         views,
+        goal.num_views > 0,
         size,
         steps,
         int(goal.seed),

@@ -70,7 +70,7 @@ class ViewJob:
 
     def enter(self, state: int) -> None:
         """Tell the client what is being done."""
-        self._feedback.state = state
+        self._feedback.state, self._feedback.remaining = state, Duration()
         self._send()
 
     def proceed(self, done: int, total: int) -> bool:

@@ -169,7 +169,7 @@ class ViewMaker:
             )
         placed = self._placed(job, newest, stamp)
         self._check_reach(placed, newest)
-        trajectory = placed if len(placed) == request.views else along_arc(placed, request.views)
+        trajectory = along_arc(placed, request.views) if request.spread else placed
         into_answer = inverse_pose(self._in_world(job, request.answer_frame, stamp))
         return _Scene(
             images, to_world, newest.camera, newest.frame_id, trajectory, into_answer, request.answer_frame, stamp
@@ -203,9 +203,8 @@ class ViewMaker:
             pose = self._pose_of(job, newest)
         except GoalError:
             # The pose node passes over images when it is busy; a frame that is kept will do, if it is not too old.
-            if not kept:
+            if not kept or self._age_s(kept[-1].stamp_ns, job.request) > self._settings.number("context.max_age_s"):
                 raise
-            self._check_age(kept[-1].stamp_ns, job.request)
             return list(kept)
         return [*kept, self._decoded(newest, pose, CODES.NO_CONTEXT)]
 
@@ -216,14 +215,16 @@ class ViewMaker:
             raise GoalError(code, f"context image cannot be used: {error}") from error
 
     def _check_age(self, newest_ns: int, request: ViewRequest) -> None:
-        bound_s = self._settings.number("context.max_age_s")
-        age_s = ((request.reference_ns or self._now_ns()) - newest_ns) * 1e-9
+        bound_s, age_s = self._settings.number("context.max_age_s"), self._age_s(newest_ns, request)
         if age_s > bound_s:
             raise GoalError(
                 CODES.STALE_CONTEXT,
                 f"the newest image is {age_s:.3f} s old, the bound is {bound_s:g} s (context.max_age_s): see that "
                 "images come, or set reference_time",
             )
+
+    def _age_s(self, stamp: int, request: ViewRequest) -> float:
+        return ((request.reference_ns or self._now_ns()) - stamp) * 1e-9
 
     def _pose_of(self, job: ViewJob, arrival: Arrival) -> FloatArray:
         if not arrival.frame_id:

@@ -217,9 +217,11 @@ class ViewServer(Node):
             self._refuse_when_busy()
             # rclpy calls `_enqueue` for the same goal right after.
             self._checked = self._read(goal)
-        except GoalError as error:
+        except Exception as error:
+            # Whatever a goal holds, the node goes on.
+            refusal = error if isinstance(error, GoalError) else GoalError(CODES.INTERNAL, diagnostics.worded(error))
             self._rejected += 1
-            self._last_rejected = f"goal rejected, {code_name(error.code)}: {error}"[:_LONGEST]
+            self._last_rejected = f"goal rejected, {code_name(refusal.code)}: {refusal}"[:_LONGEST]
             # Every one: the client of a rejected goal gets no other answer.
             self.get_logger().warning(self._last_rejected)
             return GoalResponse.REJECT
