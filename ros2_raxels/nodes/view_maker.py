@@ -31,6 +31,9 @@ from ros2_raxels.nodes.view_job import STATES, ViewJob, duration_message
 from ros2_raxels.predictor import PredictedViews, PredictionCancelledError
 
 _SEED_BITS = 63
+_TF_SLICE_S = 0.05
+"""Of waiting for a transform, between looks at whether the goal was cancelled."""
+
 _CHECKED_WITH = 2
 """Context frames beside which views are looked at: two tell the unit, and each more costs time."""
 
@@ -138,6 +141,9 @@ class ViewMaker:
     def _serve(self, job: ViewJob, result: Any) -> None:
         if job.why_stop() is None:
             self._work(job, result)
+        self._end(job, result)
+
+    def _end(self, job: ViewJob, result: Any) -> None:
         if job.stopped is not None:
             words = f"{job.stopped}; {len(result.views)} of {job.request.views} views are there"
             raise GoalError(job.stopped.code, words)
@@ -241,13 +247,16 @@ class ViewMaker:
         return np.eye(4) if frame == self._world else self._lookup(job, self._world, frame, stamp)
 
     def _lookup(self, job: ViewJob, target: str, source: str, stamp: int) -> FloatArray:
-        timeout_s = min(self._settings.number("tf_timeout_s"), job.remaining_s)
-        try:
-            return self._reader.wait_for(target, source, stamp, timeout_s)
-        except UnknownFrameError as error:
-            raise GoalError(CODES.UNKNOWN_FRAME, str(error)) from error
-        except FrameError as error:
-            raise GoalError(CODES.NO_TRANSFORM, str(error)) from error
+        until = time.monotonic() + self._settings.number("tf_timeout_s")
+        while True:
+            try:
+                return self._reader.wait_for(target, source, stamp, _TF_SLICE_S)
+            except FrameError as error:
+                if stop := job.why_stop():
+                    raise stop from error
+                if time.monotonic() >= until:
+                    code = CODES.UNKNOWN_FRAME if isinstance(error, UnknownFrameError) else CODES.NO_TRANSFORM
+                    raise GoalError(code, str(error)) from error
 
     def _placed(self, job: ViewJob, newest: ContextFrame, stamp: int) -> FloatArray:
         """(N, 4, 4) optical frames in the world for the poses of the trajectory."""
