@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 import numpy.typing as npt
@@ -34,6 +34,9 @@ class View:
         camera_to_world: 4x4, as well as it is known by now.
         inverse_depth: (G,) of the points of the flow grid (`Matcher.grid`) in world units, NaN where not known; None
             where none is.
+        covariance: 7x7 of (translation, rotation about the world's axes, logarithm of the unit) since the trajectory
+            began.
+        parent: number of the keyframe that it was solved against; None where a trajectory began.
     """
 
     number: int
@@ -42,6 +45,8 @@ class View:
     camera: PinholeCamera
     camera_to_world: FloatArray
     inverse_depth: FloatArray | None = None
+    covariance: FloatArray = field(default_factory=lambda: np.zeros((7, 7)))
+    parent: int | None = None
 
 
 class SharedEvidence:
@@ -154,6 +159,14 @@ class SharedEvidence:
             if view.inverse_depth is None:
                 view.inverse_depth = np.full(len(self._matcher.grid(view.features.grey.shape)), np.nan)
             view.inverse_depth[evidence.index[mine]] = inverse_depth[mine]
+
+    def points(self, view: View) -> FloatArray:
+        """(K, 3) points of the grid of a keyframe whose depths are known, in its optical frame, world units."""
+        if view.inverse_depth is None:
+            return np.zeros((0, 3))
+        known = view.inverse_depth > 0
+        plane = view.camera.normalise(self._matcher.grid(view.features.grey.shape)[known])
+        return np.concatenate([plane, np.ones((len(plane), 1))], axis=1) / view.inverse_depth[known, None]
 
     def _has_depth(self, anchors: Sequence[View]) -> bool:
         """Whether flow from the newest keyframe has depth.

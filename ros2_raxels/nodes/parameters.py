@@ -14,8 +14,10 @@ from rclpy.exceptions import InvalidParameterTypeException, InvalidParameterValu
 from rclpy.node import Node
 
 from ros2_raxels.context import SpreadSettings
+from ros2_raxels.placement import TfMode
 from ros2_raxels.predictor import PredictorSettings
-from ros2_raxels.tracker import TrackerSettings
+from ros2_raxels.scale import ScaleSource
+from ros2_raxels.tracker import LostPolicy, TrackerSettings
 
 ParameterValue = bool | int | float | str
 
@@ -199,22 +201,87 @@ POSE_TABLE: Table = (
         read_only=True,
     ),
     Parameter(
-        "tf.publish",
-        True,
-        "Publish the edge tf.world_frame -> tf.child_frame on /tf while tracking. Never while the child has another "
-        "parent: then an ERROR diagnostic names both.",
+        "lost.policy",
+        _TRACKER.lost_policy.value,
+        "While tracking is lost: stop publishes no pose; hold repeats the last pose (covariance 9999) and its TF edge; "
+        "reset repeats the pose without the edge, and after a while begins a new trajectory where the last one ended. "
+        "Known ground ends the loss under all three.",
+        choices=tuple(policy.value for policy in LostPolicy),
+        read_only=True,
+    ),
+    Parameter(
+        "scale.mode",
+        "none",
+        "Where metres come from. none: poses have a unit of their own; fixed: scale.scene_depth_m; odom: nav_msgs/"
+        "Odometry on `odom`, looked up at the stamps of the images; height: scale.camera_height_m, for a camera that "
+        "is fixed to a robot on flat ground and sees it.",
+        choices=tuple(source.name.lower() for source in ScaleSource),
+        read_only=True,
+    ),
+    Parameter(
+        "scale.scene_depth_m",
+        _TRACKER.scale.scene_depth_m,
+        "For scale.mode fixed: median depth of what the camera sees where a trajectory begins.",
+        unit="m",
+        low=0.001,
+        high=100000.0,
+        read_only=True,
+    ),
+    Parameter(
+        "scale.camera_height_m",
+        _TRACKER.scale.camera_height_m,
+        "For scale.mode height: of the camera over the ground. Up is the z axis of tf.base_frame, or without it the "
+        "camera is taken as level.",
+        unit="m",
+        low=0.001,
+        high=1000.0,
+        read_only=True,
+    ),
+    Parameter(
+        "tf.mode",
+        "auto",
+        "Edge to publish on /tf while tracking. world_to_base: tf.world_frame -> tf.base_frame (or the optical frame, "
+        "if TF does not connect the two); odom_to_base and map_to_odom as in REP-105, once the scale is known. auto: "
+        "world_to_base; where the base has another parent map_to_odom if that is tf.odom_frame and the scale is known, "
+        "else tf.world_frame is hung below the base. An edge whose child has another parent is never published: an "
+        "ERROR diagnostic names both parents.",
+        choices=tuple(mode.value for mode in TfMode),
+    ),
+    Parameter(
+        "tf.invert",
+        False,
+        "Publish the edge from child to parent, for a child that must keep its own parent.",
+    ),
+    Parameter(
+        "tf.time_offset_s",
+        0.0,
+        "Added to the stamp of the edge, so that it is not too old for listeners that ask for now.",
+        unit="s",
+        low=-10.0,
+        high=10.0,
     ),
     Parameter(
         "tf.world_frame",
         "raxels_world",
-        "Parent frame of all poses: origin in the first camera, x forward, y left, z up of that camera (REP-103). Its "
-        "unit is not metres while the scale is unknown, so it must not be map or odom.",
+        "Parent frame of poses unless tf.mode says otherwise: origin where base or camera was first, x forward, y "
+        "left, z up (REP-103). Its unit is not metres while the scale is unknown, so it must not be map or odom.",
+        read_only=True,
+    ),
+    Parameter("tf.map_frame", "map", "Parent frame for tf.mode map_to_odom.", read_only=True),
+    Parameter(
+        "tf.odom_frame", "odom", "Frame of the odometry for tf.mode map_to_odom and odom_to_base.", read_only=True
+    ),
+    Parameter(
+        "tf.base_frame",
+        "base_link",
+        "The robot's base: child frame of poses where TF connects it with the camera at the stamp of the image. Empty: "
+        "poses are always those of the optical frame.",
         read_only=True,
     ),
     Parameter(
         "tf.child_frame",
         "",
-        "Child frame of all poses, an optical frame. Empty takes the frame_id of the images.",
+        "The camera's optical frame. Empty takes the frame_id of the images.",
         read_only=True,
     ),
     Parameter(

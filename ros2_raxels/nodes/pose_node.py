@@ -8,6 +8,7 @@ import time
 import traceback
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
@@ -16,20 +17,24 @@ from rclpy.clock import Clock, ClockType
 from rclpy.node import Node
 from rclpy.task import Future
 from sensor_msgs.msg import CameraInfo
-from std_srvs.srv import Trigger
 
 from ros2_raxels.denoise import STREAM, load_denoiser
 from ros2_raxels.engine import EngineError
-from ros2_raxels.geometry import PinholeCamera
+from ros2_raxels.frames import FrameError
+from ros2_raxels.geometry import FloatArray, PinholeCamera
 from ros2_raxels.image_codec import ImageError
 from ros2_raxels.nodes import diagnostics
 from ros2_raxels.nodes.messages import MessageError, camera_from_info, image_array, stamp_ns
+from ros2_raxels.nodes.odometry import OdometryListener
 from ros2_raxels.nodes.outputs import Counters, PoseOutputs
 from ros2_raxels.nodes.parameters import METRIC_FRAMES, POSE_NODE, POSE_TABLE, ParameterError, Parameters, declare
 from ros2_raxels.nodes.runner import run
+from ros2_raxels.nodes.services import PoseServices
 from ros2_raxels.nodes.stream import FrameGate, NewestSlot, Verdict
 from ros2_raxels.nodes.subscription import FollowingSubscription, image_subscription
-from ros2_raxels.tracker import TrackedPose, Tracker, TrackerSettings, TrackState
+from ros2_raxels.nodes.tf_reader import make_reader
+from ros2_raxels.scale import Odometry, ScaleSettings, ScaleSource
+from ros2_raxels.tracker import LostPolicy, TrackedPose, Tracker, TrackerSettings, TrackState
 
 _WATCH_PERIOD_S = 0.25
 _DIAGNOSTICS_PERIOD_S = 1.0
@@ -56,6 +61,22 @@ class TrackerLike(Protocol):
     def improve(self) -> None:
         """What can be done after the pose has been passed on."""
 
+    def set_pose(self, camera_to_world: FloatArray, covariance: FloatArray) -> None:
+        """Say where the camera is."""
+
+    def point_up(self, up_in_camera: FloatArray) -> None:
+        """Say where up is, in the optical frame."""
+
+    def save_keyframes(self, path: Path) -> int:
+        """Write keyframes; how many."""
+
+    def load_keyframes(self, path: Path) -> int:
+        """Read keyframes; how many."""
+
+
+MakeTracker = Callable[[TrackerSettings, str, Odometry], TrackerLike]
+"""Of settings, a model card, and where odometry is asked for."""
+
 
 @dataclass(frozen=True)
 class _Arrival:
@@ -72,13 +93,11 @@ class PoseNode(Node):
     neither parameters nor diagnostics, and images that arrive meanwhile replace each other.
 
     Args:
-        make_tracker: of given settings and a model card; the default is the real one.
+        make_tracker: the default is the real one.
         options: of ``rclpy.node.Node``.
     """
 
-    def __init__(
-        self, make_tracker: Callable[[TrackerSettings, str], TrackerLike] | None = None, **options: Any
-    ) -> None:
+    def __init__(self, make_tracker: MakeTracker | None = None, **options: Any) -> None:
         super().__init__(POSE_NODE, **options)
         self.finished: Future = Future()
         self._make_tracker = make_tracker or self._real_tracker
@@ -100,16 +119,14 @@ class PoseNode(Node):
 
     def configure(self) -> None:
         """Make the tracker and the publishers."""
-        settings = TrackerSettings(
-            confidence_min=self._settings.number("confidence_min"),
-            lost_frames=self._settings.integer("lost.frames"),
-        )
-        self._tracker = self._make_tracker(settings, self._settings.text("model"))
-        self._outputs = PoseOutputs(self, self._settings, self._tracker.engine_id)
+        self._transforms = make_reader(self)
+        settings = _tracker_settings(self._settings)
+        self._tracker = self._make_tracker(settings, self._settings.text("model"), self._camera_to_odom)
+        self._outputs = PoseOutputs(self, self._settings, self._transforms, self._tracker.engine_id)
         self._diagnostics = self.create_publisher(DiagnosticArray, "/diagnostics", 10)
-        self._reset_service = self.create_service(Trigger, "~/reset", self._on_reset)
+        self._requests = PoseServices(self, self._tracker, self._outputs.placement, self._run, self._request_reset)
 
-    def _real_tracker(self, settings: TrackerSettings, model: str) -> Tracker:
+    def _real_tracker(self, settings: TrackerSettings, model: str, odometry: Odometry) -> Tracker:
         """With the denoiser that is asked for; a robot whose installed one cannot run goes on without.
 
         Raises:
@@ -122,7 +139,7 @@ class PoseNode(Node):
                 raise ParameterError(f"model = {model!r} cannot be used: {error}") from error
             self.get_logger().error(f"goes on without the denoiser: {error}")
             denoiser = None
-        tracker = Tracker(settings, denoiser)
+        tracker = Tracker(settings, denoiser, odometry)
         self.get_logger().info(f"engine: {tracker.engine_id}")
         return tracker
 
@@ -140,7 +157,11 @@ class PoseNode(Node):
         self._converted: CameraInfo | None = None
         self._first_image_at = 0.0
         self._without_camera = ""
+        self._optical = ""
         self._arrived_at = time.monotonic()
+        needs_odometry = self._settings.text("scale.mode") == "odom"
+        report = self._problems.report
+        self._odometry = OdometryListener(self, self._optical_to, report) if needs_odometry else None
         self._worker = threading.Thread(target=self._work, args=(self._slot,), name="tracker", daemon=True)
         self._worker.start()
         # camera_info first: of two messages that wait, the executor serves that of the older subscription first.
@@ -162,6 +183,8 @@ class PoseNode(Node):
             self.destroy_timer(timer)
         self._images.destroy()
         self._infos.destroy()
+        if self._odometry is not None:
+            self._odometry.destroy()
         self._worker.join(_JOIN_S)
         idle = not self._worker.is_alive()
         self._worker = None
@@ -178,16 +201,19 @@ class PoseNode(Node):
         if self._slot.put(_Arrival(message, self._info)):
             self._traffic.replaced += 1
 
-    def _on_reset(self, _: Trigger.Request, response: Trigger.Response) -> Trigger.Response:
-        response.success = self._worker is not None
-        if response.success:
-            self._slot.request_reset("asked for through ~/reset")
-        response.message = "the next image is the new origin" if response.success else "the node is not active"
-        return response
+    def _request_reset(self, reason: str) -> bool:
+        if self._worker is not None:
+            self._slot.request_reset(reason)
+        return self._worker is not None
+
+    def _run(self, errand: Callable[[], None]) -> bool:
+        return self._worker is not None and self._slot.run_errand(errand)
 
     def _watch(self) -> None:
         self._images.update()
         self._infos.update()
+        if self._odometry is not None:
+            self._odometry.subscription.update()
         # A publisher that has only just appeared is given its time before it is called silent.
         silent_s = time.monotonic() - max(self._arrived_at, self._images.publisher_since)
         if silent_s > self._settings.number("stall_timeout_s"):
@@ -239,6 +265,8 @@ class PoseNode(Node):
             try:
                 if work.reset_reason:
                     self._reset(work.reset_reason)
+                for errand in work.errands:
+                    errand()
                 if work.item is not None:
                     self._handle(work.item)
             except Exception as error:
@@ -253,6 +281,8 @@ class PoseNode(Node):
         begun = time.perf_counter()
         header = arrival.message.header
         stamp = stamp_ns(header.stamp)
+        self._optical = self._outputs.optical(header)
+        self._point_up(stamp)
         try:
             answer, camera = self._solve(arrival, stamp)
         except (ImageError, MessageError, FrameRejectedError) as error:
@@ -269,6 +299,20 @@ class PoseNode(Node):
         if self._outputs.tf_refusal:
             self._problems.report(self._outputs.tf_refusal)
         self._tracker.improve()
+
+    def _optical_to(self, frame: str, stamp: int) -> FloatArray:
+        return self._transforms.lookup(frame, self._optical, stamp)
+
+    def _camera_to_odom(self, stamp: int) -> FloatArray | None:
+        return None if self._odometry is None else self._odometry.camera_to_odom(stamp)
+
+    def _point_up(self, stamp: int) -> None:
+        if self._settings.text("scale.mode") != "height" or not self._settings.text("tf.base_frame"):
+            return
+        try:
+            self._tracker.point_up(self._optical_to(self._settings.text("tf.base_frame"), stamp)[2, :3])
+        except FrameError as error:
+            self._problems.report(f"the camera is taken as level: {error}")
 
     def _solve(self, arrival: _Arrival, stamp: int) -> tuple[TrackedPose, PinholeCamera | None]:
         self._obey(self._gate.check_stamp(stamp, self._settings.number("stamp_jump_back_s")))
@@ -347,6 +391,20 @@ class PoseNode(Node):
     def _counters(self, latency_s: float = 0.0, processing_s: float = 0.0) -> Counters:
         traffic = self._traffic
         return Counters(traffic.received, traffic.processed, traffic.dropped, latency_s, processing_s)
+
+
+def _tracker_settings(parameters: Parameters) -> TrackerSettings:
+    scale = ScaleSettings(
+        ScaleSource[parameters.text("scale.mode").upper()],
+        parameters.number("scale.scene_depth_m"),
+        parameters.number("scale.camera_height_m"),
+    )
+    return TrackerSettings(
+        confidence_min=parameters.number("confidence_min"),
+        lost_frames=parameters.integer("lost.frames"),
+        lost_policy=LostPolicy(parameters.text("lost.policy")),
+        scale=scale,
+    )
 
 
 def _check_frames(parameters: Parameters) -> None:

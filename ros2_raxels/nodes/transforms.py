@@ -71,41 +71,45 @@ def insert_edges(tree: FrameTree, message: TFMessage, static: bool) -> list[str]
 
 
 class EdgePublisher:
-    """Publishes ``parent -> child`` unless the child has another parent."""
+    """Publishes edges of which no child has another parent."""
 
-    def __init__(self, node: Node, parent: str) -> None:
-        self.parent = parent
-        self._child = b""
+    def __init__(self, node: Node) -> None:
+        self._watched: frozenset[bytes] = frozenset()
         self._tree = FrameTree()
         self._broadcaster = make_broadcaster(node)
         self._node = node
         self._subscriptions = [
-            # Raw, because a robot's /tf is busy and only the few messages that name our child must be unpacked.
+            # Raw, because a robot's /tf is busy and only the few messages that name a child of ours must be unpacked.
             node.create_subscription(TFMessage, "/tf", self._on_tf, tf_qos(), raw=True),
             node.create_subscription(TFMessage, "/tf_static", self._on_static, tf_qos(static=True)),
         ]
 
     def _on_tf(self, serialized: Any) -> None:
-        if self._child in serialized:
+        # Before it is known which children are ours, all may be.
+        if not self._watched or any(child in serialized for child in self._watched):
             insert_edges(self._tree, deserialize_message(serialized, TFMessage), static=False)
 
     def _on_static(self, message: TFMessage) -> None:
         insert_edges(self._tree, message, static=True)
 
-    def refusal(self, child: str) -> str:
-        """Why the edge to ``child`` must not be published, in one line; empty when it may."""
-        self._child = bare(child).encode()
-        if not child:
+    def other_parent(self, child: str, parent: str) -> str:
+        """A living parent of ``child`` that is not ``parent``; empty without any."""
+        self._watched |= {bare(child).encode()}
+        return self._tree.other_parent(child, parent)
+
+    def refusal(self, parent: str, child: str) -> str:
+        """Why the edge ``parent -> child`` must not be published, in one line; empty when it may."""
+        if not parent or not child:
             return (
                 "images have an empty frame_id, so TF has no child frame: set tf.child_frame or the driver's frame_id"
             )
-        if bare(child) == bare(self.parent):
-            return f"tf.world_frame and the child frame are both {child}: name one of them differently"
-        other = self._tree.other_parent(child, self.parent)
+        if bare(child) == bare(parent):
+            return f"the edge to publish has {child} at both ends: give the frames different names"
+        other = self.other_parent(child, parent)
         if other:
             return (
-                f"TF frame {child} already has the parent {other}, so {self.parent} -> {child} is not published: "
-                f"stop the other publisher, or set tf.publish to false or another tf.child_frame"
+                f"TF frame {child} already has the parent {other}, so {parent} -> {child} is not published: "
+                "stop the other publisher, or set tf.mode to another or to off, or tf.invert"
             )
         return ""
 
