@@ -100,7 +100,9 @@ class Tf2Reader(TransformReader):
             (tf2_ros.TransformException, UnknownFrameError),
         )
         self._any_error = tf2_ros.TransformException
-        self._buffer = tf2_ros.Buffer(cache_time=Duration(seconds=KEEP_S), node=node)
+        # Without the node: with it, several releases raise when simulated time jumps back, and offer a service of a name
+        # that all nodes of a namespace would share.
+        self._buffer = tf2_ros.Buffer(cache_time=Duration(seconds=KEEP_S))
         self._listener = tf2_ros.TransformListener(self._buffer, node, spin_thread=False)
         self._jumps = _when_time_jumps_back(node, self._buffer.clear)
 

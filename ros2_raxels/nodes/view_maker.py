@@ -17,7 +17,7 @@ from std_msgs.msg import Header
 from ros2_raxels.consistency import self_consistency
 from ros2_raxels.context import ContextFrame, along_arc, as_seen_by
 from ros2_raxels.estimator import Estimator
-from ros2_raxels.frames import FrameError, UnknownFrameError
+from ros2_raxels.frames import FrameError, UnknownFrameError, bare
 from ros2_raxels.geometry import FloatArray, PinholeCamera, inverse_pose
 from ros2_raxels.image_codec import ImageArray, ImageError, encode_compressed
 from ros2_raxels.nodes.diagnostics import worded
@@ -124,7 +124,7 @@ class ViewMaker:
         self._predictor, self._unloaded = predictor, unloaded
         self._reader, self._live = reader, live
         self._settings, self._is_metric, self._now_ns = settings, is_metric, now_ns
-        self._world = settings.text("world_frame")
+        self._world = bare(settings.text("world_frame"))
         self._estimator = Estimator()
 
     def make(self, job: ViewJob) -> Any:

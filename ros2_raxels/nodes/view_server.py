@@ -19,6 +19,7 @@ from rclpy.task import Future
 from ros2_raxels.context import SpreadSettings
 from ros2_raxels.denoise import named_card
 from ros2_raxels.engine import EngineError
+from ros2_raxels.frames import bare
 from ros2_raxels.nodes import diagnostics
 from ros2_raxels.nodes.interfaces import PoseStatus, PredictViews
 from ros2_raxels.nodes.live_context import LiveContext
@@ -206,8 +207,8 @@ class ViewServer(Node):
         self._status = status
 
     def _is_metric(self) -> bool:
-        world, status = self._settings.text("world_frame"), self._status
-        if status is not None and status.header.frame_id == world:
+        world, status = bare(self._settings.text("world_frame")), self._status
+        if status is not None and bare(status.header.frame_id) == world:
             return bool(status.scale_is_metric)
         # Nobody says; what the pose node places before it knows the scale is never in one of these.
         return world in METRIC_FRAMES
