@@ -85,9 +85,9 @@ def test_poses_in_metric_frames_of_the_base_are_taken_through_tf_once_the_scale_
     unknown = wait_until(lambda: _served(rig, goal), what="known frames")
     assert unknown.code_name == "UNKNOWN_SCALE"
     assert "map is in metres, but the scale of raxels_world is not known" in unknown.message
-    rig.status.publish(PoseStatus(header=Header(frame_id=WORLD), scale_is_metric=True, scale=1.0))
+    rig.tell(metric=True)
     found = wait_until(lambda: (v := rig.client.predict(goal)) and v.ok and v, what="a known scale")
-    rig.status.publish(PoseStatus(header=Header(frame_id=WORLD), scale_is_metric=False))
+    rig.tell(metric=False)
     expected = at(10.0, 0.7) @ optical_in_base
     np.testing.assert_allclose(found.poses[0], expected, atol=1e-9)
     assert found.frame_id == MAP
@@ -128,8 +128,24 @@ def test_frames_seen_from_elsewhere_are_kept_as_context(rig: ViewsRig):
         return int(rig.client.predict(make_goal([at()], WORLD, seed=1)).images[0][0, 0, 1]) >= 3
 
     wait_until(with_three, what="three context frames")
-    at_rest = rig.client.predict(make_goal([at()], WORLD, seed=1))
-    assert at_rest.images[0][0, 0, 1] <= 4
+    rig.tell(metric=False, state=PoseStatus.STATE_WAITING)
+
+    def with_one() -> bool:
+        rig.look(at(0.5))
+        time.sleep(0.05)
+        return int(rig.client.predict(make_goal([at()], WORLD, seed=1)).images[0][0, 0, 1]) == 1
+
+    wait_until(with_one, what="frames of the new world alone")
+
+
+def test_a_moment_ago_can_be_asked_for(rig: ViewsRig):
+    stamps = []
+    for _ in range(6):
+        stamps.append(rig.look(at(0.5)))
+        time.sleep(0.12)
+    found = rig.client.predict(make_goal([at(0.1)], WORLD, reference_ns=stamps[3] + 10**6))
+    assert found.ok, found.message
+    assert found.stamp_ns == stamps[3] + 10**6
 
 
 def test_feedback_counts_steps_and_views_and_brings_each_view_that_is_done(rig: ViewsRig):
@@ -265,9 +281,9 @@ def test_a_trajectory_of_100_000_poses_is_rejected_and_the_next_goal_served(rig:
 def test_a_moment_that_tf_does_not_know_ends_in_words(rig: ViewsRig):
     rig.place(WORLD, "platform", at(), rig.stamp)
     goal = make_goal([at(0.1)], "platform", reference_ns=rig.stamp + 10**9)
-    rig.status.publish(PoseStatus(header=Header(frame_id=WORLD), scale_is_metric=True))
+    rig.tell(metric=True)
     found = wait_until(lambda: (v := _served(rig, goal)) and v.code_name == "NO_TRANSFORM" and v, what="a coded answer")
-    rig.status.publish(PoseStatus(header=Header(frame_id=WORLD), scale_is_metric=False))
+    rig.tell(metric=False)
     assert "no pose of raxels_world -> platform" in found.message
     assert "after its newest" in found.message
     assert found.images == []

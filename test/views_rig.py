@@ -90,6 +90,10 @@ class ViewsRig:
 
         return wait_until(served, what="first views")
 
+    def tell(self, *, metric: bool, state: int = PoseStatus.STATE_TRACKING) -> None:
+        """What the pose node would say of its world."""
+        self.status.publish(PoseStatus(header=Header(frame_id=WORLD), scale_is_metric=metric, state=state))
+
     def health(self, part: str, since: int = 0) -> list[DiagnosticStatus]:
         """Diagnostics of a part of the node."""
         return [s for m in self.diagnostics[since:] for s in m.status if s.name == f"raxels_views: {part}"]

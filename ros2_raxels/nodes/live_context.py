@@ -20,7 +20,8 @@ from ros2_raxels.nodes.subscription import FollowingSubscription, image_subscrip
 from ros2_raxels.nodes.tf_reader import TransformReader
 from ros2_raxels.nodes.view_goal import CODES, GoalError
 
-_PENDING = 4
+_RECENT = 10
+"""Images that are remembered undecoded, one an update, for goals whose reference_time is a moment ago."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -60,7 +61,7 @@ class Arrival:
 class LiveContext:
     """Subscribes images and camera_info, and keeps a few frames that differ.
 
-    Messages come and `update` is called in the executor's thread; `frames` may be asked for in any.
+    Messages come and `update` is called in the executor's thread; `until` may be asked in any.
 
     Args:
         node: whose subscriptions they are.
@@ -84,9 +85,10 @@ class LiveContext:
         self._problems = Problems(node.get_logger())
         self._lock = threading.Lock()
         self._buffer = ContextBuffer(settings)
-        self._pending: deque[Arrival] = deque(maxlen=_PENDING)
+        self._recent: deque[Arrival] = deque(maxlen=_RECENT)
+        self._unplaced: list[Arrival] = []
+        self._world_until_ns = 0
         self._newest: Arrival | None = None
-        self._considered: Arrival | None = None
         self._info: CameraInfo | None = None
         self._infos = FollowingSubscription(node, CameraInfo, "camera_info", self._on_info)
         self._images = image_subscription(node, transport, self._on_image)
@@ -102,8 +104,8 @@ class LiveContext:
             back_s = 0.0 if self._newest is None else (self._newest.stamp_ns - arrival.stamp_ns) * 1e-9
             if back_s > JUMP_BACK_S:
                 # Time began again: what was seen then is not the past of what is seen now.
-                self._buffer.clear()
-                self._pending.clear()
+                self._forget()
+                self._world_until_ns = 0
             if back_s <= 0.0 or back_s > JUMP_BACK_S:
                 self._newest = arrival
 
@@ -112,12 +114,22 @@ class LiveContext:
         self._images.update()
         self._infos.update()
         with self._lock:
-            if self._newest is not None and self._newest is not self._considered:
-                self._considered = self._newest
-                self._pending.append(self._newest)
-            waiting = [arrival for arrival in self._pending if not self._settle(arrival)]
-            self._pending.clear()
-            self._pending.extend(waiting)
+            if self._newest is not None and (not self._recent or self._newest is not self._recent[-1]):
+                self._recent.append(self._newest)
+                if self._newest.stamp_ns > self._world_until_ns:
+                    self._unplaced.append(self._newest)
+            self._unplaced = [a for a in self._unplaced if a in self._recent and not self._settle(a)]
+
+    def forget(self) -> None:
+        """Drop all frames, because the world in which they were placed is no more; TF still tells where they were."""
+        with self._lock:
+            self._forget()
+            self._world_until_ns = self.newest_ns or 0
+
+    def _forget(self) -> None:
+        self._buffer.clear()
+        self._recent.clear()
+        self._unplaced.clear()
 
     def _settle(self, arrival: Arrival) -> bool:
         """Keep an image or not; False while its pose is not known yet."""
@@ -152,7 +164,7 @@ class LiveContext:
         return f"no image with camera_info yet: {without.why_silent()}"
 
     def until(self, reference_ns: int) -> tuple[Arrival | None, tuple[ContextFrame, ...]]:
-        """The newest image whose pose may yet come, and the frames that are kept, none later than a moment; 0 is now.
+        """The newest image, undecoded, and the frames that are kept, none later than a moment; 0 is now.
 
         Raises:
             GoalError: NO_CONTEXT, there is none.
@@ -161,7 +173,7 @@ class LiveContext:
             raise GoalError(CODES.NO_CONTEXT, reason)
         latest = reference_ns or 2**63
         with self._lock:
-            waiting = [a for a in (*self._pending, self._newest) if a is not None and a.stamp_ns <= latest]
+            waiting = [a for a in (*self._recent, self._newest) if a is not None and a.stamp_ns <= latest]
             kept = tuple(frame for frame in self._buffer.frames if frame.stamp_ns <= latest)
         if not waiting and not kept:
             raise GoalError(CODES.NO_CONTEXT, f"no image from before reference_time = {reference_ns} ns is kept")

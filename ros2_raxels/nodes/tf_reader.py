@@ -100,8 +100,8 @@ class Tf2Reader(TransformReader):
             (tf2_ros.TransformException, UnknownFrameError),
         )
         self._any_error = tf2_ros.TransformException
-        # Without the node: with it, several releases raise when simulated time jumps back, and offer a service of a name
-        # that all nodes of a namespace would share.
+        # Without the node: with it, several releases raise when simulated time jumps back, and offer a service whose
+        # name all nodes of a namespace would share.
         self._buffer = tf2_ros.Buffer(cache_time=Duration(seconds=KEEP_S))
         self._listener = tf2_ros.TransformListener(self._buffer, node, spin_thread=False)
         self._jumps = _when_time_jumps_back(node, self._buffer.clear)

@@ -43,6 +43,8 @@ _DIAGNOSTICS_PERIOD_S = 1.0
 _JOIN_S = 0.4
 _RESULT_KEPT_S = 10
 _LONGEST = 400
+_BEFORE_A_WORLD = (PoseStatus.STATE_WAITING, PoseStatus.STATE_INITIALISING)
+"""States of the pose node after which the origin of its world is another one."""
 
 
 class _ActionServer(ActionServer):
@@ -204,7 +206,10 @@ class ViewServer(Node):
     # ------------------------------------------------------------------------------------------ executor's thread
 
     def _on_status(self, status: PoseStatus) -> None:
-        self._status = status
+        before, self._status = self._status, status
+        is_new_unit = before is not None and before.scale_is_metric != status.scale_is_metric
+        if status.state in _BEFORE_A_WORLD or is_new_unit:
+            self._live.forget()
 
     def _is_metric(self) -> bool:
         world, status = bare(self._settings.text("world_frame")), self._status
