@@ -148,6 +148,17 @@ def test_a_moment_ago_can_be_asked_for(rig: ViewsRig):
     assert found.stamp_ns == stamps[3] + 10**6
 
 
+def test_where_the_newest_image_is_not_placed_the_one_before_serves(rig: ViewsRig):
+    placed = rig.look(at(0.5))
+    time.sleep(0.25)
+    unplaced = rig.send(np.full((CAMERA.height, CAMERA.width, 3), 90, np.uint8))
+    time.sleep(0.25)
+    assert unplaced > placed
+    found = rig.client.predict(make_goal([at(0.1)], WORLD))
+    assert found.ok, found.message
+    assert found.stamp_ns == placed
+
+
 def test_feedback_counts_steps_and_views_and_brings_each_view_that_is_done(rig: ViewsRig):
     heard: list[Any] = []
     found = rig.client.predict(

@@ -163,8 +163,10 @@ class LiveContext:
         without = self._infos if self._info is None else self._images
         return f"no image with camera_info yet: {without.why_silent()}"
 
-    def until(self, reference_ns: int) -> tuple[Arrival | None, tuple[ContextFrame, ...]]:
-        """The newest image, undecoded, and the frames that are kept, none later than a moment; 0 is now.
+    def until(self, reference_ns: int) -> tuple[list[Arrival], tuple[ContextFrame, ...]]:
+        """The newest images, undecoded, and the frames that are kept, none later than a moment; 0 is now.
+
+        Both oldest first; one may be empty.
 
         Raises:
             GoalError: NO_CONTEXT, there is none.
@@ -173,11 +175,11 @@ class LiveContext:
             raise GoalError(CODES.NO_CONTEXT, reason)
         latest = reference_ns or 2**63
         with self._lock:
-            waiting = [a for a in (*self._recent, self._newest) if a is not None and a.stamp_ns <= latest]
+            recent = [a for a in (*self._recent, self._newest) if a is not None and a.stamp_ns <= latest]
             kept = tuple(frame for frame in self._buffer.frames if frame.stamp_ns <= latest)
-        if not waiting and not kept:
+        if not recent and not kept:
             raise GoalError(CODES.NO_CONTEXT, f"no image from before reference_time = {reference_ns} ns is kept")
-        return max(waiting, key=lambda arrival: arrival.stamp_ns, default=None), kept
+        return sorted(recent, key=lambda arrival: arrival.stamp_ns), kept
 
     def destroy(self) -> None:
         """Unsubscribe."""

@@ -192,27 +192,32 @@ class ViewMaker:
                 raise GoalError(CODES.NO_CONTEXT, "all context images are later than reference_time")
             self._check_age(arrivals[-1].stamp_ns, request)
             if request.imagines:
-                return [self._decoded(arrivals[-1], self._pose_if_known(job, arrivals[-1]), CODES.INVALID_GOAL)]
+                return [self._decoded(arrivals[-1], self._pose_if_known(arrivals[-1]), CODES.INVALID_GOAL)]
             return [self._decoded(a, self._pose_of(job, a), CODES.INVALID_GOAL) for a in arrivals]
-        newest, kept = self._live.until(request.reference_ns)
-        self._check_age(newest.stamp_ns if newest is not None else kept[-1].stamp_ns, request)
+        recent, kept = self._live.until(request.reference_ns)
+        self._check_age((recent or kept)[-1].stamp_ns, request)
         if request.imagines:
-            if newest is None:
-                return [kept[-1]]
-            return [self._decoded(newest, self._pose_if_known(job, newest), CODES.NO_CONTEXT)]
-        return self._with_newest(job, newest, kept)[-most:]
+            return (
+                [self._decoded(recent[-1], self._pose_if_known(recent[-1]), CODES.NO_CONTEXT)] if recent else [kept[-1]]
+            )
+        return self._with_newest(job, recent, kept)[-most:]
 
-    def _with_newest(self, job: ViewJob, newest: Arrival | None, kept: Sequence[ContextFrame]) -> list[ContextFrame]:
-        if newest is None or (kept and kept[-1].stamp_ns >= newest.stamp_ns):
+    def _with_newest(self, job: ViewJob, recent: Sequence[Arrival], kept: Sequence[ContextFrame]) -> list[ContextFrame]:
+        """The frames that are kept, and the newest image of which the pose is known, or soon will be."""
+        if not recent:
             return list(kept)
+        newest = recent[-1]
         try:
-            pose = self._pose_of(job, newest)
+            pose: FloatArray | None = self._pose_of(job, newest)
         except GoalError:
-            # The pose node passes over images when it is busy; a frame that is kept will do, if it is not too old.
-            if not kept or self._age_s(kept[-1].stamp_ns, job.request) > self._settings.number("context.max_age_s"):
+            # The pose node passes over images when it is busy; one before will do, if it is not too old.
+            bound_ns = recent[-1].stamp_ns - self._settings.number("context.max_age_s") * 1e9
+            placed = ((a, self._pose_if_known(a)) for a in reversed(recent) if a.stamp_ns >= bound_ns)
+            newest, pose = next(((a, pose) for a, pose in placed if pose is not None), (newest, None))
+            if pose is None:
                 raise
-            return list(kept)
-        return [*kept, self._decoded(newest, pose, CODES.NO_CONTEXT)]
+        older = [frame for frame in kept if frame.stamp_ns < newest.stamp_ns]
+        return [*older, self._decoded(newest, pose, CODES.NO_CONTEXT)]
 
     def _decoded(self, arrival: Arrival, pose: FloatArray | None, code: int) -> ContextFrame:
         try:
@@ -237,7 +242,7 @@ class ViewMaker:
             raise GoalError(CODES.UNKNOWN_FRAME, "images have an empty frame_id: set the camera driver's frame_id")
         return self._in_world(job, arrival.frame_id, arrival.stamp_ns)
 
-    def _pose_if_known(self, job: ViewJob, arrival: Arrival) -> FloatArray | None:
+    def _pose_if_known(self, arrival: Arrival) -> FloatArray | None:
         try:
             return self._reader.lookup(self._world, arrival.frame_id, arrival.stamp_ns)
         except FrameError:
