@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import rclpy
+from action_msgs.msg import GoalStatus
 from geometry_msgs.msg import PoseStamped
 from nav_msgs.msg import Path
 from rclpy.action import ActionClient
@@ -33,6 +34,11 @@ RESULT_S = 60.0
 """Default bound of a result."""
 
 _SPIN_S = 0.1
+_ENDED = {
+    GoalStatus.STATUS_SUCCEEDED: "succeeded",
+    GoalStatus.STATUS_ABORTED: "aborted",
+    GoalStatus.STATUS_CANCELED: "canceled",
+}
 
 
 class ViewClientError(RuntimeError):
@@ -44,6 +50,7 @@ class Views:
     """A result as arrays.
 
     Attributes:
+        ended: ``succeeded``, ``aborted`` or ``canceled``.
         code: one of PredictViews.Result; 0 when all views that were asked for are there.
         message: the same in words; empty then.
         images: (H, W, 3) RGB uint8, in the order of the trajectory; fewer than asked for unless `ok`.
@@ -59,6 +66,7 @@ class Views:
         inference_s: time inside the engine.
     """
 
+    ended: str
     code: int
     message: str
     images: list[ImageArray]
@@ -85,14 +93,19 @@ class Views:
         return code_name(self.code)
 
     @classmethod
-    def of(cls, result: Any) -> Views:
-        """From a PredictViews.Result.
+    def of(cls, response: Any) -> Views:
+        """From what the action server answers: a status and a PredictViews.Result.
 
         Raises:
+            ViewClientError: the server does not know the goal any more.
             ImageError, MessageError: pictures or camera cannot be read.
         """
+        if response.status not in _ENDED:
+            raise ViewClientError("the server does not know the goal any more: ask for its result sooner")
+        result = response.result
         poses = [_pose(stamped.pose) for stamped in result.view_poses]
         return cls(
+            _ENDED[response.status],
             int(result.error_code),
             str(result.error_msg),
             [image_array(view) for view in result.views],
@@ -171,7 +184,7 @@ class PendingViews:
             ViewClientError: none in time; the goal is cancelled then, so that it does not go on for nobody.
         """
         try:
-            return Views.of(_await(self._result, timeout_s, "result").result)
+            return Views.of(_await(self._result, timeout_s, "result"))
         except ViewClientError:
             self._handle.cancel_goal_async()
             raise

@@ -54,6 +54,7 @@ def test_views_are_of_the_poses_that_were_asked_for(rig: ViewsRig):
     poses = [at(-0.3), at(0.1, 2.0), turned]
     found = rig.client.predict(make_goal(poses, WORLD, seed=42))
     assert (found.code_name, found.message, found.seed, found.model_id) == ("NONE", "", 42, "painter")
+    assert found.ended == "succeeded"
     np.testing.assert_allclose(found.poses, poses, atol=1e-12)
     assert (found.frame_id, found.stamp_ns, found.optical_frame) == (WORLD, rig.stamp, EYE)
     for image, pose in zip(found.images, poses, strict=True):
@@ -344,7 +345,7 @@ def test_cancel_is_seen_within_a_step_and_returns_what_is_done(rig: ViewsRig):
     assert pending.cancel()
     at_cancel = heard[-1].step
     found = pending.result()
-    assert found.code_name == "CANCELLED"
+    assert (found.code_name, found.ended) == ("CANCELLED", "canceled")
     # Two of the first batch, whole, and two of the second after some steps.
     assert found.message == "cancelled by the client; 4 of 6 views are there"
     assert len(found.images) == len(found.poses) == len(found.confidence) == 4
@@ -358,7 +359,7 @@ def test_a_newer_goal_takes_over_and_the_older_one_says_so(rig: ViewsRig):
     of_newer: list[Any] = []
     newer = rig.client.send(make_goal([at(0.2)], WORLD, seed=8), on_feedback=of_newer.append)
     found = older.result()
-    assert found.code_name == "PREEMPTED"
+    assert (found.code_name, found.ended) == ("PREEMPTED", "aborted")
     assert found.message == "a newer goal took over; 2 of 4 views are there"
     np.testing.assert_array_equal(newer.result().images[0][0, 0, ::2], script.painted(8, 1, at(0.2))[0, 0, ::2])
     assert of_newer[0].state == PredictViews.Feedback.STATE_WAITING
@@ -366,7 +367,7 @@ def test_a_newer_goal_takes_over_and_the_older_one_says_so(rig: ViewsRig):
 
 def test_after_max_duration_there_are_the_views_that_are_done(rig: ViewsRig):
     found = rig.client.predict(make_goal([at(0.1)] * 6, WORLD, steps=4, max_duration_s=0.55))
-    assert found.code_name == "TIMEOUT"
+    assert (found.code_name, found.ended) == ("TIMEOUT", "aborted")
     assert found.message == "max_duration of 0.550 s has passed; 4 of 6 views are there"
     assert len(found.images) == 4
 
