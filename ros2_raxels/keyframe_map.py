@@ -100,6 +100,7 @@ class KeyframeMap:
         if len(self.window) > self.settings.window:
             self.stored.append(self.window.pop(0))
             self._thin_out()
+            self._lighten(self.stored[: -self.settings.bundle])
         self._refine([*others, view])
         self.shared.connect(self.window)
 
@@ -114,9 +115,16 @@ class KeyframeMap:
         for view in views:
             self._remember(view)
         self.stored, self.window = list(views[: -self.settings.window]), list(views[-self.settings.window :])
+        self._lighten(self.stored)
 
     def _remember(self, view: View) -> None:
         self._places.add(view.number, self._matcher.keypoints(view.features))
+
+    @staticmethod
+    def _lighten(views: Iterable[View]) -> None:
+        """Keypoints take a megabyte a frame, and are found again in no time where they are needed again."""
+        for view in views:
+            view.features.keypoints = None
 
     def _refine(self, views: Sequence[View]) -> None:
         """Keyframes together; the oldest two hold the place and the scale."""

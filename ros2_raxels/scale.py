@@ -22,18 +22,25 @@ _LEAST_CHANGE = 0.01
 _GAIN = 0.2
 """Share of what the newest ratios say that a known scale follows at once: it drifts slowly, and ratios are noisy."""
 
-_DOMAIN_FLOOR = 0.01
-"""Odometry, heights and focal lengths are not better than this, however many ratios agree."""
+_FLOOR = 0.01
+"""No odometry and no focal length is better than this, however many ratios agree."""
+
+_HEIGHT_FLOOR = 0.05
+"""A height over ground that is not quite flat, from an upright that is not quite right."""
 
 _PATH = 64
 _WAITING = 60
 _LEAST_PATH_M = 0.1
 _LEAST_PARALLAX = 0.03
-_GROUND_TILT_RAD = np.radians(12.0)
-_GROUND_DRAWS = 150
-_GROUND_NEAR = 0.04
+_GROUND_KEYFRAMES = 5
+_GROUND_STEPS = 20
+_GROUND_REACH = 12.0
+_GROUND_WIDTH = 0.06
 _GROUND_POINTS = 20
-_GROUND_SHARE = 0.25
+_GROUND_SHARE = 0.12
+_GROUND_DEPTH = 1.4
+_UP_WEIGHT = 0.01
+"""Of the upright that is given, against that of the motion: a hundredth of the climb is left."""
 
 
 Odometry = Callable[[int], FloatArray | None]
@@ -99,6 +106,8 @@ class MetricScale:
         self._ratios: deque[float] = deque(maxlen=_RATIOS)
         self._path: deque[tuple[FloatArray, FloatArray]] = deque(maxlen=_PATH)
         self._waiting: deque[tuple[int, FloatArray]] = deque(maxlen=_WAITING)
+        self._ground: deque[FloatArray] = deque(maxlen=_GROUND_KEYFRAMES)
+        self._steps: deque[FloatArray] = deque(maxlen=_GROUND_STEPS)
         self._metres_per_unit = 0.0
         self._sigma = UNKNOWN_SIGMA
 
@@ -110,11 +119,12 @@ class MetricScale:
     def begin(self) -> float:
         """Factor for a trajectory that begins, whose unit is the median depth of the scene."""
         self._ratios.clear()
+        self._ground.clear()
         self.forget_path()
         self._metres_per_unit, self._sigma = 0.0, UNKNOWN_SIGMA
         if self.settings.source is not ScaleSource.FIXED:
             return 1.0
-        self._metres_per_unit, self._sigma = self.settings.scene_depth_m, _DOMAIN_FLOOR
+        self._metres_per_unit, self._sigma = self.settings.scene_depth_m, _FLOOR
         return self.settings.scene_depth_m
 
     def adopt(self, scale: Scale) -> None:
@@ -160,71 +170,87 @@ class MetricScale:
                 break
         self._path.append((here, there))
 
-    def see_ground(self, points: FloatArray) -> None:
+    def see_ground(self, points: FloatArray, step: FloatArray) -> None:
         """Compare the camera's height over the ground with what it is known to be.
 
         Args:
             points: (K, 3) of the scene in the optical frame, in units of the trajectory.
+            step: (3,) how the camera has moved since the last keyframe, in the optical frame.
         """
-        height = ground_distance(points, self.up_in_camera)
+        # The camera is fixed to the robot: over some keyframes it sees the ground at the same distance.
+        self._ground.append(points)
+        self._steps.append(step)
+        up = upright(self.up_in_camera, np.array(self._steps))
+        height = ground_height(np.concatenate(list(self._ground)), up)
         if height is not None:
             self._ratios.append(float(np.log(self.settings.camera_height_m / height)))
 
-    def correction(self) -> float:
-        """Factor by which the world must grow now; 1 for none. What it says is taken as done."""
+    def correction(self, here: FloatArray, origin: FloatArray) -> tuple[float, FloatArray] | None:
+        """Factor by which the world must grow now, and the point (3,) about which; None for none.
+
+        What it says is taken as done. The first time the origin stays where it is, later the camera, whose pose must
+        not jump.
+
+        Args:
+            here, origin: (3,) where the camera is, and where the trajectory began.
+        """
         if len(self._ratios) < _ENOUGH:
-            return 1.0
+            return None
         ratios = np.array(self._ratios)
         off = float(np.median(ratios))
         spread = 1.4826 * float(np.median(np.abs(ratios - off)))
-        sigma = float(np.hypot(_DOMAIN_FLOOR, 1.2533 * spread / np.sqrt(len(ratios))))
+        floor = _HEIGHT_FLOOR if self.settings.source is ScaleSource.HEIGHT else _FLOOR
+        sigma = float(np.hypot(floor, 1.2533 * spread / np.sqrt(len(ratios))))
         first = self._metres_per_unit == 0.0
         if first and sigma > _SURE:
-            return 1.0
+            return None
         self._sigma = sigma if first else float(np.hypot(sigma, abs(off)))
         step = off if first else _GAIN * off
         if not first and abs(off) < _LEAST_CHANGE:
-            return 1.0
-        factor = float(np.exp(step))
+            return None
+        factor, centre = float(np.exp(step)), origin if first else here
         self._ratios = deque(ratios - step, maxlen=_RATIOS)
-        self._path = deque(((p * factor, m) for p, m in self._path), maxlen=_PATH)
-        self._waiting = deque(((stamp, p * factor) for stamp, p in self._waiting), maxlen=_WAITING)
+        self._path = deque(((centre + factor * (p - centre), m) for p, m in self._path), maxlen=_PATH)
+        self._waiting = deque(((s, centre + factor * (p - centre)) for s, p in self._waiting), maxlen=_WAITING)
+        self._ground = deque((points * factor for points in self._ground), maxlen=_GROUND_KEYFRAMES)
         self._metres_per_unit = factor * (self._metres_per_unit or 1.0)
-        return factor
+        return factor, centre
 
 
-def ground_distance(points: FloatArray, up: FloatArray) -> float | None:
-    """Distance of the camera from the plane beneath it that most points lie on, within 12 deg of level.
+def ground_height(points: FloatArray, up: FloatArray) -> float | None:
+    """Height at which most points beneath the camera lie: the mode of the logarithms of their heights.
 
     Args:
         points: (K, 3) in the optical frame.
-        up: (3,) unit vector from the ground to the camera, in the optical frame.
+        up: (3,) unit vector from the ground to the camera, in the optical frame, right to a degree.
 
     Returns:
-        In the unit of the points; None where no such plane is seen.
+        In the unit of the points; None where no height stands out.
     """
-    # Ground that is not quite level reaches above the camera's own height far away.
-    below = points[points @ up < np.sin(_GROUND_TILT_RAD) * np.linalg.norm(points, axis=1)]
-    if len(below) < _GROUND_POINTS:
+    height = -(points @ up)
+    # Far away an error of the upright tells more than the height.
+    near = (height > 0) & (np.linalg.norm(points, axis=1) < _GROUND_REACH * height)
+    if near.sum() < _GROUND_POINTS:
         return None
-    draws = np.random.default_rng(0).integers(0, len(below), (_GROUND_DRAWS, 3))
-    a, b, c = (below[draws[:, k]] for k in range(3))
-    normal = np.cross(b - a, c - a)
-    length = np.linalg.norm(normal, axis=1)
-    usable = length > 1e-9 * np.maximum(np.linalg.norm(a, axis=1), 1e-9) ** 2
-    normal, a = normal[usable] / length[usable, None], a[usable]
-    normal = normal * np.sign(normal @ up)[:, None]
-    distance = -(normal * a).sum(axis=1)
-    level = (normal @ up > np.cos(_GROUND_TILT_RAD)) & (distance > 0)
-    if not level.any():
+    logarithm = np.log(height[near])
+    density = np.exp(-0.5 * ((logarithm[:, None] - logarithm) / _GROUND_WIDTH) ** 2).sum(axis=1)
+    best = int(density.argmax())
+    on = np.abs(logarithm - logarithm[best]) < 2 * _GROUND_WIDTH
+    if on.sum() < _GROUND_POINTS or density[best] < _GROUND_SHARE * near.sum():
         return None
-    normal, distance = normal[level], distance[level]
-    on = np.abs(below @ normal.T + distance) < _GROUND_NEAR * distance
-    best = int(on.sum(axis=0).argmax())
-    chosen = below[on[:, best]]
-    if len(chosen) < max(_GROUND_POINTS, _GROUND_SHARE * len(below)):
-        return None
-    middle = chosen.mean(axis=0)
-    flat = np.linalg.svd(chosen - middle, full_matrices=False)[2][2]
-    height = float(abs(flat @ middle))
-    return height if abs(flat @ up) > np.cos(_GROUND_TILT_RAD) and height > 0 else None
+    # A wall has a lowest edge, too, but all of it at one distance.
+    nearest, furthest = np.percentile(np.linalg.norm(points[near][on], axis=1), (10, 90))
+    return float(np.exp(np.median(logarithm[on]))) if furthest > _GROUND_DEPTH * nearest else None
+
+
+def upright(up: FloatArray, steps: FloatArray) -> FloatArray:
+    """The upright nearest to `up` that the motion keeps to: who drives on the ground does not climb.
+
+    Args:
+        up: (3,) unit vector.
+        steps: (K, 3) motions of the camera, in the same frame.
+    """
+    directions = steps / np.maximum(np.linalg.norm(steps, axis=1, keepdims=True), 1e-12)
+    climb = directions.T @ directions / max(len(directions), 1)
+    level = np.linalg.solve(climb + _UP_WEIGHT * np.eye(3), up)
+    return np.asarray(level / np.linalg.norm(level))

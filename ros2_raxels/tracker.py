@@ -280,6 +280,7 @@ class Tracker:
         view, self._coming = self._coming, None
         if view is None:
             return
+        before = self._map.window[-1].camera_to_world
         self._map.add(view)
         grown = self._loops.close(view) if self.settings.loops else None
         if grown is not None:
@@ -289,7 +290,8 @@ class Tracker:
             self._corrected = True
         self._pose = view.camera_to_world
         if self.settings.scale.source is ScaleSource.HEIGHT:
-            self._metric.see_ground(self._map.shared.points(view))
+            step = relative_pose(view.camera_to_world, before)[:3, 3]
+            self._metric.see_ground(self._map.shared.points(view), step)
 
     def set_pose(self, camera_to_world: FloatArray, covariance: FloatArray) -> None:
         """Say where the camera of the newest frame is: the world is moved, nothing is forgotten.
@@ -560,11 +562,10 @@ class Tracker:
         if self.settings.scale.source is ScaleSource.ODOM and self._odometry is not None:
             self._metric.see_odometry(stamp_ns, self._pose, self._odometry, self._map.unit)
         was_metric = self._metric.scale.is_metric
-        factor = self._metric.correction()
-        if factor == 1.0:
+        correction = self._metric.correction(self._pose[:3, 3].copy(), self._map.origin[:3, 3].copy())
+        if correction is None:
             return
-        # The first time the origin stays where it is, later the camera: its pose must not jump.
-        centre = (self._pose if was_metric else self._map.origin)[:3, 3].copy()
+        factor, centre = correction
         self._map.rescale(factor, centre)
         self._pose = scaled_about(self._pose, factor, centre)
         if self._coming is not None:
