@@ -175,8 +175,9 @@ def test_feedback_counts_steps_and_views_and_brings_each_view_that_is_done(rig: 
     assert [m.preview_pose.pose.position.x for m in previews] == pytest.approx([0.1, 0.2, 0.3])
     assert cv2.imdecode(np.frombuffer(previews[0].preview.data, np.uint8), 1)[0, 0, 0] == found.images[0][0, 0, 2]
     fifth = next(m for m in heard if m.step == 5)
-    assert 0.3 * script.STEP_S < fifth.remaining.nanosec * 1e-9 < 3 * script.STEP_S
-    assert fifth.elapsed.nanosec * 1e-9 >= 5 * script.STEP_S
+    elapsed_s, remaining_s = (d.sec + d.nanosec * 1e-9 for d in (fifth.elapsed, fifth.remaining))
+    assert elapsed_s >= 5 * script.STEP_S
+    assert script.STEP_S <= remaining_s <= elapsed_s / 5
 
 
 def test_context_of_the_goal_itself_is_used(rig: ViewsRig):
@@ -332,7 +333,7 @@ def test_images_that_are_too_old_are_no_context(rig: ViewsRig):
     old = rig.client.predict(with_context(make_goal([at(0.1)], WORLD), [rig.stamp - 60 * 10**9]))
     assert old.code_name == "STALE_CONTEXT"
     assert "60." in old.message
-    assert "the bound is 2 s (context.max_age_s)" in old.message
+    assert "the bound is 4 s (context.max_age_s)" in old.message
 
 
 # ------------------------------------------------------------------------------------- cancel, preempt, time, load
@@ -340,8 +341,8 @@ def test_images_that_are_too_old_are_no_context(rig: ViewsRig):
 
 def test_cancel_is_seen_within_a_step_and_returns_what_is_done(rig: ViewsRig):
     heard: list[Any] = []
-    pending = rig.client.send(make_goal([at(0.1)] * 6, WORLD, steps=10, seed=3), on_feedback=heard.append)
-    wait_until(lambda: any(m.step >= 13 for m in heard), what="13 steps")
+    pending = rig.client.send(make_goal([at(0.1)] * 6, WORLD, steps=30, seed=3), on_feedback=heard.append)
+    wait_until(lambda: any(m.step >= 32 for m in heard), what="32 steps")
     assert pending.cancel()
     at_cancel = heard[-1].step
     found = pending.result()
@@ -349,7 +350,8 @@ def test_cancel_is_seen_within_a_step_and_returns_what_is_done(rig: ViewsRig):
     # Two of the first batch, whole, and two of the second after some steps.
     assert found.message == "cancelled by the client; 4 of 6 views are there"
     assert len(found.images) == len(found.poses) == len(found.confidence) == 4
-    assert heard[-1].step <= at_cancel + 2
+    # One, and what the network had not brought yet.
+    assert heard[-1].step <= at_cancel + 3
 
 
 def test_a_newer_goal_takes_over_and_the_older_one_says_so(rig: ViewsRig):
@@ -366,10 +368,11 @@ def test_a_newer_goal_takes_over_and_the_older_one_says_so(rig: ViewsRig):
 
 
 def test_after_max_duration_there_are_the_views_that_are_done(rig: ViewsRig):
-    found = rig.client.predict(make_goal([at(0.1)] * 6, WORLD, steps=4, max_duration_s=0.55))
+    found = rig.client.predict(make_goal([at(0.1)] * 32, WORLD, steps=3, max_duration_s=1.0))
     assert (found.code_name, found.ended) == ("TIMEOUT", "aborted")
-    assert found.message == "max_duration of 0.550 s has passed; 4 of 6 views are there"
-    assert len(found.images) == 4
+    assert found.message == f"max_duration of 1.000 s has passed; {len(found.images)} of 32 views are there"
+    assert 2 <= len(found.images) <= 10
+    assert len(found.poses) == len(found.confidence) == len(found.images)
 
 
 def test_eight_clients_at_once_each_get_a_worded_answer(rig: ViewsRig):

@@ -47,11 +47,13 @@ def served(spawn: Spawn, probe: Probe) -> Iterator[Serve]:
 def test_while_one_runs_others_are_rejected_if_the_policy_says_so(served: Serve):
     rig = served("-p", "goal_policy:=reject")
     rig.settle()
-    running = rig.client.send(make_goal([at(0.1)], WORLD, steps=5))
+    running = rig.client.send(make_goal([at(0.1)], WORLD, steps=60))
     with pytest.raises(ViewClientError, match="rejected"):
         rig.client.send(make_goal([at(0.1)], WORLD))
     rig.warned("another goal runs and goal_policy is reject")
-    assert running.result().ok
+    assert running.cancel()
+    assert running.result().code_name == "CANCELLED"
+    rig.look(at(0.5))
     assert rig.client.predict(make_goal([at(0.1)], WORLD)).ok
 
 

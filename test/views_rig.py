@@ -26,7 +26,16 @@ from ros2_raxels.nodes.messages import (
 from ros2_raxels.nodes.transforms import tf_qos
 
 WORLD, EYE, BASE, MAP = "raxels_world", "eye_optical_frame", "base_link", "map"
-PARAMETERS = ("-p", "self_consistency:=false", "-p", "image_format:=png", "-p", "max_side_px:=256")
+PARAMETERS = (
+    "-p",
+    "self_consistency:=false",
+    "-p",
+    "image_format:=png",
+    "-p",
+    "max_side_px:=256",
+    "-p",
+    "context.max_age_s:=4.0",
+)
 """Of servers in tests: nothing is estimated back, and pictures arrive as they were painted."""
 
 CAMERA = PinholeCamera(64, 48, 60.0, 60.0, 31.5, 23.5)

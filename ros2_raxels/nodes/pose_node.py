@@ -14,8 +14,6 @@ from typing import Any, Protocol
 import numpy as np
 from diagnostic_msgs.msg import DiagnosticArray
 from rclpy.clock import Clock, ClockType
-from rclpy.node import Node
-from rclpy.task import Future
 from sensor_msgs.msg import CameraInfo
 
 from ros2_raxels.denoise import STREAM, load_denoiser
@@ -27,8 +25,8 @@ from ros2_raxels.nodes import diagnostics
 from ros2_raxels.nodes.messages import MessageError, camera_from_info, image_array, stamp_ns
 from ros2_raxels.nodes.odometry import OdometryListener
 from ros2_raxels.nodes.outputs import Counters, PoseOutputs
-from ros2_raxels.nodes.parameters import METRIC_FRAMES, POSE_NODE, POSE_TABLE, ParameterError, Parameters, declare
-from ros2_raxels.nodes.runner import run
+from ros2_raxels.nodes.parameters import METRIC_FRAMES, POSE_NODE, POSE_TABLE, ParameterError, Parameters
+from ros2_raxels.nodes.runner import WorkingNode, run
 from ros2_raxels.nodes.services import PoseServices
 from ros2_raxels.nodes.stream import FrameGate, NewestSlot, Verdict
 from ros2_raxels.nodes.subscription import FollowingSubscription, image_subscription
@@ -86,7 +84,7 @@ class _Arrival:
     info: CameraInfo | None
 
 
-class PoseNode(Node):
+class PoseNode(WorkingNode):
     """Feeds a tracker with the newest image and publishes its answers.
 
     The executor's thread only stores messages. One worker thread owns the tracker, so that a slow solve delays
@@ -98,24 +96,11 @@ class PoseNode(Node):
     """
 
     def __init__(self, make_tracker: MakeTracker | None = None, **options: Any) -> None:
-        super().__init__(POSE_NODE, **options)
-        self.finished: Future = Future()
+        super().__init__(POSE_NODE, POSE_TABLE, **options)
         self._make_tracker = make_tracker or self._real_tracker
-        self._settings: Parameters = declare(self, POSE_TABLE)
         _check_frames(self._settings)
-        self._problems = diagnostics.Problems(self.get_logger())
-        self._worker: threading.Thread | None = None
 
     # ------------------------------------------------------------------------------------------------- life cycle
-
-    def start(self) -> None:
-        """Configure and activate."""
-        self.configure()
-        self.activate()
-
-    def stop(self) -> bool:
-        """Deactivate; False when the tracker is still busy after a short wait."""
-        return self.deactivate()
 
     def configure(self) -> None:
         """Make the tracker and the publishers."""

@@ -14,7 +14,6 @@ from diagnostic_msgs.msg import DiagnosticArray
 from rclpy.action import ActionServer, CancelResponse, GoalResponse
 from rclpy.clock import Clock, ClockType
 from rclpy.node import Node
-from rclpy.task import Future
 
 from ros2_raxels.context import SpreadSettings
 from ros2_raxels.denoise import named_card
@@ -23,15 +22,8 @@ from ros2_raxels.frames import bare
 from ros2_raxels.nodes import diagnostics
 from ros2_raxels.nodes.interfaces import PoseStatus, PredictViews
 from ros2_raxels.nodes.live_context import LiveContext
-from ros2_raxels.nodes.parameters import (
-    METRIC_FRAMES,
-    VIEWS_NODE,
-    VIEWS_TABLE,
-    ParameterError,
-    Parameters,
-    declare,
-)
-from ros2_raxels.nodes.runner import run
+from ros2_raxels.nodes.parameters import METRIC_FRAMES, VIEWS_NODE, VIEWS_TABLE, ParameterError
+from ros2_raxels.nodes.runner import WorkingNode, run
 from ros2_raxels.nodes.tf_reader import make_reader
 from ros2_raxels.nodes.view_goal import CODES, GoalError, GoalLimits, ViewRequest, code_name, read_goal
 from ros2_raxels.nodes.view_job import STATES, ViewJob
@@ -81,7 +73,7 @@ def _ended(handle: Any, result: Any) -> Any:
     return result
 
 
-class ViewServer(Node):
+class ViewServer(WorkingNode):
     """Serves ``~/predict_views``, one goal at a time.
 
     The executor's thread checks goals and stores messages. One worker thread owns the engine, so that a goal that runs
@@ -93,23 +85,14 @@ class ViewServer(Node):
     """
 
     def __init__(self, make_predictor: Callable[[str], Predictor] | None = None, **options: Any) -> None:
-        super().__init__(VIEWS_NODE, **options)
-        self.finished: Future = Future()
+        super().__init__(VIEWS_NODE, VIEWS_TABLE, **options)
         self._make_predictor = make_predictor or _real_predictor
-        self._settings: Parameters = declare(self, VIEWS_TABLE)
-        self._problems = diagnostics.Problems(self.get_logger())
-        self._worker: threading.Thread | None = None
 
     # ------------------------------------------------------------------------------------------------- life cycle
 
-    def start(self) -> None:
-        """Configure and activate."""
-        self.configure()
-        self.activate()
-
     def stop(self) -> bool:
         """Deactivate; False when a goal is still busy after a short wait."""
-        idle = self.deactivate()
+        idle = super().stop()
         self._server.destroy()
         return idle
 
