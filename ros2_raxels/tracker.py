@@ -42,6 +42,7 @@ _BLIND = 20
 _BLURRED = 0.25
 _LIGHT = 1.6
 _MOTION_FRAMES = 10
+_MOST_STEPS = 5.0
 _STILL_PARALLAX, _STILL_RAD = 0.004, 0.004
 _TURN_RAD, _TURN_PARALLAX = 0.02, 0.15
 _STREAM = EvidenceSettings(keypoint_reach=0.5)
@@ -207,6 +208,7 @@ class Tracker:
         """Begin there, with nothing known of the motion."""
         self._pose, self._covariance = pose, covariance
         self._motion: FloatArray = np.eye(4)
+        self._motion_ns = self._solved_ns = 0
         self._lately: deque[FloatArray] = deque(maxlen=_MOTION_FRAMES)
         self._bad_frames = 0
         self._was_apart = False
@@ -390,6 +392,7 @@ class Tracker:
         earlier = _between(self._pending[:-1], chosen)
         self._pending = []
         self._stand_at(view.camera_to_world, chosen[-1].covariance[:6, :6])
+        self._solved_ns = stamp_ns
         return TrackedPose(
             stamp_ns,
             self._pose,
@@ -429,10 +432,10 @@ class Tracker:
             with timed(stage_s, "evidence"):
                 evidence, apart = self._map.shared.between(anchors, view, thorough=lost)
             with timed(stage_s, "solve"):
-                starts = [self._expected_pose(), self._pose]
+                starts = [self._expected_pose(stamp_ns), self._pose]
                 if lost:
                     starts.append(anchors[-1].camera_to_world)
-                solved = self._solver.solve(starts, anchors, evidence, self._expected_step(anchors[-1]))
+                solved = self._solver.solve(starts, anchors, evidence, self._expected_step(anchors[-1], stamp_ns))
             if solved is not None and solved.confidence >= self.settings.confidence_min:
                 self._map.shared.learn(anchors, evidence, solved.inverse_depth, solved.agrees)
         if solved is None or solved.confidence < self.settings.confidence_min:
@@ -443,6 +446,7 @@ class Tracker:
             self._metric.forget_path()
             self._corrected = True
         self._motion = inverse_pose(self._pose) @ solved.camera_to_world if self._bad_frames == 0 else np.eye(4)
+        self._motion_ns, self._solved_ns = stamp_ns - self._solved_ns, stamp_ns
         self._bad_frames = 0
         view.camera_to_world = solved.camera_to_world
         view.covariance = _accumulated(anchors, view, solved.covariance)
@@ -476,20 +480,22 @@ class Tracker:
             self._coming = view
         return keyframe
 
-    def _expected_pose(self) -> FloatArray:
-        """Where constant velocity leads."""
-        return orthogonal(self._pose @ self._motion)
+    def _expected_pose(self, stamp_ns: int) -> FloatArray:
+        """Where constant velocity leads; over a gap of frames further than from one to the next."""
+        elapsed_ns = stamp_ns - self._solved_ns
+        steps = elapsed_ns / self._motion_ns if elapsed_ns > 0 and self._motion_ns > 0 else 1.0
+        return orthogonal(self._pose @ interpolate_pose(np.eye(4), self._motion, min(steps, _MOST_STEPS)))
 
-    def _expected_step(self, anchor: View) -> float:
+    def _expected_step(self, anchor: View, stamp_ns: int) -> float:
         """How far constant velocity leads away from a keyframe."""
-        step = float(np.linalg.norm(anchor.camera_to_world[:3, 3] - self._expected_pose()[:3, 3]))
+        step = float(np.linalg.norm(anchor.camera_to_world[:3, 3] - self._expected_pose(stamp_ns)[:3, 3]))
         return max(step, _LEAST_STEP * self._map.unit)
 
     def _solve_expected(self, view: View, stage_s: dict[str, float]) -> FrameSolve | None:
         """Where constant velocity leads; None unless what is seen there agrees with it well."""
         if self._bad_frames:
             return None
-        expected, window, shared = self._expected_pose(), self._map.window, self._map.shared
+        expected, window, shared = self._expected_pose(view.stamp_ns), self._map.window, self._map.shared
         with timed(stage_s, "evidence"):
             evidence = shared.expected(window, view, expected)
         if evidence is None or len(evidence.anchor) < FEW:

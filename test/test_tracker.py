@@ -250,6 +250,21 @@ def test_the_prior_finds_a_frame_that_constant_velocity_misses(walk: Walk, scale
     assert np.degrees(rotation_angle_rad(starts[-1][:3, :3].T @ truth[:3, :3])) < 1.0
 
 
+def test_a_gap_between_frames_is_extrapolated_by_its_length(walk: Walk) -> None:
+    """Frames that were dropped on the way are no change of speed."""
+    tracker = Tracker()
+    frames = [*range(14), 17, 18, 23, 24, 27]
+    found = [tracker.track(walk.images[k], FIRST_NS + k * STEP_NS, CAMERA) for k in frames]
+    begun = states(found).index(TRACKING)
+    assert states(found[begun:]) == [TRACKING] * (len(frames) - begun)
+    step = tracker._motion
+    expected = tracker._expected_pose(FIRST_NS + 30 * STEP_NS)
+    # The last step went over three periods, and this one does.
+    np.testing.assert_allclose(expected, found[-1].camera_to_world @ step, atol=1e-9)
+    half = relative_pose(found[-1].camera_to_world, tracker._expected_pose(FIRST_NS + 27 * STEP_NS + 3 * STEP_NS // 2))
+    np.testing.assert_allclose(half[:3, 3], step[:3, 3] / 2, atol=1e-9)
+
+
 def test_the_tracker_says_what_it_computes_with(walk: Walk) -> None:
     assert Tracker().engine_id == "evidence and guidance, no denoiser"
     assert Tracker(denoiser=Prior(walk.poses)).engine_id == "the truth"
