@@ -231,7 +231,7 @@ class FrameTree:
         if frame in known:
             return
         close = difflib.get_close_matches(frame, known, n=_CLOSE_MATCHES)
-        hint = f"did you mean {', '.join(close)}?" if close else f"{len(known)} frames are known"
+        hint = f"did you mean {', '.join(close)}?" if close else f"it knows {', '.join(sorted(known)[:8]) or 'none'}"
         raise UnknownFrameError(f"TF has never heard of frame {frame!r}; {hint}")
 
     def _climb(self, frame: str, stamp_ns: int, needed: Collection[str]) -> dict[str, FloatArray]:

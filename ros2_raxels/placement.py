@@ -10,7 +10,7 @@ from typing import Protocol
 import numpy as np
 
 from ros2_raxels.frames import FrameError, NoDataError
-from ros2_raxels.geometry import OPTICAL_TO_BODY, FloatArray, inverse_pose, make_pose
+from ros2_raxels.geometry import OPTICAL_TO_BODY, FloatArray, inverse_pose
 from ros2_raxels.tracker import TrackedPose
 from ros2_raxels.uncertainty import UNKNOWN_VARIANCE, compounded, with_unit
 
@@ -84,8 +84,8 @@ class Placement:
     """Puts poses of the camera into the robot's tree.
 
     The world is where the base stood in the first frame, or without a base the first camera: x forward, y left, z up
-    (REP-103). While the scale is unknown the lever arm from base to camera, which is in metres, is left out: the base
-    is then where the camera is, turned as it is mounted.
+    (REP-103). While the scale is unknown the lever arm from base to camera is taken as it is: the optical frame is
+    where it was seen to be, and the base as far from it as if the unit were the metre.
 
     Args:
         names: of the frames.
@@ -97,7 +97,7 @@ class Placement:
         self.names = names
         self._transforms = transforms
         self._other_parent = other_parent
-        self._first: tuple[str, bool, FloatArray] | None = None
+        self._first: tuple[str, FloatArray] | None = None
         self._mount = _Mount("", OPTICAL_TO_BODY, np.eye(4))
         self._parent = names.world
 
@@ -116,7 +116,7 @@ class Placement:
         """
         optical_to_base, missing = self._optical_to_base(optical, answer.stamp_ns)
         metric = answer.scale.is_metric
-        self._mount = self._mounted(optical, optical_to_base, metric)
+        self._mount = self._mounted(optical, optical_to_base)
         child, auto = self._mount.child, mode is TfMode.AUTO
         if auto:
             mode, invert = self._chosen(child, optical, metric, invert)
@@ -159,15 +159,13 @@ class Placement:
         except FrameError as error:
             return None, str(error)
 
-    def _mounted(self, optical: str, optical_to_base: FloatArray | None, metric: bool) -> _Mount:
+    def _mounted(self, optical: str, optical_to_base: FloatArray | None) -> _Mount:
         if optical_to_base is None:
             self._first = None
             return _Mount(optical, OPTICAL_TO_BODY, np.eye(4))
-        if not metric:
-            optical_to_base = make_pose(optical_to_base[:3, :3], np.zeros(3))
-        if self._first is None or self._first[:2] != (optical, metric):
-            self._first = (optical, metric, optical_to_base)
-        return _Mount(self.names.base, self._first[2], inverse_pose(optical_to_base))
+        if self._first is None or self._first[0] != optical:
+            self._first = (optical, optical_to_base)
+        return _Mount(self.names.base, self._first[1], inverse_pose(optical_to_base))
 
     def _chosen(self, child: str, optical: str, metric: bool, invert: bool) -> tuple[TfMode, bool]:
         """What `auto` means for this robot, now."""

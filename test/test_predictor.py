@@ -454,6 +454,25 @@ def test_cancelled_later_the_steps_that_were_done_count(perturbed: ViewPredictor
     assert imagined.steps == 3
 
 
+def test_batches_are_the_views_of_their_part_of_the_trajectory(perturbed: ViewPredictor) -> None:
+    ahead, asked = np.concatenate([AHEAD, AHEAD[::-1], AHEAD]), []
+    batches = list(
+        perturbed.predict_in_batches(CONTEXT, CAMERA, POSES, ahead, seed=4, steps=2, proceed=stopping_at(asked, 99))
+    )
+    assert asked == [(0, 4), (1, 4), (2, 4), (3, 4)]
+    np.testing.assert_array_equal(np.concatenate([views.camera_to_world for views in batches]), ahead)
+    for views, part in zip(batches, (ahead[:4], ahead[4:]), strict=True):
+        alone = perturbed.predict(CONTEXT, CAMERA, POSES, part, seed=4, steps=2)
+        np.testing.assert_array_equal(views.images, alone.images)
+
+
+@pytest.mark.parametrize(("last", "steps"), [(0, []), (1, [1]), (2, [2]), (3, [2, 1])])
+def test_batches_end_where_they_are_cancelled(perturbed: ViewPredictor, last: int, steps: list[int]) -> None:
+    ahead = np.concatenate([AHEAD, AHEAD, AHEAD])
+    batches = perturbed.predict_in_batches(CONTEXT, CAMERA, POSES, ahead, steps=2, proceed=stopping_at([], last))
+    assert [views.steps for views in batches] == steps
+
+
 # --------------------------------------------------------------------------------------------------------- errors
 
 

@@ -14,15 +14,8 @@ from rclpy.qos import DurabilityPolicy, QoSProfile
 from sensor_msgs.msg import Image
 from std_msgs.msg import Header
 
-try:
-    from raxels_interfaces.msg import PoseStatus
-except ImportError as error:
-    raise ImportError(
-        "raxels_interfaces is not built or not sourced: `colcon build --base-paths . raxels_interfaces` in the "
-        "checkout (`--base-paths src src/*/raxels_interfaces` in a workspace), then source install/setup.bash"
-    ) from error
-
 from ros2_raxels.geometry import FloatArray, PinholeCamera
+from ros2_raxels.nodes.interfaces import PoseStatus
 from ros2_raxels.nodes.messages import (
     image_message,
     pose_message,

@@ -14,9 +14,7 @@ from typing import Any, Protocol
 import numpy as np
 from diagnostic_msgs.msg import DiagnosticArray
 from rclpy.clock import Clock, ClockType
-from rclpy.node import Node
-from rclpy.task import Future
-from sensor_msgs.msg import CameraInfo, CompressedImage, Image
+from sensor_msgs.msg import CameraInfo
 
 from ros2_raxels.denoise import STREAM, load_denoiser
 from ros2_raxels.engine import EngineError
@@ -28,18 +26,18 @@ from ros2_raxels.nodes.messages import MessageError, camera_from_info, image_arr
 from ros2_raxels.nodes.odometry import OdometryListener
 from ros2_raxels.nodes.outputs import Counters, PoseOutputs
 from ros2_raxels.nodes.parameters import (
+    METRIC_FRAMES,
     POSE_NODE,
     POSE_TABLE,
     ParameterError,
     Parameters,
-    declare,
     engine_options,
     must_have_engine,
 )
-from ros2_raxels.nodes.runner import run
+from ros2_raxels.nodes.runner import WorkingNode, run
 from ros2_raxels.nodes.services import PoseServices
 from ros2_raxels.nodes.stream import FrameGate, NewestSlot, Verdict
-from ros2_raxels.nodes.subscription import FollowingSubscription
+from ros2_raxels.nodes.subscription import FollowingSubscription, image_subscription
 from ros2_raxels.nodes.tf_reader import make_reader
 from ros2_raxels.scale import Odometry, ScaleSettings, ScaleSource
 from ros2_raxels.tracker import LostPolicy, TrackedPose, Tracker, TrackerSettings, TrackState
@@ -47,7 +45,6 @@ from ros2_raxels.tracker import LostPolicy, TrackedPose, Tracker, TrackerSetting
 _WATCH_PERIOD_S = 0.25
 _DIAGNOSTICS_PERIOD_S = 1.0
 _JOIN_S = 0.4
-_METRIC_FRAMES = ("map", "odom", "earth")
 
 
 class FrameRejectedError(ValueError):
@@ -95,7 +92,7 @@ class _Arrival:
     info: CameraInfo | None
 
 
-class PoseNode(Node):
+class PoseNode(WorkingNode):
     """Feeds a tracker with the newest image and publishes its answers.
 
     The executor's thread only stores messages. One worker thread owns the tracker, so that a slow solve delays
@@ -107,27 +104,11 @@ class PoseNode(Node):
     """
 
     def __init__(self, make_tracker: MakeTracker | None = None, **options: Any) -> None:
-        super().__init__(POSE_NODE, **options)
-        self.finished: Future = Future()
+        super().__init__(POSE_NODE, POSE_TABLE, **options)
         self._make_tracker = make_tracker or self._real_tracker
-        self._settings: Parameters = declare(self, POSE_TABLE)
         _check_frames(self._settings)
-        self._problems = diagnostics.Problems(self.get_logger())
-        self._worker: threading.Thread | None = None
 
     # ------------------------------------------------------------------------------------------------- life cycle
-
-    def start(self) -> None:
-        """Configure and activate."""
-        self.configure()
-        if self._settings.flag("engine.build_only"):
-            self.finished.set_result(0)
-        else:
-            self.activate()
-
-    def stop(self) -> bool:
-        """Deactivate; False when the tracker is still busy after a short wait."""
-        return self.deactivate()
 
     def configure(self) -> None:
         """Make the tracker and the publishers."""
@@ -178,9 +159,7 @@ class PoseNode(Node):
         self._worker.start()
         # camera_info first: of two messages that wait, the executor serves that of the older subscription first.
         self._infos = FollowingSubscription(self, CameraInfo, "camera_info", self._on_info)
-        compressed = self._settings.text("image_transport") == "compressed"
-        image_type = CompressedImage if compressed else Image
-        self._images = FollowingSubscription(self, image_type, self._image_topic(compressed), self._on_image)
+        self._images = image_subscription(self, self._settings.text("image_transport"), self._on_image)
         # Steady time, so that a simulated clock that stands still is no excuse for silence.
         steady = Clock(clock_type=ClockType.STEADY_TIME)
         self._periodic = [
@@ -203,15 +182,6 @@ class PoseNode(Node):
         idle = not self._worker.is_alive()
         self._worker = None
         return idle
-
-    def _image_topic(self, compressed: bool) -> str:
-        if not compressed:
-            return "image"
-        own = self.resolve_topic_name("image/compressed")
-        if own != self.resolve_topic_name("image/compressed", only_expand=True):
-            return own
-        # As image_transport does it: remapping `image` takes its transports along.
-        return self.resolve_topic_name("image") + "/compressed"
 
     # ------------------------------------------------------------------------------------------ executor's thread
 
@@ -297,7 +267,7 @@ class PoseNode(Node):
                 if slot.closed:
                     return
                 self._traffic.rejected += 1
-                self._problems.report(f"internal error, image skipped: {_worded(error)}")
+                self._problems.report(f"internal error, image skipped: {diagnostics.worded(error)}")
                 self.get_logger().debug(traceback.format_exc())
 
     def _handle(self, arrival: _Arrival) -> None:
@@ -392,7 +362,7 @@ class PoseNode(Node):
             self._failures += 1
             if self._failures >= self._settings.integer("lost.frames"):
                 self._reset(f"the tracker failed {self._failures} times in a row")
-            raise FrameRejectedError(f"the tracker failed on this image: {_worded(error)}") from error
+            raise FrameRejectedError(f"the tracker failed on this image: {diagnostics.worded(error)}") from error
         self._failures = 0
         return answer
 
@@ -432,7 +402,7 @@ def _tracker_settings(parameters: Parameters) -> TrackerSettings:
 
 def _check_frames(parameters: Parameters) -> None:
     world, child = parameters.text("tf.world_frame"), parameters.text("tf.child_frame")
-    if not world or world in _METRIC_FRAMES:
+    if not world or world in METRIC_FRAMES:
         raise ParameterError(
             f"tf.world_frame = {world!r} must be a frame of its own, like raxels_world: while the scale is unknown the "
             "poses are not in metres"
@@ -442,10 +412,6 @@ def _check_frames(parameters: Parameters) -> None:
             raise ParameterError(f"{name} = {frame!r} must not begin with a slash; TF frames have no namespace")
     if world == child:
         raise ParameterError(f"tf.world_frame and tf.child_frame are both {world!r}; name one of them differently")
-
-
-def _worded(error: Exception) -> str:
-    return f"{type(error).__name__}: {' '.join(str(error).split())}"
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

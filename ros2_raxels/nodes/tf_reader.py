@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import time
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 from functools import partial
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 from rclpy.clock import JumpThreshold
@@ -22,9 +23,10 @@ from ros2_raxels.nodes.transforms import insert_edges, tf_qos
 _POLL_S = 0.005
 
 
-class TransformReader(Protocol):
+class TransformReader(ABC):
     """What nodes need of TF. Safe to use from any thread; the node must be spun in another."""
 
+    @abstractmethod
     def lookup(self, target: str, source: str, stamp_ns: int = 0) -> FloatArray:
         """``source_to_target``, 4x4, at a stamp; 0 means the latest that all edges between them share.
 
@@ -38,12 +40,22 @@ class TransformReader(Protocol):
         Raises:
             FrameError: it is not after this long.
         """
+        until = time.monotonic() + timeout_s
+        while True:
+            try:
+                return self.lookup(target, source, stamp_ns)
+            except FrameError:
+                if time.monotonic() >= until:
+                    raise
+            # Asked again rather than woken: of thousands of edges a second, hardly any is the one waited for.
+            time.sleep(_POLL_S)
 
+    @abstractmethod
     def destroy(self) -> None:
         """Stop listening."""
 
 
-class TreeReader:
+class TreeReader(TransformReader):
     """Own subscriptions of /tf and /tf_static, kept in a `FrameTree`."""
 
     def __init__(self, node: Node) -> None:
@@ -64,10 +76,6 @@ class TreeReader:
         """See `TransformReader`."""
         return self._tree.lookup(target, source, stamp_ns)
 
-    def wait_for(self, target: str, source: str, stamp_ns: int, timeout_s: float) -> FloatArray:
-        """See `TransformReader`."""
-        return _wait(self, target, source, stamp_ns, timeout_s)
-
     def destroy(self) -> None:
         """See `TransformReader`."""
         self._jumps.unregister()
@@ -75,7 +83,7 @@ class TreeReader:
             self._node.destroy_subscription(subscription)
 
 
-class Tf2Reader:
+class Tf2Reader(TransformReader):
     """tf2_ros's own listener and buffer.
 
     Raises:
@@ -92,7 +100,9 @@ class Tf2Reader:
             (tf2_ros.TransformException, UnknownFrameError),
         )
         self._any_error = tf2_ros.TransformException
-        self._buffer = tf2_ros.Buffer(cache_time=Duration(seconds=KEEP_S), node=node)
+        # Without the node: with it, several releases raise when simulated time jumps back, and offer a service whose
+        # name all nodes of a namespace would share.
+        self._buffer = tf2_ros.Buffer(cache_time=Duration(seconds=KEEP_S))
         self._listener = tf2_ros.TransformListener(self._buffer, node, spin_thread=False)
         self._jumps = _when_time_jumps_back(node, self._buffer.clear)
 
@@ -104,10 +114,6 @@ class Tf2Reader:
             meant = next(ours for theirs, ours in self._errors if isinstance(error, theirs))
             raise meant(f"TF from {source} to {target}: {' '.join(str(error).split())}") from error
         return pose_of_transform(found.transform)
-
-    def wait_for(self, target: str, source: str, stamp_ns: int, timeout_s: float) -> FloatArray:
-        """See `TransformReader`."""
-        return _wait(self, target, source, stamp_ns, timeout_s)
 
     def destroy(self) -> None:
         """See `TransformReader`."""
@@ -132,15 +138,3 @@ def pose_of_transform(transform: Any) -> FloatArray:
 def _when_time_jumps_back(node: Node, forget: Callable[[], object]) -> Any:
     back = JumpThreshold(min_forward=None, min_backward=Duration(nanoseconds=-1), on_clock_change=True)
     return node.get_clock().create_jump_callback(back, post_callback=lambda _: forget())
-
-
-def _wait(reader: TransformReader, target: str, source: str, stamp_ns: int, timeout_s: float) -> FloatArray:
-    until = time.monotonic() + timeout_s
-    while True:
-        try:
-            return reader.lookup(target, source, stamp_ns)
-        except FrameError:
-            if time.monotonic() >= until:
-                raise
-        # Asked again rather than woken: of thousands of edges a second, hardly any is the one waited for.
-        time.sleep(_POLL_S)
