@@ -46,6 +46,7 @@ setup(
         *shared("launch", "*.py"),
         *shared("config", "*"),
         *shared("engines", "*"),
+        *shared("examples", "*.py"),
     ],
     python_requires=">=3.10",
     # Requirements proper are rosdep's (package.xml) and requirements/*.txt: the same module has another name in apt
@@ -58,6 +59,7 @@ setup(
         "console_scripts": [
             "raxels = ros2_raxels.cli:main",
             "pose_node = ros2_raxels.nodes.pose_node:main",
+            "view_server = ros2_raxels.nodes.view_server:main",
             "camera_player = ros2_raxels.nodes.camera_player:main",
         ],
     },

@@ -1,4 +1,4 @@
-"""Starts raxels_pose beside a camera driver that already runs.
+"""Starts raxels_pose, and raxels_views if asked, beside a camera driver that already runs.
 
 ros2 launch ros2_raxels raxels.launch.py image:=/camera/image_raw camera_info:=/camera/camera_info
 """
@@ -9,6 +9,7 @@ import os
 from pathlib import Path
 
 from launch.actions import DeclareLaunchArgument, SetEnvironmentVariable
+from launch.conditions import IfCondition
 from launch.substitutions import LaunchConfiguration
 from launch_ros.actions import Node
 from launch_ros.parameter_descriptions import ParameterValue
@@ -21,6 +22,7 @@ ARGUMENTS = {
     "params_file": ("", "YAML with parameters; config/raxels.yaml explains them all"),
     "image": ("image", "topic of the images (sensor_msgs/Image)"),
     "camera_info": ("camera_info", "topic of their intrinsics"),
+    "views": ("false", "start the view server as well"),
     "use_sim_time": ("false", "take the time from /clock (simulation, ros2 bag play --clock)"),
     "log_level": ("info", "debug, info, warn, error or fatal"),
 }
@@ -35,17 +37,19 @@ def generate_launch_description() -> LaunchDescription:
         for name, (_, meaning) in ARGUMENTS.items()
     ]
     use_sim_time = ParameterValue(LaunchConfiguration("use_sim_time"), value_type=bool)
-    node = Node(
-        package="ros2_raxels",
-        executable="pose_node",
-        name="raxels_pose",
-        namespace=LaunchConfiguration("namespace"),
-        parameters=[LaunchConfiguration("params_file"), {"use_sim_time": use_sim_time}],
-        remappings=[(topic, LaunchConfiguration(topic)) for topic in ("image", "camera_info")],
-        ros_arguments=["--log-level", LaunchConfiguration("log_level")],
-        output="screen",
+    common = {
+        "package": "ros2_raxels",
+        "namespace": LaunchConfiguration("namespace"),
+        "parameters": [LaunchConfiguration("params_file"), {"use_sim_time": use_sim_time}],
+        "remappings": [(topic, LaunchConfiguration(topic)) for topic in ("image", "camera_info")],
+        "ros_arguments": ["--log-level", LaunchConfiguration("log_level")],
+        "output": "screen",
+    }
+    pose = Node(executable="pose_node", name="raxels_pose", **common)
+    views = Node(
+        executable="view_server", name="raxels_views", condition=IfCondition(LaunchConfiguration("views")), **common
     )
-    return LaunchDescription([*declared, *node_environment(share), node])
+    return LaunchDescription([*declared, *node_environment(share), pose, views])
 
 
 def node_environment(share: Path) -> list[SetEnvironmentVariable]:

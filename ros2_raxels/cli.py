@@ -29,6 +29,7 @@ _COMMANDS = {
     "export": ("ros2_raxels.export", "turn a checkpoint into the graphs that serving loads"),
     "evaluate": ("ros2_raxels.evaluate", "accuracy and speed beside classical two-view geometry"),
     "benchmark": ("ros2_raxels.benchmark", "speed and memory on this machine, by stage"),
+    "engine": ("ros2_raxels.engines", "compile TensorRT plans, list and drop them, check the chosen engine"),
     "demo": ("ros2_raxels.demo", "see it work on a recording, or on a rendered room without one"),
 }
 

@@ -11,8 +11,8 @@ import numpy as np
 import numpy.typing as npt
 
 from ros2_raxels.engine import Engine, EngineError
+from ros2_raxels.engine.choose import EngineOptions, open_engines
 from ros2_raxels.engine.model_card import ModelCard
-from ros2_raxels.engine.onnx_runtime import OnnxRuntimeEngine
 from ros2_raxels.estimator import RaxelHypotheses
 from ros2_raxels.evidence import FLOW, Evidence
 from ros2_raxels.flow import sample, step_towards
@@ -85,14 +85,16 @@ class LearnedDenoiser:
         self._encode, self._rays = encode, rays
 
     @classmethod
-    def load(cls, card_path: Path, settings: DenoiseSettings | None = None) -> LearnedDenoiser:
-        """Read and verify a model.
+    def load(
+        cls, card_path: Path, settings: DenoiseSettings | None = None, options: EngineOptions | None = None
+    ) -> LearnedDenoiser:
+        """Read and verify a model, and make its engines ready.
 
         Raises:
-            EngineError: it is missing, damaged or of another version, or ONNX Runtime is not installed.
+            EngineError: it is missing, damaged or of another version, or no engine that is asked for can run it.
         """
         card = ModelCard.read(card_path)
-        graphs = {role: OnnxRuntimeEngine(card.graph_path(card_path.parent, role)) for role in ("encode", "rays")}
+        graphs = open_engines(card, card_path.parent, ("encode", "rays"), options)
         return cls(card, graphs["encode"], graphs["rays"], settings)
 
     def describe(self) -> str:
@@ -187,13 +189,15 @@ class LearnedDenoiser:
         return clean * spread + bearings, expected
 
 
-def load_denoiser(model: str, settings: DenoiseSettings | None = None) -> LearnedDenoiser | None:
+def load_denoiser(
+    model: str, settings: DenoiseSettings | None = None, options: EngineOptions | None = None
+) -> LearnedDenoiser | None:
     """The denoiser of a card; None for ``none``, the shipped one for empty.
 
     Raises:
         EngineError: the model is missing, damaged or cannot be run.
     """
-    return None if model == "none" else LearnedDenoiser.load(named_card(model), settings)
+    return None if model == "none" else LearnedDenoiser.load(named_card(model), settings, options)
 
 
 def named_card(model: str, shipped: str = SHIPPED) -> Path:

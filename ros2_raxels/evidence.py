@@ -88,10 +88,12 @@ class Keypoints:
     Attributes:
         pixels: (K, 2).
         descriptors: (K, 128) float32.
+        strength: (K,) response of the detector.
     """
 
     pixels: FloatArray
     descriptors: npt.NDArray[np.float32]
+    strength: FloatArray
 
 
 @dataclass(frozen=True)
@@ -213,7 +215,9 @@ class Matcher:
         if frame.keypoints is None:
             found, descriptors = self._sift.detectAndCompute(frame.grey, None)
             pixels = np.array([k.pt for k in found], float).reshape(-1, 2)
-            frame.keypoints = Keypoints(pixels, np.zeros((0, 128), np.float32) if descriptors is None else descriptors)
+            strength = np.array([k.response for k in found], float)
+            none = np.zeros((0, 128), np.float32)
+            frame.keypoints = Keypoints(pixels, none if descriptors is None else descriptors, strength)
         return frame.keypoints
 
     def match_all(
@@ -359,12 +363,12 @@ class Matcher:
         score[good] = 1.0 - np.sqrt(np.maximum(nearest[good], 0.0) / limit[good])
         return result, score
 
-    @staticmethod
     def _keypoint_tracks(
-        frames: Sequence[Features], matches: Mapping[tuple[int, int], PairMatches]
+        self, frames: Sequence[Features], matches: Mapping[tuple[int, int], PairMatches]
     ) -> tuple[IntArray, IntArray, FloatArray, FloatArray]:
-        points = [f.keypoints.pixels if f.keypoints else np.zeros((0, 2)) for f in frames]
         compared = {pair: found.keypoints for pair, found in matches.items() if found.keypoints is not None}
+        needed = {k for pair in compared for k in pair}
+        points = [self.keypoints(f).pixels if k in needed else np.zeros((0, 2)) for k, f in enumerate(frames)]
         chains = _chain(compared, [len(p) for p in points])
         pixels = np.full((len(chains), len(frames), 2), np.nan)
         for j, point in enumerate(points):

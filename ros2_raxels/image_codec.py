@@ -117,6 +117,18 @@ def decode_compressed(data: ImageBytes, format: str = "", *, honour_orientation:
     return np.asarray(cv2.cvtColor(decoded, cv2.COLOR_BGR2RGB), np.uint8)
 
 
+def encode_compressed(image: ImageArray, format: str) -> bytes:
+    """A JPEG or PNG file of RGB pixels.
+
+    Args:
+        image: (height, width, 3) uint8.
+        format: ``jpeg`` or ``png``, as in `sensor_msgs/CompressedImage`.
+    """
+    suffix, options = {"jpeg": (".jpg", [cv2.IMWRITE_JPEG_QUALITY, 95]), "png": (".png", [])}[format]
+    _, encoded = cv2.imencode(suffix, cv2.cvtColor(image, cv2.COLOR_RGB2BGR), options)
+    return bytes(encoded)
+
+
 def _check_size(height: int, width: int) -> None:
     if height < 1 or width < 1:
         raise ImageError(f"image size {width}x{height} px is empty; the camera must send a real size")

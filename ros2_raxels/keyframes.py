@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 import numpy.typing as npt
@@ -34,6 +34,9 @@ class View:
         camera_to_world: 4x4, as well as it is known by now.
         inverse_depth: (G,) of the points of the flow grid (`Matcher.grid`) in world units, NaN where not known; None
             where none is.
+        covariance: 7x7 of (translation, rotation about the world's axes, logarithm of the unit) since the trajectory
+            began.
+        parent: number of the keyframe that it was solved against; None where a trajectory began.
     """
 
     number: int
@@ -42,6 +45,8 @@ class View:
     camera: PinholeCamera
     camera_to_world: FloatArray
     inverse_depth: FloatArray | None = None
+    covariance: FloatArray = field(default_factory=lambda: np.zeros((7, 7)))
+    parent: int | None = None
 
 
 class SharedEvidence:
@@ -49,11 +54,10 @@ class SharedEvidence:
 
     Args:
         matcher: finds them.
-        overlap: frames that have less than this share of the flow grid in common are looked at thoroughly.
     """
 
-    def __init__(self, matcher: Matcher, overlap: float) -> None:
-        self._matcher, self._overlap = matcher, overlap
+    def __init__(self, matcher: Matcher) -> None:
+        self._matcher = matcher
         self._matches: dict[tuple[int, int], PairMatches] = {}
 
     def __len__(self) -> int:
@@ -80,16 +84,18 @@ class SharedEvidence:
             return None
         return self._assemble([*anchors, view], must_see=len(anchors))
 
-    def between(self, anchors: Sequence[View], view: View, thorough: bool) -> tuple[Evidence, bool]:
-        """Evidence of a frame with keyframes, and whether they had too little in common for a quick look."""
+    def glance(self, anchors: Sequence[View], view: View) -> tuple[Evidence, float]:
+        """Evidence from coarse flow alone, and how much of the newest keyframe it reaches; 0 if that has no depth."""
         self.connect(anchors)
-        pairs = [(anchor, view) for anchor in anchors]
-        self._find(pairs, thorough=False)
-        last = anchors[-1].number
-        apart = self._matches[last, view.number].reach < self._overlap
-        if thorough or apart or not self._has_depth(anchors):
-            self._find(pairs, thorough=True)
-        return self._assemble([*anchors, view], must_see=len(anchors)), apart
+        self._find([(anchor, view) for anchor in anchors], thorough=False)
+        reach = self._matches[anchors[-1].number, view.number].reach if self._has_depth(anchors) else 0.0
+        return self._assemble([*anchors, view], must_see=len(anchors)), reach
+
+    def between(self, anchors: Sequence[View], view: View) -> Evidence:
+        """Evidence of a frame with keyframes, looked for thoroughly."""
+        self.connect(anchors)
+        self._find([(anchor, view) for anchor in anchors], thorough=True)
+        return self._assemble([*anchors, view], must_see=len(anchors))
 
     def connect(self, views: Sequence[View]) -> None:
         """Look thoroughly where a look near the expected found too little."""
@@ -154,6 +160,14 @@ class SharedEvidence:
             if view.inverse_depth is None:
                 view.inverse_depth = np.full(len(self._matcher.grid(view.features.grey.shape)), np.nan)
             view.inverse_depth[evidence.index[mine]] = inverse_depth[mine]
+
+    def points(self, view: View) -> FloatArray:
+        """(K, 3) points of the grid of a keyframe whose depths are known, in its optical frame, world units."""
+        if view.inverse_depth is None:
+            return np.zeros((0, 3))
+        known = view.inverse_depth > 0
+        plane = view.camera.normalise(self._matcher.grid(view.features.grey.shape)[known])
+        return np.concatenate([plane, np.ones((len(plane), 1))], axis=1) / view.inverse_depth[known, None]
 
     def _has_depth(self, anchors: Sequence[View]) -> bool:
         """Whether flow from the newest keyframe has depth.

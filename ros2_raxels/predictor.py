@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -13,8 +14,8 @@ import numpy as np
 import numpy.typing as npt
 
 from ros2_raxels.engine import Engine, EngineError
+from ros2_raxels.engine.choose import EngineOptions, open_engines
 from ros2_raxels.engine.model_card import ModelCard
-from ros2_raxels.engine.onnx_runtime import OnnxRuntimeEngine
 from ros2_raxels.flow import sample, schedule, step_towards
 from ros2_raxels.geometry import FloatArray, PinholeCamera, relative_pose
 from ros2_raxels.image_codec import ImageArray
@@ -26,6 +27,9 @@ SHIPPED = "compact_views"
 
 WIDTH_PX = 128
 """Of the images that the model sees and makes."""
+
+BATCH = 4
+"""Views that are made together: as many as in training. Memory grows with their square."""
 
 _PATCH_PX = 16
 _LEAST_MOTION = 1e-9
@@ -94,17 +98,62 @@ class ViewPredictor:
         self._planes, self._contexts = int(card.size["sweep_depths"]), int(card.size["sweep_contexts"])
 
     @classmethod
-    def load(cls, card_path: Path, settings: PredictorSettings | None = None) -> ViewPredictor:
-        """Read and verify a model.
+    def load(
+        cls, card_path: Path, settings: PredictorSettings | None = None, options: EngineOptions | None = None
+    ) -> ViewPredictor:
+        """Read and verify a model, and make its engines ready.
 
         Raises:
-            EngineError: it is missing or damaged, makes no views, or ONNX Runtime is not installed.
+            EngineError: it is missing or damaged, makes no views, or no engine that is asked for can run it.
         """
         card = ModelCard.read(card_path)
         if "joint" not in card.graphs:
             raise EngineError(f"model {card.name} was not trained on pixels and makes no views; give another model")
-        swept, joint = (OnnxRuntimeEngine(card.graph_path(card_path.parent, role)) for role in ("sweep", "joint"))
-        return cls(card, swept, joint, settings)
+        engines = open_engines(card, card_path.parent, ("sweep", "joint"), options)
+        return cls(card, engines["sweep"], engines["joint"], settings)
+
+    @property
+    def most_context(self) -> int:
+        """How many known frames are used at most."""
+        return self._contexts
+
+    def describe(self) -> str:
+        """In a line: model, backend."""
+        return f"{self.card.name}: {self._joint.describe()}"
+
+    def predict_in_batches(
+        self,
+        images: Sequence[ImageArray],
+        camera: PinholeCamera,
+        camera_to_world: FloatArray,
+        trajectory: FloatArray,
+        *,
+        seed: int = 0,
+        steps: int | None = None,
+        proceed: Callable[[int, int], bool] | None = None,
+    ) -> Iterator[PredictedViews]:
+        """`predict` for a few poses of the trajectory at a time, so that memory is bounded and the first come soon.
+
+        Args:
+            images, camera, camera_to_world, trajectory, seed, steps: as for `predict`.
+            proceed: the same, with steps counted over all batches; after it said no there are no more batches.
+
+        Raises:
+            ValueError: as `predict`.
+        """
+        count, begun = self.settings.steps if steps is None else steps, 0
+        total = count * -(-len(trajectory) // BATCH)
+        for first in range(0, len(trajectory), BATCH):
+            batch = trajectory[first : first + BATCH]
+            allowed = None if proceed is None else partial(_proceed_from, proceed, begun, total)
+            try:
+                views = self.predict(images, camera, camera_to_world, batch, seed=seed, steps=count, proceed=allowed)
+            except PredictionCancelledError:
+                return
+            yield views
+            if views.steps < count:
+                return
+            begun += count
 
     def predict(
         self,
@@ -326,6 +375,10 @@ def _steps(count: int, proceed: Callable[[int, int], bool] | None) -> Iterator[t
                 raise PredictionCancelledError(f"cancelled before the first of {count} denoising steps")
             return
         yield now, later
+
+
+def _proceed_from(proceed: Callable[[int, int], bool], begun: int, total: int, done: int, _: int) -> bool:
+    return proceed(begun + done, total)
 
 
 def _answer(

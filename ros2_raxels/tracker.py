@@ -1,8 +1,8 @@
-"""Stream of frames to trajectory: keyframes, small windows, loss and recovery. Free of ROS.
+"""Stream of frames to trajectory: states, loss and recovery, scale. Free of ROS.
 
 A new frame is solved against the keyframes of a window, whose poses are fixed and set the scale; the inverse depths of
-the tracks are solved with it. A frame that sees little of the last keyframe becomes one, and then the newer half of the
-window is refined together. Everything found about a frame or a pair of frames is kept, nothing is computed twice.
+the tracks are solved with it. A frame that sees little of the last keyframe becomes one, and then the newest ones are
+refined together. Everything found about a frame or a pair of frames is kept, nothing is computed twice.
 """
 
 from __future__ import annotations
@@ -11,53 +11,42 @@ import enum
 from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 
-from ros2_raxels.estimator import (
-    ClipEstimate,
-    Denoiser,
-    Estimator,
-    EstimatorSettings,
-    RaxelHypotheses,
-    possible,
-    timed,
-)
+from ros2_raxels import keyframe_file
+from ros2_raxels.estimator import ClipEstimate, Denoiser, Estimator, EstimatorSettings, timed
 from ros2_raxels.evidence import Evidence, EvidenceSettings, Features
+from ros2_raxels.frame_solver import FEW, FrameSolve, FrameSolver, orthogonal
 from ros2_raxels.geometry import (
     FloatArray,
     PinholeCamera,
     interpolate_pose,
     inverse_pose,
     make_pose,
-    nearest_rotation,
     relative_pose,
     rotation_angle_rad,
 )
-from ros2_raxels.guidance import Refined, RefineSettings, refine, triangulate
-from ros2_raxels.keyframes import SharedEvidence, View
-from ros2_raxels.proposals import two_view
-from ros2_raxels.raxel_grid import clip_bearings, decode_clip, encode_clip
-from ros2_raxels.uncertainty import in_world_axes
+from ros2_raxels.keyframe_map import KeyframeMap, MapSettings, scaled_about
+from ros2_raxels.keyframes import View
+from ros2_raxels.loops import LoopCloser
+from ros2_raxels.scale import MetricScale, Odometry, Scale, ScaleSettings, ScaleSource
+from ros2_raxels.uncertainty import UNKNOWN_VARIANCE, compounded, in_other_unit, with_unit
 
-UNKNOWN_VARIANCE = 9999.0
-"""On the diagonal of what is not known: a fusing filter then gives it no weight; 0 would mean "certain"."""
+_LEAST_STEP = 1e-3
+"""Of the scene's depth: what a camera moves at least from frame to frame where nothing else is known."""
 
-_SCENE_DEPTH = 1.0
-"""World unit: the median depth of the scene where the trajectory starts."""
-
-_LEAST_STEP = 1e-3 * _SCENE_DEPTH
-_INLIER_PX = 2.0
-_ENOUGH_INLIERS = 40.0
-_LOOK_AT = 12
-_FEW = 8
+_LEAST_REACH = 0.2
 _BLIND = 20
+_BLURRED = 0.25
+_LIGHT = 1.6
+_MOTION_FRAMES = 10
+_MOST_STEPS = 5.0
+_STILL_PARALLAX, _STILL_RAD = 0.004, 0.004
+_TURN_RAD, _TURN_PARALLAX = 0.02, 0.15
 _STREAM = EvidenceSettings(keypoint_reach=0.5)
-_RESECT = RefineSettings(widths_px=(20.0, 12.0, 8.0, 5.0, 3.0, 2.0), iterations=6)
-_POLISH = RefineSettings(widths_px=(3.0, 2.0), iterations=4)
-_BUNDLE_TRACKS = 1200
-_WINDOW = RefineSettings(widths_px=(3.0, 2.0), iterations=6)
 
 
 class TrackState(enum.IntEnum):
@@ -68,6 +57,26 @@ class TrackState(enum.IntEnum):
     TRACKING = 2
     HELD = 3
     LOST = 4
+
+
+class Motion(enum.IntEnum):
+    """What the camera has been doing; values equal ``raxels_interfaces/msg/PoseStatus.MOTION_*``."""
+
+    UNKNOWN = 0
+    STILL = 1
+    TURNING = 2
+    MOVING = 3
+
+
+class LostPolicy(str, enum.Enum):
+    """What happens while tracking is lost; known ground ends a loss under all of them."""
+
+    STOP = "stop"
+    """No pose."""
+    HOLD = "hold"
+    """The last pose, with unknown covariance."""
+    RESET = "reset"
+    """The same, and after a while a new trajectory is begun where the last one ended."""
 
 
 @dataclass(frozen=True)
@@ -85,6 +94,10 @@ class TrackedPose:
         correspondences, inliers: how many the solve was given and how many agree with it.
         spread_rotation_rad, spread_translation: how far the hypotheses of the solve lie apart.
         keyframe: whether this frame became one.
+        corrected: the world has been corrected since the last frame (loop, scale, a pose set from outside): the step
+            from the last pose to this one is no motion.
+        motion: what the camera has been doing over the last frames.
+        scale: whether poses are in metres.
         earlier: (stamp_ns, camera_to_world) of frames that were INITIALISING and are known now.
         message: why the state is not TRACKING, in words; empty otherwise.
         stage_s: wall time of each stage ("look", "evidence", "solve", ...), s.
@@ -101,6 +114,9 @@ class TrackedPose:
     spread_rotation_rad: float = 0.0
     spread_translation: float = 0.0
     keyframe: bool = False
+    corrected: bool = False
+    motion: Motion = Motion.UNKNOWN
+    scale: Scale = field(default_factory=Scale)
     earlier: tuple[tuple[int, FloatArray], ...] = ()
     message: str = ""
     stage_s: dict[str, float] = field(default_factory=dict)
@@ -122,7 +138,10 @@ class TrackerSettings:
         keyframe_overlap: so does seeing less than this share of the last keyframe.
         stored_keyframes: older keyframes kept for recovery after a loss.
         restart_frames: after so many frames LOST, in which there was something to be seen, a new trajectory is begun
-            where the last one ended.
+            where the last one ended, if `lost_policy` says so.
+        lost_policy: see there.
+        scale: where metres come from.
+        loops: whether places seen again correct the drift since then.
         estimator: the stages below.
     """
 
@@ -135,25 +154,12 @@ class TrackerSettings:
     start_frames: int = 20
     keyframe_motion: float = 0.08
     keyframe_overlap: float = 0.5
-    stored_keyframes: int = 100
+    stored_keyframes: int = 300
     restart_frames: int = 30
+    lost_policy: LostPolicy = LostPolicy.RESET
+    scale: ScaleSettings = field(default_factory=ScaleSettings)
+    loops: bool = True
     estimator: EstimatorSettings = field(default_factory=lambda: EstimatorSettings(evidence=_STREAM))
-
-
-@dataclass(frozen=True)
-class _Solve:
-    """One frame against the window."""
-
-    camera_to_world: FloatArray
-    covariance: FloatArray
-    confidence: float
-    residual_px: float
-    correspondences: int
-    inliers: int
-    spread_rotation_rad: float
-    spread_translation: float
-    inverse_depth: FloatArray
-    agrees: npt.NDArray[np.bool_]
 
 
 class Tracker:
@@ -166,33 +172,48 @@ class Tracker:
         settings: see there.
         denoiser: the learned prior for the first cameras, and for frames that constant velocity explains badly; None
             leaves two-view geometry alone with them.
+        odometry: where the scale is to come from odometry, what that says.
     """
 
-    def __init__(self, settings: TrackerSettings | None = None, denoiser: Denoiser | None = None) -> None:
+    def __init__(
+        self,
+        settings: TrackerSettings | None = None,
+        denoiser: Denoiser | None = None,
+        odometry: Odometry | None = None,
+    ) -> None:
         self.settings = settings or TrackerSettings()
+        self._odometry = odometry
         self._denoiser = denoiser
         self._estimator = Estimator(self.settings.estimator, denoiser)
         self._matcher = self._estimator.matcher
+        self._solver = FrameSolver(denoiser, self.settings.sure)
         self.reset()
 
     def reset(self) -> None:
         """Forget everything; the next frame is the new origin."""
         self._next_number = 0
-        self._pose: FloatArray = np.eye(4)
-        self._motion: FloatArray = np.eye(4)
-        self._covariance: FloatArray = np.zeros((6, 6))
         self._camera: PinholeCamera | None = None
         self._focal_found = False
+        self._metric = MetricScale(self.settings.scale)
+        self._pending: list[View] = []
+        self._use_new_map()
+        self._stand_at(np.eye(4), np.zeros((6, 6)))
+
+    def _use_new_map(self) -> None:
+        s = self.settings
+        self._map = KeyframeMap(self._matcher, MapSettings(s.window, s.bundle, s.stored_keyframes))
+        self._loops = LoopCloser(self._map, self._solver, self._matcher)
+        self._coming: View | None = None
+
+    def _stand_at(self, pose: FloatArray, covariance: FloatArray) -> None:
+        """Begin there, with nothing known of the motion."""
+        self._pose, self._covariance = pose, covariance
+        self._motion: FloatArray = np.eye(4)
+        self._motion_ns = self._solved_ns = 0
+        self._lately: deque[FloatArray] = deque(maxlen=_MOTION_FRAMES)
         self._bad_frames = 0
         self._was_apart = False
-        self._forget_views()
-
-    def _forget_views(self) -> None:
-        self._pending: list[View] = []
-        self._coming: View | None = None
-        self._window: list[View] = []
-        self._stored: deque[View] = deque(maxlen=self.settings.stored_keyframes)
-        self._shared = SharedEvidence(self._matcher, self.settings.keyframe_overlap)
+        self._corrected = False
 
     @property
     def engine_id(self) -> str:
@@ -204,7 +225,12 @@ class Tracker:
         """Intrinsics in use: as given, or as estimated once there was motion."""
         return self._camera
 
-    def track(self, image: npt.NDArray[np.uint8], stamp_ns: int, camera: PinholeCamera | None) -> TrackedPose:
+    def track(
+        self,
+        image: npt.NDArray[np.uint8],
+        stamp_ns: int,
+        camera: PinholeCamera | None,
+    ) -> TrackedPose:
         """Pose of one frame.
 
         Args:
@@ -228,23 +254,97 @@ class Tracker:
             camera = None if camera is None else features.working_camera(camera)
         view = View(self._next_number, stamp_ns, features, self._intrinsics(features, camera), self._pose)
         self._next_number += 1
-        if not self._window:
+        if not self._map.window:
             answer = self._initialise(view, stamp_ns, camera is not None, stage_s)
         else:
             answer = self._follow(view, stamp_ns, stage_s)
-        coming = () if self._coming is None else (self._coming,)
-        self._shared.forget_all_but((*self._window, *self._pending, *self._stored, *coming))
-        return replace(answer, residual_px=answer.residual_px * image.shape[1] / features.grey.shape[1])
+        self._map.forget_all_but((*self._pending, *(() if self._coming is None else (self._coming,))))
+        answer = self._completed(answer, image.shape[1] / features.grey.shape[1])
+        if answer.state is TrackState.TRACKING:
+            self._observe_scale(stamp_ns)
+        return answer
+
+    def _completed(self, answer: TrackedPose, enlarged: float) -> TrackedPose:
+        """What belongs to every answer: motion, scale, and residuals in px of the image as given."""
+        corrected, self._corrected = self._corrected, False
+        return replace(
+            answer,
+            residual_px=answer.residual_px * enlarged,
+            corrected=corrected,
+            motion=self._recent_motion() if answer.state is TrackState.TRACKING else Motion.UNKNOWN,
+            scale=self._metric.scale,
+        )
 
     def improve(self) -> None:
-        """Make a keyframe of the last frame if it is to be one, and refine the newest ones together.
+        """Make a keyframe of the last frame if it is to be one, refine the newest ones together, look for loops.
 
         To be called when there is time, after the pose has been passed on; `track` catches up on what was left undone.
         """
         view, self._coming = self._coming, None
-        if view is not None:
-            self._add_keyframe(view)
-            self._pose = view.camera_to_world
+        if view is None:
+            return
+        before = self._map.window[-1].camera_to_world
+        self._map.add(view)
+        grown = self._loops.close(view) if self.settings.loops else None
+        if grown is not None:
+            self._motion = scaled_about(self._motion, grown, np.zeros(3))
+            self._metric.forget_path()
+            self._lately.clear()
+            self._corrected = True
+        self._pose = view.camera_to_world
+        if self.settings.scale.source is ScaleSource.HEIGHT:
+            step = relative_pose(view.camera_to_world, before)[:3, 3]
+            self._metric.see_ground(self._map.shared.points(view), step)
+
+    def set_pose(self, camera_to_world: FloatArray, covariance: FloatArray) -> None:
+        """Say where the camera of the newest frame is: the world is moved, nothing is forgotten.
+
+        Args:
+            camera_to_world: 4x4, in the unit of the trajectory.
+            covariance: 6x6 of (translation, rotation about the world's axes).
+        """
+        self.improve()
+        self._map.move(camera_to_world @ inverse_pose(self._pose))
+        for view in self._pending:
+            view.camera_to_world = camera_to_world
+        for view in self._map.window:
+            view.covariance = with_unit(covariance, view.covariance[6, 6])
+        self._pose, self._covariance = camera_to_world, covariance
+        self._metric.forget_path()
+        self._lately.clear()
+        self._corrected = True
+
+    def point_up(self, up_in_camera: FloatArray) -> None:
+        """Say where up is (3,), in the optical frame, for a scale from the camera's height."""
+        self._metric.up_in_camera = up_in_camera / np.linalg.norm(up_in_camera)
+
+    def save_keyframes(self, path: Path) -> int:
+        """Write all keyframes to a file, whole or not at all; says how many.
+
+        Raises:
+            FileError: there are none, or the file cannot be written.
+        """
+        self.improve()
+        keyframe_file.save(path, self._map.all, self._map.unit, self._metric.scale)
+        return len(self._map.all)
+
+    def load_keyframes(self, path: Path) -> int:
+        """Forget everything, take over the keyframes of a file and look for them; says how many.
+
+        The state is LOST until a frame shows what one of them shows.
+
+        Raises:
+            FileError: the file cannot be used; nothing has changed then.
+        """
+        views, unit, scale = keyframe_file.load(path, self._matcher)
+        self._use_new_map()
+        self._map.restore(views, unit)
+        self._metric.adopt(scale)
+        self._pending, self._next_number = [], views[-1].number + 1
+        self._camera, self._focal_found = views[-1].camera, True
+        self._stand_at(views[-1].camera_to_world, np.eye(6) * UNKNOWN_VARIANCE)
+        self._bad_frames = self.settings.lost_frames
+        return len(views)
 
     def _intrinsics(self, features: Features, given: PinholeCamera | None) -> PinholeCamera:
         if given is not None:
@@ -265,7 +365,7 @@ class Tracker:
             self._pending.append(view)
             return self._unsolved(stamp_ns, TrackState.INITIALISING, "first frame; waiting for motion", stage_s)
         with timed(stage_s, "evidence"):
-            motion, overlap = self._shared.image_motion(self._pending[0], view)
+            motion, overlap = self._map.shared.image_motion(self._pending[0], view)
         waiting = len(self._pending)
         self._pending.append(view)
         enough = self.settings.start_motion / (4.0 if waiting >= self.settings.start_frames else 1.0)
@@ -289,12 +389,11 @@ class Tracker:
             reason = f"first cameras are too uncertain (confidence {confidence:.2f}); move sideways, not only turn"
             return self._unsolved(stamp_ns, TrackState.INITIALISING, reason, stage_s)
         self._camera, self._focal_found = clip.cameras[-1], True
-        self._place(chosen, clip)
+        self._place(chosen, clip, self._metric.begin())
         earlier = _between(self._pending[:-1], chosen)
-        self._pending, self._bad_frames = [], 0
-        self._motion = np.eye(4)
-        self._pose = view.camera_to_world
-        self._covariance = _isotropic(clip)
+        self._pending = []
+        self._stand_at(view.camera_to_world, chosen[-1].covariance[:6, :6])
+        self._solved_ns = stamp_ns
         return TrackedPose(
             stamp_ns,
             self._pose,
@@ -305,52 +404,51 @@ class Tracker:
             int(clip.observations[-1]),
             int(clip.inliers[-1]),
             float(clip.spread_rotation_rad[-1]),
-            float(np.linalg.norm(view.camera_to_world[:3, 3]) * clip.spread_direction_rad[-1]),
+            float(np.linalg.norm((view.camera_to_world - self._map.origin)[:3, 3]) * clip.spread_direction_rad[-1]),
             True,
-            earlier,
+            earlier=earlier,
             stage_s=stage_s,
         )
 
-    def _place(self, views: Sequence[View], clip: ClipEstimate) -> None:
-        """Clip units to world units: the median depth becomes `_SCENE_DEPTH`, also where a trajectory restarts."""
+    def _place(self, views: Sequence[View], clip: ClipEstimate, unit: float) -> None:
+        """Clip units to world units: the median depth becomes `unit`, also where a trajectory restarts."""
         depth = clip.inverse_depth[(clip.evidence.anchor == 0) & (clip.inverse_depth > 0)]
-        scale = _SCENE_DEPTH * (float(np.median(depth)) if len(depth) else 1.0)
+        scale = unit * (float(np.median(depth)) if len(depth) else 1.0)
         first_to_world = views[0].camera_to_world
+        covariance = with_unit(self._covariance + _isotropic(clip, unit), 0.0)
         for view, pose, camera in zip(views, clip.camera_to_first, clip.cameras, strict=True):
             moved = make_pose(pose[:3, :3], pose[:3, 3] * scale)
-            view.camera_to_world, view.camera = first_to_world @ moved, camera
-        agrees = clip.inverse_depth > 0
-        self._shared.learn(views, clip.evidence, clip.inverse_depth / scale, agrees)
-        self._window = list(views)[-self.settings.window :]
-        self._stored.extend(views[: -self.settings.window])
+            view.camera_to_world, view.camera, view.covariance = first_to_world @ moved, camera, covariance
+        self._map.unit = unit
+        self._map.begin(views)
+        self._map.shared.learn(views, clip.evidence, clip.inverse_depth / scale, clip.inverse_depth > 0)
 
     # -- following
 
     def _follow(self, view: View, stamp_ns: int, stage_s: dict[str, float]) -> TrackedPose:
         lost = self._bad_frames >= self.settings.lost_frames
-        anchors = self._recovery_views(view) if lost else self._window
+        anchors = self._known_ground(view) if lost else self._map.window
         solved, apart = self._solve_expected(view, stage_s), False
+        if solved is None and not lost:
+            solved, apart = self._solve_at_a_glance(view, stage_s)
         if solved is None:
-            with timed(stage_s, "evidence"):
-                evidence, apart = self._shared.between(anchors, view, thorough=lost)
-            with timed(stage_s, "solve"):
-                solved = self._solve(anchors, evidence)
+            solved = self._solve_thoroughly(view, anchors, stage_s)
         if solved is None or solved.confidence < self.settings.confidence_min:
             return self._missed(view, stamp_ns, solved, stage_s)
         if lost:
-            self._go_back_to(anchors)
+            self._map.go_back_to(anchors)
+            self._lately.clear()
+            self._metric.forget_path()
+            self._corrected = True
         self._motion = inverse_pose(self._pose) @ solved.camera_to_world if self._bad_frames == 0 else np.eye(4)
+        self._motion_ns, self._solved_ns = stamp_ns - self._solved_ns, stamp_ns
         self._bad_frames = 0
         view.camera_to_world = solved.camera_to_world
+        view.covariance = _accumulated(anchors, view, solved.covariance)
+        self._pose, self._covariance = view.camera_to_world, view.covariance[:6, :6]
+        self._lately.append(self._pose)
         with timed(stage_s, "keyframe"):
-            motion, overlap = self._shared.image_motion(self._window[-1], view)
-            keyframe = motion > self.settings.keyframe_motion or overlap < self.settings.keyframe_overlap
-            # Thorough looks one after the other would cost more than a keyframe that ends them.
-            keyframe |= apart and self._was_apart
-            if keyframe:
-                self._coming = view
-            self._was_apart = apart and not keyframe
-        self._pose, self._covariance = view.camera_to_world, solved.covariance
+            keyframe = self._is_keyframe(view, apart)
         return TrackedPose(
             stamp_ns,
             self._pose,
@@ -366,108 +464,99 @@ class Tracker:
             stage_s=stage_s,
         )
 
-    def _expected_pose(self) -> FloatArray:
-        """Where constant velocity leads."""
-        return _orthogonal(self._pose @ self._motion)
+    def _is_keyframe(self, view: View, apart: bool) -> bool:
+        """Whether it sees so little of the last keyframe that it must become one; that is done in `improve`."""
+        motion, overlap = self._map.shared.image_motion(self._map.window[-1], view)
+        keyframe = motion > self.settings.keyframe_motion or overlap < self.settings.keyframe_overlap
+        # Thorough looks one after the other would cost more than a keyframe that ends them.
+        keyframe |= apart and self._was_apart
+        self._was_apart = apart and not keyframe
+        if keyframe:
+            self._coming = view
+        return keyframe
 
-    def _solve_expected(self, view: View, stage_s: dict[str, float]) -> _Solve | None:
+    def _expected_pose(self, stamp_ns: int) -> FloatArray:
+        """Where constant velocity leads; over a gap of frames further than from one to the next."""
+        elapsed_ns = stamp_ns - self._solved_ns
+        steps = elapsed_ns / self._motion_ns if elapsed_ns > 0 and self._motion_ns > 0 else 1.0
+        return orthogonal(self._pose @ interpolate_pose(np.eye(4), self._motion, min(steps, _MOST_STEPS)))
+
+    def _expected_step(self, anchor: View, stamp_ns: int) -> float:
+        """How far constant velocity leads away from a keyframe."""
+        step = float(np.linalg.norm(anchor.camera_to_world[:3, 3] - self._expected_pose(stamp_ns)[:3, 3]))
+        return max(step, _LEAST_STEP * self._map.unit)
+
+    def _solve_expected(self, view: View, stage_s: dict[str, float]) -> FrameSolve | None:
         """Where constant velocity leads; None unless what is seen there agrees with it well."""
         if self._bad_frames:
             return None
-        expected = self._expected_pose()
+        expected, window, shared = self._expected_pose(view.stamp_ns), self._map.window, self._map.shared
         with timed(stage_s, "evidence"):
-            evidence = self._shared.expected(self._window, view, expected)
-        if evidence is None or len(evidence.anchor) < _FEW:
+            evidence = shared.expected(window, view, expected)
+        if evidence is None or len(evidence.anchor) < FEW:
             return None
         with timed(stage_s, "solve"):
-            solved = self._solve_from([expected], self._window, evidence)
+            solved = self._solver.solve_from([expected], window, evidence)
         if solved.confidence < self.settings.sure:
-            self._shared.forget_pairs(view)
+            shared.forget_pairs(view)
             return None
-        self._shared.learn(self._window, evidence, solved.inverse_depth, solved.agrees)
+        shared.learn(window, evidence, solved.inverse_depth, solved.agrees)
         return solved
 
-    def _solve(self, anchors: Sequence[View], evidence: Evidence) -> _Solve | None:
-        """Constant velocity and standing still first; where they explain the frame badly, two-view geometry as well."""
-        if len(evidence.anchor) < _FEW:
-            return None
-        starts = [self._expected_pose(), self._pose]
-        solved = self._solve_from(starts, anchors, evidence)
-        if solved.confidence < self.settings.sure:
-            rivals, weights = self._two_view_start(anchors, evidence), None
-            if self._denoiser is not None:
-                denoised, weights = self._denoised_starts(self._denoiser, anchors, evidence, solved.camera_to_world)
-                rivals += denoised
-            if rivals:
-                solved = self._solve_from([solved.camera_to_world, *starts, *rivals], anchors, evidence, weights)
-        if solved.confidence >= self.settings.confidence_min:
-            self._shared.learn(anchors, evidence, solved.inverse_depth, solved.agrees)
-        return solved
+    def _solve_at_a_glance(self, view: View, stage_s: dict[str, float]) -> tuple[FrameSolve | None, bool]:
+        """From coarse flow, and whether frame and keyframes are apart; None where they are and it is not sure."""
+        window = self._map.window
+        with timed(stage_s, "evidence"):
+            evidence, reach = self._map.shared.glance(window, view)
+        apart = reach < self.settings.keyframe_overlap
+        if reach < _LEAST_REACH:
+            return None, apart
+        solved = self._solve_from_evidence(view, window, evidence, stage_s, alone=apart)
+        return (None if apart and solved is not None and solved.confidence < self.settings.sure else solved), apart
 
-    def _solve_from(
+    def _solve_thoroughly(self, view: View, anchors: Sequence[View], stage_s: dict[str, float]) -> FrameSolve | None:
+        with timed(stage_s, "evidence"):
+            evidence = self._map.shared.between(anchors, view)
+        return self._solve_from_evidence(view, anchors, evidence, stage_s)
+
+    def _solve_from_evidence(
         self,
-        starts: Sequence[FloatArray],
+        view: View,
         anchors: Sequence[View],
         evidence: Evidence,
-        weights: FloatArray | None = None,
-    ) -> _Solve:
-        new = len(anchors)
-        poses: FloatArray = np.array([[*(v.camera_to_world for v in anchors), start] for start in starts])
-        fixed = np.arange(new + 1) < new
-        # Depths come from the keyframes first, so that a wrong start cannot bend them.
-        among = np.ones(evidence.seen.shape)
-        among[:, new] = 0.0
-        known = (evidence.seen[:, :new].sum(axis=1) > 1).astype(float)[:, None] * (1.0 - among)
-        if weights is not None:
-            known = known * weights
-        if known.sum() > 12:
-            depths = triangulate(evidence, poses, among)
-            poses = refine(
-                evidence, poses, _RESECT, weights=known, inverse_depth=depths, fixed=fixed, keep_depths=True
-            ).camera_to_first
-        return _summary(refine(evidence, poses, _POLISH, weights=weights, fixed=fixed), evidence, new)
+        stage_s: dict[str, float],
+        alone: bool = False,
+    ) -> FrameSolve | None:
+        """From constant velocity, standing still and, after a loss, known ground; `alone` tries no others."""
+        starts = [self._expected_pose(view.stamp_ns), self._pose]
+        if self._bad_frames >= self.settings.lost_frames:
+            starts.append(anchors[-1].camera_to_world)
+        with timed(stage_s, "solve"):
+            if alone:
+                solved = self._solver.solve_from(starts, anchors, evidence) if len(evidence.anchor) >= FEW else None
+            else:
+                step = self._expected_step(anchors[-1], view.stamp_ns)
+                solved = self._solver.solve(starts, anchors, evidence, step)
+        if solved is not None and solved.confidence >= self.settings.confidence_min:
+            self._map.shared.learn(anchors, evidence, solved.inverse_depth, solved.agrees)
+        return solved
 
-    def _two_view_start(self, anchors: Sequence[View], evidence: Evidence) -> list[FloatArray]:
-        """Two-view pose to the newest keyframe, as far away as constant velocity says; none where there is none."""
-        first, second = evidence.pair(len(anchors) - 1, len(anchors))
-        relative = two_view(first, second, 1.0 / float(evidence.focal_px[-1]))
-        if relative is None:
-            return []
-        last, expected = anchors[-1].camera_to_world, self._expected_pose()
-        step = max(float(np.linalg.norm(last[:3, 3] - expected[:3, 3])), _LEAST_STEP)
-        return [last @ make_pose(relative[:3, :3], relative[:3, 3] * step)]
+    # -- loss
 
-    def _denoised_starts(
-        self, denoiser: Denoiser, anchors: Sequence[View], evidence: Evidence, expected: FloatArray
-    ) -> tuple[list[FloatArray], FloatArray | None]:
-        """Poses that the prior finds likely, in the unit of the keyframes, and weights of the observations."""
-        world = np.array([*(v.camera_to_world for v in anchors), expected])
-        clip = relative_pose(world[0], world)
-        reach, known = (float(np.linalg.norm(p[:, :3, 3], axis=1).max()) for p in (clip, clip[:-1]))
-        if known < _LEAST_STEP:
-            return [], None
-        clip[:, :3, 3] /= reach
-        bearings = clip_bearings([*(v.camera for v in anchors), anchors[-1].camera])
-        out = denoiser.denoise(evidence, bearings, RaxelHypotheses(encode_clip(bearings, clip[None])))
-        poses = decode_clip(bearings, out.raxels)
-        found = np.linalg.norm(poses[:, :-1, :3, 3], axis=-1).max(axis=1)
-        # Where the prior lets the keyframes coincide it says nothing about their unit.
-        scale = np.where(found > 0.1 * known / reach, known / np.maximum(found, _LEAST_STEP), reach)
-        poses[:, :, :3, 3] *= scale[:, None, None]
-        return list(world[0] @ poses[:, -1]), None if out.inlier is None else possible(out.inlier)
-
-    def _missed(self, view: View, stamp_ns: int, solved: _Solve | None, stage_s: dict[str, float]) -> TrackedPose:
+    def _missed(self, view: View, stamp_ns: int, solved: FrameSolve | None, stage_s: dict[str, float]) -> TrackedPose:
         blind = self._bad_frames >= self.settings.lost_frames and self._is_blind(view)
         # A covered lens is no new place: nothing is begun there, however long it takes.
         self._bad_frames += 0 if blind else 1
         # Held poses grow worse with every frame; the motion before the loss is the best guess of how fast.
-        step = max(float(np.linalg.norm(self._motion[:3, 3])), _LEAST_STEP)
+        step = max(float(np.linalg.norm(self._motion[:3, 3])), _LEAST_STEP * self._map.unit)
         self._covariance = self._covariance + np.diag([step**2] * 3 + [0.02**2] * 3)
         confidence = solved.confidence if solved else 0.0
         reason = f"{solved.inliers if solved else 0} of {solved.correspondences if solved else 0} matches agree"
+        reason += _what_is_wrong(view, self._map.window[-1])
         if self._bad_frames < self.settings.lost_frames:
             return self._unsolved(stamp_ns, TrackState.HELD, f"pose held: {reason}", stage_s, confidence)
-        if self._bad_frames >= self.settings.lost_frames + self.settings.restart_frames:
+        give_up = self.settings.lost_frames + self.settings.restart_frames
+        if self.settings.lost_policy is LostPolicy.RESET and self._bad_frames >= give_up:
             self._restart(view)
             reason = "a new trajectory begins here"
         if blind:
@@ -478,9 +567,16 @@ class Tracker:
         return len(self._matcher.keypoints(view.features).pixels) < _BLIND
 
     def _restart(self, view: View) -> None:
-        self._forget_views()
+        """Begin anew where the camera is thought to be; what was known stays, and may be found again."""
+        self._map.end_trajectory()
         self._motion = np.eye(4)
+        self._lately.clear()
         self._pending = [view]
+
+    def _known_ground(self, view: View) -> list[View]:
+        """The keyframe that shows most of what the frame shows, and its neighbours."""
+        best, _ = self._map.like(view)
+        return self._map.around(best or self._map.window[-1])
 
     def _unsolved(
         self, stamp_ns: int, state: TrackState, message: str, stage_s: dict[str, float], confidence: float = 0.0
@@ -488,52 +584,63 @@ class Tracker:
         covariance = self._covariance if state is TrackState.HELD else np.eye(6) * UNKNOWN_VARIANCE
         return TrackedPose(stamp_ns, self._pose, covariance, state, confidence, message=message, stage_s=stage_s)
 
-    # -- keyframes
+    # -- motion and scale
 
-    def _add_keyframe(self, view: View) -> None:
-        older = list(self._stored)[self.settings.window - self.settings.bundle :] if self._stored else []
-        others = [*older, *self._window]
-        self._shared.both_ways(others, view)
-        self._shared.measure(others, view)
-        self._window.append(view)
-        if len(self._window) > self.settings.window:
-            self._stored.append(self._window.pop(0))
-        self._refine([*others, view])
-        self._shared.connect(self._window)
+    def _recent_motion(self) -> Motion:
+        """Over the last frames: parallax is the distance over the depth of the scene."""
+        if len(self._lately) < 2:
+            return Motion.UNKNOWN
+        moved = relative_pose(self._lately[0], self._lately[-1])
+        parallax, turn = float(np.linalg.norm(moved[:3, 3])) / self._map.unit, float(rotation_angle_rad(moved[:3, :3]))
+        if parallax < _STILL_PARALLAX and turn < _STILL_RAD:
+            return Motion.STILL
+        return Motion.TURNING if turn > _TURN_RAD and parallax < _TURN_PARALLAX * turn else Motion.MOVING
 
-    def _refine(self, views: Sequence[View]) -> None:
-        """Keyframes together; the oldest two hold the place and the scale."""
-        if len(views) < 3:
+    def _observe_scale(self, stamp_ns: int) -> None:
+        """Learn about metres, and make the world grow where they say so; not from turns on the spot."""
+        if self.settings.scale.source is ScaleSource.ODOM and self._odometry is not None:
+            self._metric.see_odometry(stamp_ns, self._pose, self._odometry, self._map.unit)
+        was_metric = self._metric.scale.is_metric
+        correction = self._metric.correction(self._pose[:3, 3].copy(), self._map.origin[:3, 3].copy())
+        if correction is None:
             return
-        evidence = self._shared.among(views, _BUNDLE_TRACKS)
-        fixed = np.arange(len(views)) < 2
-        poses = np.array([[v.camera_to_world for v in views]])
-        refined = refine(evidence, poses, _WINDOW, fixed=fixed)
-        for view, pose in zip(views, refined.camera_to_first[0], strict=True):
-            view.camera_to_world = _orthogonal(pose)
-        agrees = np.nanmin(refined.residual_px[0], axis=1) < _INLIER_PX
-        self._shared.learn(views, evidence, refined.inverse_depth[0], agrees)
+        factor, centre = correction
+        self._map.rescale(factor, centre)
+        self._pose = scaled_about(self._pose, factor, centre)
+        if self._coming is not None:
+            self._coming.camera_to_world = self._pose
+        self._motion = scaled_about(self._motion, factor, np.zeros(3))
+        self._lately.clear()
+        self._corrected |= not was_metric
+        for view in self._map.window:
+            view.covariance = in_other_unit(view.covariance, factor)
+            view.covariance[6, 6] = self._metric.scale.sigma**2
+        self._covariance = in_other_unit(with_unit(self._covariance, 0.0), factor)[:6, :6]
 
-    def _recovery_views(self, view: View) -> list[View]:
-        """The stored keyframe that has most keypoints in common with the frame, and its neighbours."""
-        candidates = [*self._stored, *self._window]
-        # A few a frame: recovery must not make frames late. All are seen within some frames.
-        count = min(_LOOK_AT, len(candidates))
-        looked_at = [candidates[(view.number * count + k) % len(candidates)] for k in range(count)]
-        common = [self._matcher.common_keypoints(v.features, view.features) for v in looked_at]
-        best = looked_at[int(np.argmax(common))]
-        # Neighbours in space: after a recovery those in time may have been elsewhere.
-        poses = np.array([v.camera_to_world for v in candidates])
-        motion = relative_pose(best.camera_to_world, poses)
-        apart = np.linalg.norm(motion[:, :3, 3], axis=1) / _SCENE_DEPTH + rotation_angle_rad(motion[:, :3, :3])
-        nearest = np.argsort(apart, kind="stable")[: self.settings.window]
-        return sorted((candidates[k] for k in nearest), key=lambda v: v.number)
 
-    def _go_back_to(self, anchors: Sequence[View]) -> None:
-        others = [v for v in (*self._stored, *self._window) if v not in anchors]
-        self._stored.clear()
-        self._stored.extend(others)
-        self._window = list(anchors)
+def _accumulated(anchors: Sequence[View], view: View, covariance: FloatArray) -> FloatArray:
+    """7x7 since the trajectory began, of a frame that was solved with a covariance (6, 6) against keyframes."""
+    last = anchors[-1]
+    # What the frame adds to what is known of the unit: the error of a baseline over its length.
+    baseline = max(float(np.linalg.norm(view.camera_to_world[:3, 3] - a.camera_to_world[:3, 3])) for a in anchors)
+    unit = min(float(np.trace(covariance[:3, :3])) / max(baseline, 1e-9) ** 2, 1.0)
+    return compounded(last.covariance, last.camera_to_world, view.camera_to_world) + with_unit(covariance, unit)
+
+
+def _what_is_wrong(view: View, last: View) -> str:
+    """Likely reasons in the image itself, in words; empty for none."""
+    seen, known = view.features.grey.astype(np.float32), last.features.grey.astype(np.float32)
+    light = float((seen.mean() + 1.0) / (known.mean() + 1.0))
+    if not 1.0 / _LIGHT < light < _LIGHT:
+        return f"; the image is {light:.2g} times as bright as the last keyframe"
+    sharpness = float(_edges(seen) / max(_edges(known), 1e-6))
+    if sharpness < _BLURRED:
+        return f"; the image is blurred ({100 * sharpness:.0f} % of the last keyframe's edges)"
+    return ""
+
+
+def _edges(grey: FloatArray) -> float:
+    return float(np.diff(grey, axis=1).var() + np.diff(grey, axis=0).var())
 
 
 def _between(views: Sequence[View], solved: Sequence[View]) -> tuple[tuple[int, FloatArray], ...]:
@@ -555,41 +662,8 @@ def _spread_out(views: Sequence[View], count: int) -> list[View]:
     return [views[k] for k in np.unique(np.linspace(0, len(views) - 1, count).round().astype(int))]
 
 
-def _summary(refined: Refined, evidence: Evidence, new: int) -> _Solve:
-    residual = refined.residual_px[0, :, new]
-    agree = residual < _INLIER_PX
-    inliers, observed = int(agree.sum()), int(np.isfinite(residual).sum())
-    share = inliers / max(observed, 1)
-    rivals = refined.camera_to_first[refined.cost < 1.1 * refined.cost[0] + 1e-9, new]
-    motion = relative_pose(rivals[0], rivals)
-    return _Solve(
-        _orthogonal(refined.camera_to_first[0, new]),
-        _covariance(refined.information[0, 6 * new : 6 * new + 6, 6 * new : 6 * new + 6], refined, new),
-        share * min(1.0, inliers / _ENOUGH_INLIERS),
-        float(np.median(residual[agree])) if inliers else float("nan"),
-        observed,
-        inliers,
-        float(rotation_angle_rad(motion[:, :3, :3]).max()),
-        float(np.linalg.norm(motion[:, :3, 3], axis=1).max()),
-        refined.inverse_depth[0],
-        agree,
-    )
-
-
-def _orthogonal(pose: FloatArray) -> FloatArray:
-    """The same without what rounding did to its rotation: extrapolated from frame to frame, that would grow."""
-    return make_pose(nearest_rotation(pose[:3, :3]), pose[:3, 3])
-
-
-def _covariance(information: FloatArray, refined: Refined, new: int) -> FloatArray:
-    """Information of (rotation in the camera, translation) to covariance of (translation, rotation), world axes."""
-    spread = np.linalg.pinv(information + 1e-9 * np.eye(6), hermitian=True)
-    covariance = in_world_axes(spread, refined.camera_to_first[0, new])
-    return np.asarray(np.minimum((covariance + covariance.T) / 2.0, UNKNOWN_VARIANCE))
-
-
-def _isotropic(clip: ClipEstimate) -> FloatArray:
+def _isotropic(clip: ClipEstimate, unit: float) -> FloatArray:
     """Covariance of the first solve: the spread of its hypotheses, and at least a percent of the scene's depth."""
     rotation = max(float(clip.spread_rotation_rad.max()), 0.005)
-    translation = max(0.01, 0.1 * float(clip.spread_direction_rad.max())) * _SCENE_DEPTH
+    translation = max(0.01, 0.1 * float(clip.spread_direction_rad.max())) * unit
     return np.diag([translation**2] * 3 + [rotation**2] * 3)

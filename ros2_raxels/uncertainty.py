@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 
-from ros2_raxels.geometry import FloatArray, rotation_vector
+from ros2_raxels.geometry import FloatArray, rotation_vector, skew
 from ros2_raxels.guidance import Refined
+
+UNKNOWN_VARIANCE = 9999.0
+"""On the diagonal of what is not known: a fusing filter then gives it no weight; 0 would mean "certain"."""
 
 INFLATION, DOUBT, MOST_INFLATION = 2.0, 2.0, 20.0
 """Standard deviations over those of independent errors of `RefineSettings.noise_px`, because neighbouring tracks err
@@ -60,6 +63,32 @@ def in_world_axes(covariance: FloatArray, camera_to_world: FloatArray) -> FloatA
     turn = np.zeros((6, 6))
     turn[:3, 3:], turn[3:, :3] = np.eye(3), camera_to_world[:3, :3]
     return np.asarray(turn @ covariance @ turn.T)
+
+
+def compounded(covariance: FloatArray, from_pose: FloatArray, to_pose: FloatArray) -> FloatArray:
+    """Covariance of a pose that is exactly known from an uncertain one: errors of turn and unit move what is far away.
+
+    Args:
+        covariance: 7x7 of (translation, rotation about the world's axes, logarithm of the unit) of `from_pose`.
+        from_pose, to_pose: 4x4, in the world.
+    """
+    offset = to_pose[:3, 3] - from_pose[:3, 3]
+    lever = np.eye(7)
+    lever[:3, 3:6], lever[:3, 6] = -skew(offset), offset
+    return np.asarray(lever @ covariance @ lever.T)
+
+
+def with_unit(covariance: FloatArray, variance: float) -> FloatArray:
+    """7x7 from 6x6 and the variance of the logarithm of the unit."""
+    joined = np.zeros((7, 7))
+    joined[:6, :6], joined[6, 6] = covariance, variance
+    return joined
+
+
+def in_other_unit(covariance: FloatArray, factor: float) -> FloatArray:
+    """7x7 after lengths have become `factor` times as large."""
+    grown = np.diag([factor] * 3 + [1.0] * 4)
+    return np.asarray(grown @ covariance @ grown)
 
 
 def _in_units_of_reach(poses: FloatArray) -> FloatArray:

@@ -3,7 +3,7 @@
 # packages built into it, and this package installed in place. Nothing needs sourcing afterwards. For machines without
 # ROS; on a robot the package is built by colcon like any other.
 #
-# With --training also what `raxels train` and its tests need: torch.
+# With --training also what `raxels train` and the tests need: torch, and the compiler of TensorRT plans.
 #
 # Can be killed at any point and started again: it goes on with the first step that is not finished. With nothing to do
 # it says nothing. PYTHON chooses the interpreter (3.10 to 3.14).
@@ -49,7 +49,7 @@ compute_keys() {
   recipe=$(hash_of scripts/setup.sh)
   key[environment]="$root"
   key[wheels]="$(hash_of requirements/{ros,runtime,dev}.txt) ${key[environment]}"
-  key[training]="$(hash_of requirements/training.txt) ${key[wheels]}"
+  key[training]="$(hash_of requirements/{training,tensorrt}.txt) ${key[wheels]}"
   key[repairs]="$recipe ${key[wheels]}"
   key[tf2_msgs]="$(hash_of scripts/tf2_msgs) ${key[repairs]}"
   key[interfaces]="$(hash_of raxels_interfaces) ${key[tf2_msgs]}"
@@ -182,7 +182,7 @@ step_wheels() {
 
 step_training() {
   quietly "$venv/bin/python" -m pip install --disable-pip-version-check --no-input --progress-bar off \
-    -r requirements/training.txt
+    -r requirements/training.txt -r requirements/tensorrt.txt
 }
 
 step_repairs() {
@@ -273,5 +273,5 @@ run_step repairs 3 "repairs to the wheels' CMake exports, setup files"
 run_step tf2_msgs 4 "tf2_msgs/TFMessage, compiled (half a minute)"
 run_step interfaces 5 "raxels_interfaces, compiled (half a minute)"
 run_step package 6 "ros2_raxels, in place"
-[[ ${1:-} != --training ]] || run_step training 7 "torch and what else training needs (a minute or more)"
+[[ ${1:-} != --training ]] || run_step training 7 "torch and what else training and tests need (a minute or more)"
 say "ready: .venv/bin/raxels"

@@ -4,13 +4,18 @@ from __future__ import annotations
 
 import sys
 import time
+from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 
-from ros2_raxels.geometry import FloatArray, PinholeCamera, make_pose, rotation_from_vector
+from ros2_raxels.files import FileError, replacing
+from ros2_raxels.geometry import FloatArray, PinholeCamera, inverse_pose, make_pose, rotation_from_vector
 from ros2_raxels.nodes.pose_node import PoseNode
 from ros2_raxels.nodes.runner import run
-from ros2_raxels.tracker import UNKNOWN_VARIANCE, TrackedPose, TrackerSettings, TrackState
+from ros2_raxels.scale import Odometry, Scale, ScaleSource
+from ros2_raxels.tracker import TrackedPose, TrackerSettings, TrackState
+from ros2_raxels.uncertainty import UNKNOWN_VARIANCE
 
 TRACK, RAISE, SLEEP, LOST, HELD, INITIALISE, NOT_FINITE = 10, 20, 30, 40, 50, 60, 70
 SLEEP_S = 2.0
@@ -32,12 +37,32 @@ class ScriptedTracker:
 
     engine_id = "scripted"
 
-    def __init__(self, settings: TrackerSettings, model: str) -> None:
+    def __init__(self, settings: TrackerSettings, model: str, odometry: Odometry) -> None:
         self._settings = settings
+        self._odometry = odometry
+        self._moved = np.eye(4)
         self._count = 0
 
     def reset(self) -> None:
         self._count = 0
+        self._moved = np.eye(4)
+
+    def set_pose(self, camera_to_world: FloatArray, covariance: FloatArray) -> None:
+        self._moved = camera_to_world @ inverse_pose(scripted_pose(self._count - 1))
+
+    def point_up(self, up_in_camera: FloatArray) -> None:
+        self._up = up_in_camera
+
+    def save_keyframes(self, path: Path) -> int:
+        with replacing(path) as temporary:
+            temporary.write_text(str(self._count))
+        return self._count
+
+    def load_keyframes(self, path: Path) -> int:
+        if not path.is_file():
+            raise FileError(f"{path} is not there")
+        self._count = int(path.read_text())
+        return self._count
 
     def improve(self) -> None:
         pass
@@ -49,12 +74,14 @@ class ScriptedTracker:
         if action == SLEEP:
             time.sleep(SLEEP_S)
         state = _STATES.get(action, TrackState.TRACKING)
-        pose = scripted_pose(self._count) * (np.nan if action == NOT_FINITE else 1.0)
+        pose = self._moved @ scripted_pose(self._count) * (np.nan if action == NOT_FINITE else 1.0)
         self._count += state == TrackState.TRACKING and action != NOT_FINITE
         focal = "estimated" if camera is None else f"{camera.fx:g}"
         message = f"count {self._count} focal {focal} lost.frames {self._settings.lost_frames}"
         covariance = np.eye(6) * UNKNOWN_VARIANCE if state == TrackState.LOST else np.diag(VARIANCES)
-        return TrackedPose(stamp_ns, pose, covariance, state, 0.75, 0.5, 100, 80, 0.01, 0.02, message=message)
+        answer = TrackedPose(stamp_ns, pose, covariance, state, 0.75, 0.5, 100, 80, 0.01, 0.02, message=message)
+        metric = self._settings.scale.source is ScaleSource.FIXED
+        return replace(answer, scale=Scale(ScaleSource.FIXED, 2.0, 0.01)) if metric else answer
 
 
 if __name__ == "__main__":

@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-from ros2_raxels.engine import EngineError, TensorSpec, check_inputs
+from ros2_raxels.engine import EngineError, TensorSpec, check_inputs, made_up_inputs
 from ros2_raxels.engine.model_card import FORMAT, Graph, ModelCard, sha256
 from ros2_raxels.engine.onnx_runtime import OnnxRuntimeEngine
 from ros2_raxels.raxel_grid import RAXEL_COLUMNS, RAXEL_ROWS
@@ -143,6 +143,21 @@ def test_missing_and_unknown_inputs_are_named() -> None:
     assert "inputs missing: ['seen'], not known: ['sean']; give exactly ['pixel', 'seen']" in str(refused.value)
     with pytest.raises(EngineError, match="inputs missing: none, not known:"):
         check_inputs(SPECS, good() | {"more": np.zeros(1, np.float32)})
+
+
+def test_made_up_inputs_fit_and_are_the_same_for_the_same_seed() -> None:
+    specs = (*SPECS, TensorSpec("bytes", (2, "frames"), np.dtype(np.uint8)))
+    sides = {"tracks": 50, "frames": 40}
+    arrays = made_up_inputs(specs, sides, seed=3)
+    check_inputs(specs, arrays)
+    assert arrays["seen"].shape == (1, 50, 40)
+    assert 0.9 < arrays["seen"].std() < 1.1
+    assert arrays["bytes"].max() > 200
+    for name, array in made_up_inputs(specs, sides, seed=3).items():
+        np.testing.assert_array_equal(array, arrays[name])
+    assert (made_up_inputs(specs, sides, seed=4)["seen"] != arrays["seen"]).any()
+    with pytest.raises(EngineError, match=r"input seen of shape .*no length for \['tracks'\], only {'frames': 2}"):
+        made_up_inputs(specs, {"frames": 2})
 
 
 # --------------------------------------------------------------------------------------------------------- graphs
@@ -304,6 +319,13 @@ def test_an_engine_says_what_it_takes_and_is(exported: tuple[Path, JointDenoiser
     assert all(isinstance(side, str) for side in shape[:2])
     assert [spec.name for spec in rays.outputs] == ["clean", "log_error"]
     assert encode.describe() == f"ONNX Runtime {onnxruntime.__version__} (CPU), tiny_encode.onnx"
+
+
+def test_an_engine_warms_up_for_the_sizes_it_is_told(exported: tuple[Path, JointDenoiser]) -> None:
+    rays = engine_of(exported[0], "rays")
+    rays.warm_up({"hypotheses": 2, "frames": 3, "tracks": 20})
+    with pytest.raises(EngineError, match=r"no length for \['tracks'\]"):
+        rays.warm_up({"hypotheses": 2, "frames": 3})
 
 
 def test_threads_that_are_no_number_are_named(

@@ -198,7 +198,7 @@ def test_keypoints_match_when_each_is_the_others_best_and_clearly_so(matcher: Ma
     def keypoints(*descriptors: list[float]) -> Keypoints:
         padded = np.zeros((len(descriptors), 128), np.float32)
         padded[:, :3] = descriptors
-        return Keypoints(np.zeros((len(descriptors), 2)), padded)
+        return Keypoints(np.zeros((len(descriptors), 2)), padded, np.ones(len(descriptors)))
 
     # One: clear. Two: so is its best, but that is nearer to three. Four: between two.
     first = keypoints([100, 0, 0], [0, 100, 0], [0, 90, 0], [0, 0, 105])

@@ -10,7 +10,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ros2_raxels.image_codec import MAX_SIDE_PX, SUPPORTED_ENCODINGS, ImageError, decode_compressed, decode_image
+from ros2_raxels.image_codec import (
+    MAX_SIDE_PX,
+    SUPPORTED_ENCODINGS,
+    ImageError,
+    decode_compressed,
+    decode_image,
+    encode_compressed,
+)
 
 _CHANNELS = {"rgb8": 3, "bgr8": 3, "rgba8": 4, "bgra8": 4, "mono8": 1, "mono16": 1}
 _RGB_ORDER = {"rgb8": [0, 1, 2], "bgr8": [2, 1, 0], "rgba8": [0, 1, 2], "bgra8": [2, 1, 0]}
@@ -182,3 +189,11 @@ def test_corrupt_compressed_data_raises_nothing_but_image_errors(
         return
     assert decoded.ndim == 3
     assert decoded.dtype == np.uint8
+
+
+@pytest.mark.parametrize(("format", "worst"), [("png", 0), ("jpeg", 12)])
+def test_what_is_encoded_is_decoded_again(format: str, worst: int):
+    smooth = np.stack(np.meshgrid(np.arange(64) * 4, np.arange(48) * 5, indexing="xy"), axis=-1)
+    image = np.concatenate([smooth, np.full((48, 64, 1), 30)], axis=2).astype(np.uint8)
+    found = decode_compressed(encode_compressed(image, format), format)
+    assert np.abs(found.astype(int) - image).max() <= worst

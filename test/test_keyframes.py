@@ -15,7 +15,6 @@ from ros2_raxels.scenes.world import furnished_room
 
 CAMERA = PinholeCamera(320, 240, 256.0, 256.0, 159.5, 119.5)
 FRAMES = (0, 8, 16, 20)
-OVERLAP = 0.5
 
 
 class Scene:
@@ -67,7 +66,7 @@ def test_points_are_found_where_they_are_though_the_expected_pose_is_off(scene: 
     """Expected some pixels beside where they are, found to a fraction of one; unknown depths come from neighbours."""
     views = scene.views()
     with_depths(scene, views[:3], share)
-    shared = SharedEvidence(scene.matcher, OVERLAP)
+    shared = SharedEvidence(scene.matcher)
     expected = views[3].camera_to_world.copy()
     expected[:3, 3] += (0.03, -0.02, 0.02)
     truth = scene.true_px(2, 3)
@@ -82,14 +81,14 @@ def test_points_are_found_where_they_are_though_the_expected_pose_is_off(scene: 
     assert np.median(error) < 0.25
     # As exact as without any expectation.
     shared.forget_pairs(views[3])
-    shared.between(views[:3], views[3], thorough=True)
+    shared.between(views[:3], views[3])
     assert np.median(error) < 1.1 * np.median(errors_px(scene, shared, 2, 3))
 
 
 def test_a_new_keyframe_looks_back_and_measures_its_own_points(scene: Scene) -> None:
     views = scene.views()
     with_depths(scene, views[:3])
-    shared = SharedEvidence(scene.matcher, OVERLAP)
+    shared = SharedEvidence(scene.matcher)
     shared.both_ways(views[:3], views[3])
     error = errors_px(scene, shared, 3, 2, back=True)
     assert len(error) > 0.5 * len(scene.grid)
@@ -104,7 +103,7 @@ def test_a_new_keyframe_looks_back_and_measures_its_own_points(scene: Scene) -> 
 
 def test_without_depths_nothing_is_expected(scene: Scene) -> None:
     views = scene.views()
-    shared = SharedEvidence(scene.matcher, OVERLAP)
+    shared = SharedEvidence(scene.matcher)
     assert shared.expected(views[:3], views[3], views[3].camera_to_world) is None
     with_depths(scene, views[:3], 0.05)
     assert shared.expected(views[:3], views[3], views[3].camera_to_world) is None
@@ -115,13 +114,13 @@ def test_a_pose_that_is_far_off_finds_nothing(scene: Scene) -> None:
     with_depths(scene, views[:3])
     behind = views[3].camera_to_world.copy()
     behind[:3, :3] = behind[:3, :3] @ np.diag([-1.0, 1.0, -1.0])
-    assert SharedEvidence(scene.matcher, OVERLAP).expected(views[:3], views[3], behind) is None
+    assert SharedEvidence(scene.matcher).expected(views[:3], views[3], behind) is None
 
 
 def test_what_was_found_in_a_frame_can_be_forgotten(scene: Scene) -> None:
     views = scene.views()
     with_depths(scene, views[:3])
-    shared = SharedEvidence(scene.matcher, OVERLAP)
+    shared = SharedEvidence(scene.matcher)
     assert shared.expected(views[:3], views[3], views[3].camera_to_world) is not None
     assert len(shared) == 6
     shared.forget_pairs(views[3])

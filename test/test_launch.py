@@ -14,7 +14,7 @@ from launch.actions import DeclareLaunchArgument, SetEnvironmentVariable
 from launch_ros.actions import Node
 
 EXPECTED = {
-    "raxels.launch.py": {"namespace", "params_file", "image", "camera_info", "use_sim_time", "log_level"},
+    "raxels.launch.py": {"namespace", "params_file", "image", "camera_info", "views", "use_sim_time", "log_level"},
     "demo.launch.py": {"source", "rate", "loop", "log_level"},
 }
 
@@ -33,10 +33,15 @@ def test_every_argument_is_declared_and_described(name: str):
     assert all(entity.description for entity in declared.values())
 
 
-@pytest.mark.parametrize("name", EXPECTED)
-def test_one_node_of_this_package_is_started(name: str):
-    (node,) = [entity for entity in entities(name) if isinstance(entity, Node)]
-    assert node.node_package == "ros2_raxels"
+@pytest.mark.parametrize(
+    ("name", "executables"),
+    [("raxels.launch.py", ["pose_node", "view_server"]), ("demo.launch.py", ["camera_player"])],
+)
+def test_nodes_of_this_package_are_started_and_views_only_if_asked(name: str, executables: list[str]):
+    nodes = [entity for entity in entities(name) if isinstance(entity, Node)]
+    assert [node.node_package for node in nodes] == ["ros2_raxels"] * len(executables)
+    assert [node.node_executable for node in nodes] == executables
+    assert [node.condition is not None for node in nodes] == [name == "view_server" for name in executables]
 
 
 def test_shared_memory_is_given_room_unless_the_user_has_seen_to_it(monkeypatch: pytest.MonkeyPatch):

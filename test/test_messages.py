@@ -286,19 +286,24 @@ def test_pose_messages_hold_the_pose(turn: np.ndarray, position: np.ndarray):
     assert transform.translation.z == position[2]
 
 
-def test_a_camera_that_moves_forward_and_turns_right_does_so_in_rep_103():
-    right = make_pose(rotation_from_vector([0.0, 0.3, 0.0]), [0.0, 0.0, 2.0])
-    in_world = messages.pose_in_body_world(right)
-    np.testing.assert_allclose(in_world[:3, 3], [2.0, 0.0, 0.0], atol=1e-12)
-    looking = in_world[:3, :3] @ [0.0, 0.0, 1.0]
-    np.testing.assert_allclose(looking, [math.cos(0.3), -math.sin(0.3), 0.0], atol=1e-12)
-    down = in_world[:3, :3] @ [0.0, 1.0, 0.0]
-    np.testing.assert_allclose(down, [0.0, 0.0, -1.0], atol=1e-12)
+@given(VECTORS, VECTORS)
+def test_poses_there_and_back(turn, position):
+    pose = make_pose(rotation_from_vector(turn), position)
+    np.testing.assert_allclose(messages.pose_array(messages.pose_message(pose)), pose, atol=1e-9)
 
 
-def test_covariance_turns_with_the_axes():
-    turned = messages.covariance_in_body_world(np.diag([1.0, 2.0, 3.0, 4.0, 5.0, 6.0]))
-    np.testing.assert_allclose(turned, np.diag([3.0, 1.0, 2.0, 6.0, 4.0, 5.0]))
+def test_what_is_no_pose_and_no_covariance_is_refused_with_its_value():
+    pose = messages.pose_message(np.eye(4))
+    pose.orientation.w = 0.5
+    with pytest.raises(messages.MessageError, match=r"\[0.0, 0.0, 0.0, 0.5\] is not of unit norm"):
+        messages.pose_array(pose)
+    pose.position.x = math.nan
+    with pytest.raises(messages.MessageError, match=r"nan.*not finite"):
+        messages.pose_array(pose)
+    np.testing.assert_array_equal(messages.covariance_array(np.eye(6).ravel()), np.eye(6))
+    for bad, words in ((np.zeros(36), "all zero"), (-np.eye(6), "negative"), (np.full(36, math.inf), "not finite")):
+        with pytest.raises(messages.MessageError, match=words):
+            messages.covariance_array(bad)
 
 
 @given(VECTORS, VECTORS, VECTORS, arrays(float, 3, elements=st.floats(-0.5, 0.5)), st.floats(0.01, 10.0))

@@ -21,7 +21,7 @@ import ros2_raxels
 
 ROOT = Path(__file__).resolve().parents[1]
 PACKAGES = {"ros2_raxels": ROOT, "raxels_interfaces": ROOT / "raxels_interfaces"}
-EXECUTABLES = {"raxels", "pose_node", "camera_player"}
+EXECUTABLES = {"raxels", "pose_node", "view_server", "camera_player"}
 NEEDED_BY_SETUP = ["bash", "cut", "dirname", "env", "find", "flock", "grep", "mkdir", "sha256sum", "sort", "xargs"]
 
 
@@ -97,7 +97,7 @@ def test_entry_points_can_be_called(definition: dict[str, Any]) -> None:
 def test_everything_shared_is_installed_once(definition: dict[str, Any]) -> None:
     installed = [f"{folder}/{Path(file).name}" for folder, files in definition["data_files"] for file in files]
     assert len(installed) == len(set(installed))
-    for folder in ("config", "launch", "engines"):
+    for folder in ("config", "launch", "engines", "examples"):
         for path in (ROOT / folder).rglob("*"):
             if path.is_file() and "__pycache__" not in path.parts:
                 assert f"share/ros2_raxels/{path.relative_to(ROOT).as_posix()}" in installed
@@ -181,6 +181,7 @@ def test_pose_status() -> None:
         "residual_px": "float",
         "correspondences": "uint32",
         "inliers": "uint32",
+        "motion": "uint8",
         "scale_source": "uint8",
         "scale_is_metric": "boolean",
         "scale": "float",
@@ -199,6 +200,10 @@ def test_pose_status() -> None:
         "STATE_TRACKING": 2,
         "STATE_HELD": 3,
         "STATE_LOST": 4,
+        "MOTION_UNKNOWN": 0,
+        "MOTION_STILL": 1,
+        "MOTION_TURNING": 2,
+        "MOTION_MOVING": 3,
         "SCALE_NONE": 0,
         "SCALE_FIXED": 1,
         "SCALE_ODOM": 2,

@@ -46,7 +46,7 @@ pytestmark = pytest.mark.ros
 @pytest.mark.parametrize("topic", ["/tf_static", "/tf"])
 def test_no_second_parent(spawn: Spawn, probe: Probe, topic: str):
     other = probe.publisher(TFMessage, topic, tf_qos(static=topic == "/tf_static"))
-    edge = TransformStamped(header=Header(frame_id="base_link"), child_frame_id=FRAME)
+    edge = TransformStamped(header=Header(frame_id="mast"), child_frame_id=FRAME)
     other.publish(TFMessage(transforms=[edge]))
     rig = Rig(probe, spawn("scripted_node.py"))
     matched(other)
@@ -57,8 +57,8 @@ def test_no_second_parent(spawn: Spawn, probe: Probe, topic: str):
     answer = rig.solve()
     assert answer.pose is not None
     assert not answer.edges
-    rig.wait_health("tf", DiagnosticStatus.ERROR, "base_link", "raxels_world", FRAME)
-    rig.warned(f"TF frame {FRAME} already has the parent base_link, so raxels_world -> {FRAME} is not published")
+    rig.wait_health("tf", DiagnosticStatus.ERROR, "mast", "raxels_world", FRAME)
+    rig.warned(f"TF frame {FRAME} already has the parent mast, so raxels_world -> {FRAME} is not published")
 
 
 # ------------------------------------------------------------------------------------- QoS, delivery, camera_info

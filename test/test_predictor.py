@@ -30,7 +30,7 @@ torch = pytest.importorskip("torch")
 pytest.importorskip("onnxruntime")
 
 from ros2_raxels.engine import EngineError  # noqa: E402
-from ros2_raxels.engine.model_card import ModelCard  # noqa: E402
+from ros2_raxels.engine.model_card import MIXED, ModelCard  # noqa: E402
 from ros2_raxels.engine.onnx_runtime import OnnxRuntimeEngine  # noqa: E402
 from ros2_raxels.geometry import FloatArray, PinholeCamera, decode_raxels  # noqa: E402
 from ros2_raxels.image_codec import ImageArray  # noqa: E402
@@ -111,7 +111,7 @@ def clip_of(frames: int, height: int, width: int, given: float) -> Arrays:
 def compare(card_path: Path, role: str, arrays: Arrays) -> Arrays:
     """What a graph says, after it was seen to be what torch says."""
     graph = OnnxRuntimeEngine(ModelCard.read(card_path).graph_path(card_path.parent, role), threads=1)
-    found, expected = graph.run(arrays), engines_of(perturbed_model())[role].run(arrays)
+    found, expected = graph.run(arrays), engines_of(perturbed_model())[role.removesuffix(MIXED)].run(arrays)
     assert found.keys() == expected.keys()
     for name, value in expected.items():
         assert found[name].shape == value.shape, name
@@ -120,9 +120,12 @@ def compare(card_path: Path, role: str, arrays: Arrays) -> Arrays:
     return found
 
 
+@pytest.mark.parametrize("role", ["sweep", "sweep.mixed"])
 @pytest.mark.parametrize(("views", "height", "width"), [(1, 96, 128), (3, 32, 16), (5, 48, 80)])
-def test_the_graph_of_the_sweep_says_what_the_model_says(card_path: Path, views: int, height: int, width: int) -> None:
-    found = compare(card_path, "sweep", sweeps(views, height, width))
+def test_the_graph_of_the_sweep_says_what_the_model_says(
+    card_path: Path, views: int, height: int, width: int, role: str
+) -> None:
+    found = compare(card_path, role, sweeps(views, height, width))
     assert {name: value.shape for name, value in found.items()} == {
         "colour": (views, 3, height, width),
         "gate": (views, height, width),
@@ -148,7 +151,7 @@ def test_the_joint_graph_says_what_the_model_says(
 def test_a_card_of_views_names_all_graphs(card_path: Path) -> None:
     card = ModelCard.read(card_path)
     single = {role: f"tiny_{role}.onnx" for role in ("encode", "rays", "sweep", "joint")}
-    mixed = {f"{role}.mixed": f"tiny_mixed_{role}.onnx" for role in ("encode", "rays", "joint")}
+    mixed = {f"{role}.mixed": f"tiny_mixed_{role}.onnx" for role in ("encode", "rays", "sweep", "joint")}
     assert {role: graph.file for role, graph in card.graphs.items()} == single | mixed
     assert card.training["has_pixels"] is True
 
@@ -449,6 +452,25 @@ def test_cancelled_later_the_steps_that_were_done_count(perturbed: ViewPredictor
     np.testing.assert_array_equal(one.images, perturbed.predict(CONTEXT, CAMERA, POSES, AHEAD).images)
     imagined = perturbed.imagine(CONTEXT[0], CAMERA, 2, steps=4, proceed=stopping_at(asked, 3))
     assert imagined.steps == 3
+
+
+def test_batches_are_the_views_of_their_part_of_the_trajectory(perturbed: ViewPredictor) -> None:
+    ahead, asked = np.concatenate([AHEAD, AHEAD[::-1], AHEAD]), []
+    batches = list(
+        perturbed.predict_in_batches(CONTEXT, CAMERA, POSES, ahead, seed=4, steps=2, proceed=stopping_at(asked, 99))
+    )
+    assert asked == [(0, 4), (1, 4), (2, 4), (3, 4)]
+    np.testing.assert_array_equal(np.concatenate([views.camera_to_world for views in batches]), ahead)
+    for views, part in zip(batches, (ahead[:4], ahead[4:]), strict=True):
+        alone = perturbed.predict(CONTEXT, CAMERA, POSES, part, seed=4, steps=2)
+        np.testing.assert_array_equal(views.images, alone.images)
+
+
+@pytest.mark.parametrize(("last", "steps"), [(0, []), (1, [1]), (2, [2]), (3, [2, 1])])
+def test_batches_end_where_they_are_cancelled(perturbed: ViewPredictor, last: int, steps: list[int]) -> None:
+    ahead = np.concatenate([AHEAD, AHEAD, AHEAD])
+    batches = perturbed.predict_in_batches(CONTEXT, CAMERA, POSES, ahead, steps=2, proceed=stopping_at([], last))
+    assert [views.steps for views in batches] == steps
 
 
 # --------------------------------------------------------------------------------------------------------- errors

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import cv2
 import numpy as np
 import numpy.typing as npt
 import pytest
+from safetensors import safe_open
+from safetensors.numpy import load_file, save_file
 from scipy.spatial.transform import Rotation
 
 from ros2_raxels.estimator import RaxelHypotheses
 from ros2_raxels.evidence import Evidence
+from ros2_raxels.files import FileError
 from ros2_raxels.geometry import (
     FloatArray,
     PinholeCamera,
@@ -19,13 +24,17 @@ from ros2_raxels.geometry import (
     rotation_angle_rad,
     rotation_from_vector,
 )
+from ros2_raxels.keyframe_map import scaled_about
 from ros2_raxels.keyframes import View
+from ros2_raxels.loops import LoopCloser
 from ros2_raxels.raxel_grid import decode_clip, encode_clip
+from ros2_raxels.scale import ScaleSettings, ScaleSource
 from ros2_raxels.scenes.renderer import render
 from ros2_raxels.scenes.textures import PATTERNS
 from ros2_raxels.scenes.trajectories import handheld_loop
 from ros2_raxels.scenes.world import furnished_room
-from ros2_raxels.tracker import UNKNOWN_VARIANCE, TrackedPose, Tracker, TrackerSettings, TrackState
+from ros2_raxels.tracker import LostPolicy, Motion, TrackedPose, Tracker, TrackerSettings, TrackState
+from ros2_raxels.uncertainty import UNKNOWN_VARIANCE
 
 Image = npt.NDArray[np.uint8]
 CAMERA = PinholeCamera(320, 240, 256.0, 256.0, 159.5, 119.5)
@@ -227,18 +236,33 @@ def test_the_prior_finds_a_frame_that_constant_velocity_misses(walk: Walk, scale
     """Its pose comes in units of its own, and is put into those of the keyframes."""
     tracker = Tracker()
     follow(tracker, walk[:14])
-    anchors = [view.number for view in tracker._window]
+    anchors = [view.number for view in tracker._map.window]
     view = View(14, 0, tracker._matcher.look(walk.images[20]), CAMERA, tracker._pose)
-    evidence, _ = tracker._shared.between(tracker._window, view, thorough=True)
+    evidence = tracker._map.shared.between(tracker._map.window, view)
     prior = Prior(walk.poses[[*anchors, 20]])
     astray = tracker._pose @ make_pose(rotation_from_vector([0.0, 0.3, 0.0]), [0.3, 0.0, 0.0])
-    starts, weights = tracker._denoised_starts(prior, tracker._window, evidence, astray)
+    starts, weights = tracker._solver._denoised_starts(prior, tracker._map.window, evidence, astray)
     assert weights is None
-    given = relative_pose(tracker._window[0].camera_to_world, astray)
+    given = relative_pose(tracker._map.window[0].camera_to_world, astray)
     np.testing.assert_allclose(prior.given[0][-1][:3, :3], given[:3, :3], atol=1e-6)
     truth = relative_pose(walk.poses[0], walk.poses[20])
     assert np.linalg.norm(scale * starts[-1][:3, 3] - truth[:3, 3]) < 0.03 * walk.depth_m
     assert np.degrees(rotation_angle_rad(starts[-1][:3, :3].T @ truth[:3, :3])) < 1.0
+
+
+def test_a_gap_between_frames_is_extrapolated_by_its_length(walk: Walk) -> None:
+    """Frames that were dropped on the way are no change of speed."""
+    tracker = Tracker()
+    frames = [*range(14), 17, 18, 23, 24, 27]
+    found = [tracker.track(walk.images[k], FIRST_NS + k * STEP_NS, CAMERA) for k in frames]
+    begun = states(found).index(TRACKING)
+    assert states(found[begun:]) == [TRACKING] * (len(frames) - begun)
+    step = tracker._motion
+    expected = tracker._expected_pose(FIRST_NS + 30 * STEP_NS)
+    # The last step went over three periods, and this one does.
+    np.testing.assert_allclose(expected, found[-1].camera_to_world @ step, atol=1e-9)
+    half = relative_pose(found[-1].camera_to_world, tracker._expected_pose(FIRST_NS + 27 * STEP_NS + 3 * STEP_NS // 2))
+    np.testing.assert_allclose(half[:3, 3], step[:3, 3] / 2, atol=1e-9)
 
 
 def test_the_tracker_says_what_it_computes_with(walk: Walk) -> None:
@@ -315,7 +339,7 @@ def test_no_keyframe_is_forgotten_or_kept_twice_by_recoveries(
     tracker, _ = walked
 
     def known() -> list[int]:
-        return sorted(view.number for view in (*tracker._stored, *tracker._window))
+        return sorted(view.number for view in (*tracker._map.stored, *tracker._map.window))
 
     numbers = known()
     assert len(numbers) > 5
@@ -474,11 +498,233 @@ def test_memory_is_bounded(walk: Walk) -> None:
     for image in [*small, *small[-2::-1]]:
         found = tracker.track(image, 0, CAMERA.resized(160, 120))
         keyframes += found.keyframe
-        kept.append(len(tracker._shared))
-        assert len(tracker._stored) <= settings.stored_keyframes
-        assert len(tracker._window) <= settings.window
+        kept.append(len(tracker._map.shared))
+        assert len(tracker._map.stored) <= settings.stored_keyframes
+        assert len(tracker._map.window) <= settings.window
     assert found.state is TRACKING
     # One more waits to become a keyframe.
     views = settings.stored_keyframes + settings.window + 1
     assert keyframes > 2 * views
     assert max(kept) <= views * (views - 1) // 2
+
+
+# ----------------------------------------------------------------------------------------------- loops, maps, metres
+
+
+@pytest.fixture(scope="module")
+def rounds() -> list[Image]:
+    """Once round the loop and a second more, at 8 Hz."""
+    room, poses = furnished_room(3), handheld_loop(7.0, 8.0, seed=1)
+    poses = np.concatenate([poses, poses[:8]])
+    return [render(room, CAMERA, pose)[0] for pose in poses]
+
+
+def test_a_loop_takes_out_drift_that_was_put_in_by_hand(rounds: list[Image]) -> None:
+    """After one round all keyframes are bent, scale included, as drift bends them; then the first place is seen."""
+    tracker = Tracker(TrackerSettings(loops=False))
+    follow(tracker, rounds)
+    tracker.improve()
+    views = tracker._map.all
+    assert len(views) > 14
+    straight = np.array([v.camera_to_world for v in views])
+
+    centre = np.array([1.0, 0.5, -2.0])
+    for k, view in enumerate(views):
+        share = max(0.0, (k - 3) / len(views))
+        turn = rotation_from_vector([0.0, 0.03 * share, 0.0])
+        about = make_pose(turn, centre - turn @ centre)
+        view.camera_to_world = scaled_about(about @ view.camera_to_world, 1.0 + 0.1 * share, centre)
+        if view.inverse_depth is not None:
+            view.inverse_depth = view.inverse_depth / (1.0 + 0.1 * share)
+    bent = np.array([v.camera_to_world for v in views])
+
+    closer = LoopCloser(tracker._map, tracker._solver, tracker._matcher)
+    grown = [closer.close(views[-1]) for _ in range(8)]
+    (factor,) = [g for g in grown if g is not None][:1]
+    assert factor == pytest.approx(1 / (1.0 + 0.1 * (len(views) - 4) / len(views)), rel=0.05)
+    closed = np.array([v.camera_to_world for v in views])
+    before, after = (np.linalg.norm(p[:, :3, 3] - straight[:, :3, 3], axis=1) for p in (bent, closed))
+    assert before.max() > 0.1
+    assert after.max() < 0.35 * before.max()
+    assert after[-1] < 0.03
+    assert np.degrees(rotation_angle_rad(closed[-1, :3, :3].T @ straight[-1, :3, :3])) < 1.0
+
+
+def test_a_place_that_only_looks_alike_is_no_loop(rounds: list[Image]) -> None:
+    """The same picture, when the camera has come far since: nothing may move."""
+    tracker = Tracker(TrackerSettings(loops=False))
+    follow(tracker, rounds)
+    tracker.improve()
+    views = tracker._map.all
+    for view in views[-3:]:
+        view.camera_to_world = make_pose(np.eye(3), [0.0, 0.0, 40.0]) @ view.camera_to_world
+    far = [v.camera_to_world for v in views]
+    closer = LoopCloser(tracker._map, tracker._solver, tracker._matcher)
+    assert {closer.close(views[-1]) for _ in range(8)} == {None}
+    np.testing.assert_array_equal(far, [v.camera_to_world for v in views])
+
+
+def test_a_trajectory_begun_anew_is_joined_to_the_old_one_when_that_is_seen_again(walk: Walk, scale: float) -> None:
+    tracker = Tracker(TrackerSettings(lost_frames=2, restart_frames=3))
+    noise = list(np.random.default_rng(0).integers(0, 255, (5, *BLACK.shape)).astype(np.uint8))
+    found = follow(tracker, [*walk[:20], *noise, *walk[::-1][20:]])
+    for f in found[25:]:
+        if f.state is TRACKING:
+            break
+    tracker.improve()
+    back = [f for f in found[25:] if f.state is TRACKING]
+    assert any(f.corrected for f in back)
+    joined = back[[f.corrected for f in back].index(True) :]
+    frames = [COUNT - 21 - (f.stamp_ns - FIRST_NS) // STEP_NS + 25 for f in joined]
+    off, turn = walk.error(joined, frames, scale)
+    assert off < 0.05
+    assert turn < 2.0
+
+
+@pytest.mark.parametrize("policy", [LostPolicy.STOP, LostPolicy.HOLD])
+def test_nothing_is_begun_anew_unless_asked_for(walk: Walk, policy: LostPolicy) -> None:
+    tracker = Tracker(TrackerSettings(lost_frames=2, restart_frames=3, lost_policy=policy))
+    noise = list(np.random.default_rng(0).integers(0, 255, (12, *BLACK.shape)).astype(np.uint8))
+    found = follow(tracker, [*walk[:12], *noise, *walk[10:13]])
+    assert states(found[13:24]) == [LOST] * 11
+    assert states(found)[-1] is TRACKING
+
+
+def test_keyframes_are_kept_and_known_ground_is_found_in_them(
+    walk: Walk, walked: tuple[Tracker, list[TrackedPose]], scale: float, tmp_path: Path
+) -> None:
+    path = tmp_path / "kitchen.safetensors"
+    count = walked[0].save_keyframes(path)
+    assert count == len(walked[0]._map.all) > 5
+    tracker = Tracker()
+    assert tracker.load_keyframes(path) == count
+    for old, new in zip(walked[0]._map.all, tracker._map.all, strict=True):
+        np.testing.assert_array_equal(old.camera_to_world, new.camera_to_world)
+        np.testing.assert_array_equal(old.covariance, new.covariance)
+        np.testing.assert_array_equal(old.features.grey, new.features.grey)
+        assert (old.number, old.parent, old.stamp_ns, old.camera) == (new.number, new.parent, new.stamp_ns, new.camera)
+    assert states(follow(tracker, [BLACK])) == [LOST]
+    found = follow(tracker, walk[30:36])
+    begun = states(found).index(TRACKING)
+    assert begun < 2
+    assert found[begun].corrected
+    off, turn = walk.error(found[begun:], list(range(30 + begun, 36)), scale)
+    assert off < 0.02
+    assert turn < 1.0
+
+
+def test_files_that_hold_no_keyframes_are_refused_and_nothing_changes(
+    walk: Walk, walked: tuple[Tracker, list[TrackedPose]], tmp_path: Path
+) -> None:
+    good, bad = tmp_path / "good.safetensors", tmp_path / "bad.safetensors"
+    walked[0].save_keyframes(good)
+    tracker = Tracker()
+    follow(tracker, walk[:14])
+    before = tracker._map.all
+    with pytest.raises(FileError, match="cannot be used as keyframes"):
+        tracker.load_keyframes(bad)
+    bad.write_bytes(good.read_bytes()[:-1000])
+    with pytest.raises(FileError, match="cannot be used as keyframes"):
+        tracker.load_keyframes(bad)
+    save_file({"x": np.zeros(3)}, bad)
+    with pytest.raises(FileError, match="holds no keyframes"):
+        tracker.load_keyframes(bad)
+    for name, spoil in (
+        ("camera_to_world", lambda t: t * np.nan),
+        ("camera_to_world", lambda t: t * 2),
+        ("number", lambda t: t * 0),
+        ("covariance", lambda t: t[:, :3]),
+        (f"image.{before[0].number}", lambda t: t[:10]),
+    ):
+        tensors = load_file(good)
+        with safe_open(good, "numpy") as file:
+            header = file.metadata()
+        save_file({n: spoil(t) if n == name else t for n, t in tensors.items()}, bad, metadata=header)
+        with pytest.raises(FileError, match="cannot be used as keyframes"):
+            tracker.load_keyframes(bad)
+    assert tracker._map.all == before
+    assert states(follow(tracker, walk[14:16])) == [TRACKING] * 2
+    with pytest.raises(FileError, match="there are no keyframes yet"):
+        Tracker().save_keyframes(good)
+
+
+def test_odometry_makes_metres(walk: Walk) -> None:
+    """The camera's true path, in another frame, as odometry; poses of before are in the unit of before."""
+    elsewhere = make_pose(rotation_from_vector([0.3, 0.1, 2.0]), [10.0, -4.0, 1.0])
+
+    def odometry(stamp_ns: int) -> FloatArray:
+        return elsewhere @ walk.poses[(stamp_ns - FIRST_NS) // STEP_NS]
+
+    settings = TrackerSettings(scale=ScaleSettings(ScaleSource.ODOM))
+    found = follow(Tracker(settings, odometry=odometry), walk.images)
+    metric = [k for k, f in enumerate(found) if f.state is TRACKING and f.scale.is_metric]
+    assert metric[0] < 30
+    assert metric == list(range(metric[0], COUNT))
+    # From one answer on, the world is in metres and says so; that step is no motion.
+    assert found[metric[0]].corrected
+    off, turn = walk.error([found[k] for k in metric], metric, 1.0)
+    assert off < 0.02
+    assert turn < 1.0
+    assert found[-1].scale.metres_per_unit == pytest.approx(walk.depth_m, rel=0.25)
+    assert found[-1].scale.sigma < 0.05
+
+
+def test_a_pose_set_from_outside(walk: Walk, scale: float) -> None:
+    tracker = Tracker()
+    follow(tracker, walk[:20])
+    there = make_pose(rotation_from_vector([0.0, 1.0, 0.0]), [5.0, 0.0, -3.0])
+    tracker.set_pose(there, np.diag([0.04] * 3 + [0.01] * 3))
+    after = [tracker.track(image, FIRST_NS + (20 + k) * STEP_NS, CAMERA) for k, image in enumerate(walk[20:26])]
+    assert after[0].corrected
+    assert not after[1].corrected
+    moved = relative_pose(there, after[-1].camera_to_world)
+    truth = relative_pose(walk.poses[19], walk.poses[25])
+    assert np.linalg.norm(scale * moved[:3, 3] - truth[:3, 3]) < 0.02 * walk.depth_m
+    assert np.degrees(rotation_angle_rad(moved[:3, :3].T @ truth[:3, :3])) < 1.0
+    assert np.diag(after[-1].covariance)[:3].min() >= 0.04
+
+
+def test_what_the_camera_does_is_said(walk: Walk) -> None:
+    still = follow(Tracker(), [*walk[:16], *[walk.images[15]] * 14])
+    assert still[15].motion is Motion.MOVING
+    assert still[-1].motion is Motion.STILL
+    assert still[0].motion is Motion.UNKNOWN
+    room = furnished_room(3)
+    turns = [
+        render(room, CAMERA, walk.poses[15] @ make_pose(rotation_from_vector([0.0, 0.02 * k, 0.0]), np.zeros(3)))[0]
+        for k in range(1, 15)
+    ]
+    turned = follow(Tracker(), [*walk[:16], *turns])
+    assert turned[-1].state is TRACKING
+    assert turned[-1].motion is Motion.TURNING
+    place = relative_pose(turned[15].camera_to_world, turned[-1].camera_to_world)
+    assert np.linalg.norm(place[:3, 3]) < 0.01
+
+
+def test_a_missed_frame_says_what_is_wrong_with_it(walk: Walk) -> None:
+    blurred = cv2.GaussianBlur(walk.images[14], (0, 0), 25)
+    dark = (walk.images[14] * 0.05).astype(np.uint8)
+    for image, words in ((blurred, "blurred"), (dark, "times as bright")):
+        found = follow(Tracker(), [*walk[:14], image])
+        assert found[-1].state is HELD
+        assert words in found[-1].message
+
+
+def test_sudden_light_is_survived(walk: Walk, scale: float) -> None:
+    bright = [np.clip(image * 1.5 + 20.0, 0, 255).astype(np.uint8) for image in walk[20:40]]
+    found = follow(Tracker(), [*walk[:20], *bright])
+    assert set(states(found[20:])) <= {TRACKING, HELD}
+    assert states(found[22:]) == [TRACKING] * 18
+    off, turn = walk.error(found[22:], list(range(22, 40)), scale)
+    assert off < 0.03
+    assert turn < 1.0
+
+
+def test_uncertainty_grows_along_the_way_and_covers_the_error(walk: Walk, tracked: list[TrackedPose]) -> None:
+    begun = states(tracked).index(TRACKING)
+    sigma = [float(np.sqrt(np.trace(f.covariance[:3, :3]))) for f in tracked[begun:]]
+    assert sigma[-1] > 1.02 * sigma[0]
+    positions = np.array([f.camera_to_world[:3, 3] for f in tracked[begun:]])
+    scale, _ = similarity(positions[:20], walk.poses[begun : begun + 20, :3, 3])
+    truth = relative_pose(walk.poses[0], walk.poses[begun:])[:, :3, 3] / scale
+    assert (np.linalg.norm(positions - truth, axis=1) < 2.0 * np.array(sigma)).all()

@@ -29,7 +29,7 @@ _CONTRAST = np.array([30.0, 25.0, -18.0])
 """Grey levels of a wave in red, green and blue: one pattern, so that where its luma shows a depth its colour does."""
 
 
-def shifted(x: float, y: float = 0.0, z: float = 0.0, *, turn_deg: Sequence[float] = (0, 0, 0)) -> FloatArray:
+def shifted(x: float = 0.0, y: float = 0.0, z: float = 0.0, *, turn_deg: Sequence[float] = (0, 0, 0)) -> FloatArray:
     """A camera's pose: where it is, and a rotation vector."""
     return make_pose(rotation_from_vector(np.radians(turn_deg)), (x, y, z))
 

@@ -16,6 +16,10 @@ class EngineError(RuntimeError):
     """A graph cannot be loaded or run; the message names the file or tensor, its value and what to do."""
 
 
+class OutOfProfileError(EngineError):
+    """Inputs that fit the graph but lie outside the sizes that the engine was compiled for."""
+
+
 @dataclass(frozen=True)
 class TensorSpec:
     """One input or output.
@@ -52,9 +56,47 @@ class Engine(Protocol):
         """
         ...
 
+    def warm_up(self, sides: Mapping[str, int]) -> None:
+        """Run once on made-up inputs, so that the first frame finds memory and kernels ready.
+
+        Args:
+            sides: length of every named side, as in the shapes of `inputs`.
+
+        Raises:
+            EngineError: a side is missing, or the engine cannot run.
+        """
+        ...
+
     def describe(self) -> str:
         """In a line: backend, version, model."""
         ...
+
+
+def made_up_inputs(
+    specs: tuple[TensorSpec, ...], sides: Mapping[str, int], seed: int = 0
+) -> dict[str, npt.NDArray[Any]]:
+    """Inputs that mean nothing, the same ones for the same seed: normal numbers, or 0 to 255 for bytes.
+
+    Raises:
+        EngineError: a side has no length.
+    """
+    rng = np.random.default_rng(seed)
+    arrays: dict[str, npt.NDArray[Any]] = {}
+    for spec in specs:
+        missing = [side for side in spec.shape if isinstance(side, str) and side not in sides]
+        if missing:
+            raise EngineError(f"input {spec.name} of shape {spec.shape}: no length for {missing}, only {dict(sides)}")
+        shape = [sides[side] if isinstance(side, str) else side for side in spec.shape]
+        if spec.dtype == np.uint8:
+            arrays[spec.name] = rng.integers(0, 256, shape, np.uint8)
+        else:
+            arrays[spec.name] = rng.normal(size=shape).astype(spec.dtype)
+    return arrays
+
+
+def one_line(text: str) -> str:
+    """What a library says of an error, for a message of ours."""
+    return " ".join(text.split())[:300]
 
 
 def check_inputs(specs: tuple[TensorSpec, ...], arrays: Arrays) -> None:

@@ -11,7 +11,7 @@ from typing import Any
 from ros2_raxels.engine import EngineError
 
 MIXED = ".mixed"
-"""Behind the role of a graph: the same with matrix products in half precision."""
+"""Behind the role of a graph: the same as GPUs take it, with matrix products in half precision."""
 
 FORMAT = 1
 """Of the graphs' inputs and outputs; a card of another format is refused."""
@@ -42,8 +42,8 @@ class ModelCard:
         name: identifies it in status messages and reports.
         preset: size, by name.
         graphs: by role: "encode" (tracks to tokens), "rays" (a denoising step of rays), and where the model makes
-            views "sweep" (context frames to what is known of a view) and "joint" (a step of rays and video); all but
-            "sweep", which has no matrix products, also with `MIXED` behind.
+            views "sweep" (context frames to what is known of a view) and "joint" (a step of rays and video); each
+            also with `MIXED` behind, "sweep", which has no matrix products, in single precision.
         ray_spread: rays are ``(raxels - bearings) / ray_spread`` for the network.
         training: data, steps, clips, minutes, seed.
         licence: of the weights.

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from ros2_raxels.engine import Arrays, EngineError, TensorSpec, check_inputs
+from ros2_raxels.engine import Arrays, EngineError, TensorSpec, check_inputs, made_up_inputs, one_line
 
 THREADS_VARIABLE = "RAXELS_ENGINE_THREADS"
 
@@ -28,13 +29,17 @@ class OnnxRuntimeEngine:
         model: ONNX file.
         threads: of the CPU; 0 takes `RAXELS_ENGINE_THREADS`, else as many as there are cores, at most 4: these graphs
             are small.
+        cuda: whether CUDA may be used where its provider is installed.
+
+    Attributes:
+        inputs, outputs: what `run` takes and gives.
 
     Raises:
         EngineError: ONNX Runtime is not installed, the file is missing, truncated or not a graph, or the variable is no
             number.
     """
 
-    def __init__(self, model: Path, threads: int = 0) -> None:
+    def __init__(self, model: Path, threads: int = 0, *, cuda: bool = True) -> None:
         try:
             import onnxruntime
         except ImportError as error:
@@ -46,36 +51,39 @@ class OnnxRuntimeEngine:
         options.add_session_config_entry("session.intra_op.allow_spinning", "0")
         options.log_severity_level = 3
         available = onnxruntime.get_available_providers()
-        providers = [p for p in ("CUDAExecutionProvider", "CPUExecutionProvider") if p in available]
+        wanted = ("CUDAExecutionProvider", "CPUExecutionProvider") if cuda else ("CPUExecutionProvider",)
+        providers = [p for p in wanted if p in available]
         try:
             self._session = onnxruntime.InferenceSession(str(model), options, providers=providers)
         except Exception as error:  # onnxruntime raises a dozen classes of its own
-            reason = " ".join(str(error).split())[:300]
-            raise EngineError(f"{model} cannot be loaded ({reason}); install the package again") from error
+            raise EngineError(
+                f"{model} cannot be loaded ({one_line(str(error))}); install the package again"
+            ) from error
         self._name = model.name
         self._version = str(onnxruntime.__version__)
-        self._inputs = tuple(map(_spec, self._session.get_inputs()))
-        self._outputs = tuple(map(_spec, self._session.get_outputs()))
-
-    @property
-    def inputs(self) -> tuple[TensorSpec, ...]:
-        """What `run` takes."""
-        return self._inputs
-
-    @property
-    def outputs(self) -> tuple[TensorSpec, ...]:
-        """What `run` gives."""
-        return self._outputs
+        self.inputs = tuple(map(_spec, self._session.get_inputs()))
+        self.outputs = tuple(map(_spec, self._session.get_outputs()))
 
     def run(self, arrays: Arrays) -> dict[str, npt.NDArray[Any]]:
         """Outputs by name.
 
         Raises:
-            EngineError: an input is missing, unknown, or of the wrong shape or dtype.
+            EngineError: an input is missing, unknown, or of the wrong shape or dtype, or the graph cannot run.
         """
-        check_inputs(self._inputs, arrays)
-        names = [spec.name for spec in self._outputs]
-        return dict(zip(names, self._session.run(names, dict(arrays)), strict=True))
+        check_inputs(self.inputs, arrays)
+        names = [spec.name for spec in self.outputs]
+        try:
+            return dict(zip(names, self._session.run(names, dict(arrays)), strict=True))
+        except Exception as error:  # as above
+            raise EngineError(f"{self.describe()} failed: {one_line(str(error))}") from error
+
+    def warm_up(self, sides: Mapping[str, int]) -> None:
+        """Run once on made-up inputs.
+
+        Raises:
+            EngineError: a side has no length, or the graph cannot run.
+        """
+        self.run(made_up_inputs(self.inputs, sides))
 
     def describe(self) -> str:
         """In a line: backend, version, model."""

@@ -6,9 +6,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import cv2
 import numpy as np
 
+from ros2_raxels.consistency import estimate_back
 from ros2_raxels.estimator import Estimator
 from ros2_raxels.geometry import FloatArray, PinholeCamera, direction_angle_rad, relative_pose, rotation_angle_rad
 from ros2_raxels.image_codec import ImageArray
@@ -40,10 +40,7 @@ def go_round(
     """
     asked = estimator.estimate(images, [camera] * len(images)).camera_to_first
     views = predictor.predict(images[:1], camera, asked[:1], asked[1:])
-    height, width = views.images.shape[1:3]
-    small = cv2.resize(images[0], (width, height), interpolation=cv2.INTER_AREA)
-    found = estimator.estimate([small, *views.images], [views.camera] * len(images)).camera_to_first
-    return Loop(asked, found)
+    return Loop(asked, estimate_back(estimator, images[:1], views.images, views.camera).camera_to_first)
 
 
 def agreement(loops: Sequence[Loop]) -> dict[str, Any]:

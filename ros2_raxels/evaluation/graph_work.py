@@ -53,6 +53,10 @@ class WatchedEngine:
         self.last = arrays
         return out
 
+    def warm_up(self, sides: Mapping[str, int]) -> None:
+        """As the engine does."""
+        self._engine.warm_up(sides)
+
     def describe(self) -> str:
         """As the engine does."""
         return self._engine.describe()

@@ -114,3 +114,8 @@ def pairs(values: Mapping[str, str]) -> list[KeyValue]:
 def status(name: str, level: bytes, message: str, values: Mapping[str, str] | None = None) -> DiagnosticStatus:
     """One DiagnosticStatus; an empty message reads "ok"."""
     return DiagnosticStatus(level=level, name=name, message=message or "ok", values=pairs(values or {}))
+
+
+def worded(error: Exception) -> str:
+    """An exception in one line."""
+    return f"{type(error).__name__}: {' '.join(str(error).split())}"

@@ -15,16 +15,17 @@ from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 from std_msgs.msg import Header
 
 from ros2_raxels.geometry import (
-    OPTICAL_TO_BODY,
     FloatArray,
     GeometryError,
     PinholeCamera,
+    make_pose,
     quaternion_from_rotation,
     relative_pose,
+    rotation_from_quaternion,
     rotation_vector,
 )
 from ros2_raxels.image_codec import SUPPORTED_ENCODINGS, ImageError, decode_compressed, decode_image
-from ros2_raxels.tracker import UNKNOWN_VARIANCE
+from ros2_raxels.uncertainty import UNKNOWN_VARIANCE
 
 _PINHOLE_MODELS = ("plumb_bob", "rational_polynomial", "")
 
@@ -206,20 +207,6 @@ def camera_info_message(camera: PinholeCamera, header: Header) -> CameraInfo:
 # ---------------------------------------------------------------------------------------------------------- poses
 
 
-def pose_in_body_world(camera_to_world: FloatArray) -> FloatArray:
-    """Pose of the optical frame in the REP-103 world, from its pose in the optical frame of the first camera.
-
-    Only the world's axes turn. The child stays an optical frame, hence no turn on the right.
-    """
-    return np.asarray(OPTICAL_TO_BODY @ camera_to_world)
-
-
-def covariance_in_body_world(covariance: FloatArray) -> FloatArray:
-    """6x6 of (x, y, z, rotation about fixed x, y, z) turned with the world's axes."""
-    turn = np.kron(np.eye(2), OPTICAL_TO_BODY[:3, :3])
-    return np.asarray(turn @ covariance @ turn.T)
-
-
 def unknown_covariance() -> FloatArray:
     """Row-major 6x6 of a quantity of which nothing is known."""
     return (np.eye(6) * UNKNOWN_VARIANCE).ravel()
@@ -230,6 +217,35 @@ def pose_message(pose: FloatArray) -> Pose:
     x, y, z = (float(value) for value in pose[:3, 3])
     qx, qy, qz, qw = (float(value) for value in quaternion_from_rotation(pose[:3, :3]))
     return Pose(position=Point(x=x, y=y, z=z), orientation=Quaternion(x=qx, y=qy, z=qz, w=qw))
+
+
+def pose_array(pose: Pose) -> FloatArray:
+    """4x4 of a geometry_msgs/Pose.
+
+    Raises:
+        MessageError: not finite, or a quaternion that is not of unit norm.
+    """
+    p, q = pose.position, pose.orientation
+    values = np.array([p.x, p.y, p.z, q.x, q.y, q.z, q.w])
+    if not np.isfinite(values).all():
+        raise MessageError(f"pose {values.tolist()} is not finite")
+    if abs(np.linalg.norm(values[3:]) - 1.0) > 1e-2:
+        raise MessageError(f"quaternion {values[3:].tolist()} is not of unit norm; normalise it")
+    return make_pose(rotation_from_quaternion(values[3:]), values[:3])
+
+
+def covariance_array(covariance: Any) -> FloatArray:
+    """6x6 of a row-major covariance.
+
+    Raises:
+        MessageError: not finite, or not one: all zero (nothing is known that well), or with a negative variance.
+    """
+    values = np.asarray(covariance, float).reshape(6, 6)
+    if not np.isfinite(values).all() or (np.diag(values) < 0).any():
+        raise MessageError("covariance is not finite or has negative variances; give those of the pose")
+    if not values.any():
+        raise MessageError("covariance is all zero, and nothing is known that well; give the variances of the pose")
+    return values
 
 
 def transform_message(pose: Pose) -> Transform:

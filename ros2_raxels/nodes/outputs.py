@@ -14,20 +14,12 @@ from rclpy.qos import DurabilityPolicy, QoSProfile
 from sensor_msgs.msg import Image
 from std_msgs.msg import Header
 
-try:
-    from raxels_interfaces.msg import PoseStatus
-except ImportError as error:
-    raise ImportError(
-        "raxels_interfaces is not built or not sourced: `colcon build --base-paths . raxels_interfaces` in the "
-        "checkout (`--base-paths src src/*/raxels_interfaces` in a workspace), then source install/setup.bash"
-    ) from error
-
 from ros2_raxels.geometry import FloatArray, PinholeCamera
+from ros2_raxels.nodes.interfaces import PoseStatus
 from ros2_raxels.nodes.messages import (
-    covariance_in_body_world,
     image_message,
-    pose_in_body_world,
     pose_message,
+    stamp_message,
     transform_message,
     twist_message,
     unknown_covariance,
@@ -35,10 +27,13 @@ from ros2_raxels.nodes.messages import (
 from ros2_raxels.nodes.parameters import Parameters
 from ros2_raxels.nodes.preview import RaxelPicture
 from ros2_raxels.nodes.transforms import EdgePublisher
-from ros2_raxels.tracker import TrackedPose, TrackState
+from ros2_raxels.placement import FrameNames, Placed, Placement, TfMode, Transforms
+from ros2_raxels.scale import UNKNOWN_SIGMA
+from ros2_raxels.tracker import LostPolicy, TrackedPose, TrackState
 
-_WITH_POSE = (TrackState.TRACKING, TrackState.HELD, TrackState.LOST)
-_WITH_TF = (TrackState.TRACKING, TrackState.HELD)
+_KNOWN = (TrackState.TRACKING, TrackState.HELD)
+_LOST_WITH_POSE = (LostPolicy.HOLD, LostPolicy.RESET)
+_LOST_WITH_TF = (LostPolicy.HOLD,)
 
 
 @dataclass(frozen=True)
@@ -61,12 +56,15 @@ class Counters:
 class PoseOutputs:
     """Publishers of the pose node. Used by the worker thread, except `announce`, which any thread may call."""
 
-    def __init__(self, node: Node, parameters: Parameters, engine_id: str) -> None:
+    def __init__(self, node: Node, parameters: Parameters, transforms: Transforms, engine_id: str) -> None:
         self._node = node
         self._parameters = parameters
-        self._world = parameters.text("tf.world_frame")
+        self._lost_policy = LostPolicy(parameters.text("lost.policy"))
         self._engine_id = engine_id
-        self._edges = EdgePublisher(node, self._world)
+        self._edges = EdgePublisher(node)
+        names = FrameNames(*(parameters.text(f"tf.{name}_frame") for name in ("world", "map", "odom", "base")))
+        self.placement = Placement(names, transforms, self._edges.other_parent)
+        self._parent, self._child = names.world, parameters.text("tf.child_frame")
         self._pose = node.create_publisher(PoseWithCovarianceStamped, "~/pose", 10)
         self._odometry = node.create_publisher(Odometry, "~/odometry", 10)
         self._status = node.create_publisher(PoseStatus, "~/status", 10)
@@ -76,7 +74,7 @@ class PoseOutputs:
         self._picture = RaxelPicture()
         self._poses: deque[PoseStamped] = deque(maxlen=parameters.integer("path.max_poses"))
         self._path_sent_at = -np.inf
-        self._previous: tuple[int, FloatArray] | None = None
+        self._previous: tuple[int, str, str, FloatArray] | None = None
         self.tf_refusal = ""
         """Why the newest answer's edge was not published; empty when it was, or when there was none to publish."""
 
@@ -84,6 +82,7 @@ class PoseOutputs:
         """Start a new trajectory."""
         self._poses.clear()
         self._previous = None
+        self.placement.forget()
 
     def publish(self, answer: TrackedPose, header: Header, camera: PinholeCamera | None) -> None:
         """Pose, odometry, TF, path and picture of one answer; the status follows through `report`.
@@ -93,26 +92,42 @@ class PoseOutputs:
             header: of the image.
             camera: its intrinsics; without them there is no picture.
         """
-        if answer.state not in _WITH_POSE:
+        lost = answer.state is TrackState.LOST
+        if answer.state not in _KNOWN and not (lost and self._lost_policy in _LOST_WITH_POSE):
             self._previous = None
             return
-        pose = pose_in_body_world(answer.camera_to_world)
-        message = pose_message(pose)
-        stamped = Header(stamp=header.stamp, frame_id=self._world)
-        self._publish_edge(answer, stamped, self._child(header), message)
-        tracked = answer.state == TrackState.TRACKING
-        covariance = covariance_in_body_world(answer.covariance).ravel()
-        self._publish_pose(stamped, message, covariance)
-        self._publish_odometry(answer, stamped, self._child(header), message, pose, covariance)
-        if tracked:
+        placed = self._place(answer, self.optical(header))
+        stamped = Header(stamp=header.stamp, frame_id=placed.parent)
+        message = pose_message(placed.pose)
+        self._publish_edge(placed, answer, not lost or self._lost_policy in _LOST_WITH_TF)
+        self._publish_pose(stamped, message, placed.covariance.ravel())
+        self._publish_odometry(answer, stamped, placed, message)
+        if answer.state == TrackState.TRACKING:
             self._publish_path(PoseStamped(header=stamped, pose=message))
             self._publish_picture(answer, header, camera)
+
+    def optical(self, header: Header) -> str:
+        """Name of the optical frame of an image."""
+        return self._parameters.text("tf.child_frame") or str(header.frame_id)
+
+    def _place(self, answer: TrackedPose, optical: str) -> Placed:
+        mode = TfMode(self._parameters.text("tf.mode"))
+        placed = self.placement.place(answer, optical, mode, self._parameters.flag("tf.invert"))
+        if (placed.parent, placed.child) != (self._parent, self._child):
+            # Poses in another frame are no continuation of this path.
+            self._poses.clear()
+        self._parent, self._child = placed.parent, placed.child
+        return placed
 
     def report(self, answer: TrackedPose, header: Header, counters: Counters) -> None:
         """The status of one answer."""
         status = self._status_message(answer.state, answer.message, counters)
         status.header.stamp = header.stamp
-        status.child_frame_id = self._child(header)
+        status.child_frame_id = self._child or self.optical(header)
+        status.motion = int(answer.motion)
+        status.scale_source = int(answer.scale.source)
+        status.scale_is_metric = answer.scale.is_metric
+        status.scale, status.scale_sigma = float(answer.scale.metres_per_unit), float(answer.scale.sigma)
         status.confidence = float(answer.confidence)
         status.hypothesis_spread_rotation_rad = float(answer.spread_rotation_rad)
         status.hypothesis_spread_translation = float(answer.spread_translation)
@@ -125,30 +140,30 @@ class PoseOutputs:
         """A status that belongs to no image, stamped now."""
         status = self._status_message(state, message, counters)
         status.header.stamp = self._node.get_clock().now().to_msg()
-        status.child_frame_id = self._parameters.text("tf.child_frame")
+        status.child_frame_id = self._child
         self._status.publish(status)
 
     def _status_message(self, state: TrackState, message: str, counters: Counters) -> PoseStatus:
         status = PoseStatus(state=int(state), message=message, engine_id=self._engine_id)
-        status.header.frame_id = self._world
-        status.scale_source = PoseStatus.SCALE_NONE
-        status.scale_sigma = 9999.0
+        status.header.frame_id = self._parent
+        status.scale_sigma = UNKNOWN_SIGMA
         status.latency_s, status.processing_s = counters.latency_s, counters.processing_s
         status.frames_received, status.frames_processed = counters.received, counters.processed
         status.frames_dropped = counters.dropped
         return status
 
-    def _child(self, header: Header) -> str:
-        return self._parameters.text("tf.child_frame") or header.frame_id
-
-    def _publish_edge(self, answer: TrackedPose, stamped: Header, child: str, pose: Pose) -> None:
-        self.tf_refusal = ""
-        if answer.state not in _WITH_TF or not self._parameters.flag("tf.publish"):
+    def _publish_edge(self, placed: Placed, answer: TrackedPose, wanted: bool) -> None:
+        self.tf_refusal = placed.refusal
+        if not wanted or placed.edge is None:
             return
-        self.tf_refusal = self._edges.refusal(child)
-        if not self.tf_refusal:
-            edge = TransformStamped(header=stamped, child_frame_id=child, transform=transform_message(pose))
-            self._edges.publish(edge)
+        edge = placed.edge
+        self.tf_refusal = self._edges.refusal(edge.parent, edge.child)
+        if self.tf_refusal:
+            return
+        offset_ns = round(self._parameters.number("tf.time_offset_s") * 1e9)
+        stamped = Header(stamp=stamp_message(answer.stamp_ns + offset_ns), frame_id=edge.parent)
+        transform = transform_message(pose_message(edge.pose))
+        self._edges.publish(TransformStamped(header=stamped, child_frame_id=edge.child, transform=transform))
 
     def _publish_pose(self, stamped: Header, pose: Pose, covariance: FloatArray) -> None:
         message = PoseWithCovarianceStamped(header=stamped)
@@ -156,25 +171,20 @@ class PoseOutputs:
         message.pose.covariance = covariance
         self._pose.publish(message)
 
-    def _publish_odometry(
-        self,
-        answer: TrackedPose,
-        stamped: Header,
-        child: str,
-        message: Pose,
-        pose: FloatArray,
-        covariance: FloatArray,
-    ) -> None:
-        odometry = Odometry(header=stamped, child_frame_id=child)
+    def _publish_odometry(self, answer: TrackedPose, stamped: Header, placed: Placed, message: Pose) -> None:
+        odometry = Odometry(header=stamped, child_frame_id=placed.child)
         odometry.pose.pose = message
-        odometry.pose.covariance = covariance
+        odometry.pose.covariance = placed.covariance.ravel()
         # Errors of consecutive poses are correlated in a way that the tracker does not tell, so that the accuracy of
         # their difference is not known even when both poses' is.
         odometry.twist.covariance = unknown_covariance()
-        if answer.state == TrackState.TRACKING and self._previous is not None:
-            then, before = self._previous
-            odometry.twist.twist = twist_message(before, pose, (answer.stamp_ns - then) * 1e-9)
-        self._previous = (answer.stamp_ns, pose) if answer.state == TrackState.TRACKING else None
+        previous, self._previous = self._previous, None
+        if answer.state == TrackState.TRACKING:
+            self._previous = (answer.stamp_ns, placed.parent, placed.child, placed.pose)
+            # A step that corrects the world is no motion.
+            if previous is not None and previous[1:3] == self._previous[1:3] and not answer.corrected:
+                seconds = (answer.stamp_ns - previous[0]) * 1e-9
+                odometry.twist.twist = twist_message(previous[3], placed.pose, seconds)
         self._odometry.publish(odometry)
 
     def _publish_path(self, pose: PoseStamped) -> None:

@@ -13,7 +13,13 @@ from rcl_interfaces.msg import FloatingPointRange, IntegerRange, ParameterDescri
 from rclpy.exceptions import InvalidParameterTypeException, InvalidParameterValueException
 from rclpy.node import Node
 
-from ros2_raxels.tracker import TrackerSettings
+from ros2_raxels.context import SpreadSettings
+from ros2_raxels.engine.choose import AUTO, BACKENDS, EngineOptions
+from ros2_raxels.engine.store import BUILD_POLICIES, IF_STALE
+from ros2_raxels.placement import TfMode
+from ros2_raxels.predictor import PredictorSettings
+from ros2_raxels.scale import ScaleSource
+from ros2_raxels.tracker import LostPolicy, TrackerSettings
 
 ParameterValue = bool | int | float | str
 
@@ -120,9 +126,39 @@ def _hint(default: ParameterValue, value: object) -> str:
 
 Table = Sequence[Parameter]
 _TRACKER = TrackerSettings()
+_PREDICTOR = PredictorSettings()
+_SPREAD = SpreadSettings()
 
-POSE_NODE = "raxels_pose"
-POSE_TABLE: Table = (
+ENGINE_ROWS: Table = (
+    Parameter(
+        "engine.backend",
+        AUTO,
+        "What computes the model. auto takes TensorRT where it and a GPU are there, else ONNX Runtime, and says why; "
+        "any other is had or refused.",
+        choices=BACKENDS,
+        read_only=True,
+    ),
+    Parameter(
+        "engine.build_policy",
+        IF_STALE,
+        "When a TensorRT plan is compiled, which takes seconds to minutes: when none in the cache fits, never, or at "
+        "every start.",
+        choices=BUILD_POLICIES,
+        read_only=True,
+    ),
+    Parameter(
+        "engine.build_only",
+        False,
+        "Make the engines ready, then end: exit status 0. To be run once at installation.",
+        read_only=True,
+    ),
+)
+"""Of every node with a model."""
+
+METRIC_FRAMES = ("map", "odom", "earth")
+"""World frames of REP-105, whose unit is the metre."""
+
+_IMAGES: Table = (
     Parameter(
         "image_transport",
         "raw",
@@ -137,6 +173,11 @@ POSE_TABLE: Table = (
         "no distortion instead of K and D.",
         read_only=True,
     ),
+)
+
+POSE_NODE = "raxels_pose"
+POSE_TABLE: Table = (
+    *_IMAGES,
     Parameter(
         "camera_info_timeout_s",
         2.0,
@@ -170,6 +211,7 @@ POSE_TABLE: Table = (
         "and geometry alone.",
         read_only=True,
     ),
+    *ENGINE_ROWS,
     Parameter(
         "confidence_min",
         _TRACKER.confidence_min,
@@ -188,22 +230,87 @@ POSE_TABLE: Table = (
         read_only=True,
     ),
     Parameter(
-        "tf.publish",
-        True,
-        "Publish the edge tf.world_frame -> tf.child_frame on /tf while tracking. Never while the child has another "
-        "parent: then an ERROR diagnostic names both.",
+        "lost.policy",
+        _TRACKER.lost_policy.value,
+        "While tracking is lost: stop publishes no pose; hold repeats the last pose (covariance 9999) and its TF edge; "
+        "reset repeats the pose without the edge, and after a while begins a new trajectory where the last one ended. "
+        "Known ground ends the loss under all three.",
+        choices=tuple(policy.value for policy in LostPolicy),
+        read_only=True,
+    ),
+    Parameter(
+        "scale.mode",
+        "none",
+        "Where metres come from. none: poses have a unit of their own; fixed: scale.scene_depth_m; odom: nav_msgs/"
+        "Odometry on `odom`, looked up at the stamps of the images; height: scale.camera_height_m, for a camera that "
+        "is fixed to a robot on flat ground and sees it.",
+        choices=tuple(source.name.lower() for source in ScaleSource),
+        read_only=True,
+    ),
+    Parameter(
+        "scale.scene_depth_m",
+        _TRACKER.scale.scene_depth_m,
+        "For scale.mode fixed: median depth of what the camera sees where a trajectory begins.",
+        unit="m",
+        low=0.001,
+        high=100000.0,
+        read_only=True,
+    ),
+    Parameter(
+        "scale.camera_height_m",
+        _TRACKER.scale.camera_height_m,
+        "For scale.mode height: of the camera over the ground. Up is the z axis of tf.base_frame, or without it the "
+        "camera is taken as level.",
+        unit="m",
+        low=0.001,
+        high=1000.0,
+        read_only=True,
+    ),
+    Parameter(
+        "tf.mode",
+        "auto",
+        "Edge to publish on /tf while tracking. world_to_base: tf.world_frame -> tf.base_frame (or the optical frame, "
+        "if TF does not connect the two); odom_to_base and map_to_odom as in REP-105, once the scale is known. auto: "
+        "world_to_base; where the base has another parent map_to_odom if that is tf.odom_frame and the scale is known, "
+        "else tf.world_frame is hung below the base. An edge whose child has another parent is never published: an "
+        "ERROR diagnostic names both parents.",
+        choices=tuple(mode.value for mode in TfMode),
+    ),
+    Parameter(
+        "tf.invert",
+        False,
+        "Publish the edge from child to parent, for a child that must keep its own parent.",
+    ),
+    Parameter(
+        "tf.time_offset_s",
+        0.0,
+        "Added to the stamp of the edge, so that it is not too old for listeners that ask for now.",
+        unit="s",
+        low=-10.0,
+        high=10.0,
     ),
     Parameter(
         "tf.world_frame",
         "raxels_world",
-        "Parent frame of all poses: origin in the first camera, x forward, y left, z up of that camera (REP-103). Its "
-        "unit is not metres while the scale is unknown, so it must not be map or odom.",
+        "Parent frame of poses unless tf.mode says otherwise: origin where base or camera was first, x forward, y "
+        "left, z up (REP-103). Its unit is not metres while the scale is unknown, so it must not be map or odom.",
+        read_only=True,
+    ),
+    Parameter("tf.map_frame", "map", "Parent frame for tf.mode map_to_odom.", read_only=True),
+    Parameter(
+        "tf.odom_frame", "odom", "Frame of the odometry for tf.mode map_to_odom and odom_to_base.", read_only=True
+    ),
+    Parameter(
+        "tf.base_frame",
+        "base_link",
+        "The robot's base: child frame of poses where TF connects it with the camera at the stamp of the image. Empty: "
+        "poses are always those of the optical frame.",
         read_only=True,
     ),
     Parameter(
         "tf.child_frame",
         "",
-        "Child frame of all poses, an optical frame. Empty takes the frame_id of the images.",
+        "The camera's optical frame. Empty takes the frame_id of the images.",
         read_only=True,
     ),
     Parameter(
@@ -222,6 +329,121 @@ POSE_TABLE: Table = (
         unit="s",
         low=0.0,
         high=60.0,
+    ),
+)
+
+VIEWS_NODE = "raxels_views"
+VIEWS_TABLE: Table = (
+    *_IMAGES,
+    Parameter(
+        "model",
+        "",
+        "Model card (.json) of the model that makes views. Empty takes the one that is installed.",
+        read_only=True,
+    ),
+    *ENGINE_ROWS,
+    Parameter(
+        "world_frame",
+        "raxels_world",
+        "TF frame in which the poses of images are looked up: the pose node's tf.world_frame, or map or odom where "
+        "something else places the camera. map, odom and earth are taken to be metric, others not, unless the pose "
+        "node's status tells.",
+        read_only=True,
+    ),
+    Parameter(
+        "base_frame",
+        "base_link",
+        "The robot's base frame, for goals whose poses place the base.",
+        read_only=True,
+    ),
+    Parameter(
+        "goal_policy",
+        "preempt",
+        "What a goal meets that comes while another runs: it takes over (preempt), or is rejected.",
+        choices=("preempt", "reject"),
+    ),
+    Parameter("steps", _PREDICTOR.steps, "Denoising steps of a goal that asks for none.", unit="steps", low=1, high=64),
+    Parameter(
+        "imagine_steps",
+        _PREDICTOR.imagine_steps,
+        "The same for a goal without a trajectory.",
+        unit="steps",
+        low=1,
+        high=64,
+    ),
+    Parameter("max_steps", 64, "A goal that asks for more is rejected.", unit="steps", low=1, high=1000),
+    Parameter("max_poses", 1000, "A goal with a longer trajectory is rejected.", unit="poses", low=1, high=10000),
+    Parameter("max_views", 32, "A goal that asks for more is rejected.", unit="views", low=1, high=1000),
+    Parameter(
+        "max_imagined",
+        8,
+        "The same for a goal without a trajectory: those views are made together, and memory grows with their square "
+        "(8 take .5 GB, 32 2.5 GB).",
+        unit="views",
+        low=1,
+        high=32,
+    ),
+    Parameter("max_side_px", 1024, "A goal that asks for larger views is rejected.", unit="px", low=16, high=8192),
+    Parameter(
+        "max_distance",
+        100.0,
+        "Poses further from the newest context frame than this are refused: nothing is known of what they would see.",
+        unit="of world_frame",
+        low=0.001,
+        high=1e6,
+    ),
+    Parameter("max_duration_s", 30.0, "A goal is given up after this long.", unit="s", low=0.01, high=3600.0),
+    Parameter(
+        "tf_timeout_s",
+        0.5,
+        "How long a goal waits for a transform that is not there yet.",
+        unit="s",
+        low=0.0,
+        high=60.0,
+    ),
+    Parameter(
+        "context.frames",
+        _SPREAD.frames,
+        "Images that are kept to make views from, seen from different places.",
+        unit="frames",
+        low=1,
+        high=32,
+        read_only=True,
+    ),
+    Parameter(
+        "context.least_motion",
+        _SPREAD.least_motion,
+        "An image is kept when the camera moved this far from those that are kept.",
+        unit="of world_frame",
+        low=0.0,
+        high=1e6,
+        read_only=True,
+    ),
+    Parameter(
+        "context.least_turn_deg",
+        round(math.degrees(_SPREAD.least_turn_rad), 6),
+        "Or when it turned this far.",
+        unit="deg",
+        low=0.0,
+        high=180.0,
+        read_only=True,
+    ),
+    Parameter(
+        "context.keep_s", _SPREAD.keep_s, "An older image is dropped.", unit="s", low=0.1, high=3600.0, read_only=True
+    ),
+    Parameter(
+        "context.max_age_s",
+        2.0,
+        "Without a newer image than this no views are made.",
+        unit="s",
+        low=0.01,
+        high=3600.0,
+    ),
+    Parameter("image_format", "jpeg", "Of the views: jpeg (quality 95) or png.", choices=("jpeg", "png")),
+    Parameter(
+        "self_consistency",
+        True,
+        "Estimate the pose of each finished view back from its pixels; takes about as long as making it.",
     ),
 )
 
@@ -290,7 +512,7 @@ CAMERA_TABLE: Table = (
     ),
 )
 
-TABLES: Mapping[str, Table] = {POSE_NODE: POSE_TABLE, CAMERA_NODE: CAMERA_TABLE}
+TABLES: Mapping[str, Table] = {POSE_NODE: POSE_TABLE, VIEWS_NODE: VIEWS_TABLE, CAMERA_NODE: CAMERA_TABLE}
 
 
 class Parameters:
@@ -320,6 +542,18 @@ class Parameters:
         if self._types.get(name) is not kind:
             raise KeyError(f"{name} is not a {kind.__name__} parameter of {self._node.get_name()}")
         return self._node.get_parameter(name).value
+
+
+def engine_options(node: Node, parameters: Parameters) -> EngineOptions:
+    """What `ENGINE_ROWS` ask for; what was chosen and what goes wrong is in the node's log."""
+    log = node.get_logger()
+    backend, policy = parameters.text("engine.backend"), parameters.text("engine.build_policy")
+    return EngineOptions(backend, policy, log.info, log.warning, log.info)
+
+
+def must_have_engine(parameters: Parameters) -> bool:
+    """Whether `ENGINE_ROWS` ask for an engine, without which the node is not to run."""
+    return parameters.text("engine.backend") != AUTO or parameters.flag("engine.build_only")
 
 
 def declare(node: Node, table: Table) -> Parameters:

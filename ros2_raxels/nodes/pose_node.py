@@ -8,33 +8,43 @@ import time
 import traceback
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
 from diagnostic_msgs.msg import DiagnosticArray
 from rclpy.clock import Clock, ClockType
-from rclpy.node import Node
-from rclpy.task import Future
-from sensor_msgs.msg import CameraInfo, CompressedImage, Image
-from std_srvs.srv import Trigger
+from sensor_msgs.msg import CameraInfo
 
 from ros2_raxels.denoise import STREAM, load_denoiser
 from ros2_raxels.engine import EngineError
-from ros2_raxels.geometry import PinholeCamera
+from ros2_raxels.frames import FrameError
+from ros2_raxels.geometry import FloatArray, PinholeCamera
 from ros2_raxels.image_codec import ImageError
 from ros2_raxels.nodes import diagnostics
 from ros2_raxels.nodes.messages import MessageError, camera_from_info, image_array, stamp_ns
+from ros2_raxels.nodes.odometry import OdometryListener
 from ros2_raxels.nodes.outputs import Counters, PoseOutputs
-from ros2_raxels.nodes.parameters import POSE_NODE, POSE_TABLE, ParameterError, Parameters, declare
-from ros2_raxels.nodes.runner import run
+from ros2_raxels.nodes.parameters import (
+    METRIC_FRAMES,
+    POSE_NODE,
+    POSE_TABLE,
+    ParameterError,
+    Parameters,
+    engine_options,
+    must_have_engine,
+)
+from ros2_raxels.nodes.runner import WorkingNode, run
+from ros2_raxels.nodes.services import PoseServices
 from ros2_raxels.nodes.stream import FrameGate, NewestSlot, Verdict
-from ros2_raxels.nodes.subscription import FollowingSubscription
-from ros2_raxels.tracker import TrackedPose, Tracker, TrackerSettings, TrackState
+from ros2_raxels.nodes.subscription import FollowingSubscription, image_subscription
+from ros2_raxels.nodes.tf_reader import make_reader
+from ros2_raxels.scale import Odometry, ScaleSettings, ScaleSource
+from ros2_raxels.tracker import LostPolicy, TrackedPose, Tracker, TrackerSettings, TrackState
 
 _WATCH_PERIOD_S = 0.25
 _DIAGNOSTICS_PERIOD_S = 1.0
 _JOIN_S = 0.4
-_METRIC_FRAMES = ("map", "odom", "earth")
 
 
 class FrameRejectedError(ValueError):
@@ -57,6 +67,22 @@ class TrackerLike(Protocol):
     def improve(self) -> None:
         """What can be done after the pose has been passed on."""
 
+    def set_pose(self, camera_to_world: FloatArray, covariance: FloatArray) -> None:
+        """Say where the camera is."""
+
+    def point_up(self, up_in_camera: FloatArray) -> None:
+        """Say where up is, in the optical frame."""
+
+    def save_keyframes(self, path: Path) -> int:
+        """Write keyframes; how many."""
+
+    def load_keyframes(self, path: Path) -> int:
+        """Read keyframes; how many."""
+
+
+MakeTracker = Callable[[TrackerSettings, str, Odometry], TrackerLike]
+"""Of settings, a model card, and where odometry is asked for."""
+
 
 @dataclass(frozen=True)
 class _Arrival:
@@ -66,66 +92,49 @@ class _Arrival:
     info: CameraInfo | None
 
 
-class PoseNode(Node):
+class PoseNode(WorkingNode):
     """Feeds a tracker with the newest image and publishes its answers.
 
     The executor's thread only stores messages. One worker thread owns the tracker, so that a slow solve delays
     neither parameters nor diagnostics, and images that arrive meanwhile replace each other.
 
     Args:
-        make_tracker: of given settings and a model card; the default is the real one.
+        make_tracker: the default is the real one.
         options: of ``rclpy.node.Node``.
     """
 
-    def __init__(
-        self, make_tracker: Callable[[TrackerSettings, str], TrackerLike] | None = None, **options: Any
-    ) -> None:
-        super().__init__(POSE_NODE, **options)
-        self.finished: Future = Future()
+    def __init__(self, make_tracker: MakeTracker | None = None, **options: Any) -> None:
+        super().__init__(POSE_NODE, POSE_TABLE, **options)
         self._make_tracker = make_tracker or self._real_tracker
-        self._settings: Parameters = declare(self, POSE_TABLE)
         _check_frames(self._settings)
-        self._problems = diagnostics.Problems(self.get_logger())
-        self._worker: threading.Thread | None = None
 
     # ------------------------------------------------------------------------------------------------- life cycle
 
-    def start(self) -> None:
-        """Configure and activate."""
-        self.configure()
-        self.activate()
-
-    def stop(self) -> bool:
-        """Deactivate; False when the tracker is still busy after a short wait."""
-        return self.deactivate()
-
     def configure(self) -> None:
         """Make the tracker and the publishers."""
-        settings = TrackerSettings(
-            confidence_min=self._settings.number("confidence_min"),
-            lost_frames=self._settings.integer("lost.frames"),
-        )
-        self._tracker = self._make_tracker(settings, self._settings.text("model"))
-        self._outputs = PoseOutputs(self, self._settings, self._tracker.engine_id)
+        self._transforms = make_reader(self)
+        settings = _tracker_settings(self._settings)
+        self._tracker = self._make_tracker(settings, self._settings.text("model"), self._camera_to_odom)
+        self._outputs = PoseOutputs(self, self._settings, self._transforms, self._tracker.engine_id)
         self._diagnostics = self.create_publisher(DiagnosticArray, "/diagnostics", 10)
-        self._reset_service = self.create_service(Trigger, "~/reset", self._on_reset)
+        self._requests = PoseServices(self, self._tracker, self._outputs.placement, self._run, self._request_reset)
 
-    def _real_tracker(self, settings: TrackerSettings, model: str) -> Tracker:
+    def _real_tracker(self, settings: TrackerSettings, model: str, odometry: Odometry) -> Tracker:
         """With the denoiser that is asked for; a robot whose installed one cannot run goes on without.
 
         Raises:
             ParameterError: the card that the parameter names cannot be used.
         """
         try:
-            denoiser = load_denoiser(model, STREAM)
+            denoiser = load_denoiser(model, STREAM, engine_options(self, self._settings))
         except EngineError as error:
-            if model:
+            if model or must_have_engine(self._settings):
                 raise ParameterError(f"model = {model!r} cannot be used: {error}") from error
             self.get_logger().error(f"goes on without the denoiser: {error}")
             denoiser = None
-        tracker = Tracker(settings, denoiser)
-        self.get_logger().info(f"engine: {tracker.engine_id}")
-        return tracker
+        if denoiser is None:
+            self.get_logger().info("engine: none, on correspondences and geometry alone")
+        return Tracker(settings, denoiser, odometry)
 
     def activate(self) -> None:
         """Listen, and start to work."""
@@ -141,14 +150,16 @@ class PoseNode(Node):
         self._converted: CameraInfo | None = None
         self._first_image_at = 0.0
         self._without_camera = ""
+        self._optical = ""
         self._arrived_at = time.monotonic()
+        needs_odometry = self._settings.text("scale.mode") == "odom"
+        report = self._problems.report
+        self._odometry = OdometryListener(self, self._optical_to, report) if needs_odometry else None
         self._worker = threading.Thread(target=self._work, args=(self._slot,), name="tracker", daemon=True)
         self._worker.start()
         # camera_info first: of two messages that wait, the executor serves that of the older subscription first.
         self._infos = FollowingSubscription(self, CameraInfo, "camera_info", self._on_info)
-        compressed = self._settings.text("image_transport") == "compressed"
-        image_type = CompressedImage if compressed else Image
-        self._images = FollowingSubscription(self, image_type, self._image_topic(compressed), self._on_image)
+        self._images = image_subscription(self, self._settings.text("image_transport"), self._on_image)
         # Steady time, so that a simulated clock that stands still is no excuse for silence.
         steady = Clock(clock_type=ClockType.STEADY_TIME)
         self._periodic = [
@@ -165,19 +176,12 @@ class PoseNode(Node):
             self.destroy_timer(timer)
         self._images.destroy()
         self._infos.destroy()
+        if self._odometry is not None:
+            self._odometry.destroy()
         self._worker.join(_JOIN_S)
         idle = not self._worker.is_alive()
         self._worker = None
         return idle
-
-    def _image_topic(self, compressed: bool) -> str:
-        if not compressed:
-            return "image"
-        own = self.resolve_topic_name("image/compressed")
-        if own != self.resolve_topic_name("image/compressed", only_expand=True):
-            return own
-        # As image_transport does it: remapping `image` takes its transports along.
-        return self.resolve_topic_name("image") + "/compressed"
 
     # ------------------------------------------------------------------------------------------ executor's thread
 
@@ -190,16 +194,19 @@ class PoseNode(Node):
         if self._slot.put(_Arrival(message, self._info)):
             self._traffic.replaced += 1
 
-    def _on_reset(self, _: Trigger.Request, response: Trigger.Response) -> Trigger.Response:
-        response.success = self._worker is not None
-        if response.success:
-            self._slot.request_reset("asked for through ~/reset")
-        response.message = "the next image is the new origin" if response.success else "the node is not active"
-        return response
+    def _request_reset(self, reason: str) -> bool:
+        if self._worker is not None:
+            self._slot.request_reset(reason)
+        return self._worker is not None
+
+    def _run(self, errand: Callable[[], None]) -> bool:
+        return self._worker is not None and self._slot.run_errand(errand)
 
     def _watch(self) -> None:
         self._images.update()
         self._infos.update()
+        if self._odometry is not None:
+            self._odometry.subscription.update()
         # A publisher that has only just appeared is given its time before it is called silent.
         silent_s = time.monotonic() - max(self._arrived_at, self._images.publisher_since)
         if silent_s > self._settings.number("stall_timeout_s"):
@@ -251,6 +258,8 @@ class PoseNode(Node):
             try:
                 if work.reset_reason:
                     self._reset(work.reset_reason)
+                for errand in work.errands:
+                    errand()
                 if work.item is not None:
                     self._handle(work.item)
             except Exception as error:
@@ -258,13 +267,15 @@ class PoseNode(Node):
                 if slot.closed:
                     return
                 self._traffic.rejected += 1
-                self._problems.report(f"internal error, image skipped: {_worded(error)}")
+                self._problems.report(f"internal error, image skipped: {diagnostics.worded(error)}")
                 self.get_logger().debug(traceback.format_exc())
 
     def _handle(self, arrival: _Arrival) -> None:
         begun = time.perf_counter()
         header = arrival.message.header
         stamp = stamp_ns(header.stamp)
+        self._optical = self._outputs.optical(header)
+        self._point_up(stamp)
         try:
             answer, camera = self._solve(arrival, stamp)
         except (ImageError, MessageError, FrameRejectedError) as error:
@@ -281,6 +292,20 @@ class PoseNode(Node):
         if self._outputs.tf_refusal:
             self._problems.report(self._outputs.tf_refusal)
         self._tracker.improve()
+
+    def _optical_to(self, frame: str, stamp: int) -> FloatArray:
+        return self._transforms.lookup(frame, self._optical, stamp)
+
+    def _camera_to_odom(self, stamp: int) -> FloatArray | None:
+        return None if self._odometry is None else self._odometry.camera_to_odom(stamp)
+
+    def _point_up(self, stamp: int) -> None:
+        if self._settings.text("scale.mode") != "height" or not self._settings.text("tf.base_frame"):
+            return
+        try:
+            self._tracker.point_up(self._optical_to(self._settings.text("tf.base_frame"), stamp)[2, :3])
+        except FrameError as error:
+            self._problems.report(f"the camera is taken as level: {error}")
 
     def _solve(self, arrival: _Arrival, stamp: int) -> tuple[TrackedPose, PinholeCamera | None]:
         self._obey(self._gate.check_stamp(stamp, self._settings.number("stamp_jump_back_s")))
@@ -337,7 +362,7 @@ class PoseNode(Node):
             self._failures += 1
             if self._failures >= self._settings.integer("lost.frames"):
                 self._reset(f"the tracker failed {self._failures} times in a row")
-            raise FrameRejectedError(f"the tracker failed on this image: {_worded(error)}") from error
+            raise FrameRejectedError(f"the tracker failed on this image: {diagnostics.worded(error)}") from error
         self._failures = 0
         return answer
 
@@ -361,9 +386,23 @@ class PoseNode(Node):
         return Counters(traffic.received, traffic.processed, traffic.dropped, latency_s, processing_s)
 
 
+def _tracker_settings(parameters: Parameters) -> TrackerSettings:
+    scale = ScaleSettings(
+        ScaleSource[parameters.text("scale.mode").upper()],
+        parameters.number("scale.scene_depth_m"),
+        parameters.number("scale.camera_height_m"),
+    )
+    return TrackerSettings(
+        confidence_min=parameters.number("confidence_min"),
+        lost_frames=parameters.integer("lost.frames"),
+        lost_policy=LostPolicy(parameters.text("lost.policy")),
+        scale=scale,
+    )
+
+
 def _check_frames(parameters: Parameters) -> None:
     world, child = parameters.text("tf.world_frame"), parameters.text("tf.child_frame")
-    if not world or world in _METRIC_FRAMES:
+    if not world or world in METRIC_FRAMES:
         raise ParameterError(
             f"tf.world_frame = {world!r} must be a frame of its own, like raxels_world: while the scale is unknown the "
             "poses are not in metres"
@@ -373,10 +412,6 @@ def _check_frames(parameters: Parameters) -> None:
             raise ParameterError(f"{name} = {frame!r} must not begin with a slash; TF frames have no namespace")
     if world == child:
         raise ParameterError(f"tf.world_frame and tf.child_frame are both {world!r}; name one of them differently")
-
-
-def _worded(error: Exception) -> str:
-    return f"{type(error).__name__}: {' '.join(str(error).split())}"
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

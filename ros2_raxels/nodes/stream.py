@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
@@ -13,10 +14,11 @@ T = TypeVar("T")
 
 @dataclass(frozen=True)
 class Work(Generic[T]):
-    """What the worker is to do next: first reset, if there is a reason, then the item, if there is one."""
+    """What the worker is to do next: reset if there is a reason, then the errands, then the item if there is one."""
 
     item: T | None
     reset_reason: str
+    errands: tuple[Callable[[], None], ...] = ()
 
 
 class NewestSlot(Generic[T]):
@@ -26,6 +28,7 @@ class NewestSlot(Generic[T]):
         self._ready = threading.Condition()
         self._item: T | None = None
         self._reset_reason = ""
+        self._errands: list[Callable[[], None]] = []
         self._closed = False
 
     def put(self, item: T) -> bool:
@@ -41,15 +44,23 @@ class NewestSlot(Generic[T]):
             self._reset_reason = reason
             self._ready.notify()
 
+    def run_errand(self, errand: Callable[[], None]) -> bool:
+        """Let the worker do something between two items; False when it does not work any more."""
+        with self._ready:
+            if not self._closed:
+                self._errands.append(errand)
+                self._ready.notify()
+            return not self._closed
+
     def take(self) -> Work[T] | None:
         """Wait for work; None once closed."""
         with self._ready:
-            while not self._closed and self._item is None and not self._reset_reason:
+            while not self._closed and self._item is None and not self._reset_reason and not self._errands:
                 self._ready.wait()
             if self._closed:
                 return None
-            work = Work(self._item, self._reset_reason)
-            self._item, self._reset_reason = None, ""
+            work = Work(self._item, self._reset_reason, tuple(self._errands))
+            self._item, self._reset_reason, self._errands = None, "", []
             return work
 
     @property

@@ -11,6 +11,7 @@ from typing import Any
 from rclpy.node import Node
 from rclpy.qos import HistoryPolicy, QoSCompatibility, QoSProfile, ReliabilityPolicy, qos_check_compatible
 from rclpy.subscription import Subscription
+from sensor_msgs.msg import CompressedImage, Image
 
 _DEPTH = 5
 
@@ -118,6 +119,23 @@ class FollowingSubscription:
         if candidates:
             return f"remap it to one that has ({', '.join(sorted(candidates)[:3])})"
         return "start the camera, and check ROS_DOMAIN_ID and the discovery range of both sides"
+
+
+def image_subscription(node: Node, transport: str, callback: Callable[[Any], None]) -> FollowingSubscription:
+    """Of ``image``, raw, or of ``image/compressed``.
+
+    Args:
+        node: whose remappings hold.
+        transport: ``raw`` or ``compressed``.
+        callback: takes the messages.
+    """
+    if transport == "raw":
+        return FollowingSubscription(node, Image, "image", callback)
+    topic = node.resolve_topic_name("image/compressed")
+    if topic == node.resolve_topic_name("image/compressed", only_expand=True):
+        # As image_transport does it: remapping `image` takes its transports along.
+        topic = node.resolve_topic_name("image") + "/compressed"
+    return FollowingSubscription(node, CompressedImage, topic, callback)
 
 
 def _qos(reliability: ReliabilityPolicy) -> QoSProfile:

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import math
-import time
-from collections.abc import Callable
 from typing import Any, Protocol
 
 from geometry_msgs.msg import TransformStamped
@@ -13,8 +10,8 @@ from rclpy.qos import DurabilityPolicy, HistoryPolicy, QoSProfile, ReliabilityPo
 from rclpy.serialization import deserialize_message
 from tf2_msgs.msg import TFMessage
 
-FORGET_AFTER_S = 10.0
-"""How long another parent on /tf counts after it was last heard; tf2's own buffer keeps that long."""
+from ros2_raxels.frames import FrameTree, bare
+from ros2_raxels.nodes.messages import stamp_ns
 
 
 class Broadcaster(Protocol):
@@ -55,71 +52,64 @@ def tf_qos(static: bool = False) -> QoSProfile:
     )
 
 
-class ParentWatch:
-    """Which parents each child frame has on /tf and /tf_static."""
-
-    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
-        self._clock = clock
-        self._heard: dict[str, dict[str, float]] = {}
-
-    def hear(self, message: TFMessage, static: bool) -> None:
-        """Remember the edges of a message; static ones for ever."""
-        at = math.inf if static else self._clock()
-        for edge in message.transforms:
-            parents = self._heard.setdefault(_bare(edge.child_frame_id), {})
-            parent = _bare(edge.header.frame_id)
-            parents[parent] = max(at, parents.get(parent, at))
-
-    def other_parent(self, child: str, parent: str) -> str:
-        """A parent of ``child`` that is not ``parent`` and still alive; empty when there is none."""
-        oldest = self._clock() - FORGET_AFTER_S
-        # Copied in one step, because /tf is heard in another thread than the one that asks.
-        for other, at in list(self._heard.get(_bare(child), {}).items()):
-            if other != _bare(parent) and at >= oldest:
-                return other
-        return ""
-
-
-def _bare(frame: str) -> str:
-    return frame.lstrip("/")
+def insert_edges(tree: FrameTree, message: TFMessage, static: bool) -> list[str]:
+    """Put the edges of a message into a tree; why some were ignored, a line for each."""
+    reasons = []
+    for edge in message.transforms:
+        at, turn = edge.transform.translation, edge.transform.rotation
+        reasons.append(
+            tree.insert(
+                edge.header.frame_id,
+                edge.child_frame_id,
+                stamp_ns(edge.header.stamp),
+                (at.x, at.y, at.z),
+                (turn.x, turn.y, turn.z, turn.w),
+                static,
+            )
+        )
+    return [reason for reason in reasons if reason]
 
 
 class EdgePublisher:
-    """Publishes ``parent -> child`` unless the child has another parent."""
+    """Publishes edges of which no child has another parent."""
 
-    def __init__(self, node: Node, parent: str) -> None:
-        self.parent = parent
-        self._child = b""
-        self._watch = ParentWatch()
+    def __init__(self, node: Node) -> None:
+        self._watched: frozenset[bytes] = frozenset()
+        self._tree = FrameTree()
         self._broadcaster = make_broadcaster(node)
         self._node = node
         self._subscriptions = [
-            # Raw, because a robot's /tf is busy and only the few messages that name our child must be unpacked.
+            # Raw, because a robot's /tf is busy and only the few messages that name a child of ours must be unpacked.
             node.create_subscription(TFMessage, "/tf", self._on_tf, tf_qos(), raw=True),
             node.create_subscription(TFMessage, "/tf_static", self._on_static, tf_qos(static=True)),
         ]
 
     def _on_tf(self, serialized: Any) -> None:
-        if self._child in serialized:
-            self._watch.hear(deserialize_message(serialized, TFMessage), static=False)
+        # Before it is known which children are ours, all may be.
+        if not self._watched or any(child in serialized for child in self._watched):
+            insert_edges(self._tree, deserialize_message(serialized, TFMessage), static=False)
 
     def _on_static(self, message: TFMessage) -> None:
-        self._watch.hear(message, static=True)
+        insert_edges(self._tree, message, static=True)
 
-    def refusal(self, child: str) -> str:
-        """Why the edge to ``child`` must not be published, in one line; empty when it may."""
-        self._child = _bare(child).encode()
-        if not child:
+    def other_parent(self, child: str, parent: str) -> str:
+        """A living parent of ``child`` that is not ``parent``; empty without any."""
+        self._watched |= {bare(child).encode()}
+        return self._tree.other_parent(child, parent)
+
+    def refusal(self, parent: str, child: str) -> str:
+        """Why the edge ``parent -> child`` must not be published, in one line; empty when it may."""
+        if not parent or not child:
             return (
                 "images have an empty frame_id, so TF has no child frame: set tf.child_frame or the driver's frame_id"
             )
-        if _bare(child) == _bare(self.parent):
-            return f"tf.world_frame and the child frame are both {child}: name one of them differently"
-        other = self._watch.other_parent(child, self.parent)
+        if bare(child) == bare(parent):
+            return f"the edge to publish has {child} at both ends: give the frames different names"
+        other = self.other_parent(child, parent)
         if other:
             return (
-                f"TF frame {child} already has the parent {other}, so {self.parent} -> {child} is not published: "
-                f"stop the other publisher, or set tf.publish to false or another tf.child_frame"
+                f"TF frame {child} already has the parent {other}, so {parent} -> {child} is not published: "
+                "stop the other publisher, or set tf.mode to another or to off, or tf.invert"
             )
         return ""
 

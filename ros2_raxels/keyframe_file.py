@@ -1,0 +1,131 @@
+"""Keyframes in one safetensors file: images, depths and poses as tensors, everything else as JSON in its header."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ros2_raxels.evidence import Features, Matcher
+from ros2_raxels.files import FileError, replacing
+from ros2_raxels.geometry import FloatArray, GeometryError, PinholeCamera
+from ros2_raxels.keyframes import View
+from ros2_raxels.scale import Scale, ScaleSource
+
+_FORMAT = "raxels keyframes 1"
+_MOST = 10_000
+_ROTATION_TOLERANCE = 1e-6
+
+
+def save(path: Path, views: Sequence[View], unit: float, scale: Scale) -> None:
+    """Write keyframes, whole or not at all.
+
+    Args:
+        path: replaced in one step.
+        views: by number.
+        unit: distance that counts as far in their world.
+        scale: of their world.
+
+    Raises:
+        FileError: there are none, safetensors is not installed, or the file cannot be written.
+    """
+    if not views:
+        raise FileError(f"{path}: there are no keyframes yet; move the camera until it is tracked")
+    tensors: dict[str, np.ndarray] = {
+        "camera_to_world": np.array([v.camera_to_world for v in views]),
+        "covariance": np.array([v.covariance for v in views]),
+        "stamp_ns": np.array([v.stamp_ns for v in views], np.int64),
+        "number": np.array([v.number for v in views], np.int64),
+        "parent": np.array([-1 if v.parent is None else v.parent for v in views], np.int64),
+    }
+    for view in views:
+        tensors[f"image.{view.number}"] = view.features.grey
+        if view.inverse_depth is not None:
+            tensors[f"inverse_depth.{view.number}"] = view.inverse_depth
+    facts = {
+        "unit": unit,
+        "scale": {"source": scale.source.name, "metres_per_unit": scale.metres_per_unit, "sigma": scale.sigma},
+        "cameras": [asdict(v.camera) for v in views],
+    }
+    write = _safetensors(path).numpy.save_file
+    try:
+        with replacing(path) as temporary:
+            write(tensors, temporary, metadata={"format": _FORMAT, "facts": json.dumps(facts)})
+    except OSError as error:
+        raise FileError(f"{path} cannot be written: {error}") from error
+
+
+def load(path: Path, matcher: Matcher) -> tuple[list[View], float, Scale]:
+    """What `save` wrote: keyframes by number, unit and scale.
+
+    Raises:
+        FileError: the file is missing, truncated, of another kind, or holds what cannot be.
+    """
+    safetensors = _safetensors(path)
+    try:
+        with safetensors.safe_open(str(path), "numpy") as file:
+            header = file.metadata() or {}
+            if header.get("format") != _FORMAT:
+                raise FileError(f"{path} holds no keyframes ({header.get('format', 'no format')!r}, not {_FORMAT!r})")
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+        facts = json.loads(header["facts"])
+        scale = Scale(ScaleSource[facts["scale"].pop("source")], **facts["scale"])
+        cameras = [PinholeCamera(**{**c, "distortion": tuple(c["distortion"])}) for c in facts["cameras"]]
+        views = _views(tensors, cameras, matcher)
+        unit = float(facts["unit"])
+        if not (unit > 0 and np.isfinite(unit)):
+            raise ValueError(f"unit {unit}")
+    except FileError:
+        raise
+    except (OSError, ValueError, KeyError, TypeError, IndexError, GeometryError, safetensors.SafetensorError) as error:
+        why = str(error) or type(error).__name__
+        raise FileError(f"{path} cannot be used as keyframes: {why}; save them again") from error
+    return views, unit, scale
+
+
+def _views(tensors: Mapping[str, np.ndarray], cameras: Sequence[PinholeCamera], matcher: Matcher) -> list[View]:
+    poses, numbers = tensors["camera_to_world"], [int(n) for n in tensors["number"]]
+    count = len(numbers)
+    if not 0 < count <= _MOST or sorted(set(numbers)) != numbers:
+        raise ValueError(f"{count} keyframes, numbered {numbers[:3]}...")
+    _check("camera_to_world", poses, (count, 4, 4))
+    _check("covariance", tensors["covariance"], (count, 7, 7))
+    turned = poses[:, :3, :3] @ np.swapaxes(poses[:, :3, :3], 1, 2)
+    rigid = np.abs(turned - np.eye(3)).max() < _ROTATION_TOLERANCE
+    if not rigid or not np.array_equal(poses[:, 3], [[0, 0, 0, 1]] * count):
+        raise ValueError("camera_to_world has entries that are no poses")
+    views = []
+    for k, (number, camera) in enumerate(zip(numbers, cameras, strict=True)):
+        features = _features(tensors[f"image.{number}"], camera, number)
+        view = View(number, int(tensors["stamp_ns"][k]), features, camera, poses[k].astype(float))
+        view.covariance = tensors["covariance"][k].astype(float)
+        view.parent = None if (parent := int(tensors["parent"][k])) < 0 else parent
+        depth = tensors.get(f"inverse_depth.{number}")
+        if depth is not None:
+            _check(f"inverse_depth.{number}", np.nan_to_num(depth), (len(matcher.grid(features.grey.shape)),))
+            view.inverse_depth = depth.astype(float)
+        views.append(view)
+    return views
+
+
+def _features(image: np.ndarray, camera: PinholeCamera, number: int) -> Features:
+    if image.dtype != np.uint8 or image.shape != (camera.height, camera.width):
+        raise ValueError(f"image {number} is {image.shape} of {image.dtype}, its camera {camera.width}x{camera.height}")
+    return Features(image)
+
+
+def _check(name: str, values: FloatArray, shape: tuple[int, ...]) -> None:
+    if values.shape != shape or not np.isfinite(values).all():
+        raise ValueError(f"{name} is {values.shape}, not finite {shape}")
+
+
+def _safetensors(path: Path) -> Any:
+    try:
+        import safetensors.numpy
+    except ImportError as error:
+        raise FileError(f"{path}: keyframes are kept as safetensors; pip install safetensors") from error
+    return safetensors

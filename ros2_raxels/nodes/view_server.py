@@ -1,0 +1,322 @@
+"""``raxels_views``: what the camera would see along a trajectory, as an action."""
+
+from __future__ import annotations
+
+import sys
+import threading
+import time
+from collections import Counter, deque
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+from diagnostic_msgs.msg import DiagnosticArray
+from rclpy.action import ActionServer, CancelResponse, GoalResponse
+from rclpy.clock import Clock, ClockType
+from rclpy.node import Node
+
+from ros2_raxels.context import SpreadSettings
+from ros2_raxels.denoise import named_card
+from ros2_raxels.engine import EngineError
+from ros2_raxels.frames import bare
+from ros2_raxels.nodes import diagnostics
+from ros2_raxels.nodes.interfaces import PoseStatus, PredictViews
+from ros2_raxels.nodes.live_context import LiveContext
+from ros2_raxels.nodes.parameters import (
+    METRIC_FRAMES,
+    VIEWS_NODE,
+    VIEWS_TABLE,
+    ParameterError,
+    engine_options,
+    must_have_engine,
+)
+from ros2_raxels.nodes.runner import WorkingNode, run
+from ros2_raxels.nodes.tf_reader import make_reader
+from ros2_raxels.nodes.view_goal import CODES, GoalError, GoalLimits, ViewRequest, code_name, read_goal
+from ros2_raxels.nodes.view_job import STATES, ViewJob
+from ros2_raxels.nodes.view_maker import Predictor, ViewMaker
+from ros2_raxels.predictor import SHIPPED, ViewPredictor
+
+_WATCH_PERIOD_S = 0.1
+_DIAGNOSTICS_PERIOD_S = 1.0
+_JOIN_S = 0.4
+_RESULT_KEPT_S = 10
+_LONGEST = 400
+_BEFORE_A_WORLD = (PoseStatus.STATE_WAITING, PoseStatus.STATE_INITIALISING)
+"""States of the pose node after which the origin of its world is another one."""
+
+
+class _ActionServer(ActionServer):
+    """Goals run in the worker's thread: executing one tells the worker, and its result goes back to the executor."""
+
+    def __init__(self, node: Node, begin: Callable[[Any], None], **callbacks: Any) -> None:
+        self._begin = begin
+        super().__init__(
+            node,
+            PredictViews,
+            "~/predict_views",
+            # Never called: `notify_execute` stands in for it.
+            execute_callback=lambda _: PredictViews.Result(),
+            result_timeout=_RESULT_KEPT_S,
+            **callbacks,
+        )
+
+    def notify_execute(self, goal_handle: Any, execute_callback: Any) -> None:
+        """Called by rclpy when a goal may run: an executor with one thread must not wait for it."""
+        self._begin(goal_handle)
+
+    def finish(self, goal_handle: Any, result: Any) -> None:
+        """Send the result; any thread may call."""
+        super().notify_execute(goal_handle, lambda handle: _ended(handle, result))
+
+
+def _ended(handle: Any, result: Any) -> Any:
+    if result.error_code == CODES.NONE:
+        handle.succeed()
+    elif result.error_code == CODES.CANCELLED:
+        handle.canceled()
+    else:
+        handle.abort()
+    return result
+
+
+class ViewServer(WorkingNode):
+    """Serves ``~/predict_views``, one goal at a time.
+
+    The executor's thread checks goals and stores messages. One worker thread owns the engine, so that a goal that runs
+    delays neither cancelling nor diagnostics.
+
+    Args:
+        make_predictor: of the name of a model card; the default is the real one. It may raise EngineError.
+        options: of ``rclpy.node.Node``.
+    """
+
+    def __init__(self, make_predictor: Callable[[str], Predictor] | None = None, **options: Any) -> None:
+        super().__init__(VIEWS_NODE, VIEWS_TABLE, **options)
+        self._make_predictor = make_predictor or self._real_predictor
+
+    # ------------------------------------------------------------------------------------------------- life cycle
+
+    def stop(self) -> bool:
+        """Deactivate; False when a goal is still busy after a short wait."""
+        idle = super().stop()
+        self._server.destroy()
+        return idle
+
+    def configure(self) -> None:
+        """Load the model.
+
+        Raises:
+            ParameterError: the card that the parameter names cannot be used.
+        """
+        model = self._settings.text("model")
+        self._predictor: Predictor | None = None
+        self._unloaded = ""
+        try:
+            self._predictor = self._make_predictor(model)
+        except EngineError as error:
+            if model or must_have_engine(self._settings):
+                raise ParameterError(f"model = {model!r} cannot be used: {error}") from error
+            self._unloaded = str(error)
+            self.get_logger().error(f"goals will end with ENGINE_FAILED: {error}")
+        self._diagnostics = self.create_publisher(DiagnosticArray, "/diagnostics", 10)
+        # From now on, so that goals which deactivation preempts still get their answer.
+        self._server = _ActionServer(
+            self,
+            self._enqueue,
+            goal_callback=self._on_goal,
+            cancel_callback=lambda _: CancelResponse.ACCEPT,
+        )
+
+    def _real_predictor(self, model: str) -> ViewPredictor:
+        return ViewPredictor.load(named_card(model, SHIPPED), options=engine_options(self, self._settings))
+
+    def activate(self) -> None:
+        """Listen, and serve goals."""
+        self._ready = threading.Condition()
+        self._closed = False
+        self._waiting: deque[ViewJob] = deque()
+        self._running: ViewJob | None = None
+        self._ended: Counter[str] = Counter()
+        self._rejected, self._last_rejected = 0, ""
+        self._status: PoseStatus | None = None
+        self._reader = make_reader(self)
+        self._live = self._listen()
+        self._status_subscription = self.create_subscription(PoseStatus, "raxels_pose/status", self._on_status, 10)
+        maker = ViewMaker(
+            self._predictor,
+            self._reader,
+            self._live,
+            self._settings,
+            self._is_metric,
+            lambda: int(self.get_clock().now().nanoseconds),
+            self._unloaded,
+        )
+        self._worker = threading.Thread(target=self._work, args=(maker,), name="views", daemon=True)
+        self._worker.start()
+        # Steady time, so that a simulated clock that stands still stops neither.
+        steady = Clock(clock_type=ClockType.STEADY_TIME)
+        self._periodic = [
+            self.create_timer(_WATCH_PERIOD_S, self._live.update, clock=steady),
+            self.create_timer(_DIAGNOSTICS_PERIOD_S, self._publish_diagnostics, clock=steady),
+        ]
+
+    def _listen(self) -> LiveContext:
+        spread = SpreadSettings(
+            self._settings.integer("context.frames"),
+            self._settings.number("context.least_motion"),
+            float(np.radians(self._settings.number("context.least_turn_deg"))),
+            self._settings.number("context.keep_s"),
+        )
+        return LiveContext(
+            self,
+            self._settings.text("image_transport"),
+            self._settings.flag("image_rectified"),
+            self._settings.text("world_frame"),
+            self._reader,
+            spread,
+        )
+
+    def deactivate(self) -> bool:
+        """Preempt all goals and stop listening; False when one is still busy after a short wait."""
+        if self._worker is None:
+            return True
+        with self._ready:
+            self._closed = True
+            self._preempt_all("the server was deactivated")
+            self._ready.notify_all()
+        self._worker.join(_JOIN_S)
+        idle = not self._worker.is_alive()
+        self._worker = None
+        for timer in self._periodic:
+            self.destroy_timer(timer)
+        self._live.destroy()
+        self._reader.destroy()
+        self.destroy_subscription(self._status_subscription)
+        return idle
+
+    # ------------------------------------------------------------------------------------------ executor's thread
+
+    def _on_status(self, status: PoseStatus) -> None:
+        before, self._status = self._status, status
+        is_new_unit = before is not None and before.scale_is_metric != status.scale_is_metric
+        if status.state in _BEFORE_A_WORLD or is_new_unit:
+            self._live.forget()
+
+    def _is_metric(self) -> bool:
+        world, status = bare(self._settings.text("world_frame")), self._status
+        if status is not None and bare(status.header.frame_id) == world:
+            return bool(status.scale_is_metric)
+        # Nobody says; what the pose node places before it knows the scale is never in one of these.
+        return world in METRIC_FRAMES
+
+    def _on_goal(self, goal: Any) -> GoalResponse:
+        try:
+            self._refuse_when_busy()
+            # rclpy calls `_enqueue` for the same goal right after.
+            self._checked = self._read(goal)
+        except Exception as error:
+            # Whatever a goal holds, the node goes on.
+            refusal = error if isinstance(error, GoalError) else GoalError(CODES.INTERNAL, diagnostics.worded(error))
+            self._rejected += 1
+            self._last_rejected = f"goal rejected, {code_name(refusal.code)}: {refusal}"[:_LONGEST]
+            # Every one: the client of a rejected goal gets no other answer.
+            self.get_logger().warning(self._last_rejected)
+            return GoalResponse.REJECT
+        return GoalResponse.ACCEPT
+
+    def _refuse_when_busy(self) -> None:
+        if self._worker is None:
+            raise GoalError(CODES.PREEMPTED, "the server is not active")
+        if self._settings.text("goal_policy") == "reject" and (self._running or self._waiting):
+            raise GoalError(CODES.PREEMPTED, "another goal runs and goal_policy is reject: wait for it or cancel it")
+
+    def _read(self, goal: Any) -> ViewRequest:
+        names = ("max_poses", "max_views", "max_imagined", "max_steps", "max_side_px")
+        limits = GoalLimits(**{name: self._settings.integer(name) for name in names})
+        # A frame in itself: known or not is all that matters yet.
+        return read_goal(goal, limits, lambda frame: self._reader.lookup(frame, frame))
+
+    def _enqueue(self, handle: Any) -> None:
+        job = ViewJob(handle, self._checked, self._settings.number("max_duration_s"))
+        with self._ready:
+            self._preempt_all("a newer goal took over")
+            self._waiting.append(job)
+            if self._running is not None:
+                job.enter(STATES.STATE_WAITING)
+            self._ready.notify()
+
+    def _preempt_all(self, reason: str) -> None:
+        for job in (self._running, *self._waiting):
+            if job is not None:
+                job.preempt(reason)
+
+    # -------------------------------------------------------------------------------------------- worker's thread
+
+    def _work(self, maker: ViewMaker) -> None:
+        while (job := self._next()) is not None:
+            begun = time.monotonic()
+            result = maker.make(job)
+            if result.error_code >= CODES.ENGINE_FAILED:
+                self._problems.report(f"goal ended with {code_name(result.error_code)}: {result.error_msg}")
+            self.get_logger().debug(f"{code_name(result.error_code)} after {time.monotonic() - begun:.3f} s")
+            with self._ready:
+                # Before the client knows: its next goal must not find the server busy.
+                self._running = None
+                self._ended[code_name(result.error_code)] += 1
+            self._server.finish(job.handle, result)
+
+    def _next(self) -> ViewJob | None:
+        with self._ready:
+            while not self._waiting and not self._closed:
+                self._ready.wait()
+            if not self._waiting:
+                return None
+            self._running = self._waiting.popleft()
+            return self._running
+
+    # -------------------------------------------------------------------------------------------------- diagnostics
+
+    def _publish_diagnostics(self) -> None:
+        name = self.get_fully_qualified_name().lstrip("/")
+        message = DiagnosticArray()
+        message.header.stamp = self.get_clock().now().to_msg()
+        message.status = [
+            diagnostics.status(f"{name}: engine", *self._engine_health()),
+            diagnostics.status(f"{name}: context", *self._context_health()),
+            diagnostics.status(f"{name}: goals", *self._goals_health(), self._goal_counts()),
+        ]
+        self._diagnostics.publish(message)
+
+    def _engine_health(self) -> tuple[bytes, str]:
+        if self._predictor is None:
+            return diagnostics.ERROR, self._unloaded
+        return diagnostics.OK, self._predictor.describe()
+
+    def _context_health(self) -> tuple[bytes, str, dict[str, str]]:
+        newest_ns = self._live.newest_ns
+        if newest_ns is None:
+            return diagnostics.WARN, self._live.why_empty(), {"frames kept": "0"}
+        age_s = (self.get_clock().now().nanoseconds - newest_ns) * 1e-9
+        stale = age_s > self._settings.number("context.max_age_s")
+        words = f"the newest image is {age_s:.1f} s old" if stale else ""
+        values = {"frames kept": str(self._live.kept), "age (s)": f"{age_s:.3f}", "metric": str(self._is_metric())}
+        return (diagnostics.WARN if stale else diagnostics.OK), words, values
+
+    def _goals_health(self) -> tuple[bytes, str]:
+        return (diagnostics.WARN, self._problems.last) if self._problems.recent else (diagnostics.OK, "")
+
+    def _goal_counts(self) -> dict[str, str]:
+        with self._ready:
+            counts = {f"ended with {name}": str(count) for name, count in sorted(self._ended.items())}
+        counts |= {"rejected": str(self._rejected), "last rejected": self._last_rejected}
+        return counts | {"last problem": self._problems.last, "running": str(self._running is not None)}
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Entry point; see `runner.run` for the exit status."""
+    return run(ViewServer, arguments)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,103 @@
+"""The view server with a predictor that paints what it was asked. Run as a process by the tests."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Callable, Iterator, Sequence
+
+import numpy as np
+
+from ros2_raxels.engine import EngineError
+from ros2_raxels.geometry import FloatArray, PinholeCamera
+from ros2_raxels.image_codec import ImageArray
+from ros2_raxels.nodes.runner import run
+from ros2_raxels.nodes.view_server import ViewServer
+from ros2_raxels.predictor import PredictedViews, PredictionCancelledError
+
+RAISE_SEED = 666
+STEP_S = 0.1
+"""Of each denoising step, where more than one is asked for."""
+
+BATCH = 2
+SIZE = (32, 24)
+MADE_UP = 0.25
+AHEAD = 0.5
+"""How far apart imagined frames are, along z."""
+
+
+def painted(seed: int, context: int, pose: FloatArray) -> ImageArray:
+    """A view: red tells the seed, green how many context frames there were, blue the position along x in cm."""
+    colour = [seed % 251, context, int(np.clip(128 + round(100 * pose[0, 3]), 0, 255))]
+    return np.tile(np.array(colour, np.uint8), (SIZE[1], SIZE[0], 1))
+
+
+class PaintingPredictor:
+    """Two views at a time; fails when the seed asks for it."""
+
+    most_context = 4
+
+    def __init__(self, model: str) -> None:
+        if model == "broken":
+            raise EngineError("no such model")
+
+    def describe(self) -> str:
+        return "painter"
+
+    def predict_in_batches(
+        self,
+        images: Sequence[ImageArray],
+        camera: PinholeCamera,
+        camera_to_world: FloatArray,
+        trajectory: FloatArray,
+        *,
+        seed: int,
+        steps: int,
+        proceed: Callable[[int, int], bool],
+    ) -> Iterator[PredictedViews]:
+        assert len(images) == len(camera_to_world)
+        total = steps * -(-len(trajectory) // BATCH)
+        for batch, first in enumerate(range(0, len(trajectory), BATCH)):
+            poses = trajectory[first : first + BATCH]
+            done = self._work(seed, steps, batch * steps, total, proceed)
+            if not done:
+                return
+            yield self._views(seed, len(images), camera, poses, done)
+            if done < steps:
+                return
+
+    def imagine(
+        self,
+        image: ImageArray,
+        camera: PinholeCamera,
+        frames: int,
+        *,
+        seed: int,
+        steps: int,
+        proceed: Callable[[int, int], bool],
+    ) -> PredictedViews:
+        poses = np.tile(np.eye(4), (frames, 1, 1))
+        poses[:, 2, 3] = AHEAD * (1 + np.arange(frames))
+        done = self._work(seed, steps, 0, steps, proceed)
+        if not done:
+            raise PredictionCancelledError
+        return self._views(seed, 1, camera, poses, done)
+
+    def _work(self, seed: int, steps: int, begun: int, total: int, proceed: Callable[[int, int], bool]) -> int:
+        for done in range(steps):
+            if not proceed(begun + done, total):
+                return done
+            if seed == RAISE_SEED:
+                raise MemoryError("as the seed asked")
+            time.sleep(STEP_S if steps > 1 else 0.0)
+        return steps
+
+    def _views(self, seed: int, context: int, camera: PinholeCamera, poses: FloatArray, steps: int) -> PredictedViews:
+        count = len(poses)
+        images = np.array([painted(seed, context, pose) for pose in poses])
+        made_up = np.full((count, SIZE[1], SIZE[0]), MADE_UP)
+        return PredictedViews(images, camera.resized(*SIZE), poses, made_up, made_up, np.ones(count), steps, seed)
+
+
+if __name__ == "__main__":
+    sys.exit(run(lambda: ViewServer(PaintingPredictor)))

@@ -1,0 +1,161 @@
+"""keyframe_map and places: which keyframes are kept, and which of them shows a place."""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+import pytest
+
+from ros2_raxels.evidence import Features, Matcher
+from ros2_raxels.geometry import FloatArray, PinholeCamera, make_pose, relative_pose, rotation_from_vector
+from ros2_raxels.keyframe_map import KeyframeMap, MapSettings, scaled_about
+from ros2_raxels.keyframes import View
+from ros2_raxels.places import PlaceIndex
+
+CAMERA = PinholeCamera(160, 120, 150.0, 150.0, 79.5, 59.5)
+MATCHER = Matcher()
+
+
+def picture(seed: int) -> np.ndarray:
+    """Blobs of all sizes, a place of its own for each seed."""
+    rng = np.random.default_rng(seed)
+    noise = sum(
+        cv2.resize(rng.normal(0, 1, (n, n)), (160, 120), interpolation=cv2.INTER_CUBIC) for n in (6, 12, 24, 48)
+    )
+    return cv2.normalize(noise, None, 0, 255, cv2.NORM_MINMAX).astype(np.uint8)
+
+
+def views(positions: list[float], first: int = 0) -> list[View]:
+    """Keyframes on a line, each of another place."""
+    return [
+        View(first + k, first + k, Features(picture(first + k)), CAMERA, make_pose(np.eye(3), [x, 0.0, 0.0]))
+        for k, x in enumerate(positions)
+    ]
+
+
+def numbers(keyframes: KeyframeMap) -> list[int]:
+    return [v.number for v in keyframes.all]
+
+
+# ---------------------------------------------------------------------------------------------------------- places
+
+
+def test_most_votes_go_to_the_place_itself_also_shifted_and_in_other_light() -> None:
+    index = PlaceIndex()
+    for number in range(6):
+        index.add(number, MATCHER.keypoints(Features(picture(number))))
+    shifted = np.roll(picture(3), (4, -9), axis=(0, 1))
+    seen = MATCHER.keypoints(Features((0.7 * shifted + 20).astype(np.uint8)))
+    votes = index.votes(seen)
+    assert sorted(votes) == list(range(6))
+    assert max(votes, key=lambda n: votes[n]) == 3
+    assert votes[3] > 15
+    assert votes[3] > 5 * max(count for number, count in votes.items() if number != 3)
+    index.forget(3)
+    assert 3 not in index
+    assert sorted(index.votes(seen)) == [0, 1, 2, 4, 5]
+
+
+def test_nothing_is_known_without_keyframes_and_nothing_seen_without_keypoints() -> None:
+    index = PlaceIndex()
+    blank = MATCHER.keypoints(Features(np.zeros((120, 160), np.uint8)))
+    assert index.votes(MATCHER.keypoints(Features(picture(0)))) == {}
+    index.add(0, blank)
+    index.add(1, MATCHER.keypoints(Features(picture(1))))
+    assert index.votes(blank) == {}
+    assert index.votes(MATCHER.keypoints(Features(picture(1))))[0] == 0
+
+
+# ------------------------------------------------------------------------------------------------------------ the map
+
+
+def test_the_last_keyframes_are_the_window_and_the_others_are_stored() -> None:
+    keyframes = KeyframeMap(MATCHER, MapSettings())
+    begun = views([0.0, 1.0, 2.0, 3.0, 4.0])
+    keyframes.begin(begun)
+    assert keyframes.window == begun[2:]
+    assert keyframes.stored == begun[:2]
+    assert [v.parent for v in begun] == [None, 0, 1, 2, 3]
+    assert numbers(keyframes) == [0, 1, 2, 3, 4]
+
+
+def test_those_go_first_whose_neighbours_are_close() -> None:
+    """And who was measured against one that goes is from then on taken as measured against the one before."""
+    keyframes = KeyframeMap(MATCHER, MapSettings(stored=5))
+    begun = views([0.0, 1.0, 2.0, 2.1, 3.0, 4.0, 4.05, 5.0, 6.0, 7.0])
+    keyframes.begin(begun)
+    assert [v.number for v in keyframes.stored] == [0, 1, 2, 4, 6]
+    by_number = {v.number: v for v in keyframes.all}
+    assert by_number[4].parent == 2
+    assert by_number[6].parent == 4
+    view, votes = keyframes.like(View(99, 0, Features(picture(3)), CAMERA, np.eye(4)))
+    assert view is None or view.number != 3
+    assert votes < 5
+
+
+def test_a_keyframe_is_found_by_what_it_shows_and_its_neighbours_by_where_they_are() -> None:
+    keyframes = KeyframeMap(MATCHER, MapSettings())
+    keyframes.begin(views([0.0, 5.0, 1.0, 9.0, 0.5, 7.0]))
+    asked = View(99, 0, Features(picture(2)), CAMERA, np.eye(4))
+    best, votes = keyframes.like(asked)
+    assert best is not None
+    assert best.number == 2
+    assert votes > 50
+    assert [v.number for v in keyframes.around(best)] == [0, 2, 4]
+    assert [v.number for v in keyframes.around(best, besides=[keyframes.all[4]])] == [0, 1, 2]
+    other, _ = keyframes.like(asked, besides=[best])
+    assert other is None or other.number != 2
+
+
+def test_a_second_trajectory_keeps_the_first_and_grows_alone() -> None:
+    keyframes = KeyframeMap(MATCHER, MapSettings())
+    old = views([0.0, 1.0, 2.0, 3.0])
+    keyframes.begin(old)
+    keyframes.end_trajectory()
+    new = views([10.0, 11.0, 12.0, 13.0], first=20)
+    keyframes.begin(new)
+    assert keyframes.window == new[1:]
+    assert numbers(keyframes) == [0, 1, 2, 3, 20, 21, 22, 23]
+    assert new[0].parent is None
+    assert [v.number for v in keyframes.newest(3)] == [21, 22, 23]
+    assert len(keyframes.newest(100)) == 4
+    np.testing.assert_array_equal(keyframes.origin, new[0].camera_to_world)
+    keyframes.rescale(2.0, np.array([10.0, 0.0, 0.0]))
+    assert [v.camera_to_world[0, 3] for v in keyframes.all] == [0, 1, 2, 3, 10, 12, 14, 16]
+    assert keyframes.unit == 2.0
+
+
+def test_a_loop_between_trajectories_moves_the_new_one_alone() -> None:
+    """Its last keyframe is found a quarter turn away from where it was thought to be, and twice as large."""
+    keyframes = KeyframeMap(MATCHER, MapSettings())
+    old, new = views([0.0, 1.0, 2.0, 3.0]), views([10.0, 11.0, 12.0, 13.0], first=20)
+    keyframes.begin(old)
+    keyframes.begin(new)
+    new[3].inverse_depth = np.array([0.5, np.nan])
+    found = make_pose(rotation_from_vector([0.0, 0.0, np.pi / 2]), [1.0, 1.0, 0.0])
+    grown = keyframes.close_loop(new[3], old[1], found, float(np.log(2.0)))
+    assert grown == pytest.approx(2.0, rel=1e-3)
+    assert [v.camera_to_world[0, 3] for v in old] == pytest.approx([0.0, 1.0, 2.0, 3.0], abs=5e-3)
+    np.testing.assert_allclose(new[3].camera_to_world, found, atol=1e-3)
+    # The others keep their places beside it, at twice the distance.
+    expected = [make_pose(np.eye(3), [-2.0 * k, 0.0, 0.0]) for k in range(4)]
+    for view, place in zip(reversed(new), expected, strict=True):
+        np.testing.assert_allclose(relative_pose(new[3].camera_to_world, view.camera_to_world), place, atol=1e-2)
+    np.testing.assert_allclose(new[3].inverse_depth, [0.25, np.nan], rtol=1e-3)
+    assert len(keyframes.newest(100)) == 7
+
+
+def test_moving_the_world_moves_all_of_it_rigidly() -> None:
+    keyframes = KeyframeMap(MATCHER, MapSettings())
+    begun = views([0.0, 1.0, 2.0, 3.0])
+    keyframes.begin(begun)
+    before: FloatArray = np.array([v.camera_to_world for v in begun])
+    motion = make_pose(rotation_from_vector([0.1, 0.2, 0.3]), [4.0, 5.0, 6.0])
+    keyframes.move(motion)
+    np.testing.assert_allclose([v.camera_to_world for v in begun], motion @ before, atol=1e-12)
+
+
+def test_scaled_about_a_point_that_point_stays() -> None:
+    pose = make_pose(rotation_from_vector([0.1, 0.2, 0.3]), [1.0, 2.0, 3.0])
+    np.testing.assert_allclose(scaled_about(pose, 3.0, np.array([1.0, 2.0, 3.0])), pose)
+    np.testing.assert_allclose(scaled_about(pose, 3.0, np.zeros(3))[:3, 3], [3.0, 6.0, 9.0])

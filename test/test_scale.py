@@ -1,0 +1,154 @@
+"""scale: metres from odometry and from the height over the ground."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from ros2_raxels.geometry import FloatArray, make_pose, rotation_from_vector
+from ros2_raxels.scale import MetricScale, ScaleSettings, ScaleSource, ground_height, upright
+
+PERIOD_NS = 33_000_000
+ODOM = ScaleSettings(ScaleSource.ODOM)
+
+
+class Drive:
+    """A camera on a curve; odometry in m, in a frame of its own; the trajectory in units of `metres_per_unit`."""
+
+    def __init__(self, metres_per_unit: float, noise_m: float = 0.0, speed_m: float = 0.03) -> None:
+        rng = np.random.default_rng(0)
+        k = np.arange(400)
+        path = np.stack([k * speed_m, np.sin(k * 0.02), 0 * k], axis=1)
+        elsewhere = make_pose(rotation_from_vector([0.0, 0.0, 2.0]), [100.0, -20.0, 3.0])
+        noisy = path + rng.normal(0, noise_m, path.shape)
+        self.odometry = [elsewhere @ make_pose(np.eye(3), p) for p in noisy]
+        self.camera = [make_pose(np.eye(3), p / metres_per_unit) for p in path]
+
+    def feed(self, metric: MetricScale, frames: range, late: int = 0, shrink: float = 1.0) -> float:
+        """Product of the corrections; the world is taken to follow them. Odometry comes so many frames late."""
+        origin = np.zeros(3)
+        total, at, before = 1.0, self.camera[frames[0]][:3, 3], self.camera[frames[0]][:3, 3]
+        for k in frames:
+            # What has been corrected stays; the next step has the new unit.
+            at, before = at + (self.camera[k][:3, 3] - before) * shrink * total, self.camera[k][:3, 3]
+            pose = make_pose(np.eye(3), at)
+
+            def odometry(stamp_ns: int, newest: int = k - late) -> FloatArray | None:
+                index = stamp_ns // PERIOD_NS
+                return self.odometry[index] if index <= newest else None
+
+            metric.see_odometry(k * PERIOD_NS, pose, odometry, 1.0 * total)
+            correction = metric.correction(at, origin)
+            if correction is not None:
+                factor, centre = correction
+                total, at = total * factor, centre + factor * (at - centre)
+        return total
+
+
+@settings(max_examples=15, deadline=None)
+@given(st.floats(0.05, 20.0))
+def test_exact_odometry_gives_the_exact_scale(metres_per_unit: float) -> None:
+    metric = MetricScale(ODOM)
+    # The parallax that counts is a share of the scene's depth, which is one unit.
+    drive = Drive(metres_per_unit, speed_m=0.05 * max(metres_per_unit, 1.0))
+    assert drive.feed(metric, range(60)) == pytest.approx(metres_per_unit, rel=1e-6)
+    scale = metric.scale
+    assert scale.is_metric
+    assert scale.metres_per_unit == pytest.approx(metres_per_unit, rel=1e-6)
+    assert scale.sigma == pytest.approx(0.01, rel=1e-3)
+
+
+def test_odometry_that_is_noisy_and_late() -> None:
+    metric = MetricScale(ODOM)
+    drive = Drive(2.0, noise_m=0.01)
+    assert drive.feed(metric, range(200), late=3) == pytest.approx(2.0, rel=0.02)
+    assert 0.01 < metric.scale.sigma < 0.05
+
+
+def test_a_scale_that_drifts_is_followed() -> None:
+    metric = MetricScale(ODOM)
+    drive = Drive(1.0)
+    drive.feed(metric, range(100))
+    metric.forget_path()
+    assert drive.feed(metric, range(100, 400), shrink=0.8) == pytest.approx(1 / 0.8, rel=0.02)
+
+
+def test_a_turn_on_the_spot_and_standing_still_tell_nothing() -> None:
+    metric = MetricScale(ODOM)
+    rng = np.random.default_rng(0)
+    for k in range(100):
+        pose = make_pose(rotation_from_vector([0.0, 0.02 * k, 0.0]), rng.normal(0, 0.003, 3))
+        # The camera's lever arm: odometry sees it go round by a few centimetres.
+        seen = make_pose(np.eye(3), 0.04 * np.array([np.sin(0.02 * k), np.cos(0.02 * k), 0.0]))
+        metric.see_odometry(k, pose, lambda _, seen=seen: seen, 1.0)
+        assert metric.correction(np.ones(3), np.zeros(3)) is None
+    assert not metric.scale.is_metric
+    assert metric.scale.sigma == 9999.0
+
+
+def test_fixed_and_none() -> None:
+    assert MetricScale(ScaleSettings()).begin() == 1.0
+    fixed = MetricScale(ScaleSettings(ScaleSource.FIXED, scene_depth_m=3.5))
+    assert fixed.begin() == 3.5
+    assert fixed.scale.metres_per_unit == 3.5
+    assert fixed.correction(np.ones(3), np.zeros(3)) is None
+
+
+# -------------------------------------------------------------------------------------------------------- the ground
+
+UP = np.array([0.0, -1.0, 0.0])
+
+
+def floor(height: float, count: int = 120, noise: float = 0.0, seed: int = 0) -> FloatArray:
+    """Points of a floor so far below the camera, ahead of it."""
+    rng = np.random.default_rng(seed)
+    points = np.stack([rng.uniform(-3, 3, count), np.full(count, 1.0), rng.uniform(1.5, 8, count)], axis=1)
+    points[:, 1] += rng.normal(0, noise, count)
+    return height * points
+
+
+@settings(max_examples=25, deadline=None)
+@given(st.floats(0.01, 100.0))
+def test_the_height_over_a_floor(height: float) -> None:
+    assert ground_height(floor(height), UP) == pytest.approx(height, rel=1e-9)
+
+
+def test_the_floor_is_found_among_furniture() -> None:
+    rng = np.random.default_rng(3)
+    clutter = rng.uniform([-3, -2, 1], [3, 0.9, 8], (200, 3))
+    found = ground_height(np.concatenate([floor(1.2, noise=0.02), clutter]), UP)
+    assert found == pytest.approx(1.2, rel=0.02)
+
+
+def test_no_floor_no_height() -> None:
+    rng = np.random.default_rng(4)
+    wall = np.stack([rng.uniform(-2, 2, 400), rng.uniform(-2, 2, 400), np.full(400, 3.0)], axis=1)
+    assert ground_height(wall, UP) is None
+    assert ground_height(floor(-1.0), UP) is None
+    assert ground_height(np.zeros((0, 3)), UP) is None
+    assert ground_height(floor(1.0, count=10), UP) is None
+
+
+def test_a_camera_that_drives_on_the_ground_tells_where_up_is() -> None:
+    """Mounted three degrees wrong: forward motion shows it, a turn about the way of going cannot."""
+    tilt = rotation_from_vector([np.radians(3.0), 0.0, 0.0])
+    steps = np.tile(tilt @ [0.0, 0.0, 0.2], (10, 1))
+    np.testing.assert_allclose(upright(UP, steps), tilt @ UP, atol=1e-3)
+    np.testing.assert_allclose(upright(UP, np.tile([0.3, 0.0, 0.0], (10, 1))), UP, atol=1e-12)
+    np.testing.assert_allclose(upright(UP, np.zeros((3, 3))), UP, atol=1e-12)
+
+
+def test_metres_from_the_height() -> None:
+    metric = MetricScale(ScaleSettings(ScaleSource.HEIGHT, camera_height_m=1.65))
+    factors = []
+    for k in range(8):
+        metric.see_ground(floor(0.3, noise=0.02, seed=k), np.array([0.0, 0.0, 0.1]))
+        factors.append(metric.correction(np.ones(3), np.zeros(3)))
+    assert factors[:4] == [None] * 4
+    factor, centre = factors[4] or (0.0, np.ones(3))
+    assert factor == pytest.approx(1.65 / 0.3, rel=0.02)
+    np.testing.assert_array_equal(centre, np.zeros(3))
+    assert factors[5:] == [None] * 3
+    assert metric.scale.is_metric
