@@ -39,6 +39,26 @@ class MapSettings:
     stored: int = 300
 
 
+@dataclass(frozen=True)
+class Anchor:
+    """A pose beside a keyframe, which may be corrected later.
+
+    Attributes:
+        keyframe: its number.
+        pose: 4x4, in the keyframe.
+        grown: that of the keyframe when the pose was placed.
+    """
+
+    keyframe: int
+    pose: FloatArray
+    grown: float
+
+
+def beside(view: View, camera_to_world: FloatArray) -> Anchor:
+    """Where a pose (4x4) stands beside a keyframe now."""
+    return Anchor(view.number, relative_pose(view.camera_to_world, camera_to_world), view.grown)
+
+
 class KeyframeMap:
     """Keyframes in one world and one unit.
 
@@ -59,6 +79,7 @@ class KeyframeMap:
         self._places = PlaceIndex()
         self._loops: list[tuple[int, int]] = []
         self._begun = 0
+        self._dropped: dict[int, tuple[Anchor, float]] = {}
 
     @property
     def all(self) -> list[View]:
@@ -151,6 +172,9 @@ class KeyframeMap:
         self.stored.remove(view)
         self._places.forget(view.number)
         heir = self._heir(view)
+        by_number = {v.number: v for v in (*self.stored, *self.window)}
+        if heir in by_number:
+            self._dropped[view.number] = (beside(by_number[heir], view.camera_to_world), view.grown)
         for other in (*self.stored, *self.window):
             if other.parent == view.number:
                 other.parent = view.parent
@@ -162,6 +186,28 @@ class KeyframeMap:
         if view.parent is not None:
             return view.parent
         return next((v.number for v in self.all if v.parent == view.number), -1)
+
+    def place(self, anchor: Anchor) -> FloatArray | None:
+        """camera_to_world (4x4) of what was placed beside a keyframe, as that is known by now; None if it is not."""
+        found = self._keyframe_now(anchor.keyframe)
+        if found is None:
+            return None
+        pose, grown = found
+        return pose @ scaled_about(anchor.pose, float(np.exp(grown - anchor.grown)), np.zeros(3))
+
+    def _keyframe_now(self, number: int) -> tuple[FloatArray, float] | None:
+        """Pose of a keyframe, and how much lengths around it have grown; one that was dropped is with its heir."""
+        known = next((v for v in (*self.stored, *self.window) if v.number == number), None)
+        if known is not None:
+            return known.camera_to_world, known.grown
+        if number not in self._dropped:
+            return None
+        anchor, grown = self._dropped[number]
+        heir = self._keyframe_now(anchor.keyframe)
+        if heir is None:
+            return None
+        since = heir[1] - anchor.grown
+        return heir[0] @ scaled_about(anchor.pose, float(np.exp(since)), np.zeros(3)), grown + since
 
     # -- places
 
@@ -216,6 +262,7 @@ class KeyframeMap:
         poses, grown = relax(np.array([v.camera_to_world for v in views]), edges, held=0)
         for each, pose, growth in zip(views, poses, grown, strict=True):
             each.camera_to_world = orthogonal(pose)
+            each.grown += float(growth)
             if each.inverse_depth is not None:
                 each.inverse_depth = each.inverse_depth * np.exp(-growth)
         self._loops.append((known.number, view.number))
@@ -244,6 +291,7 @@ class KeyframeMap:
         """Make the present trajectory `factor` times as large about a point (3,) of the world."""
         for view in (v for v in self.all if v.number >= self._begun):
             view.camera_to_world = scaled_about(view.camera_to_world, factor, centre)
+            view.grown += float(np.log(factor))
             if view.inverse_depth is not None:
                 view.inverse_depth = view.inverse_depth / factor
         self.unit *= factor

@@ -37,6 +37,7 @@ class View:
         covariance: 7x7 of (translation, rotation about the world's axes, logarithm of the unit) since the trajectory
             began.
         parent: number of the keyframe that it was solved against; None where a trajectory began.
+        grown: natural logarithm of how much lengths around it have been corrected since it was made.
     """
 
     number: int
@@ -47,6 +48,7 @@ class View:
     inverse_depth: FloatArray | None = None
     covariance: FloatArray = field(default_factory=lambda: np.zeros((7, 7)))
     parent: int | None = None
+    grown: float = 0.0
 
 
 class SharedEvidence:

@@ -7,7 +7,7 @@ import math
 import sys
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -17,7 +17,7 @@ from ros2_raxels import estimate
 from ros2_raxels.denoise import STREAM
 from ros2_raxels.evaluation.trajectory import path_length, score_trajectory, write_tum
 from ros2_raxels.files import check_writable, replacing
-from ros2_raxels.geometry import FloatArray, GeometryError, PinholeCamera
+from ros2_raxels.geometry import FloatArray, GeometryError, PinholeCamera, relative_pose
 from ros2_raxels.sources import Frame, FrameSource, SourceError, open_source
 from ros2_raxels.track_picture import DrawnTrack, draw_track, picture_format
 from ros2_raxels.tracker import TrackedPose, Tracker, TrackState
@@ -44,6 +44,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--image-topic", metavar="TOPIC", help="of a bag with several")
     parser.add_argument("--rate-hz", type=float, metavar="R", help="where the recording carries no times")
     estimate.add_model_argument(parser)
+    parser.add_argument(
+        "--live",
+        action="store_true",
+        help="write every pose as it was answered at its time; default: as it is known at the end, corrected by loops",
+    )
     parser.add_argument("--limit", type=int, metavar="N", help="at most so many frames")
 
 
@@ -86,6 +91,8 @@ def run(args: argparse.Namespace) -> int:
     except SourceError as error:
         print(f"raxels: {error}", file=sys.stderr)
         status = 2
+    if not args.live:
+        track.settle(tracker)
     if not track.stamps_ns:
         print(f"raxels: no frame of {source.name} was tracked; nothing is written", file=sys.stderr)
         return status or 2
@@ -108,6 +115,8 @@ class Track:
     Attributes:
         stamps_ns: as recorded.
         poses: (4, 4) camera_to_world each; held ones included.
+        live: the same as they were answered; empty until `settle`.
+        answers: those of the tracker.
         truth: true camera_to_world each, or None.
         states: of the tracker; frames that were solved later count as TRACKING.
         keyframes: how many there were.
@@ -119,6 +128,8 @@ class Track:
 
     stamps_ns: list[int] = field(default_factory=list)
     poses: list[FloatArray] = field(default_factory=list)
+    live: list[FloatArray] = field(default_factory=list)
+    answers: list[TrackedPose] = field(default_factory=list)
     truth: list[FloatArray | None] = field(default_factory=list)
     states: list[TrackState] = field(default_factory=list)
     keyframes: int = 0
@@ -131,18 +142,27 @@ class Track:
         """Take over the answer for the newest frame and what it says about earlier ones."""
         self.stamps_ns.append(found.stamp_ns)
         self.poses.append(found.camera_to_world)
+        self.answers.append(found)
         self.truth.append(frame.camera_to_world)
         self.states.append(found.state)
         self.keyframes += found.keyframe
         self.frame_s.append(seconds)
         for stamp_ns, pose in found.earlier:
-            self._replace(stamp_ns, pose)
+            self._replace(stamp_ns, pose, found)
 
-    def _replace(self, stamp_ns: int, pose: FloatArray) -> None:
+    def settle(self, tracker: Tracker) -> None:
+        """Take over what is known of all frames at the end; what was answered at their time is kept as `live`."""
+        tracker.improve()
+        self.live = self.poses
+        self.poses = [tracker.pose_now(answer) for answer in self.answers]
+
+    def _replace(self, stamp_ns: int, pose: FloatArray, found: TrackedPose) -> None:
         # From the newest back: the stamps of a bag may repeat.
         for index in reversed(range(len(self.stamps_ns))):
             if self.stamps_ns[index] == stamp_ns:
                 self.poses[index], self.states[index] = pose, TrackState.TRACKING
+                anchor = found.anchor and replace(found.anchor, pose=relative_pose(found.camera_to_world, pose))
+                self.answers[index] = replace(self.answers[index], camera_to_world=pose, anchor=anchor)
                 return
 
     def share(self, state: TrackState) -> float:

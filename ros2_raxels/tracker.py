@@ -29,7 +29,7 @@ from ros2_raxels.geometry import (
     relative_pose,
     rotation_angle_rad,
 )
-from ros2_raxels.keyframe_map import KeyframeMap, MapSettings, scaled_about
+from ros2_raxels.keyframe_map import Anchor, KeyframeMap, MapSettings, beside, scaled_about
 from ros2_raxels.keyframes import View
 from ros2_raxels.loops import LoopCloser
 from ros2_raxels.scale import MetricScale, Odometry, Scale, ScaleSettings, ScaleSource
@@ -98,6 +98,8 @@ class TrackedPose:
             from the last pose to this one is no motion.
         motion: what the camera has been doing over the last frames.
         scale: whether poses are in metres.
+        number: of the frame in the stream.
+        anchor: where the pose stands beside a keyframe; None before there is one. See `Tracker.pose_now`.
         earlier: (stamp_ns, camera_to_world) of frames that were INITIALISING and are known now.
         message: why the state is not TRACKING, in words; empty otherwise.
         stage_s: wall time of each stage ("look", "evidence", "solve", ...), s.
@@ -117,6 +119,8 @@ class TrackedPose:
     corrected: bool = False
     motion: Motion = Motion.UNKNOWN
     scale: Scale = field(default_factory=Scale)
+    number: int = 0
+    anchor: Anchor | None = None
     earlier: tuple[tuple[int, FloatArray], ...] = ()
     message: str = ""
     stage_s: dict[str, float] = field(default_factory=dict)
@@ -273,7 +277,20 @@ class Tracker:
             corrected=corrected,
             motion=self._recent_motion() if answer.state is TrackState.TRACKING else Motion.UNKNOWN,
             scale=self._metric.scale,
+            number=self._next_number - 1,
+            anchor=beside(self._map.window[-1], answer.camera_to_world) if self._map.window else None,
         )
+
+    def pose_now(self, answer: TrackedPose) -> FloatArray:
+        """camera_to_world (4x4) of an earlier answer, as it is known by now: keyframes have been refined and corrected.
+
+        An answer from before a `reset` or `load_keyframes` is not to be asked for.
+        """
+        own = self._map.place(Anchor(answer.number, np.eye(4), 0.0))
+        if own is not None:
+            return own
+        placed = None if answer.anchor is None else self._map.place(answer.anchor)
+        return answer.camera_to_world if placed is None else placed
 
     def improve(self) -> None:
         """Make a keyframe of the last frame if it is to be one, refine the newest ones together, look for loops.

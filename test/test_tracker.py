@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import cv2
@@ -656,7 +657,8 @@ def test_odometry_makes_metres(walk: Walk) -> None:
         return elsewhere @ walk.poses[(stamp_ns - FIRST_NS) // STEP_NS]
 
     settings = TrackerSettings(scale=ScaleSettings(ScaleSource.ODOM))
-    found = follow(Tracker(settings, odometry=odometry), walk.images)
+    tracker = Tracker(settings, odometry=odometry)
+    found = follow(tracker, walk.images)
     metric = [k for k, f in enumerate(found) if f.state is TRACKING and f.scale.is_metric]
     assert metric[0] < 30
     assert metric == list(range(metric[0], COUNT))
@@ -667,6 +669,32 @@ def test_odometry_makes_metres(walk: Walk) -> None:
     assert turn < 1.0
     assert found[-1].scale.metres_per_unit == pytest.approx(walk.depth_m, rel=0.25)
     assert found[-1].scale.sigma < 0.05
+    # In the end the frames of before are known in metres, too.
+    begun = states(found).index(TRACKING)
+    assert begun < metric[0]
+    now = [replace(f, camera_to_world=tracker.pose_now(f)) for f in found[begun:]]
+    off, turn = walk.error(now, list(range(begun, COUNT)), 1.0)
+    assert off < 0.02
+    assert turn < 1.0
+
+
+@pytest.mark.parametrize("stored", [2, 300])
+def test_what_is_known_at_the_end_of_all_frames(walk: Walk, stored: int) -> None:
+    """Beside their keyframes, also beside those that were thinned out, and after the world has been moved."""
+    tracker = Tracker(TrackerSettings(stored_keyframes=stored))
+    found = follow(tracker, walk.images)
+    begun = states(found).index(TRACKING)
+    frames = list(range(begun, COUNT))
+    positions = np.array([tracker.pose_now(f)[:3, 3] for f in found[begun:]])
+    scale, _ = similarity(positions, walk.poses[frames, :3, 3])
+    now = [replace(f, camera_to_world=tracker.pose_now(f)) for f in found[begun:]]
+    off, turn = walk.error(now, frames, scale)
+    assert off < 0.02
+    assert turn < 1.0
+    motion = make_pose(rotation_from_vector([0.0, 0.5, 0.0]), [1.0, 2.0, 3.0])
+    tracker.set_pose(motion @ tracker.pose_now(found[-1]), np.eye(6))
+    for f, before in zip(found[begun:], now, strict=True):
+        np.testing.assert_allclose(tracker.pose_now(f), motion @ before.camera_to_world, atol=1e-6)
 
 
 def test_a_pose_set_from_outside(walk: Walk, scale: float) -> None:
