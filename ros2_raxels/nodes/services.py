@@ -19,7 +19,7 @@ from ros2_raxels.geometry import FloatArray
 from ros2_raxels.nodes.messages import MessageError, covariance_array, pose_array
 from ros2_raxels.placement import Placement
 
-NOT_ACTIVE = "the node is not active"
+NOT_ACTIVE = "the node is not active; activate it first"
 
 
 class KeyframeKeeper(Protocol):
@@ -68,6 +68,14 @@ class PoseServices:
             )
         ]
         self._initial = node.create_subscription(PoseWithCovarianceStamped, "initialpose", self._on_initial_pose, 1)
+
+    def destroy(self) -> None:
+        """Offer nothing any more."""
+        for service in self._services:
+            self._node.destroy_service(service)
+        self._node.destroy_subscription(self._initial)
+        # The executor may refer to a destroyed service for a while, and so to the engine.
+        del self._tracker
 
     def _on_reset(self, _: Trigger.Request, response: Trigger.Response) -> Trigger.Response:
         response.success = self._reset("asked for through ~/reset")
