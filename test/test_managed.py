@@ -300,11 +300,11 @@ class Memory:
     """RAM of a process after each life cycle, MiB."""
 
     def __init__(self, node: NodeProcess) -> None:
-        self._statm = Path(f"/proc/{node.process.pid}/statm")
+        self._node = node
         self.sizes: list[float] = []
 
     def note(self) -> None:
-        self.sizes.append(int(self._statm.read_text().split()[1]) * 4096 / 2**20)
+        self.sizes.append(self._node.rss_mib)
 
     @property
     def growth(self) -> float:
