@@ -105,9 +105,10 @@ def test_it_waits_for_a_manager_and_says_so(spawn: Spawn, probe: Probe):
     assert {"unconfigured", "inactive", "active", "finalized", "configuring"} <= {state.label for state in states}
     ways = manager.ask(GetAvailableTransitions, "get_available_transitions", GetAvailableTransitions.Request())
     assert {way.transition.label for way in ways.available_transitions} == {"configure", "shutdown"}
+    impossible = ChangeState.Request(transition=Transition(id=Transition.TRANSITION_ACTIVATE))
     assert not manager.change("activate")
+    assert not manager.ask(ChangeState, "change_state", impossible).success
     assert manager.state == "unconfigured"
-    assert manager.node.alive
 
 
 def test_each_state_has_what_belongs_to_it(spawn: Spawn, probe: Probe):
@@ -237,6 +238,19 @@ def test_a_worker_that_hangs_ends_the_process_with_a_word(spawn: Spawn, probe: P
     assert node.wait() == 1
     assert "deactivate failed: ending what was begun takes longer than 4 s: start the node again" in node.log
     assert manager.events[-1].goal_state.label == "finalized"
+
+
+def test_a_worker_that_ended_is_an_error_until_the_next_activation(spawn: Spawn, probe: Probe):
+    node = spawn("scripted_node.py")
+    rig, manager = Rig(probe, node), Manager(probe, node)
+    rig.settle()
+    rig.send(picture(script.QUIT))
+    why = "nothing is worked on until it is activated again: internal error: SystemExit: as the image asked"
+    manager.health("lifecycle", DiagnosticStatus.ERROR, f"active: {why}")
+    manager.go("deactivate", "activate")
+    manager.health("lifecycle", DiagnosticStatus.OK, "active")
+    _listened(rig)
+    assert rig.solve().status.state == PoseStatus.STATE_TRACKING
 
 
 @pytest.mark.parametrize("way", [(), ("configure",), ("configure", "activate")], ids=["fresh", "inactive", "active"])

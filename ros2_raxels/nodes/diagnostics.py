@@ -142,6 +142,6 @@ def status(name: str, level: bytes, message: str, values: Mapping[str, str] | No
     return DiagnosticStatus(level=level, name=name, message=message or "ok", values=pairs(values or {}))
 
 
-def worded(error: Exception) -> str:
+def worded(error: BaseException) -> str:
     """An exception in one line."""
     return f"{type(error).__name__}: {' '.join(str(error).split())}"
