@@ -8,6 +8,7 @@ import time
 import traceback
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -36,7 +37,7 @@ from ros2_raxels.nodes.parameters import (
 )
 from ros2_raxels.nodes.runner import WorkingNode, run
 from ros2_raxels.nodes.services import PoseServices
-from ros2_raxels.nodes.stream import FrameGate, NewestSlot, Verdict
+from ros2_raxels.nodes.stream import Errand, FrameGate, NewestSlot, Verdict
 from ros2_raxels.nodes.subscription import FollowingSubscription, image_subscription
 from ros2_raxels.nodes.tf_reader import make_reader
 from ros2_raxels.scale import Odometry, ScaleSettings, ScaleSource
@@ -199,7 +200,7 @@ class PoseNode(WorkingNode):
             self._slot.request_reset(reason)
         return self._worker is not None
 
-    def _run(self, errand: Callable[[], None]) -> bool:
+    def _run(self, errand: Errand) -> bool:
         return self._worker is not None and self._slot.run_errand(errand)
 
     def _watch(self) -> None:
@@ -255,20 +256,24 @@ class PoseNode(WorkingNode):
 
     def _work(self, slot: NewestSlot[_Arrival]) -> None:
         while (work := slot.take()) is not None:
-            try:
-                if work.reset_reason:
-                    self._reset(work.reset_reason)
-                for errand in work.errands:
-                    errand()
-                if work.item is not None:
-                    self._handle(work.item)
-            except Exception as error:
-                # Publishing fails once the context is down; nothing else that goes wrong may end the thread.
-                if slot.closed:
-                    return
+            if work.reset_reason:
+                self._guarded(slot, "reset", partial(self._reset, work.reset_reason))
+            for errand in work.errands:
+                self._guarded(slot, "request not carried out", errand.run)
+            if work.item is not None and not self._guarded(slot, "image skipped", partial(self._handle, work.item)):
                 self._traffic.rejected += 1
-                self._problems.report(f"internal error, image skipped: {diagnostics.worded(error)}")
+
+    def _guarded(self, slot: NewestSlot[_Arrival], name: str, step: Callable[[], None]) -> bool:
+        """Whatever goes wrong in a step may not end the thread, nor take other steps with it; whether it went well."""
+        try:
+            step()
+        except Exception as error:
+            # Publishing fails once the context is down, which is no news.
+            if not slot.closed:
+                self._problems.report(f"internal error, {name}: {diagnostics.worded(error)}")
                 self.get_logger().debug(traceback.format_exc())
+            return False
+        return True
 
     def _handle(self, arrival: _Arrival) -> None:
         begun = time.perf_counter()

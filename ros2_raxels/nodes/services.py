@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -17,6 +18,7 @@ from ros2_raxels.files import FileError
 from ros2_raxels.frames import FrameError
 from ros2_raxels.geometry import FloatArray
 from ros2_raxels.nodes.messages import MessageError, covariance_array, pose_array
+from ros2_raxels.nodes.stream import Errand
 from ros2_raxels.placement import Placement
 
 NOT_ACTIVE = "the node is not active"
@@ -51,7 +53,7 @@ class PoseServices:
         node: Node,
         tracker: KeyframeKeeper,
         placement: Placement,
-        run: Callable[[Callable[[], None]], bool],
+        run: Callable[[Errand], bool],
         reset: Callable[[str], bool],
     ) -> None:
         self._node, self._tracker, self._placement = node, tracker, placement
@@ -102,7 +104,7 @@ class PoseServices:
             except (FrameError, MessageError) as error:
                 self._node.get_logger().warning(f"initialpose is ignored: {error}")
 
-        self._run(place)
+        self._run(Errand(place, lambda: self._node.get_logger().warning(f"initialpose is ignored: {NOT_ACTIVE}")))
 
     def _set_pose(self, message: PoseWithCovarianceStamped) -> tuple[str, int]:
         pose, covariance = pose_array(message.pose.pose), covariance_array(message.pose.covariance)
@@ -115,12 +117,13 @@ class PoseServices:
         executor = self._node.executor
         done: Future = Future(executor=executor)
 
-        def errand() -> None:
-            done.set_result(_outcome(work))
+        def answer_with(outcome: tuple[bool, str, int]) -> None:
+            done.set_result(outcome)
             # A future that is done does not wake the executor that awaits it.
             executor.wake()
 
-        if not self._run(errand):
+        abandon = partial(answer_with, (False, NOT_ACTIVE, 0))
+        if not self._run(Errand(lambda: answer_with(_outcome(work)), abandon)):
             return False, NOT_ACTIVE, 0
         answer: tuple[bool, str, int] = await done
         return answer

@@ -13,12 +13,25 @@ T = TypeVar("T")
 
 
 @dataclass(frozen=True)
+class Errand:
+    """Something for the worker to do between two items, once.
+
+    Attributes:
+        run: does it.
+        abandon: called instead, by whoever ends the work, where the worker has not come to it.
+    """
+
+    run: Callable[[], None]
+    abandon: Callable[[], None]
+
+
+@dataclass(frozen=True)
 class Work(Generic[T]):
     """What the worker is to do next: reset if there is a reason, then the errands, then the item if there is one."""
 
     item: T | None
     reset_reason: str
-    errands: tuple[Callable[[], None], ...] = ()
+    errands: tuple[Errand, ...] = ()
 
 
 class NewestSlot(Generic[T]):
@@ -28,7 +41,7 @@ class NewestSlot(Generic[T]):
         self._ready = threading.Condition()
         self._item: T | None = None
         self._reset_reason = ""
-        self._errands: list[Callable[[], None]] = []
+        self._errands: list[Errand] = []
         self._closed = False
 
     def put(self, item: T) -> bool:
@@ -44,7 +57,7 @@ class NewestSlot(Generic[T]):
             self._reset_reason = reason
             self._ready.notify()
 
-    def run_errand(self, errand: Callable[[], None]) -> bool:
+    def run_errand(self, errand: Errand) -> bool:
         """Let the worker do something between two items; False when it does not work any more."""
         with self._ready:
             if not self._closed:
@@ -69,10 +82,13 @@ class NewestSlot(Generic[T]):
         return self._closed
 
     def close(self) -> None:
-        """End the wait of the worker."""
+        """End the wait of the worker; errands that it has not taken are abandoned."""
         with self._ready:
             self._closed = True
+            left, self._errands = self._errands, []
             self._ready.notify_all()
+        for errand in left:
+            errand.abandon()
 
 
 @dataclass(frozen=True)
