@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import partial
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -18,10 +17,9 @@ from ros2_raxels.files import FileError
 from ros2_raxels.frames import FrameError
 from ros2_raxels.geometry import FloatArray
 from ros2_raxels.nodes.messages import MessageError, covariance_array, pose_array
-from ros2_raxels.nodes.stream import Errand
 from ros2_raxels.placement import Placement
 
-NOT_ACTIVE = "the node is not active"
+NOT_ACTIVE = "the node is not active; activate it first"
 
 
 class KeyframeKeeper(Protocol):
@@ -53,7 +51,7 @@ class PoseServices:
         node: Node,
         tracker: KeyframeKeeper,
         placement: Placement,
-        run: Callable[[Errand], bool],
+        run: Callable[[Callable[[], None]], bool],
         reset: Callable[[str], bool],
     ) -> None:
         self._node, self._tracker, self._placement = node, tracker, placement
@@ -70,6 +68,14 @@ class PoseServices:
             )
         ]
         self._initial = node.create_subscription(PoseWithCovarianceStamped, "initialpose", self._on_initial_pose, 1)
+
+    def destroy(self) -> None:
+        """Offer nothing any more."""
+        for service in self._services:
+            self._node.destroy_service(service)
+        self._node.destroy_subscription(self._initial)
+        # The executor may refer to a destroyed service for a while, and so to the engine.
+        del self._tracker
 
     def _on_reset(self, _: Trigger.Request, response: Trigger.Response) -> Trigger.Response:
         response.success = self._reset("asked for through ~/reset")
@@ -104,7 +110,7 @@ class PoseServices:
             except (FrameError, MessageError) as error:
                 self._node.get_logger().warning(f"initialpose is ignored: {error}")
 
-        self._run(Errand(place, lambda: self._node.get_logger().warning(f"initialpose is ignored: {NOT_ACTIVE}")))
+        self._run(place)
 
     def _set_pose(self, message: PoseWithCovarianceStamped) -> tuple[str, int]:
         pose, covariance = pose_array(message.pose.pose), covariance_array(message.pose.covariance)
@@ -117,13 +123,12 @@ class PoseServices:
         executor = self._node.executor
         done: Future = Future(executor=executor)
 
-        def answer_with(outcome: tuple[bool, str, int]) -> None:
-            done.set_result(outcome)
+        def errand() -> None:
+            done.set_result(_outcome(work))
             # A future that is done does not wake the executor that awaits it.
             executor.wake()
 
-        abandon = partial(answer_with, (False, NOT_ACTIVE, 0))
-        if not self._run(Errand(lambda: answer_with(_outcome(work)), abandon)):
+        if not self._run(errand):
             return False, NOT_ACTIVE, 0
         answer: tuple[bool, str, int] = await done
         return answer
