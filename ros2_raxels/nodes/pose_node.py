@@ -36,7 +36,7 @@ from ros2_raxels.nodes.parameters import (
     must_have_engine,
 )
 from ros2_raxels.nodes.runner import run
-from ros2_raxels.nodes.services import PoseServices
+from ros2_raxels.nodes.services import PoseServices, keyframe_folder
 from ros2_raxels.nodes.stream import FrameGate, NewestSlot, Verdict
 from ros2_raxels.nodes.subscription import FollowingSubscription, image_subscription
 from ros2_raxels.nodes.tf_reader import make_reader
@@ -146,7 +146,8 @@ class PoseNode(ManagedNode[TrackerLike]):
         undo.callback(self._transforms.destroy)
         self._outputs = PoseOutputs(self, self._settings, self._transforms, loaded.engine_id)
         undo.callback(self._outputs.destroy)
-        requests = PoseServices(self, loaded, self._outputs.placement, self._run, self._request_reset)
+        folder = keyframe_folder(self._settings.text("keyframes.folder"))
+        requests = PoseServices(self, loaded, self._outputs.placement, self._run, self._request_reset, folder)
         undo.callback(requests.destroy)
         self._gate = FrameGate()
         self._camera: PinholeCamera | None = None
