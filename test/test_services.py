@@ -18,9 +18,7 @@ def test_files_are_named_in_the_folder_or_by_a_path_into_it(tmp_path: Path) -> N
     assert file_in(tmp_path, str(tmp_path / "a" / "b")) == tmp_path / "a" / "b"
 
 
-@pytest.mark.parametrize(
-    "text", ["/etc/passwd", "../other", "a/../../other", "~/other", "~nobody-at-all/x/../..", ".", "", "  ", "a\0b"]
-)
+@pytest.mark.parametrize("text", ["/etc/passwd", "../other", "a/../../other", ".", "", "  ", "a\0b"])
 def test_whatever_leads_out_of_the_folder_is_refused(tmp_path: Path, text: str) -> None:
     with pytest.raises(FileError, match=r"keyframes\.folder"):
         file_in(tmp_path, text)

@@ -168,7 +168,7 @@ def file_in(folder: Path, text: str) -> Path:
     """
     if not text.strip() or "\0" in text:
         raise FileError(f"path = {text!r} names no file; name one in {folder}, which is keyframes.folder")
-    path = Path(os.path.realpath(folder / os.path.expanduser(text)))
+    path = Path(os.path.realpath(folder / text))
     root = Path(os.path.realpath(folder))
     if root not in path.parents:
         raise FileError(f"path = {text!r} is not in {folder}; name a file there, or set keyframes.folder")
