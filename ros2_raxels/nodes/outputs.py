@@ -61,8 +61,8 @@ class PoseOutputs:
         self._parameters = parameters
         self._lost_policy = LostPolicy(parameters.text("lost.policy"))
         self._engine_id = engine_id
-        self._edges = EdgePublisher(node)
         names = FrameNames(*(parameters.text(f"tf.{name}_frame") for name in ("world", "map", "odom", "base")))
+        self._edges = EdgePublisher(node, (names.world, names.map, names.odom, names.base))
         self.placement = Placement(names, transforms, self._edges.other_parent)
         self._parent, self._child = names.world, parameters.text("tf.child_frame")
         self._pose = node.create_publisher(PoseWithCovarianceStamped, "~/pose", 10)
@@ -99,6 +99,10 @@ class PoseOutputs:
             camera: its intrinsics; without them there is no picture.
         """
         lost = answer.state is TrackState.LOST
+        self.tf_refusal = ""
+        if answer.corrected:
+            # What comes is in a world that has been corrected: joined to what was, it would show a jump.
+            self._poses.clear()
         if answer.state not in _KNOWN and not (lost and self._lost_policy in _LOST_WITH_POSE):
             self._previous = None
             return

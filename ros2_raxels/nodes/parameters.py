@@ -254,6 +254,13 @@ POSE_TABLE: Table = (
         at_configure=True,
     ),
     Parameter(
+        "keyframes.folder",
+        "",
+        "Where ~/save_keyframes and ~/load_keyframes have their files; requests reach no other. Empty takes "
+        "$XDG_DATA_HOME/ros2_raxels/keyframes (~/.local/share/... without the variable).",
+        at_configure=True,
+    ),
+    Parameter(
         "scale.mode",
         "none",
         "Where metres come from. none: poses have a unit of their own; fixed: scale.scene_depth_m; odom: nav_msgs/"

@@ -36,7 +36,7 @@ from ros2_raxels.nodes.parameters import (
     must_have_engine,
 )
 from ros2_raxels.nodes.runner import run
-from ros2_raxels.nodes.services import PoseServices
+from ros2_raxels.nodes.services import PoseServices, keyframe_folder
 from ros2_raxels.nodes.stream import FrameGate, NewestSlot, Verdict
 from ros2_raxels.nodes.subscription import FollowingSubscription, image_subscription
 from ros2_raxels.nodes.tf_reader import make_reader
@@ -146,7 +146,8 @@ class PoseNode(ManagedNode[TrackerLike]):
         undo.callback(self._transforms.destroy)
         self._outputs = PoseOutputs(self, self._settings, self._transforms, loaded.engine_id)
         undo.callback(self._outputs.destroy)
-        requests = PoseServices(self, loaded, self._outputs.placement, self._run, self._request_reset)
+        folder = keyframe_folder(self._settings.text("keyframes.folder"))
+        requests = PoseServices(self, loaded, self._outputs.placement, self._run, self._request_reset, folder)
         undo.callback(requests.destroy)
         self._gate = FrameGate()
         self._camera: PinholeCamera | None = None
@@ -265,20 +266,24 @@ class PoseNode(ManagedNode[TrackerLike]):
 
     def _work(self, slot: NewestSlot[_Arrival]) -> None:
         while (work := slot.take()) is not None:
-            try:
-                if work.reset_reason:
-                    self._reset(work.reset_reason)
-                for errand in work.errands:
-                    errand()
-                if work.item is not None:
-                    self._handle(work.item)
-            except Exception as error:
-                # Publishing fails once the context is down; nothing else that goes wrong may end the thread.
-                if slot.closed:
-                    return
+            if work.reset_reason:
+                self._guarded(slot, "reset", partial(self._reset, work.reset_reason))
+            for errand in work.errands:
+                self._guarded(slot, "request not carried out", errand)
+            if work.item is not None and not self._guarded(slot, "image skipped", partial(self._handle, work.item)):
                 self._traffic.rejected += 1
-                self._problems.report(f"internal error, image skipped: {diagnostics.worded(error)}")
+
+    def _guarded(self, slot: NewestSlot[_Arrival], name: str, step: Callable[[], None]) -> bool:
+        """Whatever goes wrong in a step may not end the thread, nor take other steps with it; whether it went well."""
+        try:
+            step()
+        except Exception as error:
+            # Publishing fails once the context is down, which is no news.
+            if not slot.closed:
+                self._problems.report(f"internal error, {name}: {diagnostics.worded(error)}")
                 self.get_logger().debug(traceback.format_exc())
+            return False
+        return True
 
     def _handle(self, arrival: _Arrival) -> None:
         begun = time.perf_counter()

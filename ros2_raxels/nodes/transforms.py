@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any, Protocol
 
 from geometry_msgs.msg import TransformStamped
@@ -73,10 +74,16 @@ def insert_edges(tree: FrameTree, message: TFMessage, static: bool) -> list[str]
 
 
 class EdgePublisher:
-    """Publishes edges of which no child has another parent."""
+    """Publishes edges of which no child has another parent.
 
-    def __init__(self, node: Node) -> None:
-        self._watched: frozenset[bytes] = frozenset()
+    Args:
+        node: that publishes.
+        children: frames that may come to be one, and are watched for other parents from the beginning.
+    """
+
+    def __init__(self, node: Node, children: Iterable[str] = ()) -> None:
+        self._watched = frozenset(bare(child).encode() for child in children if child)
+        self._asked = False
         self._tree = FrameTree()
         self._broadcaster = make_broadcaster(node)
         self._node = node
@@ -87,8 +94,8 @@ class EdgePublisher:
         ]
 
     def _on_tf(self, serialized: Any) -> None:
-        # Before it is known which children are ours, all may be.
-        if not self._watched or any(child in serialized for child in self._watched):
+        # Before the first question it is not known which other children are ours, and all may be.
+        if not self._asked or any(child in serialized for child in self._watched):
             insert_edges(self._tree, deserialize_message(serialized, TFMessage), static=False)
 
     def _on_static(self, message: TFMessage) -> None:
@@ -96,6 +103,7 @@ class EdgePublisher:
 
     def other_parent(self, child: str, parent: str) -> str:
         """A living parent of ``child`` that is not ``parent``; empty without any."""
+        self._asked = True
         self._watched |= {bare(child).encode()}
         return self._tree.other_parent(child, parent)
 
