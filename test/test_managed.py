@@ -210,7 +210,7 @@ def test_parameters_are_read_anew_by_every_configuration(spawn: Spawn, probe: Pr
 
 
 def test_a_deactivation_lets_the_worker_finish_what_was_asked_of_it(spawn: Spawn, probe: Probe, tmp_path: Path):
-    node = spawn("scripted_node.py")
+    node = spawn("scripted_node.py", "-p", f"keyframes.folder:={tmp_path}")
     rig, manager = Rig(probe, node), Manager(probe, node)
     rig.settle()
     rig.solve()
@@ -218,7 +218,7 @@ def test_a_deactivation_lets_the_worker_finish_what_was_asked_of_it(spawn: Spawn
     time.sleep(0.2)
     client = probe.node.create_client(SaveKeyframes, "/raxels_pose/save_keyframes")
     assert client.wait_for_service(5.0)
-    saving = client.call_async(SaveKeyframes.Request(path=str(tmp_path / "keyframes")))
+    saving = client.call_async(SaveKeyframes.Request(path="keyframes"))
     time.sleep(0.2)
     manager.go("deactivate")
     # Its thread slept for SLEEP_S: the answer to its image is out, and nothing follows.
