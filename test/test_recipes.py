@@ -100,7 +100,8 @@ class Hand:
 
     def __init__(self, probe: Probe, spawn: Spawn) -> None:
         self.camera = PinholeCamera(320, 240, 256.0, 256.0, 159.5, 119.5)
-        self.seen = [render(furnished_room(3), self.camera, p)[0] for p in handheld_loop(7.0, 15.0, 3)[:24]]
+        world, way = furnished_room(3), handheld_loop(7.0, 15.0, 3)[:24]
+        self.seen = [render(world, self.camera, pose)[0] for pose in way]
         recipe = ROOT / "config" / "recipes" / "handheld.yaml"
         node = spawn("ros2_raxels.nodes.pose_node", "--params-file", str(recipe), "-p", "model:=none")
         self.example = spawn("../examples/draw_in_scene.py")
