@@ -24,7 +24,7 @@ _COLUMNS = (
 
 
 def draw_view_figure(walk: TrackedWalk) -> Page:
-    """A row for each view, 1136 x 679 px."""
+    """A row for each view, 1136 x 681 px."""
     newest = len(walk.estimate) - 1
     known, ahead = newest - _CONTEXT_STEP * np.arange(_CONTEXT)[::-1], newest + np.array(_AHEAD)
     predict = make_predictor("").predict
