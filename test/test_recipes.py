@@ -26,7 +26,6 @@ from ros2_raxels.scenes.trajectories import handheld_loop
 from ros2_raxels.scenes.world import furnished_room
 
 RECIPES = sorted((ROOT / "config" / "recipes").glob("*.yaml"))
-OF_EVERY_NODE = {"use_sim_time"}
 START_S = 30.0
 TYPES = {bool: "bool_value", int: "integer_value", float: "double_value", str: "string_value"}
 
@@ -48,9 +47,9 @@ def test_every_parameter_of_a_recipe_exists_and_may_have_its_value(path: Path):
     for key, values in sections(path).items():
         rows = {row.name: row for row in TABLES[key.split("/")[-1]]}
         for name, value in values.items():
-            assert name in rows or name in OF_EVERY_NODE, f"{path.name}: {name}"
-            assert name in OF_EVERY_NODE or rows[name].refusal(value) == ""
-            assert name in OF_EVERY_NODE or value != rows[name].default, f"{path.name}: {name} is the default anyhow"
+            assert name in rows, f"{path.name}: {name}"
+            assert rows[name].refusal(value) == ""
+            assert value != rows[name].default, f"{path.name}: {name} is the default anyhow"
     assert path.name in (ROOT / "docs" / "recipes.md").read_text()
 
 
