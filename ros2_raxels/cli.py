@@ -12,11 +12,11 @@ from collections.abc import Sequence
 
 from ros2_raxels import __version__
 from ros2_raxels.ros_environment import ONE_BLAS_THREAD
+from ros2_raxels.terminal import INTERRUPTED
 
 FAILED = 1
 WRONG_INPUT = 2
 UNEXPECTED = 3
-INTERRUPTED = 130
 BROKEN_PIPE = 141
 
 _COMMANDS = {

@@ -6,7 +6,6 @@ import math
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path as FilePath
 from typing import Any
 
 import cv2
@@ -26,6 +25,7 @@ from views_rig import BASE, CAMERA, EYE, MAP, PARAMETERS, WORLD, ViewsRig, at
 from raxels_interfaces.action import PredictViews
 from raxels_interfaces.msg import PoseStatus
 from ros2_raxels.client import ViewClient, ViewClientError, make_goal
+from ros2_raxels.evaluation.machine import rss_bytes
 from ros2_raxels.geometry import OPTICAL_TO_BODY, make_pose, rotation_from_vector
 from ros2_raxels.nodes.messages import camera_info_message, stamp_message
 
@@ -400,20 +400,15 @@ def test_goals_in_a_row_leave_nothing_behind(rig: ViewsRig):
             assert rig.client.predict(make_goal([at(0.1)] * 8, WORLD, size=(256, 192))).ok
 
     serve(10)
-    before = _rss_mb(pid)
+    before = rss_bytes(pid)
     serve(25)
     # 25 results of 8 views are 30 MB of pixels.
-    assert _rss_mb(pid) - before < 8.0
+    assert rss_bytes(pid) - before < 8e6
     since = len(rig.diagnostics)
     status = wait_until(lambda: rig.health("goals", since), what="diagnostics")[-1]
     counts = {pair.key: pair.value for pair in status.values}
     assert int(counts["ended with NONE"]) >= 30
     assert counts["running"] == "False"
-
-
-def _rss_mb(pid: int) -> float:
-    pages = int(FilePath(f"/proc/{pid}/statm").read_text().split()[1])
-    return pages * 4096 / 1e6
 
 
 def test_diagnostics_tell_engine_context_and_goals(rig: ViewsRig):

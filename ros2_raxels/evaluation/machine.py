@@ -53,9 +53,9 @@ def _version(package: str) -> str | None:
         return None
 
 
-def rss_bytes() -> int:
-    """Memory of this process that is in RAM now (Linux)."""
-    pages = int(Path("/proc/self/statm").read_text(encoding="ascii").split()[1])
+def rss_bytes(process: int | str = "self") -> int:
+    """Memory of a process, by its number or this one, that is in RAM now (Linux)."""
+    pages = int(Path(f"/proc/{process}/statm").read_text(encoding="ascii").split()[1])
     return pages * resource.getpagesize()
 
 
