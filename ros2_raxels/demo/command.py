@@ -14,6 +14,7 @@ from pathlib import Path
 from threading import Event
 from typing import TYPE_CHECKING, Any
 
+from ros2_raxels.options import above_zero
 from ros2_raxels.ros_environment import RosNotFoundError, require_ros, ros_environment
 from ros2_raxels.sources import FrameSource, SourceError, open_source
 from ros2_raxels.terminal import INTERRUPTED, StatusLine, interruptible
@@ -44,22 +45,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="posed set, image folder, video, rosbag2 or camera number; default: a room is rendered",
     )
     parser.add_argument("--out", type=Path, default=Path("out/demo"), help="where the results go (%(default)s)")
-    parser.add_argument("--seconds", type=_positive, help="play so long (default: all; rendered and live: 7 and 10)")
-    parser.add_argument("--speed", type=_positive, default=1.0, help="play so many times as fast (%(default)s)")
+    parser.add_argument("--seconds", type=above_zero, help="play so long (default: all; rendered and live: 7 and 10)")
+    parser.add_argument("--speed", type=above_zero, default=1.0, help="play so many times as fast (%(default)s)")
     parser.add_argument("--topic", help="image topic of a bag that has several")
     parser.add_argument("--use-source-stamps", action="store_true", help="stamp with the recording's own times")
     rendered = parser.add_argument_group("rendered room")
-    rendered.add_argument("--rate", type=_positive, default=30.0, metavar="HZ", help="frame rate, Hz (%(default)s)")
+    rendered.add_argument("--rate", type=above_zero, default=30.0, metavar="HZ", help="frame rate, Hz (%(default)s)")
     rendered.add_argument("--width", type=_size, default=640, help="px (%(default)s)")
     rendered.add_argument("--height", type=_size, default=480, help="px (%(default)s)")
     rendered.add_argument("--seed", type=int, default=3, help="of room and movement (%(default)s)")
-
-
-def _positive(text: str) -> float:
-    value = float(text)
-    if not 0 < value < 1e5:
-        raise argparse.ArgumentTypeError(f"{text} must be positive")
-    return value
 
 
 def _size(text: str) -> int:

@@ -9,23 +9,19 @@ import matplotlib
 import numpy as np
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.collections import LineCollection, PolyCollection
-from matplotlib.colors import LinearSegmentedColormap
 from matplotlib.figure import Figure
 
 from ros2_raxels.demo.summary import Summary
 from ros2_raxels.geometry import FloatArray, PinholeCamera, encode_raxels, inverse_pose
+from ros2_raxels.picture_style import DPI, FONT, LINE, MUTED, NIGHT, PANEL, TEXT, TIME
 
 _SHOTS = (3, 10)
 _SHOT_GAP, _SHOT_HEIGHT = 0.006, 0.172
 _RAXEL_HEIGHT_PX = 240
-_DPI = 150
 _SIZE_IN = (16.0, 10.6)
 _LEFT, _RIGHT = 0.03, 0.97
 
-_NIGHT, _PANEL, _LINE = "#0e1420", "#151d2c", "#27324a"
-_TEXT, _MUTED, _TRUTH = "#eef2f8", "#8b98b0", "#f5f7fb"
-_TIME = LinearSegmentedColormap.from_list("time", ["#3ec6ff", "#6f8cff", "#c46bff", "#ff5f9e", "#ffb454"])
-_FONT: Any = {"font.family": "DejaVu Sans", "font.size": 11, "text.color": _TEXT, "axes.labelcolor": _MUTED}
+_TRUTH = "#f5f7fb"
 
 # The path is drawn without perspective, seen from behind, above and a little to the right of the first camera.
 _TURN_RAD, _TILT_RAD = np.radians(-62.0), np.radians(38.0)
@@ -39,8 +35,8 @@ def draw(summary: Summary, path: Path) -> None:
     """
     if not summary.indices:
         raise ValueError(f"none of the {summary.played} frames has a pose: there is no path to draw")
-    with matplotlib.rc_context(_FONT):
-        figure = Figure(figsize=_SIZE_IN, dpi=_DPI, facecolor=_NIGHT)
+    with matplotlib.rc_context(FONT):
+        figure = Figure(figsize=_SIZE_IN, dpi=DPI, facecolor=NIGHT)
         shots = _choose_shots(summary)
         _title(figure, summary)
         _path_panel(figure, summary, shots)
@@ -49,7 +45,7 @@ def draw(summary: Summary, path: Path) -> None:
         _strip(figure, summary, shots)
         FigureCanvasAgg(figure)
         figure.savefig(
-            path, format="png", facecolor=_NIGHT, metadata={"Title": f"ros2_raxels: {summary.recording.name}"}
+            path, format="png", facecolor=NIGHT, metadata={"Title": f"ros2_raxels: {summary.recording.name}"}
         )
 
 
@@ -75,21 +71,21 @@ def _columns(camera: PinholeCamera) -> int:
 def _colours(summary: Summary, places: list[int] | slice = slice(None)) -> FloatArray:
     """RGBA by time, (K, 4)."""
     at = np.array(summary.indices, float)[places] / max(1, summary.played - 1)
-    return np.asarray(_TIME(at))
+    return np.asarray(TIME(at))
 
 
 def _title(figure: Figure, summary: Summary) -> None:
     figure.text(0.03, 0.938, "ros2_raxels", fontsize=30, fontweight="bold", va="center")
-    figure.text(0.212, 0.9355, "camera poses from one camera, live over ROS 2", fontsize=15, color=_MUTED, va="center")
+    figure.text(0.212, 0.9355, "camera poses from one camera, live over ROS 2", fontsize=15, color=MUTED, va="center")
     right = f"{summary.recording.name}   ·   {summary.played} frames"
-    figure.text(0.97, 0.9355, right, fontsize=13, color=_MUTED, ha="right", va="center")
+    figure.text(0.97, 0.9355, right, fontsize=13, color=MUTED, ha="right", va="center")
     gradient = figure.add_axes((0.03, 0.898, 0.94, 0.0035))
-    gradient.imshow(np.linspace(0, 1, 512)[None], aspect="auto", cmap=_TIME)
+    gradient.imshow(np.linspace(0, 1, 512)[None], aspect="auto", cmap=TIME)
     gradient.set_axis_off()
 
 
 def _panel(figure: Figure, left: float, bottom: float, width: float, height: float) -> Any:
-    axes = figure.add_axes((left, bottom, width, height), facecolor=_PANEL)
+    axes = figure.add_axes((left, bottom, width, height), facecolor=PANEL)
     axes.set(xticks=[], yticks=[])
     for spine in axes.spines.values():
         spine.set_visible(False)
@@ -155,7 +151,7 @@ def _draw_floor(axes: Any, points: FloatArray, height: float, extent: float) -> 
         for value in np.arange(low[axis], high[axis] + step / 2, step):
             ends = np.full((2, 3), height)
             ends[:, axis], ends[:, 1 - axis] = value, (low[1 - axis], high[1 - axis])
-            axes.plot(*_flat(ends).T, color=_LINE, lw=0.8, zorder=1)
+            axes.plot(*_flat(ends).T, color=LINE, lw=0.8, zorder=1)
 
 
 def _draw_camera(
@@ -177,8 +173,8 @@ def _path_legend(axes: Any, summary: Summary, has_truth: bool) -> None:
     axes.text(0.022, 0.945, "Trajectory", transform=axes.transAxes, fontsize=14, fontweight="bold", va="center")
     place = {"transform": axes.transAxes, "zorder": 9}
     steps = np.linspace(0.024, 0.074, 30)
-    _coloured_line(axes, np.column_stack([steps, np.full(30, 0.885)]), _TIME(np.linspace(0, 1, 30)), lw=4, **place)
-    axes.text(0.085, 0.885, "estimate, first to last frame", color=_MUTED, fontsize=11, va="center", **place)
+    _coloured_line(axes, np.column_stack([steps, np.full(30, 0.885)]), TIME(np.linspace(0, 1, 30)), lw=4, **place)
+    axes.text(0.085, 0.885, "estimate, first to last frame", color=MUTED, fontsize=11, va="center", **place)
     if has_truth:
         axes.plot(
             [0.024, 0.074],
@@ -190,7 +186,7 @@ def _path_legend(axes: Any, summary: Summary, has_truth: bool) -> None:
             scaley=False,
             **place,
         )
-        axes.text(0.085, 0.835, "truth", color=_MUTED, fontsize=11, va="center", **place)
+        axes.text(0.085, 0.835, "truth", color=MUTED, fontsize=11, va="center", **place)
 
 
 def _camera(summary: Summary) -> PinholeCamera:
@@ -211,7 +207,7 @@ def _cards(figure: Figure, summary: Summary) -> None:
         left, bottom = 0.645 + column * 0.165, 0.769 - row * 0.128
         axes = _panel(figure, left, bottom, 0.16, 0.115)
         axes.set(xlim=(0, 1), ylim=(0, 1))
-        axes.text(0.08, 0.82, title, fontsize=11, color=_MUTED, va="center")
+        axes.text(0.08, 0.82, title, fontsize=11, color=MUTED, va="center")
         number = axes.text(0.08, 0.47, value, fontsize=27, fontweight="bold", va="center")
         axes.annotate(
             unit,
@@ -220,10 +216,10 @@ def _cards(figure: Figure, summary: Summary) -> None:
             xytext=(6, -3),
             textcoords="offset points",
             fontsize=13,
-            color=_TEXT,
+            color=TEXT,
             va="center",
         )
-        axes.text(0.08, 0.14, note, fontsize=10, color=_MUTED, va="center")
+        axes.text(0.08, 0.14, note, fontsize=10, color=MUTED, va="center")
 
 
 def _card_texts(summary: Summary) -> list[tuple[str, str, str, str]]:
@@ -270,7 +266,7 @@ def _curves(figure: Figure, summary: Summary) -> None:
     if len(panels) < 2:
         panels.append(("confidence", summary.confidence))
     for k, (name, values) in enumerate(panels[:2]):
-        axes = figure.add_axes((0.645 + 0.165 * k, 0.432, 0.16, 0.196), facecolor=_PANEL)
+        axes = figure.add_axes((0.645 + 0.165 * k, 0.432, 0.16, 0.196), facecolor=PANEL)
         _curve(axes, name, time_s, values, _colours(summary))
 
 
@@ -287,10 +283,10 @@ def _curve(axes: Any, name: str, x: FloatArray, y: FloatArray, colours: FloatArr
     top = float(np.nanmax(y, initial=0.0)) or 1.0
     span = max(float(x[-1] - x[0]), 1e-9)
     axes.set(xlim=(x[0] - 0.13 * span, x[-1] + 0.06 * span), ylim=(-0.08 * top, 1.45 * top))
-    axes.text(0.08, 0.88, name, transform=axes.transAxes, fontsize=11, color=_MUTED, va="center")
+    axes.text(0.08, 0.88, name, transform=axes.transAxes, fontsize=11, color=MUTED, va="center")
     for level in (0.0, _nice(top)):
-        axes.axhline(level, xmin=0.13, xmax=0.95, color=_LINE, lw=0.8, zorder=0)
-        axes.text(x[0] - 0.02 * span, level, f"{level:g}", fontsize=9, color=_MUTED, ha="right", va="center")
+        axes.axhline(level, xmin=0.13, xmax=0.95, color=LINE, lw=0.8, zorder=0)
+        axes.text(x[0] - 0.02 * span, level, f"{level:g}", fontsize=9, color=MUTED, ha="right", va="center")
     axes.set(xticks=[], yticks=[])
     for spine in axes.spines.values():
         spine.set_visible(False)
@@ -337,7 +333,7 @@ def _strip(figure: Figure, summary: Summary, shots: list[int]) -> None:
         "Above: what the camera saw. Below: its raxels — every pixel shows the point at unit "
         "distance along its ray, in the frame of the first camera (red forward x, green left y, blue up z).",
         fontsize=10.5,
-        color=_MUTED,
+        color=MUTED,
         va="center",
     )
 
