@@ -72,6 +72,8 @@ class Traffic:
         self._clock = clock
         self.received = 0
         self.replaced = 0
+        self.refused = 0
+        """By the executor's thread, before the worker saw them."""
         self.rejected = 0
         self.processed = 0
         self._latencies_s: deque[float] = deque(maxlen=_LATENCIES)
@@ -80,7 +82,7 @@ class Traffic:
     @property
     def dropped(self) -> int:
         """Frames that were received but not solved."""
-        return self.replaced + self.rejected
+        return self.replaced + self.refused + self.rejected
 
     def add_latency(self, seconds: float) -> None:
         """One frame's time from stamp to publication."""
@@ -102,7 +104,7 @@ class Traffic:
             "frames received": str(self.received),
             "frames processed": str(self.processed),
             "frames replaced by a newer one": str(self.replaced),
-            "frames rejected": str(self.rejected),
+            "frames rejected": str(self.refused + self.rejected),
         }
 
 

@@ -22,7 +22,7 @@ from ros2_raxels.frames import FrameError
 from ros2_raxels.geometry import FloatArray, PinholeCamera
 from ros2_raxels.image_codec import ImageError
 from ros2_raxels.nodes import diagnostics
-from ros2_raxels.nodes.messages import MessageError, camera_from_info, image_array, stamp_ns
+from ros2_raxels.nodes.messages import MessageError, camera_from_info, check_image, image_array, stamp_ns
 from ros2_raxels.nodes.odometry import OdometryListener
 from ros2_raxels.nodes.outputs import Counters, PoseOutputs
 from ros2_raxels.nodes.parameters import (
@@ -36,7 +36,7 @@ from ros2_raxels.nodes.parameters import (
 )
 from ros2_raxels.nodes.runner import WorkingNode, run
 from ros2_raxels.nodes.services import PoseServices
-from ros2_raxels.nodes.stream import FrameGate, NewestSlot, Verdict
+from ros2_raxels.nodes.stream import FrameGate, NewestSlot, OneCamera, Verdict
 from ros2_raxels.nodes.subscription import FollowingSubscription, image_subscription
 from ros2_raxels.nodes.tf_reader import make_reader
 from ros2_raxels.scale import Odometry, ScaleSettings, ScaleSource
@@ -140,6 +140,7 @@ class PoseNode(WorkingNode):
         """Listen, and start to work."""
         self._slot: NewestSlot[_Arrival] = NewestSlot()
         self._gate = FrameGate()
+        self._one_camera = OneCamera()
         self._traffic = diagnostics.Traffic()
         self._state = TrackState.WAITING
         self._state_message = "no image yet"
@@ -191,8 +192,20 @@ class PoseNode(WorkingNode):
     def _on_image(self, message: Any) -> None:
         self._arrived_at = time.monotonic()
         self._traffic.received += 1
-        if self._slot.put(_Arrival(message, self._info)):
+        # Before it can take the place of a good image that waits.
+        if refusal := self._refusal(message):
+            self._traffic.refused += 1
+            self._problems.report(refusal)
+        elif self._slot.put(_Arrival(message, self._info)):
             self._traffic.replaced += 1
+
+    def _refusal(self, message: Any) -> str:
+        try:
+            check_image(message)
+        except ImageError as error:
+            return str(error)
+        patience_s = self._settings.number("stall_timeout_s")
+        return self._one_camera.refusal(self._outputs.optical(message.header), patience_s)
 
     def _request_reset(self, reason: str) -> bool:
         if self._worker is not None:
@@ -308,12 +321,13 @@ class PoseNode(WorkingNode):
             self._problems.report(f"the camera is taken as level: {error}")
 
     def _solve(self, arrival: _Arrival, stamp: int) -> tuple[TrackedPose, PinholeCamera | None]:
+        self._obey(self._gate.check_frame(self._optical))
         self._obey(self._gate.check_stamp(stamp, self._settings.number("stamp_jump_back_s")))
         camera = self._camera_of(arrival)
         image = image_array(arrival.message)
         height, width = image.shape[:2]
         self._obey(self._gate.check_image(width, height, camera))
-        self._gate.admit(stamp, width, height, camera)
+        self._gate.admit(self._optical, stamp, width, height, camera)
         return self._track(image, stamp, camera), camera
 
     def _obey(self, verdict: Verdict) -> None:
