@@ -315,6 +315,13 @@ POSE_TABLE: Table = (
         read_only=True,
     ),
     Parameter(
+        "keyframes.folder",
+        "",
+        "Folder that the files of ~/save_keyframes and ~/load_keyframes must lie in; paths are relative to it. Empty "
+        "allows any folder, but only files that end in .safetensors.",
+        read_only=True,
+    ),
+    Parameter(
         "path.max_poses",
         1000,
         "Length of ~/path; the oldest pose goes first.",

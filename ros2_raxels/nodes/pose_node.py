@@ -117,7 +117,14 @@ class PoseNode(WorkingNode):
         self._tracker = self._make_tracker(settings, self._settings.text("model"), self._camera_to_odom)
         self._outputs = PoseOutputs(self, self._settings, self._transforms, self._tracker.engine_id)
         self._diagnostics = self.create_publisher(DiagnosticArray, "/diagnostics", 10)
-        self._requests = PoseServices(self, self._tracker, self._outputs.placement, self._run, self._request_reset)
+        self._requests = PoseServices(
+            self,
+            self._tracker,
+            self._outputs.placement,
+            self._run,
+            self._request_reset,
+            self._settings.text("keyframes.folder"),
+        )
 
     def _real_tracker(self, settings: TrackerSettings, model: str, odometry: Odometry) -> Tracker:
         """With the denoiser that is asked for; a robot whose installed one cannot run goes on without.

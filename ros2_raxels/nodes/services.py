@@ -13,13 +13,14 @@ from rclpy.task import Future
 from std_srvs.srv import Trigger
 
 from raxels_interfaces.srv import LoadKeyframes, SaveKeyframes, SetPose
-from ros2_raxels.files import FileError
+from ros2_raxels.files import FileError, shown
 from ros2_raxels.frames import FrameError
 from ros2_raxels.geometry import FloatArray
 from ros2_raxels.nodes.messages import MessageError, covariance_array, pose_array
 from ros2_raxels.placement import Placement
 
 NOT_ACTIVE = "the node is not active"
+_SUFFIX = ".safetensors"
 
 
 class KeyframeKeeper(Protocol):
@@ -44,6 +45,7 @@ class PoseServices:
         placement: turns poses of the robot into poses of the camera.
         run: lets the worker do something; False when there is none.
         reset: lets the worker begin anew, for a reason; False when there is none.
+        folder: that keyframe files must lie in; empty allows any.
     """
 
     def __init__(
@@ -53,9 +55,10 @@ class PoseServices:
         placement: Placement,
         run: Callable[[Callable[[], None]], bool],
         reset: Callable[[str], bool],
+        folder: str,
     ) -> None:
         self._node, self._tracker, self._placement = node, tracker, placement
-        self._run, self._reset = run, reset
+        self._run, self._reset, self._folder = run, reset, folder
         # Not in the node's own group, of which nothing else may run while a request waits for the worker.
         group = ReentrantCallbackGroup()
         self._services = [
@@ -80,7 +83,7 @@ class PoseServices:
 
     async def _on_save(self, request: Any, response: Any) -> Any:
         def save() -> tuple[str, int]:
-            count = self._tracker.save_keyframes(_path(request.path))
+            count = self._tracker.save_keyframes(_path(request.path, self._folder))
             return f"{count} keyframes written to {request.path}", count
 
         response.success, response.message, response.keyframes = await self._done(save)
@@ -88,7 +91,7 @@ class PoseServices:
 
     async def _on_load(self, request: Any, response: Any) -> Any:
         def load() -> tuple[str, int]:
-            count = self._tracker.load_keyframes(_path(request.path))
+            count = self._tracker.load_keyframes(_path(request.path, self._folder))
             return f"{count} keyframes read from {request.path}; looking for known ground", count
 
         response.success, response.message, response.keyframes = await self._done(load)
@@ -136,7 +139,17 @@ def _outcome(work: Callable[[], tuple[str, int]]) -> tuple[bool, str, int]:
         return False, f"internal error: {type(error).__name__}: {error}", 0
 
 
-def _path(text: str) -> Path:
+def _path(text: str, folder: str) -> Path:
+    """The file that a request names. Whoever may call a service must not reach the other files of the node's user."""
     if not text.strip():
         raise FileError("path is empty; name a file on the node's machine")
-    return Path(text).expanduser()
+    path = Path(text).expanduser()
+    if path.suffix != _SUFFIX or "\0" in text:
+        raise FileError(f"path {shown(text)} does not end in {_SUFFIX}; keyframes are such files, no other is touched")
+    if not folder:
+        return path
+    inside = Path(folder).expanduser().resolve()
+    path = (inside / path).resolve()
+    if not path.is_relative_to(inside):
+        raise FileError(f"path {shown(text)} lies outside of keyframes.folder = {folder}; name a file in it")
+    return path
