@@ -15,8 +15,8 @@ from ros2_raxels.engine.model_card import MIXED, ModelCard
 from ros2_raxels.engine.onnx_runtime import OnnxRuntimeEngine
 from ros2_raxels.engine.store import Entry, PlanStore
 from ros2_raxels.engine_parity import Engines, Parity, compare_poses, compare_views
-from ros2_raxels.evaluation.machine import rss_bytes
 from ros2_raxels.files import FileError
+from ros2_raxels.memory import rss_bytes
 
 CURRENT = "current"
 

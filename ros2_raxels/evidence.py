@@ -201,7 +201,8 @@ class Matcher:
         if shrink < 1.0:
             size = [max(1, round(side * shrink)) for side in (grey.shape[1], grey.shape[0])]
             grey = np.asarray(cv2.resize(grey, size, interpolation=cv2.INTER_AREA), np.uint8)
-        return Features(grey)
+        # Kept for long: the caller may use its own memory again.
+        return Features(grey.copy() if np.may_share_memory(grey, image) else grey)
 
     def look_all(self, images: Iterable[npt.NDArray[np.uint8]]) -> list[Features]:
         """`look` for several frames, and their keypoints if those are always compared, at once."""

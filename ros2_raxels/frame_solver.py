@@ -21,7 +21,7 @@ from ros2_raxels.guidance import Refined, RefineSettings, refine, triangulate
 from ros2_raxels.keyframes import View
 from ros2_raxels.proposals import two_view
 from ros2_raxels.raxel_grid import clip_bearings, decode_clip, encode_clip
-from ros2_raxels.uncertainty import INFLATION, UNKNOWN_VARIANCE, in_world_axes
+from ros2_raxels.uncertainty import INFLATION, at_most_unknown, in_world_axes
 
 INLIER_PX = 2.0
 FEW = 8
@@ -184,5 +184,4 @@ def _summary(refined: Refined, new: int) -> FrameSolve:
 def _covariance(information: FloatArray, refined: Refined, new: int) -> FloatArray:
     """Information of (rotation in the camera, translation) to covariance of (translation, rotation), world axes."""
     spread = INFLATION**2 * np.linalg.pinv(information + 1e-9 * np.eye(6), hermitian=True)
-    covariance = in_world_axes(spread, refined.camera_to_first[0, new])
-    return np.asarray(np.minimum((covariance + covariance.T) / 2.0, UNKNOWN_VARIANCE))
+    return at_most_unknown(in_world_axes(spread, refined.camera_to_first[0, new]))

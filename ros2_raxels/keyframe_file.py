@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -16,23 +16,40 @@ from ros2_raxels.geometry import FloatArray, GeometryError, PinholeCamera
 from ros2_raxels.keyframes import View
 from ros2_raxels.scale import Scale, ScaleSource
 
-_FORMAT = "raxels keyframes 1"
+_FORMAT = "raxels keyframes 2"
+_UNUSABLE = (OSError, ValueError, LookupError, TypeError, AttributeError, ArithmeticError, GeometryError)
 _MOST = 10_000
 _ROTATION_TOLERANCE = 1e-6
 
 
-def save(path: Path, views: Sequence[View], unit: float, scale: Scale) -> None:
+@dataclass(frozen=True)
+class Keyframes:
+    """What a file holds.
+
+    Attributes:
+        views: by number.
+        loops: pairs of numbers that were found to show the same place.
+        unit: distance that counts as far in their world.
+        scale: of their world.
+    """
+
+    views: list[View]
+    loops: set[tuple[int, int]]
+    unit: float
+    scale: Scale
+
+
+def save(path: Path, keyframes: Keyframes) -> None:
     """Write keyframes, whole or not at all.
 
     Args:
         path: replaced in one step.
-        views: by number.
-        unit: distance that counts as far in their world.
-        scale: of their world.
+        keyframes: to be written.
 
     Raises:
         FileError: there are none, safetensors is not installed, or the file cannot be written.
     """
+    views, scale = keyframes.views, keyframes.scale
     if not views:
         raise FileError(f"{path}: there are no keyframes yet; move the camera until it is tracked")
     tensors: dict[str, np.ndarray] = {
@@ -41,13 +58,15 @@ def save(path: Path, views: Sequence[View], unit: float, scale: Scale) -> None:
         "stamp_ns": np.array([v.stamp_ns for v in views], np.int64),
         "number": np.array([v.number for v in views], np.int64),
         "parent": np.array([-1 if v.parent is None else v.parent for v in views], np.int64),
+        "loops": np.array(sorted(keyframes.loops), np.int64).reshape(-1, 2),
     }
     for view in views:
-        tensors[f"image.{view.number}"] = view.features.grey
+        # safetensors writes the memory of an array as it lies there, strides or not.
+        tensors[f"image.{view.number}"] = np.ascontiguousarray(view.features.grey)
         if view.inverse_depth is not None:
-            tensors[f"inverse_depth.{view.number}"] = view.inverse_depth
+            tensors[f"inverse_depth.{view.number}"] = np.ascontiguousarray(view.inverse_depth)
     facts = {
-        "unit": unit,
+        "unit": keyframes.unit,
         "scale": {"source": scale.source.name, "metres_per_unit": scale.metres_per_unit, "sigma": scale.sigma},
         "cameras": [asdict(v.camera) for v in views],
     }
@@ -60,8 +79,8 @@ def save(path: Path, views: Sequence[View], unit: float, scale: Scale) -> None:
         raise FileError(f"{path} cannot be written: {error}") from error
 
 
-def load(path: Path, matcher: Matcher) -> tuple[list[View], float, Scale]:
-    """What `save` wrote: keyframes by number, unit and scale.
+def load(path: Path, matcher: Matcher) -> Keyframes:
+    """What `save` wrote.
 
     Raises:
         FileError: the file is missing, truncated, of another kind, or holds what cannot be.
@@ -73,44 +92,64 @@ def load(path: Path, matcher: Matcher) -> tuple[list[View], float, Scale]:
             if header.get("format") != _FORMAT:
                 raise FileError(f"{path} holds no keyframes ({header.get('format', 'no format')!r}, not {_FORMAT!r})")
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-        facts = json.loads(header["facts"])
-        scale = Scale(ScaleSource[facts["scale"].pop("source")], **facts["scale"])
-        cameras = [PinholeCamera(**{**c, "distortion": tuple(c["distortion"])}) for c in facts["cameras"]]
-        views = _views(tensors, cameras, matcher)
-        unit = float(facts["unit"])
-        if not (unit > 0 and np.isfinite(unit)):
-            raise ValueError(f"unit {unit}")
+        return _keyframes(tensors, json.loads(header["facts"]), matcher)
     except FileError:
         raise
-    except (OSError, ValueError, KeyError, TypeError, IndexError, GeometryError, safetensors.SafetensorError) as error:
+    except (*_UNUSABLE, safetensors.SafetensorError) as error:
         why = str(error) or type(error).__name__
         raise FileError(f"{path} cannot be used as keyframes: {why}; save them again") from error
-    return views, unit, scale
+
+
+def _keyframes(tensors: Mapping[str, np.ndarray], facts: Mapping[str, Any], matcher: Matcher) -> Keyframes:
+    cameras = [PinholeCamera(**{**c, "distortion": tuple(c["distortion"])}) for c in facts["cameras"]]
+    unit = float(facts["unit"])
+    if not (unit > 0 and np.isfinite(unit)):
+        raise ValueError(f"unit is {unit}, not a positive length")
+    of_scale = facts["scale"]
+    scale = Scale(ScaleSource[of_scale["source"]], float(of_scale["metres_per_unit"]), float(of_scale["sigma"]))
+    if not (np.isfinite([scale.metres_per_unit, scale.sigma]).all() and min(scale.metres_per_unit, scale.sigma) >= 0):
+        raise ValueError(f"scale is {scale.metres_per_unit} m with a sigma of {scale.sigma}")
+    views = _views(tensors, cameras, matcher)
+    loops, numbers = tensors["loops"], {v.number for v in views}
+    if loops.dtype != np.int64 or loops.shape != (len(loops), 2) or not numbers.issuperset(loops.ravel().tolist()):
+        raise ValueError(f"loops are {loops.shape} of {loops.dtype}, not pairs of keyframes")
+    return Keyframes(views, {(int(a), int(b)) for a, b in loops}, unit, scale)
 
 
 def _views(tensors: Mapping[str, np.ndarray], cameras: Sequence[PinholeCamera], matcher: Matcher) -> list[View]:
-    poses, numbers = tensors["camera_to_world"], [int(n) for n in tensors["number"]]
+    poses = tensors["camera_to_world"]
+    numbers, parents, stamps_ns = (_integers(tensors, name) for name in ("number", "parent", "stamp_ns"))
     count = len(numbers)
-    if not 0 < count <= _MOST or sorted(set(numbers)) != numbers:
+    if not 0 < count <= _MOST or sorted(set(numbers)) != numbers or numbers[0] < 0:
         raise ValueError(f"{count} keyframes, numbered {numbers[:3]}...")
     _check("camera_to_world", poses, (count, 4, 4))
     _check("covariance", tensors["covariance"], (count, 7, 7))
     turned = poses[:, :3, :3] @ np.swapaxes(poses[:, :3, :3], 1, 2)
     rigid = np.abs(turned - np.eye(3)).max() < _ROTATION_TOLERANCE
-    if not rigid or not np.array_equal(poses[:, 3], [[0, 0, 0, 1]] * count):
+    right_handed = bool((np.linalg.det(poses[:, :3, :3]) > 0).all())
+    if not rigid or not right_handed or not np.array_equal(poses[:, 3], [[0, 0, 0, 1]] * count):
         raise ValueError("camera_to_world has entries that are no poses")
     views = []
-    for k, (number, camera) in enumerate(zip(numbers, cameras, strict=True)):
+    for k, (number, parent, stamp_ns, camera) in enumerate(zip(numbers, parents, stamps_ns, cameras, strict=True)):
         features = _features(tensors[f"image.{number}"], camera, number)
-        view = View(number, int(tensors["stamp_ns"][k]), features, camera, poses[k].astype(float))
+        view = View(number, stamp_ns, features, camera, poses[k].astype(float))
         view.covariance = tensors["covariance"][k].astype(float)
-        view.parent = None if (parent := int(tensors["parent"][k])) < 0 else parent
+        if parent >= number or (parent >= 0 and parent not in numbers):
+            raise ValueError(f"keyframe {number} is said to follow {parent}")
+        view.parent = None if parent < 0 else parent
         depth = tensors.get(f"inverse_depth.{number}")
         if depth is not None:
             _check(f"inverse_depth.{number}", np.nan_to_num(depth), (len(matcher.grid(features.grey.shape)),))
             view.inverse_depth = depth.astype(float)
         views.append(view)
     return views
+
+
+def _integers(tensors: Mapping[str, np.ndarray], name: str) -> list[int]:
+    values = tensors[name]
+    if values.dtype != np.int64 or values.ndim != 1:
+        raise ValueError(f"{name} is {values.shape} of {values.dtype}, not a list of int64")
+    return [int(v) for v in values]
 
 
 def _features(image: np.ndarray, camera: PinholeCamera, number: int) -> Features:

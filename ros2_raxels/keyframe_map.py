@@ -14,6 +14,7 @@ from ros2_raxels.guidance import RefineSettings, refine
 from ros2_raxels.keyframes import SharedEvidence, View
 from ros2_raxels.places import PlaceIndex
 from ros2_raxels.pose_graph import Edge, relax
+from ros2_raxels.uncertainty import in_other_unit
 
 _WINDOW = RefineSettings(widths_px=(3.0, 2.0), iterations=6)
 _BUNDLE_TRACKS = 1200
@@ -32,11 +33,13 @@ class MapSettings:
         window: keyframes that a new frame is solved against.
         bundle: newest keyframes that are refined together.
         stored: older keyframes kept for loops and for recovery after a loss; beyond that they are thinned out.
+        history: whether `place` knows those that were thinned out, too; takes half a kilobyte for each.
     """
 
     window: int = 3
     bundle: int = 7
     stored: int = 300
+    history: bool = False
 
 
 @dataclass(frozen=True)
@@ -67,6 +70,7 @@ class KeyframeMap:
         stored: older ones.
         shared: what they have in common.
         unit: distance that counts as far in this world, the median depth where the trajectory began.
+        loops: pairs of numbers of keyframes that were found to show the same place.
     """
 
     def __init__(self, matcher: Matcher, settings: MapSettings) -> None:
@@ -77,7 +81,7 @@ class KeyframeMap:
         self.unit = 1.0
         self._matcher = matcher
         self._places = PlaceIndex()
-        self._loops: list[tuple[int, int]] = []
+        self.loops: set[tuple[int, int]] = set()
         self._begun = 0
         self._dropped: dict[int, tuple[Anchor, float]] = {}
 
@@ -109,8 +113,7 @@ class KeyframeMap:
 
     def add(self, view: View) -> None:
         """Make a keyframe of a solved frame, measure its depths and refine the newest ones together."""
-        older = self.stored[self.settings.window - self.settings.bundle :] if self.stored else []
-        others = [*older, *self.window]
+        others = [*self._before(self.window[0], self.settings.bundle - self.settings.window), *self.window]
         view.parent = self.window[-1].number
         self.shared.both_ways(others, view)
         self.shared.measure(others, view)
@@ -123,14 +126,23 @@ class KeyframeMap:
         self._refine([*others, view])
         self.shared.connect(self.window)
 
+    def _before(self, view: View, count: int) -> list[View]:
+        """So many keyframes at most along which the trajectory came to this one, oldest first."""
+        by_number = self._by_number()
+        found: list[View] = []
+        while len(found) < count and view.parent in by_number:
+            view = by_number[view.parent]
+            found.insert(0, view)
+        return found
+
     def end_trajectory(self) -> None:
         """What follows is solved without these; they stay to be found again."""
         self.stored.extend(self.window)
         self.window = []
 
-    def restore(self, views: Sequence[View], unit: float) -> None:
+    def restore(self, views: Sequence[View], loops: Iterable[tuple[int, int]], unit: float) -> None:
         """Take over keyframes that were known before, by number, into an empty map."""
-        self.unit, self._begun = unit, views[0].number
+        self.unit, self._begun, self.loops = unit, views[0].number, set(loops)
         for view in views:
             self._remember(view)
         self.stored, self.window = list(views[: -self.settings.window]), list(views[-self.settings.window :])
@@ -171,15 +183,14 @@ class KeyframeMap:
     def _drop(self, view: View) -> None:
         self.stored.remove(view)
         self._places.forget(view.number)
-        heir = self._heir(view)
-        by_number = {v.number: v for v in (*self.stored, *self.window)}
-        if heir in by_number:
+        heir, by_number = self._heir(view), self._by_number()
+        if heir in by_number and self.settings.history:
             self._dropped[view.number] = (beside(by_number[heir], view.camera_to_world), view.grown)
-        for other in (*self.stored, *self.window):
+        for other in by_number.values():
             if other.parent == view.number:
-                other.parent = view.parent
-        pairs = [tuple(heir if n == view.number else n for n in pair) for pair in self._loops]
-        self._loops = [(a, b) for a, b in pairs if a != b and heir >= 0]
+                other.parent = None if other.number == heir else heir
+        loops = (tuple(heir if n == view.number else n for n in pair) for pair in self.loops)
+        self.loops = {(a, b) for a, b in loops if a != b and min(a, b) >= 0}
 
     def _heir(self, view: View) -> int:
         """Number of the keyframe that stands for one that is dropped; -1 without any."""
@@ -197,24 +208,31 @@ class KeyframeMap:
 
     def _keyframe_now(self, number: int) -> tuple[FloatArray, float] | None:
         """Pose of a keyframe, and how much lengths around it have grown; one that was dropped is with its heir."""
-        known = next((v for v in (*self.stored, *self.window) if v.number == number), None)
-        if known is not None:
-            return known.camera_to_world, known.grown
-        if number not in self._dropped:
-            return None
-        anchor, grown = self._dropped[number]
-        heir = self._keyframe_now(anchor.keyframe)
-        if heir is None:
-            return None
-        since = heir[1] - anchor.grown
-        return heir[0] @ scaled_about(anchor.pose, float(np.exp(since)), np.zeros(3)), grown + since
+        by_number, chain = self._by_number(), []
+        while number not in by_number:
+            if number not in self._dropped:
+                return None
+            chain.append(number)
+            number = self._dropped[number][0].keyframe
+        kept = by_number[number]
+        pose, grown = kept.camera_to_world, kept.grown
+        for dropped in reversed(chain):
+            anchor, own = self._dropped[dropped]
+            since = grown - anchor.grown
+            pose, grown = pose @ scaled_about(anchor.pose, float(np.exp(since)), np.zeros(3)), own + since
+            # Directly beside what is kept, so that the next one who asks has no chain to follow.
+            self._dropped[dropped] = (beside(kept, pose), grown)
+        return pose, grown
+
+    def _by_number(self) -> dict[int | None, View]:
+        return {v.number: v for v in (*self.stored, *self.window)}
 
     # -- places
 
     def like(self, view: View, besides: Iterable[View] = ()) -> tuple[View | None, int]:
         """The keyframe that shows most of what the frame shows, of all or all but some, and its votes; None without."""
         excluded = {v.number for v in besides}
-        by_number = {v.number: v for v in (*self.stored, *self.window)}
+        by_number = self._by_number()
         votes = self._places.votes(self._matcher.keypoints(view.features))
         allowed = {n: count for n, count in votes.items() if n in by_number and n not in excluded}
         best = max(allowed, key=lambda n: allowed[n], default=-1)
@@ -222,8 +240,8 @@ class KeyframeMap:
 
     def around(self, view: View, besides: Iterable[View] = ()) -> list[View]:
         """A keyframe and those nearest to it in space: after a recovery those in time may have been elsewhere."""
-        excluded = set(map(id, besides))
-        candidates = [v for v in self.all if id(v) not in excluded]
+        excluded, joined = set(map(id, besides)), self.joined(view)
+        candidates = [v for v in self.all if v.number in joined and id(v) not in excluded]
         poses = np.array([v.camera_to_world for v in candidates])
         apart = self._apart(relative_pose(view.camera_to_world, poses))
         nearest = np.argsort(apart, kind="stable")[: self.settings.window]
@@ -232,8 +250,22 @@ class KeyframeMap:
     def go_back_to(self, anchors: Sequence[View]) -> None:
         """Frames are solved against these from now on."""
         self._begun = min(self._begun, anchors[0].number)
-        self.stored = [v for v in (*self.stored, *self.window) if v not in anchors]
+        self.stored = [v for v in self.all if v not in anchors]
         self.window = list(anchors)
+
+    def joined(self, view: View) -> set[int]:
+        """Numbers of the keyframes whose place relative to this one is known: of its trajectory, and by loops."""
+        neighbours: dict[int, set[int]] = {}
+        steps = ((v.number, v.parent) for v in self.all if v.parent is not None)
+        for a, b in (*steps, *self.loops):
+            neighbours.setdefault(a, set()).add(b)
+            neighbours.setdefault(b, set()).add(a)
+        found, ahead = {view.number}, [view.number]
+        while ahead:
+            new = neighbours.get(ahead.pop(), set()) - found
+            found |= new
+            ahead.extend(new)
+        return found
 
     def _apart(self, motion: FloatArray) -> FloatArray:
         """How far apart poses are, a turn of a radian counting as `unit`."""
@@ -262,10 +294,8 @@ class KeyframeMap:
         poses, grown = relax(np.array([v.camera_to_world for v in views]), edges, held=0)
         for each, pose, growth in zip(views, poses, grown, strict=True):
             each.camera_to_world = orthogonal(pose)
-            each.grown += float(growth)
-            if each.inverse_depth is not None:
-                each.inverse_depth = each.inverse_depth * np.exp(-growth)
-        self._loops.append((known.number, view.number))
+            self._grow(each, float(np.exp(growth)))
+        self.loops.add((known.number, view.number))
         self._begun = min(self._begun, known.number)
         return float(np.exp(grown[index[view.number]]))
 
@@ -275,7 +305,7 @@ class KeyframeMap:
         for k, view in enumerate(views[1:], start=1):
             parent = index.get(-1 if view.parent is None else view.parent)
             edges.append(self._edge(views, k - 1, k, _BREAK) if parent is None else self._edge(views, parent, k))
-        kept = ((index.get(a), index.get(b)) for a, b in self._loops)
+        kept = ((index.get(a), index.get(b)) for a, b in self.loops)
         return edges + [self._edge(views, a, b, _RIGID) for a, b in kept if a is not None and b is not None]
 
     def _edge(self, views: Sequence[View], first: int, second: int, variance: float | None = None) -> Edge:
@@ -291,10 +321,16 @@ class KeyframeMap:
         """Make the present trajectory `factor` times as large about a point (3,) of the world."""
         for view in (v for v in self.all if v.number >= self._begun):
             view.camera_to_world = scaled_about(view.camera_to_world, factor, centre)
-            view.grown += float(np.log(factor))
-            if view.inverse_depth is not None:
-                view.inverse_depth = view.inverse_depth / factor
+            self._grow(view, factor)
         self.unit *= factor
+
+    @staticmethod
+    def _grow(view: View, factor: float) -> None:
+        """Lengths around a keyframe have become `factor` times as large."""
+        view.grown += float(np.log(factor))
+        view.covariance = in_other_unit(view.covariance, factor)
+        if view.inverse_depth is not None:
+            view.inverse_depth = view.inverse_depth / factor
 
     def move(self, motion: FloatArray) -> None:
         """Put the world (4x4, old to new) elsewhere."""

@@ -11,7 +11,7 @@ from ros2_raxels.frame_solver import FrameSolve, FrameSolver
 from ros2_raxels.geometry import FloatArray, inverse_pose, relative_pose, rotation_angle_rad
 from ros2_raxels.keyframe_map import KeyframeMap
 from ros2_raxels.keyframes import View
-from ros2_raxels.uncertainty import with_unit
+from ros2_raxels.uncertainty import compounded, with_unit
 
 _VOTES = 15
 _COMMON_KEYPOINTS = 25
@@ -99,10 +99,10 @@ class LoopCloser:
 
     def _plausible(self, known: View, view: View, found: FloatArray) -> bool:
         """Whether drift can have brought the place where it seems to be."""
-        between = [v for v in self._keyframes.all if known.number <= v.number <= view.number]
-        if any(v.parent is None for v in between[1:]):
+        if known.number not in self._keyframes.joined(view):
             # Another trajectory was begun in between, and nobody knows where.
             return True
+        between = [v for v in self._keyframes.all if known.number <= v.number <= view.number]
         poses = np.array([v.camera_to_world for v in between])
         steps = relative_pose(poses[:-1], poses[1:])
         path = float(np.linalg.norm(steps[:, :3, 3], axis=1).sum())
@@ -116,6 +116,7 @@ class LoopCloser:
     def _give_certainty(self, known: View, covariance: FloatArray) -> None:
         """The newest keyframes are known as well as the old one is, and what the solve left open."""
         for newest in self._keyframes.window:
-            certain = known.covariance + with_unit(covariance, 0.0)
+            certain = compounded(known.covariance, known.camera_to_world, newest.camera_to_world)
+            certain += with_unit(covariance, 0.0)
             if np.trace(newest.covariance) > np.trace(certain):
                 newest.covariance = certain

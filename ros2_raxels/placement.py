@@ -137,13 +137,16 @@ class Placement:
         """Back: camera_to_world of the tracker, and its covariance, from a pose of the child as `place` gives it.
 
         Raises:
-            FrameError: `frame` is not the one in which poses are given.
+            FrameError: no pose has been given yet, or `frame` is not the one in which poses are given.
         """
+        if not self._mount.child:
+            raise FrameError("no pose has been given yet, so it is not known of which frame this one would be; wait")
         if frame.lstrip("/") != self._parent:
             raise FrameError(f"frame {frame!r} is not the one in which poses are given; give it in {self._parent!r}")
+        camera = pose @ inverse_pose(self._mount.from_child)
+        moved = compounded(with_unit(covariance, 0.0), pose, camera)[:6, :6]
         turned = np.kron(np.eye(2), self._mount.to_world[:3, :3])
-        camera = inverse_pose(self._mount.to_world) @ pose @ inverse_pose(self._mount.from_child)
-        return camera, np.asarray(turned.T @ covariance @ turned)
+        return inverse_pose(self._mount.to_world) @ camera, np.asarray(turned.T @ moved @ turned)
 
     def _optical_to_base(self, optical: str, stamp_ns: int) -> tuple[FloatArray | None, str]:
         if not self.names.base:
@@ -161,7 +164,7 @@ class Placement:
 
     def _mounted(self, optical: str, optical_to_base: FloatArray | None) -> _Mount:
         if optical_to_base is None:
-            self._first = None
+            # Where the base stood first is not forgotten: its world must be the same when it is known again.
             return _Mount(optical, OPTICAL_TO_BODY, np.eye(4))
         if self._first is None or self._first[0] != optical:
             self._first = (optical, optical_to_base)

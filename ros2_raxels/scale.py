@@ -32,6 +32,9 @@ _PATH = 64
 _WAITING = 60
 _LEAST_PATH_M = 0.1
 _LEAST_PARALLAX = 0.03
+_APART = 0.1
+"""Of the least parallax: how far the camera goes between two places that are kept."""
+
 _GROUND_KEYFRAMES = 5
 _GROUND_STEPS = 20
 _GROUND_REACH = 12.0
@@ -39,6 +42,7 @@ _GROUND_WIDTH = 0.06
 _GROUND_POINTS = 20
 _GROUND_SHARE = 0.12
 _GROUND_DEPTH = 1.4
+_NO_MOTION = 1e-24
 _UP_WEIGHT = 0.01
 """Of the upright that is given, against that of the motion: a hundredth of the climb is left."""
 
@@ -118,9 +122,7 @@ class MetricScale:
 
     def begin(self) -> float:
         """Factor for a trajectory that begins, whose unit is the median depth of the scene."""
-        self._ratios.clear()
-        self._ground.clear()
-        self.forget_path()
+        self.forget_lengths()
         self._metres_per_unit, self._sigma = 0.0, UNKNOWN_SIGMA
         if self.settings.source is not ScaleSource.FIXED:
             return 1.0
@@ -133,9 +135,21 @@ class MetricScale:
         self._metres_per_unit, self._sigma = scale.metres_per_unit, scale.sigma
 
     def forget_path(self) -> None:
-        """The world has been corrected: distances to where the camera was do not hold any more."""
+        """The world has been moved: distances to where the camera was do not hold any more."""
         self._path.clear()
         self._waiting.clear()
+
+    def forget_lengths(self) -> None:
+        """The camera is found elsewhere, where another error of the unit may hold; what is known of metres stays."""
+        self.forget_path()
+        self._ratios.clear()
+        self._ground.clear()
+
+    def see_growth(self, factor: float) -> None:
+        """Lengths around the camera have become `factor` times as large for another reason than metres."""
+        self.forget_path()
+        self._ratios = deque((r - float(np.log(factor)) for r in self._ratios), maxlen=_RATIOS)
+        self._ground = deque((points * factor for points in self._ground), maxlen=_GROUND_KEYFRAMES)
 
     def see_odometry(self, stamp_ns: int, camera_to_world: FloatArray, odometry: Odometry, scene_depth: float) -> None:
         """Compare how far the camera has come since some time with what odometry says.
@@ -168,7 +182,9 @@ class MetricScale:
                     self._path.popleft()
                 self._path.popleft()
                 break
-        self._path.append((here, there))
+        # Those of a camera that stands would crowd out the ones from which it has come.
+        if not self._path or np.linalg.norm(here - self._path[-1][0]) > _APART * _LEAST_PARALLAX * scene_depth:
+            self._path.append((here, there))
 
     def see_ground(self, points: FloatArray, step: FloatArray) -> None:
         """Compare the camera's height over the ground with what it is known to be.
@@ -250,7 +266,7 @@ def upright(up: FloatArray, steps: FloatArray) -> FloatArray:
         up: (3,) unit vector.
         steps: (K, 3) motions of the camera, in the same frame.
     """
-    directions = steps / np.maximum(np.linalg.norm(steps, axis=1, keepdims=True), 1e-12)
-    climb = directions.T @ directions / max(len(directions), 1)
+    # Long steps count for more: the direction of a short one is noise.
+    climb = steps.T @ steps / max(float((steps**2).sum()), _NO_MOTION)
     level = np.linalg.solve(climb + _UP_WEIGHT * np.eye(3), up)
     return np.asarray(level / np.linalg.norm(level))

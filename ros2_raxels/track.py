@@ -21,7 +21,7 @@ from ros2_raxels.geometry import FloatArray, GeometryError, PinholeCamera, relat
 from ros2_raxels.sources import Frame, FrameSource, SourceError, open_source
 from ros2_raxels.terminal import INTERRUPTED
 from ros2_raxels.track_picture import DrawnTrack, draw_track, picture_format
-from ros2_raxels.tracker import TrackedPose, Tracker, TrackState
+from ros2_raxels.tracker import TrackedPose, Tracker, TrackerSettings, TrackState
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -196,7 +196,7 @@ def make_tracker(model: str) -> Tracker:
     Raises:
         FileError: the model is missing, damaged or cannot be run.
     """
-    return Tracker(denoiser=estimate.make_denoiser(model, STREAM))
+    return Tracker(TrackerSettings(history=True), estimate.make_denoiser(model, STREAM))
 
 
 def follow(

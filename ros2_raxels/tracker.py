@@ -29,11 +29,12 @@ from ros2_raxels.geometry import (
     relative_pose,
     rotation_angle_rad,
 )
+from ros2_raxels.keyframe_file import Keyframes
 from ros2_raxels.keyframe_map import Anchor, KeyframeMap, MapSettings, beside, scaled_about
 from ros2_raxels.keyframes import View
 from ros2_raxels.loops import LoopCloser
 from ros2_raxels.scale import MetricScale, Odometry, Scale, ScaleSettings, ScaleSource
-from ros2_raxels.uncertainty import UNKNOWN_VARIANCE, compounded, in_other_unit, with_unit
+from ros2_raxels.uncertainty import UNKNOWN_VARIANCE, compounded, in_other_unit, with_unit, with_unit_variance
 
 _LEAST_STEP = 1e-3
 """Of the scene's depth: what a camera moves at least from frame to frame where nothing else is known."""
@@ -146,6 +147,7 @@ class TrackerSettings:
         lost_policy: see there.
         scale: where metres come from.
         loops: whether places seen again correct the drift since then.
+        history: whether `Tracker.pose_now` knows all answers; memory then grows with the way.
         estimator: the stages below.
     """
 
@@ -163,6 +165,7 @@ class TrackerSettings:
     lost_policy: LostPolicy = LostPolicy.RESET
     scale: ScaleSettings = field(default_factory=ScaleSettings)
     loops: bool = True
+    history: bool = False
     estimator: EstimatorSettings = field(default_factory=lambda: EstimatorSettings(evidence=_STREAM))
 
 
@@ -205,7 +208,7 @@ class Tracker:
 
     def _use_new_map(self) -> None:
         s = self.settings
-        self._map = KeyframeMap(self._matcher, MapSettings(s.window, s.bundle, s.stored_keyframes))
+        self._map = KeyframeMap(self._matcher, MapSettings(s.window, s.bundle, s.stored_keyframes, s.history))
         self._loops = LoopCloser(self._map, self._solver, self._matcher)
         self._coming: View | None = None
 
@@ -284,7 +287,8 @@ class Tracker:
     def pose_now(self, answer: TrackedPose) -> FloatArray:
         """camera_to_world (4x4) of an earlier answer, as it is known by now: keyframes have been refined and corrected.
 
-        An answer from before a `reset` or `load_keyframes` is not to be asked for.
+        An answer from before a `reset` or `load_keyframes` is not to be asked for. Without `TrackerSettings.history`
+        an answer whose keyframe has been thinned out stays as it was.
         """
         own = self._map.place(Anchor(answer.number, np.eye(4), 0.0))
         if own is not None:
@@ -300,18 +304,18 @@ class Tracker:
         view, self._coming = self._coming, None
         if view is None:
             return
-        before = self._map.window[-1].camera_to_world
+        before = self._map.window[-1]
         self._map.add(view)
+        if self.settings.scale.source is ScaleSource.HEIGHT:
+            step = relative_pose(view.camera_to_world, before.camera_to_world)[:3, 3]
+            self._metric.see_ground(self._map.shared.points(view), step)
         grown = self._loops.close(view) if self.settings.loops else None
         if grown is not None:
             self._motion = scaled_about(self._motion, grown, np.zeros(3))
-            self._metric.forget_path()
+            self._metric.see_growth(grown)
             self._lately.clear()
             self._corrected = True
-        self._pose = view.camera_to_world
-        if self.settings.scale.source is ScaleSource.HEIGHT:
-            step = relative_pose(view.camera_to_world, before)[:3, 3]
-            self._metric.see_ground(self._map.shared.points(view), step)
+        self._pose, self._covariance = view.camera_to_world, view.covariance[:6, :6]
 
     def set_pose(self, camera_to_world: FloatArray, covariance: FloatArray) -> None:
         """Say where the camera of the newest frame is: the world is moved, nothing is forgotten.
@@ -324,8 +328,9 @@ class Tracker:
         self._map.move(camera_to_world @ inverse_pose(self._pose))
         for view in self._pending:
             view.camera_to_world = camera_to_world
-        for view in self._map.window:
-            view.covariance = with_unit(covariance, view.covariance[6, 6])
+        for view in self._map.all:
+            spread = with_unit(covariance, view.covariance[6, 6])
+            view.covariance = compounded(spread, camera_to_world, view.camera_to_world)
         self._pose, self._covariance = camera_to_world, covariance
         self._metric.forget_path()
         self._lately.clear()
@@ -342,21 +347,24 @@ class Tracker:
             FileError: there are none, or the file cannot be written.
         """
         self.improve()
-        keyframe_file.save(path, self._map.all, self._map.unit, self._metric.scale)
-        return len(self._map.all)
+        views = self._map.all
+        keyframe_file.save(path, Keyframes(views, self._map.loops, self._map.unit, self._metric.scale))
+        return len(views)
 
     def load_keyframes(self, path: Path) -> int:
         """Forget everything, take over the keyframes of a file and look for them; says how many.
 
-        The state is LOST until a frame shows what one of them shows.
+        The state is LOST until a frame shows what one of them shows. With `LostPolicy.RESET` a new trajectory is begun
+        if that does not come about; it is joined to the old one when known ground is seen later.
 
         Raises:
             FileError: the file cannot be used; nothing has changed then.
         """
-        views, unit, scale = keyframe_file.load(path, self._matcher)
+        known = keyframe_file.load(path, self._matcher)
+        views = known.views
         self._use_new_map()
-        self._map.restore(views, unit)
-        self._metric.adopt(scale)
+        self._map.restore(views, known.loops, known.unit)
+        self._metric.adopt(known.scale)
         self._pending, self._next_number = [], views[-1].number + 1
         self._camera, self._focal_found = views[-1].camera, True
         self._stand_at(views[-1].camera_to_world, np.eye(6) * UNKNOWN_VARIANCE)
@@ -455,7 +463,7 @@ class Tracker:
         if lost:
             self._map.go_back_to(anchors)
             self._lately.clear()
-            self._metric.forget_path()
+            self._metric.forget_lengths()
             self._corrected = True
         self._motion = inverse_pose(self._pose) @ solved.camera_to_world if self._bad_frames == 0 else np.eye(4)
         self._motion_ns, self._solved_ns = stamp_ns - self._solved_ns, stamp_ns
@@ -626,12 +634,13 @@ class Tracker:
         self._pose = scaled_about(self._pose, factor, centre)
         if self._coming is not None:
             self._coming.camera_to_world = self._pose
+            self._coming.covariance = in_other_unit(self._coming.covariance, factor)
         self._motion = scaled_about(self._motion, factor, np.zeros(3))
         self._lately.clear()
         self._corrected |= not was_metric
-        for view in self._map.window:
-            view.covariance = in_other_unit(view.covariance, factor)
-            view.covariance[6, 6] = self._metric.scale.sigma**2
+        variance = self._metric.scale.sigma**2
+        for view in (*self._map.window, *(() if self._coming is None else (self._coming,))):
+            view.covariance = with_unit_variance(view.covariance, variance)
         self._covariance = in_other_unit(with_unit(self._covariance, 0.0), factor)[:6, :6]
 
 

@@ -85,6 +85,22 @@ def with_unit(covariance: FloatArray, variance: float) -> FloatArray:
     return joined
 
 
+def with_unit_variance(covariance: FloatArray, variance: float) -> FloatArray:
+    """7x7 after the logarithm of the unit has become known to a variance; what hangs on it becomes so as well."""
+    known = covariance[6, 6]
+    stretch = np.eye(7)
+    stretch[6, 6] = np.sqrt(variance / known) if known > 0 else 1.0
+    result = stretch @ covariance @ stretch
+    result[6, 6] = variance
+    return np.asarray(result)
+
+
+def at_most_unknown(covariance: FloatArray) -> FloatArray:
+    """A covariance of which no direction is less known than unknown: `UNKNOWN_VARIANCE`."""
+    variance, directions = np.linalg.eigh((covariance + covariance.T) / 2.0)
+    return np.asarray((directions * np.clip(variance, 0.0, UNKNOWN_VARIANCE)) @ directions.T)
+
+
 def in_other_unit(covariance: FloatArray, factor: float) -> FloatArray:
     """7x7 after lengths have become `factor` times as large."""
     grown = np.diag([factor] * 3 + [1.0] * 4)

@@ -74,9 +74,9 @@ def walk(rig: Rig, film: Film, numbers: Iterable[int], camera: PinholeCamera = C
 
 
 @pytest.fixture
-def rig(spawn: Spawn, probe: Probe, film: list[np.ndarray]) -> Rig:
+def rig(spawn: Spawn, probe: Probe, film: list[np.ndarray], tmp_path: Path) -> Rig:
     """The node as installed, without its denoiser, and a first answer to the first frame."""
-    rig = Rig(probe, spawn("ros2_raxels.nodes.pose_node", *PLAIN))
+    rig = Rig(probe, spawn("ros2_raxels.nodes.pose_node", *PLAIN, "-p", f"keyframes.folder:={tmp_path}"))
     wait_until(lambda: rig.follows(rig.images) and rig.follows(rig.infos), what="both reliable subscriptions")
     rig.settle(info_of(CAMERA), film[0])
     return rig
@@ -150,7 +150,7 @@ def test_a_node_that_is_killed_while_it_writes_keyframes_leaves_the_old_file_who
     assert stat.S_ISFIFO(pipe.stat().st_mode), "it was written in place of the pipe"
     assert path.read_bytes() == before
     # Of another name, because the network takes a while to forget the services of a killed node.
-    spawn("ros2_raxels.nodes.pose_node", *PLAIN, "-r", "__node:=again")
+    spawn("ros2_raxels.nodes.pose_node", *PLAIN, "-p", f"keyframes.folder:={tmp_path}", "-r", "__node:=again")
     offered = rig.probe.node.get_service_names_and_types
     wait_until(lambda: "/again/load_keyframes" in dict(offered()), 20.0, "the next node")
     loaded = rig.probe.call(LoadKeyframes, "/again/load_keyframes", LoadKeyframes.Request(path=str(path)))

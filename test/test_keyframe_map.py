@@ -8,7 +8,7 @@ import pytest
 
 from ros2_raxels.evidence import Features, Matcher
 from ros2_raxels.geometry import FloatArray, PinholeCamera, make_pose, relative_pose, rotation_from_vector
-from ros2_raxels.keyframe_map import KeyframeMap, MapSettings, scaled_about
+from ros2_raxels.keyframe_map import KeyframeMap, MapSettings, beside, scaled_about
 from ros2_raxels.keyframes import View
 from ros2_raxels.places import PlaceIndex
 
@@ -131,7 +131,7 @@ def test_a_loop_between_trajectories_moves_the_new_one_alone() -> None:
     old, new = views([0.0, 1.0, 2.0, 3.0]), views([10.0, 11.0, 12.0, 13.0], first=20)
     keyframes.begin(old)
     keyframes.begin(new)
-    new[3].inverse_depth = np.array([0.5, np.nan])
+    new[3].inverse_depth, new[3].covariance = np.array([0.5, np.nan]), 0.1 * np.eye(7)
     found = make_pose(rotation_from_vector([0.0, 0.0, np.pi / 2]), [1.0, 1.0, 0.0])
     grown = keyframes.close_loop(new[3], old[1], found, float(np.log(2.0)))
     assert grown == pytest.approx(2.0, rel=1e-3)
@@ -143,6 +143,77 @@ def test_a_loop_between_trajectories_moves_the_new_one_alone() -> None:
         np.testing.assert_allclose(relative_pose(new[3].camera_to_world, view.camera_to_world), place, atol=1e-2)
     np.testing.assert_allclose(new[3].inverse_depth, [0.25, np.nan], rtol=1e-3)
     assert len(keyframes.newest(100)) == 7
+    # Twice as large, and twice as uncertain.
+    np.testing.assert_allclose(np.diag(new[3].covariance), [0.4] * 3 + [0.1] * 4, rtol=1e-3)
+
+
+def test_lengths_that_grow_take_their_covariance_and_depths_along() -> None:
+    keyframes = KeyframeMap(MATCHER, MapSettings())
+    (view,) = views([1.0])
+    view.covariance, view.inverse_depth = np.diag([0.1] * 3 + [0.2] * 3 + [0.3]), np.array([0.5])
+    keyframes.begin([view])
+    keyframes.rescale(2.0, np.zeros(3))
+    np.testing.assert_allclose(view.covariance, np.diag([0.4] * 3 + [0.2] * 3 + [0.3]))
+    np.testing.assert_allclose(view.inverse_depth, [0.25])
+
+
+def test_only_keyframes_whose_place_is_known_count_as_near() -> None:
+    """A trajectory begun anew stands where nobody knows, until a loop joins it."""
+    keyframes = KeyframeMap(MATCHER, MapSettings())
+    old, new = views([0.0, 1.0, 2.0, 3.0]), views([0.1, 1.1, 2.1, 3.1], first=20)
+    keyframes.begin(old)
+    keyframes.begin(new)
+    assert keyframes.joined(old[0]) == {0, 1, 2, 3}
+    assert [v.number for v in keyframes.around(new[1])] == [20, 21, 22]
+    keyframes.close_loop(new[3], old[3], new[3].camera_to_world, 0.0)
+    assert keyframes.joined(old[0]) == {0, 1, 2, 3, 20, 21, 22, 23}
+    assert len({v.number for v in keyframes.around(new[1])} & {0, 1, 2, 3}) > 0
+
+
+def test_after_going_back_keyframes_are_measured_along_the_way_that_led_there() -> None:
+    keyframes = KeyframeMap(MATCHER, MapSettings(window=2, bundle=4))
+    begun = views([0.0, 1.0, 2.0, 3.0, 9.0, 10.0])
+    keyframes.begin(begun)
+    keyframes.go_back_to(begun[2:4])
+    assert [v.number for v in keyframes.stored] == [0, 1, 4, 5]
+    asked: list[list[int]] = []
+    keyframes.shared.measure = lambda others, view: asked.append([v.number for v in others])  # type: ignore[method-assign]
+    (view,) = views([3.5], first=6)
+    keyframes.add(view)
+    assert asked == [[0, 1, 2, 3]]
+    assert view.parent == 3
+
+
+def test_a_first_keyframe_that_goes_leaves_one_trajectory_behind() -> None:
+    """Both that were measured against it stay together, and a loop that led to it leads to its heir, once."""
+    keyframes = KeyframeMap(MATCHER, MapSettings(window=1, stored=2))
+    begun = views([0.0, 0.01, 5.0, 6.0])
+    keyframes.window, (begun[1].parent, begun[2].parent, begun[3].parent) = [begun[3]], (0, 0, 2)
+    keyframes.stored = begun[:3]
+    keyframes.loops = {(0, 3), (1, 3)}
+    keyframes._drop(begun[0])
+    assert [v.parent for v in begun[1:]] == [None, 1, 2]
+    assert keyframes.loops == {(1, 3)}
+    assert keyframes.joined(begun[3]) == {1, 2, 3}
+
+
+@pytest.mark.parametrize("history", [True, False])
+def test_what_stood_beside_a_keyframe_that_is_gone_is_found_through_a_long_chain_of_heirs(history: bool) -> None:
+    keyframes = KeyframeMap(MATCHER, MapSettings(window=1, stored=10_000, history=history))
+    blank = Features(np.zeros((120, 160), np.uint8))
+    poses = [make_pose(np.eye(3), [float(k), 0.0, 0.0]) for k in range(1501)]
+    begun = [View(k, k, blank, CAMERA, pose) for k, pose in enumerate(poses)]
+    keyframes.begin(begun)
+    anchor = beside(begun[1400], make_pose(np.eye(3), [1400.0, 2.0, 0.0]))
+    for view in reversed(begun[1:1500]):
+        keyframes._drop(view)
+    keyframes.rescale(2.0, np.zeros(3))
+    found = keyframes.place(anchor)
+    if not history:
+        assert found is None
+        return
+    assert found is not None
+    np.testing.assert_allclose(found[:3, 3], [2800.0, 4.0, 0.0], rtol=1e-9)
 
 
 def test_moving_the_world_moves_all_of_it_rigidly() -> None:

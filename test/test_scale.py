@@ -75,6 +75,31 @@ def test_a_scale_that_drifts_is_followed() -> None:
     assert drive.feed(metric, range(100, 400), shrink=0.8) == pytest.approx(1 / 0.8, rel=0.02)
 
 
+def test_lengths_that_a_loop_has_changed_are_no_news_about_metres() -> None:
+    """Half as long by a loop: the ratios of before say at once how much too short they have become."""
+    metric = MetricScale(ODOM)
+    Drive(1.0).feed(metric, range(100))
+    metric.see_growth(0.5)
+    total = 1.0
+    for _ in range(40):
+        correction = metric.correction(np.ones(3), np.zeros(3))
+        total *= correction[0] if correction else 1.0
+    assert total == pytest.approx(2.0, rel=0.02)
+    assert metric.scale.metres_per_unit == pytest.approx(2.0, rel=0.02)
+
+
+def test_a_camera_that_stands_for_long_still_knows_from_where_it_came() -> None:
+    """So slow that all that is kept would be of standing."""
+    metric = MetricScale(ODOM)
+    Drive(1.0, speed_m=0.011).feed(metric, range(9))
+    assert not metric.scale.is_metric
+    there = make_pose(np.eye(3), [0.09, 0.0, 0.0])
+    for k in range(200):
+        metric.see_odometry(k, there, lambda _: there, 1.0)
+    Drive(1.0, speed_m=0.011).feed(metric, range(9, 60))
+    assert metric.scale.metres_per_unit == pytest.approx(1.0, rel=1e-3)
+
+
 def test_a_turn_on_the_spot_and_standing_still_tell_nothing() -> None:
     metric = MetricScale(ODOM)
     rng = np.random.default_rng(0)

@@ -539,6 +539,7 @@ def test_a_loop_takes_out_drift_that_was_put_in_by_hand(rounds: list[Image]) -> 
             view.inverse_depth = view.inverse_depth / (1.0 + 0.1 * share)
     bent = np.array([v.camera_to_world for v in views])
 
+    uncertain = np.trace(views[-1].covariance[:3, :3])
     closer = LoopCloser(tracker._map, tracker._solver, tracker._matcher)
     grown = [closer.close(views[-1]) for _ in range(8)]
     (factor,) = [g for g in grown if g is not None][:1]
@@ -549,6 +550,9 @@ def test_a_loop_takes_out_drift_that_was_put_in_by_hand(rounds: list[Image]) -> 
     assert after.max() < 0.35 * before.max()
     assert after[-1] < 0.03
     assert np.degrees(rotation_angle_rad(closed[-1, :3, :3].T @ straight[-1, :3, :3])) < 1.0
+    # It is known as well as the place where it was found, and better than the way there was.
+    assert np.trace(views[-1].covariance[:3, :3]) < 0.8 * uncertain
+    assert tracker._map.loops
 
 
 def test_a_place_that_only_looks_alike_is_no_loop(rounds: list[Image]) -> None:
@@ -569,10 +573,6 @@ def test_a_trajectory_begun_anew_is_joined_to_the_old_one_when_that_is_seen_agai
     tracker = Tracker(TrackerSettings(lost_frames=2, restart_frames=3))
     noise = list(np.random.default_rng(0).integers(0, 255, (5, *BLACK.shape)).astype(np.uint8))
     found = follow(tracker, [*walk[:20], *noise, *walk[::-1][20:]])
-    for f in found[25:]:
-        if f.state is TRACKING:
-            break
-    tracker.improve()
     back = [f for f in found[25:] if f.state is TRACKING]
     assert any(f.corrected for f in back)
     joined = back[[f.corrected for f in back].index(True) :]
@@ -633,7 +633,12 @@ def test_files_that_hold_no_keyframes_are_refused_and_nothing_changes(
     for name, spoil in (
         ("camera_to_world", lambda t: t * np.nan),
         ("camera_to_world", lambda t: t * 2),
+        ("camera_to_world", lambda t: t * np.array([1.0, 1.0, -1.0, 1.0])),
         ("number", lambda t: t * 0),
+        ("number", lambda t: t.astype(float)),
+        ("parent", lambda t: t + 1),
+        ("stamp_ns", lambda t: t[1:]),
+        ("loops", lambda t: np.array([[0, 10_000]])),
         ("covariance", lambda t: t[:, :3]),
         (f"image.{before[0].number}", lambda t: t[:10]),
     ):
@@ -641,6 +646,17 @@ def test_files_that_hold_no_keyframes_are_refused_and_nothing_changes(
         with safe_open(good, "numpy") as file:
             header = file.metadata()
         save_file({n: spoil(t) if n == name else t for n, t in tensors.items()}, bad, metadata=header)
+        with pytest.raises(FileError, match="cannot be used as keyframes"):
+            tracker.load_keyframes(bad)
+    for part, word in (
+        ('"unit": ', "-"),
+        ('"sigma": ', "-"),
+        ('"metres_per_unit": ', "1e999, "),
+        ('"scale": ', "[], "),
+        ('"fx": ', "0, "),
+    ):
+        spoilt = {**header, "facts": header["facts"].replace(part, part + word)}
+        save_file(load_file(good), bad, metadata=spoilt)
         with pytest.raises(FileError, match="cannot be used as keyframes"):
             tracker.load_keyframes(bad)
     assert tracker._map.all == before
@@ -681,7 +697,7 @@ def test_odometry_makes_metres(walk: Walk) -> None:
 @pytest.mark.parametrize("stored", [2, 300])
 def test_what_is_known_at_the_end_of_all_frames(walk: Walk, stored: int) -> None:
     """Beside their keyframes, also beside those that were thinned out, and after the world has been moved."""
-    tracker = Tracker(TrackerSettings(stored_keyframes=stored))
+    tracker = Tracker(TrackerSettings(stored_keyframes=stored, history=True))
     found = follow(tracker, walk.images)
     begun = states(found).index(TRACKING)
     frames = list(range(begun, COUNT))
@@ -710,6 +726,10 @@ def test_a_pose_set_from_outside(walk: Walk, scale: float) -> None:
     assert np.linalg.norm(scale * moved[:3, 3] - truth[:3, 3]) < 0.02 * walk.depth_m
     assert np.degrees(rotation_angle_rad(moved[:3, :3].T @ truth[:3, :3])) < 1.0
     assert np.diag(after[-1].covariance)[:3].min() >= 0.04
+    # A turn that is not known moves what is far away.
+    oldest = tracker._map.all[0]
+    lever = np.linalg.norm(oldest.camera_to_world[:3, 3] - there[:3, 3])
+    assert np.trace(oldest.covariance[:3, :3]) == pytest.approx(3 * 0.04 + 2 * 0.01 * lever**2, rel=0.05)
 
 
 def test_what_the_camera_does_is_said(walk: Walk) -> None:

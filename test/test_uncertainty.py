@@ -23,6 +23,7 @@ from ros2_raxels.guidance import Refined, RefineSettings, refine
 from ros2_raxels.uncertainty import FLOOR_ROTATION_RAD, FLOOR_TRANSLATION, TEMPERATURE, pose_covariance
 
 DRAWS = 150
+UNKNOWN = uncertainty.UNKNOWN_VARIANCE
 NOISE_PX = RefineSettings().noise_px
 POLISH = RefineSettings(widths_px=(2.0,), iterations=8)
 
@@ -340,3 +341,33 @@ def test_without_covariances_there_is_no_coverage() -> None:
     # Those that state one count, whatever the others do.
     some = {name: answer if int(name) % 2 else replace(answer, covariance=None) for name, answer in answers.items()}
     assert coverage(clips, some) == coverage(clips[1::2], answers)
+
+
+# -------------------------------------------------------------------------------------------------- of trajectories
+
+
+def test_no_direction_is_less_known_than_unknown_and_what_is_known_stays() -> None:
+    """Not entry by entry: a large one beside its diagonal would make the matrix indefinite."""
+    rng = np.random.default_rng(0)
+    directions = np.linalg.qr(rng.normal(size=(6, 6)))[0]
+    variance = np.array([1e-4, 1e-2, 1.0, 5e3, 1e6, 1e8])
+    bounded = uncertainty.at_most_unknown((directions * variance) @ directions.T)
+    assert semidefinite(bounded[None])
+    found, along = np.linalg.eigh(bounded)
+    np.testing.assert_allclose(found, [1e-4, 1e-2, 1.0, 5e3, UNKNOWN, UNKNOWN], rtol=1e-2)
+    np.testing.assert_allclose(np.abs((along[:, 3] * directions[:, 3]).sum()), 1.0, atol=1e-6)
+
+
+@pytest.mark.parametrize("variance", [1e-4, 0.5])
+def test_a_unit_that_becomes_known_takes_along_what_hangs_on_it(variance: float) -> None:
+    start = np.diag([0.01] * 6 + [0.04])
+    far = uncertainty.compounded(start, np.eye(4), make_pose(np.eye(3), [3.0, 0.0, 0.0]))
+    known = uncertainty.with_unit_variance(far, variance)
+    assert known[6, 6] == variance
+    assert semidefinite(known[None])
+    np.testing.assert_allclose(known[0, 6] / np.sqrt(variance), far[0, 6] / np.sqrt(far[6, 6]))
+
+
+def test_a_unit_that_was_exact_gets_its_variance_alone() -> None:
+    covariance = uncertainty.with_unit(np.diag([0.01] * 6), 0.0)
+    np.testing.assert_array_equal(uncertainty.with_unit_variance(covariance, 0.25), np.diag([0.01] * 6 + [0.25]))

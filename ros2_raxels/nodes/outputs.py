@@ -61,8 +61,8 @@ class PoseOutputs:
         self._parameters = parameters
         self._lost_policy = LostPolicy(parameters.text("lost.policy"))
         self._engine_id = engine_id
-        self._edges = EdgePublisher(node)
         names = FrameNames(*(parameters.text(f"tf.{name}_frame") for name in ("world", "map", "odom", "base")))
+        self._edges = EdgePublisher(node, (names.world, names.map, names.odom, names.base))
         self.placement = Placement(names, transforms, self._edges.other_parent)
         self._parent, self._child = names.world, parameters.text("tf.child_frame")
         self._pose = node.create_publisher(PoseWithCovarianceStamped, "~/pose", 10)
@@ -77,6 +77,12 @@ class PoseOutputs:
         self._previous: tuple[int, str, str, FloatArray] | None = None
         self.tf_refusal = ""
         """Why the newest answer's edge was not published; empty when it was, or when there was none to publish."""
+
+    def destroy(self) -> None:
+        """Publish nothing any more."""
+        self._edges.destroy()
+        for publisher in (self._pose, self._odometry, self._status, self._raxels, self._path):
+            self._node.destroy_publisher(publisher)
 
     def forget(self) -> None:
         """Start a new trajectory."""
@@ -93,6 +99,10 @@ class PoseOutputs:
             camera: its intrinsics; without them there is no picture.
         """
         lost = answer.state is TrackState.LOST
+        self.tf_refusal = ""
+        if answer.corrected:
+            # What comes is in a world that has been corrected: joined to what was, it would show a jump.
+            self._poses.clear()
         if answer.state not in _KNOWN and not (lost and self._lost_policy in _LOST_WITH_POSE):
             self._previous = None
             return

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Protocol
@@ -13,14 +14,13 @@ from rclpy.task import Future
 from std_srvs.srv import Trigger
 
 from raxels_interfaces.srv import LoadKeyframes, SaveKeyframes, SetPose
-from ros2_raxels.files import FileError, shown
+from ros2_raxels.files import FileError, make_folder
 from ros2_raxels.frames import FrameError
 from ros2_raxels.geometry import FloatArray
 from ros2_raxels.nodes.messages import MessageError, covariance_array, pose_array
 from ros2_raxels.placement import Placement
 
-NOT_ACTIVE = "the node is not active"
-_SUFFIX = ".safetensors"
+NOT_ACTIVE = "the node is not active; activate it first"
 
 
 class KeyframeKeeper(Protocol):
@@ -45,7 +45,7 @@ class PoseServices:
         placement: turns poses of the robot into poses of the camera.
         run: lets the worker do something; False when there is none.
         reset: lets the worker begin anew, for a reason; False when there is none.
-        folder: that keyframe files must lie in; empty allows any.
+        folder: of keyframe files; no request reaches beyond it.
     """
 
     def __init__(
@@ -55,10 +55,10 @@ class PoseServices:
         placement: Placement,
         run: Callable[[Callable[[], None]], bool],
         reset: Callable[[str], bool],
-        folder: str,
+        folder: Path,
     ) -> None:
-        self._node, self._tracker, self._placement = node, tracker, placement
-        self._run, self._reset, self._folder = run, reset, folder
+        self._node, self._tracker, self._placement, self._folder = node, tracker, placement, folder
+        self._run, self._reset = run, reset
         # Not in the node's own group, of which nothing else may run while a request waits for the worker.
         group = ReentrantCallbackGroup()
         self._services = [
@@ -72,6 +72,14 @@ class PoseServices:
         ]
         self._initial = node.create_subscription(PoseWithCovarianceStamped, "initialpose", self._on_initial_pose, 1)
 
+    def destroy(self) -> None:
+        """Offer nothing any more."""
+        for service in self._services:
+            self._node.destroy_service(service)
+        self._node.destroy_subscription(self._initial)
+        # The executor may refer to a destroyed service for a while, and so to the engine.
+        del self._tracker
+
     def _on_reset(self, _: Trigger.Request, response: Trigger.Response) -> Trigger.Response:
         response.success = self._reset("asked for through ~/reset")
         response.message = "the next image is the new origin" if response.success else NOT_ACTIVE
@@ -83,16 +91,19 @@ class PoseServices:
 
     async def _on_save(self, request: Any, response: Any) -> Any:
         def save() -> tuple[str, int]:
-            count = self._tracker.save_keyframes(_path(request.path, self._folder))
-            return f"{count} keyframes written to {request.path}", count
+            path = file_in(self._folder, request.path)
+            make_folder(self._folder)
+            count = self._tracker.save_keyframes(path)
+            return f"{count} keyframes written to {path}", count
 
         response.success, response.message, response.keyframes = await self._done(save)
         return response
 
     async def _on_load(self, request: Any, response: Any) -> Any:
         def load() -> tuple[str, int]:
-            count = self._tracker.load_keyframes(_path(request.path, self._folder))
-            return f"{count} keyframes read from {request.path}; looking for known ground", count
+            path = file_in(self._folder, request.path)
+            count = self._tracker.load_keyframes(path)
+            return f"{count} keyframes read from {path}; looking for known ground", count
 
         response.success, response.message, response.keyframes = await self._done(load)
         return response
@@ -139,17 +150,26 @@ def _outcome(work: Callable[[], tuple[str, int]]) -> tuple[bool, str, int]:
         return False, f"internal error: {type(error).__name__}: {error}", 0
 
 
-def _path(text: str, folder: str) -> Path:
-    """The file that a request names. Whoever may call a service must not reach the other files of the node's user."""
-    if not text.strip():
-        raise FileError("path is empty; name a file on the node's machine")
-    path = Path(text).expanduser()
-    if path.suffix != _SUFFIX or "\0" in text:
-        raise FileError(f"path {shown(text)} does not end in {_SUFFIX}; keyframes are such files, no other is touched")
-    if not folder:
-        return path
-    inside = Path(folder).expanduser().resolve()
-    path = (inside / path).resolve()
-    if not path.is_relative_to(inside):
-        raise FileError(f"path {shown(text)} lies outside of keyframes.folder = {folder}; name a file in it")
+def keyframe_folder(parameter: str) -> Path:
+    """Where keyframe files are, as the parameter says; without one ``$XDG_DATA_HOME/ros2_raxels/keyframes``."""
+    if parameter:
+        return Path(parameter).expanduser()
+    base = os.environ.get("XDG_DATA_HOME", "")
+    # The specification has relative paths ignored.
+    return (Path(base) if Path(base).is_absolute() else Path.home() / ".local/share") / "ros2_raxels" / "keyframes"
+
+
+def file_in(folder: Path, text: str) -> Path:
+    """The file that a request names.
+
+    Raises:
+        FileError: it names none, or one outside of the folder: whoever may call a service may not read and replace
+            what the node's user may.
+    """
+    if not text.strip() or "\0" in text:
+        raise FileError(f"path = {text!r} names no file; name one in {folder}, which is keyframes.folder")
+    path = Path(os.path.realpath(folder / text))
+    root = Path(os.path.realpath(folder))
+    if root not in path.parents:
+        raise FileError(f"path = {text!r} is not in {folder}; name a file there, or set keyframes.folder")
     return path

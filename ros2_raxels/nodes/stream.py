@@ -39,11 +39,12 @@ class NewestSlot(Generic[T]):
             self._ready.notify()
             return replaced
 
-    def request_reset(self, reason: str) -> None:
-        """Let the worker reset before anything else."""
+    def request_reset(self, reason: str) -> bool:
+        """Let the worker reset before anything else; False when it does not work any more."""
         with self._ready:
             self._reset_reason = reason
             self._ready.notify()
+            return not self._closed
 
     def run_errand(self, errand: Callable[[], None]) -> bool:
         """Let the worker do something between two items; False when it does not work any more."""
@@ -54,13 +55,14 @@ class NewestSlot(Generic[T]):
             return not self._closed
 
     def take(self) -> Work[T] | None:
-        """Wait for work; None once closed."""
+        """Wait for work; once closed only errands are left, for somebody waits for each, and then None."""
         with self._ready:
             while not self._closed and self._item is None and not self._reset_reason and not self._errands:
                 self._ready.wait()
-            if self._closed:
+            if self._closed and not self._errands:
                 return None
-            work = Work(self._item, self._reset_reason, tuple(self._errands))
+            item = None if self._closed else self._item
+            work = Work(item, self._reset_reason, tuple(self._errands))
             self._item, self._reset_reason, self._errands = None, "", []
             return work
 

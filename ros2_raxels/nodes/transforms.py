@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any, Protocol
 
 from geometry_msgs.msg import TransformStamped
@@ -17,6 +18,8 @@ from ros2_raxels.nodes.messages import stamp_ns
 class Broadcaster(Protocol):
     """What is used of ``tf2_ros.TransformBroadcaster``."""
 
+    pub_tf: Any
+
     def sendTransform(self, transform: TransformStamped) -> None:
         """Publish one edge."""
 
@@ -25,11 +28,11 @@ class TopicBroadcaster:
     """The same on a plain publisher, for machines without tf2_ros."""
 
     def __init__(self, node: Node) -> None:
-        self._publisher = node.create_publisher(TFMessage, "/tf", tf_qos())
+        self.pub_tf = node.create_publisher(TFMessage, "/tf", tf_qos())
 
     def sendTransform(self, transform: TransformStamped) -> None:
         """Publish one edge."""
-        self._publisher.publish(TFMessage(transforms=[transform]))
+        self.pub_tf.publish(TFMessage(transforms=[transform]))
 
 
 def make_broadcaster(node: Node) -> Broadcaster:
@@ -71,10 +74,16 @@ def insert_edges(tree: FrameTree, message: TFMessage, static: bool) -> list[str]
 
 
 class EdgePublisher:
-    """Publishes edges of which no child has another parent."""
+    """Publishes edges of which no child has another parent.
 
-    def __init__(self, node: Node) -> None:
-        self._watched: frozenset[bytes] = frozenset()
+    Args:
+        node: that publishes.
+        children: frames that may come to be one, and are watched for other parents from the beginning.
+    """
+
+    def __init__(self, node: Node, children: Iterable[str] = ()) -> None:
+        self._watched = frozenset(bare(child).encode() for child in children if child)
+        self._asked = False
         self._tree = FrameTree()
         self._broadcaster = make_broadcaster(node)
         self._node = node
@@ -85,8 +94,8 @@ class EdgePublisher:
         ]
 
     def _on_tf(self, serialized: Any) -> None:
-        # Before it is known which children are ours, all may be.
-        if not self._watched or any(child in serialized for child in self._watched):
+        # Before the first question it is not known which other children are ours, and all may be.
+        if not self._asked or any(child in serialized for child in self._watched):
             insert_edges(self._tree, deserialize_message(serialized, TFMessage), static=False)
 
     def _on_static(self, message: TFMessage) -> None:
@@ -94,6 +103,7 @@ class EdgePublisher:
 
     def other_parent(self, child: str, parent: str) -> str:
         """A living parent of ``child`` that is not ``parent``; empty without any."""
+        self._asked = True
         self._watched |= {bare(child).encode()}
         return self._tree.other_parent(child, parent)
 
@@ -118,6 +128,7 @@ class EdgePublisher:
         self._broadcaster.sendTransform(edge)
 
     def destroy(self) -> None:
-        """Stop listening."""
+        """Stop listening and publishing."""
         for subscription in self._subscriptions:
             self._node.destroy_subscription(subscription)
+        self._node.destroy_publisher(self._broadcaster.pub_tf)

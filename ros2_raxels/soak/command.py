@@ -165,7 +165,7 @@ def _watch(
     seconds: float, camera: Camera, listener: Listener, goals: Goals, children: dict[str, Child]
 ) -> dict[str, list[tuple[float, int]]]:
     """Until the time is over, the user interrupts, or a node or the camera is gone; memory by node."""
-    from ros2_raxels.evaluation.machine import rss_bytes
+    from ros2_raxels.memory import rss_bytes
 
     line = StatusLine()
     memory: dict[str, list[tuple[float, int]]] = {name: [] for name in children}
