@@ -12,22 +12,27 @@ from typing import Any
 import numpy as np
 
 from ros2_raxels.geometry import FloatArray
+from ros2_raxels.nodes.diagnostics import kind_of
 from ros2_raxels.soak.faults import AFTERMATH_S, FAULTS, NONE, Event, fault_at
 from ros2_raxels.soak.record import Ended, Record
 
 POSE_PATIENCE_S = 10.0
 """The longest time without a pose that is not put down to a fault."""
 
-_WARM_UP_S, _WARM_UP_SHARE = 120.0, 0.2
+_WARM_UP_S, _WARM_UP_SHARE = 120.0, 0.4
+"""Keyframes come until all places are known, arenas of the allocator until every kind of work was done once."""
+
 _FEWEST_MINUTES = 4
-_GROWTH_MB = 10.0
+_GROWTH_MB = 20.0
 """A slope counts only once it has come to so much: an allocator is no leak."""
 
 _BROKEN_OUTCOMES = ("INTERNAL", "ENGINE_FAILED", "no answer")
 _MOST_LINES = 20
 _MOST_KINDS = 30
+_LONGEST = 160
 _ALARM = re.compile(r"Traceback \(most recent|\[(ERROR|FATAL)\]|internal error|terminate called|Segmentation fault")
 _WARNING = re.compile(r"\[WARN\] \[[\d.]+\] \[([^]]*)\]: (.*)")
+_REPEATED = re.compile(r" \(# more since last said\)$")
 _MB = 1e-6
 
 
@@ -191,12 +196,11 @@ def _alarms(logs: Mapping[str, Sequence[str]]) -> list[str]:
 
 
 def _warnings(logs: Mapping[str, Sequence[str]]) -> dict[str, int]:
-    """How often each kind was said: kinds differ in more than numbers and quoted text."""
+    """How often each kind was said."""
     kinds: Counter[str] = Counter()
     for lines in logs.values():
         for found in filter(None, map(_WARNING.search, lines)):
-            words = re.sub(r"'[^']*'|\"[^\"]*\"", "'...'", found[2].split(" (")[0])
-            kinds[f"{found[1]}: {re.sub(r'[0-9.]+', '#', words)[:120]}"] += 1
+            kinds[f"{found[1]}: {_REPEATED.sub('', kind_of(found[2]))[:_LONGEST]}"] += 1
     return dict(kinds.most_common(_MOST_KINDS))
 
 
