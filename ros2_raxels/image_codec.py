@@ -14,6 +14,8 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
+from ros2_raxels.files import shown
+
 ImageArray = npt.NDArray[np.uint8]
 ImageBytes = Union[bytes, bytearray, memoryview, "array[int]", ImageArray]
 
@@ -78,7 +80,7 @@ def check_raw(size: int, height: int, width: int, encoding: str, step: int) -> N
         ImageError: as there.
     """
     if encoding not in _CHANNELS:
-        raise ImageError(f"image encoding {encoding!r} is not supported; publish one of {', '.join(_CHANNELS)}")
+        raise ImageError(f"image encoding {shown(encoding)} is not supported; publish one of {', '.join(_CHANNELS)}")
     _check_size(height, width)
     row_bytes = _row_bytes(width, encoding)
     if step < row_bytes:

@@ -19,7 +19,7 @@ from ros2_raxels.soak.record import Ended, Record
 POSE_PATIENCE_S = 10.0
 """The longest time without a pose that is not put down to a fault."""
 
-_WARM_UP_S, _WARM_UP_SHARE = 120.0, 0.4
+_WARM_UP_S, _WARM_UP_SHARE = 240.0, 0.4
 """Keyframes come until all places are known, arenas of the allocator until every kind of work was done once."""
 
 _FEWEST_MINUTES = 4
