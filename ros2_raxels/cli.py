@@ -12,11 +12,11 @@ from collections.abc import Sequence
 
 from ros2_raxels import __version__
 from ros2_raxels.ros_environment import ONE_BLAS_THREAD
+from ros2_raxels.terminal import INTERRUPTED
 
 FAILED = 1
 WRONG_INPUT = 2
 UNEXPECTED = 3
-INTERRUPTED = 130
 BROKEN_PIPE = 141
 
 _COMMANDS = {
@@ -30,6 +30,7 @@ _COMMANDS = {
     "evaluate": ("ros2_raxels.evaluate", "accuracy and speed beside classical two-view geometry"),
     "benchmark": ("ros2_raxels.benchmark", "speed and memory on this machine, by stage"),
     "engine": ("ros2_raxels.engines", "compile TensorRT plans, list and drop them, check the chosen engine"),
+    "soak": ("ros2_raxels.soak", "real nodes for minutes or hours, faults on a schedule, and what they did"),
     "demo": ("ros2_raxels.demo", "see it work on a recording, or on a rendered room without one"),
 }
 

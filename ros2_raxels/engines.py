@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import contextlib
-import os
 import re
 from pathlib import Path
 
@@ -17,6 +16,7 @@ from ros2_raxels.engine.onnx_runtime import OnnxRuntimeEngine
 from ros2_raxels.engine.store import Entry, PlanStore
 from ros2_raxels.engine_parity import Engines, Parity, compare_poses, compare_views
 from ros2_raxels.files import FileError
+from ros2_raxels.memory import rss_bytes
 
 CURRENT = "current"
 
@@ -128,9 +128,9 @@ def _check(args: argparse.Namespace, store: PlanStore) -> int:
     for roles, compare in ((_POSES, compare_poses), (_VIEWS, compare_views)):
         if set(roles) <= card.graphs.keys():
             reference = {role: OnnxRuntimeEngine(card.graph_path(path.parent, role), cuda=False) for role in roles}
-            before = _resident_bytes()
+            before = rss_bytes()
             candidate = _candidate(args, card, path.parent, roles, store)
-            grown_mb = (_resident_bytes() - before) / 1e6
+            grown_mb = (rss_bytes() - before) / 1e6
             parity = compare(card, reference, candidate)
             holds.append(parity.holds)
             _print_parity(" and ".join(roles), parity, grown_mb)
@@ -152,8 +152,3 @@ def _print_parity(what: str, parity: Parity, grown_mb: float) -> None:
     print(f"{what}: {found}: {'same answers' if parity.holds else 'ANSWERS DIFFER'}")
     times = f"{parity.candidate_ms:.1f} ms a clip, {parity.reference_ms:.1f} ms in ONNX Runtime fp32"
     print(f"{what}: {times}; loading took {grown_mb:.0f} MB of memory")
-
-
-def _resident_bytes() -> int:
-    pages = Path("/proc/self/statm").read_text(encoding="ascii").split()[1]
-    return int(pages) * os.sysconf("SC_PAGE_SIZE")

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
+import glob
 import json
 import os
+import time
 from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +16,7 @@ import numpy as np
 from ros2_raxels.geometry import FloatArray
 
 _SHOWN_CHARACTERS = 60
+_ABANDONED_S = 600.0
 
 
 class FileError(ValueError):
@@ -53,17 +56,19 @@ def check_writable(path: Path) -> None:
         raise FileError(f"{path}: folder {folder} cannot be written to; give another or change its permissions")
 
 
-@contextmanager
+@contextlib.contextmanager
 def replacing(path: Path) -> Iterator[Path]:
     """A temporary file's path; the file takes the place of ``path`` when the block ends well, else it is removed.
 
-    Whoever reads ``path`` meanwhile sees the old file or all of the new one, also after a power cut.
+    Whoever reads ``path`` meanwhile sees the old file or all of the new one, also after a power cut. What an earlier
+    process left because it was killed while it wrote is removed.
 
     Raises:
         FileError: as `check_writable`.
     """
     check_writable(path)
     target = path.resolve()
+    _remove_abandoned(target)
     temporary = target.with_name(f".{target.stem}.{os.getpid()}{target.suffix}")
     try:
         yield temporary
@@ -72,6 +77,25 @@ def replacing(path: Path) -> Iterator[Path]:
         temporary.replace(target)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def _remove_abandoned(target: Path) -> None:
+    for left in target.parent.glob(f".{glob.escape(target.stem)}.*{glob.escape(target.suffix)}"):
+        writer = left.name.removeprefix(f".{target.stem}.").removesuffix(target.suffix)
+        # Where a folder is shared, that of another machine's process may be one that it writes now.
+        with contextlib.suppress(OSError, OverflowError):
+            if writer.isdecimal() and not _runs(int(writer)) and time.time() - left.stat().st_mtime > _ABANDONED_S:
+                left.unlink()
+
+
+def _runs(process: int) -> bool:
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        pass
+    return True
 
 
 def load_json(path: Path) -> object:

@@ -17,7 +17,7 @@ from ros2_raxels.geometry import FloatArray, interpolate_pose, inverse_pose, mak
 KEEP_S = 10.0
 """How long poses of an edge are kept, and how long a parent counts after it was last heard; as tf2's own buffer."""
 
-JUMP_BACK_S = 0.5
+JUMP_BACK_S = 1.0
 """A pose of an edge older than its newest by more than this means that time started again (bag loop, simulation)."""
 
 _UNIT_TOLERANCE = 1e-2

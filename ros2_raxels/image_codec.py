@@ -14,6 +14,8 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
+from ros2_raxels.files import shown
+
 ImageArray = npt.NDArray[np.uint8]
 ImageBytes = Union[bytes, bytearray, memoryview, "array[int]", ImageArray]
 
@@ -51,23 +53,9 @@ def decode_image(
     Raises:
         ImageError: encoding not supported, size empty or absurd, step too small, or too few bytes.
     """
-    channels = _CHANNELS.get(encoding)
-    if channels is None:
-        raise ImageError(f"image encoding {encoding!r} is not supported; publish one of {', '.join(_CHANNELS)}")
-    _check_size(height, width)
-    depth_bytes = 2 if encoding == "mono16" else 1
-    row_bytes = width * channels * depth_bytes
-    if step < row_bytes:
-        raise ImageError(
-            f"image step {step} is less than the {row_bytes} bytes of a row of {width} px {encoding}; "
-            "correct the driver"
-        )
     view = memoryview(cast(bytes, data))
-    if view.nbytes < height * step:
-        raise ImageError(
-            f"image data is truncated: {height} rows of step {step} need {height * step} bytes, "
-            f"got {view.nbytes}; look for a lossy transport"
-        )
+    check_raw(view.nbytes, height, width, encoding, step)
+    channels, row_bytes = _CHANNELS[encoding], _row_bytes(width, encoding)
     flat = np.frombuffer(view, np.uint8)
     if encoding == "mono16":
         high_byte = flat[0 if is_bigendian else 1 :]
@@ -79,6 +67,36 @@ def decode_image(
         rows, (height, width, channels), (step, channels, 1), writeable=rows.flags.writeable
     )
     return pixels if encoding == "rgb8" else np.asarray(cv2.cvtColor(pixels, _TO_RGB[encoding]), np.uint8)
+
+
+def check_raw(size: int, height: int, width: int, encoding: str, step: int) -> None:
+    """Refuse what `decode_image` would, by the fields alone: it takes no time.
+
+    Args:
+        size: of the data, bytes.
+        height, width, encoding, step: see there.
+
+    Raises:
+        ImageError: as there.
+    """
+    if encoding not in _CHANNELS:
+        raise ImageError(f"image encoding {shown(encoding)} is not supported; publish one of {', '.join(_CHANNELS)}")
+    _check_size(height, width)
+    row_bytes = _row_bytes(width, encoding)
+    if step < row_bytes:
+        raise ImageError(
+            f"image step {step} is less than the {row_bytes} bytes of a row of {width} px {encoding}; "
+            "correct the driver"
+        )
+    if size < height * step:
+        raise ImageError(
+            f"image data is truncated: {height} rows of step {step} need {height * step} bytes, "
+            f"got {size}; look for a lossy transport"
+        )
+
+
+def _row_bytes(width: int, encoding: str) -> int:
+    return width * _CHANNELS[encoding] * (2 if encoding == "mono16" else 1)
 
 
 def decode_compressed(data: ImageBytes, format: str = "", *, honour_orientation: bool = False) -> ImageArray:
@@ -94,10 +112,29 @@ def decode_compressed(data: ImageBytes, format: str = "", *, honour_orientation:
     Raises:
         ImageError: another format, an absurd size, or broken or truncated data.
     """
-    named = f" (format {format!r})" if format else ""
+    raw = bytes(data)
+    check_compressed(raw, format)
+    flags = cv2.IMREAD_COLOR if honour_orientation else cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION
+    try:
+        decoded = cv2.imdecode(np.frombuffer(raw, np.uint8), flags)
+    except cv2.error:
+        decoded = None
+    if decoded is None:
+        raise ImageError(
+            f"compressed image{_named(format)} of {len(raw)} bytes is broken or truncated; store or send it again"
+        )
+    return np.asarray(cv2.cvtColor(decoded, cv2.COLOR_BGR2RGB), np.uint8)
+
+
+def check_compressed(raw: bytes, format: str = "") -> None:
+    """Refuse what `decode_compressed` would, as far as it can be told without decoding.
+
+    Raises:
+        ImageError: as there.
+    """
+    named = _named(format)
     if "compressedDepth" in format:
         raise ImageError(f"compressed image{named} is depth, not a picture; subscribe to the colour image")
-    raw = bytes(data)
     size = _stored_size(raw)
     if size is None:
         raise ImageError(
@@ -107,14 +144,10 @@ def decode_compressed(data: ImageBytes, format: str = "", *, honour_orientation:
     _check_size(*size)
     if raw.startswith(b"\xff\xd8") and raw.rfind(b"\xff\xd9") < raw.rfind(b"\xff\xda"):
         raise ImageError(f"compressed image{named} is truncated: JPEG of {len(raw)} bytes without an end marker")
-    flags = cv2.IMREAD_COLOR if honour_orientation else cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION
-    try:
-        decoded = cv2.imdecode(np.frombuffer(raw, np.uint8), flags)
-    except cv2.error:
-        decoded = None
-    if decoded is None:
-        raise ImageError(f"compressed image{named} of {len(raw)} bytes is broken or truncated; store or send it again")
-    return np.asarray(cv2.cvtColor(decoded, cv2.COLOR_BGR2RGB), np.uint8)
+
+
+def _named(format: str) -> str:
+    return f" (format {format!r})" if format else ""
 
 
 def encode_compressed(image: ImageArray, format: str) -> bytes:

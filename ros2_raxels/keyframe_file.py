@@ -70,11 +70,12 @@ def save(path: Path, keyframes: Keyframes) -> None:
         "scale": {"source": scale.source.name, "metres_per_unit": scale.metres_per_unit, "sigma": scale.sigma},
         "cameras": [asdict(v.camera) for v in views],
     }
-    safetensors = _safetensors(path)
+    # By way of memory: its own writer leaves files of random names when the process is killed, for this user alone.
+    content = _safetensors(path).numpy.save(tensors, metadata={"format": _FORMAT, "facts": json.dumps(facts)})
     try:
         with replacing(path) as temporary:
-            safetensors.numpy.save_file(tensors, temporary, metadata={"format": _FORMAT, "facts": json.dumps(facts)})
-    except (OSError, safetensors.SafetensorError) as error:
+            temporary.write_bytes(content)
+    except OSError as error:
         raise FileError(f"{path} cannot be written: {error}") from error
 
 

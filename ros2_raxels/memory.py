@@ -1,4 +1,4 @@
-"""Memory of this process, on Linux."""
+"""Memory of processes, on Linux."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ import resource
 from pathlib import Path
 
 
-def rss_bytes() -> int:
-    """What is in RAM now."""
-    pages = int(Path("/proc/self/statm").read_text(encoding="ascii").split()[1])
+def rss_bytes(process: int | str = "self") -> int:
+    """What of a process, by its number or this one, is in RAM now."""
+    pages = int(Path(f"/proc/{process}/statm").read_text(encoding="ascii").split()[1])
     return pages * resource.getpagesize()
 
 

@@ -24,6 +24,21 @@ def natural(text: str) -> int:
     return _at_least(0, text)
 
 
+def above_zero(text: str) -> float:
+    """A number above 0 and below 100 000: seconds, Hz, factors.
+
+    Raises:
+        argparse.ArgumentTypeError: it is not.
+    """
+    try:
+        value = float(text)
+    except ValueError:
+        value = 0.0
+    if not 0 < value < 1e5:
+        raise argparse.ArgumentTypeError(f"{text!r} must be a number above 0 and below 100000")
+    return value
+
+
 def _at_least(least: int, text: str) -> int:
     if not text.isdecimal() or int(text) < least:
         raise argparse.ArgumentTypeError(f"{text!r} must be a whole number of at least {least}")

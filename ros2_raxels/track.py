@@ -19,11 +19,9 @@ from ros2_raxels.evaluation.trajectory import path_length, score_trajectory, wri
 from ros2_raxels.files import check_writable, replacing
 from ros2_raxels.geometry import FloatArray, GeometryError, PinholeCamera, relative_pose
 from ros2_raxels.sources import Frame, FrameSource, SourceError, open_source
+from ros2_raxels.terminal import INTERRUPTED
 from ros2_raxels.track_picture import DrawnTrack, draw_track, picture_format
 from ros2_raxels.tracker import TrackedPose, Tracker, TrackerSettings, TrackState
-
-INTERRUPTED = 130
-"""Exit status of a command that was stopped with Ctrl-C."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 import time
+from collections.abc import Mapping
 from types import SimpleNamespace
 from typing import Any
 
@@ -10,17 +12,26 @@ import cv2
 import numpy as np
 import scripted_node as script
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
-from geometry_msgs.msg import PoseWithCovarianceStamped
+from geometry_msgs.msg import Pose, PoseWithCovarianceStamped
 from nav_msgs.msg import Odometry
 from rclpy.qos import QoSProfile, ReliabilityPolicy
-from ros_testing import Probe, matched, wait_until
+from ros_testing import Probe, Spawn, matched, wait_until
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 from std_msgs.msg import Header
 from std_srvs.srv import Trigger
 from tf2_msgs.msg import TFMessage
 
 from raxels_interfaces.msg import PoseStatus
-from ros2_raxels.geometry import PinholeCamera
+from ros2_raxels.geometry import (
+    OPTICAL_TO_BODY,
+    FloatArray,
+    PinholeCamera,
+    direction_angle_rad,
+    make_pose,
+    relative_pose,
+    rotation_angle_rad,
+    rotation_from_quaternion,
+)
 from ros2_raxels.nodes.messages import camera_info_message, image_message, stamp_message, stamp_ns
 from ros2_raxels.nodes.transforms import tf_qos
 
@@ -41,6 +52,27 @@ def next_stamp_ns() -> int:
 
 def picture(action: int = script.TRACK, width: int = CAMERA.width, height: int = CAMERA.height) -> np.ndarray:
     return np.full((height, width, 3), action, np.uint8)
+
+
+def settled_rig(probe: Probe, spawn: Spawn, *parameters: str) -> Rig:
+    """The scripted node, its subscriptions exchanged for reliable ones, and a first answer."""
+    rig = Rig(probe, spawn("scripted_node.py", *parameters))
+    # An exchange of subscriptions is not what these tests are about.
+    wait_until(lambda: rig.follows(rig.images) and rig.follows(rig.infos), what="both reliable subscriptions")
+    rig.settle()
+    return rig
+
+
+def agrees_with_truth(poses: Mapping[int, Pose], truth: FloatArray) -> None:
+    """Poses by frame number against (N, 4, 4) optical frames: the world begins where the first camera was."""
+    origin = make_pose(truth[0][:3, :3] @ OPTICAL_TO_BODY[:3, :3].T, truth[0][:3, 3])
+    for index, pose in poses.items():
+        expected = relative_pose(origin, truth[index])
+        q, p = pose.orientation, np.array([pose.position.x, pose.position.y, pose.position.z])
+        rotation = rotation_from_quaternion([q.x, q.y, q.z, q.w])
+        assert math.degrees(rotation_angle_rad(expected[:3, :3].T @ rotation)) < 3.0
+        if np.linalg.norm(expected[:3, 3]) > 0.2:
+            assert math.degrees(direction_angle_rad(p, expected[:3, 3])) < 10.0
 
 
 class Rig:

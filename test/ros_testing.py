@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import re
 import resource
 import signal
 import subprocess
@@ -137,3 +138,13 @@ def matched(publisher: Any) -> Any:
     """The publisher, once somebody subscribes."""
     wait_until(publisher.get_subscription_count, what=f"subscriber of {publisher.topic_name}")
     return publisher
+
+
+def documented_tests(text: str) -> set[str]:
+    """Names of the tests that a text tells of, as `test_x.py::test_y`; fails the test for one that is not there."""
+    names = set()
+    for module, name in re.findall(r"`(test_\w+)\.py::(test_\w+)`", text):
+        source = (ROOT / "test" / f"{module}.py").read_text(encoding="utf-8")
+        assert re.search(rf"^ *def {name}\(", source, re.MULTILINE), f"{module}.py has no {name}"
+        names.add(name)
+    return names

@@ -308,7 +308,7 @@ class ScriptedTracker(Tracker):
     after = 10**9
     error: BaseException = KeyboardInterrupt()
 
-    def __init__(self, **_: Any) -> None:
+    def __init__(self, *_: Any) -> None:
         super().__init__()
         self._stamps: list[int] = []
 

@@ -16,7 +16,7 @@ pytest.importorskip("raxels_interfaces.msg")
 
 import scripted_node as script
 from nav_msgs.msg import Path
-from pose_rig import CAMERA, FRAME, PERIOD_NS, UNKNOWN, Rig, next_stamp_ns, picture
+from pose_rig import CAMERA, FRAME, PERIOD_NS, UNKNOWN, Rig, next_stamp_ns, picture, settled_rig
 from rclpy.qos import DurabilityPolicy, QoSProfile
 from sensor_msgs.msg import Image
 from std_msgs.msg import Header
@@ -32,10 +32,7 @@ pytestmark = pytest.mark.ros
 @pytest.fixture(scope="module")
 def rig(module_spawn: Spawn, module_probe: Probe) -> Iterator[Rig]:
     """One node with the scripted tracker for all tests that leave it as it was."""
-    rig = Rig(module_probe, module_spawn("scripted_node.py", "-p", "path.period_s:=0.0", "-p", "lost.frames:=3"))
-    # An exchange of subscriptions is not what these tests are about.
-    wait_until(lambda: rig.follows(rig.images) and rig.follows(rig.infos), what="both reliable subscriptions")
-    rig.settle()
+    rig = settled_rig(module_probe, module_spawn, "-p", "path.period_s:=0.0", "-p", "lost.frames:=3")
     yield rig
     assert rig.node.alive
 

@@ -16,13 +16,16 @@ from ros_testing import ROOT, Probe, Spawn, wait_until
 pytest.importorskip("rclpy")
 pytest.importorskip("raxels_interfaces.action")
 
+from std_msgs.msg import Header
 from views_rig import CAMERA, EYE, PARAMETERS, WORLD, ViewsRig, at
 
 from ros2_raxels.client import ViewClient, ViewClientError, make_goal
 from ros2_raxels.geometry import PinholeCamera, make_pose, rotation_from_vector
+from ros2_raxels.nodes.messages import stamp_message
 from ros2_raxels.scenes.renderer import render
 from ros2_raxels.scenes.trajectories import handheld_loop
 from ros2_raxels.scenes.world import furnished_room
+from ros2_raxels.soak.malformed import malformed_image
 
 pytestmark = pytest.mark.ros
 
@@ -95,6 +98,21 @@ def test_images_of_another_size_than_their_camera_end_in_words(served: Serve):
     wait_until(refused, what="a word about the size")
     rig.warned("image is no context: image is 20x10 px")
     rig.settle()
+
+
+def test_malformed_images_are_passed_over_and_the_last_good_one_serves(served: Serve):
+    rig = served()
+    rig.settle()
+    generator = np.random.default_rng(0)
+    stamp = rig.look(at(0.5))
+    for _ in range(10):
+        bad = malformed_image(generator, Header(frame_id=EYE, stamp=stamp_message(time.time_ns())))
+        rig.images.publish(bad)
+        time.sleep(0.02)
+    rig.warned("image is no context: ")
+    found = rig.client.predict(make_goal([at()], WORLD))
+    assert found.ok, found.message
+    assert found.stamp_ns == stamp
 
 
 def test_a_model_that_is_named_must_be_usable(spawn: Spawn):

@@ -6,25 +6,23 @@ import argparse
 import json
 import os
 import re
-import signal
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from threading import Event
 from typing import TYPE_CHECKING, Any
 
+from ros2_raxels.options import above_zero
 from ros2_raxels.ros_environment import RosNotFoundError, require_ros, ros_environment
 from ros2_raxels.sources import FrameSource, SourceError, open_source
+from ros2_raxels.terminal import INTERRUPTED, StatusLine, interruptible
 
 if TYPE_CHECKING:
     from ros2_raxels.demo.observer import Heard, Observer
     from ros2_raxels.demo.processes import Child, Family
     from ros2_raxels.demo.summary import Summary
-
-INTERRUPTED = 130
 
 _NODES = "ros2_raxels.nodes"
 
@@ -33,7 +31,6 @@ _SETTLE_S = 0.6
 _DRAIN_TIMEOUT_S = 5.0
 _LIVE_SECONDS = 10.0
 _STEP_S = 0.1
-_LINE_PERIOD_S = 2.0
 
 
 class DemoError(RuntimeError):
@@ -48,22 +45,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="posed set, image folder, video, rosbag2 or camera number; default: a room is rendered",
     )
     parser.add_argument("--out", type=Path, default=Path("out/demo"), help="where the results go (%(default)s)")
-    parser.add_argument("--seconds", type=_positive, help="play so long (default: all; rendered and live: 7 and 10)")
-    parser.add_argument("--speed", type=_positive, default=1.0, help="play so many times as fast (%(default)s)")
+    parser.add_argument("--seconds", type=above_zero, help="play so long (default: all; rendered and live: 7 and 10)")
+    parser.add_argument("--speed", type=above_zero, default=1.0, help="play so many times as fast (%(default)s)")
     parser.add_argument("--topic", help="image topic of a bag that has several")
     parser.add_argument("--use-source-stamps", action="store_true", help="stamp with the recording's own times")
     rendered = parser.add_argument_group("rendered room")
-    rendered.add_argument("--rate", type=_positive, default=30.0, metavar="HZ", help="frame rate, Hz (%(default)s)")
+    rendered.add_argument("--rate", type=above_zero, default=30.0, metavar="HZ", help="frame rate, Hz (%(default)s)")
     rendered.add_argument("--width", type=_size, default=640, help="px (%(default)s)")
     rendered.add_argument("--height", type=_size, default=480, help="px (%(default)s)")
     rendered.add_argument("--seed", type=int, default=3, help="of room and movement (%(default)s)")
-
-
-def _positive(text: str) -> float:
-    value = float(text)
-    if not 0 < value < 1e5:
-        raise argparse.ArgumentTypeError(f"{text} must be positive")
-    return value
 
 
 def _size(text: str) -> int:
@@ -75,7 +65,7 @@ def _size(text: str) -> int:
 
 def run(args: argparse.Namespace) -> int:
     """Exit status of the demo: 0, 1 with a reason on stderr, or 130 after Ctrl-C. Children never outlive it."""
-    with _interruptible() as interrupted:
+    with interruptible() as interrupted:
         try:
             _run(args, interrupted)
         except (DemoError, RosNotFoundError, SourceError, OSError) as error:
@@ -85,26 +75,6 @@ def run(args: argparse.Namespace) -> int:
             print("\nraxels demo: interrupted", file=sys.stderr)
             return INTERRUPTED
     return 0
-
-
-@contextmanager
-def _interruptible() -> Iterator[Event]:
-    """SIGTERM ends the children as Ctrl-C does; the event is set from then on.
-
-    The exception alone is not enough: where C++ calls back into Python it is printed and forgotten.
-    """
-    interrupted = Event()
-
-    def interrupt(*_: object) -> None:
-        interrupted.set()
-        raise KeyboardInterrupt
-
-    before = {number: signal.signal(number, interrupt) for number in (signal.SIGINT, signal.SIGTERM)}
-    try:
-        yield interrupted
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
 
 
 def _run(args: argparse.Namespace, interrupted: Event) -> None:
@@ -180,7 +150,7 @@ def _run_nodes(play: _Play, out: Path, observer: Observer, family: Family) -> in
     """Start both nodes, watch until the recording ends; the number of frames that were played."""
     from ros2_raxels.demo.observer import IMAGE_TOPIC, INFO_TOPIC, POSE_TOPIC, STATUS_TOPIC
 
-    line = _StatusLine(play.frames, has_latency=not play.source_stamps)
+    line = _Progress(play.frames, has_latency=not play.source_stamps)
     pose = family.start(f"{_NODES}.pose_node", _pose_arguments(play), ros_environment(), out / "pose_node.log")
     _wait_for(observer, pose, (POSE_TOPIC, STATUS_TOPIC), line)
     camera = family.start(
@@ -197,7 +167,7 @@ def _run_nodes(play: _Play, out: Path, observer: Observer, family: Family) -> in
     return _played_frames(camera)
 
 
-def _wait_for(observer: Observer, child: Child, topics: tuple[str, ...], line: _StatusLine) -> None:
+def _wait_for(observer: Observer, child: Child, topics: tuple[str, ...], line: _Progress) -> None:
     until = time.monotonic() + _START_TIMEOUT_S
     while not observer.hears(*topics):
         line.show(f"starting {child.module}")
@@ -260,29 +230,22 @@ def _played_frames(camera: Child) -> int:
     return int(found[1])
 
 
-class _StatusLine:
-    """One line that is overwritten on a terminal, and now and then a new one elsewhere."""
+class _Progress:
+    """Where the demo is, on the status line."""
 
     def __init__(self, frames: int | None, has_latency: bool) -> None:
         self._frames, self._has_latency = frames, has_latency
-        self._overwrite = sys.stderr.isatty()
-        self._begun = self._shown = time.monotonic()
+        self._line = StatusLine()
+        self._begun = time.monotonic()
+        self.show = self._line.show
 
     def update(self, observer: Observer) -> None:
-        """Show where the demo is."""
+        """Show where it is."""
         self.show(self._text(observer))
 
     def end(self, observer: Observer) -> None:
         """Show where it ended, and keep that line."""
-        print(("\r\x1b[2K" if self._overwrite else "") + self._text(observer), file=sys.stderr, flush=True)
-
-    def show(self, text: str) -> None:
-        """Replace the line by this text."""
-        if self._overwrite:
-            print(f"\r\x1b[2K{text}", end="", file=sys.stderr, flush=True)
-        elif time.monotonic() - self._shown > _LINE_PERIOD_S:
-            print(text, file=sys.stderr, flush=True)
-            self._shown = time.monotonic()
+        self._line.keep(self._text(observer))
 
     def _text(self, observer: Observer) -> str:
         heard = observer.heard

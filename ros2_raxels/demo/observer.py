@@ -118,7 +118,7 @@ class Observer:
 
     def _on_status(self, message: PoseStatus) -> None:
         heard = self.heard
-        heard.state, heard.message = _state_name(message.state), message.message
+        heard.state, heard.message = state_name(message.state), message.message
         heard.received, heard.dropped = int(message.frames_received), int(message.frames_dropped)
         heard.confidence[_nanoseconds(message.header.stamp)] = float(message.confidence)
 
@@ -126,7 +126,8 @@ class Observer:
         self.heard.transforms += sum(t.child_frame_id == "camera_optical_frame" for t in message.transforms)
 
 
-def _state_name(state: int) -> str:
+def state_name(state: int) -> str:
+    """Of PoseStatus, in a word."""
     return next((name for name in _STATES if getattr(PoseStatus, f"STATE_{name.upper()}") == state), f"state {state}")
 
 

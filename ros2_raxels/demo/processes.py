@@ -75,6 +75,11 @@ class Child:
             )
 
     @property
+    def pid(self) -> int:
+        """Number of the process."""
+        return self._process.pid
+
+    @property
     def code(self) -> int | None:
         """Exit status; None while it runs."""
         return self._process.poll()

@@ -19,6 +19,8 @@ _RECENT_S = 3.0
 _LATENCIES = 300
 _LONGEST = 400
 _MOST_KINDS = 100
+# A text that was cut short may end inside its quote.
+_VALUES = re.compile(r"""'(?:[^'\\]|\\.)*(?:'|$)|"(?:[^"\\]|\\.)*(?:"|$)|[\d.]+""")
 
 
 class Health(NamedTuple):
@@ -41,10 +43,15 @@ class _Logger(Protocol):
     def warning(self, message: str) -> Any: ...
 
 
+def kind_of(text: str) -> str:
+    """A text without numbers and without what it quotes, which may be anything that a topic sends."""
+    return _VALUES.sub("#", text)
+
+
 class Problems:
     """Warnings, each kind at most every 5 s, and the last one for the diagnostics.
 
-    Two texts are of one kind when they differ only in numbers.
+    Two texts are of one kind when `kind_of` says the same of both.
     """
 
     def __init__(self, logger: _Logger, clock: Callable[[], float] = time.monotonic) -> None:
@@ -58,7 +65,7 @@ class Problems:
         """Say ``text`` in one line, unless something of its kind was said less than 5 s ago."""
         now, text = self._clock(), text[:_LONGEST]
         self._last = (text, now)
-        kind = re.sub(r"[\d.]+", "#", text)
+        kind = kind_of(text)
         if now - self._logged_at.get(kind, -math.inf) < _REPEAT_S:
             self._unsaid[kind] = self._unsaid.get(kind, 0) + 1
             return
@@ -104,6 +111,8 @@ class Traffic:
         self._clock = clock
         self.received = 0
         self.replaced = 0
+        self.refused = 0
+        """By the executor's thread, before the worker saw them."""
         self.rejected = 0
         self.processed = 0
         self.latencies = Latencies()
@@ -112,7 +121,7 @@ class Traffic:
     @property
     def dropped(self) -> int:
         """Frames that were received but not solved."""
-        return self.replaced + self.rejected
+        return self.replaced + self.refused + self.rejected
 
     def values(self) -> dict[str, str]:
         """Rates since the last call, latency from stamp to publication, and totals."""
@@ -128,7 +137,7 @@ class Traffic:
             "frames received": str(self.received),
             "frames processed": str(self.processed),
             "frames replaced by a newer one": str(self.replaced),
-            "frames rejected": str(self.rejected),
+            "frames rejected": str(self.refused + self.rejected),
         }
 
 

@@ -16,7 +16,7 @@ from ros2_raxels.frames import JUMP_BACK_S, FrameError, bare
 from ros2_raxels.geometry import FloatArray
 from ros2_raxels.image_codec import ImageError
 from ros2_raxels.nodes.diagnostics import Problems
-from ros2_raxels.nodes.messages import MessageError, camera_from_info, image_array, stamp_ns
+from ros2_raxels.nodes.messages import MessageError, camera_from_info, check_image, image_array, stamp_ns
 from ros2_raxels.nodes.subscription import FollowingSubscription, image_subscription
 from ros2_raxels.nodes.tf_reader import TransformReader
 from ros2_raxels.nodes.view_goal import CODES, GoalError
@@ -103,6 +103,11 @@ class LiveContext:
 
     def _on_image(self, message: Any) -> None:
         if self._info is None:
+            return
+        try:
+            check_image(message)
+        except ImageError as error:
+            self._problems.report(f"image is no context: {error}")
             return
         arrival = Arrival(message, self._info)
         self._arrived_at = time.monotonic()

@@ -24,7 +24,14 @@ from ros2_raxels.geometry import (
     rotation_from_quaternion,
     rotation_vector,
 )
-from ros2_raxels.image_codec import SUPPORTED_ENCODINGS, ImageError, decode_compressed, decode_image
+from ros2_raxels.image_codec import (
+    SUPPORTED_ENCODINGS,
+    ImageError,
+    check_compressed,
+    check_raw,
+    decode_compressed,
+    decode_image,
+)
 from ros2_raxels.uncertainty import UNKNOWN_VARIANCE
 
 _PINHOLE_MODELS = ("plumb_bob", "rational_polynomial", "")
@@ -66,6 +73,18 @@ def image_array(message: Image | CompressedImage) -> np.ndarray:
     if message.encoding not in SUPPORTED_ENCODINGS and (bridge := ros_cv_bridge()) is not None:
         return _array_through_bridge(bridge, message)
     return decode_image(data, message.height, message.width, message.encoding, message.step, bool(message.is_bigendian))
+
+
+def check_image(message: Image | CompressedImage) -> None:
+    """Refuse what `image_array` would, as far as it can be told in no time: an executor's thread may ask.
+
+    Raises:
+        ImageError: as there.
+    """
+    if isinstance(message, CompressedImage):
+        check_compressed(bytes(message.data), message.format)
+    elif message.encoding in SUPPORTED_ENCODINGS or ros_cv_bridge() is None:
+        check_raw(len(message.data), message.height, message.width, message.encoding, message.step)
 
 
 @lru_cache(maxsize=1)

@@ -16,6 +16,7 @@ from rclpy.node import Node
 from ros2_raxels.context import SpreadSettings
 from ros2_raxels.engine.choose import AUTO, BACKENDS, EngineOptions
 from ros2_raxels.engine.store import BUILD_POLICIES, IF_STALE
+from ros2_raxels.frames import JUMP_BACK_S
 from ros2_raxels.placement import TfMode
 from ros2_raxels.predictor import PredictorSettings
 from ros2_raxels.scale import ScaleSource
@@ -212,7 +213,7 @@ POSE_TABLE: Table = (
     ),
     Parameter(
         "stamp_jump_back_s",
-        0.5,
+        JUMP_BACK_S,
         "An image older than its predecessor by more than this means that time started again (bag loop, simulation "
         "reset): tracking is reset. A smaller step back is an image out of order, which is dropped.",
         unit="s",

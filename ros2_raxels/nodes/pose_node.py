@@ -23,7 +23,7 @@ from ros2_raxels.image_codec import ImageError
 from ros2_raxels.nodes import diagnostics
 from ros2_raxels.nodes.diagnostics import Health
 from ros2_raxels.nodes.managed import ManagedNode
-from ros2_raxels.nodes.messages import MessageError, camera_from_info, image_array, stamp_ns
+from ros2_raxels.nodes.messages import MessageError, camera_from_info, check_image, image_array, stamp_ns
 from ros2_raxels.nodes.odometry import OdometryListener
 from ros2_raxels.nodes.outputs import Counters, PoseOutputs
 from ros2_raxels.nodes.parameters import (
@@ -37,7 +37,7 @@ from ros2_raxels.nodes.parameters import (
 )
 from ros2_raxels.nodes.runner import run
 from ros2_raxels.nodes.services import PoseServices, keyframe_folder
-from ros2_raxels.nodes.stream import FrameGate, NewestSlot, Verdict
+from ros2_raxels.nodes.stream import FrameGate, NewestSlot, OneCamera, Verdict
 from ros2_raxels.nodes.subscription import FollowingSubscription, image_subscription
 from ros2_raxels.nodes.tf_reader import make_reader
 from ros2_raxels.scale import Odometry, Scale, ScaleSettings, ScaleSource
@@ -160,6 +160,7 @@ class PoseNode(ManagedNode[TrackerLike]):
     def activate(self, undo: ExitStack) -> None:
         """Listen, and start to work."""
         self._slot: NewestSlot[_Arrival] = NewestSlot()
+        self._one_camera = OneCamera()
         self._traffic = diagnostics.Traffic()
         self._state = TrackState.WAITING
         self._state_message = "no image yet"
@@ -198,8 +199,20 @@ class PoseNode(ManagedNode[TrackerLike]):
     def _on_image(self, message: Any) -> None:
         self._arrived_at = time.monotonic()
         self._traffic.received += 1
-        if self._slot.put(_Arrival(message, self._info)):
+        # Before it can take the place of a good image that waits.
+        if refusal := self._refusal(message):
+            self._traffic.refused += 1
+            self._problems.report(refusal)
+        elif self._slot.put(_Arrival(message, self._info)):
             self._traffic.replaced += 1
+
+    def _refusal(self, message: Any) -> str:
+        try:
+            check_image(message)
+        except ImageError as error:
+            return str(error)
+        patience_s = self._settings.number("stall_timeout_s")
+        return self._one_camera.refusal(self._outputs.optical(message.header), patience_s)
 
     def _request_reset(self, reason: str) -> bool:
         return self._active and self._slot.request_reset(reason)
@@ -324,12 +337,13 @@ class PoseNode(ManagedNode[TrackerLike]):
             self._problems.report(f"the camera is taken as level: {error}")
 
     def _solve(self, arrival: _Arrival, stamp: int) -> tuple[TrackedPose, PinholeCamera | None]:
+        self._obey(self._gate.check_frame(self._optical))
         self._obey(self._gate.check_stamp(stamp, self._settings.number("stamp_jump_back_s")))
         camera = self._camera_of(arrival)
         image = image_array(arrival.message)
         height, width = image.shape[:2]
         self._obey(self._gate.check_image(width, height, camera))
-        self._gate.admit(stamp, width, height, camera)
+        self._gate.admit(self._optical, stamp, width, height, camera)
         return self._track(image, stamp, camera), camera
 
     def _obey(self, verdict: Verdict) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Generic, TypeVar
@@ -90,10 +91,34 @@ class Verdict:
     reset: str = ""
 
 
+class OneCamera:
+    """Lets the images of one camera through: in the slot those of another would only take the place of its own."""
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
+        self._frame: str | None = None
+        self._heard_at = 0.0
+
+    def refusal(self, frame: str, patience_s: float) -> str:
+        """Why an image of this optical frame must not pass, in one line; empty when it may.
+
+        Another camera takes over once nothing has come from the first for so long.
+        """
+        now = self._clock()
+        if frame == self._frame or self._frame is None or now - self._heard_at > patience_s:
+            self._frame, self._heard_at = frame, now
+            return ""
+        return (
+            f"image of the camera {frame!r} comes in between those of {self._frame!r}: remap one of them to a topic of "
+            "its own"
+        )
+
+
 class FrameGate:
-    """Guards what the tracker relies on: stamps that increase, one image size, the intrinsics of that size."""
+    """Guards what the tracker relies on: stamps that increase, one camera, one image size, intrinsics of that size."""
 
     def __init__(self) -> None:
+        self._frame: str | None = None
         self._stamp_ns: int | None = None
         self._size: tuple[int, int] | None = None
         self._calibrated = False
@@ -113,6 +138,12 @@ class FrameGate:
             return Verdict(drop=f"image stamp {stamp_ns} ns repeats; the driver must stamp every image anew")
         return Verdict(drop=f"image stamp is {back_s:.3f} s older than the previous one: out of order, dropped")
 
+    def check_frame(self, frame: str) -> Verdict:
+        """Against the optical frame of the images before."""
+        if self._frame in (None, frame):
+            return Verdict()
+        return Verdict(reset=f"images come from the camera {frame!r} now, no longer from {self._frame!r}")
+
     def check_image(self, width: int, height: int, camera: PinholeCamera | None) -> Verdict:
         """Against the camera, px, and against the images before."""
         if camera is not None and (camera.width, camera.height) != (width, height):
@@ -129,6 +160,7 @@ class FrameGate:
             return Verdict(reset="camera_info arrived: the focal length is no longer estimated")
         return Verdict()
 
-    def admit(self, stamp_ns: int, width: int, height: int, camera: PinholeCamera | None) -> None:
+    def admit(self, frame: str, stamp_ns: int, width: int, height: int, camera: PinholeCamera | None) -> None:
         """Remember an image that goes to the tracker."""
+        self._frame = frame
         self._stamp_ns, self._size, self._calibrated = stamp_ns, (width, height), camera is not None
