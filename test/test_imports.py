@@ -39,7 +39,7 @@ LAYERS = {
     "model": layer("model", "geometry"),
     # Commands: what people call, and what measures the layers below.
     "evaluation": layer(
-        "evaluation estimate track track_picture views views_sheet imagine evaluate",
+        "evaluation estimate track track_picture track_view views views_sheet imagine evaluate",
         "geometry engine estimator tracker predictor scenes",
     ),
     "engines": layer("engines engine_parity", "geometry engine estimator predictor"),
