@@ -23,6 +23,7 @@ ARGUMENTS = {
     "image": ("image", "topic of the images (sensor_msgs/Image)"),
     "camera_info": ("camera_info", "topic of their intrinsics"),
     "views": ("false", "start the view server as well"),
+    "autostart": ("true", "configure and activate the nodes; false leaves it to a manager of life cycles"),
     "use_sim_time": ("false", "take the time from /clock (simulation, ros2 bag play --clock)"),
     "log_level": ("info", "debug, info, warn, error or fatal"),
 }
@@ -36,11 +37,11 @@ def generate_launch_description() -> LaunchDescription:
         DeclareLaunchArgument(name, default_value=defaults[name], description=meaning)
         for name, (_, meaning) in ARGUMENTS.items()
     ]
-    use_sim_time = ParameterValue(LaunchConfiguration("use_sim_time"), value_type=bool)
+    flags = {name: ParameterValue(LaunchConfiguration(name), value_type=bool) for name in ("use_sim_time", "autostart")}
     common = {
         "package": "ros2_raxels",
         "namespace": LaunchConfiguration("namespace"),
-        "parameters": [LaunchConfiguration("params_file"), {"use_sim_time": use_sim_time}],
+        "parameters": [LaunchConfiguration("params_file"), flags],
         "remappings": [(topic, LaunchConfiguration(topic)) for topic in ("image", "camera_info")],
         "ros_arguments": ["--log-level", LaunchConfiguration("log_level")],
         "output": "screen",

@@ -21,7 +21,7 @@ from ros2_raxels.demo.recording import Walk, shown_walk
 from ros2_raxels.estimator import Estimator
 from ros2_raxels.evaluation.clips import CLIP_FRAMES, clips_of_set
 from ros2_raxels.evaluation.graph_work import denoiser_speed
-from ros2_raxels.evaluation.machine import machine, peak_rss_bytes, rss_bytes
+from ros2_raxels.evaluation.machine import machine
 from ros2_raxels.evaluation.methods import Method, answer_all, speed_ratio, two_view_method
 from ros2_raxels.evaluation.startup import start_process
 from ros2_raxels.evaluation.stream import memory_trend, stream_speed
@@ -31,6 +31,7 @@ from ros2_raxels.files import FileError, check_writable, write_json
 from ros2_raxels.focal import guessed_camera, ordinary_camera
 from ros2_raxels.geometry import PinholeCamera, make_pose
 from ros2_raxels.image_codec import ImageArray
+from ros2_raxels.memory import peak_rss_bytes, rss_bytes
 from ros2_raxels.options import positive, several_of
 from ros2_raxels.raxel_grid import clip_bearings
 from ros2_raxels.sources import FrameSource, open_source

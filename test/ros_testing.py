@@ -107,13 +107,13 @@ class Probe:
         wait_until(lambda: self.node.count_publishers(subscription.topic_name), what=f"publisher of {topic}")
         return received
 
-    def call(self, kind: Any, name: str, request: Any) -> Any:
+    def call(self, kind: Any, name: str, request: Any, timeout_s: float = 8.0) -> Any:
         """Response of a service."""
         client = self.node.create_client(kind, name)
         self._executor.wake()
         assert client.wait_for_service(5.0), f"no service {name}"
         future = client.call_async(request)
-        wait_until(future.done, what=f"response of {name}")
+        wait_until(future.done, timeout_s, f"response of {name}")
         self.node.destroy_client(client)
         return future.result()
 

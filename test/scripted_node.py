@@ -17,8 +17,12 @@ from ros2_raxels.scale import Odometry, Scale, ScaleSource
 from ros2_raxels.tracker import TrackedPose, TrackerSettings, TrackState
 from ros2_raxels.uncertainty import UNKNOWN_VARIANCE
 
-TRACK, RAISE, SLEEP, LOST, HELD, INITIALISE, NOT_FINITE = 10, 20, 30, 40, 50, 60, 70
+TRACK, RAISE, SLEEP, LOST, HELD, INITIALISE, NOT_FINITE, HANG = 10, 20, 30, 40, 50, 60, 70, 80
 SLEEP_S = 2.0
+HANG_S = 600.0
+SLOW = "slow"
+"""Model that takes HANG_S to load."""
+
 STEP = 0.1
 TURN_RAD = 0.02
 VARIANCES = (1.0, 2.0, 3.0, 4.0, 5.0, 6.0)
@@ -38,6 +42,8 @@ class ScriptedTracker:
     engine_id = "scripted"
 
     def __init__(self, settings: TrackerSettings, model: str, odometry: Odometry) -> None:
+        if model == SLOW:
+            time.sleep(HANG_S)
         self._settings = settings
         self._odometry = odometry
         self._moved = np.eye(4)
@@ -71,8 +77,8 @@ class ScriptedTracker:
         action = int(image.reshape(-1)[0])
         if action == RAISE:
             raise ZeroDivisionError("as the image asked")
-        if action == SLEEP:
-            time.sleep(SLEEP_S)
+        if action in (SLEEP, HANG):
+            time.sleep(SLEEP_S if action == SLEEP else HANG_S)
         state = _STATES.get(action, TrackState.TRACKING)
         pose = self._moved @ scripted_pose(self._count) * (np.nan if action == NOT_FINITE else 1.0)
         self._count += state == TrackState.TRACKING and action != NOT_FINITE
@@ -84,5 +90,11 @@ class ScriptedTracker:
         return replace(answer, scale=Scale(ScaleSource.FIXED, 2.0, 0.01)) if metric else answer
 
 
+class ScriptedNode(PoseNode):
+    """Waits longer than SLEEP_S for its worker, but not for HANG_S."""
+
+    patience_s = 4.0
+
+
 if __name__ == "__main__":
-    sys.exit(run(lambda: PoseNode(ScriptedTracker)))
+    sys.exit(run(lambda: ScriptedNode(ScriptedTracker)))

@@ -15,10 +15,11 @@ from ros2_raxels.benchmark import SECTIONS
 from ros2_raxels.cli import main
 from ros2_raxels.evaluation import stream
 from ros2_raxels.evaluation.graph_work import BATCHES, matrix_flop
-from ros2_raxels.evaluation.machine import cores, matrix_product_gflops, peak_rss_bytes, rss_bytes
+from ros2_raxels.evaluation.machine import cores, matrix_product_gflops
 from ros2_raxels.evaluation.startup import start_process
 from ros2_raxels.evaluation.stream import again_and_again, growth_per_frame, memory_trend
 from ros2_raxels.evaluation.timing import Spread
+from ros2_raxels.memory import peak_rss_bytes, rss_bytes
 from ros2_raxels.sources import open_source
 from ros2_raxels.track import make_tracker
 

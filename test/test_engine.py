@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import shutil
+from copy import deepcopy
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -198,8 +200,8 @@ def engine_of(folder: Path, role: str) -> OnnxRuntimeEngine:
 
 def clip_of(tracks: int, frames: int, seed: int = 0) -> Arrays:
     """Tracks of one clip as the graph takes them, some of them fillers."""
+    from ros2_raxels.model.graphs import TRACK_INPUTS
     from ros2_raxels.training.correspondences import sample_correspondences
-    from ros2_raxels.training.export import TRACK_INPUTS
 
     batch = sample_correspondences(seed, 1, frames, tracks)
     arrays = {name: getattr(batch.tracks, name).numpy() for name in TRACK_INPUTS[:-1]}
@@ -252,7 +254,7 @@ def test_graphs_say_what_the_model_says(
     exported: tuple[Path, JointDenoiser], tracks: int, frames: int, hypotheses: int
 ) -> None:
     torch = pytest.importorskip("torch")
-    from ros2_raxels.training.export import TOKEN_OUTPUTS, TRACK_INPUTS
+    from ros2_raxels.model.graphs import TOKEN_OUTPUTS, TRACK_INPUTS
 
     folder, model = exported
     clip, rays = clip_of(tracks, frames), rays_of(hypotheses, frames)
@@ -308,7 +310,7 @@ def test_half_precision_is_where_it_does_no_harm(exported: tuple[Path, JointDeno
 def test_an_engine_says_what_it_takes_and_is(exported: tuple[Path, JointDenoiser]) -> None:
     import onnxruntime
 
-    from ros2_raxels.training.export import RAY_INPUTS, TRACK_INPUTS
+    from ros2_raxels.model.graphs import RAY_INPUTS, TRACK_INPUTS
 
     folder, _ = exported
     encode, rays = engine_of(folder, "encode"), engine_of(folder, "rays")
@@ -377,3 +379,104 @@ def test_a_model_without_evidence_is_not_exported_by_halves(tmp_path: Path) -> N
     with pytest.raises(ValueError, match="a model without evidence has no graph for it"):
         export(run, tmp_path, "pixels")
     assert list(tmp_path.iterdir()) == [run]
+
+
+# --------------------------------------------------------------------------------------------------------------- torch
+
+
+def test_torch_computes_from_the_weights_what_the_graphs_compute(exported: tuple[Path, JointDenoiser]) -> None:
+    """They are kept in half precision, so the model that is compared with has them rounded, too."""
+    torch = pytest.importorskip("torch")
+    from ros2_raxels.engine.choose import EngineOptions, open_engines
+    from ros2_raxels.model.graphs import TRACK_INPUTS
+
+    folder, model = exported
+    card = ModelCard.read(folder / "tiny.json")
+    said: list[str] = []
+    engines = open_engines(card, folder, ("encode", "rays"), EngineOptions("torch", say=said.append))
+    assert said == [f"engine: {engines['encode'].describe()} and {engines['rays'].describe()}"]
+    assert engines["rays"].describe() == f"torch {torch.__version__} (cpu), tiny rays"
+    reference = engine_of(folder, "rays")
+    assert (engines["rays"].inputs, engines["rays"].outputs) == (reference.inputs, reference.outputs)
+    rounded = deepcopy(model)
+    with torch.no_grad():
+        for parameter in rounded.parameters():
+            parameter.copy_(parameter.half().float())
+        clip = clip_of(37, 3)
+        tokens = rounded.encode(*(torch.as_tensor(clip[name]) for name in TRACK_INPUTS))
+    found = engines["encode"].run(clip)
+    assert tokens is not None
+    for name, value in found.items():
+        np.testing.assert_allclose(value, getattr(tokens, name).numpy(), atol=1e-5, err_msg=name)
+    arrays = {**rays_of(2, 3), **{name: found[name] for name in ("tokens", "turn", "mask")}}
+    for name, value in engines["rays"].run(arrays).items():
+        np.testing.assert_allclose(value, reference.run(arrays)[name], atol=5e-3, err_msg=name)
+    with pytest.raises(EngineError, match="inputs missing: \\['rays'\\]"):
+        engines["rays"].run({name: value for name, value in arrays.items() if name != "rays"})
+
+
+def test_weights_that_torch_cannot_use_are_refused_by_name(
+    exported: tuple[Path, JointDenoiser], tmp_path: Path
+) -> None:
+    pytest.importorskip("torch")
+    from safetensors.numpy import load_file, save_file
+
+    from ros2_raxels.engine.torch_run import open_torch_engines
+
+    folder, _ = exported
+    card = ModelCard.read(folder / "tiny.json")
+    assert card.weights is not None
+    with pytest.raises(EngineError, match="model tiny comes without weights for torch; export it anew"):
+        open_torch_engines(replace(card, weights=None), folder, ("rays",))
+    with pytest.raises(EngineError, match=r"tiny\.safetensors cannot be read"):
+        open_torch_engines(card, tmp_path, ("rays",))
+    shutil.copytree(folder, tmp_path, dirs_exist_ok=True)
+    path = tmp_path / card.weights.file
+    weights = load_file(path)
+    save_file({**weights, "average.blocks.9.nothing": np.zeros(3, np.float16)}, path)
+    with pytest.raises(EngineError, match="is not the file that its card means"):
+        open_torch_engines(card, tmp_path, ("rays",))
+    other = replace(card, weights=replace(card.weights, sha256=sha256(path)))
+    with pytest.raises(EngineError, match=r"does not hold the weights of tiny: .*blocks\.9\.nothing"):
+        open_torch_engines(other, tmp_path, ("rays",))
+
+
+def test_what_the_weights_leave_out_is_no_number(exported: tuple[Path, JointDenoiser], tmp_path: Path) -> None:
+    """A graph that used it after all must not answer with what some random number made of it."""
+    pytest.importorskip("torch")
+    from safetensors.numpy import load_file, save_file
+
+    from ros2_raxels.engine.torch_run import open_torch_engines
+
+    folder, _ = exported
+    shutil.copytree(folder, tmp_path, dirs_exist_ok=True)
+    card = ModelCard.read(folder / "tiny.json")
+    assert card.weights is not None
+    path = tmp_path / card.weights.file
+    save_file({name: value for name, value in load_file(path).items() if "ray_out" not in name}, path)
+    other = replace(card, weights=replace(card.weights, sha256=sha256(path)))
+    engines = open_torch_engines(other, tmp_path, ("encode", "rays"))
+    found = engines["encode"].run(clip_of(20, 2))
+    assert np.isfinite(found["tokens"]).all()
+    arrays = {**rays_of(1, 2), **{name: found[name] for name in ("tokens", "turn", "mask")}}
+    assert np.isnan(engines["rays"].run(arrays)["clean"]).all()
+
+
+@pytest.mark.parametrize(("model", "roles"), [("compact", ("encode", "rays")), ("compact_views", ("sweep", "joint"))])
+def test_shipped_weights_are_those_of_the_shipped_graphs(model: str, roles: tuple[str, ...]) -> None:
+    """Each initialiser of a graph that has the shape of a parameter of its name, by value."""
+    onnx = pytest.importorskip("onnx")
+    from safetensors.numpy import load_file
+
+    folder = Path(__file__).resolve().parents[1] / "engines"
+    card = ModelCard.read(folder / f"{model}.json")
+    weights = load_file(card.weights_path(folder))
+    compared = 0
+    for role in roles:
+        for tensor in onnx.load(card.graph_path(folder, role)).graph.initializer:
+            own = weights.get(f"average.{tensor.name.removeprefix('model.')}")
+            if own is not None and own.size == int(np.prod(tensor.dims)):
+                value = onnx.numpy_helper.to_array(tensor).reshape(own.shape)
+                np.testing.assert_array_equal(own, value.astype(np.float16), err_msg=tensor.name)
+                compared += 1
+    assert compared > 60

@@ -225,7 +225,7 @@ def test_a_graph_of_another_version_is_refused_by_every_backend(
 
 
 def test_other_backends_and_policies_are_named() -> None:
-    with pytest.raises(EngineError, match="backend = 'cuda' must be one of auto, tensorrt, onnxruntime"):
+    with pytest.raises(EngineError, match="backend = 'cuda' must be one of auto, tensorrt, onnxruntime, torch"):
         EngineOptions("cuda")
     with pytest.raises(EngineError, match="build_policy = 'no' must be one of if_stale, never, always"):
         EngineOptions("auto", "no")

@@ -168,7 +168,8 @@ def test_sizes_that_the_plan_is_not_for_are_told_from_wrong_inputs() -> None:
 
 
 @pytest.mark.gpu
-def test_the_gpu_says_what_the_cpu_says(tmp_path: Path) -> None:
+@pytest.mark.parametrize(("backend", "policies"), [("tensorrt", ("if_stale", "never")), ("torch", ("if_stale",))])
+def test_the_gpu_says_what_the_cpu_says(tmp_path: Path, backend: str, policies: tuple[str, ...]) -> None:
     """Compiled, kept, loaded again, recorded and replayed: the answers are those of ONNX Runtime."""
     from ros2_raxels.engine.onnx_runtime import OnnxRuntimeEngine
     from ros2_raxels.engine_parity import compare_poses
@@ -180,8 +181,8 @@ def test_the_gpu_says_what_the_cpu_says(tmp_path: Path) -> None:
     card, folder, roles = ModelCard.read(named_card("")), named_card("").parent, ("encode", "rays")
     said: list[str] = []
     reference = {role: OnnxRuntimeEngine(card.graph_path(folder, role), cuda=False) for role in roles}
-    for policy in ("if_stale", "never"):
-        options = EngineOptions("tensorrt", policy, said.append, said.append, said.append, tmp_path / "engines")
+    for policy in policies:
+        options = EngineOptions(backend, policy, said.append, said.append, said.append, tmp_path / "engines")
         parity = compare_poses(card, reference, open_engines(card, folder, roles, options))
         assert parity.holds, parity
-        assert f"({target})" in said[-1]
+        assert f"({'cuda' if backend == 'torch' else target})" in said[-1]

@@ -14,7 +14,10 @@ from launch.actions import DeclareLaunchArgument, SetEnvironmentVariable
 from launch_ros.actions import Node
 
 EXPECTED = {
-    "raxels.launch.py": {"namespace", "params_file", "image", "camera_info", "views", "use_sim_time", "log_level"},
+    "raxels.launch.py": {
+        *("namespace", "params_file", "image", "camera_info"),
+        *("views", "autostart", "use_sim_time", "log_level"),
+    },
     "demo.launch.py": {"source", "rate", "loop", "log_level"},
 }
 

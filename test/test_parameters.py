@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from types import SimpleNamespace
 
 import pytest
@@ -126,11 +127,17 @@ def test_set_at_run_time_and_the_misspelt_name_at_start(spawn: Spawn, probe: Pro
     assert assign("stall_timeout_s", 3.5) == (True, "")
     asked = GetParameters.Request(names=["stall_timeout_s"])
     assert probe.call(GetParameters, "/raxels_pose/get_parameters", asked).values[0].double_value == 3.5
-    done, reason = assign("stall_timeout_s", 0.0)
-    assert not done
-    assert "stall_timeout_s" in reason
-    done, reason = assign("confidence_min", 0.5)
-    assert not done
-    assert "read-only" in reason
+    for name, value, words in (
+        ("stall_timeout_s", 0.0, "stall_timeout_s out of range Min: 0.1, Max: 3600.0, value: 0.0"),
+        ("stall_timeout_s", math.nan, "stall_timeout_s"),
+        ("stall_timeout_s", 3, "Wrong parameter type"),
+        ("tf.mode", "sideways", "tf.mode = 'sideways' must be one of 'auto', 'off', "),
+        ("autostart", False, "read-only parameter: autostart"),
+        ("confidence_min", 0.5, "confidence_min is read when the node is configured; deactivate the node and clean it"),
+    ):
+        done, reason = assign(name, value)
+        assert not done
+        assert words in reason
+    assert probe.call(GetParameters, "/raxels_pose/get_parameters", asked).values[0].double_value == 3.5
     # A service can answer before the line that was logged earlier has reached the file.
     wait_until(lambda: "stall_timout_s does not exist and is ignored; did you mean stall_timeout_s?" in node.log)

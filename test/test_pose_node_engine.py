@@ -64,5 +64,5 @@ def test_other_backends_and_policies_are_refused_by_name(spawn: Spawn) -> None:
     backend = spawn(NODE, "-p", "engine.backend:=cuda")
     policy = spawn(NODE, "-p", "engine.build_policy:=sometimes")
     assert (backend.wait(), policy.wait()) == (2, 2)
-    assert "engine.backend = 'cuda' must be one of 'auto', 'tensorrt', 'onnxruntime'" in backend.lines[-1]
+    assert "engine.backend = 'cuda' must be one of 'auto', 'tensorrt', 'onnxruntime', 'torch'" in backend.lines[-1]
     assert "engine.build_policy = 'sometimes' must be one of 'if_stale', 'never', 'always'" in policy.lines[-1]

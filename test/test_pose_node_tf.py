@@ -127,7 +127,7 @@ def test_what_is_published_while_lost(probe: Probe, spawn: Spawn, policy: str, h
 
 
 def test_what_can_be_asked_of_the_node(probe: Probe, spawn: Spawn, tmp_path: Path) -> None:
-    robot = Robot(probe, spawn, *METRES)
+    robot = Robot(probe, spawn, *METRES, "-p", f"keyframes.folder:={tmp_path}")
     robot.step()
     there = make_pose(rotation_from_vector([0.0, 0.0, 1.0]), [3.0, -2.0, 0.0])
 
@@ -159,9 +159,10 @@ def test_what_can_be_asked_of_the_node(probe: Probe, spawn: Spawn, tmp_path: Pat
     assert "does not exist" in failed.message
     loaded = probe.call(LoadKeyframes, "/raxels_pose/load_keyframes", LoadKeyframes.Request(path=str(path)))
     assert (loaded.success, loaded.keyframes) == (True, 2)
-    empty = probe.call(LoadKeyframes, "/raxels_pose/load_keyframes", LoadKeyframes.Request(path=""))
-    assert not empty.success
-    assert "path is empty" in empty.message
+    for request, words in (("", "names no file"), ("/etc/passwd", f"is not in {tmp_path}")):
+        refused = probe.call(LoadKeyframes, "/raxels_pose/load_keyframes", LoadKeyframes.Request(path=request))
+        assert not refused.success
+        assert words in refused.message
 
     initial = probe.publisher(PoseWithCovarianceStamped, "initialpose", 10)
     matched(initial)

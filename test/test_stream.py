@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ros2_raxels.nodes.stream import Errand, NewestSlot
+from ros2_raxels.nodes.stream import NewestSlot
 
 
 def test_the_newest_item_wins_and_errands_are_all_kept_in_order() -> None:
@@ -11,23 +11,28 @@ def test_the_newest_item_wins_and_errands_are_all_kept_in_order() -> None:
     assert not slot.put(1)
     assert slot.put(2)
     for name in "ab":
-        assert slot.run_errand(Errand(lambda name=name: done.append(name), done.clear))
-    slot.request_reset("anew")
+        assert slot.run_errand(lambda name=name: done.append(name))
+    assert slot.request_reset("anew")
     work = slot.take()
     assert work is not None
     assert (work.item, work.reset_reason) == (2, "anew")
     for errand in work.errands:
-        errand.run()
+        errand()
     assert done == ["a", "b"]
 
 
-def test_errands_that_were_not_taken_are_abandoned_once_and_later_ones_refused() -> None:
+def test_once_closed_only_errands_are_left_and_no_more_are_taken() -> None:
     slot: NewestSlot[int] = NewestSlot()
     done: list[str] = []
-    assert slot.run_errand(Errand(lambda: done.append("run"), lambda: done.append("abandoned")))
+    slot.put(1)
+    assert slot.run_errand(lambda: done.append("before"))
     slot.close()
-    slot.close()
-    assert done == ["abandoned"]
+    assert not slot.run_errand(lambda: done.append("after"))
+    assert not slot.request_reset("anew")
+    work = slot.take()
+    assert work is not None
+    assert work.item is None
+    for errand in work.errands:
+        errand()
+    assert done == ["before"]
     assert slot.take() is None
-    assert not slot.run_errand(Errand(lambda: done.append("run"), lambda: done.append("abandoned")))
-    assert done == ["abandoned"]

@@ -1,4 +1,4 @@
-"""Which engine runs a graph on this machine: a valid TensorRT plan if it can be had, ONNX Runtime otherwise."""
+"""Which engine runs a graph on this machine: a valid TensorRT plan if it can be had, else ONNX Runtime; or as asked."""
 
 from __future__ import annotations
 
@@ -30,8 +30,8 @@ from ros2_raxels.engine.tensorrt_build import (
 )
 from ros2_raxels.engine.tensorrt_run import PlanNotLoadedError, TensorRtEngine
 
-AUTO, TENSORRT, ONNXRUNTIME = "auto", "tensorrt", "onnxruntime"
-BACKENDS = (AUTO, TENSORRT, ONNXRUNTIME)
+AUTO, TENSORRT, ONNXRUNTIME, TORCH = "auto", "tensorrt", "onnxruntime", "torch"
+BACKENDS = (AUTO, TENSORRT, ONNXRUNTIME, TORCH)
 
 _DEVICE_BYTES = 500_000_000
 _DISK_PER_ONNX_BYTE = 6
@@ -90,7 +90,12 @@ def open_engines(
     options = options or EngineOptions()
     engines: dict[str, Engine] = {}
     reasons: list[str] = []
-    if options.backend != ONNXRUNTIME:
+    if options.backend == TORCH:
+        # Gigabytes that serving has no use for: not even looked for unless asked for.
+        from ros2_raxels.engine.torch_run import open_torch_engines
+
+        engines = dict(open_torch_engines(card, folder, roles))
+    elif options.backend != ONNXRUNTIME:
         engines, reasons = _on_gpu(card, folder, roles, options)
         if reasons and options.backend == TENSORRT:
             raise EngineError(f"backend tensorrt cannot be had: {'; '.join(reasons)}")

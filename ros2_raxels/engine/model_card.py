@@ -21,12 +21,12 @@ _ADVICE = "install the package again, or give another model"
 
 @dataclass(frozen=True)
 class Graph:
-    """One ONNX file beside the card.
+    """One file beside the card: a graph in ONNX, or the weights.
 
     Attributes:
         file: its name.
         sha256: of its bytes.
-        precision: "fp32", or "mixed" (fp16 with norms and softmax in fp32).
+        precision: "fp32", "mixed" (fp16 with norms and softmax in fp32), or "half" (all of it fp16).
     """
 
     file: str
@@ -49,6 +49,7 @@ class ModelCard:
         licence: of the weights.
         expected: numbers that an installation can check itself against, by name.
         size: everything that decides the shape of a weight.
+        weights: file of what the graphs hold, for torch; None where it is not kept.
         format: see `FORMAT`.
     """
 
@@ -60,6 +61,7 @@ class ModelCard:
     licence: str = "Apache-2.0"
     expected: dict[str, Any] = field(default_factory=dict)
     size: dict[str, Any] = field(default_factory=dict)
+    weights: Graph | None = None
     format: int = FORMAT
 
     def record(self) -> dict[str, Any]:
@@ -78,7 +80,8 @@ class ModelCard:
             if record["format"] != FORMAT:
                 raise EngineError(f"{path} is of format {record['format']}, this version reads {FORMAT}; {_ADVICE}")
             graphs = {role: Graph(**graph) for role, graph in record.pop("graphs").items()}
-            return cls(graphs=graphs, **record)
+            weights = record.pop("weights", None)
+            return cls(graphs=graphs, weights=weights and Graph(**weights), **record)
         except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
             raise EngineError(f"{path} is not a model card ({error}); {_ADVICE}") from error
 
@@ -90,14 +93,30 @@ class ModelCard:
         """
         if role not in self.graphs:
             raise EngineError(f"model {self.name} has no graph {role!r}, only {sorted(self.graphs)}; {_ADVICE}")
-        path = folder / self.graphs[role].file
-        try:
-            digest = sha256(path)
-        except OSError as error:
-            raise EngineError(f"{path} cannot be read ({error.strerror}); {_ADVICE}") from error
-        if digest != self.graphs[role].sha256:
-            raise EngineError(f"{path} is not the file that its card means (sha256 {digest[:12]}...); {_ADVICE}")
-        return path
+        return _verified(folder, self.graphs[role])
+
+    def weights_path(self, folder: Path) -> Path:
+        """The file of the weights, with its checksum verified.
+
+        Raises:
+            EngineError: the card has none, or the file is missing or not the one that the card means.
+        """
+        if self.weights is None:
+            raise EngineError(
+                f"model {self.name} comes without weights for torch; export it anew, or use another backend"
+            )
+        return _verified(folder, self.weights)
+
+
+def _verified(folder: Path, graph: Graph) -> Path:
+    path = folder / graph.file
+    try:
+        digest = sha256(path)
+    except OSError as error:
+        raise EngineError(f"{path} cannot be read ({error.strerror}); {_ADVICE}") from error
+    if digest != graph.sha256:
+        raise EngineError(f"{path} is not the file that its card means (sha256 {digest[:12]}...); {_ADVICE}")
+    return path
 
 
 def sha256(path: Path) -> str:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import platform
-import resource
 import time
 from concurrent.futures import ThreadPoolExecutor
 from importlib import metadata
@@ -51,17 +50,6 @@ def _version(package: str) -> str | None:
         return metadata.version(package)
     except metadata.PackageNotFoundError:
         return None
-
-
-def rss_bytes() -> int:
-    """Memory of this process that is in RAM now (Linux)."""
-    pages = int(Path("/proc/self/statm").read_text(encoding="ascii").split()[1])
-    return pages * resource.getpagesize()
-
-
-def peak_rss_bytes() -> int:
-    """The most that it ever was (Linux counts in KiB)."""
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
 
 
 def matrix_product_gflops(threads: int, seconds: float = 1.5) -> float:

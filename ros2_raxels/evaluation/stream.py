@@ -11,8 +11,8 @@ from dataclasses import dataclass, replace
 import numpy as np
 from tqdm import tqdm
 
-from ros2_raxels.evaluation.machine import rss_bytes
 from ros2_raxels.evaluation.timing import Spread
+from ros2_raxels.memory import rss_bytes
 from ros2_raxels.sources import Frame, FrameSource
 from ros2_raxels.track import Track, follow
 from ros2_raxels.tracker import Tracker

@@ -7,7 +7,7 @@ import re
 import time
 from collections import deque
 from collections.abc import Callable, Mapping
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 from diagnostic_msgs.msg import DiagnosticStatus, KeyValue
@@ -19,6 +19,22 @@ _RECENT_S = 3.0
 _LATENCIES = 300
 _LONGEST = 400
 _MOST_KINDS = 100
+
+
+class Health(NamedTuple):
+    """How a part of a node is.
+
+    Attributes:
+        part: its name.
+        level: OK, WARN or ERROR.
+        message: why; empty for "ok".
+        values: numbers and names, in words.
+    """
+
+    part: str
+    level: bytes
+    message: str
+    values: Mapping[str, str] = {}
 
 
 class _Logger(Protocol):

@@ -78,6 +78,12 @@ class PoseOutputs:
         self.tf_refusal = ""
         """Why the newest answer's edge was not published; empty when it was, or when there was none to publish."""
 
+    def destroy(self) -> None:
+        """Publish nothing any more."""
+        self._edges.destroy()
+        for publisher in (self._pose, self._odometry, self._status, self._raxels, self._path):
+            self._node.destroy_publisher(publisher)
+
     def forget(self) -> None:
         """Start a new trajectory."""
         self._poses.clear()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -43,6 +43,7 @@ class Parameter:
         low, high: inclusive bounds of a number; None leaves that side open.
         choices: the only values allowed of a string; empty allows any.
         read_only: fixed at start; otherwise it may be set while the node runs.
+        at_configure: it may be set only while the node is unconfigured.
     """
 
     name: str
@@ -53,6 +54,7 @@ class Parameter:
     high: float | None = None
     choices: tuple[str, ...] = ()
     read_only: bool = False
+    at_configure: bool = False
 
     @property
     def type_name(self) -> str:
@@ -71,6 +73,13 @@ class Parameter:
         if self.low is None:
             return f"at most {_short(self.high)}"
         return f"{_short(self.low)} to {_short(self.high)}"
+
+    @property
+    def settable(self) -> str:
+        """When it may be set, in words."""
+        if self.read_only:
+            return "fixed at start"
+        return "may be set while unconfigured" if self.at_configure else "may be set at run time"
 
     def refusal(self, value: object) -> str:
         """Why ``value`` is not allowed, in one line; empty when it is."""
@@ -131,12 +140,18 @@ _SPREAD = SpreadSettings()
 
 ENGINE_ROWS: Table = (
     Parameter(
+        "autostart",
+        True,
+        "Configure and activate at the start; a node that cannot ends with status 2. false leaves both to a manager.",
+        read_only=True,
+    ),
+    Parameter(
         "engine.backend",
         AUTO,
         "What computes the model. auto takes TensorRT where it and a GPU are there, else ONNX Runtime, and says why; "
         "any other is had or refused.",
         choices=BACKENDS,
-        read_only=True,
+        at_configure=True,
     ),
     Parameter(
         "engine.build_policy",
@@ -144,7 +159,7 @@ ENGINE_ROWS: Table = (
         "When a TensorRT plan is compiled, which takes seconds to minutes: when none in the cache fits, never, or at "
         "every start.",
         choices=BUILD_POLICIES,
-        read_only=True,
+        at_configure=True,
     ),
     Parameter(
         "engine.build_only",
@@ -164,14 +179,14 @@ _IMAGES: Table = (
         "raw",
         "What to subscribe: `image` (sensor_msgs/Image) or `image/compressed` (sensor_msgs/CompressedImage).",
         choices=("raw", "compressed"),
-        read_only=True,
+        at_configure=True,
     ),
     Parameter(
         "image_rectified",
         False,
         "The images are already undistorted (image_proc's image_rect): use the projection matrix P of camera_info and "
         "no distortion instead of K and D.",
-        read_only=True,
+        at_configure=True,
     ),
 )
 
@@ -209,7 +224,7 @@ POSE_TABLE: Table = (
         "",
         "Card (.json) of the denoiser. Empty takes the one that is installed; none goes without it, on correspondences "
         "and geometry alone.",
-        read_only=True,
+        at_configure=True,
     ),
     *ENGINE_ROWS,
     Parameter(
@@ -218,7 +233,7 @@ POSE_TABLE: Table = (
         "A frame whose confidence is below this counts as not tracked.",
         low=0.0,
         high=1.0,
-        read_only=True,
+        at_configure=True,
     ),
     Parameter(
         "lost.frames",
@@ -227,7 +242,7 @@ POSE_TABLE: Table = (
         unit="frames",
         low=1,
         high=10000,
-        read_only=True,
+        at_configure=True,
     ),
     Parameter(
         "lost.policy",
@@ -236,7 +251,14 @@ POSE_TABLE: Table = (
         "reset repeats the pose without the edge, and after a while begins a new trajectory where the last one ended. "
         "Known ground ends the loss under all three.",
         choices=tuple(policy.value for policy in LostPolicy),
-        read_only=True,
+        at_configure=True,
+    ),
+    Parameter(
+        "keyframes.folder",
+        "",
+        "Where ~/save_keyframes and ~/load_keyframes have their files; requests reach no other. Empty takes "
+        "$XDG_DATA_HOME/ros2_raxels/keyframes (~/.local/share/... without the variable).",
+        at_configure=True,
     ),
     Parameter(
         "scale.mode",
@@ -245,7 +267,7 @@ POSE_TABLE: Table = (
         "Odometry on `odom`, looked up at the stamps of the images; height: scale.camera_height_m, for a camera that "
         "is fixed to a robot on flat ground and sees it.",
         choices=tuple(source.name.lower() for source in ScaleSource),
-        read_only=True,
+        at_configure=True,
     ),
     Parameter(
         "scale.scene_depth_m",
@@ -254,7 +276,7 @@ POSE_TABLE: Table = (
         unit="m",
         low=0.001,
         high=100000.0,
-        read_only=True,
+        at_configure=True,
     ),
     Parameter(
         "scale.camera_height_m",
@@ -264,7 +286,7 @@ POSE_TABLE: Table = (
         unit="m",
         low=0.001,
         high=1000.0,
-        read_only=True,
+        at_configure=True,
     ),
     Parameter(
         "tf.mode",
@@ -294,24 +316,24 @@ POSE_TABLE: Table = (
         "raxels_world",
         "Parent frame of poses unless tf.mode says otherwise: origin where base or camera was first, x forward, y "
         "left, z up (REP-103). Its unit is not metres while the scale is unknown, so it must not be map or odom.",
-        read_only=True,
+        at_configure=True,
     ),
-    Parameter("tf.map_frame", "map", "Parent frame for tf.mode map_to_odom.", read_only=True),
+    Parameter("tf.map_frame", "map", "Parent frame for tf.mode map_to_odom.", at_configure=True),
     Parameter(
-        "tf.odom_frame", "odom", "Frame of the odometry for tf.mode map_to_odom and odom_to_base.", read_only=True
+        "tf.odom_frame", "odom", "Frame of the odometry for tf.mode map_to_odom and odom_to_base.", at_configure=True
     ),
     Parameter(
         "tf.base_frame",
         "base_link",
         "The robot's base: child frame of poses where TF connects it with the camera at the stamp of the image. Empty: "
         "poses are always those of the optical frame.",
-        read_only=True,
+        at_configure=True,
     ),
     Parameter(
         "tf.child_frame",
         "",
         "The camera's optical frame. Empty takes the frame_id of the images.",
-        read_only=True,
+        at_configure=True,
     ),
     Parameter(
         "path.max_poses",
@@ -320,7 +342,7 @@ POSE_TABLE: Table = (
         unit="poses",
         low=2,
         high=100000,
-        read_only=True,
+        at_configure=True,
     ),
     Parameter(
         "path.period_s",
@@ -339,7 +361,7 @@ VIEWS_TABLE: Table = (
         "model",
         "",
         "Model card (.json) of the model that makes views. Empty takes the one that is installed.",
-        read_only=True,
+        at_configure=True,
     ),
     *ENGINE_ROWS,
     Parameter(
@@ -348,13 +370,13 @@ VIEWS_TABLE: Table = (
         "TF frame in which the poses of images are looked up: the pose node's tf.world_frame, or map or odom where "
         "something else places the camera. map, odom and earth are taken to be metric, others not, unless the pose "
         "node's status tells.",
-        read_only=True,
+        at_configure=True,
     ),
     Parameter(
         "base_frame",
         "base_link",
         "The robot's base frame, for goals whose poses place the base.",
-        read_only=True,
+        at_configure=True,
     ),
     Parameter(
         "goal_policy",
@@ -408,7 +430,7 @@ VIEWS_TABLE: Table = (
         unit="frames",
         low=1,
         high=32,
-        read_only=True,
+        at_configure=True,
     ),
     Parameter(
         "context.least_motion",
@@ -417,7 +439,7 @@ VIEWS_TABLE: Table = (
         unit="of world_frame",
         low=0.0,
         high=1e6,
-        read_only=True,
+        at_configure=True,
     ),
     Parameter(
         "context.least_turn_deg",
@@ -426,10 +448,16 @@ VIEWS_TABLE: Table = (
         unit="deg",
         low=0.0,
         high=180.0,
-        read_only=True,
+        at_configure=True,
     ),
     Parameter(
-        "context.keep_s", _SPREAD.keep_s, "An older image is dropped.", unit="s", low=0.1, high=3600.0, read_only=True
+        "context.keep_s",
+        _SPREAD.keep_s,
+        "An older image is dropped.",
+        unit="s",
+        low=0.1,
+        high=3600.0,
+        at_configure=True,
     ),
     Parameter(
         "context.max_age_s",
@@ -556,8 +584,13 @@ def must_have_engine(parameters: Parameters) -> bool:
     return parameters.text("engine.backend") != AUTO or parameters.flag("engine.build_only")
 
 
-def declare(node: Node, table: Table) -> Parameters:
+def declare(node: Node, table: Table, is_configured: Callable[[], bool] = lambda: False) -> Parameters:
     """Declare the whole table on a node and guard it against bad sets from then on.
+
+    Args:
+        node: with a life cycle or without.
+        table: of the node.
+        is_configured: whether it is past the moment in which it reads rows that are marked so.
 
     Raises:
         ParameterError: a value from the command line, a launch file or a YAML file is not allowed.
@@ -566,7 +599,7 @@ def declare(node: Node, table: Table) -> Parameters:
         _declare_one(node, parameter)
     _warn_about_unknown(node, [parameter.name for parameter in table])
     rows = {parameter.name: parameter for parameter in table}
-    node.add_on_set_parameters_callback(lambda changes: validate(rows, changes))
+    node.add_on_set_parameters_callback(lambda changes: validate(rows, changes, is_configured()))
     return Parameters(node, table)
 
 
@@ -596,11 +629,13 @@ def _warn_about_unknown(node: Node, known: list[str]) -> None:
         node.get_logger().warning(f"parameter {name} does not exist and is ignored; {hint}")
 
 
-def validate(rows: Mapping[str, Parameter], changes: Iterable[Any]) -> SetParametersResult:
+def validate(rows: Mapping[str, Parameter], changes: Iterable[Any], configured: bool = False) -> SetParametersResult:
     """Answer to a set while the node runs: refused as a whole, with the reason, if one value is not allowed."""
     for change in changes:
         row = rows.get(change.name)
         refusal = row.refusal(change.value) if row else ""
+        if row and row.at_configure and configured:
+            refusal = f"{row.name} is read when the node is configured; deactivate the node and clean it up first"
         if refusal:
             return SetParametersResult(successful=False, reason=refusal)
     return SetParametersResult(successful=True)
@@ -624,7 +659,7 @@ def _yaml_entry(parameter: Parameter) -> list[str]:
     facts += [f"unit {parameter.unit}"] if parameter.unit else []
     facts += [parameter.constraint] if parameter.constraint else []
     facts += [f"default {_yaml_value(parameter.default)}"]
-    facts += ["fixed at start" if parameter.read_only else "may be set at run time"]
+    facts += [parameter.settable]
     comment = _wrap(parameter.meaning) + _wrap(f"[{'; '.join(facts)}]")
     return ["", *(f"    # {line}" for line in comment), f"    {parameter.name}: {_yaml_value(parameter.default)}"]
 

@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 import sys
-import threading
 import time
 import traceback
 from collections.abc import Callable, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
-from diagnostic_msgs.msg import DiagnosticArray
-from rclpy.clock import Clock, ClockType
 from sensor_msgs.msg import CameraInfo
 
 from ros2_raxels.denoise import STREAM, load_denoiser
@@ -23,6 +21,8 @@ from ros2_raxels.frames import FrameError
 from ros2_raxels.geometry import FloatArray, PinholeCamera
 from ros2_raxels.image_codec import ImageError
 from ros2_raxels.nodes import diagnostics
+from ros2_raxels.nodes.diagnostics import Health
+from ros2_raxels.nodes.managed import ManagedNode
 from ros2_raxels.nodes.messages import MessageError, camera_from_info, image_array, stamp_ns
 from ros2_raxels.nodes.odometry import OdometryListener
 from ros2_raxels.nodes.outputs import Counters, PoseOutputs
@@ -35,17 +35,15 @@ from ros2_raxels.nodes.parameters import (
     engine_options,
     must_have_engine,
 )
-from ros2_raxels.nodes.runner import WorkingNode, run
-from ros2_raxels.nodes.services import PoseServices
-from ros2_raxels.nodes.stream import Errand, FrameGate, NewestSlot, Verdict
+from ros2_raxels.nodes.runner import run
+from ros2_raxels.nodes.services import PoseServices, keyframe_folder
+from ros2_raxels.nodes.stream import FrameGate, NewestSlot, Verdict
 from ros2_raxels.nodes.subscription import FollowingSubscription, image_subscription
 from ros2_raxels.nodes.tf_reader import make_reader
 from ros2_raxels.scale import Odometry, ScaleSettings, ScaleSource
 from ros2_raxels.tracker import LostPolicy, TrackedPose, Tracker, TrackerSettings, TrackState
 
 _WATCH_PERIOD_S = 0.25
-_DIAGNOSTICS_PERIOD_S = 1.0
-_JOIN_S = 0.4
 
 
 class FrameRejectedError(ValueError):
@@ -93,7 +91,7 @@ class _Arrival:
     info: CameraInfo | None
 
 
-class PoseNode(WorkingNode):
+class PoseNode(ManagedNode[TrackerLike]):
     """Feeds a tracker with the newest image and publishes its answers.
 
     The executor's thread only stores messages. One worker thread owns the tracker, so that a slow solve delays
@@ -101,24 +99,24 @@ class PoseNode(WorkingNode):
 
     Args:
         make_tracker: the default is the real one.
-        options: of ``rclpy.node.Node``.
+        options: of ``rclpy.lifecycle.LifecycleNode``.
     """
 
     def __init__(self, make_tracker: MakeTracker | None = None, **options: Any) -> None:
         super().__init__(POSE_NODE, POSE_TABLE, **options)
         self._make_tracker = make_tracker or self._real_tracker
-        _check_frames(self._settings)
+        self._odometry: OdometryListener | None = None
 
     # ------------------------------------------------------------------------------------------------- life cycle
 
-    def configure(self) -> None:
-        """Make the tracker and the publishers."""
-        self._transforms = make_reader(self)
-        settings = _tracker_settings(self._settings)
-        self._tracker = self._make_tracker(settings, self._settings.text("model"), self._camera_to_odom)
-        self._outputs = PoseOutputs(self, self._settings, self._transforms, self._tracker.engine_id)
-        self._diagnostics = self.create_publisher(DiagnosticArray, "/diagnostics", 10)
-        self._requests = PoseServices(self, self._tracker, self._outputs.placement, self._run, self._request_reset)
+    def load(self) -> TrackerLike:
+        """The tracker, its denoiser ready to run.
+
+        Raises:
+            ParameterError: names of frames cannot be used together, or the model not at all.
+        """
+        _check_frames(self._settings)
+        return self._make_tracker(_tracker_settings(self._settings), self._settings.text("model"), self._camera_to_odom)
 
     def _real_tracker(self, settings: TrackerSettings, model: str, odometry: Odometry) -> Tracker:
         """With the denoiser that is asked for; a robot whose installed one cannot run goes on without.
@@ -137,52 +135,59 @@ class PoseNode(WorkingNode):
             self.get_logger().info("engine: none, on correspondences and geometry alone")
         return Tracker(settings, denoiser, odometry)
 
-    def activate(self) -> None:
+    def configure(self, loaded: TrackerLike, undo: ExitStack) -> None:
+        """Make what the tracker's world needs: publishers, services, TF, and what the images were like so far.
+
+        TF is listened to from here on, so that an active node knows at once which frames have parents.
+        """
+        self._tracker = loaded
+        undo.callback(self._forget_tracker)
+        self._transforms = make_reader(self)
+        undo.callback(self._transforms.destroy)
+        self._outputs = PoseOutputs(self, self._settings, self._transforms, loaded.engine_id)
+        undo.callback(self._outputs.destroy)
+        folder = keyframe_folder(self._settings.text("keyframes.folder"))
+        requests = PoseServices(self, loaded, self._outputs.placement, self._run, self._request_reset, folder)
+        undo.callback(requests.destroy)
+        self._gate = FrameGate()
+        self._camera: PinholeCamera | None = None
+        self._converted: CameraInfo | None = None
+        self._optical = ""
+
+    def _forget_tracker(self) -> None:
+        del self._tracker, self._transforms, self._outputs
+
+    def activate(self, undo: ExitStack) -> None:
         """Listen, and start to work."""
         self._slot: NewestSlot[_Arrival] = NewestSlot()
-        self._gate = FrameGate()
         self._traffic = diagnostics.Traffic()
         self._state = TrackState.WAITING
         self._state_message = "no image yet"
         self._failures = 0
         self._stalled = ""
         self._info: CameraInfo | None = None
-        self._camera: PinholeCamera | None = None
-        self._converted: CameraInfo | None = None
         self._first_image_at = 0.0
         self._without_camera = ""
-        self._optical = ""
         self._arrived_at = time.monotonic()
-        needs_odometry = self._settings.text("scale.mode") == "odom"
-        report = self._problems.report
-        self._odometry = OdometryListener(self, self._optical_to, report) if needs_odometry else None
-        self._worker = threading.Thread(target=self._work, args=(self._slot,), name="tracker", daemon=True)
-        self._worker.start()
+        self._begin(partial(self._work, self._slot))
+        undo.callback(self._slot.close)
+        self._listen(undo)
+        watch = self.create_timer(_WATCH_PERIOD_S, self._watch, clock=self._steady)
+        undo.callback(self.destroy_timer, watch)
+
+    def _listen(self, undo: ExitStack) -> None:
+        if self._settings.text("scale.mode") == "odom":
+            self._odometry = OdometryListener(self, self._optical_to, self._problems.report)
+            undo.callback(self._ignore_odometry, self._odometry)
         # camera_info first: of two messages that wait, the executor serves that of the older subscription first.
         self._infos = FollowingSubscription(self, CameraInfo, "camera_info", self._on_info)
+        undo.callback(self._infos.destroy)
         self._images = image_subscription(self, self._settings.text("image_transport"), self._on_image)
-        # Steady time, so that a simulated clock that stands still is no excuse for silence.
-        steady = Clock(clock_type=ClockType.STEADY_TIME)
-        self._periodic = [
-            self.create_timer(_WATCH_PERIOD_S, self._watch, clock=steady),
-            self.create_timer(_DIAGNOSTICS_PERIOD_S, self._publish_diagnostics, clock=steady),
-        ]
+        undo.callback(self._images.destroy)
 
-    def deactivate(self) -> bool:
-        """Stop listening and working; False when the tracker is still busy after a short wait."""
-        if self._worker is None:
-            return True
-        self._slot.close()
-        for timer in self._periodic:
-            self.destroy_timer(timer)
-        self._images.destroy()
-        self._infos.destroy()
-        if self._odometry is not None:
-            self._odometry.destroy()
-        self._worker.join(_JOIN_S)
-        idle = not self._worker.is_alive()
-        self._worker = None
-        return idle
+    def _ignore_odometry(self, listener: OdometryListener) -> None:
+        listener.destroy()
+        self._odometry = None
 
     # ------------------------------------------------------------------------------------------ executor's thread
 
@@ -196,12 +201,10 @@ class PoseNode(WorkingNode):
             self._traffic.replaced += 1
 
     def _request_reset(self, reason: str) -> bool:
-        if self._worker is not None:
-            self._slot.request_reset(reason)
-        return self._worker is not None
+        return self._active and self._slot.request_reset(reason)
 
-    def _run(self, errand: Errand) -> bool:
-        return self._worker is not None and self._slot.run_errand(errand)
+    def _run(self, errand: Callable[[], None]) -> bool:
+        return self._active and self._slot.run_errand(errand)
 
     def _watch(self) -> None:
         self._images.update()
@@ -224,33 +227,29 @@ class PoseNode(WorkingNode):
             self._state, self._state_message = TrackState.WAITING, self._stalled
             self._outputs.announce(TrackState.WAITING, self._stalled, self._counters())
 
-    def _publish_diagnostics(self) -> None:
-        name = self.get_fully_qualified_name().lstrip("/")
-        message = DiagnosticArray()
-        message.header.stamp = self.get_clock().now().to_msg()
-        message.status = [
-            diagnostics.status(f"{name}: input", *self._input_health(), self._traffic.values()),
-            diagnostics.status(f"{name}: tracking", *self._tracking_health(), {"state": self._state.name}),
-            diagnostics.status(f"{name}: tf", *self._tf_health()),
-        ]
-        message.status[0].values += diagnostics.pairs({"last problem": self._problems.last})
-        self._diagnostics.publish(message)
+    def _engine_health(self) -> Health:
+        return Health("engine", diagnostics.OK, self._tracker.engine_id)
 
-    def _input_health(self) -> tuple[bytes, str]:
+    def _work_health(self) -> list[Health]:
+        return [self._input_health(), self._tracking_health(), self._tf_health()]
+
+    def _input_health(self) -> Health:
+        values = self._traffic.values() | {"last problem": self._problems.last}
         if self._stalled:
-            return diagnostics.ERROR, self._stalled
+            return Health("input", diagnostics.ERROR, self._stalled, values)
         words = "; ".join(filter(None, [self._without_camera, self._problems.last if self._problems.recent else ""]))
-        return diagnostics.WARN if words else diagnostics.OK, words
+        return Health("input", diagnostics.WARN if words else diagnostics.OK, words, values)
 
-    def _tracking_health(self) -> tuple[bytes, str]:
+    def _tracking_health(self) -> Health:
+        values = {"state": self._state.name}
         if self._state == TrackState.TRACKING:
-            return diagnostics.OK, self._state_message
+            return Health("tracking", diagnostics.OK, self._state_message, values)
         level = diagnostics.ERROR if self._state == TrackState.LOST else diagnostics.WARN
-        return level, f"{self._state.name}: {self._state_message}".rstrip(": ")
+        return Health("tracking", level, f"{self._state.name}: {self._state_message}".rstrip(": "), values)
 
-    def _tf_health(self) -> tuple[bytes, str]:
+    def _tf_health(self) -> Health:
         refusal = self._outputs.tf_refusal
-        return (diagnostics.ERROR, refusal) if refusal else (diagnostics.OK, "")
+        return Health("tf", diagnostics.ERROR if refusal else diagnostics.OK, refusal)
 
     # -------------------------------------------------------------------------------------------- worker's thread
 
@@ -259,7 +258,7 @@ class PoseNode(WorkingNode):
             if work.reset_reason:
                 self._guarded(slot, "reset", partial(self._reset, work.reset_reason))
             for errand in work.errands:
-                self._guarded(slot, "request not carried out", errand.run)
+                self._guarded(slot, "request not carried out", errand)
             if work.item is not None and not self._guarded(slot, "image skipped", partial(self._handle, work.item)):
                 self._traffic.rejected += 1
 

@@ -5,18 +5,15 @@ from __future__ import annotations
 import os
 import signal
 import sys
-import threading
-from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
-from typing import Any, Protocol
+from typing import Protocol
 
 import rclpy
 from rclpy.executors import ExternalShutdownException
 from rclpy.node import Node
 from rclpy.task import Future
 
-from ros2_raxels.nodes.diagnostics import Problems
-from ros2_raxels.nodes.parameters import ParameterError, Parameters, Table, declare
+from ros2_raxels.nodes.parameters import ParameterError
 from ros2_raxels.sources import SourceError
 
 USAGE_ERROR = 2
@@ -35,50 +32,6 @@ class _Running(Protocol):
 
     def destroy_node(self) -> None:
         """Of rclpy."""
-
-
-class WorkingNode(Node, ABC):
-    """A node with a table of parameters and one worker thread, which is configured, activated and deactivated.
-
-    Args:
-        name: of the node.
-        table: its parameters.
-        options: of ``rclpy.node.Node``.
-
-    Raises:
-        ParameterError: a parameter that was given is not allowed.
-    """
-
-    def __init__(self, name: str, table: Table, **options: Any) -> None:
-        super().__init__(name, **options)
-        self.finished: Future = Future()
-        self._settings: Parameters = declare(self, table)
-        self._problems = Problems(self.get_logger())
-        self._worker: threading.Thread | None = None
-
-    def start(self) -> None:
-        """Configure and activate; or end at once, if only the engines were to be made ready."""
-        self.configure()
-        if self._settings.flag("engine.build_only"):
-            self.finished.set_result(0)
-        else:
-            self.activate()
-
-    def stop(self) -> bool:
-        """Deactivate; False when the worker is still busy after a short wait."""
-        return self.deactivate()
-
-    @abstractmethod
-    def configure(self) -> None:
-        """Make what outlives a deactivation."""
-
-    @abstractmethod
-    def activate(self) -> None:
-        """Listen, and start to work."""
-
-    @abstractmethod
-    def deactivate(self) -> bool:
-        """Stop listening and working; False when the worker is still busy after a short wait."""
 
 
 def run(make_node: Callable[[], Node], arguments: Sequence[str] | None = None) -> int:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
-from functools import partial
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -14,14 +14,13 @@ from rclpy.task import Future
 from std_srvs.srv import Trigger
 
 from raxels_interfaces.srv import LoadKeyframes, SaveKeyframes, SetPose
-from ros2_raxels.files import FileError
+from ros2_raxels.files import FileError, make_folder
 from ros2_raxels.frames import FrameError
 from ros2_raxels.geometry import FloatArray
 from ros2_raxels.nodes.messages import MessageError, covariance_array, pose_array
-from ros2_raxels.nodes.stream import Errand
 from ros2_raxels.placement import Placement
 
-NOT_ACTIVE = "the node is not active"
+NOT_ACTIVE = "the node is not active; activate it first"
 
 
 class KeyframeKeeper(Protocol):
@@ -46,6 +45,7 @@ class PoseServices:
         placement: turns poses of the robot into poses of the camera.
         run: lets the worker do something; False when there is none.
         reset: lets the worker begin anew, for a reason; False when there is none.
+        folder: of keyframe files; no request reaches beyond it.
     """
 
     def __init__(
@@ -53,10 +53,11 @@ class PoseServices:
         node: Node,
         tracker: KeyframeKeeper,
         placement: Placement,
-        run: Callable[[Errand], bool],
+        run: Callable[[Callable[[], None]], bool],
         reset: Callable[[str], bool],
+        folder: Path,
     ) -> None:
-        self._node, self._tracker, self._placement = node, tracker, placement
+        self._node, self._tracker, self._placement, self._folder = node, tracker, placement, folder
         self._run, self._reset = run, reset
         # Not in the node's own group, of which nothing else may run while a request waits for the worker.
         group = ReentrantCallbackGroup()
@@ -71,6 +72,14 @@ class PoseServices:
         ]
         self._initial = node.create_subscription(PoseWithCovarianceStamped, "initialpose", self._on_initial_pose, 1)
 
+    def destroy(self) -> None:
+        """Offer nothing any more."""
+        for service in self._services:
+            self._node.destroy_service(service)
+        self._node.destroy_subscription(self._initial)
+        # The executor may refer to a destroyed service for a while, and so to the engine.
+        del self._tracker
+
     def _on_reset(self, _: Trigger.Request, response: Trigger.Response) -> Trigger.Response:
         response.success = self._reset("asked for through ~/reset")
         response.message = "the next image is the new origin" if response.success else NOT_ACTIVE
@@ -82,16 +91,19 @@ class PoseServices:
 
     async def _on_save(self, request: Any, response: Any) -> Any:
         def save() -> tuple[str, int]:
-            count = self._tracker.save_keyframes(_path(request.path))
-            return f"{count} keyframes written to {request.path}", count
+            path = file_in(self._folder, request.path)
+            make_folder(self._folder)
+            count = self._tracker.save_keyframes(path)
+            return f"{count} keyframes written to {path}", count
 
         response.success, response.message, response.keyframes = await self._done(save)
         return response
 
     async def _on_load(self, request: Any, response: Any) -> Any:
         def load() -> tuple[str, int]:
-            count = self._tracker.load_keyframes(_path(request.path))
-            return f"{count} keyframes read from {request.path}; looking for known ground", count
+            path = file_in(self._folder, request.path)
+            count = self._tracker.load_keyframes(path)
+            return f"{count} keyframes read from {path}; looking for known ground", count
 
         response.success, response.message, response.keyframes = await self._done(load)
         return response
@@ -104,7 +116,7 @@ class PoseServices:
             except (FrameError, MessageError) as error:
                 self._node.get_logger().warning(f"initialpose is ignored: {error}")
 
-        self._run(Errand(place, lambda: self._node.get_logger().warning(f"initialpose is ignored: {NOT_ACTIVE}")))
+        self._run(place)
 
     def _set_pose(self, message: PoseWithCovarianceStamped) -> tuple[str, int]:
         pose, covariance = pose_array(message.pose.pose), covariance_array(message.pose.covariance)
@@ -117,13 +129,12 @@ class PoseServices:
         executor = self._node.executor
         done: Future = Future(executor=executor)
 
-        def answer_with(outcome: tuple[bool, str, int]) -> None:
-            done.set_result(outcome)
+        def errand() -> None:
+            done.set_result(_outcome(work))
             # A future that is done does not wake the executor that awaits it.
             executor.wake()
 
-        abandon = partial(answer_with, (False, NOT_ACTIVE, 0))
-        if not self._run(Errand(lambda: answer_with(_outcome(work)), abandon)):
+        if not self._run(errand):
             return False, NOT_ACTIVE, 0
         answer: tuple[bool, str, int] = await done
         return answer
@@ -139,7 +150,26 @@ def _outcome(work: Callable[[], tuple[str, int]]) -> tuple[bool, str, int]:
         return False, f"internal error: {type(error).__name__}: {error}", 0
 
 
-def _path(text: str) -> Path:
-    if not text.strip():
-        raise FileError("path is empty; name a file on the node's machine")
-    return Path(text).expanduser()
+def keyframe_folder(parameter: str) -> Path:
+    """Where keyframe files are, as the parameter says; without one ``$XDG_DATA_HOME/ros2_raxels/keyframes``."""
+    if parameter:
+        return Path(parameter).expanduser()
+    base = os.environ.get("XDG_DATA_HOME", "")
+    # The specification has relative paths ignored.
+    return (Path(base) if Path(base).is_absolute() else Path.home() / ".local/share") / "ros2_raxels" / "keyframes"
+
+
+def file_in(folder: Path, text: str) -> Path:
+    """The file that a request names.
+
+    Raises:
+        FileError: it names none, or one outside of the folder: whoever may call a service may not read and replace
+            what the node's user may.
+    """
+    if not text.strip() or "\0" in text:
+        raise FileError(f"path = {text!r} names no file; name one in {folder}, which is keyframes.folder")
+    path = Path(os.path.realpath(folder / text))
+    root = Path(os.path.realpath(folder))
+    if root not in path.parents:
+        raise FileError(f"path = {text!r} is not in {folder}; name a file there, or set keyframes.folder")
+    return path

@@ -13,25 +13,12 @@ T = TypeVar("T")
 
 
 @dataclass(frozen=True)
-class Errand:
-    """Something for the worker to do between two items, once.
-
-    Attributes:
-        run: does it.
-        abandon: called instead, by whoever ends the work, where the worker has not come to it.
-    """
-
-    run: Callable[[], None]
-    abandon: Callable[[], None]
-
-
-@dataclass(frozen=True)
 class Work(Generic[T]):
     """What the worker is to do next: reset if there is a reason, then the errands, then the item if there is one."""
 
     item: T | None
     reset_reason: str
-    errands: tuple[Errand, ...] = ()
+    errands: tuple[Callable[[], None], ...] = ()
 
 
 class NewestSlot(Generic[T]):
@@ -41,7 +28,7 @@ class NewestSlot(Generic[T]):
         self._ready = threading.Condition()
         self._item: T | None = None
         self._reset_reason = ""
-        self._errands: list[Errand] = []
+        self._errands: list[Callable[[], None]] = []
         self._closed = False
 
     def put(self, item: T) -> bool:
@@ -51,13 +38,14 @@ class NewestSlot(Generic[T]):
             self._ready.notify()
             return replaced
 
-    def request_reset(self, reason: str) -> None:
-        """Let the worker reset before anything else."""
+    def request_reset(self, reason: str) -> bool:
+        """Let the worker reset before anything else; False when it does not work any more."""
         with self._ready:
             self._reset_reason = reason
             self._ready.notify()
+            return not self._closed
 
-    def run_errand(self, errand: Errand) -> bool:
+    def run_errand(self, errand: Callable[[], None]) -> bool:
         """Let the worker do something between two items; False when it does not work any more."""
         with self._ready:
             if not self._closed:
@@ -66,13 +54,14 @@ class NewestSlot(Generic[T]):
             return not self._closed
 
     def take(self) -> Work[T] | None:
-        """Wait for work; None once closed."""
+        """Wait for work; once closed only errands are left, for somebody waits for each, and then None."""
         with self._ready:
             while not self._closed and self._item is None and not self._reset_reason and not self._errands:
                 self._ready.wait()
-            if self._closed:
+            if self._closed and not self._errands:
                 return None
-            work = Work(self._item, self._reset_reason, tuple(self._errands))
+            item = None if self._closed else self._item
+            work = Work(item, self._reset_reason, tuple(self._errands))
             self._item, self._reset_reason, self._errands = None, "", []
             return work
 
@@ -82,13 +71,10 @@ class NewestSlot(Generic[T]):
         return self._closed
 
     def close(self) -> None:
-        """End the wait of the worker; errands that it has not taken are abandoned."""
+        """End the wait of the worker."""
         with self._ready:
             self._closed = True
-            left, self._errands = self._errands, []
             self._ready.notify_all()
-        for errand in left:
-            errand.abandon()
 
 
 @dataclass(frozen=True)

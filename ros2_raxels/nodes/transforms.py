@@ -18,6 +18,8 @@ from ros2_raxels.nodes.messages import stamp_ns
 class Broadcaster(Protocol):
     """What is used of ``tf2_ros.TransformBroadcaster``."""
 
+    pub_tf: Any
+
     def sendTransform(self, transform: TransformStamped) -> None:
         """Publish one edge."""
 
@@ -26,11 +28,11 @@ class TopicBroadcaster:
     """The same on a plain publisher, for machines without tf2_ros."""
 
     def __init__(self, node: Node) -> None:
-        self._publisher = node.create_publisher(TFMessage, "/tf", tf_qos())
+        self.pub_tf = node.create_publisher(TFMessage, "/tf", tf_qos())
 
     def sendTransform(self, transform: TransformStamped) -> None:
         """Publish one edge."""
-        self._publisher.publish(TFMessage(transforms=[transform]))
+        self.pub_tf.publish(TFMessage(transforms=[transform]))
 
 
 def make_broadcaster(node: Node) -> Broadcaster:
@@ -126,6 +128,7 @@ class EdgePublisher:
         self._broadcaster.sendTransform(edge)
 
     def destroy(self) -> None:
-        """Stop listening."""
+        """Stop listening and publishing."""
         for subscription in self._subscriptions:
             self._node.destroy_subscription(subscription)
+        self._node.destroy_publisher(self._broadcaster.pub_tf)

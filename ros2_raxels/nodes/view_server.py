@@ -7,12 +7,12 @@ import threading
 import time
 from collections import Counter, deque
 from collections.abc import Callable, Sequence
+from contextlib import ExitStack
+from functools import partial
 from typing import Any
 
 import numpy as np
-from diagnostic_msgs.msg import DiagnosticArray
 from rclpy.action import ActionServer, CancelResponse, GoalResponse
-from rclpy.clock import Clock, ClockType
 from rclpy.node import Node
 
 from ros2_raxels.context import SpreadSettings
@@ -20,8 +20,10 @@ from ros2_raxels.denoise import named_card
 from ros2_raxels.engine import EngineError
 from ros2_raxels.frames import bare
 from ros2_raxels.nodes import diagnostics
+from ros2_raxels.nodes.diagnostics import Health
 from ros2_raxels.nodes.interfaces import PoseStatus, PredictViews
 from ros2_raxels.nodes.live_context import LiveContext
+from ros2_raxels.nodes.managed import ManagedNode
 from ros2_raxels.nodes.parameters import (
     METRIC_FRAMES,
     VIEWS_NODE,
@@ -30,7 +32,7 @@ from ros2_raxels.nodes.parameters import (
     engine_options,
     must_have_engine,
 )
-from ros2_raxels.nodes.runner import WorkingNode, run
+from ros2_raxels.nodes.runner import run
 from ros2_raxels.nodes.tf_reader import make_reader
 from ros2_raxels.nodes.view_goal import CODES, GoalError, GoalLimits, ViewRequest, code_name, read_goal
 from ros2_raxels.nodes.view_job import STATES, ViewJob
@@ -38,8 +40,6 @@ from ros2_raxels.nodes.view_maker import Predictor, ViewMaker
 from ros2_raxels.predictor import SHIPPED, ViewPredictor
 
 _WATCH_PERIOD_S = 0.1
-_DIAGNOSTICS_PERIOD_S = 1.0
-_JOIN_S = 0.4
 _RESULT_KEPT_S = 10
 _LONGEST = 400
 _BEFORE_A_WORLD = (PoseStatus.STATE_WAITING, PoseStatus.STATE_INITIALISING)
@@ -80,7 +80,7 @@ def _ended(handle: Any, result: Any) -> Any:
     return result
 
 
-class ViewServer(WorkingNode):
+class ViewServer(ManagedNode[Predictor | None]):
     """Serves ``~/predict_views``, one goal at a time.
 
     The executor's thread checks goals and stores messages. One worker thread owns the engine, so that a goal that runs
@@ -88,7 +88,7 @@ class ViewServer(WorkingNode):
 
     Args:
         make_predictor: of the name of a model card; the default is the real one. It may raise EngineError.
-        options: of ``rclpy.node.Node``.
+        options: of ``rclpy.lifecycle.LifecycleNode``.
     """
 
     def __init__(self, make_predictor: Callable[[str], Predictor] | None = None, **options: Any) -> None:
@@ -97,52 +97,58 @@ class ViewServer(WorkingNode):
 
     # ------------------------------------------------------------------------------------------------- life cycle
 
-    def stop(self) -> bool:
-        """Deactivate; False when a goal is still busy after a short wait."""
-        idle = super().stop()
-        self._server.destroy()
-        return idle
-
-    def configure(self) -> None:
-        """Load the model.
+    def load(self) -> Predictor | None:
+        """The model; None, with the reason kept, when the installed one cannot run.
 
         Raises:
             ParameterError: the card that the parameter names cannot be used.
         """
         model = self._settings.text("model")
-        self._predictor: Predictor | None = None
         self._unloaded = ""
         try:
-            self._predictor = self._make_predictor(model)
+            return self._make_predictor(model)
         except EngineError as error:
             if model or must_have_engine(self._settings):
                 raise ParameterError(f"model = {model!r} cannot be used: {error}") from error
             self._unloaded = str(error)
             self.get_logger().error(f"goals will end with ENGINE_FAILED: {error}")
-        self._diagnostics = self.create_publisher(DiagnosticArray, "/diagnostics", 10)
-        # From now on, so that goals which deactivation preempts still get their answer.
+            return None
+
+    def _real_predictor(self, model: str) -> ViewPredictor:
+        return ViewPredictor.load(named_card(model, SHIPPED), options=engine_options(self, self._settings))
+
+    def configure(self, loaded: Predictor | None, undo: ExitStack) -> None:
+        """Offer the action, so that goals which deactivation preempts still get their answer."""
+        self._predictor = loaded
+        undo.callback(self._forget_predictor)
+        self._ready = threading.Condition()
+        self._waiting: deque[ViewJob] = deque()
+        self._running: ViewJob | None = None
+        self._ended: Counter[str] = Counter()
+        self._rejected, self._last_rejected = 0, ""
         self._server = _ActionServer(
             self,
             self._enqueue,
             goal_callback=self._on_goal,
             cancel_callback=lambda _: CancelResponse.ACCEPT,
         )
+        undo.callback(self._server.destroy)
 
-    def _real_predictor(self, model: str) -> ViewPredictor:
-        return ViewPredictor.load(named_card(model, SHIPPED), options=engine_options(self, self._settings))
+    def _forget_predictor(self) -> None:
+        del self._predictor
 
-    def activate(self) -> None:
+    def activate(self, undo: ExitStack) -> None:
         """Listen, and serve goals."""
-        self._ready = threading.Condition()
         self._closed = False
-        self._waiting: deque[ViewJob] = deque()
-        self._running: ViewJob | None = None
-        self._ended: Counter[str] = Counter()
-        self._rejected, self._last_rejected = 0, ""
         self._status: PoseStatus | None = None
         self._reader = make_reader(self)
+        undo.callback(self._reader.destroy)
         self._live = self._listen()
-        self._status_subscription = self.create_subscription(PoseStatus, "raxels_pose/status", self._on_status, 10)
+        undo.callback(self._live.destroy)
+        status = self.create_subscription(PoseStatus, "raxels_pose/status", self._on_status, 10)
+        undo.callback(self.destroy_subscription, status)
+        watch = self.create_timer(_WATCH_PERIOD_S, self._live.update, clock=self._steady)
+        undo.callback(self.destroy_timer, watch)
         maker = ViewMaker(
             self._predictor,
             self._reader,
@@ -152,14 +158,14 @@ class ViewServer(WorkingNode):
             lambda: int(self.get_clock().now().nanoseconds),
             self._unloaded,
         )
-        self._worker = threading.Thread(target=self._work, args=(maker,), name="views", daemon=True)
-        self._worker.start()
-        # Steady time, so that a simulated clock that stands still stops neither.
-        steady = Clock(clock_type=ClockType.STEADY_TIME)
-        self._periodic = [
-            self.create_timer(_WATCH_PERIOD_S, self._live.update, clock=steady),
-            self.create_timer(_DIAGNOSTICS_PERIOD_S, self._publish_diagnostics, clock=steady),
-        ]
+        self._begin(partial(self._work, maker))
+        undo.callback(self._close)
+
+    def _close(self) -> None:
+        with self._ready:
+            self._closed = True
+            self._preempt_all("the server was deactivated")
+            self._ready.notify_all()
 
     def _listen(self) -> LiveContext:
         spread = SpreadSettings(
@@ -176,24 +182,6 @@ class ViewServer(WorkingNode):
             self._reader,
             spread,
         )
-
-    def deactivate(self) -> bool:
-        """Preempt all goals and stop listening; False when one is still busy after a short wait."""
-        if self._worker is None:
-            return True
-        with self._ready:
-            self._closed = True
-            self._preempt_all("the server was deactivated")
-            self._ready.notify_all()
-        self._worker.join(_JOIN_S)
-        idle = not self._worker.is_alive()
-        self._worker = None
-        for timer in self._periodic:
-            self.destroy_timer(timer)
-        self._live.destroy()
-        self._reader.destroy()
-        self.destroy_subscription(self._status_subscription)
-        return idle
 
     # ------------------------------------------------------------------------------------------ executor's thread
 
@@ -226,8 +214,8 @@ class ViewServer(WorkingNode):
         return GoalResponse.ACCEPT
 
     def _refuse_when_busy(self) -> None:
-        if self._worker is None:
-            raise GoalError(CODES.PREEMPTED, "the server is not active")
+        if not self._active:
+            raise GoalError(CODES.PREEMPTED, "the server is not active; activate it first")
         if self._settings.text("goal_policy") == "reject" and (self._running or self._waiting):
             raise GoalError(CODES.PREEMPTED, "another goal runs and goal_policy is reject: wait for it or cancel it")
 
@@ -277,34 +265,28 @@ class ViewServer(WorkingNode):
 
     # -------------------------------------------------------------------------------------------------- diagnostics
 
-    def _publish_diagnostics(self) -> None:
-        name = self.get_fully_qualified_name().lstrip("/")
-        message = DiagnosticArray()
-        message.header.stamp = self.get_clock().now().to_msg()
-        message.status = [
-            diagnostics.status(f"{name}: engine", *self._engine_health()),
-            diagnostics.status(f"{name}: context", *self._context_health()),
-            diagnostics.status(f"{name}: goals", *self._goals_health(), self._goal_counts()),
-        ]
-        self._diagnostics.publish(message)
-
-    def _engine_health(self) -> tuple[bytes, str]:
+    def _engine_health(self) -> Health:
         if self._predictor is None:
-            return diagnostics.ERROR, self._unloaded
-        return diagnostics.OK, self._predictor.describe()
+            return Health("engine", diagnostics.ERROR, self._unloaded)
+        return Health("engine", diagnostics.OK, self._predictor.describe())
 
-    def _context_health(self) -> tuple[bytes, str, dict[str, str]]:
+    def _work_health(self) -> list[Health]:
+        return [self._context_health(), self._goals_health()]
+
+    def _context_health(self) -> Health:
         newest_ns = self._live.newest_ns
         if newest_ns is None:
-            return diagnostics.WARN, self._live.why_empty(), {"frames kept": "0"}
+            return Health("context", diagnostics.WARN, self._live.why_empty(), {"frames kept": "0"})
         age_s = (self.get_clock().now().nanoseconds - newest_ns) * 1e-9
         stale = age_s > self._settings.number("context.max_age_s")
         words = f"the newest image is {age_s:.1f} s old" if stale else ""
         values = {"frames kept": str(self._live.kept), "age (s)": f"{age_s:.3f}", "metric": str(self._is_metric())}
-        return (diagnostics.WARN if stale else diagnostics.OK), words, values
+        return Health("context", diagnostics.WARN if stale else diagnostics.OK, words, values)
 
-    def _goals_health(self) -> tuple[bytes, str]:
-        return (diagnostics.WARN, self._problems.last) if self._problems.recent else (diagnostics.OK, "")
+    def _goals_health(self) -> Health:
+        recent = self._problems.recent
+        words = self._problems.last if recent else ""
+        return Health("goals", diagnostics.WARN if recent else diagnostics.OK, words, self._goal_counts())
 
     def _goal_counts(self) -> dict[str, str]:
         with self._ready:

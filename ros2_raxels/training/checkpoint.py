@@ -59,6 +59,19 @@ def save(
     tensors |= {f"average.{name}": value for name, value in average.items()}
     for index, state in optimizer.state_dict()["state"].items():
         tensors |= {f"moment.{names[index]}.{key}": torch.as_tensor(state[key]) for key in _MOMENTS}
+    _write(path, tensors, size, progress)
+
+
+def save_weights(path: Path, size: ModelSize, average: dict[str, Tensor], progress: Progress) -> None:
+    """Write averaged weights alone, in half precision: to compute with torch, and to start other runs from.
+
+    Raises:
+        FileError: the folder cannot be written to, or the disk is full.
+    """
+    _write(path, {f"average.{name}": value.half() for name, value in average.items()}, size, progress)
+
+
+def _write(path: Path, tensors: dict[str, Tensor], size: ModelSize, progress: Progress) -> None:
     record = {"size": size.record(), "progress": asdict(progress)}
     try:
         with replacing(path) as temporary:

@@ -1,4 +1,4 @@
-"""Checkpoint to ONNX: the graphs that serving runs, and the card that says what they are."""
+"""Checkpoint to ONNX: the graphs that serving runs, their weights, and the card that says what they are."""
 
 from __future__ import annotations
 
@@ -13,35 +13,29 @@ from torch.export import Dim
 
 from ros2_raxels.engine.model_card import MIXED, Graph, ModelCard, sha256
 from ros2_raxels.files import FileError, replacing, write_json
-from ros2_raxels.model.denoiser import JointDenoiser, TrackTokens
+from ros2_raxels.model.denoiser import JointDenoiser
+from ros2_raxels.model.graphs import (
+    JOINT_INPUTS,
+    JOINT_OUTPUTS,
+    RAY_INPUTS,
+    RAY_OUTPUTS,
+    SWEEP_INPUTS,
+    SWEEP_OUTPUTS,
+    TOKEN_OUTPUTS,
+    TRACK_INPUTS,
+    EncodeGraph,
+    JointGraph,
+    RayGraph,
+    SweepGraph,
+)
 from ros2_raxels.model.presets import ModelSize
 from ros2_raxels.model.rays import RAY_SPREAD
-from ros2_raxels.model.sweep import SweepEncoder, SweptViews
 from ros2_raxels.raxel_grid import RAXEL_COLUMNS, RAXEL_ROWS
 from ros2_raxels.training import checkpoint
 from ros2_raxels.training.correspondences import sample_correspondences
 from ros2_raxels.training.validation import Validation
 
 OPSET = 18
-
-TRACK_INPUTS = ("plane", "place", "seen", "anchor", "is_flow", "score", "pixel", "known")
-TOKEN_OUTPUTS = ("tokens", "turn", "mask", "inlier", "log_focal")
-RAY_INPUTS = ("rays", "ray_time", "bearings", "known", "tokens", "turn", "mask")
-RAY_OUTPUTS = ("clean", "log_error")
-SWEEP_INPUTS, SWEEP_OUTPUTS = ("swept",), ("colour", "gate", "log_error")
-JOINT_INPUTS = (
-    "rays",
-    "ray_time",
-    "bearings",
-    "known",
-    "video",
-    "video_time",
-    "colour",
-    "gate",
-    "colour_log_error",
-    "given",
-)
-JOINT_OUTPUTS = ("clean", "log_error", "clean_video", "video_log_error", "made_up")
 
 
 @dataclass(frozen=True)
@@ -59,105 +53,6 @@ class Parts:
     mixed: bool = True
 
 
-class EncodeGraph(nn.Module):
-    """Tracks of one clip to tokens, and what is thought of them; inputs and outputs as the tuples above say."""
-
-    def __init__(self, model: JointDenoiser) -> None:
-        super().__init__()
-        if model.encoder is None:
-            raise ValueError("a model without evidence has no graph for it; export a preset with evidence_blocks > 0")
-        self.encoder = model.encoder
-
-    def forward(
-        self,
-        plane: Tensor,
-        place: Tensor,
-        seen: Tensor,
-        anchor: Tensor,
-        is_flow: Tensor,
-        score: Tensor,
-        pixel: Tensor,
-        known: Tensor,
-    ) -> tuple[Tensor, ...]:
-        """`TRACK_INPUTS` to `TOKEN_OUTPUTS`."""
-        return tuple(self.encoder(plane, place, seen, anchor, is_flow, score, pixel, known))
-
-
-class RayGraph(nn.Module):
-    """One denoising step of rays (H, ...) for hypotheses that share one clip (1, ...) and its evidence."""
-
-    def __init__(self, model: JointDenoiser) -> None:
-        super().__init__()
-        self.model = model
-
-    def forward(
-        self,
-        rays: Tensor,
-        ray_time: Tensor,
-        bearings: Tensor,
-        known: Tensor,
-        tokens: Tensor,
-        turn: Tensor,
-        mask: Tensor,
-    ) -> tuple[Tensor, Tensor]:
-        """`RAY_INPUTS` to `RAY_OUTPUTS`."""
-        hypotheses = rays.shape[0]
-        nothing = torch.zeros(0)
-        out = self.model(
-            rays,
-            ray_time,
-            bearings.expand(hypotheses, -1, -1, -1, -1),
-            known.expand(hypotheses),
-            TrackTokens(tokens, turn, mask, nothing, nothing),
-        )
-        return out.rays, out.log_error
-
-
-class SweepGraph(nn.Module):
-    """Context frames swept into T target cameras to what is known of the views, see `model.sweep`.
-
-    Args:
-        sweep: of the model.
-        numbers_first: bytes are made numbers before anything else: TensorRT computes nothing with bytes. On a CPU it
-            costs a seventh, for memory.
-    """
-
-    def __init__(self, sweep: SweepEncoder, *, numbers_first: bool = False) -> None:
-        super().__init__()
-        self.sweep, self.numbers_first = sweep, numbers_first
-
-    def forward(self, swept: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """`SWEEP_INPUTS` (T, K, 4, D, H, W) to `SWEEP_OUTPUTS` (T, ...)."""
-        views = self.sweep((swept.float() if self.numbers_first else swept)[None])
-        return views.colour[0], views.gate[0], views.log_error[0]
-
-
-class JointGraph(nn.Module):
-    """One denoising step of rays and video of one clip without tracks."""
-
-    def __init__(self, model: JointDenoiser) -> None:
-        super().__init__()
-        self.model = model
-
-    def forward(
-        self,
-        rays: Tensor,
-        ray_time: Tensor,
-        bearings: Tensor,
-        known: Tensor,
-        video: Tensor,
-        video_time: Tensor,
-        colour: Tensor,
-        gate: Tensor,
-        colour_log_error: Tensor,
-        given: Tensor,
-    ) -> tuple[Tensor, ...]:
-        """`JOINT_INPUTS` to `JOINT_OUTPUTS`."""
-        swept = SweptViews(colour, gate, colour_log_error, given)
-        out = self.model(rays, ray_time, bearings, known, None, video, video_time, swept)
-        return out.rays, out.log_error, out.video, out.video_log_error, out.made_up
-
-
 def export(
     run: Path, folder: Path, name: str, validation: Validation | None = None, parts: Parts | None = None
 ) -> ModelCard:
@@ -165,7 +60,7 @@ def export(
 
     Args:
         run: a checkpoint file.
-        folder: where ``NAME.json`` and its graphs go.
+        folder: where ``NAME.json``, its graphs and its weights go.
         name: of the model.
         validation: measured for the card, as the numbers to expect.
         parts: what to export; None is all that the checkpoint was trained for.
@@ -193,7 +88,18 @@ def export(
         graphs[f"{role}{MIXED}"] = replace(graph, precision="mixed")
     trained = {key: value for key, value in asdict(progress).items() if key != "preset"}
     expected = {} if validation is None else validation.measure(model)
-    card = ModelCard(name, progress.preset, graphs, RAY_SPREAD, trained, expected=expected, size=size.record())
+    weights = folder / f"{name}.safetensors"
+    checkpoint.save_weights(weights, size, checkpoint.part(tensors, "average"), progress)
+    card = ModelCard(
+        name,
+        progress.preset,
+        graphs,
+        RAY_SPREAD,
+        trained,
+        expected=expected,
+        size=size.record(),
+        weights=Graph(weights.name, sha256(weights), "half"),
+    )
     write_json(folder / f"{name}.json", card.record(), indent=1)
     return card
 
