@@ -309,8 +309,8 @@ class ScriptedTracker(Tracker):
     after = 10**9
     error: BaseException = KeyboardInterrupt()
 
-    def __init__(self, **_: Any) -> None:
-        super().__init__()
+    def __init__(self, *given: Any) -> None:
+        super().__init__(*given)
         self._stamps: list[int] = []
 
     def track(self, image: Any, stamp_ns: int, camera: Any) -> TrackedPose:
