@@ -16,26 +16,30 @@ from ros2_raxels import estimate
 from ros2_raxels.estimator import Estimator
 from ros2_raxels.evaluation import variants
 from ros2_raxels.evaluation.clips import CLIP_FRAMES, Clip, ClipAnswer, make_clips, write_answers, write_clips
-from ros2_raxels.evaluation.closed_loop import agreement, go_round, procedural_clips
+from ros2_raxels.evaluation.closed_loop import Loop, agreement, go_round, procedural_clips
 from ros2_raxels.evaluation.colmap_peer import MOST_FRAMES, require_colmap
 from ros2_raxels.evaluation.machine import machine
 from ros2_raxels.evaluation.methods import Attempt, Method, answer_all, speed_ratio, two_view_method
-from ros2_raxels.evaluation.metrics import PoseScore, coverage, mean_over_sets, score_sets
+from ros2_raxels.evaluation.page import Picture, Section
 from ros2_raxels.evaluation.peers import TwoViewPeer
-from ros2_raxels.evaluation.tables import Table, as_text
-from ros2_raxels.evaluation.tracks import PEERS, TrackScore, accuracy_table, evaluate_track, time_table
+from ros2_raxels.evaluation.report import as_markdown, as_page, sections_of
+from ros2_raxels.evaluation.tables import as_text
+from ros2_raxels.evaluation.tracks import PEERS, TrackScore, evaluate_track
 from ros2_raxels.files import FileError, make_folder, replacing, write_json
+from ros2_raxels.geometry import PinholeCamera
+from ros2_raxels.image_codec import ImageArray
 from ros2_raxels.options import positive, several_of
+from ros2_raxels.predictor import PredictedViews
 from ros2_raxels.sources import FrameSource, open_source
 from ros2_raxels.track import make_tracker
 from ros2_raxels.track_picture import draw_track, picture_format
 from ros2_raxels.views import make_predictor
+from ros2_raxels.views_sheet import draw_sheet
 
 DATA_VARIABLE = "RAXELS_DATA"
 _DATA_BESIDE = Path("..") / "shared" / "data" / "dev"
-_MEAN = "mean over sets"
-_SIDE_BY_SIDE = 3
-"""Methods that share the cells of a table."""
+_SHEETS = 3
+"""Clips of the closed loop whose views are shown."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -80,7 +84,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Evaluate, print tables, and write ``report.json``, ``report.md``, the clips and all answers.
+    """Evaluate, print tables, and write the report (html, md, and json for programs), the clips and all answers.
 
     Returns:
         0, or 1 when some clips failed; those count as wrong.
@@ -103,7 +107,7 @@ def run(args: argparse.Namespace) -> int:
     methods = _methods(args)
     answer_all(clips, methods)
     tracks = [_evaluate_track(source, args) for source in tracked]
-    loops = _closed_loops(args, clips) if args.closed_loop else {}
+    loops, sheets = _closed_loops(args, clips) if args.closed_loop else ({}, [])
     report = {
         "machine": machine(),
         "command": getattr(args, "command_line", ""),
@@ -114,16 +118,20 @@ def run(args: argparse.Namespace) -> int:
         "tracks": [track.record() for track in tracks],
         "closed_loop": loops,
     }
-    sections = _sections(clips, methods, tracks)
-    if args.closed_loop:
-        sections["Closed loop, median error"] = _loop_table(loops)
-    print(as_text(sections))
+    sections = sections_of(report, tracks, [_track_picture(args.out, source) for source in tracked], sheets)
+    print(as_text({section.title: section.table for section in sections}))
     _write(args.out, clips, methods, report, sections)
     return _report_failures(methods, clips)
 
 
 def _picture(folder: Path, source: FrameSource) -> Path:
     return folder / f"{source.name.replace('/', '_')}.png"
+
+
+def _track_picture(folder: Path, source: FrameSource) -> Picture:
+    """As it was drawn when the set was evaluated."""
+    caption = f"{source.name}: raxels as known at the end, peers and the truth, all aligned to the truth with Sim(3)."
+    return Picture(_picture(folder, source).read_bytes(), caption)
 
 
 def _evaluate_track(source: FrameSource, args: argparse.Namespace) -> TrackScore:
@@ -183,21 +191,30 @@ def _never_fails(answer: Callable[[Clip], ClipAnswer]) -> Attempt:
     return lambda clip: (answer(clip), "")
 
 
-def _closed_loops(args: argparse.Namespace, clips: Sequence[Clip]) -> dict[str, Any]:
-    """Once around on the clips of one camera, and on as many procedural ones."""
+def _closed_loops(args: argparse.Namespace, clips: Sequence[Clip]) -> tuple[dict[str, Any], list[Picture]]:
+    """Once around on the clips of one camera, and on as many procedural ones; and sheets of some of the views."""
     estimator, predictor = estimate.make_estimator(args.model), make_predictor(args.views_model)
-    recorded = []
+    names: list[str] = []
+    recorded: list[tuple[list[ImageArray], PinholeCamera]] = []
     for clip in clips:
         images = clip.read_images()
         cameras = clip.cameras(images)
         if cameras is not None and len(set(cameras)) == 1:
+            names.append(clip.id)
             recorded.append((images, cameras[0]))
     sources = {"recorded": recorded, "procedural": procedural_clips(len(recorded), CLIP_FRAMES, args.seed)}
-    loops = {}
+    rounds: dict[str, list[tuple[Loop, PredictedViews]]] = {}
     for name, source in sources.items():
         shown = tqdm(source, f"closed loop, {name}", unit="clip", disable=not sys.stderr.isatty())
-        loops[name] = agreement([go_round(estimator, predictor, images, camera) for images, camera in shown])
-    return loops
+        rounds[name] = [go_round(estimator, predictor, images, camera) for images, camera in shown]
+    loops = {name: agreement([loop for loop, _ in of]) for name, of in rounds.items()}
+    every = max(1, len(names) // _SHEETS)
+    drawn = list(zip(names, recorded, rounds["recorded"], strict=True))[::every][:_SHEETS]
+    return loops, [_sheet(name, images, views) for name, (images, _), (_, views) in drawn]
+
+
+def _sheet(name: str, images: Sequence[ImageArray], views: PredictedViews) -> Picture:
+    return Picture.of(draw_sheet(images[:1], images[1:], views), f"{name}: views made from its first frame alone.")
 
 
 def _attempt(estimator: Estimator, use_intrinsics: bool) -> Attempt:
@@ -225,100 +242,18 @@ def _speed_ratio(methods: Sequence[Method]) -> float | None:
 # ------------------------------------------------------------------------------------------------------------- report
 
 
-def _sections(clips: Sequence[Clip], methods: Sequence[Method], tracks: Sequence[TrackScore]) -> dict[str, Table]:
-    shown = methods[:_SIDE_BY_SIDE]
-    names = " / ".join(m.name for m in shown)
-    sections = {
-        "Means over sets": _mean_table(clips, methods),
-        f"Poses of clips: {names}": _score_table(clips, shown),
-        "Stated uncertainty": _coverage_table(clips, shown),
-        "Time a clip, ms": _time_table(shown),
-    }
-    if tracks:
-        sections["Trajectories"] = accuracy_table(tracks)
-        sections["Trajectories, ms a frame"] = time_table(tracks)
-    return sections
-
-
-def _score_table(clips: Sequence[Clip], methods: Sequence[Method]) -> Table:
-    columns: dict[str, tuple[str, str]] = {
-        "AUC@5": ("auc5", ".3f"),
-        "AUC@30": ("auc30", ".3f"),
-        "RRA@5": ("rra5", ".2f"),
-        "RRA@15": ("rra15", ".2f"),
-        "RTA@15": ("rta15", ".2f"),
-        "RTA@30": ("rta30", ".2f"),
-        "RTA@30 sign-blind": ("rta30_blind", ".2f"),
-        "rotation deg": ("rot_med_deg", ".2f"),
-        "direction deg": ("dir_med_deg", ".1f"),
-    }
-    scores = [score_sets(clips, m.answers) for m in methods]
-    rows: Table = [["set", "pairs", "masked", *columns]]
-
-    def row(name: str, of_methods: Sequence[PoseScore]) -> list[str]:
-        cells = [
-            " / ".join(format(getattr(score, key), form) for score in of_methods) for key, form in columns.values()
-        ]
-        return [name, str(of_methods[0].pairs), str(of_methods[0].masked), *cells]
-
-    rows.extend(row(name, [s[name] for s in scores]) for name in scores[0])
-    rows.append(row(_MEAN, [mean_over_sets(s) for s in scores]))
-    return rows
-
-
-def _time_table(methods: Sequence[Method]) -> Table:
-    rows: Table = [["method", "stage", "median", "p95"]]
-    for method in methods:
-        for stage, ms in method.stages_ms().items():
-            rows.append([method.name, stage, f"{ms['median']:.1f}", f"{ms['p95']:.1f}"])
-    ratio = _speed_ratio(methods)
-    if ratio is not None:
-        rows.append(["ratio of medians", "total", f"{ratio:.2f}", ""])
-    return rows
-
-
-def _mean_table(clips: Sequence[Clip], methods: Sequence[Method]) -> Table:
-    """One row a method: what a table with a column for each would be too wide for."""
-    rows: Table = [["method", "AUC@5", "AUC@30", "rotation deg", "direction deg", "ms"]]
-    for method in methods:
-        mean = mean_over_sets(score_sets(clips, method.answers))
-        ms = method.median_ms() or float("nan")
-        errors = [f"{mean.rot_med_deg:.2f}", f"{mean.dir_med_deg:.1f}"]
-        rows.append([method.name, f"{mean.auc5:.3f}", f"{mean.auc30:.3f}", *errors, f"{ms:.0f}"])
-    return rows
-
-
-def _coverage_table(clips: Sequence[Clip], methods: Sequence[Method]) -> Table:
-    stated = {m.name: coverage(clips, m.answers) for m in methods}
-    names = ("rotation_68", "rotation_95", "direction_68", "direction_95")
-    rows = [[name, *(f"{100 * of[n]:.0f} %" for n in names)] for name, of in stated.items() if of]
-    return [["truth inside the stated covariance", *names], *rows]
-
-
-def _loop_table(loops: dict[str, Any]) -> Table:
-    rows: Table = [["clips", "number", "rotation deg", "direction deg", "shuffled rotation", "shuffled direction"]]
-    for name, of in loops.items():
-        errors = [of[k][error] for k in ("loop", "shuffled") for error in ("rotation_deg", "direction_deg")]
-        rows.append([name, str(of["clips"]), *(f"{error:.1f}" for error in errors)])
-    return rows
-
-
-def _as_markdown(sections: dict[str, Table], report: dict[str, Any]) -> str:
-    machine = ", ".join(f"{key} {value}" for key, value in report["machine"].items())
-    lines = ["# raxels evaluate", "", f"`{report['command']}`", "", f"{machine}; {report['time']}", ""]
-    for title, (header, *rows) in sections.items():
-        lines += [f"## {title}", "", f"| {' | '.join(header)} |", f"|---|{'---:|' * (len(header) - 1)}"]
-        lines += [*(f"| {' | '.join(row)} |" for row in rows), ""]
-    return "\n".join(lines)
-
-
 def _write(
-    folder: Path, clips: Sequence[Clip], methods: Sequence[Method], report: dict[str, Any], sections: dict[str, Table]
+    folder: Path,
+    clips: Sequence[Clip],
+    methods: Sequence[Method],
+    report: dict[str, Any],
+    sections: Sequence[Section],
 ) -> None:
     write_clips(folder / "clips.json", clips)
     for method in methods:
         write_answers(folder / f"{method.name}.json", method.name, method.answers.values())
     write_json(folder / "report.json", report, indent=1)
-    with replacing(folder / "report.md") as temporary:
-        temporary.write_text(_as_markdown(sections, report), encoding="utf-8")
-    print(f"\n-> {folder / 'report.md'}, report.json, clips.json and the answers of each method")
+    for name, text in (("report.md", as_markdown(report, sections)), ("report.html", as_page(report, sections))):
+        with replacing(folder / name) as temporary:
+            temporary.write_text(text, encoding="utf-8")
+    print(f"\n-> {folder / 'report.html'}, report.md, report.json, clips.json and the answers of each method")

@@ -7,6 +7,7 @@ import math
 import sys
 import time
 from collections.abc import Iterator
+from contextlib import nullcontext
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -21,6 +22,7 @@ from ros2_raxels.geometry import FloatArray, GeometryError, PinholeCamera, relat
 from ros2_raxels.sources import Frame, FrameSource, SourceError, open_source
 from ros2_raxels.terminal import INTERRUPTED
 from ros2_raxels.track_picture import DrawnTrack, draw_track, picture_format
+from ros2_raxels.track_view import TrackView, check_view, open_view
 from ros2_raxels.tracker import TrackedPose, Tracker, TrackerSettings, TrackState
 
 
@@ -33,6 +35,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--out", type=Path, required=True, metavar="FILE", help="trajectory to write: t x y z qx qy qz qw a line"
     )
     parser.add_argument("--plot", type=Path, metavar="FILE", help="picture of the trajectory to write (png, pdf, svg)")
+    parser.add_argument(
+        "--view",
+        nargs="?",
+        const="",
+        metavar="FILE.rrd",
+        help="show it live in the viewer of rerun (write --view last), or in a file for it",
+    )
     parser.add_argument(
         "--intrinsics",
         type=parse_intrinsics,
@@ -79,27 +88,27 @@ def run(args: argparse.Namespace) -> int:
     if args.plot is not None:
         check_writable(args.plot)
         picture_format(args.plot)
+    if args.view is not None:
+        check_view(args.view)
     source = open_source(args.source, rate_hz=args.rate_hz, image_topic=args.image_topic, limit=args.limit)
     tracker = make_tracker(args.model)
-    track, status = Track(), 0
-    try:
-        _follow_with_progress(track, source, args.intrinsics, tracker)
-    except KeyboardInterrupt:
-        status = INTERRUPTED
-    except SourceError as error:
-        print(f"raxels: {error}", file=sys.stderr)
-        status = 2
-    if not args.live:
-        track.settle(tracker)
+    track = Track()
+    with nullcontext() if args.view is None else open_view(args.view, source.name) as view:
+        status = _follow_with_progress(track, source, args.intrinsics, tracker, view)
+        if not args.live:
+            track.settle(tracker)
+        if view is not None:
+            view.end(track.poses)
     if not track.stamps_ns:
-        print(f"raxels: no frame of {source.name} was tracked; nothing is written", file=sys.stderr)
+        print(f"raxels: no frame of {source.name} was tracked; no trajectory is written", file=sys.stderr)
         return status or 2
     with replacing(args.out) as temporary:
         write_tum(temporary, track.stamps_ns, track.poses)
     if args.plot is not None:
         with replacing(args.plot) as temporary:
             draw_track(track.drawn(source.name), temporary)
-    print("\n".join([*_summary(track, source), f"-> {args.out}{f', {args.plot}' if args.plot else ''}"]))
+    written = ", ".join(str(path) for path in (args.out, args.plot, args.view) if path)
+    print("\n".join([*_summary(track, source), f"-> {written}"]))
     return status
 
 
@@ -212,7 +221,7 @@ def follow(
     source: FrameSource,
     tracker: Tracker,
     intrinsics: tuple[float, float, float, float] | None = None,
-) -> Iterator[TrackedPose]:
+) -> Iterator[tuple[Frame, TrackedPose]]:
     """Track frame by frame into ``track``, which is complete up to the last answer whenever this stops.
 
     Args:
@@ -238,7 +247,7 @@ def follow(
         height, width = frame.image.shape[:2]
         in_use = camera or tracker.camera
         track.camera, track.camera_given = in_use and in_use.resized(width, height), camera is not None
-        yield found
+        yield frame, found
 
 
 def _camera(frame: Frame, intrinsics: tuple[float, float, float, float]) -> PinholeCamera:
@@ -250,12 +259,26 @@ def _camera(frame: Frame, intrinsics: tuple[float, float, float, float]) -> Pinh
 
 
 def _follow_with_progress(
-    track: Track, source: FrameSource, intrinsics: tuple[float, float, float, float] | None, tracker: Tracker
-) -> None:
-    with tqdm(total=source.length, unit="frame", disable=not sys.stderr.isatty()) as progress:
-        for found in follow(track, source, tracker, intrinsics):
-            progress.set_postfix_str(found.state.name.lower(), refresh=False)
-            progress.update()
+    track: Track,
+    source: FrameSource,
+    intrinsics: tuple[float, float, float, float] | None,
+    tracker: Tracker,
+    view: TrackView | None,
+) -> int:
+    """The exit status that the recording's end stands for."""
+    try:
+        with tqdm(total=source.length, unit="frame", disable=not sys.stderr.isatty()) as progress:
+            for frame, found in follow(track, source, tracker, intrinsics):
+                if view is not None:
+                    view.show(frame, found, track.camera)
+                progress.set_postfix_str(found.state.name.lower(), refresh=False)
+                progress.update()
+    except KeyboardInterrupt:
+        return INTERRUPTED
+    except SourceError as error:
+        print(f"raxels: {error}", file=sys.stderr)
+        return 2
+    return 0
 
 
 # ------------------------------------------------------------------------------------------------------------ summary

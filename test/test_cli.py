@@ -16,6 +16,7 @@ import numpy as np
 import pytest
 from ros_testing import ROOT
 from test_evaluation import write_rendered_set, yardstick
+from test_report import Read
 
 from ros2_raxels import __version__, track
 from ros2_raxels.cli import main
@@ -308,8 +309,8 @@ class ScriptedTracker(Tracker):
     after = 10**9
     error: BaseException = KeyboardInterrupt()
 
-    def __init__(self, *_: Any) -> None:
-        super().__init__()
+    def __init__(self, *given: Any) -> None:
+        super().__init__(*given)
         self._stamps: list[int] = []
 
     def track(self, image: Any, stamp_ns: int, camera: Any) -> TrackedPose:
@@ -408,6 +409,26 @@ def test_evaluate_reports(rendered: Path, tmp_path: Path, capsys: CapSys) -> Non
     for text in ("mean over sets", "AUC@30", "opencv-both", f"{ours['mean']['auc5']:.3f}"):
         assert text in shown
         assert text in markdown
+    page = Read((out / "report.html").read_text())
+    assert page.rows("Means over sets")["raxels"][0][0] == f"{ours['mean']['auc5']:.3f}"
+    assert page.rows("Poses of clips: raxels / opencv-both")["room"][1][0] == f"{ours['sets']['room']['auc5']:.3f}"
+    drawn, caption = page.pictures[-1]
+    assert caption.startswith("room: raxels as known at the end")
+    np.testing.assert_array_equal(drawn[..., ::-1], cv2.imread(str(out / "room.png")))
+
+
+def test_evaluate_shows_views_of_the_closed_loop(rendered: Path, tmp_path: Path) -> None:
+    options = ["--per-set", "2", "--peer", "none", "--closed-loop", "--out", str(tmp_path)]
+    assert main(["evaluate", str(rendered), *options]) == 0
+    report = json.loads((tmp_path / "report.json").read_text())
+    clips = json.loads((tmp_path / "clips.json").read_text())["clips"]
+    page = Read((tmp_path / "report.html").read_text())
+    recorded = report["closed_loop"]["recorded"]
+    assert page.rows("Closed loop, median error")["recorded"][0][0] == str(recorded["clips"]) == "2"
+    sheets = [(image, caption) for image, caption in page.pictures if "first frame alone" in caption]
+    assert [caption.partition(":")[0] for _, caption in sheets] == [clip["id"] for clip in clips]
+    # Known frame, three of truth, prediction, difference and expected error: five rows of three.
+    assert all(image.shape[1] > 3 * 128 and image.shape[0] > 5 * 96 for image, _ in sheets)
 
 
 def test_the_yardstick_finds_the_numbers_of_the_report(rendered: Path, tmp_path: Path) -> None:

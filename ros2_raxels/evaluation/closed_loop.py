@@ -12,7 +12,7 @@ from ros2_raxels.consistency import estimate_back
 from ros2_raxels.estimator import Estimator
 from ros2_raxels.geometry import FloatArray, PinholeCamera, direction_angle_rad, relative_pose, rotation_angle_rad
 from ros2_raxels.image_codec import ImageArray
-from ros2_raxels.predictor import ViewPredictor
+from ros2_raxels.predictor import PredictedViews, ViewPredictor
 from ros2_raxels.scenes.clips import render_clip
 from ros2_raxels.scenes.random_textures import texture_pool
 
@@ -32,15 +32,15 @@ class Loop:
 
 def go_round(
     estimator: Estimator, predictor: ViewPredictor, images: Sequence[ImageArray], camera: PinholeCamera
-) -> Loop:
-    """The loop of one clip; the first image is the only one that the views are made from.
+) -> tuple[Loop, PredictedViews]:
+    """The loop of one clip, and its views; the first image is the only one that the views are made from.
 
     Raises:
         ValueError: as the estimator and the predictor.
     """
     asked = estimator.estimate(images, [camera] * len(images)).camera_to_first
     views = predictor.predict(images[:1], camera, asked[:1], asked[1:])
-    return Loop(asked, estimate_back(estimator, images[:1], views.images, views.camera).camera_to_first)
+    return Loop(asked, estimate_back(estimator, images[:1], views.images, views.camera).camera_to_first), views
 
 
 def agreement(loops: Sequence[Loop]) -> dict[str, Any]:

@@ -64,7 +64,7 @@ def stream_speed(source: FrameSource, tracker: Tracker) -> StreamSpeed:
     tracker.reset()
     track, stages_s = Track(), []
     followed = follow(track, source, tracker)
-    for found in tqdm(followed, "tracker", source.length, unit="frame", disable=not sys.stderr.isatty()):
+    for _, found in tqdm(followed, "tracker", source.length, unit="frame", disable=not sys.stderr.isatty()):
         improve_s = found.stage_s.get("improve", 0.0) + track.between_s[-1]
         stages_s.append({**found.stage_s, "improve": improve_s})
     width, height = (0, 0) if track.camera is None else (track.camera.width, track.camera.height)

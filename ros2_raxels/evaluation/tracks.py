@@ -23,6 +23,9 @@ from ros2_raxels.track import Track, follow
 from ros2_raxels.track_picture import DrawnTrack
 from ros2_raxels.tracker import Tracker, TrackState
 
+UNKNOWN = "-"
+"""In tables."""
+
 _OURS = "raxels"
 
 
@@ -165,7 +168,7 @@ def accuracy_table(tracks: Sequence[TrackScore]) -> Table:
 
 def _error_cells(error: TrajectoryScore | None) -> list[str]:
     if error is None:
-        return ["-"] * 9
+        return [UNKNOWN] * 9
     values = (
         (error.ate, ".4g"),
         (error.ate_percent, ".2f"),
@@ -177,7 +180,7 @@ def _error_cells(error: TrajectoryScore | None) -> list[str]:
         (error.scale_drift, ".3f"),
         (error.scale_range, ".3f"),
     )
-    return ["-" if value is None else format(value, form) for value, form in values]
+    return [UNKNOWN if value is None else format(value, form) for value, form in values]
 
 
 def time_table(tracks: Sequence[TrackScore]) -> Table:

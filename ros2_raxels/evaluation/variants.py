@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import re
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from functools import partial
 from pathlib import Path
 
@@ -17,6 +18,9 @@ from ros2_raxels.guidance import RefineSettings
 from ros2_raxels.predictor import ViewPredictor
 
 STEPS = (1, 2, 4, 8)
+
+_NAME = re.compile(r"(?P<method>.*), (?P<steps>\d+) steps")
+"""As `_named` makes them."""
 
 _DECODED = EstimatorSettings(refine=RefineSettings(iterations=0))
 
@@ -36,8 +40,8 @@ def over_steps(card: Path) -> dict[str, Estimator]:
     for steps in STEPS:
         alone = DenoiseSettings(samples=1, steps=steps, guided=False, alone=True)
         guided = DenoiseSettings(samples=4, steps=steps, guided=True, alone=True)
-        found[f"denoiser alone, {steps} steps"] = Estimator(_DECODED, LearnedDenoiser.load(card, alone))
-        found[f"denoiser and guidance, {steps} steps"] = Estimator(None, LearnedDenoiser.load(card, guided))
+        found[_named("denoiser alone", steps)] = Estimator(_DECODED, LearnedDenoiser.load(card, alone))
+        found[_named("denoiser and guidance", steps)] = Estimator(None, LearnedDenoiser.load(card, guided))
     return found
 
 
@@ -53,4 +57,17 @@ def pixels_only(predictor: ViewPredictor) -> dict[str, Callable[[Clip], ClipAnsw
             poses = predictor.trajectory(images, cameras[0], steps=steps)
         return ClipAnswer(clip.id, poses, seconds=time.perf_counter() - begin)
 
-    return {f"pixels only, {steps} steps": partial(answer, steps=steps) for steps in STEPS}
+    return {_named("pixels only", steps): partial(answer, steps=steps) for steps in STEPS}
+
+
+def by_steps(names: Iterable[str]) -> dict[str, dict[int, str]]:
+    """Those of the names that stand for a method over the number of steps: by method and number."""
+    found: dict[str, dict[int, str]] = {}
+    for name in names:
+        if match := _NAME.fullmatch(name):
+            found.setdefault(match["method"], {})[int(match["steps"])] = name
+    return found
+
+
+def _named(method: str, steps: int) -> str:
+    return f"{method}, {steps} steps"
