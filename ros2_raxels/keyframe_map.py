@@ -126,6 +126,15 @@ class KeyframeMap:
         self._refine([*others, view])
         self.shared.connect(self.window)
 
+    def insert(self, view: View, near: Sequence[View]) -> None:
+        """Make a keyframe of a solved frame that is not where the trajectory is now, beside those near it."""
+        self.shared.both_ways(near, view)
+        self.shared.measure(near, view)
+        self._remember(view)
+        self._lighten([view])
+        self.stored.append(view)
+        self._thin_out()
+
     def _before(self, view: View, count: int) -> list[View]:
         """So many keyframes at most along which the trajectory came to this one, oldest first."""
         by_number = self._by_number()

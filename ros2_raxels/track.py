@@ -116,6 +116,7 @@ class Track:
         stamps_ns: as recorded.
         poses: (4, 4) camera_to_world each; held ones included.
         live: the same as they were answered; empty until `settle`.
+        found_again: how many frames that were missed `settle` has found.
         answers: those of the tracker.
         truth: true camera_to_world each, or None.
         states: of the tracker; frames that were solved later count as TRACKING.
@@ -129,6 +130,7 @@ class Track:
     stamps_ns: list[int] = field(default_factory=list)
     poses: list[FloatArray] = field(default_factory=list)
     live: list[FloatArray] = field(default_factory=list)
+    found_again: int = 0
     answers: list[TrackedPose] = field(default_factory=list)
     truth: list[FloatArray | None] = field(default_factory=list)
     states: list[TrackState] = field(default_factory=list)
@@ -151,8 +153,14 @@ class Track:
             self._replace(stamp_ns, pose, found)
 
     def settle(self, tracker: Tracker) -> None:
-        """Take over what is known of all frames at the end; what was answered at their time is kept as `live`."""
-        tracker.improve()
+        """Take over what is known of all frames at the end; what was answered at their time is kept as `live`.
+
+        Frames that were missed are looked for once more, with progress on a terminal.
+        """
+        looks = tqdm(
+            tracker.look_again(), "missed frames", tracker.missed, unit="look", disable=not sys.stderr.isatty()
+        )
+        self.found_again = sum(looks)
         self.live = self.poses
         self.poses = [tracker.pose_now(answer) for answer in self.answers]
 
@@ -261,9 +269,10 @@ def _summary(track: Track, source: FrameSource) -> list[str]:
     shown = (TrackState.TRACKING, TrackState.HELD, TrackState.LOST)
     tracked, held, lost = (f"{100 * track.share(state):.1f} %" for state in shown)
     losses = f"{track.count(TrackState.LOST)} frames, {track.losses} times"
+    again = f"; {track.found_again} of the missed ones were found again at the end" if track.found_again else ""
     return [
         f"{source.name} ({source.kind}): {len(track.poses)} frames, {track.keyframes} keyframes",
-        f"{tracked} tracked, {held} held, {lost} lost ({losses})",
+        f"{tracked} tracked, {held} held, {lost} lost ({losses}){again}",
         f"image to pose: {p50:.1f} ms p50, {p95:.1f} ms p95; with the keyframes {whole_ms.mean():.1f} ms on average",
         _camera_words(track),
         *_error_words(track, source.rate_hz),

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import enum
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -33,6 +33,7 @@ from ros2_raxels.keyframe_file import Keyframes
 from ros2_raxels.keyframe_map import Anchor, KeyframeMap, MapSettings, beside, scaled_about
 from ros2_raxels.keyframes import View
 from ros2_raxels.loops import LoopCloser
+from ros2_raxels.missed import MissedFrames
 from ros2_raxels.scale import MetricScale, Odometry, Scale, ScaleSettings, ScaleSource
 from ros2_raxels.uncertainty import UNKNOWN_VARIANCE, compounded, in_other_unit, with_unit, with_unit_variance
 
@@ -147,7 +148,8 @@ class TrackerSettings:
         lost_policy: see there.
         scale: where metres come from.
         loops: whether places seen again correct the drift since then.
-        history: whether `Tracker.pose_now` knows all answers; memory then grows with the way.
+        history: whether `Tracker.pose_now` knows all answers, and `Tracker.look_again` the frames that were missed;
+            memory then grows with the way.
         estimator: the stages below.
     """
 
@@ -210,6 +212,7 @@ class Tracker:
         s = self.settings
         self._map = KeyframeMap(self._matcher, MapSettings(s.window, s.bundle, s.stored_keyframes, s.history))
         self._loops = LoopCloser(self._map, self._solver, self._matcher)
+        self._missed_frames = MissedFrames(self._map, self._solver)
         self._coming: View | None = None
 
     def _stand_at(self, pose: FloatArray, covariance: FloatArray) -> None:
@@ -290,11 +293,26 @@ class Tracker:
         An answer from before a `reset` or `load_keyframes` is not to be asked for. Without `TrackerSettings.history`
         an answer whose keyframe has been thinned out stays as it was.
         """
-        own = self._map.place(Anchor(answer.number, np.eye(4), 0.0))
-        if own is not None:
-            return own
+        for own in (self._map.place(Anchor(answer.number, np.eye(4), 0.0)), self._missed_frames.place(answer.number)):
+            if own is not None:
+                return own
         placed = None if answer.anchor is None else self._map.place(answer.anchor)
         return answer.camera_to_world if placed is None else placed
+
+    def look_again(self) -> Iterator[bool]:
+        """At the end of a recording: look for the frames that were missed among all keyframes; each time whether found.
+
+        `pose_now` knows those that were. Without `TrackerSettings.history` there are none to look for.
+        """
+        self.improve()
+        for found in self._missed_frames.look_again(self._next_number):
+            self._next_number += found
+            yield found
+
+    @property
+    def missed(self) -> int:
+        """How many frames `look_again` has to look for."""
+        return len(self._missed_frames)
 
     def improve(self) -> None:
         """Make a keyframe of the last frame if it is to be one, refine the newest ones together, look for loops.
@@ -410,7 +428,10 @@ class Tracker:
         confidence = float(clip.confidence[-1])
         if confidence < self.settings.confidence_min:
             # The oldest frames may no longer overlap with the newest: start again from the middle.
-            self._pending = self._pending[len(self._pending) // 2 :]
+            half = len(self._pending) // 2
+            if self.settings.history:
+                self._missed_frames.keep(self._pending[:half])
+            self._pending = self._pending[half:]
             reason = f"first cameras are too uncertain (confidence {confidence:.2f}); move sideways, not only turn"
             return self._unsolved(stamp_ns, TrackState.INITIALISING, reason, stage_s)
         self._camera, self._focal_found = clip.cameras[-1], True
@@ -570,6 +591,8 @@ class Tracker:
 
     def _missed(self, view: View, stamp_ns: int, solved: FrameSolve | None, stage_s: dict[str, float]) -> TrackedPose:
         blind = self._bad_frames >= self.settings.lost_frames and self._is_blind(view)
+        if self.settings.history and not blind:
+            self._missed_frames.keep([view])
         # A covered lens is no new place: nothing is begun there, however long it takes.
         self._bad_frames += 0 if blind else 1
         # Held poses grow worse with every frame; the motion before the loss is the best guess of how fast.

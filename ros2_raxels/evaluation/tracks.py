@@ -156,7 +156,7 @@ def accuracy_table(tracks: Sequence[TrackScore]) -> Table:
         ours_s = t.whole.mean * t.frames / 1e3
         state = [str(t.tracked), str(t.lost), str(t.losses)]
         rows.append([t.name, _OURS, str(t.frames), *state, *_error_cells(t.live), f"{ours_s:.0f}", "frame by frame"])
-        rows.append(["", f"{_OURS}, at the end", "", *state, *_error_cells(t.error), "", "corrected by loops"])
+        rows.append(["", f"{_OURS}, at the end", "", *state, *_error_cells(t.error), "", "as known at the end"])
         for name, peer in t.peers.items():
             state = [str(peer.frames), "", ""]
             rows.append(["", name, "", *state, *_error_cells(peer.error), f"{peer.seconds:.0f}", peer.note])
