@@ -243,6 +243,20 @@ class Matcher:
         found = (fresh.get(k, old) for k, old in enumerate(known))
         return [matches for matches in found if matches is not None]
 
+    def dense_flow(self, pairs: Sequence[tuple[Features, Features]]) -> list[tuple[FloatArray, FloatArray]]:
+        """(H, W, 2) px from the first frame of each pair to the second, and back; unchecked.
+
+        NaN where there can be no flow: between frames of two sizes, or too small for it.
+        """
+
+        def both_ways(pair: tuple[Features, Features]) -> tuple[FloatArray, FloatArray]:
+            if self._flows(*pair):
+                return self._both_ways(self._fine, *pair)
+            there, back = (np.full((*frame.grey.shape, 2), np.nan, np.float32) for frame in pair)
+            return there, back
+
+        return self._map(both_ways, pairs)
+
     def match_near(
         self, pairs: Sequence[tuple[Features, Features]], expected: Sequence[FloatArray]
     ) -> list[PairMatches]:
@@ -417,12 +431,20 @@ class Matcher:
     ) -> tuple[tuple[FloatArray, FloatArray], tuple[FloatArray, FloatArray]]:
         """Where the grids of *a* and of *b* lie in the other, with scores; see `_follow`."""
         grids = self.grid(a.grey.shape), self.grid(b.grey.shape)
-        if a.grey.shape != b.grey.shape or not len(grids[0]):
+        if not self._flows(a, b):
             nowhere_a, nowhere_b = ((np.full(g.shape, np.nan), np.zeros(len(g))) for g in grids)
             return nowhere_a, nowhere_b
         dense = self._fine if thorough else self._coarse
-        there, back = dense.calc(a.grey, b.grey, None), dense.calc(b.grey, a.grey, None)
+        there, back = self._both_ways(dense, a, b)
         return self._follow(a, b, grids[0], there, back), self._follow(b, a, grids[1], back, there)
+
+    def _flows(self, a: Features, b: Features) -> bool:
+        """Whether flow can be found; on images smaller than a cell of the grid OpenCV fails, or crashes."""
+        return a.grey.shape == b.grey.shape and len(self.grid(a.grey.shape)) > 0
+
+    @staticmethod
+    def _both_ways(dense: Any, a: Features, b: Features) -> tuple[FloatArray, FloatArray]:
+        return dense.calc(a.grey, b.grey, None), dense.calc(b.grey, a.grey, None)
 
     def grid(self, shape: tuple[int, ...]) -> npt.NDArray[np.float32]:
         """Starting points (G, 2) px of the flow tracks of an image of this (height, width)."""
@@ -438,15 +460,7 @@ class Matcher:
         column, row = start.astype(int).T
         step = there[row, column]
         end = start + step
-        returned = cv2.remap(
-            back,
-            np.ascontiguousarray(end[:, :1]),
-            np.ascontiguousarray(end[:, 1:]),
-            cv2.INTER_LINEAR,
-            borderMode=cv2.BORDER_CONSTANT,
-            borderValue=(1e9, 1e9),
-        ).reshape(-1, 2)
-        gap_px = np.linalg.norm(step + returned, axis=1)
+        gap_px = np.linalg.norm(step + flow_at(back, end[:, None])[:, 0], axis=1)
         closed = gap_px < s.check_px
         result = np.full(start.shape, np.nan)
         if closed.any():
@@ -485,6 +499,15 @@ def _dense_flow(finest_scale: int) -> Any:
     dis.setGradientDescentIterations(12)
     dis.setVariationalRefinementIterations(0)
     return dis
+
+
+def flow_at(flow: FloatArray, pixels: npt.NDArray[np.float32]) -> FloatArray:
+    """Dense flow (H, W, 2) at (rows, columns, 2) px, which need not be whole; absurdly large outside the image."""
+    x, y = (np.ascontiguousarray(pixels[..., k]) for k in range(2))
+    outside = (1e9, 1e9)
+    return np.asarray(
+        cv2.remap(flow, x, y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_CONSTANT, borderValue=outside), float
+    )
 
 
 def to_grey(image: npt.NDArray[np.uint8]) -> GreyImage:

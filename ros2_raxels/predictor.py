@@ -16,11 +16,13 @@ import numpy.typing as npt
 from ros2_raxels.engine import Engine, EngineError
 from ros2_raxels.engine.choose import EngineOptions, open_engines
 from ros2_raxels.engine.model_card import ModelCard
+from ros2_raxels.evidence import Matcher
 from ros2_raxels.flow import sample, schedule, step_towards
 from ros2_raxels.geometry import FloatArray, PinholeCamera, relative_pose
 from ros2_raxels.image_codec import ImageArray
+from ros2_raxels.known_points import KnownPoints, find_points
 from ros2_raxels.raxel_grid import clip_bearings, decode_clip, encode_clip
-from ros2_raxels.sweep import sweep
+from ros2_raxels.sweep import depths_for, sweep
 
 SHIPPED = "compact_views"
 """Name of the model that ships for views: of the same build as the one for poses, trained on pixels too."""
@@ -33,6 +35,8 @@ BATCH = 4
 
 _PATCH_PX = 16
 _LEAST_MOTION = 1e-9
+_TELLING = 0.25
+"""Of the range of a sweep: points whose inverse depth is known no better tell nothing of a view."""
 _EXPECTED_ERROR_OF_A_GUESS = 0.25
 """Of full range: as wrong as a grey image is."""
 
@@ -95,6 +99,7 @@ class ViewPredictor:
     ) -> None:
         self.card, self.settings = card, settings or PredictorSettings()
         self._sweep, self._joint = swept, joint
+        self._matcher = Matcher()
         self._planes, self._contexts = int(card.size["sweep_depths"]), int(card.size["sweep_contexts"])
 
     @classmethod
@@ -185,7 +190,7 @@ class ViewPredictor:
         newest = slice(None, -self._contexts - 1, -1)
         known, poses = list(images)[newest], np.asarray(camera_to_world, float)[newest]
         clip = _Clip.of(known, camera, np.concatenate([poses, trajectory]))
-        swept = self._swept(clip, clip.poses[: len(known)], clip.poses[len(known) :])
+        swept = self._swept(clip, find_points(self._matcher, known, camera, clip.poses[: len(known)]))
         video, count = clip.noise(np.random.default_rng(seed)), self.settings.steps if steps is None else steps
         rays = (encode_clip(clip.bearings, clip.poses) - clip.bearings) / self.card.ray_spread
         done, out = 0, {}
@@ -266,14 +271,19 @@ class ViewPredictor:
         poses = decode_clip(clip.bearings, (clip.bearings + clean * self.card.ray_spread)[None])[0]
         return _unit_reach(poses)
 
-    def _swept(self, clip: _Clip, sources: FloatArray, targets: FloatArray) -> dict[str, _Float32]:
+    def _swept(self, clip: _Clip, points: KnownPoints) -> dict[str, _Float32]:
         """What the sweep says of all frames of a clip, as inputs of the joint graph."""
-        images = list(clip.images)
-        shape = (len(targets), self._contexts, 4, self._planes, clip.camera.height, clip.camera.width)
-        stacks = np.zeros(shape, np.uint8)
-        for stack, pose in zip(stacks, targets, strict=True):
-            stack[: len(images)] = sweep(images, list(sources), clip.camera, pose, self._planes)
-        out = self._sweep.run({"swept": stacks})
+        images, size = list(clip.images), (clip.camera.height, clip.camera.width)
+        sources, targets = list(clip.poses[: len(images)]), clip.poses[len(images) :]
+        stacks = np.zeros((len(targets), self._contexts, 4, self._planes, *size), np.uint8)
+        votes = np.zeros((len(targets), self._planes, *size), np.float32)
+        for stack, vote, pose in zip(stacks, votes, targets, strict=True):
+            guessed = depths_for(clip.camera, sources, pose, self._planes)[-1]
+            seen = points.seen_from(clip.camera, pose, guessed * _TELLING)
+            nearest = seen.nearest()
+            stack[: len(images)] = sweep(images, sources, clip.camera, pose, self._planes, nearest)
+            vote[:] = seen.votes(size, depths_for(clip.camera, sources, pose, self._planes, nearest))
+        out = self._sweep.run({"swept": stacks, "votes": votes})
         padded = {name: np.concatenate([np.zeros((len(images), *v.shape[1:]), v.dtype), v]) for name, v in out.items()}
         return {
             "colour": padded["colour"][None],
@@ -388,7 +398,7 @@ def _answer(
     video = out["clean_video"][0, made, :, : clip.height].transpose(0, 2, 3, 1)
     images = ((video + 1.0) * 127.5).round().clip(0, 255).astype(np.uint8)
     # The network's unit is half the range.
-    error = np.exp(out["video_log_error"][0, made, : clip.height].astype(float)) / 2.0
+    error = np.exp(out["video_log_error"][0, made, : clip.height].astype(float).clip(max=np.log(2.0))) / 2.0
     made_up = out["made_up"][0, made, : clip.height].astype(float)
     confidence = np.exp(-np.sqrt((error**2).mean(axis=(1, 2))) / _EXPECTED_ERROR_OF_A_GUESS * np.e)
     c = clip.camera

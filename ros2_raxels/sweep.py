@@ -16,15 +16,19 @@ LARGEST_DISPARITY = 0.35
 
 _SPACING = 1.5
 _LEAST_BASELINE = 1e-9
+_LEAST_REACH, _MOST_REACH = 0.1, 8.0
+"""Of `LARGEST_DISPARITY`: with less all planes look alike, and of more next to nothing stays in the image."""
 
 
-def inverse_depths(camera: PinholeCamera, baseline: float, planes: int) -> FloatArray:
+def inverse_depths(camera: PinholeCamera, baseline: float, planes: int, nearest: float | None = None) -> FloatArray:
     """Planes from infinity (0) inwards, denser far away; in 1 / unit of the baseline.
 
-    The nearest is where the baseline means a disparity of `LARGEST_DISPARITY`, so that no scale need be known.
+    The last lies at the inverse depth `nearest`, where that is known. Otherwise it is where the baseline means a
+    disparity of `LARGEST_DISPARITY`, so that no scale need be known.
     """
-    nearest = LARGEST_DISPARITY * camera.width / (camera.fx * max(baseline, _LEAST_BASELINE))
-    return np.asarray(np.linspace(0.0, 1.0, planes) ** _SPACING * nearest)
+    guessed = LARGEST_DISPARITY * camera.width / (camera.fx * max(baseline, _LEAST_BASELINE))
+    last = guessed if nearest is None else float(np.clip(nearest, guessed * _LEAST_REACH, guessed * _MOST_REACH))
+    return np.asarray(np.linspace(0.0, 1.0, planes) ** _SPACING * last)
 
 
 def plane_of(inverse_depth: FloatArray, camera: PinholeCamera, baseline: float, planes: int) -> FloatArray:
@@ -33,12 +37,26 @@ def plane_of(inverse_depth: FloatArray, camera: PinholeCamera, baseline: float, 
     return np.asarray((np.maximum(inverse_depth, 0.0) / nearest) ** (1.0 / _SPACING) * (planes - 1))
 
 
+def depths_for(
+    camera: PinholeCamera,
+    camera_to_world: Sequence[FloatArray],
+    target_to_world: FloatArray,
+    planes: int,
+    nearest: float | None = None,
+) -> FloatArray:
+    """`inverse_depths` of the sweep from some cameras into a target."""
+    moved = (relative_pose(pose, target_to_world) for pose in camera_to_world)
+    baseline = max(float(np.linalg.norm(pose[:3, 3])) for pose in moved)
+    return inverse_depths(camera, baseline, planes, nearest)
+
+
 def sweep(
     images: Sequence[ImageArray],
     camera_to_world: Sequence[FloatArray],
     camera: PinholeCamera,
     target_to_world: FloatArray,
     planes: int,
+    nearest: float | None = None,
 ) -> npt.NDArray[np.uint8]:
     """Sweep context frames into a target view.
 
@@ -48,6 +66,7 @@ def sweep(
         camera: of all images and of the target, without distortion.
         target_to_world: 4x4.
         planes: how many depths.
+        nearest: inverse depth of the nearest, see `inverse_depths`.
 
     Returns:
         (K, 4, planes, H, W) uint8: RGB and how much of the pixel is seen, by which RGB is multiplied.
@@ -60,8 +79,7 @@ def sweep(
     if camera.is_distorted:
         raise ValueError(f"camera with distortion {camera.distortion}; undistort the images first")
     moved = [relative_pose(pose, target_to_world) for pose in camera_to_world]
-    baseline = max(float(np.linalg.norm(pose[:3, 3])) for pose in moved)
-    depths = inverse_depths(camera, baseline, planes)
+    depths = depths_for(camera, camera_to_world, target_to_world, planes, nearest)
     swept = np.zeros((len(images), 4, planes, camera.height, camera.width), np.uint8)
     for views, image, pose in zip(swept, images, moved, strict=True):
         if image.shape != (camera.height, camera.width, 3):

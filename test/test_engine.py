@@ -77,9 +77,9 @@ def test_another_format_is_refused_by_number(tmp_path: Path) -> None:
         "3",
         "null",
         "{}",
-        '{"format": 1}',
-        '{"format": 1, "graphs": []}',
-        '{"format": 1, "graphs": {"a": 3}}',
+        '{"format": 2}',
+        '{"format": 2, "graphs": []}',
+        '{"format": 2, "graphs": {"a": 3}}',
     ],
 )
 def test_what_is_no_card_is_refused_by_name(tmp_path: Path, content: str) -> None:

@@ -134,8 +134,9 @@ def test_graphs_of_views_are_compiled_too(tmp_path: Path, capsys: CapSys) -> Non
     assert main(["engine", "build", "--target", "sm120", "--model", str(views), "--cache", str(tmp_path / "c")]) == 0
     found = plans(tmp_path / "c")
     assert set(found) == {("compact_views_joint", "sm120"), ("compact_views_mixed_sweep", "sm120")}
-    (swept,) = specs_of(found["compact_views_mixed_sweep", "sm120"][0].facts["inputs"])
+    swept, votes = specs_of(found["compact_views_mixed_sweep", "sm120"][0].facts["inputs"])
     assert (swept.name, swept.dtype.name, swept.shape[:4]) == ("swept", "uint8", ("views", 4, 4, 32))
+    assert (votes.name, votes.dtype.name, votes.shape[:2]) == ("votes", "float32", ("views", 32))
 
 
 def test_what_tensorrt_cannot_read_is_named_by_node() -> None:

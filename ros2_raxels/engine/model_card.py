@@ -13,7 +13,7 @@ from ros2_raxels.engine import EngineError
 MIXED = ".mixed"
 """Behind the role of a graph: the same as GPUs take it, with matrix products in half precision."""
 
-FORMAT = 1
+FORMAT = 2
 """Of the graphs' inputs and outputs; a card of another format is refused."""
 
 _ADVICE = "install the package again, or give another model"

@@ -13,6 +13,10 @@ _SHARPNESS = 400.0
 """Of the depth that photo-consistency alone would choose, per squared grey level of 0 to 1."""
 _UNSEEN_COST, _ALONE_COST = 0.05, 0.02
 _UNKNOWN = 4.0
+_MOST = 16.0
+"""Of all that the network says. On scenes unlike those of its training it exceeds that a hundredfold in places."""
+_TRUST, _LEAST_VOTE = 4.0, 0.05
+"""A frame that votes for a plane makes it ``(1 + 1 / _LEAST_VOTE) ** _TRUST`` times as likely."""
 
 
 class SweptViews(NamedTuple):
@@ -58,17 +62,24 @@ class SweepEncoder(nn.Module):
         recency = torch.linspace(1.0, 0.3, contexts).log()
         self.bias = nn.Parameter(torch.cat([torch.zeros(depths), recency, torch.tensor([-_UNKNOWN, -2.0])]))
 
-    def forward(self, swept: Tensor) -> SweptViews:
-        """Views from (B, T, K, 4, D, H, W) uint8: RGB times how much it is seen, and that; K contexts, D planes.
+    def forward(self, swept: Tensor, votes: Tensor | None = None) -> SweptViews:
+        """Views of what the context frames show.
 
-        Fewer contexts than the model has will do.
+        Args:
+            swept: (B, T, K, 4, D, H, W) uint8: RGB times how much it is seen, and that; K contexts, D planes. Fewer
+                contexts than the model has will do.
+            votes: (B, T, D, H, W) how many frames are known to show something there, 0 or more; None where nobody
+                asked. They are no input of the network, which need not have been trained with them.
         """
         shape = swept.shape[:2]
         frames = swept.flatten(0, 1)
         prior, inputs = self._agreement(frames)
         out = self.net(inputs).float() + self.bias[:, None, None]
-        depth, visible, gate, log_error = out.split([self.depths, self.contexts, 1, 1], dim=1)
-        planes = torch.log_softmax(prior + depth, dim=1)
+        depth, visible, gate, log_error = out.clamp(-_MOST, _MOST).split([self.depths, self.contexts, 1, 1], dim=1)
+        logits = prior + depth
+        if votes is not None:
+            logits = logits + _TRUST * torch.log1p(votes.flatten(0, 1) / _LEAST_VOTE)
+        planes = torch.log_softmax(logits, dim=1)
         there = _blended(frames, planes.exp())
         seen = there[:, :, 3]
         weight = torch.softmax(visible[:, : seen.shape[1]] + (seen + 1e-4).log(), dim=1)

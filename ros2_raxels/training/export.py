@@ -165,10 +165,11 @@ def _ray_graph(model: JointDenoiser, path: Path) -> Graph:
 
 def _sweep_graph(graph: SweepGraph, size: ModelSize, path: Path) -> Graph:
     shape = (2, size.sweep_contexts, 4, size.sweep_depths, 48, 64)
-    arguments = (torch.randint(255, shape, dtype=torch.uint8),)
+    arguments = (torch.randint(255, shape, dtype=torch.uint8), torch.rand(shape[0], *shape[3:]))
     t = Dim("views", min=1, max=64)
     h, w = 16 * Dim("rows_16", min=1, max=32), 16 * Dim("columns_16", min=1, max=32)
-    return _write(graph.eval(), arguments, SWEEP_INPUTS, SWEEP_OUTPUTS, ({0: t, 4: h, 5: w},), path)
+    shapes: tuple[dict[int, Any], ...] = ({0: t, 4: h, 5: w}, {0: t, 2: h, 3: w})
+    return _write(graph.eval(), arguments, SWEEP_INPUTS, SWEEP_OUTPUTS, shapes, path)
 
 
 def _joint_graph(model: JointDenoiser, path: Path) -> Graph:
