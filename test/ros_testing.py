@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import resource
 import signal
 import subprocess
 import threading
@@ -43,6 +44,12 @@ class NodeProcess:
     def lines(self) -> list[str]:
         """What it has printed, without what the middleware says about its environment."""
         return [line for line in self.log.strip().splitlines() if "[rmw_" not in line]
+
+    @property
+    def rss_mib(self) -> float:
+        """What it has in RAM now."""
+        pages = int(Path(f"/proc/{self.process.pid}/statm").read_text().split()[1])
+        return pages * resource.getpagesize() / 2**20
 
     @property
     def alive(self) -> bool:

@@ -17,7 +17,7 @@ from ros2_raxels.scale import Odometry, Scale, ScaleSource
 from ros2_raxels.tracker import TrackedPose, TrackerSettings, TrackState
 from ros2_raxels.uncertainty import UNKNOWN_VARIANCE
 
-TRACK, RAISE, SLEEP, LOST, HELD, INITIALISE, NOT_FINITE, HANG = 10, 20, 30, 40, 50, 60, 70, 80
+TRACK, RAISE, SLEEP, LOST, HELD, INITIALISE, NOT_FINITE, HANG, QUIT = 10, 20, 30, 40, 50, 60, 70, 80, 90
 SLEEP_S = 2.0
 HANG_S = 600.0
 SLOW = "slow"
@@ -77,6 +77,8 @@ class ScriptedTracker:
         action = int(image.reshape(-1)[0])
         if action == RAISE:
             raise ZeroDivisionError("as the image asked")
+        if action == QUIT:
+            raise SystemExit("as the image asked")
         if action in (SLEEP, HANG):
             time.sleep(SLEEP_S if action == SLEEP else HANG_S)
         state = _STATES.get(action, TrackState.TRACKING)

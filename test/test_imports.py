@@ -41,11 +41,12 @@ LAYERS = {
     "scenes": layer("scenes", "geometry estimator"),
     # Commands: what people call, and what measures the layers below.
     "evaluation": layer(
-        "evaluation estimate track track_picture track_view views views_sheet imagine evaluate",
+        "evaluation estimate track track_picture track_view drawing views views_sheet imagine evaluate",
         "geometry engine estimator tracker predictor scenes",
     ),
     "engines": layer("engines engine_parity", "geometry engine estimator predictor"),
     "demo": layer("demo", "geometry scenes evaluation"),
+    "figures": layer("figures", "geometry estimator predictor evaluation demo"),
     "benchmark": layer("benchmark", "geometry estimator evaluation demo"),
     "render": layer("render", "geometry scenes evaluation"),
     "training": layer("training train export", "geometry engine estimator predictor scenes model evaluation"),

@@ -105,9 +105,10 @@ def test_it_waits_for_a_manager_and_says_so(spawn: Spawn, probe: Probe):
     assert {"unconfigured", "inactive", "active", "finalized", "configuring"} <= {state.label for state in states}
     ways = manager.ask(GetAvailableTransitions, "get_available_transitions", GetAvailableTransitions.Request())
     assert {way.transition.label for way in ways.available_transitions} == {"configure", "shutdown"}
+    impossible = ChangeState.Request(transition=Transition(id=Transition.TRANSITION_ACTIVATE))
     assert not manager.change("activate")
+    assert not manager.ask(ChangeState, "change_state", impossible).success
     assert manager.state == "unconfigured"
-    assert manager.node.alive
 
 
 def test_each_state_has_what_belongs_to_it(spawn: Spawn, probe: Probe):
@@ -209,7 +210,7 @@ def test_parameters_are_read_anew_by_every_configuration(spawn: Spawn, probe: Pr
 
 
 def test_a_deactivation_lets_the_worker_finish_what_was_asked_of_it(spawn: Spawn, probe: Probe, tmp_path: Path):
-    node = spawn("scripted_node.py")
+    node = spawn("scripted_node.py", "-p", f"keyframes.folder:={tmp_path}")
     rig, manager = Rig(probe, node), Manager(probe, node)
     rig.settle()
     rig.solve()
@@ -217,7 +218,7 @@ def test_a_deactivation_lets_the_worker_finish_what_was_asked_of_it(spawn: Spawn
     time.sleep(0.2)
     client = probe.node.create_client(SaveKeyframes, "/raxels_pose/save_keyframes")
     assert client.wait_for_service(5.0)
-    saving = client.call_async(SaveKeyframes.Request(path=str(tmp_path / "keyframes")))
+    saving = client.call_async(SaveKeyframes.Request(path="keyframes"))
     time.sleep(0.2)
     manager.go("deactivate")
     # Its thread slept for SLEEP_S: the answer to its image is out, and nothing follows.
@@ -237,6 +238,19 @@ def test_a_worker_that_hangs_ends_the_process_with_a_word(spawn: Spawn, probe: P
     assert node.wait() == 1
     assert "deactivate failed: ending what was begun takes longer than 4 s: start the node again" in node.log
     assert manager.events[-1].goal_state.label == "finalized"
+
+
+def test_a_worker_that_ended_is_an_error_until_the_next_activation(spawn: Spawn, probe: Probe):
+    node = spawn("scripted_node.py")
+    rig, manager = Rig(probe, node), Manager(probe, node)
+    rig.settle()
+    rig.send(picture(script.QUIT))
+    why = "nothing is worked on until it is activated again: internal error: SystemExit: as the image asked"
+    manager.health("lifecycle", DiagnosticStatus.ERROR, f"active: {why}")
+    manager.go("deactivate", "activate")
+    manager.health("lifecycle", DiagnosticStatus.OK, "active")
+    _listened(rig)
+    assert rig.solve().status.state == PoseStatus.STATE_TRACKING
 
 
 @pytest.mark.parametrize("way", [(), ("configure",), ("configure", "activate")], ids=["fresh", "inactive", "active"])
@@ -300,11 +314,11 @@ class Memory:
     """RAM of a process after each life cycle, MiB."""
 
     def __init__(self, node: NodeProcess) -> None:
-        self._statm = Path(f"/proc/{node.process.pid}/statm")
+        self._node = node
         self.sizes: list[float] = []
 
     def note(self) -> None:
-        self.sizes.append(int(self._statm.read_text().split()[1]) * 4096 / 2**20)
+        self.sizes.append(self._node.rss_mib)
 
     @property
     def growth(self) -> float:

@@ -15,7 +15,6 @@ pytest.importorskip("rclpy")
 pytest.importorskip("raxels_interfaces.msg")
 
 import scripted_node as script
-from diagnostic_msgs.msg import DiagnosticStatus
 from nav_msgs.msg import Path
 from pose_rig import CAMERA, FRAME, PERIOD_NS, UNKNOWN, Rig, next_stamp_ns, picture
 from rclpy.qos import DurabilityPolicy, QoSProfile
@@ -291,18 +290,3 @@ def test_the_newest_image_wins_and_the_others_are_counted(fresh: Rig):
     assert not any(fresh.stamped(fresh.status, stamp) for stamp in burst[:-1])
     assert newest.frames_processed == before.frames_processed + 2
     assert newest.frames_dropped == before.frames_dropped + 4
-
-
-def test_diagnostics_tell_rates_latency_and_state(fresh: Rig):
-    since = len(fresh.diagnostics)
-    for _ in range(40):
-        fresh.solve()
-    status = wait_until(
-        lambda: [s for s in fresh.health("input", since) if float(s.values[1].value) > 3.0], what="a rate"
-    )[-1]
-    values = {pair.key: pair.value for pair in status.values}
-    assert 3.0 < float(values["rate in (Hz)"]) < 60.0
-    assert float(values["latency p50 (ms)"]) <= float(values["latency p95 (ms)"])
-    assert "last problem" in values
-    assert fresh.wait_health("tracking", DiagnosticStatus.OK).values[0].value == "TRACKING"
-    assert fresh.health("tf")[-1].level == DiagnosticStatus.OK

@@ -17,6 +17,7 @@ pytest.importorskip("raxels_interfaces.msg")
 import scripted_node as script
 from diagnostic_msgs.msg import DiagnosticStatus
 from geometry_msgs.msg import TransformStamped
+from nav_msgs.msg import Odometry
 from pose_rig import BEST_EFFORT, CAMERA, FRAME, Rig, picture
 from sensor_msgs.msg import CompressedImage, Image
 from std_msgs.msg import Header
@@ -33,6 +34,7 @@ from ros2_raxels.geometry import (
     rotation_from_quaternion,
 )
 from ros2_raxels.nodes.messages import camera_info_message, image_message, stamp_message, stamp_ns
+from ros2_raxels.nodes.subscription import FollowingSubscription
 from ros2_raxels.nodes.transforms import tf_qos
 from ros2_raxels.scenes.renderer import render
 from ros2_raxels.scenes.trajectories import handheld_loop
@@ -107,6 +109,46 @@ def test_silence_is_explained(spawn: Spawn, probe: Probe):
     rig.wait_health("input", DiagnosticStatus.ERROR, "no publisher on /image", elsewhere.topic_name)
 
 
+def test_images_that_cannot_fit_into_shared_memory_are_named_with_their_size(
+    spawn: Spawn, probe: Probe, monkeypatch: pytest.MonkeyPatch
+):
+    for name in ("FASTDDS_DEFAULT_PROFILES_FILE", "FASTRTPS_DEFAULT_PROFILES_FILE"):
+        monkeypatch.delenv(name, raising=False)
+    rig = Rig(probe, spawn("scripted_node.py", "-p", "stall_timeout_s:=0.3"))
+    info = camera_info_message(CAMERA.resized(640, 480), Header(frame_id=FRAME))
+    words = (
+        "/image has a publisher (probe) but nothing comes through: an image of 640x480 px in colour takes 900 KiB",
+        "the shared memory segment of Fast DDS has 512 KiB by default; start both sides with FASTDDS_DEFAULT_PROFILES",
+        "(here it is not set)",
+    )
+
+    def said() -> bool:
+        rig.send_info(info)
+        return any(all(w in s.message for w in words) for s in rig.health("input"))
+
+    wait_until(said, what="the size of an image")
+
+
+def test_a_publisher_of_another_qos_is_named_until_the_subscription_has_followed(probe: Probe):
+    probe.publisher(Image, "/eye", 5)
+    subscription = FollowingSubscription(probe.node, Image, "/eye", lambda _: None)
+    idle = "/eye has a publisher (probe) but nothing comes through: it is idle"
+    wait_until(lambda: idle in subscription.why_silent(), what="a publisher")
+    subscription.update()
+    probe.publisher(Image, "/eye", BEST_EFFORT)
+    wait_until(lambda: "QoS of /eye from probe is incompatible" in subscription.why_silent(), what="another QoS")
+    assert "ERROR: Best effort publisher and reliable subscription" in subscription.why_silent()
+    subscription.update()
+    assert idle in subscription.why_silent()
+
+
+def test_metres_that_do_not_come_are_explained(spawn: Spawn, probe: Probe):
+    rig = Rig(probe, spawn("scripted_node.py", "-p", "scale.mode:=odom"))
+    rig.wait_health("scale", DiagnosticStatus.WARN, "no metres yet by scale.mode odom: no publisher on /odom")
+    probe.publisher(Odometry, "/odom")
+    rig.wait_health("scale", DiagnosticStatus.WARN, "scale.mode odom: /odom has a publisher (probe) but nothing comes")
+
+
 def test_without_camera_info_it_goes_on_and_starts_anew_when_one_comes(spawn: Spawn, probe: Probe):
     rig = Rig(probe, spawn("scripted_node.py", "-p", "camera_info_timeout_s:=0.5"))
     early = []
@@ -170,6 +212,53 @@ def test_640x480_at_30_hz_is_delivered(spawn: Spawn, probe: Probe, qos: Any):
     p50, p95 = np.percentile(latencies_ms, (50, 95))
     print(f"stamp to status p50 {p50:.2f} ms p95 {p95:.2f} ms")
     assert p50 < 20.0
+
+
+# ---------------------------------------------------------------------------------------------------- diagnostics
+
+
+def test_diagnostics_of_a_node_at_work(spawn: Spawn, probe: Probe):
+    node = spawn("scripted_node.py", "-p", "scale.mode:=fixed")
+    rig = Rig(probe, node)
+    rig.settle()
+    rig.reset()
+    since = len(rig.diagnostics)
+
+    def at_work() -> dict[str, Any]:
+        sent = time.time_ns()
+        rig.solve(stamp=sent)
+        took_ms.append((time.time_ns() - sent) * 1e-6)
+        # The images with made-up stamps that the node was found by are less than a twentieth by then.
+        present = (v for v in values_of("input") if float(v["latency p95 (ms)"]) <= max(took_ms))
+        return next((v for v in present if float(v["rate out (Hz)"]) > 3.0), {})
+
+    def values_of(part: str) -> list[dict[str, str]]:
+        return [{pair.key: pair.value for pair in status.values} for status in rig.health(part, since)]
+
+    took_ms: list[float] = []
+    values = wait_until(at_work, 40.0, what="a rate")
+    assert float(values["rate out (Hz)"]) <= float(values["rate in (Hz)"]) + 1.0 < 60.0
+    assert 0.0 < float(values["latency p50 (ms)"]) <= float(values["latency p95 (ms)"])
+    rejected = int(values["frames rejected"])
+    rig.send(picture(script.RAISE), time.time_ns())
+    wait_until(lambda: int(values_of("input")[-1]["frames rejected"]) == rejected + 1, what="a frame rejected")
+    rig.solve(stamp=time.time_ns())
+    assert "ZeroDivisionError: as the image asked" in values_of("input")[-1]["last problem"]
+    assert "as the image asked" in rig.wait_health("input", DiagnosticStatus.WARN).message
+    assert values_of("tracking")[-1] == {"state": "TRACKING"}
+    assert values_of("scale")[-1] == {"source": "fixed", "metres per unit": "2", "sigma": "0.01"}
+    said = {part: rig.health(part)[-1] for part in ("lifecycle", "engine", "scale", "tf", "memory")}
+    assert {part: status.message for part, status in said.items()} == {
+        "lifecycle": "active",
+        "engine": "scripted",
+        "scale": "poses are in metres",
+        "tf": "ok",
+        "memory": "ok",
+    }
+    assert {status.level for status in said.values()} == {DiagnosticStatus.OK}
+    memory = values_of("memory")[-1]
+    assert float(memory["resident (MiB)"]) == pytest.approx(node.rss_mib, rel=0.1)
+    assert float(memory["at most so far (MiB)"]) >= float(memory["resident (MiB)"])
 
 
 # ------------------------------------------------------------------------------------------------------- shutdown

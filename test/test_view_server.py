@@ -6,7 +6,6 @@ import math
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path as FilePath
 from typing import Any
 
 import cv2
@@ -392,28 +391,22 @@ def test_eight_clients_at_once_each_get_a_worded_answer(rig: ViewsRig):
 
 
 def test_goals_in_a_row_leave_nothing_behind(rig: ViewsRig):
-    pid = rig.node.process.pid
-
     def serve(count: int) -> None:
         for _ in range(count):
             rig.look(at(0.5))
             assert rig.client.predict(make_goal([at(0.1)] * 8, WORLD, size=(256, 192))).ok
 
     serve(10)
-    before = _rss_mb(pid)
+    before = rig.node.rss_mib
     serve(25)
     # 25 results of 8 views are 30 MB of pixels.
-    assert _rss_mb(pid) - before < 8.0
+    assert rig.node.rss_mib - before < 8.0
     since = len(rig.diagnostics)
     status = wait_until(lambda: rig.health("goals", since), what="diagnostics")[-1]
     counts = {pair.key: pair.value for pair in status.values}
     assert int(counts["ended with NONE"]) >= 30
     assert counts["running"] == "False"
-
-
-def _rss_mb(pid: int) -> float:
-    pages = int(FilePath(f"/proc/{pid}/statm").read_text().split()[1])
-    return pages * 4096 / 1e6
+    assert 0.0 < float(counts["latency p50 (ms)"]) <= float(counts["latency p95 (ms)"]) < 8000.0
 
 
 def test_diagnostics_tell_engine_context_and_goals(rig: ViewsRig):
@@ -424,9 +417,15 @@ def test_diagnostics_tell_engine_context_and_goals(rig: ViewsRig):
     values = {pair.key: pair.value for pair in context.values}
     assert float(values["age (s)"]) < 10.0
     assert int(values["frames kept"]) >= 1
-    wait_until(
-        lambda: any("is" in s.message and "old" in s.message for s in rig.health("context", since)), what="stale"
-    )
+    silent = "s old: /image has a publisher (probe) but nothing comes through"
+    wait_until(lambda: any(silent in s.message for s in rig.health("context", since)), what="silence")
+
+    def late() -> bool:
+        rig.send(np.full((CAMERA.height, CAMERA.width, 3), 90, np.uint8), time.time_ns() - 100 * 10**9)
+        return any("s old: /image arrives with old stamps" in s.message for s in rig.health("context", since))
+
+    wait_until(late, what="old stamps")
+    rig.settle()
 
 
 def test_a_result_that_does_not_come_is_cancelled(rig: ViewsRig):

@@ -8,27 +8,37 @@ from typing import Any
 import matplotlib
 import numpy as np
 from matplotlib.backends.backend_agg import FigureCanvasAgg
-from matplotlib.collections import LineCollection, PolyCollection
-from matplotlib.colors import LinearSegmentedColormap
 from matplotlib.figure import Figure
 
 from ros2_raxels.demo.summary import Summary
-from ros2_raxels.geometry import FloatArray, PinholeCamera, encode_raxels, inverse_pose
+from ros2_raxels.drawing import (
+    DOTTED,
+    FONT,
+    LINE,
+    MUTED,
+    NIGHT,
+    PANEL,
+    TEXT,
+    TIME,
+    TRUTH,
+    add_panel,
+    draw_camera,
+    draw_coloured_line,
+    draw_isolines,
+    draw_path,
+    draw_raxels,
+    fit,
+    flat,
+    show_image,
+    without_frame,
+)
+from ros2_raxels.geometry import FloatArray, PinholeCamera
 
 _SHOTS = (3, 10)
 _SHOT_GAP, _SHOT_HEIGHT = 0.006, 0.172
-_RAXEL_HEIGHT_PX = 240
 _DPI = 150
 _SIZE_IN = (16.0, 10.6)
 _LEFT, _RIGHT = 0.03, 0.97
-
-_NIGHT, _PANEL, _LINE = "#0e1420", "#151d2c", "#27324a"
-_TEXT, _MUTED, _TRUTH = "#eef2f8", "#8b98b0", "#f5f7fb"
-_TIME = LinearSegmentedColormap.from_list("time", ["#3ec6ff", "#6f8cff", "#c46bff", "#ff5f9e", "#ffb454"])
-_FONT: Any = {"font.family": "DejaVu Sans", "font.size": 11, "text.color": _TEXT, "axes.labelcolor": _MUTED}
-
-# The path is drawn without perspective, seen from behind, above and a little to the right of the first camera.
-_TURN_RAD, _TILT_RAD = np.radians(-62.0), np.radians(38.0)
 
 
 def draw(summary: Summary, path: Path) -> None:
@@ -39,8 +49,8 @@ def draw(summary: Summary, path: Path) -> None:
     """
     if not summary.indices:
         raise ValueError(f"none of the {summary.played} frames has a pose: there is no path to draw")
-    with matplotlib.rc_context(_FONT):
-        figure = Figure(figsize=_SIZE_IN, dpi=_DPI, facecolor=_NIGHT)
+    with matplotlib.rc_context(FONT):
+        figure = Figure(figsize=_SIZE_IN, dpi=_DPI, facecolor=NIGHT)
         shots = _choose_shots(summary)
         _title(figure, summary)
         _path_panel(figure, summary, shots)
@@ -49,7 +59,7 @@ def draw(summary: Summary, path: Path) -> None:
         _strip(figure, summary, shots)
         FigureCanvasAgg(figure)
         figure.savefig(
-            path, format="png", facecolor=_NIGHT, metadata={"Title": f"ros2_raxels: {summary.recording.name}"}
+            path, format="png", facecolor=NIGHT, metadata={"Title": f"ros2_raxels: {summary.recording.name}"}
         )
 
 
@@ -75,122 +85,54 @@ def _columns(camera: PinholeCamera) -> int:
 def _colours(summary: Summary, places: list[int] | slice = slice(None)) -> FloatArray:
     """RGBA by time, (K, 4)."""
     at = np.array(summary.indices, float)[places] / max(1, summary.played - 1)
-    return np.asarray(_TIME(at))
+    return np.asarray(TIME(at))
 
 
 def _title(figure: Figure, summary: Summary) -> None:
     figure.text(0.03, 0.938, "ros2_raxels", fontsize=30, fontweight="bold", va="center")
-    figure.text(0.212, 0.9355, "camera poses from one camera, live over ROS 2", fontsize=15, color=_MUTED, va="center")
+    figure.text(0.212, 0.9355, "camera poses from one camera, live over ROS 2", fontsize=15, color=MUTED, va="center")
     right = f"{summary.recording.name}   ·   {summary.played} frames"
-    figure.text(0.97, 0.9355, right, fontsize=13, color=_MUTED, ha="right", va="center")
+    figure.text(0.97, 0.9355, right, fontsize=13, color=MUTED, ha="right", va="center")
     gradient = figure.add_axes((0.03, 0.898, 0.94, 0.0035))
-    gradient.imshow(np.linspace(0, 1, 512)[None], aspect="auto", cmap=_TIME)
+    gradient.imshow(np.linspace(0, 1, 512)[None], aspect="auto", cmap=TIME)
     gradient.set_axis_off()
-
-
-def _panel(figure: Figure, left: float, bottom: float, width: float, height: float) -> Any:
-    axes = figure.add_axes((left, bottom, width, height), facecolor=_PANEL)
-    axes.set(xticks=[], yticks=[])
-    for spine in axes.spines.values():
-        spine.set_visible(False)
-    return axes
 
 
 # ------------------------------------------------------------------------------------------------------------ path
 
 
-def _flat(points: FloatArray) -> FloatArray:
-    """Points (..., 3) of a z-up world on the paper (..., 2)."""
-    x, y, z = np.moveaxis(np.asarray(points, float), -1, 0)
-    right = np.cos(_TURN_RAD) * x - np.sin(_TURN_RAD) * y
-    away = np.sin(_TURN_RAD) * x + np.cos(_TURN_RAD) * y
-    # Mirrored, because y points to the left of the first camera.
-    return np.stack([-right, -away * np.sin(_TILT_RAD) + z * np.cos(_TILT_RAD)], axis=-1)
-
-
 def _path_panel(figure: Figure, summary: Summary, shots: list[int]) -> None:
-    axes = _panel(figure, _LEFT, 0.432, 0.60, 0.452)
+    place = (_LEFT, 0.432, 0.60, 0.452)
+    axes = add_panel(figure, *place)
     estimate, truth = summary.drawn()
-    positions = estimate[:, :3, 3]
-    every = positions if truth is None else np.concatenate([positions, truth[:, :3, 3]])
-    extent = float(np.ptp(every, axis=0).max()) or 1.0
-    floor = float(every[:, 2].min()) - 0.22 * extent
-    _draw_floor(axes, every, floor, extent)
-    shadow = positions * (1, 1, 0) + (0, 0, floor)
-    axes.plot(*_flat(shadow).T, color="black", alpha=0.35, lw=5, solid_capstyle="round", zorder=2)
+    path = draw_path(axes, estimate[:, :3, 3], _colours(summary), None if truth is None else truth[:, :3, 3])
     for shot, colour in zip(shots, _colours(summary, shots), strict=True):
-        _draw_camera(axes, summary, estimate[shot], 0.13 * extent, colour, shadow[shot])
-    if truth is not None:
-        axes.plot(*_flat(truth[:, :3, 3]).T, color=_TRUTH, lw=1.3, ls=(0, (1.5, 2.5)), zorder=6)
-    _coloured_line(axes, _flat(positions), _colours(summary), lw=4, zorder=5)
-    axes.scatter(*_flat(positions).T, c=_colours(summary), s=9, zorder=5, linewidths=0)
-    reach = np.concatenate([_flat(every + offset) for offset in (-0.1 * extent, 0.1 * extent)] + [_flat(shadow)])
-    _fit(axes, reach)
+        draw_camera(axes, _camera(summary), estimate[shot], 0.13 * path.extent, colour)
+        plumb = np.array([estimate[shot, :3, 3], path.shadow[shot]])
+        axes.plot(*flat(plumb).T, color=colour, lw=0.8, alpha=0.55, zorder=2)
+    # A little to the right of the legend.
+    fit(axes, path.reach, place[2] * _SIZE_IN[0] / (place[3] * _SIZE_IN[1]), aside=0.05)
     _path_legend(axes, summary, truth is not None)
-
-
-def _fit(axes: Any, points: FloatArray) -> None:
-    """Show all of the points at one scale for both axes, a little to the right of the legend."""
-    box = axes.get_position()
-    shape = box.width * _SIZE_IN[0] / (box.height * _SIZE_IN[1])
-    low, high = points.min(axis=0), points.max(axis=0)
-    height = 1.12 * max(high[1] - low[1], (high[0] - low[0]) / (0.86 * shape))
-    centre = (low + high) / 2 - (0.05 * shape * height, 0)
-    axes.set_xlim(centre[0] - shape * height / 2, centre[0] + shape * height / 2)
-    axes.set_ylim(centre[1] - height / 2, centre[1] + height / 2)
-
-
-def _coloured_line(axes: Any, points: FloatArray, colours: FloatArray, **style: Any) -> None:
-    """A line through points (N, 2) that changes its colour along the way."""
-    pieces: Any = np.stack([points[:-1], points[1:]], axis=1)
-    axes.add_collection(LineCollection(pieces, colors=colours[:-1], capstyle="round", **style), autolim=False)
-
-
-def _draw_floor(axes: Any, points: FloatArray, height: float, extent: float) -> None:
-    step = 10 ** np.floor(np.log10(extent)) / 4
-    step *= 2 if extent / step > 10 else 1
-    low = np.floor((points[:, :2].min(axis=0) - 0.7 * extent) / step) * step
-    high = np.ceil((points[:, :2].max(axis=0) + 0.7 * extent) / step) * step
-    for axis in (0, 1):
-        for value in np.arange(low[axis], high[axis] + step / 2, step):
-            ends = np.full((2, 3), height)
-            ends[:, axis], ends[:, 1 - axis] = value, (low[1 - axis], high[1 - axis])
-            axes.plot(*_flat(ends).T, color=_LINE, lw=0.8, zorder=1)
-
-
-def _draw_camera(
-    axes: Any, summary: Summary, pose: FloatArray, size: float, colour: FloatArray, shadow: FloatArray
-) -> None:
-    """A pyramid with the camera's field of view, and a plumb line to the floor."""
-    camera = _camera(summary)
-    corners = np.array([[0, 0], [camera.width, 0], [camera.width, camera.height], [0, camera.height]]) - 0.5
-    rays = np.column_stack([camera.normalise(corners), np.ones(4)])
-    rays *= size / np.abs(rays[:, 0]).max() * 0.7
-    tip, base = _flat(pose[:3, 3]), _flat(rays @ pose[:3, :3].T + pose[:3, 3])
-    sides = [np.array([tip, base[k], base[(k + 1) % 4]]) for k in range(4)]
-    axes.add_collection(PolyCollection(sides, facecolors=(*colour[:3], 0.10), edgecolors=colour, lw=1.1, zorder=7))
-    axes.add_collection(PolyCollection([base], facecolors=(*colour[:3], 0.22), edgecolors=colour, lw=1.5, zorder=7))
-    axes.plot(*np.array([tip, _flat(shadow)]).T, color=colour, lw=0.8, alpha=0.55, zorder=2)
 
 
 def _path_legend(axes: Any, summary: Summary, has_truth: bool) -> None:
     axes.text(0.022, 0.945, "Trajectory", transform=axes.transAxes, fontsize=14, fontweight="bold", va="center")
     place = {"transform": axes.transAxes, "zorder": 9}
     steps = np.linspace(0.024, 0.074, 30)
-    _coloured_line(axes, np.column_stack([steps, np.full(30, 0.885)]), _TIME(np.linspace(0, 1, 30)), lw=4, **place)
-    axes.text(0.085, 0.885, "estimate, first to last frame", color=_MUTED, fontsize=11, va="center", **place)
+    draw_coloured_line(axes, np.column_stack([steps, np.full(30, 0.885)]), TIME(np.linspace(0, 1, 30)), lw=4, **place)
+    axes.text(0.085, 0.885, "estimate, first to last frame", color=MUTED, fontsize=11, va="center", **place)
     if has_truth:
         axes.plot(
             [0.024, 0.074],
             [0.835, 0.835],
-            color=_TRUTH,
+            color=TRUTH,
             lw=1.3,
-            ls=(0, (1.5, 2.5)),
+            ls=DOTTED,
             scalex=False,
             scaley=False,
             **place,
         )
-        axes.text(0.085, 0.835, "truth", color=_MUTED, fontsize=11, va="center", **place)
+        axes.text(0.085, 0.835, "truth", color=MUTED, fontsize=11, va="center", **place)
 
 
 def _camera(summary: Summary) -> PinholeCamera:
@@ -209,9 +151,9 @@ def _cards(figure: Figure, summary: Summary) -> None:
     for k, (title, value, unit, note) in enumerate(_card_texts(summary)):
         column, row = k % 2, k // 2
         left, bottom = 0.645 + column * 0.165, 0.769 - row * 0.128
-        axes = _panel(figure, left, bottom, 0.16, 0.115)
+        axes = add_panel(figure, left, bottom, 0.16, 0.115)
         axes.set(xlim=(0, 1), ylim=(0, 1))
-        axes.text(0.08, 0.82, title, fontsize=11, color=_MUTED, va="center")
+        axes.text(0.08, 0.82, title, fontsize=11, color=MUTED, va="center")
         number = axes.text(0.08, 0.47, value, fontsize=27, fontweight="bold", va="center")
         axes.annotate(
             unit,
@@ -220,10 +162,10 @@ def _cards(figure: Figure, summary: Summary) -> None:
             xytext=(6, -3),
             textcoords="offset points",
             fontsize=13,
-            color=_TEXT,
+            color=TEXT,
             va="center",
         )
-        axes.text(0.08, 0.14, note, fontsize=10, color=_MUTED, va="center")
+        axes.text(0.08, 0.14, note, fontsize=10, color=MUTED, va="center")
 
 
 def _card_texts(summary: Summary) -> list[tuple[str, str, str, str]]:
@@ -270,7 +212,7 @@ def _curves(figure: Figure, summary: Summary) -> None:
     if len(panels) < 2:
         panels.append(("confidence", summary.confidence))
     for k, (name, values) in enumerate(panels[:2]):
-        axes = figure.add_axes((0.645 + 0.165 * k, 0.432, 0.16, 0.196), facecolor=_PANEL)
+        axes = figure.add_axes((0.645 + 0.165 * k, 0.432, 0.16, 0.196), facecolor=PANEL)
         _curve(axes, name, time_s, values, _colours(summary))
 
 
@@ -283,17 +225,15 @@ def _times_s(summary: Summary) -> FloatArray:
 
 def _curve(axes: Any, name: str, x: FloatArray, y: FloatArray, colours: FloatArray) -> None:
     axes.fill_between(x, y, color="white", alpha=0.04, lw=0)
-    _coloured_line(axes, np.column_stack([x, y]), colours, lw=1.8)
+    draw_coloured_line(axes, np.column_stack([x, y]), colours, lw=1.8)
     top = float(np.nanmax(y, initial=0.0)) or 1.0
     span = max(float(x[-1] - x[0]), 1e-9)
     axes.set(xlim=(x[0] - 0.13 * span, x[-1] + 0.06 * span), ylim=(-0.08 * top, 1.45 * top))
-    axes.text(0.08, 0.88, name, transform=axes.transAxes, fontsize=11, color=_MUTED, va="center")
+    axes.text(0.08, 0.88, name, transform=axes.transAxes, fontsize=11, color=MUTED, va="center")
     for level in (0.0, _nice(top)):
-        axes.axhline(level, xmin=0.13, xmax=0.95, color=_LINE, lw=0.8, zorder=0)
-        axes.text(x[0] - 0.02 * span, level, f"{level:g}", fontsize=9, color=_MUTED, ha="right", va="center")
-    axes.set(xticks=[], yticks=[])
-    for spine in axes.spines.values():
-        spine.set_visible(False)
+        axes.axhline(level, xmin=0.13, xmax=0.95, color=LINE, lw=0.8, zorder=0)
+        axes.text(x[0] - 0.02 * span, level, f"{level:g}", fontsize=9, color=MUTED, ha="right", va="center")
+    without_frame(axes)
 
 
 def _nice(value: float) -> float:
@@ -308,7 +248,7 @@ def _nice(value: float) -> float:
 def _strip(figure: Figure, summary: Summary, shots: list[int]) -> None:
     """Frames above, the raxels of the same frames below."""
     camera = _camera(summary)
-    raxels = _raxel_images(summary, camera, shots)
+    raxels = draw_raxels(camera, list(summary.drawn()[0][shots]))
     colours = _colours(summary, shots)
     top, slot = 0.403, (_RIGHT - _LEFT + _SHOT_GAP) / _columns(camera)
     width = min(slot - _SHOT_GAP, _SHOT_HEIGHT * _aspect(camera))
@@ -319,9 +259,9 @@ def _strip(figure: Figure, summary: Summary, shots: list[int]) -> None:
         frame = figure.add_axes((x, top - height, width, height))
         below = figure.add_axes((x, top - 2 * height - 0.008, width, height))
         image = summary.recording.images.get(index)
-        _show(frame, np.full((3, 4, 3), 30, np.uint8) if image is None else image, colour)
-        _show(below, raxels[k], colour)
-        _isolines(below, raxels[k])
+        show_image(frame, np.full((3, 4, 3), 30, np.uint8) if image is None else image, colour)
+        show_image(below, raxels[k], colour)
+        draw_isolines(below, raxels[k])
         frame.text(
             0.035,
             0.93,
@@ -337,38 +277,11 @@ def _strip(figure: Figure, summary: Summary, shots: list[int]) -> None:
         "Above: what the camera saw. Below: its raxels — every pixel shows the point at unit "
         "distance along its ray, in the frame of the first camera (red forward x, green left y, blue up z).",
         fontsize=10.5,
-        color=_MUTED,
+        color=MUTED,
         va="center",
     )
-
-
-def _show(axes: Any, image: Any, colour: FloatArray) -> None:
-    axes.imshow(image, aspect="auto", interpolation="lanczos")
-    axes.set(xticks=[], yticks=[])
-    for spine in axes.spines.values():
-        spine.set_visible(False)
-    axes.spines["bottom"].set(visible=True, color=colour, linewidth=3)
 
 
 def _moment(summary: Summary, index: int) -> str:
     stamps = summary.recording.stamps_ns
     return f"{(stamps[index] - stamps[0]) * 1e-9:.1f} s" if stamps else f"frame {index}"
-
-
-def _raxel_images(summary: Summary, camera: PinholeCamera, shots: list[int]) -> list[FloatArray]:
-    """RGB (H, W, 3) in [0, 1] of each shot; one scale for all, so that equal colours are equal points."""
-    rows = min(_RAXEL_HEIGHT_PX, camera.height)
-    bearings = camera.bearings(rows, max(1, round(rows * camera.width / camera.height)))
-    estimate, _ = summary.drawn()
-    to_first = inverse_pose(estimate[shots[0]])
-    body = np.array([[0.0, 0.0, 1.0], [-1.0, 0.0, 0.0], [0.0, -1.0, 0.0]])
-    raxels = [encode_raxels(bearings, to_first @ estimate[shot]) @ body.T for shot in shots]
-    everything = np.concatenate([r.reshape(-1, 3) for r in raxels])
-    low, high = np.percentile(everything, (0.5, 99.5), axis=0)
-    return [np.clip((r - low) / np.maximum(high - low, 1e-9), 0, 1) * 0.86 + 0.07 for r in raxels]
-
-
-def _isolines(axes: Any, picture: FloatArray) -> None:
-    """Thin lines of equal left and up, so that turning and moving can be seen and not only felt."""
-    for channel in (1, 2):
-        axes.contour(picture[..., channel], levels=np.linspace(0, 1, 13), colors="white", linewidths=0.55, alpha=0.5)

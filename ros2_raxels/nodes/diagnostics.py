@@ -81,6 +81,22 @@ class Problems:
         return self._clock() - self._last[1] < _RECENT_S
 
 
+class Latencies:
+    """Of the last 300 of something."""
+
+    def __init__(self) -> None:
+        self._seconds: deque[float] = deque(maxlen=_LATENCIES)
+
+    def add(self, seconds: float) -> None:
+        """One more."""
+        self._seconds.append(seconds)
+
+    def values(self) -> dict[str, str]:
+        """Percentiles; nan before the first."""
+        p50, p95 = np.percentile(list(self._seconds) or [np.nan], (50, 95)) * 1e3
+        return {"latency p50 (ms)": f"{p50:.1f}", "latency p95 (ms)": f"{p95:.1f}"}
+
+
 class Traffic:
     """Counters of frames and times between two reports. Each counter is written by one thread only."""
 
@@ -90,7 +106,7 @@ class Traffic:
         self.replaced = 0
         self.rejected = 0
         self.processed = 0
-        self._latencies_s: deque[float] = deque(maxlen=_LATENCIES)
+        self.latencies = Latencies()
         self._reported = (clock(), 0, 0)
 
     @property
@@ -98,23 +114,17 @@ class Traffic:
         """Frames that were received but not solved."""
         return self.replaced + self.rejected
 
-    def add_latency(self, seconds: float) -> None:
-        """One frame's time from stamp to publication."""
-        self._latencies_s.append(seconds)
-
     def values(self) -> dict[str, str]:
-        """Rates since the last call, latency percentiles of the last 300 frames, and totals."""
+        """Rates since the last call, latency from stamp to publication, and totals."""
         now = self._clock()
         then, received, processed = self._reported
         seconds = max(now - then, 1e-6)
         rate_in, rate_out = (self.received - received) / seconds, (self.processed - processed) / seconds
         self._reported = (now, self.received, self.processed)
-        p50, p95 = np.percentile(self._latencies_s or [np.nan], (50, 95)) * 1e3
         return {
             "rate in (Hz)": f"{rate_in:.1f}",
             "rate out (Hz)": f"{rate_out:.1f}",
-            "latency p50 (ms)": f"{p50:.1f}",
-            "latency p95 (ms)": f"{p95:.1f}",
+            **self.latencies.values(),
             "frames received": str(self.received),
             "frames processed": str(self.processed),
             "frames replaced by a newer one": str(self.replaced),
@@ -132,6 +142,6 @@ def status(name: str, level: bytes, message: str, values: Mapping[str, str] | No
     return DiagnosticStatus(level=level, name=name, message=message or "ok", values=pairs(values or {}))
 
 
-def worded(error: Exception) -> str:
+def worded(error: BaseException) -> str:
     """An exception in one line."""
     return f"{type(error).__name__}: {' '.join(str(error).split())}"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections import deque
 from dataclasses import dataclass
 from typing import Any
@@ -22,6 +23,9 @@ from ros2_raxels.nodes.view_goal import CODES, GoalError
 
 _RECENT = 10
 """Images that are remembered undecoded, one an update, for goals whose reference_time is a moment ago."""
+
+_SILENCE_S = 1.0
+"""Without an image, after which old ones are no longer taken for late ones."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -90,6 +94,7 @@ class LiveContext:
         self._world_until_ns = 0
         self._newest: Arrival | None = None
         self._info: CameraInfo | None = None
+        self._arrived_at = 0.0
         self._infos = FollowingSubscription(node, CameraInfo, "camera_info", self._on_info)
         self._images = image_subscription(node, transport, self._on_image)
 
@@ -100,6 +105,7 @@ class LiveContext:
         if self._info is None:
             return
         arrival = Arrival(message, self._info)
+        self._arrived_at = time.monotonic()
         with self._lock:
             back_s = 0.0 if self._newest is None else (self._newest.stamp_ns - arrival.stamp_ns) * 1e-9
             if back_s > JUMP_BACK_S:
@@ -161,7 +167,13 @@ class LiveContext:
         if self._newest is not None:
             return ""
         without = self._infos if self._info is None else self._images
-        return f"no image with camera_info yet: {without.why_silent()}"
+        return f"no image with camera_info yet: {without.why_silent(self._info)}"
+
+    def why_old(self) -> str:
+        """Why the newest image is an old one, in one line."""
+        if time.monotonic() - self._arrived_at > _SILENCE_S:
+            return self._images.why_silent(self._info)
+        return f"{self._images.topic} arrives with old stamps: compare the clocks of camera and robot, or its delay"
 
     def until(self, reference_ns: int) -> tuple[list[Arrival], tuple[ContextFrame, ...]]:
         """The newest images, undecoded, and the frames that are kept, none later than a moment; 0 is now.

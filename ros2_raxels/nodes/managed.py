@@ -13,6 +13,7 @@ from typing import Any, Generic, TypeVar
 from diagnostic_msgs.msg import DiagnosticArray
 from rclpy.clock import Clock, ClockType
 from rclpy.executors import ExternalShutdownException
+from rclpy.impl.implementation_singleton import rclpy_implementation
 from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackReturn
 from rclpy.task import Future
 
@@ -33,6 +34,7 @@ _DONE, _FAILURE, _ERROR = (
     TransitionCallbackReturn.FAILURE,
     TransitionCallbackReturn.ERROR,
 )
+RCLError = rclpy_implementation.RCLError
 _NEXT = {"unconfigured": "configure", "inactive": "activate"}
 
 Loaded = TypeVar("Loaded")
@@ -109,8 +111,9 @@ class ManagedNode(LifecycleNode, ABC, Generic[Loaded]):
         self._job.add_done_callback(self._tell_failure)
 
     def _tell_failure(self, job: futures.Future[None]) -> None:
-        if isinstance(error := job.exception(), Exception) and self.context.ok():
-            self._problems.report(f"internal error, nothing is worked on until the next activation: {worded(error)}")
+        if (error := job.exception()) is not None and self.context.ok():
+            self._failure = f"nothing is worked on until it is activated again: internal error: {worded(error)}"
+            self.get_logger().error(self._failure)
 
     @property
     def _active(self) -> bool:
@@ -175,6 +178,15 @@ class ManagedNode(LifecycleNode, ABC, Generic[Loaded]):
         self._end(1)
         return _FAILURE
 
+    def _LifecycleNodeMixin__change_state(self, transition: int) -> TransitionCallbackReturn:
+        # rclpy's own name: in Humble and Jazzy a transition that the state does not allow raises there, and anybody on
+        # the network could end the process with it.
+        try:
+            return super()._LifecycleNodeMixin__change_state(transition)
+        except RCLError as error:
+            self.get_logger().error(f"transition {transition} is not possible while {self._label()}: {error}")
+            return _ERROR
+
     def _attempt(
         self, transition: str, step: Callable[[], None], undo: Callable[[], None] | None = None
     ) -> TransitionCallbackReturn:
@@ -199,9 +211,9 @@ class ManagedNode(LifecycleNode, ABC, Generic[Loaded]):
         # In the engine's thread, because a signal must end even the compilation of a plan.
         loading = self._job = self._thread.submit(self.load)
         self._wait(loading, "loading the engine")
-        self._job, loaded = None, loading.result()
+        self._job = None
         self._undo_configure = ExitStack()
-        self.configure(loaded, self._undo_configure)
+        self.configure(loading.result(), self._undo_configure)
 
     def _activate(self) -> None:
         self._undo_activate = ExitStack()

@@ -52,6 +52,10 @@ class OdometryListener:
             self._report(f"no scale from odometry: {error}")
             return None
 
+    def why_silent(self) -> str:
+        """Why there was none yet, in one line; empty once there was."""
+        return self.subscription.why_silent() if self._edge is None else ""
+
     def destroy(self) -> None:
         """Unsubscribe."""
         self.subscription.destroy()

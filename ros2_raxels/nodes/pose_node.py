@@ -40,7 +40,7 @@ from ros2_raxels.nodes.services import PoseServices, keyframe_folder
 from ros2_raxels.nodes.stream import FrameGate, NewestSlot, Verdict
 from ros2_raxels.nodes.subscription import FollowingSubscription, image_subscription
 from ros2_raxels.nodes.tf_reader import make_reader
-from ros2_raxels.scale import Odometry, ScaleSettings, ScaleSource
+from ros2_raxels.scale import Odometry, Scale, ScaleSettings, ScaleSource
 from ros2_raxels.tracker import LostPolicy, TrackedPose, Tracker, TrackerSettings, TrackState
 
 _WATCH_PERIOD_S = 0.25
@@ -163,6 +163,7 @@ class PoseNode(ManagedNode[TrackerLike]):
         self._traffic = diagnostics.Traffic()
         self._state = TrackState.WAITING
         self._state_message = "no image yet"
+        self._scale = Scale()
         self._failures = 0
         self._stalled = ""
         self._info: CameraInfo | None = None
@@ -220,7 +221,7 @@ class PoseNode(ManagedNode[TrackerLike]):
             self.get_logger().info(f"images arrive again on {self._images.topic}")
 
     def _report_stall(self, silent_s: float) -> None:
-        was_stalled, reason = bool(self._stalled), self._images.why_silent()
+        was_stalled, reason = bool(self._stalled), self._images.why_silent(self._info)
         self._stalled = f"no image for {silent_s:.1f} s: {reason}"
         self._problems.report(self._stalled)
         if not was_stalled:
@@ -231,7 +232,7 @@ class PoseNode(ManagedNode[TrackerLike]):
         return Health("engine", diagnostics.OK, self._tracker.engine_id)
 
     def _work_health(self) -> list[Health]:
-        return [self._input_health(), self._tracking_health(), self._tf_health()]
+        return [self._input_health(), self._tracking_health(), self._scale_health(), self._tf_health()]
 
     def _input_health(self) -> Health:
         values = self._traffic.values() | {"last problem": self._problems.last}
@@ -246,6 +247,16 @@ class PoseNode(ManagedNode[TrackerLike]):
             return Health("tracking", diagnostics.OK, self._state_message, values)
         level = diagnostics.ERROR if self._state == TrackState.LOST else diagnostics.WARN
         return Health("tracking", level, f"{self._state.name}: {self._state_message}".rstrip(": "), values)
+
+    def _scale_health(self) -> Health:
+        mode, scale = self._settings.text("scale.mode"), self._scale
+        values = {"source": mode, "metres per unit": f"{scale.metres_per_unit:.6g}", "sigma": f"{scale.sigma:.6g}"}
+        if scale.is_metric:
+            return Health("scale", diagnostics.OK, "poses are in metres", values)
+        if mode == "none":
+            return Health("scale", diagnostics.OK, "poses have a unit of their own (scale.mode is none)", values)
+        why = f": {silence}" if self._odometry is not None and (silence := self._odometry.why_silent()) else ""
+        return Health("scale", diagnostics.WARN, f"no metres yet by scale.mode {mode}{why}", values)
 
     def _tf_health(self) -> Health:
         refusal = self._outputs.tf_refusal
@@ -290,9 +301,10 @@ class PoseNode(ManagedNode[TrackerLike]):
         self._traffic.processed += 1
         self._outputs.publish(answer, header, camera)
         latency_s = self.get_clock().now().nanoseconds * 1e-9 - stamp * 1e-9
-        self._traffic.add_latency(latency_s)
+        self._traffic.latencies.add(latency_s)
         self._outputs.report(answer, header, self._counters(latency_s, processing_s))
         self._set_state(answer.state, answer.message)
+        self._scale = answer.scale
         if self._outputs.tf_refusal:
             self._problems.report(self._outputs.tf_refusal)
         self._tracker.improve()

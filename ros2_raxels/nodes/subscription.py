@@ -11,9 +11,11 @@ from typing import Any
 from rclpy.node import Node
 from rclpy.qos import HistoryPolicy, QoSCompatibility, QoSProfile, ReliabilityPolicy, qos_check_compatible
 from rclpy.subscription import Subscription
-from sensor_msgs.msg import CompressedImage, Image
+from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 
 _DEPTH = 5
+_COLOURS = 3
+_DEFAULT_SEGMENT_BYTES = 512 * 1024
 
 
 class FollowingSubscription:
@@ -53,8 +55,12 @@ class FollowingSubscription:
         """``time.monotonic()`` when `update` first saw the present publisher; 0 without one, s."""
         return self._publisher_since or 0.0
 
-    def why_silent(self) -> str:
-        """The likeliest reason that nothing arrives, with the remedy, in one line."""
+    def why_silent(self, of: CameraInfo | None = None) -> str:
+        """The likeliest reason that nothing arrives, with the remedy, in one line.
+
+        Args:
+            of: the camera whose images do not arrive.
+        """
         publishers = self._node.get_publishers_info_by_topic(self.topic)
         if not publishers:
             return f"no publisher on {self.topic}; {self._suggestion()}"
@@ -65,11 +71,19 @@ class FollowingSubscription:
             compatibility, reason = qos_check_compatible(info.qos_profile, self._qos)
             if compatibility == QoSCompatibility.ERROR:
                 return f"QoS of {self.topic} from {info.node_name} is incompatible: {reason}; change the publisher"
+        present = f"{self.topic} has a publisher ({publishers[0].node_name}) but nothing comes through"
         return (
-            f"{self.topic} has a publisher ({publishers[0].node_name}) but nothing comes through: it is idle, or its "
-            "messages are larger than the shared memory segment of Fast DDS; start both sides with "
-            f"FASTDDS_DEFAULT_PROFILES_FILE=<share/ros2_raxels>/config/fastdds.xml (here it is {_profile()})"
+            f"{present}: {self._obstacle(of)}; start both sides with "
+            "FASTDDS_DEFAULT_PROFILES_FILE=<share/ros2_raxels>/config/fastdds.xml "
+            f"(here it is {_profile() or 'not set'})"
         )
+
+    def _obstacle(self, of: CameraInfo | None) -> str:
+        size = 0 if of is None or self._type is not Image else _COLOURS * int(of.width) * int(of.height)
+        if of is None or size <= _DEFAULT_SEGMENT_BYTES or _profile():
+            return "it is idle, or its messages are larger than the shared memory segment of Fast DDS"
+        room = f"the shared memory segment of Fast DDS has {_DEFAULT_SEGMENT_BYTES >> 10} KiB by default"
+        return f"an image of {of.width}x{of.height} px in colour takes {size >> 10} KiB, and {room}"
 
     def destroy(self) -> None:
         """Unsubscribe."""
@@ -143,8 +157,8 @@ def _qos(reliability: ReliabilityPolicy) -> QoSProfile:
 
 
 def _profile() -> str:
-    # Humble reads the second name.
+    """File that makes room in shared memory; empty without one. Humble reads the second name."""
     for name in ("FASTDDS_DEFAULT_PROFILES_FILE", "FASTRTPS_DEFAULT_PROFILES_FILE"):
         if os.environ.get(name):
             return os.environ[name]
-    return "not set"
+    return ""

@@ -125,6 +125,7 @@ class ViewServer(ManagedNode[Predictor | None]):
         self._waiting: deque[ViewJob] = deque()
         self._running: ViewJob | None = None
         self._ended: Counter[str] = Counter()
+        self._latencies = diagnostics.Latencies()
         self._rejected, self._last_rejected = 0, ""
         self._server = _ActionServer(
             self,
@@ -247,7 +248,9 @@ class ViewServer(ManagedNode[Predictor | None]):
             result = maker.make(job)
             if result.error_code >= CODES.ENGINE_FAILED:
                 self._problems.report(f"goal ended with {code_name(result.error_code)}: {result.error_msg}")
-            self.get_logger().debug(f"{code_name(result.error_code)} after {time.monotonic() - begun:.3f} s")
+            took_s = time.monotonic() - begun
+            self._latencies.add(took_s)
+            self.get_logger().debug(f"{code_name(result.error_code)} after {took_s:.3f} s")
             with self._ready:
                 # Before the client knows: its next goal must not find the server busy.
                 self._running = None
@@ -279,7 +282,7 @@ class ViewServer(ManagedNode[Predictor | None]):
             return Health("context", diagnostics.WARN, self._live.why_empty(), {"frames kept": "0"})
         age_s = (self.get_clock().now().nanoseconds - newest_ns) * 1e-9
         stale = age_s > self._settings.number("context.max_age_s")
-        words = f"the newest image is {age_s:.1f} s old" if stale else ""
+        words = f"the newest image is {age_s:.1f} s old: {self._live.why_old()}" if stale else ""
         values = {"frames kept": str(self._live.kept), "age (s)": f"{age_s:.3f}", "metric": str(self._is_metric())}
         return Health("context", diagnostics.WARN if stale else diagnostics.OK, words, values)
 
@@ -291,7 +294,7 @@ class ViewServer(ManagedNode[Predictor | None]):
     def _goal_counts(self) -> dict[str, str]:
         with self._ready:
             counts = {f"ended with {name}": str(count) for name, count in sorted(self._ended.items())}
-        counts |= {"rejected": str(self._rejected), "last rejected": self._last_rejected}
+        counts |= self._latencies.values() | {"rejected": str(self._rejected), "last rejected": self._last_rejected}
         return counts | {"last problem": self._problems.last, "running": str(self._running is not None)}
 
 

@@ -1,0 +1,35 @@
+"""Draw all figures into a folder: ``python -m ros2_raxels.figures docs/images``, a minute."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+from ros2_raxels.figures.ahead import draw_view_figure
+from ros2_raxels.figures.clip import draw_evidence_figure, draw_guidance_figure, solved_clip
+from ros2_raxels.figures.overview import draw_overview
+from ros2_raxels.figures.raxels import draw_raxel_figure
+from ros2_raxels.figures.walk import tracked_walk
+from ros2_raxels.files import make_folder
+
+_WALK_FRAMES = 151
+
+
+def main(folder: Path) -> None:
+    """Draw them.
+
+    Raises:
+        FileError: the folder cannot be made or written to.
+    """
+    make_folder(folder)
+    draw_raxel_figure().write(folder / "raxels.png")
+    walk = tracked_walk(_WALK_FRAMES)
+    draw_overview(walk).write(folder / "overview.png")
+    draw_view_figure(walk).write(folder / "views.png")
+    clip = solved_clip(walk)
+    draw_evidence_figure(clip).write(folder / "evidence.png")
+    draw_guidance_figure(clip).write(folder / "guidance.png")
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]))

@@ -1,0 +1,49 @@
+"""What all figures show: a rendered walk through a room, tracked frame by frame."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from ros2_raxels.demo.recording import Walk, shown_walk
+from ros2_raxels.evaluation.trajectory import AbsoluteError, absolute_error
+from ros2_raxels.geometry import FloatArray, PinholeCamera
+from ros2_raxels.image_codec import ImageArray
+from ros2_raxels.sources import open_source
+from ros2_raxels.track import Track, follow, make_tracker
+
+
+@dataclass(frozen=True, eq=False)
+class TrackedWalk:
+    """A recording with truth, and what the tracker made of its beginning.
+
+    Attributes:
+        images: of all N frames.
+        camera: of them.
+        rate_hz: frames a second.
+        truth: (N, 4, 4) camera_to_world, m, world z up.
+        estimate: (K, 4, 4) of the first K frames, in the frame and unit of the truth.
+        error: of the estimate.
+    """
+
+    images: list[ImageArray]
+    camera: PinholeCamera
+    rate_hz: float
+    truth: FloatArray
+    estimate: FloatArray
+    error: AbsoluteError
+
+
+def tracked_walk(frames: int) -> TrackedWalk:
+    """The demo's walk, of which the tracker sees so many frames."""
+    walk = Walk()
+    folder = str(shown_walk(walk))
+    recorded = list(open_source(folder))
+    truth = np.array([frame.camera_to_world for frame in recorded])
+    track, tracker = Track(), make_tracker("")
+    for _ in follow(track, open_source(folder, limit=frames), tracker):
+        pass
+    track.settle(tracker)
+    error = absolute_error(track.poses, truth[:frames])
+    return TrackedWalk([f.image for f in recorded], walk.camera, walk.rate_hz, truth, error.aligned, error)

@@ -1,0 +1,176 @@
+"""README and docs: what they link to is there, commands that they quote parse, words that they quote are said."""
+
+from __future__ import annotations
+
+import ast
+import re
+import shlex
+from collections.abc import Iterator
+from functools import cache
+from pathlib import Path
+
+import pytest
+
+from ros2_raxels import cli
+from ros2_raxels.nodes.parameters import POSE_NODE, TABLES, VIEWS_NODE
+
+ROOT = Path(__file__).resolve().parent.parent
+PAGES = [
+    ROOT / "README.md",
+    ROOT / "CONTRIBUTING.md",
+    ROOT / "engines" / "README.md",
+    *sorted((ROOT / "docs").glob("*.md")),
+]
+TUNING, RECIPES = ROOT / "docs" / "tuning.md", ROOT / "docs" / "recipes.md"
+NEEDS_TORCH = ("train", "export")
+each_page = pytest.mark.parametrize("page", PAGES, ids=lambda page: page.relative_to(ROOT).as_posix())
+
+
+def anchors(page: Path) -> set[str]:
+    """Of the headings of a page, as GitHub makes them."""
+    headings = re.findall(r"^#+ (.+)$", page.read_text(), re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).strip().replace(" ", "-") for heading in headings}
+
+
+@each_page
+def test_everything_that_is_linked_is_there(page: Path):
+    for target in re.findall(r"\]\(([^)\s]+)\)", page.read_text()):
+        if re.match(r"https?://", target):
+            continue
+        name, _, anchor = target.partition("#")
+        path = (page.parent / name).resolve() if name else page
+        assert path.exists(), f"{page.name} links to {target}"
+        assert ROOT in path.parents, f"{page.name} links to {target}, which is not part of the checkout"
+        assert not anchor or anchor in anchors(path), f"{page.name} links to {target}"
+
+
+@each_page
+def test_every_picture_is_small_and_shown(page: Path):
+    for target in re.findall(r"!\[[^\]]+\]\(([^)\s]+)\)", page.read_text()):
+        assert (page.parent / target).stat().st_size <= 300_000, f"{page.name} shows {target}"
+
+
+def test_no_picture_is_left_over():
+    shown = "".join(page.read_text() for page in PAGES)
+    pictures = [path for kind in ("png", "jpg") for path in (ROOT / "docs").rglob(f"*.{kind}")]
+    assert pictures
+    assert [path.name for path in pictures if path.name not in shown] == []
+
+
+# ----------------------------------------------------------------------------------------------------------- commands
+
+
+def quoted_commands(page: Path) -> Iterator[list[str]]:
+    """Arguments of every quoted ``raxels COMMAND ...``, in shell blocks and between backticks."""
+    text = page.read_text()
+    blocks = re.findall(r"^```sh\n(.*?)^```$", text, re.MULTILINE | re.DOTALL)
+    lines = [line for block in blocks for line in block.replace("\\\n", " ").splitlines()]
+    prose = re.sub(r"^```.*?^```$", "", text, flags=re.MULTILINE | re.DOTALL)
+    lines += [" ".join(span.split()) for span in re.findall(r"`([^`]+)`", prose)]
+    for line in lines:
+        found = re.match(r"(?:\.venv/bin/)?raxels ([a-z].*)", line.strip())
+        if found and found[1].split()[0] in cli._COMMANDS:
+            yield shlex.split(re.sub(r"\s[|&].*$", "", found[1]), comments=True)
+
+
+def filled(arguments: list[str]) -> list[str]:
+    """Without what only shows the form of a command: `[X]`, `A|B` and `...`."""
+    plain = [word.split("|")[0] for word in arguments if not word.startswith("[")]
+    return [word.replace("SET,...", "SET").removesuffix("...") or "X" for word in plain]
+
+
+def parse(arguments: list[str]) -> None:
+    parser = cli._parser(arguments[0])
+    try:
+        parser.parse_args(arguments)
+    except SystemExit as stop:
+        pytest.fail(f"raxels {shlex.join(arguments)}: exit status {stop.code}")
+
+
+def is_complete(arguments: list[str]) -> bool:
+    """Whether more than a command's name is quoted, or nothing more is needed."""
+    return len(arguments) > 1
+
+
+@each_page
+def test_every_quoted_command_parses(page: Path, capsys: pytest.CaptureFixture[str]):
+    for arguments in map(filled, quoted_commands(page)):
+        if arguments[0] in NEEDS_TORCH:
+            pytest.importorskip("torch")
+        if is_complete(arguments):
+            parse(arguments)
+    capsys.readouterr()
+
+
+def test_commands_are_found_and_a_wrong_one_is_noticed(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+    page = tmp_path / "page.md"
+    page.write_text(
+        "`raxels track BAG --out x.tum`\n```sh\n.venv/bin/raxels views --tasks t.json \\\n  --oot DIR # no\n```\n"
+    )
+    shell, prose = quoted_commands(page)
+    assert shell == ["views", "--tasks", "t.json", "--oot", "DIR"]
+    assert prose == ["track", "BAG", "--out", "x.tum"]
+    parse(prose)
+    with pytest.raises(pytest.fail.Exception, match="exit status 2"):
+        parse(shell)
+    assert "--out" in capsys.readouterr().err
+
+
+def test_the_readme_names_every_command():
+    text = (ROOT / "README.md").read_text()
+    assert [name for name in cli._COMMANDS if f"raxels {name}" not in text] == []
+
+
+# -------------------------------------------------------------------------------------------------------------- words
+
+
+@cache
+def said() -> list[str]:
+    """All texts of the code, with … for what is put in."""
+    texts = []
+    for path in (ROOT / "ros2_raxels").rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.JoinedStr):
+                parts = (p.value if isinstance(p, ast.Constant) else "…" for p in node.values)
+                texts.append("".join(map(str, parts)))
+            elif isinstance(node, ast.Constant) and isinstance(node.value, str):
+                texts.append(node.value)
+    return texts
+
+
+def test_words_that_are_quoted_are_said_by_the_code():
+    """A line may be put together from several texts; each of its pieces between values is one of somebody's."""
+    quoted = re.findall(r"^```text\n(.*?)^```$", TUNING.read_text(), re.MULTILINE | re.DOTALL)
+    lines = [line for block in quoted for line in block.splitlines()]
+    assert len(lines) > 20
+    for line in lines:
+        for piece in filter(None, (p.strip(" ,;:()") for p in line.split("…"))):
+            assert any(piece in text for text in said()), f"tuning.md: {piece!r} of {line!r}"
+
+
+def test_diagnostics_that_are_quoted_exist():
+    names = set(re.findall(r'"(raxels_\w+): (\w+)"', TUNING.read_text() + RECIPES.read_text()))
+    assert {name for _, name in names} >= {"input", "tracking", "tf", "context"}
+    sources = {POSE_NODE: "pose_node.py", VIEWS_NODE: "view_server.py"}
+    for node, name in names:
+        text = (ROOT / "ros2_raxels" / "nodes" / sources[node]).read_text()
+        assert f'Health("{name}"' in text, f"{node}: {name}"
+
+
+def test_parameters_that_are_quoted_exist():
+    known = {row.name for table in TABLES.values() for row in table}
+    groups = {name.split(".")[0] for name in known if "." in name}
+    for page in (TUNING, RECIPES, ROOT / "README.md"):
+        for span in re.findall(r"`([^`\n]+)`", page.read_text()):
+            name = span.split(":")[0]
+            if re.fullmatch(r"[a-z_]+\.[a-z_]+", name) and name.split(".")[0] in groups:
+                assert name in known, f"{page.name}: {span}"
+
+
+def test_values_that_are_quoted_are_allowed():
+    rows = {row.name: row for table in TABLES.values() for row in table}
+    for page in (TUNING, RECIPES, ROOT / "README.md"):
+        for name, value in re.findall(r"`([a-z_.]+): \"?([a-z_0-9]+)\"?`", page.read_text()):
+            row = rows.get(name)
+            if row is not None and row.choices:
+                assert row.refusal(value) == "", f"{page.name}: {name}: {value}"
