@@ -28,7 +28,7 @@ def layer(members: str, below: str = "") -> Layer:
 
 LAYERS = {
     "geometry": layer(
-        "geometry files options ros_environment memory image_codec frames pose_graph raxel_grid scale sources"
+        "geometry files options ros_environment memory image_codec frames pose_graph raxel_grid scale sources terminal"
     ),
     "model": layer("model", "geometry"),
     "engine": layer("engine", "geometry model"),
@@ -36,16 +36,18 @@ LAYERS = {
     "tracker": layer(
         "keyframes keyframe_map keyframe_file frame_solver places loops missed placement tracker", "geometry estimator"
     ),
-    "predictor": layer("sweep predictor consistency context", "geometry engine estimator"),
+    "predictor": layer("sweep known_points predictor consistency context", "geometry engine estimator"),
     "nodes": layer("nodes client", "geometry engine estimator tracker predictor"),
     "scenes": layer("scenes", "geometry estimator"),
     # Commands: what people call, and what measures the layers below.
     "evaluation": layer(
-        "evaluation estimate track track_picture track_view views views_sheet imagine evaluate",
+        "evaluation estimate track track_picture track_view drawing views views_sheet imagine evaluate",
         "geometry engine estimator tracker predictor scenes",
     ),
     "engines": layer("engines engine_parity", "geometry engine estimator predictor"),
     "demo": layer("demo", "geometry scenes evaluation"),
+    "soak": layer("soak", "geometry scenes evaluation demo nodes"),
+    "figures": layer("figures", "geometry estimator predictor evaluation demo"),
     "benchmark": layer("benchmark", "geometry estimator evaluation demo"),
     "render": layer("render", "geometry scenes evaluation"),
     "training": layer("training train export", "geometry engine estimator predictor scenes model evaluation"),
@@ -56,7 +58,7 @@ LAYERS = {
 ONLY_IN = {
     "torch": {"model", "training", "train", "flow", "engine"},
     "onnx": {"training"},
-    "ROS": {"nodes", "client", "demo"},
+    "ROS": {"nodes", "client", "demo", "soak"},
 }
 """What most modules must do without, by `kind_of`."""
 
