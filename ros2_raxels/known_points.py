@@ -1,4 +1,4 @@
-"""How far away is what known frames show: dense flow between them, triangulated; and what that says of another view."""
+"""How far away is what known frames show: dense flow between them, triangulated; and what that says of other views."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ import numpy.typing as npt
 from ros2_raxels.evidence import Matcher, flow_at
 from ros2_raxels.geometry import FloatArray, PinholeCamera, inverse_pose, relative_pose
 from ros2_raxels.image_codec import ImageArray
+from ros2_raxels.sweep import depths_for, sweep
 
 _GRID_PX = 2
 """As fine as the flow, which is found on images of half the size."""
@@ -30,6 +31,8 @@ _NEAREST_PERCENT, _MARGIN = 99.0, 1.1
 _LEAST_POINTS = 50
 _VOTE_SPREAD_PX, _VOTE_SPREAD_PLANES = 0.8, 0.7
 _LEAST_PARALLAX = 1e-12
+_TELLING = 0.25
+"""Of the range of a sweep: points whose inverse depth is known no better tell nothing of a view."""
 _IN_FRONT = 1e-3
 
 
@@ -105,6 +108,43 @@ class SeenPoints:
         count = np.bincount(cell, weight * (1.0 - above_share), cells)
         count += np.bincount(cell + shape[0] * shape[1], weight * above_share, cells)
         return _blurred(count.reshape(planes, *shape).astype(np.float32))
+
+
+@dataclass(frozen=True, eq=False)
+class ViewEvidence:
+    """What known frames say of a view.
+
+    Attributes:
+        swept: (K, 4, planes, H, W) uint8, see `sweep.sweep`.
+        votes: (planes, H, W) see `SeenPoints.votes`.
+        inverse_depths: (planes,) of the planes.
+    """
+
+    swept: npt.NDArray[np.uint8]
+    votes: npt.NDArray[np.float32]
+    inverse_depths: FloatArray
+
+
+def evidence_of_view(
+    points: KnownPoints,
+    images: Sequence[ImageArray],
+    camera_to_world: Sequence[FloatArray],
+    camera: PinholeCamera,
+    target_to_world: FloatArray,
+    planes: int,
+) -> ViewEvidence:
+    """The sweep of known frames into a view, over the depths that their points have there, and these points' votes.
+
+    Args:
+        points: of `find_points` for these frames, which may have been larger then.
+        images, camera_to_world, camera, target_to_world, planes: as for `sweep.sweep`.
+    """
+    guessed = depths_for(camera, camera_to_world, target_to_world, planes)[-1]
+    seen = points.seen_from(camera, target_to_world, guessed * _TELLING)
+    nearest = seen.nearest()
+    depths = depths_for(camera, camera_to_world, target_to_world, planes, nearest)
+    swept = sweep(images, camera_to_world, camera, target_to_world, planes, nearest)
+    return ViewEvidence(swept, seen.votes((camera.height, camera.width), depths), depths)
 
 
 def find_points(

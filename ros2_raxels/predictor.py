@@ -20,9 +20,8 @@ from ros2_raxels.evidence import Matcher
 from ros2_raxels.flow import sample, schedule, step_towards
 from ros2_raxels.geometry import FloatArray, PinholeCamera, relative_pose
 from ros2_raxels.image_codec import ImageArray
-from ros2_raxels.known_points import KnownPoints, find_points
+from ros2_raxels.known_points import KnownPoints, evidence_of_view, find_points
 from ros2_raxels.raxel_grid import clip_bearings, decode_clip, encode_clip
-from ros2_raxels.sweep import depths_for, sweep
 
 SHIPPED = "compact_views"
 """Name of the model that ships for views: of the same build as the one for poses, trained on pixels too."""
@@ -35,8 +34,6 @@ BATCH = 4
 
 _PATCH_PX = 16
 _LEAST_MOTION = 1e-9
-_TELLING = 0.25
-"""Of the range of a sweep: points whose inverse depth is known no better tell nothing of a view."""
 _EXPECTED_ERROR_OF_A_GUESS = 0.25
 """Of full range: as wrong as a grey image is."""
 
@@ -278,11 +275,8 @@ class ViewPredictor:
         stacks = np.zeros((len(targets), self._contexts, 4, self._planes, *size), np.uint8)
         votes = np.zeros((len(targets), self._planes, *size), np.float32)
         for stack, vote, pose in zip(stacks, votes, targets, strict=True):
-            guessed = depths_for(clip.camera, sources, pose, self._planes)[-1]
-            seen = points.seen_from(clip.camera, pose, guessed * _TELLING)
-            nearest = seen.nearest()
-            stack[: len(images)] = sweep(images, sources, clip.camera, pose, self._planes, nearest)
-            vote[:] = seen.votes(size, depths_for(clip.camera, sources, pose, self._planes, nearest))
+            known = evidence_of_view(points, images, sources, clip.camera, pose, self._planes)
+            stack[: len(images)], vote[:] = known.swept, known.votes
         out = self._sweep.run({"swept": stacks, "votes": votes})
         padded = {name: np.concatenate([np.zeros((len(images), *v.shape[1:]), v.dtype), v]) for name, v in out.items()}
         return {

@@ -31,10 +31,10 @@ def inverse_depths(camera: PinholeCamera, baseline: float, planes: int, nearest:
     return np.asarray(np.linspace(0.0, 1.0, planes) ** _SPACING * last)
 
 
-def plane_of(inverse_depth: FloatArray, camera: PinholeCamera, baseline: float, planes: int) -> FloatArray:
+def plane_of(inverse_depth: FloatArray, inverse_depths: FloatArray) -> FloatArray:
     """Number of the plane of `inverse_depths`, between two of them too, that each inverse depth lies on."""
-    nearest = inverse_depths(camera, baseline, planes)[-1]
-    return np.asarray((np.maximum(inverse_depth, 0.0) / nearest) ** (1.0 / _SPACING) * (planes - 1))
+    share = np.maximum(inverse_depth, 0.0) / inverse_depths[-1]
+    return np.asarray(share ** (1.0 / _SPACING) * (len(inverse_depths) - 1))
 
 
 def depths_for(

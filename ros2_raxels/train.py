@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -50,6 +50,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--rate", type=float, default=1e-3, help="learning rate (default: 0.001)")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--threads", type=int, default=0, help="of the CPU (default: all cores)")
+    parser.add_argument(
+        "--workers", type=int, default=0, help="processes that make the data of --pixels, for a GPU (default: a thread)"
+    )
 
 
 def _check_device(name: str) -> None:
@@ -75,7 +78,7 @@ def run(args: argparse.Namespace) -> int:
     if args.threads:
         torch.set_num_threads(args.threads)
     make_folder(args.out)
-    settings = TrainSettings(minutes=args.minutes, device=args.device, rate=args.rate)
+    settings = TrainSettings(minutes=args.minutes, device=args.device, rate=args.rate, workers=args.workers)
     size = PRESETS[args.preset]
     pixels, validation = None, Validation.synthetic()
     data = "correspondences from procedural geometry"
@@ -84,7 +87,8 @@ def run(args: argparse.Namespace) -> int:
         validation = validation.with_views(PixelClips(args.pixels, size.video_size_px[1], held_out=True), size)
         data += "; pixels of " + ", ".join(folder.name for folder in args.pixels)
     start = Progress(seed=args.seed, preset=args.preset, data=data, has_pixels=pixels is not None)
-    draw = draws(args.seed, args.batch, args.device, pixels, size)
+    # Other processes have no business on the GPU.
+    draw = Draws(args.seed, args.batch, "cpu" if args.workers else args.device, pixels, size)
     trainer = Trainer(size, draw, args.out, settings, start, validation, args.init)
     if trainer.progress.step and trainer.rank == 0:
         print(f"resuming {trainer.checkpoint_path} at step {trainer.progress.step}", file=sys.stderr)
@@ -98,23 +102,31 @@ def run(args: argparse.Namespace) -> int:
     return 0
 
 
-def draws(
-    seed: int, clips: int, device: str, pixels: PixelClips | None = None, size: ModelSize | None = None
-) -> Callable[[int, int], Draw]:
+@dataclass(frozen=True, eq=False)
+class Draws:
     """Data of a step from its number alone, so that a resumed run goes on with what would have come.
 
-    Steps with pixels have fewer clips, so that they cost as much.
+    Attributes:
+        seed: of everything.
+        clips: of correspondences a step. Steps with pixels have fewer, so that they cost as much.
+        device: that correspondences are drawn on.
+        pixels: clips with pixels; None without.
+        size: of the model.
     """
 
-    def draw(step: int, rank: int) -> Draw:
-        entropy = np.random.SeedSequence([seed, step, rank])
-        generator = np.random.default_rng(entropy)
-        if pixels is not None and size is not None and generator.random() < _PIXEL_SHARE:
-            task = _PIXEL_TASKS[generator.choice(len(_PIXEL_TASKS), p=_PIXEL_TASK_SHARES)]
-            share = 6 if task is Task.VIEWS else 2
-            return Draw(pixels.draw(generator, max(2, clips // share), task, size), task, with_evidence=False)
-        frames, tracks = int(generator.choice(_FRAMES)), int(generator.choice(_TRACKS))
-        batch = sample_correspondences(int(generator.integers(2**62)), clips, frames, tracks, device)
-        return Draw(batch, Task.POSE)
+    seed: int
+    clips: int
+    device: str
+    pixels: PixelClips | None = None
+    size: ModelSize | None = None
 
-    return draw
+    def __call__(self, step: int, rank: int) -> Draw:
+        """Of one process."""
+        generator = np.random.default_rng(np.random.SeedSequence([self.seed, step, rank]))
+        if self.pixels is not None and self.size is not None and generator.random() < _PIXEL_SHARE:
+            task = _PIXEL_TASKS[generator.choice(len(_PIXEL_TASKS), p=_PIXEL_TASK_SHARES)]
+            clips = max(2, self.clips // (6 if task is Task.VIEWS else 2))
+            return Draw(self.pixels.draw(generator, clips, task, self.size), task, with_evidence=False)
+        frames, tracks = int(generator.choice(_FRAMES)), int(generator.choice(_TRACKS))
+        seed = int(generator.integers(2**62))
+        return Draw(sample_correspondences(seed, self.clips, frames, tracks, self.device), Task.POSE)

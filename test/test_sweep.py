@@ -52,7 +52,7 @@ def test_planes_run_from_infinity_to_the_largest_disparity() -> None:
 @steady
 @given(baseline=st.floats(1e-3, 1e3), planes=st.integers(2, 64))
 def test_every_plane_lies_on_itself(baseline: float, planes: int) -> None:
-    found = plane_of(inverse_depths(CAMERA, baseline, planes), CAMERA, baseline, planes)
+    found = plane_of(inverse_depths(CAMERA, baseline, planes), inverse_depths(CAMERA, baseline, planes))
     np.testing.assert_allclose(found, np.arange(planes), atol=1e-9)
 
 

@@ -21,14 +21,14 @@ from pathlib import Path
 import torch
 from safetensors.torch import save_file
 from ros2_raxels.model.presets import PRESETS
-from ros2_raxels.train import draws
+from ros2_raxels.train import Draws
 from ros2_raxels.training.checkpoint import Progress
 from ros2_raxels.training.loop import Trainer, TrainSettings
 
 torch.set_num_threads(1)
 folder = Path(sys.argv[1])
 settings = TrainSettings(minutes=60.0, steps={STEPS}, bf16=False)
-trainer = Trainer(PRESETS["tiny"], draws(0, {CLIPS}, "cpu"), folder, settings, Progress(seed=0, preset="tiny", data=""))
+trainer = Trainer(PRESETS["tiny"], Draws(0, {CLIPS}, "cpu"), folder, settings, Progress(seed=0, preset="tiny", data=""))
 trainer.run(show=False)
 save_file(trainer.model.state_dict(), folder / f"rank_{{trainer.rank}}.safetensors")
 """

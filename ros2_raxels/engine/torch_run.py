@@ -103,6 +103,37 @@ class TorchEngine:
         """
         self.run(made_up_inputs(self.inputs, sides))
 
+    def replay_s(self, arrays: Arrays, calls: int) -> list[float]:
+        """What the recorded graph takes on the GPU, s, each of some calls; copies from and to it are left out.
+
+        Raises:
+            EngineError: as `run`; there is no GPU.
+        """
+        import torch
+
+        self.run(arrays)
+        if self._replay is None:
+            raise EngineError(f"{self.describe()}: nothing is recorded without a GPU; run it where torch sees one")
+        found = []
+        for _ in range(calls):
+            begin, end = (torch.cuda.Event(enable_timing=True) for _ in range(2))  # type: ignore[no-untyped-call]
+            begin.record()
+            self._replay()
+            end.record()
+            end.synchronize()
+            found.append(1e-3 * begin.elapsed_time(end))
+        return found
+
+    def flop(self, arrays: Arrays) -> int:
+        """Additions and multiplications of its matrix products and convolutions for such inputs."""
+        import torch
+        from torch.utils.flop_counter import FlopCounterMode
+
+        given = [torch.from_numpy(arrays[spec.name]).to(self._device) for spec in self.inputs]
+        with torch.inference_mode(), FlopCounterMode(display=False) as counter:
+            self._compute(given)
+        return int(counter.get_total_flops())
+
     def describe(self) -> str:
         """In a line: backend, version, device, model."""
         import torch

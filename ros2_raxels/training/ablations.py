@@ -17,7 +17,7 @@ import torch
 from ros2_raxels.evaluation.machine import machine
 from ros2_raxels.files import write_json
 from ros2_raxels.model.presets import PRESETS, ModelSize
-from ros2_raxels.train import draws
+from ros2_raxels.train import Draws
 from ros2_raxels.training.checkpoint import Progress
 from ros2_raxels.training.loop import Trainer, TrainSettings
 from ros2_raxels.training.losses import LossWeights
@@ -46,7 +46,7 @@ def measure(size: ModelSize, weights: LossWeights, pixels: PixelClips | None, ch
     """Train one variant and measure it on clips that it has not seen."""
     settings = TrainSettings(minutes=1e6, steps=STEPS, weights=weights)
     with tempfile.TemporaryDirectory() as folder:
-        draw = draws(0, CLIPS, "cpu", pixels, size)
+        draw = Draws(0, CLIPS, "cpu", pixels, size)
         trainer = Trainer(size, draw, Path(folder), settings, Progress(preset="ablation"))
         progress = trainer.run()
         return {**check.measure(trainer.averaged()), "steps": progress.step, "minutes": progress.trained_s / 60}

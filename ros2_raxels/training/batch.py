@@ -51,6 +51,8 @@ class ClipBatch:
         sources: how many of the first frames are given where others are to be generated.
         swept: (B, N - sources, K, 4, D, H, W) uint8, these frames swept into the others (`ros2_raxels.sweep`); None
             where nobody asks for views.
+        votes: (B, N - sources, D, H, W) float16, of points that the sources show (`ros2_raxels.known_points`); None
+            where nothing was swept.
         plane: (B, N - sources, H, W) number of the plane of that sweep which each pixel lies on, between two of them
             too; NaN where nobody knows. None where nothing was swept.
     """
@@ -65,6 +67,7 @@ class ClipBatch:
     video: Tensor | None = None
     sources: int = 1
     swept: Tensor | None = None
+    votes: Tensor | None = None
     plane: Tensor | None = None
 
     def to(self, device: torch.device | str) -> ClipBatch:

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Generator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager, closing, nullcontext
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+import cv2
 import torch
 from torch import Tensor, distributed
+from torch.utils.data import DataLoader, Dataset
 from tqdm import tqdm
 
 from ros2_raxels.files import FileError
@@ -56,6 +59,7 @@ class TrainSettings:
         clip: norm that gradients are cut to.
         save_every_s, validate_every_s: s.
         bf16: mixed precision.
+        workers: processes that make the data; 0 leaves it to a thread, which can draw on a GPU.
         weights: of the loss.
     """
 
@@ -70,6 +74,7 @@ class TrainSettings:
     save_every_s: float = 60.0
     validate_every_s: float = 600.0
     bf16: bool = True
+    workers: int = 0
     weights: LossWeights = field(default_factory=LossWeights)
 
 
@@ -148,13 +153,9 @@ class Trainer:
         begin, before_s = time.monotonic(), self.progress.trained_s
         saved = validated = begin
         bar = tqdm(disable=not show or self.rank > 0, unit="step", initial=self.progress.step, mininterval=5.0)
-        with bar, ThreadPoolExecutor(1) as ahead:
-            coming = ahead.submit(self._draw, self.progress.step, self.rank)
+        with bar, closing(self._coming()) as coming:
             while self._left() > 0.0:
-                drawn = coming.result()
-                # The next data are made while these are learned from.
-                coming = ahead.submit(self._draw, self.progress.step + 1, self.rank)
-                terms, clips = self._step(drawn)
+                terms, clips = self._step(next(coming))
                 now = time.monotonic()
                 self.progress = replace(
                     self.progress,
@@ -176,6 +177,25 @@ class Trainer:
             if self._validate is not None:
                 self._report(bar)
         return self.progress
+
+    def _coming(self) -> Generator[Draw, None, None]:
+        """Data of the steps to come, made while others are learned from."""
+        if self.settings.workers:
+            steps = itertools.count(self.progress.step)
+            yield from DataLoader(
+                _Steps(self._draw, self.rank),
+                batch_size=None,
+                sampler=steps,
+                num_workers=self.settings.workers,
+                # A forked child would inherit the locks of OpenCV's threads in whatever state they are.
+                multiprocessing_context="spawn",
+                worker_init_fn=_one_thread,
+            )
+        with ThreadPoolExecutor(1) as ahead:
+            drawn = ahead.submit(self._draw, self.progress.step, self.rank)
+            for step in itertools.count(self.progress.step + 1):
+                now, drawn = drawn.result(), ahead.submit(self._draw, step, self.rank)
+                yield now
 
     def save(self) -> None:
         """Write the checkpoint, by the first process only."""
@@ -261,6 +281,21 @@ class Trainer:
         decay = min(self.settings.average_decay, (1 + self.progress.step) / (10 + self.progress.step))
         for name, value in self.model.state_dict().items():
             _blend(self.average[name], value, decay)
+
+
+class _Steps(Dataset[Draw]):
+    """`Draw` by number of the step."""
+
+    def __init__(self, draw: Callable[[int, int], Draw], rank: int) -> None:
+        self._draw, self._rank = draw, rank
+
+    def __getitem__(self, step: int) -> Draw:
+        return self._draw(step, self._rank)
+
+
+def _one_thread(_: int) -> None:
+    # As many processes as cores need no threads besides; torch sees to its own.
+    cv2.setNumThreads(1)
 
 
 def _blend(average: Tensor, value: Tensor, decay: float) -> None:

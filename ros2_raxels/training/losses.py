@@ -100,7 +100,7 @@ def known_views(model: JointDenoiser, batch: ClipBatch) -> SweptViews | None:
     """What the sweep says of all N frames; the sources are known without."""
     if model.sweep is None or batch.swept is None:
         return None
-    views: SweptViews = model.sweep(batch.swept)
+    views: SweptViews = model.sweep(batch.swept, None if batch.votes is None else batch.votes.float())
 
     def of_all(value: Tensor) -> Tensor:
         return torch.cat([torch.zeros_like(value[:, :1]).repeat(1, batch.sources, *(1,) * (value.ndim - 2)), value], 1)

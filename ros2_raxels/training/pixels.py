@@ -6,6 +6,7 @@ import warnings
 from collections import OrderedDict
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import cache
 from pathlib import Path
 
 import cv2
@@ -13,16 +14,17 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from ros2_raxels.evidence import EvidenceSettings
+from ros2_raxels.evidence import EvidenceSettings, Matcher
 from ros2_raxels.files import FileError
 from ros2_raxels.flow import Task
 from ros2_raxels.geometry import FloatArray, PinholeCamera, relative_pose, rotation_angle_rad
 from ros2_raxels.image_codec import ImageArray
+from ros2_raxels.known_points import ViewEvidence, evidence_of_view, find_points
 from ros2_raxels.model.presets import ModelSize
 from ros2_raxels.raxel_grid import RAXEL_COLUMNS, RAXEL_ROWS
 from ros2_raxels.scenes.shards import Shard, read_shard, shard_paths
 from ros2_raxels.sources import SourceError, open_source
-from ros2_raxels.sweep import inverse_depths, plane_of, sweep
+from ros2_raxels.sweep import inverse_depths, plane_of
 from ros2_raxels.training.batch import ClipBatch
 
 MAX_TURN_DEG = 40.0
@@ -43,6 +45,8 @@ _LEAST_FRAMES = 8
 _LEAST_RENDERED = 6
 """Frames of a rendered clip: as many sources as a model takes, and two targets."""
 _SAME_FOCAL = 0.01
+_FINEST = 2
+"""Recorded frames are kept so many times larger than a model sees them, because flow is found on larger ones."""
 
 
 class BrokenSetWarning(UserWarning):
@@ -79,6 +83,16 @@ class PixelClip:
         depth = None if self.depth is None else self.depth[window]
         return replace(self, images=np.ascontiguousarray(self.images[window]), camera=camera, depth=depth)
 
+    def shrunk(self, by: int) -> PixelClip:
+        """The same, so many times smaller."""
+        if by == 1:
+            return self
+        width, height = self.camera.width // by, self.camera.height // by
+        small = [cv2.resize(image, (width, height), interpolation=cv2.INTER_AREA) for image in self.images]
+        # A mean over an edge is the depth of nothing.
+        depth = None if self.depth is None else self.depth[:, by // 2 :: by, by // 2 :: by]
+        return replace(self, images=np.array(small), camera=self.camera.resized(width, height), depth=depth)
+
 
 class PixelClips:
     """Clips with pixels, drawn by generators alone.
@@ -86,7 +100,8 @@ class PixelClips:
     Args:
         folders: each of shards (``raxels`` renders them) or of posed sets (``*/cameras.json``); sets that cannot be
             read or whose poses are broken are named in a `BrokenSetWarning` and left out.
-        width: that posed sets are scaled to, px.
+        width: of the images that the model sees, px. Clips that are a whole number of times as wide are cropped as they
+            are and then shrunk by that, so that flow is found on images as large as in serving.
         held_out: draw only from what is otherwise never drawn: the last shard of every folder that has several, or,
             where there are no shards at all, the last of several sets.
 
@@ -96,6 +111,7 @@ class PixelClips:
 
     def __init__(self, folders: Sequence[Path], width: int, held_out: bool = False) -> None:
         self._open: OrderedDict[Path, Shard] = OrderedDict()
+        self._width = width
         by_folder, sets = [], []
         for folder in folders:
             shards = shard_paths(folder)
@@ -126,9 +142,14 @@ class PixelClips:
         sources = 1 if task is not Task.VIEWS else int(generator.integers(1, max(size.sweep_contexts, 1) + 1))
         targets = 2 if task is Task.VIEWS else 3
         crop = _CROPS[generator.integers(len(_CROPS))]
-        drawn = self._clips(generator, clips, sources, targets, _REACHED if task is Task.VIEWS else 0.0)
-        cropped = [_random_crop(generator, clip, crop) for clip in drawn]
-        return batch_of(cropped, sources, size if task is Task.VIEWS else None)
+        # Between several sources there is flow, which tells where the planes must be.
+        drawn = self._clips(generator, clips, sources, targets, _REACHED if task is Task.VIEWS and sources < 2 else 0.0)
+        fine = [_random_crop(generator, clip, crop, self._times_finer(clip)) for clip in drawn]
+        small = [clip.shrunk(self._times_finer(whole)) for clip, whole in zip(fine, drawn, strict=True)]
+        return batch_of(small, sources, size if task is Task.VIEWS else None, fine)
+
+    def _times_finer(self, clip: PixelClip) -> int:
+        return max(1, clip.camera.width // self._width)
 
     def _clips(
         self, generator: np.random.Generator, count: int, sources: int, targets: int, reached: float
@@ -163,10 +184,18 @@ def _check_size(folder: Path, shard: Shard) -> None:
         )
 
 
-def batch_of(clips: Sequence[PixelClip], sources: int, size: ModelSize | None) -> ClipBatch:
+def batch_of(
+    clips: Sequence[PixelClip], sources: int, size: ModelSize | None, fine: Sequence[PixelClip] | None = None
+) -> ClipBatch:
     """Clips of one shape as a batch; swept for a model of this size, or not.
 
     The first frame is the world, and the furthest camera from it lies at distance 1.
+
+    Args:
+        clips: as the model sees them.
+        sources: how many of the first frames are given.
+        size: of the model; None sweeps nothing.
+        fine: the same clips, larger; what flow is found on.
     """
     poses = np.array([relative_pose(c.camera_to_world[:1], c.camera_to_world) for c in clips])
     reach = np.linalg.norm(poses[..., :3, 3], axis=-1).max(axis=1)
@@ -181,8 +210,8 @@ def batch_of(clips: Sequence[PixelClip], sources: int, size: ModelSize | None) -
     images = np.array([c.images for c in clips])
     video = torch.from_numpy(images).permute(0, 1, 4, 2, 3).float() / 127.5 - 1.0
     ones = torch.ones(len(clips))
-    swept = size is not None and bool(size.sweep_depths)
-    return ClipBatch(
+    evidence = _swept(clips, clips if fine is None else fine, sources, size) if size and size.sweep_depths else None
+    batch = ClipBatch(
         torch.from_numpy(bearings).float(),
         torch.from_numpy(poses).float(),
         ones,
@@ -190,9 +219,8 @@ def batch_of(clips: Sequence[PixelClip], sources: int, size: ModelSize | None) -
         torch.tensor(parallax, dtype=torch.float32),
         video=video,
         sources=sources,
-        swept=torch.from_numpy(_swept(clips, sources, size)) if swept and size else None,
-        plane=torch.from_numpy(_planes(clips, sources, size.sweep_depths)) if swept and size else None,
     )
+    return batch if evidence is None else _with_evidence(batch, clips, evidence)
 
 
 def _working_focal_px(camera: PinholeCamera) -> float:
@@ -200,22 +228,40 @@ def _working_focal_px(camera: PinholeCamera) -> float:
     return float(camera.fx * (EvidenceSettings().working_pixels / (camera.width * camera.height)) ** 0.5)
 
 
-def _swept(clips: Sequence[PixelClip], sources: int, size: ModelSize) -> npt.NDArray[np.uint8]:
-    return np.array(
-        [
-            [
-                sweep(
-                    list(clip.images[:sources]),
-                    list(clip.camera_to_world[:sources]),
-                    clip.camera,
-                    target,
-                    size.sweep_depths,
-                )
-                for target in clip.camera_to_world[sources:]
-            ]
-            for clip in clips
-        ]
-    )
+@cache
+def _matcher() -> Matcher:
+    """One a process: it has threads."""
+    return Matcher()
+
+
+def _swept(
+    clips: Sequence[PixelClip], fine: Sequence[PixelClip], sources: int, size: ModelSize
+) -> list[list[ViewEvidence]]:
+    """Of each target of each clip, found as in serving."""
+    found = []
+    for clip, large in zip(clips, fine, strict=True):
+        known, poses = list(clip.images[:sources]), clip.camera_to_world[:sources]
+        points = find_points(_matcher(), list(large.images[:sources]), large.camera, poses)
+        targets = clip.camera_to_world[sources:]
+        found.append([evidence_of_view(points, known, list(poses), clip.camera, t, size.sweep_depths) for t in targets])
+    return found
+
+
+def _with_evidence(
+    batch: ClipBatch, clips: Sequence[PixelClip], evidence: Sequence[Sequence[ViewEvidence]]
+) -> ClipBatch:
+    swept = np.array([[view.swept for view in of_clip] for of_clip in evidence])
+    votes = np.array([[view.votes for view in of_clip] for of_clip in evidence], np.float16)
+    plane = np.array([_planes(clip, batch.sources, views) for clip, views in zip(clips, evidence, strict=True)])
+    return replace(batch, swept=torch.from_numpy(swept), votes=torch.from_numpy(votes), plane=torch.from_numpy(plane))
+
+
+def _planes(clip: PixelClip, sources: int, evidence: Sequence[ViewEvidence]) -> npt.NDArray[np.float32]:
+    """(T, H, W) of `ClipBatch.plane`."""
+    if clip.depth is None:
+        return np.full((len(evidence), *clip.images.shape[1:3]), np.nan, np.float32)
+    of_views = zip(clip.depth[sources:], evidence, strict=True)
+    return np.array([plane_of(1.0 / depth, view.inverse_depths) for depth, view in of_views], np.float32)
 
 
 def _rendered(generator: np.random.Generator, shard: Shard, sources: int, targets: int, reached: float) -> PixelClip:
@@ -237,27 +283,10 @@ def _reached(clip: PixelClip, sources: int) -> float:
     """Share of what the last target sees that is not nearer than all planes; 0 without depth."""
     if clip.depth is None:
         return 0.0
-    baseline = float(_baselines(clip, sources)[-1])
+    places = clip.camera_to_world[:, :3, 3]
+    baseline = float(np.linalg.norm(places[-1] - places[:sources], axis=-1).max())
     nearest = inverse_depths(clip.camera, baseline, 2)[-1]
     return float((clip.depth[-1, ::_EVERY_PX, ::_EVERY_PX] > 1.0 / nearest).mean())
-
-
-def _baselines(clip: PixelClip, sources: int) -> FloatArray:
-    """(T,) distance of each target from its furthest source."""
-    known, targets = clip.camera_to_world[:sources, :3, 3], clip.camera_to_world[sources:, :3, 3]
-    return np.asarray(np.linalg.norm(targets[:, None] - known, axis=-1).max(axis=1))
-
-
-def _planes(clips: Sequence[PixelClip], sources: int, planes: int) -> npt.NDArray[np.float32]:
-    """(B, T, H, W) of `ClipBatch.plane`."""
-    found = []
-    for clip in clips:
-        if clip.depth is None:
-            found.append(np.full((len(clip.images) - sources, *clip.images.shape[1:3]), np.nan))
-        else:
-            depths = zip(clip.depth[sources:], _baselines(clip, sources), strict=True)
-            found.append(np.array([plane_of(1.0 / d, clip.camera, float(b), planes) for d, b in depths]))
-    return np.array(found, np.float32)
 
 
 def _order(generator: np.random.Generator, frames: int, sources: int, targets: int) -> list[int]:
@@ -288,10 +317,11 @@ def _recorded(generator: np.random.Generator, of: PixelClip, sources: int, targe
     return best
 
 
-def _random_crop(generator: np.random.Generator, clip: PixelClip, shape: tuple[int, int]) -> PixelClip:
-    height, width = clip.images.shape[1:3]
-    top, left = (int(generator.integers(side - crop + 1)) for side, crop in zip((height, width), shape, strict=True))
-    return clip.cropped(top, left, *shape)
+def _random_crop(generator: np.random.Generator, clip: PixelClip, shape: tuple[int, int], times: int) -> PixelClip:
+    """A window of so many times the shape."""
+    sides, crops = clip.images.shape[1:3], [times * side for side in shape]
+    top, left = (int(generator.integers(side - crop + 1)) for side, crop in zip(sides, crops, strict=True))
+    return clip.cropped(top, left, *crops)
 
 
 def _of_shard(shard: Shard, index: int) -> PixelClip:
@@ -315,14 +345,15 @@ def _read_set(folder: Path, width: int) -> PixelClip:
         if frame.camera is None or frame.camera_to_world is None:
             raise SourceError(f"{folder}: frame {frame.index} has no intrinsics or no pose; training needs both")
         camera = frame.camera
-        height = round(camera.height * width / camera.width)
-        images.append(cv2.resize(frame.image, (width, height), interpolation=cv2.INTER_AREA))
-        cameras.append(camera.resized(width, height))
+        wide = width * max(1, min(_FINEST, camera.width // width))
+        height = round(camera.height * wide / camera.width)
+        images.append(cv2.resize(frame.image, (wide, height), interpolation=cv2.INTER_AREA))
+        cameras.append(camera.resized(wide, height))
         poses.append(frame.camera_to_world)
     if len(images) < _LEAST_FRAMES:
         raise SourceError(f"{folder}: {len(images)} frames; training needs {_LEAST_FRAMES} of a set")
     if len({image.shape for image in images}) > 1 or np.ptp([c.fx for c in cameras]) > _SAME_FOCAL * cameras[0].fx:
         raise SourceError(f"{folder}: frames of several cameras; training needs one")
-    if images[0].shape[0] < _CROPS[0][0]:
+    if images[0].shape[0] * width < _CROPS[0][0] * images[0].shape[1]:
         raise SourceError(f"{folder}: images wider than 4:3; training needs {_CROPS[0][0]} rows of {width} px")
     return PixelClip(np.array(images), cameras[0], np.array(poses))
