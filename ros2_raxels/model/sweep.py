@@ -58,9 +58,6 @@ class SweepEncoder(nn.Module):
         super().__init__()
         self.depths, self.contexts = depths, contexts
         self.net = _UNet(2 * depths + 4, width, depths + contexts + 2)
-        self.votes_in = nn.Conv2d(depths, width, 3, padding=1, bias=False)
-        # Weights from before there were votes go on as they did.
-        nn.init.zeros_(self.votes_in.weight)
         # Newer frames are closer to the target.
         recency = torch.linspace(1.0, 0.3, contexts).log()
         self.bias = nn.Parameter(torch.cat([torch.zeros(depths), recency, torch.tensor([-_UNKNOWN, -2.0])]))
@@ -72,17 +69,16 @@ class SweepEncoder(nn.Module):
             swept: (B, T, K, 4, D, H, W) uint8: RGB times how much it is seen, and that; K contexts, D planes. Fewer
                 contexts than the model has will do.
             votes: (B, T, D, H, W) how many frames are known to show something there, 0 or more; None where nobody
-                asked.
+                asked. They weigh planes beside the network and are no input of it.
         """
         shape = swept.shape[:2]
         frames = swept.flatten(0, 1)
         prior, inputs = self._agreement(frames)
-        voted = None if votes is None else torch.log1p(votes.flatten(0, 1) / _LEAST_VOTE)
-        out = self.net(inputs, None if voted is None else self.votes_in(voted)).float() + self.bias[:, None, None]
+        out = self.net(inputs).float() + self.bias[:, None, None]
         depth, visible, gate, log_error = out.clamp(-_MOST, _MOST).split([self.depths, self.contexts, 1, 1], dim=1)
         logits = prior + depth
-        if voted is not None:
-            logits = logits + _TRUST * voted
+        if votes is not None:
+            logits = logits + _TRUST * torch.log1p(votes.flatten(0, 1) / _LEAST_VOTE)
         planes = torch.log_softmax(logits, dim=1)
         there = _blended(frames, planes.exp())
         seen = there[:, :, 3]
@@ -142,12 +138,9 @@ class _UNet(nn.Module):
         # Zero at the start: what the sweep says by itself.
         self.out = nn.Parameter(torch.zeros(outputs, width, 3, 3))
 
-    def forward(self, x: Tensor, beside: Tensor | None) -> Tensor:
-        """(M, outputs, H, W) of (M, inputs, H, W) and (M, width, H, W) that joins the first convolution's.
-
-        H and W are multiples of 8.
-        """
-        full = self.down_1(x.contiguous(memory_format=torch.channels_last), beside)
+    def forward(self, x: Tensor) -> Tensor:
+        """(M, outputs, H, W); H and W are multiples of 8."""
+        full = self.down_1(x.contiguous(memory_format=torch.channels_last))
         half = self.down_2(full)
         quarter = self.down_4(half)
         quarter = self.up_4(quarter + _doubled(self.to_4(self.down_8(quarter))))
@@ -163,9 +156,8 @@ class _Pair(nn.Module):
         self.first = nn.Conv2d(inputs, outputs, 3 if stride == 1 else 4, stride, 1)
         self.second = nn.Conv2d(outputs, outputs, 3, padding=1)
 
-    def forward(self, x: Tensor, beside: Tensor | None = None) -> Tensor:
-        x = self.first(x)
-        x = F.silu(x if beside is None else x + beside)
+    def forward(self, x: Tensor) -> Tensor:
+        x = F.silu(self.first(x))
         return x + F.silu(self.second(x))
 
 
