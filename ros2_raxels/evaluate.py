@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import os
 import sys
 from collections.abc import Callable, Sequence
@@ -25,6 +26,10 @@ from ros2_raxels.evaluation.peers import TwoViewPeer
 from ros2_raxels.evaluation.report import as_markdown, as_page, sections_of
 from ros2_raxels.evaluation.tables import as_text
 from ros2_raxels.evaluation.tracks import PEERS, TrackScore, evaluate_track
+from ros2_raxels.evaluation.view_report import sheet_of
+from ros2_raxels.evaluation.view_scores import TaskScore, record_of_views, score_task
+from ros2_raxels.evaluation.view_tasks import make_view_tasks
+from ros2_raxels.evidence import Matcher
 from ros2_raxels.files import FileError, make_folder, replacing, write_json
 from ros2_raxels.geometry import PinholeCamera
 from ros2_raxels.image_codec import ImageArray
@@ -33,13 +38,13 @@ from ros2_raxels.predictor import PredictedViews
 from ros2_raxels.sources import FrameSource, open_source
 from ros2_raxels.track import make_tracker
 from ros2_raxels.track_picture import draw_track, picture_format
-from ros2_raxels.views import make_predictor
+from ros2_raxels.views import ViewTask, make_predictor
 from ros2_raxels.views_sheet import draw_sheet
 
 DATA_VARIABLE = "RAXELS_DATA"
 _DATA_BESIDE = Path("..") / "shared" / "data" / "dev"
 _SHEETS = 3
-"""Clips of the closed loop whose views are shown."""
+"""Clips of the closed loop whose views are shown, and tasks of views."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -60,8 +65,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--closed-loop", action="store_true", help="poses, views made for them, and poses of the views: do they agree?"
     )
+    parser.add_argument("--views", action="store_true", help="predicted views too, beside what the camera saw")
+    parser.add_argument(
+        "--views-per-set", type=positive, default=12, metavar="N", help="tasks of --views of each set (default: 12)"
+    )
     estimate.add_model_argument(parser)
-    parser.add_argument("--views-model", default="", metavar="CARD", help="of --curve and --closed-loop")
+    parser.add_argument("--views-model", default="", metavar="CARD", help="of --views, --curve and --closed-loop")
     parser.add_argument(
         "--tracks", default="", metavar="SET,SET", help="names or paths of sets that are tracked as a whole too"
     )
@@ -87,7 +96,7 @@ def run(args: argparse.Namespace) -> int:
     """Evaluate, print tables, and write the report (html, md, and json for programs), the clips and all answers.
 
     Returns:
-        0, or 1 when some clips failed; those count as wrong.
+        0, or 1 when some clips failed, which count as wrong, or some tasks of views, which do not count.
 
     Raises:
         FileError, SourceError: the data cannot be read or the report could not be written.
@@ -96,6 +105,7 @@ def run(args: argparse.Namespace) -> int:
     clips = make_clips(root, args.per_set, args.seed)
     if not clips:
         raise FileError(f"{root}: no set is long enough for a clip of {CLIP_FRAMES} frames; give longer ones")
+    tasks = make_view_tasks(root, args.views_per_set, args.seed) if args.views else []
     tracked = [_posed_set(root, name) for name in filter(None, args.tracks.split(","))]
     if args.peers is None:
         args.peers = () if args.peer == "none" else ("chain",)
@@ -108,6 +118,7 @@ def run(args: argparse.Namespace) -> int:
     answer_all(clips, methods)
     tracks = [_evaluate_track(source, args) for source in tracked]
     loops, sheets = _closed_loops(args, clips) if args.closed_loop else ({}, [])
+    views, view_sheets = _views(args, tasks) if tasks else ({}, [])
     report = {
         "machine": machine(),
         "command": getattr(args, "command_line", ""),
@@ -117,11 +128,14 @@ def run(args: argparse.Namespace) -> int:
         "speed_ratio": _speed_ratio(methods),
         "tracks": [track.record() for track in tracks],
         "closed_loop": loops,
+        "views": views,
     }
-    sections = sections_of(report, tracks, [_track_picture(args.out, source) for source in tracked], sheets)
+    pictures = [_track_picture(args.out, source) for source in tracked]
+    sections = sections_of(report, tracks, pictures, sheets, view_sheets)
     print(as_text({section.title: section.table for section in sections}))
     _write(args.out, clips, methods, report, sections)
-    return _report_failures(methods, clips)
+    failed = _report_failures(methods, clips)
+    return int(failed or bool(views.get("failures")))
 
 
 def _picture(folder: Path, source: FrameSource) -> Path:
@@ -208,13 +222,45 @@ def _closed_loops(args: argparse.Namespace, clips: Sequence[Clip]) -> tuple[dict
         shown = tqdm(source, f"closed loop, {name}", unit="clip", disable=not sys.stderr.isatty())
         rounds[name] = [go_round(estimator, predictor, images, camera) for images, camera in shown]
     loops = {name: agreement([loop for loop, _ in of]) for name, of in rounds.items()}
-    every = max(1, len(names) // _SHEETS)
-    drawn = list(zip(names, recorded, rounds["recorded"], strict=True))[::every][:_SHEETS]
+    drawn = list(zip(names, recorded, rounds["recorded"], strict=True))[_some_of(len(names))]
     return loops, [_sheet(name, images, views) for name, (images, _), (_, views) in drawn]
+
+
+def _some_of(count: int) -> slice:
+    """Those that sheets are drawn of, evenly spread."""
+    every = max(1, count // _SHEETS)
+    return slice(0, every * _SHEETS, every)
 
 
 def _sheet(name: str, images: Sequence[ImageArray], views: PredictedViews) -> Picture:
     return Picture.of(draw_sheet(images[:1], images[1:], views), f"{name}: views made from its first frame alone.")
+
+
+def _views(args: argparse.Namespace, tasks: Sequence[ViewTask]) -> tuple[dict[str, Any], list[Picture]]:
+    """Record of predicted views, with the tasks that failed and why; and sheets of some of the others.
+
+    Raises:
+        FileError: the model cannot be read, or all tasks failed.
+    """
+    predictor, matcher = make_predictor(args.views_model), Matcher()
+    with contextlib.suppress(ValueError):
+        # Untimed: nobody should pay for what is loaded at first use.
+        score_task(predictor, matcher, tasks[0])
+    drawn, scores, failures, sheets = tasks[_some_of(len(tasks))], list[TaskScore](), dict[str, str](), list[Picture]()
+    for task in tqdm(tasks, "views", unit="task", disable=not sys.stderr.isatty()):
+        try:
+            score, made = score_task(predictor, matcher, task)
+        except ValueError as error:
+            failures[task.id] = str(error)
+            tqdm.write(f"raxels: task {task.id} of --views failed and does not count: {error}", file=sys.stderr)
+            continue
+        scores.append(score)
+        if task in drawn:
+            sheets.append(sheet_of(task, made))
+    if not scores:
+        raise FileError(f"--views: all {len(tasks)} tasks failed, the first because {failures[tasks[0].id]}")
+    record = {"model": predictor.card.name, "per_set": args.views_per_set, **record_of_views(scores)}
+    return {**record, "failures": failures}, sheets
 
 
 def _attempt(estimator: Estimator, use_intrinsics: bool) -> Attempt:

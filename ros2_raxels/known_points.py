@@ -179,7 +179,7 @@ def _points_of(
     others = [k for k in range(len(camera_to_world)) if k != anchor]
     each = []
     for k in others:
-        start, end = _checked(flow[anchor, k], flow[k, anchor])
+        start, end = checked_flow(flow[anchor, k], flow[k, anchor])
         to_other = relative_pose(camera_to_world[k], camera_to_world[anchor])
         each.append(_triangulated(camera.normalise(start), camera.normalise(end), camera.fx, to_other))
     inverse_depth, certainty, agreeing = _agreed(*(np.array(values) for values in zip(*each, strict=True)))
@@ -190,8 +190,12 @@ def _points_of(
     return local @ camera_to_world[anchor].T, certainty[found] ** -0.5, weight
 
 
-def _checked(there: FloatArray, back: FloatArray) -> tuple[FloatArray, FloatArray]:
-    """Points (G, 2) and where they lie in the other frame, px; NaN where the flow does not come back."""
+def checked_flow(there: FloatArray, back: FloatArray) -> tuple[FloatArray, FloatArray]:
+    """Points (G, 2) of a grid and where they lie in the other frame, px; NaN where the flow does not come back.
+
+    Args:
+        there, back: (H, W, 2) px from a frame to another, and from that one, as `Matcher.dense_flow` finds them.
+    """
     height, width = there.shape[:2]
     y, x = np.mgrid[0:height:_GRID_PX, 0:width:_GRID_PX]
     start, step = np.stack([x, y], axis=-1), there[::_GRID_PX, ::_GRID_PX]

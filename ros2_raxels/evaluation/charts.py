@@ -115,6 +115,29 @@ def stated_and_true(
     return _png(figure)
 
 
+def stated_and_seen(stated: Sequence[float], observed: Sequence[float], counts: Sequence[int], what: str) -> bytes:
+    """A dot for each group of statements, and the line on which calibrated ones lie.
+
+    Args:
+        stated: mean probability of each group, 0 to 1.
+        observed: share of it that came true.
+        counts: how many statements a group has.
+        what: should have come true.
+    """
+    figure = Figure(figsize=(_WIDTH_IN, 3.6), layout="constrained")
+    (axes,) = _panels(figure, 1)
+    x, y = 100 * np.array(stated), 100 * np.array(observed)
+    axes.plot([0, 100], [0, 100], color=_INK, linestyle=(0, (3, 2)), linewidth=1.4, label="as stated")
+    axes.plot(x, y, "o-", color=_OURS, ms=7, linewidth=1.8, label="raxels")
+    for across, up, count in zip(x, y, counts, strict=True):
+        axes.annotate(
+            f"{count} view{'s' * (count > 1)}", (across, up), (8, -12), textcoords="offset points", fontsize=9.5
+        )
+    axes.set(xlim=(0, 104), ylim=(-4, 104), xlabel="stated confidence, %", ylabel=f"{what}, %")
+    axes.set(xticks=range(0, 101, 20), yticks=range(0, 101, 25))
+    return _png(figure)
+
+
 def _panels(figure: Figure, count: int) -> list[Any]:
     panels = list(figure.subplots(1, count, sharey=True, squeeze=False)[0])
     for axes in panels:

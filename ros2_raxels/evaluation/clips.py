@@ -8,13 +8,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from ros2_raxels.evaluation.posed_sets import PosedSet, RunRule, draw_runs, set_files
 from ros2_raxels.files import (
     FileError,
     has,
@@ -33,9 +34,7 @@ CLIP_FRAMES = 4
 MAX_ROTATION_DEG = 35.0
 """Clips in which a camera turns further from the first one are left out: the views hardly overlap."""
 
-_STRIDES = (1, 2, 3, 5, 8, 12)
-_TRIES = 4000
-_STILL = 1e-6
+_RULE = RunRule(CLIP_FRAMES, (1, 2, 3, 5, 8, 12), origin=0, max_rotation_deg=MAX_ROTATION_DEG)
 
 
 @dataclass(frozen=True, eq=False)
@@ -159,10 +158,7 @@ def make_clips(root: Path, per_set: int = 30, seed: int = 0) -> list[Clip]:
     Raises:
         FileError: there is no set, or one is malformed.
     """
-    files = sorted(root.glob("*/cameras.json"))
-    if not files:
-        raise FileError(f"{root} holds no posed set (*/cameras.json); give the folder that holds the sets")
-    return [clip for file in files for clip in clips_of_set(file, per_set, seed)]
+    return [clip for file in set_files(root) for clip in clips_of_set(file, per_set, seed)]
 
 
 def clips_of_set(file: Path, count: int, seed: int = 0) -> list[Clip]:
@@ -171,39 +167,11 @@ def clips_of_set(file: Path, count: int, seed: int = 0) -> list[Clip]:
     Raises:
         FileError: it is malformed.
     """
-    record = load_json(file)
-    name, frames = str(take(record, "name", str(file))), take_list(record, "frames", str(file))
-    where = [f"{file}: frames[{index}]" for index in range(len(frames))]
-    images = [file.parent / str(take(f, "file", w)) for f, w in zip(frames, where, strict=True)]
-    intrinsics = [numbers(take(f, "K", w), (4,), f"{w}.K") for f, w in zip(frames, where, strict=True)]
-    poses = [numbers(take(f, "c2w", w), (4, 4), f"{w}.c2w") for f, w in zip(frames, where, strict=True)]
-    clips: dict[tuple[int, int], Clip] = {}
-    for first, stride in _draws(seed, name, len(frames)):
-        if len(clips) == count:
-            break
-        chosen = slice(first, first + stride * (CLIP_FRAMES - 1) + 1, stride)
-        if chosen.stop > len(frames) or (first, stride) in clips:
-            continue
-        relative = np.linalg.inv(poses[first]) @ np.array(poses[chosen])
-        if _is_usable(relative):
-            clips[first, stride] = Clip(
-                f"{name}/{first:06d}x{stride}", name, tuple(images[chosen]), np.array(intrinsics[chosen]), relative
-            )
-    return list(clips.values())
-
-
-def _draws(seed: int, name: str, frames: int) -> Iterator[tuple[int, int]]:
-    """First frame and stride; the order of the draws is what keeps the clips fixed."""
-    generator = np.random.default_rng([seed, *name.encode()])
-    for _ in range(_TRIES if frames else 0):
-        stride = int(generator.choice(_STRIDES))
-        yield int(generator.integers(frames)), stride
-
-
-def _is_usable(camera_to_first: FloatArray) -> bool:
-    cosine = (np.trace(camera_to_first[:, :3, :3], axis1=1, axis2=2) - 1.0) / 2.0
-    moved = np.linalg.norm(camera_to_first[:, :3, 3], axis=1)
-    return bool(cosine.min() >= np.cos(np.radians(MAX_ROTATION_DEG)) and moved.max() >= _STILL)
+    posed = PosedSet.read(file)
+    return [
+        Clip(run.id, posed.name, posed.images[run.chosen], posed.intrinsics[run.chosen], run.camera_to_origin)
+        for run in draw_runs(posed, _RULE, count, seed)
+    ]
 
 
 # ------------------------------------------------------------------------------------------------------------- files

@@ -12,6 +12,7 @@ from ros2_raxels.evaluation.page import Card, Grid, Mark, Picture, Section, page
 from ros2_raxels.evaluation.peers import TwoViewPeer
 from ros2_raxels.evaluation.tables import Table
 from ros2_raxels.evaluation.tracks import UNKNOWN, TrackScore, accuracy_table, time_table
+from ros2_raxels.evaluation.view_report import view_sections
 
 _MEAN = "mean over sets"
 _SIDE_BY_SIDE = 3
@@ -63,7 +64,11 @@ _STATED = {"rotation_68": 0.68, "rotation_95": 0.95, "direction_68": 0.68, "dire
 
 
 def sections_of(
-    report: Record, tracks: Sequence[TrackScore], pictures: Sequence[Picture], sheets: Sequence[Picture]
+    report: Record,
+    tracks: Sequence[TrackScore],
+    pictures: Sequence[Picture],
+    sheets: Sequence[Picture],
+    view_sheets: Sequence[Picture] = (),
 ) -> list[Section]:
     """All sections that the record has something for.
 
@@ -72,6 +77,7 @@ def sections_of(
         tracks: the tracks of the record.
         pictures: of the tracks.
         sheets: of views of the closed loop.
+        view_sheets: of predicted views.
     """
     methods = report["methods"]
     found = [_summary(methods), _sets(methods)]
@@ -82,7 +88,7 @@ def sections_of(
         found += [_trajectories(tracks, pictures), _trajectory_times(tracks)]
     if report["closed_loop"]:
         found.append(_closed_loop(report["closed_loop"], sheets))
-    return found
+    return found + view_sections(report.get("views", {}), view_sheets)
 
 
 def as_page(report: Record, sections: Sequence[Section]) -> str:
