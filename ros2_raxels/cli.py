@@ -27,6 +27,7 @@ _COMMANDS = {
     "render": ("ros2_raxels.render", "render clips of random worlds to train on"),
     "train": ("ros2_raxels.train", "train the joint denoiser, or go on with it"),
     "export": ("ros2_raxels.export", "turn a checkpoint into the graphs that serving loads"),
+    "calibrate": ("ros2_raxels.calibrate", "fit the confidence of views of a model"),
     "evaluate": ("ros2_raxels.evaluate", "accuracy and speed beside classical two-view geometry"),
     "benchmark": ("ros2_raxels.benchmark", "speed and memory on this machine, by stage"),
     "engine": ("ros2_raxels.engines", "compile TensorRT plans, list and drop them, check the chosen engine"),

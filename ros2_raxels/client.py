@@ -59,7 +59,7 @@ class Views:
         optical_frame: of the camera.
         frame_id: of the poses.
         poses: (T, 4, 4) optical frame of each view in `frame_id`.
-        confidence: (T,) 0 to 1, share of each view that rests on what was seen.
+        confidence: (T,) 0 to 1, probability that each view is close to what the camera would see.
         rotation_rad, translation: (T,) self-consistency, NaN where unknown; see the action.
         seed: that reproduces the views.
         model_id: what made them.

@@ -69,3 +69,10 @@ def self_consistency(
     unknown = ~(clip.confidence > _LEAST_CONFIDENCE)
     made = slice(len(known), None)
     return (np.where(unknown, np.nan, rotation)[made], np.where(unknown, np.nan, distance)[made])
+
+
+def share_of_reach(distance: FloatArray, known_to_world: FloatArray, view_to_world: FloatArray) -> FloatArray:
+    """Distances (T,) over that of the furthest camera from the first known one; 0 where none moves."""
+    away = np.concatenate([known_to_world, view_to_world])[:, :3, 3] - known_to_world[0, :3, 3]
+    reach = float(np.linalg.norm(away, axis=1).max())
+    return distance / reach if reach > _LEAST_MOTION else np.zeros_like(distance)

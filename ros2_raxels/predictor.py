@@ -13,6 +13,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
+from ros2_raxels.confidence import Signs, probability
 from ros2_raxels.engine import Engine, EngineError
 from ros2_raxels.engine.choose import EngineOptions, open_engines
 from ros2_raxels.engine.model_card import ModelCard
@@ -34,9 +35,8 @@ BATCH = 4
 
 _PATCH_PX = 16
 _LEAST_MOTION = 1e-9
-_EXPECTED_ERROR_OF_A_GUESS = 0.25
-"""Of full range: as wrong as a grey image is."""
-
+_OTHER_SAMPLE = 1
+"""Beside the seed: of the noise of the sample that is there to be compared with."""
 _Float32 = npt.NDArray[np.float32]
 
 
@@ -63,7 +63,8 @@ class PredictedViews:
         camera_to_world: (T, 4, 4) as asked for, or as imagined.
         expected_error: (T, H, W) 0 to 1 of full range, root of the mean over channels, as the model expects it.
         made_up: (T, H, W) share of each pixel that no known frame has shown.
-        confidence: (T,) 0 (a guess) to 1.
+        confidence: (T,) 0 to 1, see `confidence.probability`.
+        signs: what it rests on.
         steps: that were done, fewer than asked for when it was cancelled.
         seed: of the noise.
     """
@@ -74,6 +75,7 @@ class PredictedViews:
     expected_error: FloatArray
     made_up: FloatArray
     confidence: FloatArray
+    signs: Signs
     steps: int
     seed: int
 
@@ -191,11 +193,27 @@ class ViewPredictor:
         video, count = clip.noise(np.random.default_rng(seed)), self.settings.steps if steps is None else steps
         rays = (encode_clip(clip.bearings, clip.poses) - clip.bearings) / self.card.ray_spread
         done, out = 0, {}
+        spread: FloatArray = np.zeros(0)
         for now, later in _steps(count, proceed):
-            out = self._denoise(clip, rays, 1.0, video, now, swept)
+            out = self._denoise(clip, rays, 1.0, video, now, swept.inputs)
+            if not done:
+                other = clip.noise(np.random.default_rng([seed, _OTHER_SAMPLE]))
+                spread = _apart(clip, out, self._denoise(clip, rays, 1.0, other, now, swept.inputs))
             video = step_towards(out["clean_video"], video, now, later)
             done += 1
-        return _answer(clip, out, np.asarray(trajectory, float), done, seed)
+        error, made_up = _doubts(clip, out)
+        signs = Signs(np.sqrt((error**2).mean(axis=(1, 2))), made_up.mean(axis=(1, 2)), swept.agreed, spread)
+        c = clip.camera
+        return PredictedViews(
+            _pictures(clip, out),
+            PinholeCamera(c.width, clip.height, c.fx, c.fy, c.cx, c.cy),
+            np.asarray(trajectory, float),
+            *(error, made_up, self.confidence_of(signs), signs, done, seed),
+        )
+
+    def confidence_of(self, signs: Signs) -> FloatArray:
+        """(T,) of `PredictedViews.signs`, to which poses estimated back may have been added."""
+        return probability(self.card.confidence, signs)
 
     def imagine(
         self,
@@ -268,8 +286,8 @@ class ViewPredictor:
         poses = decode_clip(clip.bearings, (clip.bearings + clean * self.card.ray_spread)[None])[0]
         return _unit_reach(poses)
 
-    def _swept(self, clip: _Clip, points: KnownPoints) -> dict[str, _Float32]:
-        """What the sweep says of all frames of a clip, as inputs of the joint graph."""
+    def _swept(self, clip: _Clip, points: KnownPoints) -> _Swept:
+        """What the sweep says of all frames of a clip."""
         images, size = list(clip.images), (clip.camera.height, clip.camera.width)
         sources, targets = list(clip.poses[: len(images)]), clip.poses[len(images) :]
         stacks = np.zeros((len(targets), self._contexts, 4, self._planes, *size), np.uint8)
@@ -279,12 +297,14 @@ class ViewPredictor:
             stack[: len(images)], vote[:] = known.swept, known.votes
         out = self._sweep.run({"swept": stacks, "votes": votes})
         padded = {name: np.concatenate([np.zeros((len(images), *v.shape[1:]), v.dtype), v]) for name, v in out.items()}
-        return {
+        inputs = {
             "colour": padded["colour"][None],
             "gate": padded["gate"][None],
             "colour_log_error": padded["log_error"][None],
             "given": np.ones(1, np.float32),
         }
+        agreed = votes.sum(axis=1)[:, : clip.height].clip(max=1.0).mean(axis=(1, 2))
+        return _Swept(inputs, np.asarray(agreed, float))
 
     def _denoise(
         self,
@@ -307,6 +327,19 @@ class ViewPredictor:
             **(swept or clip.nothing_swept()),
         }
         return self._joint.run(inputs)
+
+
+@dataclass(frozen=True, eq=False)
+class _Swept:
+    """What the sweep says.
+
+    Attributes:
+        inputs: of the joint graph, for all frames of a clip.
+        agreed: (T,) of `Signs`.
+    """
+
+    inputs: dict[str, _Float32]
+    agreed: FloatArray
 
 
 @dataclass(frozen=True, eq=False)
@@ -385,19 +418,25 @@ def _proceed_from(proceed: Callable[[int, int], bool], begun: int, total: int, d
     return proceed(begun + done, total)
 
 
-def _answer(
-    clip: _Clip, out: dict[str, npt.NDArray[Any]], camera_to_world: FloatArray, steps: int, seed: int
-) -> PredictedViews:
+def _pictures(clip: _Clip, out: dict[str, npt.NDArray[Any]]) -> ImageArray:
+    """(T, H, W, 3) of the frames that were made."""
+    video = out["clean_video"][0, len(clip.images) :, :, : clip.height].transpose(0, 2, 3, 1)
+    return np.asarray(((video + 1.0) * 127.5).round().clip(0, 255).astype(np.uint8))
+
+
+def _doubts(clip: _Clip, out: dict[str, npt.NDArray[Any]]) -> tuple[FloatArray, FloatArray]:
+    """(T, H, W) `PredictedViews.expected_error` and `made_up`."""
     made = slice(len(clip.images), None)
-    video = out["clean_video"][0, made, :, : clip.height].transpose(0, 2, 3, 1)
-    images = ((video + 1.0) * 127.5).round().clip(0, 255).astype(np.uint8)
     # The network's unit is half the range.
     error = np.exp(out["video_log_error"][0, made, : clip.height].astype(float).clip(max=np.log(2.0))) / 2.0
-    made_up = out["made_up"][0, made, : clip.height].astype(float)
-    confidence = np.exp(-np.sqrt((error**2).mean(axis=(1, 2))) / _EXPECTED_ERROR_OF_A_GUESS * np.e)
-    c = clip.camera
-    camera = PinholeCamera(c.width, clip.height, c.fx, c.fy, c.cx, c.cy)
-    return PredictedViews(images, camera, camera_to_world, error, made_up, confidence.clip(0.0, 1.0), steps, seed)
+    return np.asarray(error), np.asarray(out["made_up"][0, made, : clip.height].astype(float))
+
+
+def _apart(clip: _Clip, a: dict[str, npt.NDArray[Any]], b: dict[str, npt.NDArray[Any]]) -> FloatArray:
+    """(T,) root of the mean square difference between two samples, of full range."""
+    made = slice(len(clip.images), None)
+    difference = (a["clean_video"] - b["clean_video"])[0, made, :, : clip.height].astype(float) / 2.0
+    return np.asarray(np.sqrt((difference**2).mean(axis=(1, 2, 3))))
 
 
 def _check(

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
 
+from ros2_raxels.confidence import Signs
 from ros2_raxels.engine import EngineError
 from ros2_raxels.geometry import FloatArray, PinholeCamera
 from ros2_raxels.image_codec import ImageArray
@@ -96,7 +97,12 @@ class PaintingPredictor:
         count = len(poses)
         images = np.array([painted(seed, context, pose) for pose in poses])
         made_up = np.full((count, SIZE[1], SIZE[0]), MADE_UP)
-        return PredictedViews(images, camera.resized(*SIZE), poses, made_up, made_up, np.ones(count), steps, seed)
+        signs = Signs(*np.full((4, count), MADE_UP))
+        confidence = self.confidence_of(signs)
+        return PredictedViews(images, camera.resized(*SIZE), poses, made_up, made_up, confidence, signs, steps, seed)
+
+    def confidence_of(self, signs: Signs) -> FloatArray:
+        return 1.0 - signs.made_up
 
 
 if __name__ == "__main__":

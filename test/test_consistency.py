@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from views_scene import shifted
 
-from ros2_raxels.consistency import self_consistency
+from ros2_raxels.consistency import self_consistency, share_of_reach
 from ros2_raxels.estimator import Estimator
 from ros2_raxels.geometry import FloatArray, PinholeCamera
 from ros2_raxels.scenes.renderer import render
@@ -45,3 +45,10 @@ def test_what_shows_nothing_is_nan(pictures: list[np.ndarray]):
     rotation, distance = checked(pictures[:2], [np.full_like(pictures[0], 127)], PATH[2:3])
     assert np.isnan(rotation).all()
     assert np.isnan(distance).all()
+
+
+def test_distances_are_told_over_the_reach_of_all_cameras():
+    known = np.array([shifted(1.0), shifted(1.5)])
+    views = np.array([shifted(3.0), shifted(2.0)])
+    np.testing.assert_allclose(share_of_reach(np.array([1.0, np.nan]), known, views), [0.5, np.nan])
+    np.testing.assert_array_equal(share_of_reach(np.array([0.3]), known[:1], known[:1]), [0.0])

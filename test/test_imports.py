@@ -36,7 +36,7 @@ LAYERS = {
     "tracker": layer(
         "keyframes keyframe_map keyframe_file frame_solver places loops missed placement tracker", "geometry estimator"
     ),
-    "predictor": layer("sweep known_points predictor consistency context", "geometry engine estimator"),
+    "predictor": layer("sweep known_points confidence predictor consistency context", "geometry engine estimator"),
     "nodes": layer("nodes client", "geometry engine estimator tracker predictor"),
     "scenes": layer("scenes", "geometry estimator"),
     # Commands: what people call, and what measures the layers below.
@@ -48,6 +48,8 @@ LAYERS = {
     "demo": layer("demo", "geometry scenes evaluation"),
     "soak": layer("soak", "geometry scenes evaluation demo nodes"),
     "figures": layer("figures", "geometry estimator predictor evaluation demo"),
+    "calibrate": layer("calibrate", "geometry engine estimator predictor scenes evaluation"),
+    "engine_speed": layer("engine_speed", "geometry engine evaluation"),
     "benchmark": layer("benchmark", "geometry estimator evaluation demo"),
     "render": layer("render", "geometry scenes evaluation"),
     "training": layer("training train export", "geometry engine estimator predictor scenes model evaluation"),
@@ -56,7 +58,7 @@ LAYERS = {
 """Every module is in one of them, by its own name or by that of its package."""
 
 ONLY_IN = {
-    "torch": {"model", "training", "train", "flow", "engine"},
+    "torch": {"model", "training", "train", "flow", "engine", "engine_speed"},
     "onnx": {"training"},
     "ROS": {"nodes", "client", "demo", "soak"},
 }

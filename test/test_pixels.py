@@ -14,11 +14,12 @@ import numpy as np
 import pytest
 from test_evaluation import CAMERA, wandering, write_rendered_set, write_set
 
-from ros2_raxels.evidence import EvidenceSettings
+from ros2_raxels.evidence import EvidenceSettings, Matcher
 from ros2_raxels.files import FileError
 from ros2_raxels.flow import Task
 from ros2_raxels.geometry import FloatArray, PinholeCamera, make_pose, rotation_angle_rad, rotation_from_vector
 from ros2_raxels.image_codec import ImageArray
+from ros2_raxels.known_points import evidence_of_view, find_points
 from ros2_raxels.scenes import shards as shards_module
 from ros2_raxels.scenes.shards import read_shard, shard_paths, write_clips
 from ros2_raxels.sweep import sweep
@@ -272,7 +273,9 @@ def test_frames_are_swept_from_the_sources_into_the_targets(folder: Path, render
         assert batch.swept is not None
         assert batch.swept.dtype == torch.uint8
         assert batch.swept.shape == (2, 2, batch.sources, 4, TINY.sweep_depths, *images.shape[2:4])
-        for origins, clip, swept in zip(origins_of(told), images, batch.swept.numpy(), strict=True):
+        assert batch.votes is not None
+        evidence = zip(origins_of(told), images, batch.swept.numpy(), batch.votes.numpy(), strict=True)
+        for origins, clip, swept, votes in evidence:
             whole, truth, _ = clip_of(rendered, origins[0].clip)
             camera = PinholeCamera(
                 *(images.shape[3], images.shape[2], whole.fx, whole.fy),
@@ -280,10 +283,52 @@ def test_frames_are_swept_from_the_sources_into_the_targets(folder: Path, render
             )
             poses = [truth[o.frame] for o in origins]
             known = slice(None, batch.sources)
-            for target, stack in zip(poses[batch.sources :], swept, strict=True):
-                expected = sweep(list(clip[known]), poses[known], camera, target, TINY.sweep_depths)
-                np.testing.assert_array_equal(stack, expected)
-                assert expected[:, 3].any()
+            points = find_points(Matcher(), list(clip[known]), camera, np.array(poses[known]))
+            for target, stack, vote in zip(poses[batch.sources :], swept, votes, strict=True):
+                view = evidence_of_view(points, list(clip[known]), poses[known], camera, target, TINY.sweep_depths)
+                np.testing.assert_array_equal(stack, view.swept)
+                np.testing.assert_allclose(vote, view.votes, rtol=1e-3, atol=1e-6)
+                assert view.swept[:, 3].any()
+                if batch.sources == 1:
+                    plain = sweep(list(clip[known]), poses[known], camera, target, TINY.sweep_depths)
+                    np.testing.assert_array_equal(stack, plain)
+                    assert not vote.any()
+
+
+def test_larger_clips_are_shrunk_after_flow_was_found_on_them(tmp_path: Path) -> None:
+    """Rendered twice as large as the model sees: images are means of four pixels, depths are of one of them."""
+    write_clips(tmp_path, 2, 3, FRAMES, 256, 192, augmented=False)
+    batch = PixelClips([tmp_path], 128).draw(np.random.default_rng(1), 2, Task.VIEWS, PRESETS["compact"])
+    assert batch.video is not None
+    assert batch.video.shape[3:] in CROPS
+    assert batch.plane is not None
+    assert batch.plane.shape[2:] == batch.video.shape[3:]
+    assert batch.sources > 1
+    assert batch.votes is not None
+    # Where the frames agree on a plane it is the true one.
+    sure, votes = batch.votes.float().sum(dim=2) > 0.5, batch.votes.float()
+    voted = (votes * torch.arange(32)[:, None, None]).sum(dim=2) / votes.sum(dim=2)
+    assert sure.float().mean() > 0.2
+    assert float((voted - batch.plane)[sure & (batch.plane < 31)].abs().median()) < 1.0
+
+
+def test_a_shrunk_clip_keeps_what_a_point_projects_to() -> None:
+    y, x = np.mgrid[:HEIGHT, :WIDTH]
+    clip = PixelClip(
+        coded(HEIGHT, WIDTH, 7)[None],
+        PinholeCamera(WIDTH, HEIGHT, 90.0, 95.0, 66.0, 53.0),
+        np.eye(4)[None],
+        (1.0 + x + y)[None].astype(float),
+    )
+    small = clip.shrunk(2)
+    assert small.images.shape == (1, HEIGHT // 2, WIDTH // 2, 3)
+    points = np.random.default_rng(0).uniform((-0.3, -0.2, 1.0), (0.3, 0.2, 2.0), (40, 3))
+    # Pixel centres: the first of the small image lies between the first two of the large one.
+    np.testing.assert_allclose(2.0 * small.camera.project(points) + 0.5, clip.camera.project(points), atol=1e-9)
+    np.testing.assert_allclose(small.images[0, 10, 20, :2], [2 * 20 + 0.5, 2 * 10 + 0.5], atol=0.51)
+    assert small.depth is not None
+    assert small.depth[0, 10, 20] == 1.0 + 41 + 21
+    assert clip.shrunk(1) is clip
 
 
 def test_a_batch_is_swept_only_for_a_model_that_sweeps() -> None:

@@ -29,6 +29,7 @@ from views_scene import (
 torch = pytest.importorskip("torch")
 pytest.importorskip("onnxruntime")
 
+from ros2_raxels.confidence import probability  # noqa: E402
 from ros2_raxels.engine import EngineError  # noqa: E402
 from ros2_raxels.engine.model_card import MIXED, ModelCard  # noqa: E402
 from ros2_raxels.engine.onnx_runtime import OnnxRuntimeEngine  # noqa: E402
@@ -309,9 +310,31 @@ def test_confidence_falls_with_the_error_that_is_expected() -> None:
         views = predictor_of(model).predict(CONTEXT, CAMERA, POSES, AHEAD)
         np.testing.assert_allclose(views.expected_error, min(np.exp(log_error) / 2, 1.0), rtol=1e-4)
         found.append(views.confidence)
-    assert (np.diff(found, axis=0) < -0.05).all()
-    assert np.all(found[0] > 0.999)
-    assert np.all(found[-1] < 0.001)
+        np.testing.assert_allclose(views.signs.expected_error, np.sqrt((views.expected_error**2).mean(axis=(1, 2))))
+        np.testing.assert_allclose(views.confidence, probability({}, views.signs))
+    assert (np.diff(found, axis=0) < -0.005).all()
+    assert np.all(found[0] > 0.99)
+    assert np.all(found[-1] < 0.01)
+
+
+def test_the_weights_of_the_card_decide(perturbed: ViewPredictor) -> None:
+    card = replace(perturbed.card, confidence={"alone": {"one": 1.0, "made_up": -3.0, "spread": 0.2}})
+    told = ViewPredictor(card, perturbed._sweep, perturbed._joint)
+    views = told.predict(CONTEXT, CAMERA, POSES, AHEAD)
+    odds = 1.0 - 3.0 * views.made_up.mean(axis=(1, 2)) + 0.2 * np.log(views.signs.spread + 0.002)
+    np.testing.assert_allclose(views.confidence, 1.0 / (1.0 + np.exp(-odds)))
+
+
+def test_samples_differ_where_noise_counts_and_points_agree_where_frames_overlap(
+    fresh: ViewPredictor, perturbed: ViewPredictor
+) -> None:
+    away = POSES[-1] @ shifted(0.0, turn_deg=(0, 90, 0))
+    for predictor, least in ((fresh, 0.0), (perturbed, 1e-4)):
+        signs = predictor.predict(CONTEXT, CAMERA, POSES, np.array([AHEAD[0], away])).signs
+        assert (signs.spread >= least).all()
+        assert signs.spread.max() < 1.0
+        assert signs.agreed[0] > 0.3
+        assert signs.agreed[1] == 0.0
 
 
 def test_a_gate_that_is_open_is_told_as_made_up() -> None:
@@ -361,7 +384,13 @@ def on_the_way(clean: npt.NDArray[Any], x: npt.NDArray[Any], now: float, later: 
 def test_views_are_denoised_beside_what_is_known() -> None:
     predictor, recorder = recorded()
     views = predictor.predict(CONTEXT, CAMERA, POSES, AHEAD, steps=4)
-    assert len(recorder.calls) == 4
+    assert len(recorder.calls) == 5
+    # Another sample of the first step, which only says how far apart samples are.
+    given, said = recorder.calls.pop(1)
+    (first, answer), *_ = recorder.calls
+    assert all((given[name] == first[name]).all() == (name != "video") for name in given)
+    apart = (said["clean_video"] - answer["clean_video"])[0, 4:] / 2.0
+    np.testing.assert_allclose(views.signs.spread, np.sqrt((apart**2).mean(axis=(1, 2, 3))), rtol=1e-5)
     newest_first = np.array([cv2.resize(image, (128, 96), interpolation=cv2.INTER_AREA) for image in CONTEXT[::-1]])
     relative = np.linalg.inv(POSES[-1]) @ np.concatenate([POSES[::-1], AHEAD])
     relative[:, :3, 3] /= np.linalg.norm(relative[:, :3, 3], axis=1).max()
@@ -389,7 +418,7 @@ def test_views_are_denoised_beside_what_is_known() -> None:
 def test_rays_and_pixels_are_imagined_side_by_side() -> None:
     predictor, recorder = recorded()
     views = predictor.imagine(CONTEXT[0], CAMERA, 2, steps=3)
-    *together, (final, _) = recorder.calls
+    *together, (final, _), _ = recorder.calls
     assert len(together) == 3
     for step, (given, _) in enumerate(together):
         np.testing.assert_allclose(given["ray_time"], np.full((1, 3), step / 3), atol=1e-6)

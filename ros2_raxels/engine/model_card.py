@@ -49,6 +49,7 @@ class ModelCard:
         licence: of the weights.
         expected: numbers that an installation can check itself against, by name.
         size: everything that decides the shape of a weight.
+        confidence: weights of the confidence of views, see `ros2_raxels.confidence`; empty where nobody calibrated it.
         weights: file of what the graphs hold, for torch; None where it is not kept.
         format: see `FORMAT`.
     """
@@ -61,6 +62,7 @@ class ModelCard:
     licence: str = "Apache-2.0"
     expected: dict[str, Any] = field(default_factory=dict)
     size: dict[str, Any] = field(default_factory=dict)
+    confidence: dict[str, dict[str, float]] = field(default_factory=dict)
     weights: Graph | None = None
     format: int = FORMAT
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import secrets
 import time
+from array import array
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Protocol
@@ -14,7 +15,8 @@ from geometry_msgs.msg import PoseStamped
 from sensor_msgs.msg import CompressedImage
 from std_msgs.msg import Header
 
-from ros2_raxels.consistency import self_consistency
+from ros2_raxels.confidence import Signs
+from ros2_raxels.consistency import self_consistency, share_of_reach
 from ros2_raxels.context import ContextFrame, along_arc, as_seen_by
 from ros2_raxels.estimator import Estimator
 from ros2_raxels.frames import FrameError, UnknownFrameError, bare
@@ -72,6 +74,9 @@ class Predictor(Protocol):
         proceed: Callable[[int, int], bool] | None,
     ) -> PredictedViews:
         """Video and trajectory together, from one frame."""
+
+    def confidence_of(self, signs: Signs) -> FloatArray:
+        """(T,) of `PredictedViews.signs`, to which poses estimated back may have been added."""
 
 
 @dataclass(eq=False)
@@ -157,7 +162,7 @@ class ViewMaker:
         batches = self._denoise(self._predictor, job, scene, result)
         if self._settings.flag("self_consistency") and job.why_stop() is None:
             job.enter(STATES.STATE_CHECKING)
-            self._check(job, scene, batches, result)
+            self._check(self._predictor, job, scene, batches, result)
 
     # ------------------------------------------------------------------------------------------------- preparing
 
@@ -313,11 +318,11 @@ class ViewMaker:
         header = Header(stamp=stamp_message(scene.stamp_ns), frame_id=scene.optical)
         result.camera_info = camera_info_message(camera, header)
         in_answer = scene.world_to_answer @ views.camera_to_world
-        for image, pose, made_up in zip(views.images, in_answer, views.made_up, strict=True):
+        for image, pose, confidence in zip(views.images, in_answer, views.confidence, strict=True):
             result.views.append(self._picture(image, camera, header))
             stamped = Header(stamp=header.stamp, frame_id=scene.answer_frame)
             result.view_poses.append(PoseStamped(header=stamped, pose=pose_message(pose)))
-            result.confidence.append(float(np.clip(1.0 - made_up.mean(), 0.0, 1.0)))
+            result.confidence.append(float(confidence))
             result.self_consistency_rotation.append(float("nan"))
             result.self_consistency_translation.append(float("nan"))
             job.finished_view(len(result.views), result.views[-1], result.view_poses[-1])
@@ -331,22 +336,25 @@ class ViewMaker:
         message.data.frombytes(encode_compressed(image, format))
         return message
 
-    def _check(self, job: ViewJob, scene: _Scene, batches: Sequence[PredictedViews], result: Any) -> None:
+    def _check(
+        self, predictor: Predictor, job: ViewJob, scene: _Scene, batches: Sequence[PredictedViews], result: Any
+    ) -> None:
         first, known, to_world = 0, scene.images[-_CHECKED_WITH:], scene.to_world[-_CHECKED_WITH:]
         for views in batches:
             if job.why_stop() is not None:
                 return
+            poses = views.camera_to_world
             try:
-                turned, moved = self_consistency(
-                    self._estimator, known, to_world, views.images, views.camera_to_world, views.camera
-                )
+                turned, moved = self_consistency(self._estimator, known, to_world, views.images, poses, views.camera)
             except (ValueError, np.linalg.LinAlgError):
                 # NaN, as it stands there, says that it could not be estimated.
-                turned, moved = np.zeros(0), np.zeros(0)
-            for index, (angle, distance) in enumerate(zip(turned, moved, strict=True), first):
-                result.self_consistency_rotation[index] = float(angle)
-                result.self_consistency_translation[index] = float(distance)
-            first += len(views.images)
+                turned, moved = np.full((2, len(poses)), np.nan)
+            signs = views.signs.checked(turned, share_of_reach(moved, to_world, poses))
+            last = first + len(poses)
+            result.self_consistency_rotation[first:last] = array("f", turned)
+            result.self_consistency_translation[first:last] = array("f", moved)
+            result.confidence[first:last] = array("f", predictor.confidence_of(signs))
+            first = last
 
 
 def _batches(predictor: Predictor, job: ViewJob, scene: _Scene, seed: int, steps: int) -> Iterator[PredictedViews]:

@@ -1,6 +1,6 @@
 """Speed of the graphs in torch on a GPU, beside what plain matrix products and copies reach on the same one.
 
-``python -m ros2_raxels.evaluation.gpu_work REPORT.json CARD [CARD]``, where torch sees a GPU.
+``python -m ros2_raxels.engine_speed REPORT.json CARD [CARD]``, where torch sees a GPU.
 """
 
 from __future__ import annotations
@@ -135,7 +135,7 @@ def graph_speed(engine: TorchEngine, role: str, length: int, precision: str, wei
 def main(arguments: Sequence[str]) -> int:
     """Measure the graphs of some cards and write a report."""
     if len(arguments) < 2:
-        print("usage: python -m ros2_raxels.evaluation.gpu_work REPORT.json CARD [CARD]", file=sys.stderr)
+        print("usage: python -m ros2_raxels.engine_speed REPORT.json CARD [CARD]", file=sys.stderr)
         return 2
     top, speeds = measure_ceiling(), []
     for path in map(Path, arguments[1:]):
