@@ -18,7 +18,7 @@ from ros2_raxels.consistency import self_consistency, share_of_reach
 from ros2_raxels.engine import EngineError
 from ros2_raxels.engine.model_card import ModelCard
 from ros2_raxels.estimator import Estimator
-from ros2_raxels.evaluation.view_scores import psnr_db
+from ros2_raxels.evaluation.view_scores import compared, psnr_db
 from ros2_raxels.files import FileError, write_json
 from ros2_raxels.geometry import FloatArray, PinholeCamera
 from ros2_raxels.image_codec import ImageArray
@@ -136,7 +136,7 @@ def see(predictor: ViewPredictor, estimator: Estimator, clip: Known) -> Seen:
     beside = clip.camera_to_world[known]
     turned, moved = self_consistency(estimator, clip.images[known], beside, views.images, clip.trajectory, views.camera)
     signs = views.signs.checked(turned, share_of_reach(moved, beside, clip.trajectory))
-    quality = [psnr_db(view, truth) for view, truth in zip(views.images, clip.truth, strict=True)]
+    quality = [psnr_db(compared(view), compared(truth)) for view, truth in zip(views.images, clip.truth, strict=True)]
     return Seen(signs, np.array(quality) >= GOOD_DB)
 
 

@@ -17,6 +17,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy.stats import spearmanr
 
+from ros2_raxels.confidence import GOOD_DB
 from ros2_raxels.evaluation.timing import Spread
 from ros2_raxels.evaluation.view_tasks import set_of
 from ros2_raxels.evidence import Features, Matcher, to_grey
@@ -32,9 +33,6 @@ _Made = TypeVar("_Made")
 REPEAT = "repeat"
 STEPS = (1, 2, 4)
 """Denoising steps that ours is asked for, its default first."""
-
-GOOD_DB = 20.0
-"""The confidence of a view is the probability that its PSNR is as high, or higher."""
 
 SEEN_EDGES = (0.0, 0.5, 0.75, 0.9, 1.0)
 CONFIDENCE_EDGES = (0.0, 0.2, 0.4, 0.6, 0.8, 1.0)
