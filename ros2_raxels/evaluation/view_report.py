@@ -117,8 +117,8 @@ def _seen(bins: Sequence[Mapping[str, Any]]) -> Section:
         rows.append([_range(of), str(of["views"]), *(_shown(value, form) for value, form in numbers)])
     note = (
         "How much of a view the known frames show, found by flow between the true view and them, without the model. "
-        "What no frame shows nobody can know. Flow misses what has no texture or has moved far, so the share is "
-        "rather too small. Views count alike here, not sets."
+        "What no frame shows nobody can know. Flow misses what has no texture or moved by more than some 10 % of the "
+        "width, so the share is rather too small. Views count alike here, not sets."
     )
     return Section("Predicted views by what was seen", rows, note)
 
