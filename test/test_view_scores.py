@@ -323,10 +323,10 @@ def test_a_task_is_answered_by_all_methods(tmp_path: Path) -> None:
         np.testing.assert_allclose(score.methods[name].psnr_db, 20 * np.log10(255 / steps))
         np.testing.assert_allclose(score.methods[name].confidence, np.array([0.1, 0.9]) / steps)
         assert score.methods[name].seconds > 0.0
-    shown = [plane_from(pose) for pose in (np.eye(4), *task.trajectory)]
+    small = [plane_from(pose) for pose in (np.eye(4), *task.trajectory)]
     repeat, rotate = (score.methods[name] for name in METHODS[:2])
-    np.testing.assert_allclose(repeat.psnr_db, [psnr_db(shown[0], truth) for truth in shown[1:]])
-    np.testing.assert_allclose(repeat.ssim, [view_scores.ssim(shown[0], truth) for truth in shown[1:]])
+    np.testing.assert_allclose(repeat.psnr_db, [psnr_db(small[0], truth) for truth in small[1:]])
+    np.testing.assert_allclose(repeat.ssim, [view_scores.ssim(small[0], truth) for truth in small[1:]])
     # It does the turn, but for the strip that comes into the image; of a step it knows nothing.
     assert rotate.psnr_db[0] > repeat.psnr_db[0] + 3.0
     assert rotate.psnr_db[1] == pytest.approx(repeat.psnr_db[1])
@@ -389,9 +389,15 @@ def test_record_by_hand() -> None:
     json.dumps(found, allow_nan=False)
 
 
+def shown(scores: list[TaskScore], failures: dict[str, str] | None = None) -> Read:
+    """The sections on a page."""
+    record = {**record_of_views(scores), "failures": failures or {}}
+    return Read(page("t", "l", view_sections(record, []), {}))
+
+
 def test_sections_show_the_record() -> None:
-    sections = view_sections(record_of_views(SCORES), [])
-    read = Read(page("t", "l", sections, {}))
+    read = shown(SCORES)
+    assert "failed" not in read.text
     methods = read.rows("Predicted views")
     assert list(methods) == ["method", *METHODS]
     assert [text for text, _ in methods["repeat"]] == ["11.75", "0.250", "+0.00", "-", "-", "2", "2"]
@@ -415,9 +421,14 @@ def test_sections_show_the_record() -> None:
 
 
 def test_a_range_without_views_is_not_known() -> None:
-    read = Read(page("t", "l", view_sections(record_of_views(SCORES[:1]), []), {}))
+    read = shown(SCORES[:1])
     assert [text for text, _ in read.rows("Predicted views by what was seen")["75 to 90 %"]] == ["0", "-", "-", "-"]
     assert [text for text, _ in read.rows("Confidence of predicted views")["60 to 80 %"]] == ["0", "-", "-"]
+
+
+def test_tasks_that_failed_are_counted() -> None:
+    assert "1 task failed and did not count" in shown(SCORES, {"a/1": "why"}).text
+    assert "2 tasks failed and did not count" in shown(SCORES, {"a/1": "why", "a/2": "why"}).text
 
 
 def test_without_views_there_is_no_section() -> None:
@@ -455,7 +466,7 @@ def rendered(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_evaluate_views_reports_what_can_be_computed_again(rendered: Path, tmp_path: Path, capsys: CapSys) -> None:
     options = [*ALONE, "--views", "--views-per-set", "2", "--out", str(tmp_path)]
     assert main(["evaluate", str(rendered), *options]) == 0
-    shown, found = capsys.readouterr().out, json.loads((tmp_path / "report.json").read_text())
+    terminal, found = capsys.readouterr().out, json.loads((tmp_path / "report.json").read_text())
     assert found["closed_loop"] == {}
     views = found["views"]
     assert (views["per_set"], views["tasks"], views["views"], views["failures"]) == (2, 2, 8, {})
@@ -493,7 +504,7 @@ def test_evaluate_views_reports_what_can_be_computed_again(rendered: Path, tmp_p
     assert all(image.shape[1] > 4 * 2 * 128 and image.shape[0] > 5 * 2 * 96 for image in sheets)
     assert len(sheets) == 2
     for text in ("Predicted views by set", "Confidence of predicted views", f"{np.mean(repeated):.2f}"):
-        assert text in shown
+        assert text in terminal
         assert text in (tmp_path / "report.md").read_text()
 
 
