@@ -133,7 +133,7 @@ def stated_and_seen(stated: Sequence[float], observed: Sequence[float], counts: 
         axes.annotate(
             f"{count} view{'s' * (count > 1)}", (across, up), (8, -12), textcoords="offset points", fontsize=9.5
         )
-    axes.set(xlim=(0, 104), ylim=(-4, 104), xlabel="stated confidence, %", ylabel=f"{what}, %")
+    axes.set(xlim=(-2, 104), ylim=(-14, 104), xlabel="stated confidence, %", ylabel=f"{what}, %")
     axes.set(xticks=range(0, 101, 20), yticks=range(0, 101, 25))
     return _png(figure)
 

@@ -23,14 +23,14 @@ def view_sections(record: Mapping[str, Any], sheets: Sequence[Picture]) -> list[
     """Sections about predicted views; none of an empty record.
 
     Args:
-        record: of `view_scores.record_of_views`.
+        record: of `view_scores.record_of_views`, and under ``failures`` why tasks failed, by id.
         sheets: of some of the tasks.
     """
     if not record:
         return []
-    methods, confidence = record["methods"], record["confidence"]
+    methods, confidence, failures = record["methods"], record["confidence"], record["failures"]
     return [
-        _methods(methods, confidence, sheets),
+        _methods(methods, confidence, sheets, len(failures)),
         _sets(methods),
         _seen(record["seen"]),
         _confidence(confidence[_OURS]),
@@ -52,7 +52,9 @@ def _shown(value: float | None, form: str) -> str:
     return _NONE if value is None else format(value, form)
 
 
-def _methods(methods: Mapping[str, Any], confidence: Mapping[str, Any], sheets: Sequence[Picture]) -> Section:
+def _methods(
+    methods: Mapping[str, Any], confidence: Mapping[str, Any], sheets: Sequence[Picture], failed: int
+) -> Section:
     rows = [["method", *_MEASURES, "gain dB", "rank correlation", "Brier score", "ms", "ms p95"]]
     for name, of in methods.items():
         stated = confidence.get(name, {"rank_correlation": None, "brier": None})
@@ -75,6 +77,8 @@ def _methods(methods: Mapping[str, Any], confidence: Mapping[str, Any], sheets: 
         f"confidence minus whether the view has {GOOD_DB:.0f} dB; 0 is best, and always saying 50 % gives .25. Time is "
         "for the 4 views of a task, with all that is found in the frames."
     )
+    if failed:
+        note += f" {failed} task{'s' * (failed > 1)} failed and did not count; report.json says why."
     return Section("Predicted views", rows, note, _cards(methods), sheets)
 
 
@@ -117,8 +121,8 @@ def _seen(bins: Sequence[Mapping[str, Any]]) -> Section:
         rows.append([_range(of), str(of["views"]), *(_shown(value, form) for value, form in numbers)])
     note = (
         "How much of a view the known frames show, found by flow between the true view and them, without the model. "
-        "What no frame shows nobody can know. Flow misses what has no texture or has moved far, so the share is "
-        "rather too small. Views count alike here, not sets."
+        "What no frame shows nobody can know. Flow misses what has no texture or moved by more than some 10 % of the "
+        "width, so the share is rather too small. Views count alike here, not sets."
     )
     return Section("Predicted views by what was seen", rows, note)
 

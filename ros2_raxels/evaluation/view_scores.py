@@ -109,7 +109,13 @@ def seen_share(matcher: Matcher, known: Sequence[Features], truth: Features) -> 
     """Share of a true view that known frames show, 0 to 1, whatever a model says of it.
 
     A pixel is seen when dense flow takes it to one of them, and from there back to where it came from. Flow also fails
-    where there is no texture or where much has moved, so this is rather too little than too much.
+    where there is no texture, and where things have moved by more than some 10 % of the image's width, so this is
+    rather too little than too much.
+
+    Args:
+        matcher: finds the flow.
+        known: one or more frames of the truth's size; others show nothing.
+        truth: the view.
     """
     flow = matcher.dense_flow([(truth, frame) for frame in known])
     ends = np.array([checked_flow(there, back)[1] for there, back in flow])
