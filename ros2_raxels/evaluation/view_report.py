@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from ros2_raxels.confidence import GOOD_DB
 from ros2_raxels.evaluation import charts
 from ros2_raxels.evaluation.page import Card, Grid, Mark, Picture, Section
-from ros2_raxels.evaluation.view_scores import GOOD_DB, REPEAT, STEPS, ours
+from ros2_raxels.evaluation.view_scores import REPEAT, STEPS, ours
 from ros2_raxels.predictor import PredictedViews
 from ros2_raxels.sources import read_image
 from ros2_raxels.views import ViewTask
