@@ -14,7 +14,7 @@ from scipy.optimize import minimize
 from tqdm import tqdm
 
 from ros2_raxels.confidence import ALONE, CHECKED, GOOD_DB, Signs, Weights, probability
-from ros2_raxels.consistency import self_consistency, share_of_reach
+from ros2_raxels.consistency import check_views
 from ros2_raxels.engine import EngineError
 from ros2_raxels.engine.model_card import ModelCard
 from ros2_raxels.estimator import Estimator
@@ -31,9 +31,6 @@ from ros2_raxels.views import ViewTask, make_predictor, read_tasks
 
 KNOWN, AHEAD = 4, 4
 """Frames of a rendered clip that views are made from, and that they are made of."""
-
-CHECKED_WITH = 2
-"""Known frames beside which poses are estimated back, as in the view server."""
 
 _SIZE = (320, 240)
 _HELD_OUT = 5
@@ -132,10 +129,7 @@ def _all_clips(tasks: list[ViewTask], rendered: int, seed: int) -> Iterator[Know
 def see(predictor: ViewPredictor, estimator: Estimator, clip: Known) -> Seen:
     """Make the views of a clip, look at them, and compare them with the truth."""
     views = predictor.predict(clip.images, clip.camera, clip.camera_to_world, clip.trajectory)
-    known = slice(-CHECKED_WITH, None)
-    beside = clip.camera_to_world[known]
-    turned, moved = self_consistency(estimator, clip.images[known], beside, views.images, clip.trajectory, views.camera)
-    signs = views.signs.checked(turned, share_of_reach(moved, beside, clip.trajectory))
+    signs = check_views(predictor, estimator, clip.images, clip.camera_to_world, views).signs
     quality = [psnr_db(compared(view), compared(truth)) for view, truth in zip(views.images, clip.truth, strict=True)]
     return Seen(signs, np.array(quality) >= GOOD_DB)
 

@@ -3,13 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
 
 import cv2
 import numpy as np
 
+from ros2_raxels.confidence import Signs
 from ros2_raxels.estimator import ClipEstimate, Estimator
 from ros2_raxels.geometry import FloatArray, PinholeCamera, relative_pose, rotation_angle_rad
 from ros2_raxels.image_codec import ImageArray
+from ros2_raxels.predictor import PredictedViews
+
+CHECKED_WITH = 2
+"""Known frames, the newest, beside which views are looked at: two tell the unit, and each more costs time."""
 
 _LEAST_CONFIDENCE = 0.02
 _LEAST_MOTION = 1e-9
@@ -71,7 +78,52 @@ def self_consistency(
     return (np.where(unknown, np.nan, rotation)[made], np.where(unknown, np.nan, distance)[made])
 
 
-def share_of_reach(distance: FloatArray, known_to_world: FloatArray, view_to_world: FloatArray) -> FloatArray:
+class Judge(Protocol):
+    """What is used of `predictor.ViewPredictor`."""
+
+    def confidence_of(self, signs: Signs) -> FloatArray:
+        """(T,) probability that views are good."""
+
+
+@dataclass(frozen=True, eq=False)
+class Checked:
+    """What T views were found to show, (T,) each.
+
+    Attributes:
+        rotation_rad, distance: see `self_consistency`.
+        signs: of the views, with these.
+        confidence: that rests on all of it.
+    """
+
+    rotation_rad: FloatArray
+    distance: FloatArray
+    signs: Signs
+    confidence: FloatArray
+
+
+def check_views(
+    judge: Judge, estimator: Estimator, known: Sequence[ImageArray], known_to_world: FloatArray, views: PredictedViews
+) -> Checked:
+    """Look at finished views beside the newest known frames, whatever comes of it.
+
+    Args:
+        judge: that made the views.
+        estimator: see there.
+        known: (H, W, 3) RGB uint8, oldest first.
+        known_to_world: (K, 4, 4) optical frames, in the world of the views.
+        views: of which all are looked at together.
+    """
+    newest = slice(-CHECKED_WITH, None)
+    beside, poses = known_to_world[newest], views.camera_to_world
+    try:
+        turned, moved = self_consistency(estimator, known[newest], beside, views.images, poses, views.camera)
+    except (ValueError, np.linalg.LinAlgError):
+        turned, moved = np.full((2, len(poses)), np.nan)
+    signs = views.signs.checked(turned, _share_of_reach(moved, beside, poses))
+    return Checked(turned, moved, signs, judge.confidence_of(signs))
+
+
+def _share_of_reach(distance: FloatArray, known_to_world: FloatArray, view_to_world: FloatArray) -> FloatArray:
     """Distances (T,) over that of the furthest camera from the first known one; 0 where none moves."""
     away = np.concatenate([known_to_world, view_to_world])[:, :3, 3] - known_to_world[0, :3, 3]
     reach = float(np.linalg.norm(away, axis=1).max())

@@ -7,8 +7,11 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from tqdm import tqdm
 
+from ros2_raxels.consistency import check_views
+from ros2_raxels.estimator import Estimator
 from ros2_raxels.files import make_folder, write_json
 from ros2_raxels.focal import USUAL_FOCAL, ordinary_camera
 from ros2_raxels.geometry import PinholeCamera
@@ -47,10 +50,10 @@ def run(args: argparse.Namespace) -> int:
         FileError: the model cannot be read, or nothing can be written.
     """
     make_folder(args.out)
-    predictor = make_predictor(args.model)
+    predictor, estimator = make_predictor(args.model), Estimator()
     records = []
     for index, path in enumerate(tqdm(args.images, unit="image", disable=not sys.stderr.isatty())):
-        records.append(_imagine(predictor, path, f"{index:03d}_{path.stem}", args))
+        records.append(_imagine(predictor, estimator, path, f"{index:03d}_{path.stem}", args))
     report = {"model": predictor.card.name, "seed": args.seed, "images": records}
     write_json(args.out / REPORT, report, indent=1)
     failed = [record for record in records if "error" in record]
@@ -60,7 +63,9 @@ def run(args: argparse.Namespace) -> int:
     return 1 if failed else 0
 
 
-def _imagine(predictor: ViewPredictor, path: Path, name: str, args: argparse.Namespace) -> dict[str, Any]:
+def _imagine(
+    predictor: ViewPredictor, estimator: Estimator, path: Path, name: str, args: argparse.Namespace
+) -> dict[str, Any]:
     try:
         image = read_image(path)
         camera = _camera(image, args.intrinsics)
@@ -75,7 +80,7 @@ def _imagine(predictor: ViewPredictor, path: Path, name: str, args: argparse.Nam
         "folder": name,
         "intrinsics": intrinsics,
         "intrinsics_assumed": assumed,
-        **record_of(views),
+        **record_of(views, check_views(predictor, estimator, [image], np.eye(4)[None], views)),
     }
 
 

@@ -6,7 +6,7 @@ import argparse
 import sys
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -14,8 +14,10 @@ import cv2
 import numpy as np
 from tqdm import tqdm
 
+from ros2_raxels.consistency import Checked, check_views
 from ros2_raxels.engine import EngineError
 from ros2_raxels.estimate import model_card
+from ros2_raxels.estimator import Estimator
 from ros2_raxels.files import FileError, load_json, make_folder, numbers, replacing, shown, take, take_list, write_json
 from ros2_raxels.geometry import FloatArray, GeometryError, PinholeCamera
 from ros2_raxels.image_codec import ImageArray
@@ -145,11 +147,11 @@ def run(args: argparse.Namespace) -> int:
     """
     tasks = read_tasks(args.tasks)
     make_folder(args.out)
-    predictor = make_predictor(args.model)
+    predictor, estimator = make_predictor(args.model), Estimator()
     records, failed = [], 0
     with tqdm(tasks, unit="task", disable=not sys.stderr.isatty()) as progress:
         for task in progress:
-            record, reason = _answer(predictor, task, args)
+            record, reason = _answer(predictor, estimator, task, args)
             records.append(record)
             if reason:
                 failed += 1
@@ -161,7 +163,9 @@ def run(args: argparse.Namespace) -> int:
     return 1 if failed else 0
 
 
-def _answer(predictor: ViewPredictor, task: ViewTask, args: argparse.Namespace) -> tuple[dict[str, Any], str]:
+def _answer(
+    predictor: ViewPredictor, estimator: Estimator, task: ViewTask, args: argparse.Namespace
+) -> tuple[dict[str, Any], str]:
     begin = time.perf_counter()
     try:
         images, camera = task.read()
@@ -172,19 +176,29 @@ def _answer(predictor: ViewPredictor, task: ViewTask, args: argparse.Namespace) 
         return {"id": task.id, "error": str(error)}, str(error)
     seconds = time.perf_counter() - begin
     write_views(task.folder(args.out), views)
+    checked = check_views(predictor, estimator, images, task.context_to_world, views)
+    record = {"id": task.id, **record_of(views, checked), "seconds": seconds}
     if args.sheet:
         try:
             truth = [read_image(path) for path in task.truth]
         except SourceError as error:
-            return {"id": task.id, **record_of(views), "seconds": seconds, "error": str(error)}, str(error)
-        _write_image(task.folder(args.out) / SHEET, draw_sheet(images, truth, views))
-    return {"id": task.id, **record_of(views), "seconds": seconds}, ""
+            return {**record, "error": str(error)}, str(error)
+        _write_image(
+            task.folder(args.out) / SHEET, draw_sheet(images, truth, replace(views, confidence=checked.confidence))
+        )
+    return record, ""
 
 
-def record_of(views: PredictedViews) -> dict[str, Any]:
-    """What a report says of views."""
+def record_of(views: PredictedViews, checked: Checked) -> dict[str, Any]:
+    """What a report says of views; null where the pose that a view shows could not be told."""
+
+    def known(values: FloatArray) -> list[float | None]:
+        return [round(float(v), 4) if np.isfinite(v) else None for v in values]
+
     return {
-        "confidence": views.confidence.round(4).tolist(),
+        "confidence": checked.confidence.round(4).tolist(),
+        "self_consistency_rotation_deg": known(np.degrees(checked.rotation_rad)),
+        "self_consistency_translation": known(checked.distance),
         "made_up": views.made_up.mean(axis=(1, 2)).round(4).tolist(),
         "camera_to_world": views.camera_to_world.tolist(),
         "steps": views.steps,

@@ -12,6 +12,8 @@ import pytest
 from views_scene import TexturedPlane, exported_card, shifted
 
 from ros2_raxels.cli import main
+from ros2_raxels.consistency import check_views
+from ros2_raxels.estimator import Estimator
 from ros2_raxels.geometry import PinholeCamera
 from ros2_raxels.image_codec import ImageArray
 from ros2_raxels.scenes.shards import read_shard
@@ -123,8 +125,13 @@ def test_views_are_those_of_the_predictor(
         found = views_of(out / given["id"].replace("/", "_"))
         assert found.shape == (len(trajectory), 72, 128, 3)
         np.testing.assert_array_equal(found, expected.images)
-        assert set(record) == {"id", "confidence", "made_up", "camera_to_world", "steps", "seconds"}
-        np.testing.assert_allclose(record["confidence"], expected.confidence, atol=1e-4)
+        checked = check_views(predictor, Estimator(), images, np.array(given["context_poses"]), expected)
+        consistency = {"self_consistency_rotation_deg", "self_consistency_translation"}
+        assert set(record) == {"id", "confidence", "made_up", "camera_to_world", "steps", "seconds"} | consistency
+        np.testing.assert_allclose(record["confidence"], checked.confidence, atol=1e-4)
+        turned_deg = np.array(record["self_consistency_rotation_deg"], float)
+        np.testing.assert_allclose(turned_deg, np.degrees(checked.rotation_rad), atol=1e-3)
+        np.testing.assert_allclose(np.array(record["self_consistency_translation"], float), checked.distance, atol=1e-3)
         np.testing.assert_allclose(record["made_up"], expected.made_up.mean(axis=(1, 2)), atol=1e-4)
         np.testing.assert_array_equal(record["camera_to_world"], trajectory)
         assert record["steps"] == 1
@@ -350,7 +357,9 @@ def test_each_image_is_imagined_into_a_folder_of_its_own(
         assert (record["folder"], record["steps"]) == (folder, 2)
         assert (record["intrinsics"], record["intrinsics_assumed"]) == (INTRINSICS, False)
         np.testing.assert_array_equal(record["camera_to_world"], expected.camera_to_world)
-        np.testing.assert_allclose(record["confidence"], expected.confidence, atol=1e-4)
+        checked = check_views(predictor, Estimator(), [image], np.eye(4)[None], expected)
+        np.testing.assert_allclose(record["confidence"], checked.confidence, atol=1e-4)
+        assert len(record["self_consistency_rotation_deg"]) == 2
     assert np.abs(np.subtract(*(record["camera_to_world"] for record in report["images"]))).max() > 1e-4
 
 

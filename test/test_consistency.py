@@ -6,9 +6,11 @@ import numpy as np
 import pytest
 from views_scene import shifted
 
-from ros2_raxels.consistency import self_consistency, share_of_reach
+from ros2_raxels.confidence import Signs
+from ros2_raxels.consistency import check_views, self_consistency
 from ros2_raxels.estimator import Estimator
 from ros2_raxels.geometry import FloatArray, PinholeCamera
+from ros2_raxels.predictor import PredictedViews
 from ros2_raxels.scenes.renderer import render
 from ros2_raxels.scenes.trajectories import handheld_loop
 from ros2_raxels.scenes.world import furnished_room
@@ -47,8 +49,42 @@ def test_what_shows_nothing_is_nan(pictures: list[np.ndarray]):
     assert np.isnan(distance).all()
 
 
-def test_distances_are_told_over_the_reach_of_all_cameras():
-    known = np.array([shifted(1.0), shifted(1.5)])
-    views = np.array([shifted(3.0), shifted(2.0)])
-    np.testing.assert_allclose(share_of_reach(np.array([1.0, np.nan]), known, views), [0.5, np.nan])
-    np.testing.assert_array_equal(share_of_reach(np.array([0.3]), known[:1], known[:1]), [0.0])
+class Weigher:
+    """Keeps what it is asked about."""
+
+    def confidence_of(self, signs: Signs) -> FloatArray:
+        self.asked = signs
+        return 0.1 + 0.2 * signs.made_up
+
+
+def views_of(images: list[np.ndarray], poses: FloatArray) -> PredictedViews:
+    signs = Signs(*np.linspace(0.1, 0.9, 4 * len(images)).reshape(4, -1))
+    blank = np.zeros((len(images), 120, 160))
+    return PredictedViews(np.array(images), CAMERA, poses, blank, blank, signs.made_up, signs, 1, 0)
+
+
+def test_views_are_checked_beside_the_newest_frames_and_distances_told_over_the_reach(pictures: list[np.ndarray]):
+    turned = np.array([PATH[2] @ shifted(turn_deg=(0, 5, 0)), PATH[3]])
+    views, weigher = views_of(pictures[2:], turned), Weigher()
+    blank = np.full_like(pictures[0], 127)
+    known, poses = [blank, *pictures[:2]], np.array([shifted(9.0), *PATH[:2]])
+    found = check_views(weigher, Estimator(), known, poses, views)
+    rotation, distance = checked(pictures[:2], pictures[2:], turned)
+    np.testing.assert_allclose(found.rotation_rad, rotation)
+    np.testing.assert_allclose(found.distance, distance)
+    reach = np.linalg.norm(np.concatenate([PATH[1:2], turned])[:, :3, 3] - PATH[0, :3, 3], axis=1).max()
+    assert weigher.asked.moved is not None
+    np.testing.assert_allclose(weigher.asked.moved, distance / reach)
+    np.testing.assert_array_equal(weigher.asked.turned_rad, rotation)
+    np.testing.assert_array_equal(weigher.asked.spread, views.signs.spread)
+    np.testing.assert_allclose(found.confidence, 0.1 + 0.2 * views.signs.made_up)
+
+
+def test_where_nothing_can_be_estimated_views_are_weighed_all_the_same(pictures: list[np.ndarray]):
+    weigher, still = Weigher(), np.array([PATH[0]])
+    found = check_views(weigher, Estimator(), pictures[:1], still, views_of([np.full_like(pictures[0], 127)], still))
+    assert np.isnan(found.rotation_rad).all()
+    assert weigher.asked.moved is not None
+    assert found.confidence.shape == (1,)
+    # Nothing moves, so there is nothing to measure a distance with.
+    np.testing.assert_array_equal(weigher.asked.moved, [0.0])

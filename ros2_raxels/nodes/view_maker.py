@@ -16,7 +16,7 @@ from sensor_msgs.msg import CompressedImage
 from std_msgs.msg import Header
 
 from ros2_raxels.confidence import Signs
-from ros2_raxels.consistency import self_consistency, share_of_reach
+from ros2_raxels.consistency import check_views
 from ros2_raxels.context import ContextFrame, along_arc, as_seen_by
 from ros2_raxels.estimator import Estimator
 from ros2_raxels.frames import FrameError, UnknownFrameError, bare
@@ -35,9 +35,6 @@ from ros2_raxels.predictor import PredictedViews, PredictionCancelledError
 _SEED_BITS = 63
 _TF_SLICE_S = 0.05
 """Of waiting for a transform, between looks at whether the goal was cancelled."""
-
-_CHECKED_WITH = 2
-"""Context frames beside which views are looked at: two tell the unit, and each more costs time."""
 
 
 class Predictor(Protocol):
@@ -339,21 +336,15 @@ class ViewMaker:
     def _check(
         self, predictor: Predictor, job: ViewJob, scene: _Scene, batches: Sequence[PredictedViews], result: Any
     ) -> None:
-        first, known, to_world = 0, scene.images[-_CHECKED_WITH:], scene.to_world[-_CHECKED_WITH:]
+        first = 0
         for views in batches:
             if job.why_stop() is not None:
                 return
-            poses = views.camera_to_world
-            try:
-                turned, moved = self_consistency(self._estimator, known, to_world, views.images, poses, views.camera)
-            except (ValueError, np.linalg.LinAlgError):
-                # NaN, as it stands there, says that it could not be estimated.
-                turned, moved = np.full((2, len(poses)), np.nan)
-            signs = views.signs.checked(turned, share_of_reach(moved, to_world, poses))
-            last = first + len(poses)
-            result.self_consistency_rotation[first:last] = array("f", turned)
-            result.self_consistency_translation[first:last] = array("f", moved)
-            result.confidence[first:last] = array("f", predictor.confidence_of(signs))
+            found = check_views(predictor, self._estimator, scene.images, scene.to_world, views)
+            last = first + len(found.confidence)
+            result.self_consistency_rotation[first:last] = array("f", found.rotation_rad)
+            result.self_consistency_translation[first:last] = array("f", found.distance)
+            result.confidence[first:last] = array("f", found.confidence)
             first = last
 
 
