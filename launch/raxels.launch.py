@@ -8,13 +8,13 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from launch.actions import DeclareLaunchArgument, SetEnvironmentVariable
+from launch.actions import DeclareLaunchArgument, OpaqueFunction, SetEnvironmentVariable
 from launch.conditions import IfCondition
 from launch.substitutions import LaunchConfiguration
 from launch_ros.actions import Node
 from launch_ros.parameter_descriptions import ParameterValue
 
-from launch import LaunchDescription
+from launch import LaunchContext, LaunchDescription
 from ros2_raxels.ros_environment import ONE_BLAS_THREAD, fastdds_profile
 
 ARGUMENTS = {
@@ -23,10 +23,14 @@ ARGUMENTS = {
     "image": ("image", "topic of the images (sensor_msgs/Image)"),
     "camera_info": ("camera_info", "topic of their intrinsics"),
     "views": ("false", "start the view server as well"),
-    "autostart": ("true", "configure and activate the nodes; false leaves it to a manager of life cycles"),
-    "use_sim_time": ("false", "take the time from /clock (simulation, ros2 bag play --clock)"),
     "log_level": ("info", "debug, info, warn, error or fatal"),
 }
+PARAMETERS = {
+    "autostart": "configure and activate the nodes; false leaves it to a manager of life cycles",
+    "use_sim_time": "take the time from /clock (simulation, ros2 bag play --clock)",
+}
+"""Arguments that stand for parameters of all nodes, true or false; not given, params_file decides."""
+
 _PROFILE_VARIABLES = ("FASTDDS_DEFAULT_PROFILES_FILE", "FASTRTPS_DEFAULT_PROFILES_FILE")
 
 
@@ -36,12 +40,24 @@ def generate_launch_description() -> LaunchDescription:
     declared = [
         DeclareLaunchArgument(name, default_value=defaults[name], description=meaning)
         for name, (_, meaning) in ARGUMENTS.items()
+    ] + [
+        DeclareLaunchArgument(name, default_value="", description=f"{meaning} (default: as params_file says)")
+        for name, meaning in PARAMETERS.items()
     ]
-    flags = {name: ParameterValue(LaunchConfiguration(name), value_type=bool) for name in ("use_sim_time", "autostart")}
+    return LaunchDescription([*declared, *node_environment(share), OpaqueFunction(function=_nodes)])
+
+
+def _nodes(context: LaunchContext) -> list[Node]:
+    """Made when the arguments are known: those that nobody gave must not override params_file."""
+    given = {
+        name: ParameterValue(LaunchConfiguration(name), value_type=bool)
+        for name in PARAMETERS
+        if LaunchConfiguration(name).perform(context)
+    }
     common = {
         "package": "ros2_raxels",
         "namespace": LaunchConfiguration("namespace"),
-        "parameters": [LaunchConfiguration("params_file"), flags],
+        "parameters": [LaunchConfiguration("params_file"), *([given] if given else [])],
         "remappings": [(topic, LaunchConfiguration(topic)) for topic in ("image", "camera_info")],
         "ros_arguments": ["--log-level", LaunchConfiguration("log_level")],
         "output": "screen",
@@ -50,7 +66,7 @@ def generate_launch_description() -> LaunchDescription:
     views = Node(
         executable="view_server", name="raxels_views", condition=IfCondition(LaunchConfiguration("views")), **common
     )
-    return LaunchDescription([*declared, *node_environment(share), pose, views])
+    return [pose, views]
 
 
 def node_environment(share: Path) -> list[SetEnvironmentVariable]:

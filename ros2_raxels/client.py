@@ -162,12 +162,34 @@ def make_goal(
     return goal
 
 
+class _ActionClient(ActionClient):
+    """No answer overtakes the request that it answers.
+
+    rclpy sends a request and notes down afterwards what waits for the answer; in some versions its executor may take
+    the answer in between, and nobody ever hears of it.
+
+    Attributes:
+        sending: to be held while a request is sent.
+    """
+
+    def __init__(self, node: Node, action: str) -> None:
+        self.sending = threading.Lock()
+        super().__init__(node, PredictViews, action)
+
+    async def execute(self, taken_data: Any) -> None:
+        """Called by rclpy with the answers that have come."""
+        with self.sending:
+            pass
+        await super().execute(taken_data)
+
+
 class PendingViews:
     """A goal that was accepted."""
 
-    def __init__(self, handle: Any) -> None:
-        self._handle = handle
-        self._result = handle.get_result_async()
+    def __init__(self, handle: Any, sending: threading.Lock) -> None:
+        self._handle, self._sending = handle, sending
+        with sending:
+            self._result = handle.get_result_async()
 
     def cancel(self, timeout_s: float = CONNECT_S) -> bool:
         """Ask the server to stop; whether it will. What is done then comes as the result.
@@ -175,7 +197,11 @@ class PendingViews:
         Raises:
             ViewClientError: no answer in time.
         """
-        return bool(_await(self._handle.cancel_goal_async(), timeout_s, "answer to the cancel request").goals_canceling)
+        return bool(_await(self._ask_to_cancel(), timeout_s, "answer to the cancel request").goals_canceling)
+
+    def _ask_to_cancel(self) -> Any:
+        with self._sending:
+            return self._handle.cancel_goal_async()
 
     def result(self, timeout_s: float = RESULT_S) -> Views:
         """Wait for the views.
@@ -186,7 +212,7 @@ class PendingViews:
         try:
             return Views.of(_await(self._result, timeout_s, "result"))
         except ViewClientError:
-            self._handle.cancel_goal_async()
+            self._ask_to_cancel()
             raise
 
 
@@ -202,7 +228,7 @@ class ViewClient:
         self._context = rclpy.Context()
         rclpy.init(context=self._context)
         self.node: Node = rclpy.create_node(node_name, context=self._context)
-        self._client = ActionClient(self.node, PredictViews, action)
+        self._client = _ActionClient(self.node, action)
         self._action = action
         self._executor = SingleThreadedExecutor(context=self._context)
         self._executor.add_node(self.node)
@@ -242,11 +268,12 @@ class ViewClient:
                 "the discovery range of both sides"
             )
         heard = None if on_feedback is None else (lambda message: on_feedback(message.feedback))
-        future = self._client.send_goal_async(goal, feedback_callback=heard)
+        with self._client.sending:
+            future = self._client.send_goal_async(goal, feedback_callback=heard)
         handle = _await(future, until - time.monotonic(), "answer to the goal")
         if not handle.accepted:
             raise ViewClientError(f"{self._action} rejected the goal; the server's log and /diagnostics say why")
-        return PendingViews(handle)
+        return PendingViews(handle, self._client.sending)
 
     def predict(
         self, goal: Any, timeout_s: float = RESULT_S, on_feedback: Callable[[Any], None] | None = None

@@ -97,6 +97,10 @@ class LearnedDenoiser:
         graphs = open_engines(card, card_path.parent, ("encode", "rays"), options)
         return cls(card, graphs["encode"], graphs["rays"], settings)
 
+    def used_as(self, settings: DenoiseSettings) -> LearnedDenoiser:
+        """The same model used in another way, on the engines of this one."""
+        return LearnedDenoiser(self.card, self._encode, self._rays, settings)
+
     def describe(self) -> str:
         """In a line: model, backend."""
         return f"{self.card.name}: {self._rays.describe()}"

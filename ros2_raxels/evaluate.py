@@ -186,12 +186,19 @@ def _posed_set(root: Path, name: str) -> FrameSource:
 
 
 def _methods(args: argparse.Namespace) -> list[Method]:
-    """Ours, the peer, and ours with parts left out."""
-    ours = {estimate.NAME: estimate.make_estimator(args.model)}
+    """Ours, the peer, and ours with parts left out.
+
+    Raises:
+        FileError: a model cannot be loaded, or is needed and left out.
+    """
+    denoiser = estimate.make_denoiser(args.model)
+    ours = {estimate.NAME: Estimator(denoiser=denoiser)}
     if args.ablation:
         ours |= variants.without_denoiser()
     if args.curve:
-        ours |= variants.over_steps(estimate.model_card(args.model))
+        if denoiser is None:
+            raise FileError("--curve needs a model; leave --model none out")
+        ours |= variants.over_steps(denoiser)
     methods = [Method(name, _attempt(estimator, not args.no_intrinsics)) for name, estimator in ours.items()]
     if args.curve:
         alone = variants.pixels_only(make_predictor(args.views_model))

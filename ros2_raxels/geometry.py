@@ -40,10 +40,12 @@ class GeometryError(ValueError):
 
 
 def make_pose(rotation: npt.ArrayLike, translation: npt.ArrayLike) -> FloatArray:
-    """4x4 pose from a 3x3 rotation and a translation of 3."""
-    pose = np.eye(4)
-    pose[:3, :3] = rotation
-    pose[:3, 3] = translation
+    """Poses (..., 4, 4) from rotations (..., 3, 3) and translations (..., 3)."""
+    rotation = np.asarray(rotation, float)
+    pose = np.zeros((*rotation.shape[:-2], 4, 4))
+    pose[..., :3, :3] = rotation
+    pose[..., :3, 3] = translation
+    pose[..., 3, 3] = 1.0
     return pose
 
 

@@ -10,8 +10,8 @@ from pathlib import Path
 from ros2_raxels.evaluation.machine import cores
 from ros2_raxels.files import FileError, make_folder
 from ros2_raxels.options import natural, positive
-from ros2_raxels.scenes.film import shown_progress, write_film
-from ros2_raxels.scenes.rounds import SHAPES, rounds_film
+from ros2_raxels.scenes.film import Film, shown_progress, write_film
+from ros2_raxels.scenes.rounds import SHAPES, NoRoomError, rounds_film
 from ros2_raxels.scenes.shards import write_clips
 
 
@@ -61,10 +61,7 @@ def _sequence(args: argparse.Namespace) -> int:
         raise FileError(f"{out} is there already; remove it, or give another DIR")
     make_folder(out.parent)
     print("looking for a room that has space ...", file=sys.stderr)
-    try:
-        film = rounds_film(args.sequence, args.frames or 1000, args.width or 320, args.height or 240, args.seed)
-    except ValueError as error:
-        raise FileError(str(error)) from error
+    film = _film(args)
     begin = time.perf_counter()
     with shown_progress() as progress:
         write_film(film, out, progress, args.workers)
@@ -72,3 +69,17 @@ def _sequence(args: argparse.Namespace) -> int:
     each_ms = 1e3 * (time.perf_counter() - begin) / count
     print(f"{count} frames, {each_ms:.0f} ms each -> {out}")
     return 0
+
+
+def _film(args: argparse.Namespace) -> Film:
+    """The room and the way through it.
+
+    Raises:
+        FileError: there is none for these options.
+    """
+    frames, width, height = args.frames or 1000, args.width or 320, args.height or 240
+    try:
+        with shown_progress("looking for a room that has space", "room") as progress:
+            return rounds_film(args.sequence, frames, width, height, args.seed, progress=progress)
+    except (ValueError, NoRoomError) as error:
+        raise FileError(str(error)) from error

@@ -52,6 +52,18 @@ class NodeProcess:
         pages = int(Path(f"/proc/{self.process.pid}/statm").read_text().split()[1])
         return pages * resource.getpagesize() / 2**20
 
+    def _held(self, what: str) -> int:
+        """How many ``task`` (threads) or ``fd`` (files and sockets) it has now."""
+        return len(list(Path(f"/proc/{self.process.pid}/{what}").iterdir()))
+
+    def assert_keeps_nothing_of(self, work: Callable[[], None], most_mib: float) -> None:
+        """Fails the test where work that it does leaves it with more threads, open files or memory than before."""
+        before_mib, threads, files = self.rss_mib, self._held("task"), self._held("fd")
+        work()
+        assert self.rss_mib - before_mib < most_mib
+        assert self._held("task") <= threads
+        assert self._held("fd") <= files
+
     @property
     def alive(self) -> bool:
         """Whether it still runs."""

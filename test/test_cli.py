@@ -20,7 +20,9 @@ from test_report import Read
 
 from ros2_raxels import __version__, track
 from ros2_raxels.cli import main
+from ros2_raxels.denoise import LearnedDenoiser
 from ros2_raxels.estimator import Estimator
+from ros2_raxels.evaluation import variants
 from ros2_raxels.evaluation.clips import make_clips, read_answers, write_clips
 from ros2_raxels.evaluation.metrics import mean_over_sets, score_sets
 from ros2_raxels.tracker import TrackedPose, Tracker, TrackState
@@ -493,6 +495,32 @@ def test_evaluate_finds_its_data(
 def test_evaluate_refuses_bad_options(rendered: Path, capsys: CapSys, options: list[str], message: str) -> None:
     assert main(["evaluate", str(rendered), *options]) == 2
     assert message in error_line(capsys)
+
+
+def test_evaluate_draws_no_curve_without_a_model(rendered: Path, tmp_path: Path, capsys: CapSys) -> None:
+    assert main(["evaluate", str(rendered), "--out", str(tmp_path), "--curve", "--model", "none"]) == 2
+    assert error_line(capsys) == "raxels: --curve needs a model; leave --model none out\n"
+
+
+def test_evaluate_loads_the_model_of_a_curve_once(
+    rendered: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("onnxruntime")
+    loaded: list[str] = []
+
+    def load(card: Path, *rest: Any) -> LearnedDenoiser:
+        loaded.append(card.name)
+        return real(card, *rest)
+
+    real = LearnedDenoiser.load
+    monkeypatch.setattr(LearnedDenoiser, "load", load)
+    monkeypatch.setattr(variants, "STEPS", (1, 2))
+    options = ["--per-set", "1", "--peer", "none", "--curve", "--out", str(tmp_path)]
+    assert main(["evaluate", str(rendered), *options]) == 0
+    assert loaded == ["compact.json"]
+    report = json.loads((tmp_path / "report.json").read_text())
+    kinds = ("denoiser alone", "denoiser and guidance", "pixels only")
+    assert set(report["methods"]) == {"raxels", *(f"{kind}, {n} steps" for kind in kinds for n in (1, 2))}
 
 
 def test_evaluate_refuses_bad_data(tmp_path: Path, capsys: CapSys) -> None:

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import importlib.util
+from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 from ros_testing import ROOT
 
 pytest.importorskip("launch_ros")
 
-from launch.actions import DeclareLaunchArgument, SetEnvironmentVariable
+from launch.actions import DeclareLaunchArgument, OpaqueFunction, SetEnvironmentVariable
 from launch_ros.actions import Node
+
+from launch import LaunchContext
 
 EXPECTED = {
     "raxels.launch.py": {
@@ -29,6 +33,31 @@ def entities(name: str) -> list[Any]:
     return module.generate_launch_description().entities
 
 
+def nodes(name: str, context: LaunchContext, **given: str) -> list[Node]:
+    """Those that a launch with these arguments comes to."""
+    context.launch_configurations.update(given)
+    found: list[Node] = []
+    for entity in entities(name):
+        if isinstance(entity, DeclareLaunchArgument):
+            entity.execute(context)
+        elif isinstance(entity, OpaqueFunction):
+            found += entity.execute(context)
+        elif isinstance(entity, Node):
+            found.append(entity)
+    return found
+
+
+def parameters(node: Node, context: LaunchContext) -> dict[str, Any]:
+    """What the node is given in files, the last one last; sections are of this node alone."""
+    node._perform_substitutions(context)
+    found: dict[str, Any] = {}
+    for path, is_file in node._Node__expanded_parameter_arguments:
+        assert is_file
+        for section in yaml.safe_load(Path(path).read_text()).values():
+            found |= section["ros__parameters"]
+    return found
+
+
 @pytest.mark.parametrize("name", EXPECTED)
 def test_every_argument_is_declared_and_described(name: str):
     declared = {entity.name: entity for entity in entities(name) if isinstance(entity, DeclareLaunchArgument)}
@@ -41,10 +70,30 @@ def test_every_argument_is_declared_and_described(name: str):
     [("raxels.launch.py", ["pose_node", "view_server"]), ("demo.launch.py", ["camera_player"])],
 )
 def test_nodes_of_this_package_are_started_and_views_only_if_asked(name: str, executables: list[str]):
-    nodes = [entity for entity in entities(name) if isinstance(entity, Node)]
-    assert [node.node_package for node in nodes] == ["ros2_raxels"] * len(executables)
-    assert [node.node_executable for node in nodes] == executables
-    assert [node.condition is not None for node in nodes] == [name == "view_server" for name in executables]
+    found = nodes(name, LaunchContext(), source="somewhere")
+    assert [node.node_package for node in found] == ["ros2_raxels"] * len(executables)
+    assert [node.node_executable for node in found] == executables
+    assert [node.condition is not None for node in found] == [name == "view_server" for name in executables]
+
+
+@pytest.mark.parametrize(
+    ("given", "expected"),
+    [
+        ({}, {"autostart": False, "use_sim_time": True}),
+        ({"autostart": "true"}, {"autostart": True, "use_sim_time": True}),
+        ({"use_sim_time": "false"}, {"autostart": False, "use_sim_time": False}),
+        ({"autostart": "true", "use_sim_time": "false"}, {"autostart": True, "use_sim_time": False}),
+    ],
+)
+def test_an_argument_overrides_the_file_of_parameters_only_where_it_is_given(
+    tmp_path: Path, given: dict[str, str], expected: dict[str, bool]
+):
+    said = {"autostart": False, "use_sim_time": True}
+    file = tmp_path / "mine.yaml"
+    file.write_text(yaml.safe_dump({"/**": {"ros__parameters": said}}))
+    context = LaunchContext()
+    for node in nodes("raxels.launch.py", context, params_file=str(file), views="true", **given):
+        assert parameters(node, context) == expected
 
 
 def test_shared_memory_is_given_room_unless_the_user_has_seen_to_it(monkeypatch: pytest.MonkeyPatch):

@@ -9,6 +9,7 @@ import pytest
 
 from ros2_raxels.cli import main
 from ros2_raxels.geometry import inverse_pose, relative_pose, rotation_angle_rad
+from ros2_raxels.scenes import rounds
 from ros2_raxels.scenes.film import Film, write_film
 from ros2_raxels.scenes.procedural import ProceduralWorld
 from ros2_raxels.scenes.renderer import render
@@ -82,6 +83,30 @@ def test_a_seed_decides_on_everything(films: dict[str, Film]) -> None:
     np.testing.assert_array_equal(picture, render(films["loop"].world, again.camera, pose)[0])
     other = rounds_film("loop", FRAMES, *SIZE, seed=4, rate_hz=RATE_HZ)
     assert np.abs(other.camera_to_world - again.camera_to_world).max() > 0.3
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+def test_every_seed_has_a_room_among_the_first(shape: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    # Tiles of one seed for all: to draw them takes longer than to look for a room, and they do not fill it.
+    pool = rounds.texture_pool(3)
+    monkeypatch.setattr(rounds, "texture_pool", lambda seed: pool)
+    told: list[tuple[int, int]] = []
+    for seed in (0, 1, 2, 5):
+        told.clear()
+        rounds_film(shape, 1000, 320, 240, seed, progress=lambda done, total: told.append((done, total)))
+        assert told == [(k, 25) for k in range(len(told))]
+        assert len(told) <= 10
+
+
+def test_where_no_room_has_space_it_says_so(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(rounds, "_WORLDS", 2)
+    monkeypatch.setattr(rounds, "CLEARANCE_M", 9.0)
+    assert main(["render", str(tmp_path / "set"), "--sequence", "loop", "--seed", "3"]) == 2
+    said = capsys.readouterr().err.splitlines()
+    assert said[-1] == "raxels: 2 rooms, and in none of them space for a loop of 1000 frames; give another seed"
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_a_film_becomes_a_posed_set(films: dict[str, Film], tmp_path: Path) -> None:

@@ -390,21 +390,19 @@ def test_eight_clients_at_once_each_get_a_worded_answer(rig: ViewsRig):
             assert (views.images[0][0, 0, 0], views.poses[0, 0, 3]) == (1 + k, pytest.approx(k / 10))
 
 
-def test_goals_in_a_row_leave_nothing_behind(rig: ViewsRig):
+def test_a_hundred_goals_in_a_row_leave_nothing_behind(rig: ViewsRig):
     def serve(count: int) -> None:
         for _ in range(count):
             rig.look(at(0.5))
             assert rig.client.predict(make_goal([at(0.1)] * 8, WORLD, size=(256, 192))).ok
 
     serve(10)
-    before = rig.node.rss_mib
-    serve(25)
-    # 25 results of 8 views are 30 MB of pixels.
-    assert rig.node.rss_mib - before < 8.0
+    # 100 results of 8 views are 118 MB of pixels; what remains of them for 10 s, in case a client asks late, is small.
+    rig.node.assert_keeps_nothing_of(lambda: serve(100), most_mib=8.0)
     since = len(rig.diagnostics)
     status = wait_until(lambda: rig.health("goals", since), what="diagnostics")[-1]
     counts = {pair.key: pair.value for pair in status.values}
-    assert int(counts["ended with NONE"]) >= 30
+    assert int(counts["ended with NONE"]) >= 110
     assert counts["running"] == "False"
     assert 0.0 < float(counts["latency p50 (ms)"]) <= float(counts["latency p95 (ms)"]) < 8000.0
 
@@ -426,6 +424,23 @@ def test_diagnostics_tell_engine_context_and_goals(rig: ViewsRig):
 
     wait_until(late, what="old stamps")
     rig.settle()
+
+
+class _SlowToNote(dict[Any, Any]):
+    """What waits for answers, noted down only after the server has answered."""
+
+    def __setitem__(self, key: Any, value: Any) -> None:
+        super().__setitem__(key, value)
+        time.sleep(0.3)
+
+
+def test_an_answer_that_comes_while_the_goal_is_still_being_sent_is_heard(rig: ViewsRig):
+    with ViewClient(node_name="slow_to_note") as client:
+        client._client._feedback_callbacks = _SlowToNote()
+        found = client.predict(make_goal([at(0.1)], WORLD, seed=4), on_feedback=lambda _: None)
+        assert (found.code_name, found.seed) == ("NONE", 4)
+        with pytest.raises(ViewClientError, match="rejected the goal"):
+            client.send(make_goal([at(0.1)], WORLD, steps=65), on_feedback=lambda _: None)
 
 
 def test_a_result_that_does_not_come_is_cancelled(rig: ViewsRig):

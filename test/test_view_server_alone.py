@@ -204,6 +204,17 @@ def test_views_of_a_rendered_room_are_close_to_what_is_there(room: Room):
     assert unseen.confidence[0] < 0.2
 
 
+def test_goals_in_a_row_leave_nothing_behind_in_the_model(room: Room):
+    def serve(count: int) -> None:
+        for _ in range(count):
+            room.rig.look(room.path[6], room.seen[-1], room.camera)
+            assert room.rig.client.predict(make_goal(room.path[7:8], WORLD)).ok
+
+    room.walk()
+    serve(3)
+    room.rig.node.assert_keeps_nothing_of(lambda: serve(10), most_mib=8.0)
+
+
 def test_the_example_scores_three_paths(room: Room):
     room.walk()
     command = [sys.executable, str(ROOT / "examples" / "score_paths.py"), "--camera-frame", EYE]

@@ -6,7 +6,6 @@ import re
 import time
 from collections.abc import Callable, Iterable
 from functools import partial
-from pathlib import Path
 
 import numpy as np
 
@@ -30,18 +29,18 @@ def without_denoiser() -> dict[str, Estimator]:
     return {"geometry alone": Estimator()}
 
 
-def over_steps(card: Path) -> dict[str, Estimator]:
+def over_steps(denoiser: LearnedDenoiser) -> dict[str, Estimator]:
     """The denoiser by itself, and with guidance, by number of steps; neither is given two-view hypotheses.
 
-    Raises:
-        EngineError: the model cannot be loaded.
+    Args:
+        denoiser: whose engines all of them use.
     """
     found = {}
     for steps in STEPS:
         alone = DenoiseSettings(samples=1, steps=steps, guided=False, alone=True)
         guided = DenoiseSettings(samples=4, steps=steps, guided=True, alone=True)
-        found[_named("denoiser alone", steps)] = Estimator(_DECODED, LearnedDenoiser.load(card, alone))
-        found[_named("denoiser and guidance", steps)] = Estimator(None, LearnedDenoiser.load(card, guided))
+        found[_named("denoiser alone", steps)] = Estimator(_DECODED, denoiser.used_as(alone))
+        found[_named("denoiser and guidance", steps)] = Estimator(None, denoiser.used_as(guided))
     return found
 
 

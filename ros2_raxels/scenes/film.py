@@ -25,7 +25,7 @@ _CHUNK_FRAMES = 6
 _JPEG_QUALITY = 95
 
 Progress = Callable[[int, int], None]
-"""Called with frames done and frames in all."""
+"""Called with how much is done and how much there is in all."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -73,9 +73,9 @@ def write_film(film: Film, folder: Path, progress: Progress, processes: int = 2)
 
 
 @contextmanager
-def shown_progress() -> Iterator[Progress]:
+def shown_progress(doing: str = "rendering", unit: str = "frame") -> Iterator[Progress]:
     """A progress bar on stderr, where that is a terminal."""
-    with tqdm(desc="rendering", unit="frame", leave=False, disable=None) as bar:
+    with tqdm(desc=doing, unit=unit, leave=False, disable=None) as bar:
 
         def progress(done: int, total: int) -> None:
             bar.total = total

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+import numpy.typing as npt
 
 from ros2_raxels.geometry import OPTICAL_TO_BODY, FloatArray, make_pose
 
@@ -36,7 +37,7 @@ def handheld_loop(seconds: float, rate_hz: float = 30.0, seed: int = 0) -> Float
     wander = np.stack([np.zeros(count), np.sin(2 * phase), np.cos(phase)], axis=1) * (0.0, 0.55, 0.2)
     gaze = _GAZE_M + wander + 0.02 * sway(generator, time_s, seconds)
     roll_rad = np.radians(1.2) * sway(generator, time_s, seconds)[:, 0]
-    return np.array([look_at(p, g, r) for p, g, r in zip(position, gaze, roll_rad, strict=True)])
+    return look_at(position, gaze, roll_rad)
 
 
 def sway(generator: np.random.Generator, time_s: FloatArray, seconds: float) -> FloatArray:
@@ -49,15 +50,19 @@ def sway(generator: np.random.Generator, time_s: FloatArray, seconds: float) -> 
     return np.asarray((waves * weight).sum(axis=-1))
 
 
-def look_at(position_m: FloatArray, target_m: FloatArray, roll_rad: float = 0.0) -> FloatArray:
-    """camera_to_world of a camera that looks at a point, neither straight up nor down, level but for the roll.
+def look_at(position_m: FloatArray, target_m: FloatArray, roll_rad: npt.ArrayLike = 0.0) -> FloatArray:
+    """camera_to_world (..., 4, 4) of cameras that look at points, neither straight up nor down, level but for the roll.
 
-    World z is up; positions are in m.
+    World z is up; positions and points (..., 3) are in m, rolls (...) in rad.
     """
-    forward = (target_m - position_m) / np.linalg.norm(target_m - position_m)
-    left = np.cross((0.0, 0.0, 1.0), forward)
-    left /= np.linalg.norm(left)
+    roll = np.asarray(roll_rad, float)[..., None]
+    forward = _unit(target_m - position_m)
+    left = _unit(np.cross((0.0, 0.0, 1.0), forward))
     up = np.cross(forward, left)
-    tilted_left = np.cos(roll_rad) * left + np.sin(roll_rad) * up
-    body_to_world = np.stack([forward, tilted_left, np.cross(forward, tilted_left)], axis=1)
+    tilted_left = np.cos(roll) * left + np.sin(roll) * up
+    body_to_world = np.stack([forward, tilted_left, np.cross(forward, tilted_left)], axis=-1)
     return make_pose(body_to_world @ OPTICAL_TO_BODY[:3, :3], position_m)
+
+
+def _unit(vector: FloatArray) -> FloatArray:
+    return np.asarray(vector / np.linalg.norm(vector, axis=-1, keepdims=True))
