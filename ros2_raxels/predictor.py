@@ -193,15 +193,17 @@ class ViewPredictor:
         video, count = clip.noise(np.random.default_rng(seed)), self.settings.steps if steps is None else steps
         rays = (encode_clip(clip.bearings, clip.poses) - clip.bearings) / self.card.ray_spread
         done, out = 0, {}
-        spread: FloatArray = np.zeros(0)
+        nothing: FloatArray = np.zeros(0)
+        error, made_up, spread = nothing, nothing, nothing
         for now, later in _steps(count, proceed):
             out = self._denoise(clip, rays, 1.0, video, now, swept.inputs)
             if not done:
                 other = clip.noise(np.random.default_rng([seed, _OTHER_SAMPLE]))
                 spread = _apart(clip, out, self._denoise(clip, rays, 1.0, other, now, swept.inputs))
+                # Later steps expect the error of what is left of the noise, not that of the view.
+                error, made_up = _doubts(clip, out)
             video = step_towards(out["clean_video"], video, now, later)
             done += 1
-        error, made_up = _doubts(clip, out)
         signs = Signs(np.sqrt((error**2).mean(axis=(1, 2))), made_up.mean(axis=(1, 2)), swept.agreed, spread)
         c = clip.camera
         return PredictedViews(

@@ -391,6 +391,11 @@ def test_views_are_denoised_beside_what_is_known() -> None:
     assert all((given[name] == first[name]).all() == (name != "video") for name in given)
     apart = (said["clean_video"] - answer["clean_video"])[0, 4:] / 2.0
     np.testing.assert_allclose(views.signs.spread, np.sqrt((apart**2).mean(axis=(1, 2, 3))), rtol=1e-5)
+    # So do expected errors: later steps only speak of what is left of the noise.
+    np.testing.assert_allclose(
+        views.expected_error, np.exp(answer["video_log_error"][0, 4:]).clip(max=2.0) / 2.0, rtol=1e-4
+    )
+    np.testing.assert_allclose(views.made_up, answer["made_up"][0, 4:], rtol=1e-5)
     newest_first = np.array([cv2.resize(image, (128, 96), interpolation=cv2.INTER_AREA) for image in CONTEXT[::-1]])
     relative = np.linalg.inv(POSES[-1]) @ np.concatenate([POSES[::-1], AHEAD])
     relative[:, :3, 3] /= np.linalg.norm(relative[:, :3, 3], axis=1).max()
