@@ -60,6 +60,7 @@ setup(
             "raxels = ros2_raxels.cli:main",
             "pose_node = ros2_raxels.nodes.pose_node:main",
             "view_server = ros2_raxels.nodes.view_server:main",
+            "server = ros2_raxels.nodes.server:main",
             "camera_player = ros2_raxels.nodes.camera_player:main",
         ],
     },

@@ -23,6 +23,7 @@ ARGUMENTS = {
     "image": ("image", "topic of the images (sensor_msgs/Image)"),
     "camera_info": ("camera_info", "topic of their intrinsics"),
     "views": ("false", "start the view server as well"),
+    "one_process": ("false", "with views: both nodes in one process, where images come in once for both"),
     "log_level": ("info", "debug, info, warn, error or fatal"),
 }
 PARAMETERS = {
@@ -62,11 +63,14 @@ def _nodes(context: LaunchContext) -> list[Node]:
         "ros_arguments": ["--log-level", LaunchConfiguration("log_level")],
         "output": "screen",
     }
-    pose = Node(executable="pose_node", name="raxels_pose", **common)
-    views = Node(
-        executable="view_server", name="raxels_views", condition=IfCondition(LaunchConfiguration("views")), **common
-    )
-    return [pose, views]
+    is_asked = {name: IfCondition(LaunchConfiguration(name)).evaluate(context) for name in ("views", "one_process")}
+    if all(is_asked.values()):
+        # A name given here would be that of both nodes.
+        return [Node(executable="server", **common)]
+    nodes = [Node(executable="pose_node", name="raxels_pose", **common)]
+    if is_asked["views"]:
+        nodes.append(Node(executable="view_server", name="raxels_views", **common))
+    return nodes
 
 
 def node_environment(share: Path) -> list[SetEnvironmentVariable]:

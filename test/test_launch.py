@@ -20,7 +20,7 @@ from launch import LaunchContext
 EXPECTED = {
     "raxels.launch.py": {
         *("namespace", "params_file", "image", "camera_info"),
-        *("views", "autostart", "use_sim_time", "log_level"),
+        *("views", "one_process", "autostart", "use_sim_time", "log_level"),
     },
     "demo.launch.py": {"source", "rate", "loop", "log_level"},
 }
@@ -66,14 +66,22 @@ def test_every_argument_is_declared_and_described(name: str):
 
 
 @pytest.mark.parametrize(
-    ("name", "executables"),
-    [("raxels.launch.py", ["pose_node", "view_server"]), ("demo.launch.py", ["camera_player"])],
+    ("name", "given", "executables"),
+    [
+        ("raxels.launch.py", {}, ["pose_node"]),
+        ("raxels.launch.py", {"one_process": "true"}, ["pose_node"]),
+        ("raxels.launch.py", {"views": "true"}, ["pose_node", "view_server"]),
+        ("raxels.launch.py", {"views": "true", "one_process": "true"}, ["server"]),
+        ("demo.launch.py", {"source": "somewhere"}, ["camera_player"]),
+    ],
 )
-def test_nodes_of_this_package_are_started_and_views_only_if_asked(name: str, executables: list[str]):
-    found = nodes(name, LaunchContext(), source="somewhere")
+def test_nodes_of_this_package_are_started_and_views_only_if_asked(
+    name: str, given: dict[str, str], executables: list[str]
+):
+    found = nodes(name, LaunchContext(), **given)
     assert [node.node_package for node in found] == ["ros2_raxels"] * len(executables)
     assert [node.node_executable for node in found] == executables
-    assert [node.condition is not None for node in found] == [name == "view_server" for name in executables]
+    assert all(node.condition is None for node in found)
 
 
 @pytest.mark.parametrize(

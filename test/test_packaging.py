@@ -21,7 +21,7 @@ import ros2_raxels
 
 ROOT = Path(__file__).resolve().parents[1]
 PACKAGES = {"ros2_raxels": ROOT, "raxels_interfaces": ROOT / "raxels_interfaces"}
-EXECUTABLES = {"raxels", "pose_node", "view_server", "camera_player"}
+EXECUTABLES = {"raxels", "pose_node", "view_server", "server", "camera_player"}
 NEEDED_BY_SETUP = ["bash", "cut", "dirname", "env", "find", "flock", "grep", "mkdir", "sha256sum", "sort", "xargs"]
 
 

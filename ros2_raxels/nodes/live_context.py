@@ -17,7 +17,7 @@ from ros2_raxels.geometry import FloatArray
 from ros2_raxels.image_codec import ImageError
 from ros2_raxels.nodes.diagnostics import Problems
 from ros2_raxels.nodes.messages import MessageError, camera_from_info, check_image, image_array, stamp_ns
-from ros2_raxels.nodes.subscription import FollowingSubscription, image_subscription
+from ros2_raxels.nodes.subscription import Listener, image_subscription
 from ros2_raxels.nodes.tf_reader import TransformReader
 from ros2_raxels.nodes.view_goal import CODES, GoalError
 
@@ -95,7 +95,7 @@ class LiveContext:
         self._newest: Arrival | None = None
         self._info: CameraInfo | None = None
         self._arrived_at = 0.0
-        self._infos = FollowingSubscription(node, CameraInfo, "camera_info", self._on_info)
+        self._infos = Listener(node, CameraInfo, "camera_info", self._on_info)
         self._images = image_subscription(node, transport, self._on_image)
 
     def _on_info(self, info: CameraInfo) -> None:

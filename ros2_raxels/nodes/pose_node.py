@@ -38,7 +38,7 @@ from ros2_raxels.nodes.parameters import (
 from ros2_raxels.nodes.runner import run
 from ros2_raxels.nodes.services import PoseServices, keyframe_folder
 from ros2_raxels.nodes.stream import FrameGate, NewestSlot, OneCamera, Verdict
-from ros2_raxels.nodes.subscription import FollowingSubscription, image_subscription
+from ros2_raxels.nodes.subscription import Listener, image_subscription
 from ros2_raxels.nodes.tf_reader import make_reader
 from ros2_raxels.scale import Odometry, Scale, ScaleSettings, ScaleSource
 from ros2_raxels.tracker import LostPolicy, TrackedPose, Tracker, TrackerSettings, TrackState
@@ -182,7 +182,7 @@ class PoseNode(ManagedNode[TrackerLike]):
             self._odometry = OdometryListener(self, self._optical_to, self._problems.report)
             undo.callback(self._ignore_odometry, self._odometry)
         # camera_info first: of two messages that wait, the executor serves that of the older subscription first.
-        self._infos = FollowingSubscription(self, CameraInfo, "camera_info", self._on_info)
+        self._infos = Listener(self, CameraInfo, "camera_info", self._on_info)
         undo.callback(self._infos.destroy)
         self._images = image_subscription(self, self._settings.text("image_transport"), self._on_image)
         undo.callback(self._images.destroy)

@@ -1,4 +1,4 @@
-"""Runs one node as a process: start, spin, and an exit within a second whatever its threads are doing."""
+"""Runs nodes as a process: start, spin, and an exit within a second whatever their threads are doing."""
 
 from __future__ import annotations
 
@@ -41,15 +41,21 @@ def run(make_node: Callable[[], Node], arguments: Sequence[str] | None = None) -
         0 after SIGINT, SIGTERM or an external shutdown; the result of the node's ``finished`` future when that comes
         first; 2, with one line on stderr, when a parameter or the source cannot be used.
     """
-    node: _Running | None = None
-    whole = False
+    return run_together([make_node], arguments)
+
+
+def run_together(make_nodes: Sequence[Callable[[], Node]], arguments: Sequence[str] | None = None) -> int:
+    """The same of several nodes in one executor: until all are finished, or one is with a status that is not 0."""
+    nodes: list[_Running] = []
+    started = 0
     try:
         rclpy.init(args=None if arguments is None else list(arguments))
-        node = make_node()
-        node.start()
-        whole = True
-        rclpy.spin_until_future_complete(node, node.finished)
-        code = int(node.finished.result() or 0) if node.finished.done() else 0
+        for make_node in make_nodes:
+            nodes.append(make_node())
+        for node in nodes:
+            node.start()
+            started += 1
+        code = _spin(nodes)
     except (KeyboardInterrupt, ExternalShutdownException):
         code = 0
     except (ParameterError, SourceError) as error:
@@ -57,23 +63,40 @@ def run(make_node: Callable[[], Node], arguments: Sequence[str] | None = None) -
         code = USAGE_ERROR
     except Exception:
         # Executors of some distributions raise whatever they were doing when the context goes down under them.
-        if node is None or rclpy.ok():
+        if not nodes or rclpy.ok():
             raise
         code = 0
-    _shut_down(node, code, whole)
+    _shut_down(nodes, started, code)
     return code
 
 
-def _shut_down(node: _Running | None, code: int, whole: bool) -> None:
+def _spin(nodes: Sequence[_Running]) -> int:
+    """Until they are finished or the context goes down; the status."""
+    ended: Future = Future()
+
+    def look(_: Future) -> None:
+        codes = [int(node.finished.result() or 0) for node in nodes if node.finished.done()]
+        if not ended.done() and (any(codes) or len(codes) == len(nodes)):
+            ended.set_result(max(codes))
+
+    executor = rclpy.get_global_executor()
+    for node in nodes:
+        executor.add_node(node)
+        node.finished.add_done_callback(look)
+    executor.spin_until_future_complete(ended)
+    return int(ended.result()) if ended.done() else 0
+
+
+def _shut_down(nodes: Sequence[_Running], started: int, code: int) -> None:
     # launch sends SIGINT to the whole group and again later: the second must not tear the clean-up apart.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
     # A node that a signal caught half started has not all that `stop` ends, and perhaps a thread.
-    idle = node is None or (whole and node.stop())
-    if node is not None:
+    idle = [node.stop() for node in nodes[:started]]
+    for node in nodes:
         node.destroy_node()
     rclpy.try_shutdown()
-    if not idle:
+    if not all(idle) or started < len(nodes):
         # A thread deep in a solve cannot be interrupted, and waiting for it would get the node killed by launch.
         sys.stdout.flush()
         sys.stderr.flush()

@@ -1,4 +1,4 @@
-"""A subscription that takes over its publishers' reliability, and can say why nothing arrives."""
+"""Subscriptions that take over their publishers' reliability, can say why nothing arrives, and serve several nodes."""
 
 from __future__ import annotations
 
@@ -7,7 +7,9 @@ import time
 from collections.abc import Callable
 from functools import partial
 from typing import Any
+from weakref import WeakKeyDictionary
 
+from rclpy.context import Context
 from rclpy.node import Node
 from rclpy.qos import HistoryPolicy, QoSCompatibility, QoSProfile, ReliabilityPolicy, qos_check_compatible
 from rclpy.subscription import Subscription
@@ -135,8 +137,84 @@ class FollowingSubscription:
         return "start the camera, and check ROS_DOMAIN_ID and the discovery range of both sides"
 
 
-def image_subscription(node: Node, transport: str, callback: Callable[[Any], None]) -> FollowingSubscription:
-    """Of ``image``, raw, or of ``image/compressed``.
+class Listener:
+    """One who hears a topic. Nodes of one process that hear the same one share a subscription and its messages.
+
+    For use from the executor's thread alone, which all nodes of a process must share. What is heard belongs to all who
+    do, so nobody may change it.
+
+    Args:
+        node: whose remappings hold.
+        message_type, topic, callback: as for `FollowingSubscription`.
+    """
+
+    def __init__(self, node: Node, message_type: Any, topic: str, callback: Callable[[Any], None]) -> None:
+        self.node, self.asked, self.callback = node, topic, callback
+        self.topic = node.resolve_topic_name(topic)
+        of_process = _HEARD.setdefault(node.context, {})
+        key = (self.topic, message_type)
+        self._heard = of_process.setdefault(key, _Heard(message_type, lambda: of_process.pop(key)))
+        self._heard.add(self)
+
+    def update(self) -> None:
+        """As `FollowingSubscription.update`."""
+        self._heard.subscription.update()
+
+    @property
+    def publisher_since(self) -> float:
+        """As `FollowingSubscription.publisher_since`."""
+        return self._heard.subscription.publisher_since
+
+    def why_silent(self, of: CameraInfo | None = None) -> str:
+        """As `FollowingSubscription.why_silent`."""
+        return self._heard.subscription.why_silent(of)
+
+    def destroy(self) -> None:
+        """Hear no more; the last one unsubscribes."""
+        self._heard.remove(self)
+
+
+class _Heard:
+    """A subscription and those who hear it; it belongs to the node of the first of them."""
+
+    subscription: FollowingSubscription
+
+    def __init__(self, message_type: Any, forget: Callable[[], object]) -> None:
+        self._type, self._forget = message_type, forget
+        self._listeners: list[Listener] = []
+
+    def add(self, listener: Listener) -> None:
+        self._listeners.append(listener)
+        if len(self._listeners) == 1:
+            self._subscribe()
+
+    def remove(self, listener: Listener) -> None:
+        was_first = listener is self._listeners[0]
+        self._listeners.remove(listener)
+        if not self._listeners:
+            self._forget()
+            self.subscription.destroy()
+        elif was_first and listener.node.context.ok():
+            # Its node may go next, and would take the subscription along.
+            before = self.subscription
+            self._subscribe()
+            before.destroy()
+
+    def _subscribe(self) -> None:
+        first = self._listeners[0]
+        self.subscription = FollowingSubscription(first.node, self._type, first.asked, self._deliver)
+
+    def _deliver(self, message: Any) -> None:
+        for listener in tuple(self._listeners):
+            listener.callback(message)
+
+
+_HEARD: WeakKeyDictionary[Context, dict[tuple[str, Any], _Heard]] = WeakKeyDictionary()
+"""By topic and type, of the nodes of each context."""
+
+
+def image_subscription(node: Node, transport: str, callback: Callable[[Any], None]) -> Listener:
+    """To ``image``, raw, or to ``image/compressed``.
 
     Args:
         node: whose remappings hold.
@@ -144,12 +222,12 @@ def image_subscription(node: Node, transport: str, callback: Callable[[Any], Non
         callback: takes the messages.
     """
     if transport == "raw":
-        return FollowingSubscription(node, Image, "image", callback)
+        return Listener(node, Image, "image", callback)
     topic = node.resolve_topic_name("image/compressed")
     if topic == node.resolve_topic_name("image/compressed", only_expand=True):
         # As image_transport does it: remapping `image` takes its transports along.
         topic = node.resolve_topic_name("image") + "/compressed"
-    return FollowingSubscription(node, CompressedImage, topic, callback)
+    return Listener(node, CompressedImage, topic, callback)
 
 
 def _qos(reliability: ReliabilityPolicy) -> QoSProfile:
