@@ -13,7 +13,7 @@ import torch
 from ros2_raxels.files import FileError, make_folder
 from ros2_raxels.flow import Task
 from ros2_raxels.model.presets import PRESETS, ModelSize
-from ros2_raxels.options import positive
+from ros2_raxels.options import natural, positive
 from ros2_raxels.training.checkpoint import Progress
 from ros2_raxels.training.correspondences import sample_correspondences
 from ros2_raxels.training.loop import Draw, Trainer, TrainingError, TrainSettings
@@ -51,7 +51,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--threads", type=int, default=0, help="of the CPU (default: all cores)")
     parser.add_argument(
-        "--workers", type=int, default=0, help="processes that make the data of --pixels, for a GPU (default: a thread)"
+        "--workers",
+        type=natural,
+        default=0,
+        metavar="N",
+        help="processes that make the data, for a GPU that waits for --pixels (default: 0, a thread does)",
     )
 
 

@@ -1,4 +1,4 @@
-"""training by several processes: they share gradients, stop together and keep one checkpoint."""
+"""training by several processes: they share gradients, stop together, keep one checkpoint; others make the data."""
 
 from __future__ import annotations
 
@@ -11,7 +11,12 @@ import pytest
 torch = pytest.importorskip("torch")
 safetensors_torch = pytest.importorskip("safetensors.torch")
 
+from ros2_raxels.cli import main  # noqa: E402
+from ros2_raxels.model.presets import PRESETS  # noqa: E402
+from ros2_raxels.train import Draws  # noqa: E402
 from ros2_raxels.training import checkpoint  # noqa: E402
+from ros2_raxels.training.checkpoint import Progress  # noqa: E402
+from ros2_raxels.training.loop import Trainer, TrainSettings  # noqa: E402
 
 PROCESSES, CLIPS, STEPS = 2, 4, 3
 
@@ -65,3 +70,22 @@ def test_the_command_ends_by_the_clock_in_all_processes(tmp_path: Path) -> None:
     _, progress, _ = checkpoint.load(out / "checkpoint.safetensors")
     assert progress.trained_s >= 3.0
     assert progress.clips == progress.step * CLIPS * PROCESSES > 0
+
+
+@pytest.mark.usefixtures("one_torch_thread")
+def test_processes_that_make_the_data_make_what_a_thread_would(tmp_path: Path) -> None:
+    learned = []
+    for workers in (0, 2):
+        settings = TrainSettings(minutes=60.0, steps=STEPS, bf16=False, workers=workers)
+        start, folder = Progress(seed=0, preset="tiny", data=""), tmp_path / str(workers)
+        folder.mkdir()
+        trainer = Trainer(PRESETS["tiny"], Draws(0, CLIPS, "cpu"), folder, settings, start)
+        assert trainer.run(show=False).clips == STEPS * CLIPS
+        learned.append(trainer.model.state_dict())
+    for name, value in learned[0].items():
+        torch.testing.assert_close(value, learned[1][name], rtol=0, atol=0)
+
+
+def test_a_negative_number_of_processes_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["train", "--workers", "-1"]) == 2
+    assert "--workers" in capsys.readouterr().err
