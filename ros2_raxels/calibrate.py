@@ -19,7 +19,7 @@ from ros2_raxels.engine import EngineError
 from ros2_raxels.engine.model_card import ModelCard
 from ros2_raxels.estimator import Estimator
 from ros2_raxels.evaluation.view_scores import compared, psnr_db
-from ros2_raxels.files import FileError, write_json
+from ros2_raxels.files import FileError, check_writable, write_json
 from ros2_raxels.geometry import FloatArray, PinholeCamera
 from ros2_raxels.image_codec import ImageArray
 from ros2_raxels.options import natural, positive
@@ -45,10 +45,12 @@ class Known:
     """Frames that views are made from, and what was seen ahead.
 
     Attributes:
+        name: of the clip.
         images, camera, camera_to_world, trajectory: as for `ViewPredictor.predict`.
         truth: of each pose of the trajectory.
     """
 
+    name: str
     images: list[ImageArray]
     camera: PinholeCamera
     camera_to_world: FloatArray
@@ -87,6 +89,8 @@ def run(args: argparse.Namespace) -> int:
         card = ModelCard.read(args.model)
     except EngineError as error:
         raise FileError(str(error)) from error
+    # Before minutes of work whose result could not be kept.
+    check_writable(args.model)
     predictor, estimator = make_predictor(str(args.model)), Estimator()
     tasks = [task for path in args.tasks for task in _tasks_with_truth(path)]
     clips = tqdm(
@@ -116,19 +120,40 @@ def _tasks_with_truth(path: Path) -> list[ViewTask]:
 
 def _all_clips(tasks: list[ViewTask], rendered: int, seed: int) -> Iterator[Known]:
     for task in tasks:
-        images, camera = task.read()
-        yield Known(images, camera, task.context_to_world, task.trajectory, [read_image(p) for p in task.truth])
+        images, camera = _read(task)
+        yield Known(
+            f"task {task.id}",
+            images,
+            camera,
+            task.context_to_world,
+            task.trajectory,
+            [read_image(p) for p in task.truth],
+        )
     pool = texture_pool(seed)
     for k in range(rendered):
         generator = np.random.default_rng([seed, k])
         clip = render_clip(generator, KNOWN + AHEAD, *_SIZE, pool)
         images, poses = list(augment(generator, clip.images)), clip.camera_to_first
-        yield Known(images[:KNOWN], clip.camera, poses[:KNOWN], poses[KNOWN:], images[KNOWN:])
+        yield Known(f"rendered clip {k}", images[:KNOWN], clip.camera, poses[:KNOWN], poses[KNOWN:], images[KNOWN:])
+
+
+def _read(task: ViewTask) -> tuple[list[ImageArray], PinholeCamera]:
+    try:
+        return task.read()
+    except ValueError as error:
+        raise FileError(f"task {task.id}: {error}") from error
 
 
 def see(predictor: ViewPredictor, estimator: Estimator, clip: Known) -> Seen:
-    """Make the views of a clip, look at them, and compare them with the truth."""
-    views = predictor.predict(clip.images, clip.camera, clip.camera_to_world, clip.trajectory)
+    """Make the views of a clip, look at them, and compare them with the truth.
+
+    Raises:
+        FileError: no views can be made of it.
+    """
+    try:
+        views = predictor.predict(clip.images, clip.camera, clip.camera_to_world, clip.trajectory)
+    except ValueError as error:
+        raise FileError(f"{clip.name}: {error}") from error
     signs = check_views(predictor, estimator, clip.images, clip.camera_to_world, views).signs
     quality = [psnr_db(compared(view), compared(truth)) for view, truth in zip(views.images, clip.truth, strict=True)]
     return Seen(signs, np.array(quality) >= GOOD_DB)
