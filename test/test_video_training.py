@@ -162,13 +162,15 @@ def test_sources_are_known_without_a_sweep_and_targets_by_it(views: ClipBatch) -
         known = known_views(model, views)
         assert known is not None
         assert model.sweep is not None
-        expected = model.sweep(views.swept)
+        assert views.votes is not None
+        expected, unvoted = model.sweep(views.swept, views.votes.float()), model.sweep(views.swept)
     assert known.colour.shape == (2, 4, 3, 48, 64)
     assert known.gate.shape == known.log_error.shape == (2, 4, 48, 64)
     for name in ("colour", "gate", "log_error"):
         assert not getattr(known, name)[:, :2].any()
         assert torch.equal(getattr(known, name)[:, 2:], getattr(expected, name))
         assert getattr(expected, name).std() > 0
+    assert not torch.equal(expected.colour, unvoted.colour)
     assert torch.equal(known.given, torch.ones(2))
     assert known_views(model, replace(views, swept=None)) is None
     assert known_views(JointDenoiser(replace(TINY, sweep_depths=0)), views) is None

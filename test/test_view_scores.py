@@ -15,6 +15,7 @@ from test_report import Read
 from views_scene import TexturedPlane, psnr_db, shifted
 
 from ros2_raxels.cli import main
+from ros2_raxels.confidence import Signs
 from ros2_raxels.evaluation import charts, view_scores
 from ros2_raxels.evaluation.page import page
 from ros2_raxels.evaluation.view_report import view_sections
@@ -307,7 +308,8 @@ class Knowing:
     ) -> PredictedViews:
         made = np.array([plane_from(pose) for pose in trajectory]) - np.uint8(steps)
         empty, sure = np.zeros(made.shape[:3]), np.linspace(0.1, 0.9, len(made)) / steps
-        return PredictedViews(made, camera.resized(128, 96), trajectory, empty, empty, sure, steps, 0)
+        signs = Signs(*np.zeros((4, len(made))))
+        return PredictedViews(made, camera.resized(128, 96), trajectory, empty, empty, sure, signs, steps, 0)
 
 
 def test_a_task_is_answered_by_all_methods(tmp_path: Path) -> None:
