@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import json
 import re
 import shlex
 from collections.abc import Iterator
@@ -48,6 +49,25 @@ def test_everything_that_is_linked_is_there(page: Path):
 def test_every_picture_is_small_and_shown(page: Path):
     for target in re.findall(r"!\[[^\]]+\]\(([^)\s]+)\)", page.read_text()):
         assert (page.parent / target).stat().st_size <= 300_000, f"{page.name} shows {target}"
+
+
+def paths_in(value: object) -> list[str]:
+    """Absolute ones in all the texts of a record."""
+    if isinstance(value, dict):
+        value = list(value.values())
+    if isinstance(value, list):
+        return [path for item in value for path in paths_in(item)]
+    return re.findall(r"(?:^|(?<=[\s=]))/\w\S*", value) if isinstance(value, str) else []
+
+
+def test_absolute_paths_are_found_in_records():
+    record = {"command": "raxels evaluate /a/b --out=/c", "data": [{"root": "/d", "unit": "m/s", "of": "../shared/e"}]}
+    assert paths_in(record) == ["/a/b", "/c", "/d"]
+
+
+@pytest.mark.parametrize("record", sorted((ROOT / "docs" / "measured").glob("*.json")), ids=lambda path: path.name)
+def test_a_measured_record_names_no_place_on_the_machine_that_made_it(record: Path):
+    assert paths_in(json.loads(record.read_text(encoding="utf-8"))) == []
 
 
 def test_no_picture_is_left_over():
