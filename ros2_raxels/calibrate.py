@@ -19,6 +19,7 @@ from ros2_raxels.engine import EngineError
 from ros2_raxels.engine.model_card import ModelCard
 from ros2_raxels.estimator import Estimator
 from ros2_raxels.evaluation.view_scores import compared, psnr_db
+from ros2_raxels.evaluation.view_tasks import AHEAD, CONTEXT
 from ros2_raxels.files import FileError, check_writable, write_json
 from ros2_raxels.geometry import FloatArray, PinholeCamera
 from ros2_raxels.image_codec import ImageArray
@@ -28,9 +29,6 @@ from ros2_raxels.scenes.clips import augment, render_clip
 from ros2_raxels.scenes.random_textures import texture_pool
 from ros2_raxels.sources import read_image
 from ros2_raxels.views import ViewTask, make_predictor, read_tasks
-
-KNOWN, AHEAD = 4, 4
-"""Frames of a rendered clip that views are made from, and that they are made of."""
 
 _SIZE = (320, 240)
 _HELD_OUT = 5
@@ -132,9 +130,11 @@ def _all_clips(tasks: list[ViewTask], rendered: int, seed: int) -> Iterator[Know
     pool = texture_pool(seed)
     for k in range(rendered):
         generator = np.random.default_rng([seed, k])
-        clip = render_clip(generator, KNOWN + AHEAD, *_SIZE, pool)
+        clip = render_clip(generator, CONTEXT + AHEAD, *_SIZE, pool)
         images, poses = list(augment(generator, clip.images)), clip.camera_to_first
-        yield Known(f"rendered clip {k}", images[:KNOWN], clip.camera, poses[:KNOWN], poses[KNOWN:], images[KNOWN:])
+        yield Known(
+            f"rendered clip {k}", images[:CONTEXT], clip.camera, poses[:CONTEXT], poses[CONTEXT:], images[CONTEXT:]
+        )
 
 
 def _read(task: ViewTask) -> tuple[list[ImageArray], PinholeCamera]:
@@ -163,8 +163,7 @@ def fit(seen: list[Seen]) -> dict[str, dict[str, float]]:
     """`ModelCard.confidence`: logistic regression of being good on `Signs.features`."""
     good = np.concatenate([one.good for one in seen]).astype(float)
     checked = [one.signs for one in seen]
-    alone = [replace(signs, turned_rad=None, moved=None) for signs in checked]
-    return {ALONE: _regression(alone, good), CHECKED: _regression(checked, good)}
+    return {ALONE: _regression([signs.alone() for signs in checked], good), CHECKED: _regression(checked, good)}
 
 
 def _regression(signs: list[Signs], good: FloatArray) -> dict[str, float]:
@@ -192,6 +191,6 @@ def _print_check(calibration: Mapping[str, Weights], seen: list[Seen]) -> None:
     good = np.concatenate([one.good for one in seen])
     print(f"{len(good)} views held out, {100 * good.mean():.0f} % of them with {GOOD_DB:g} dB or more")
     for kind in (ALONE, CHECKED):
-        signs = [one.signs if kind == CHECKED else replace(one.signs, turned_rad=None, moved=None) for one in seen]
+        signs = [one.signs if kind == CHECKED else one.signs.alone() for one in seen]
         stated = np.concatenate([probability(calibration, one) for one in signs])
         print(f"{kind}: mean {100 * stated.mean():.0f} %, Brier score {np.mean((stated - good) ** 2):.3f}")

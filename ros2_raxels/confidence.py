@@ -13,12 +13,12 @@ GOOD_DB = 20.0
 """Peak signal-to-noise ratio, against what the camera sees there, of a view that is close to it."""
 
 ALONE, CHECKED = "alone", "checked"
-"""Whether poses were estimated back from the finished pictures, or not: a set of weights for each."""
+"""Sets of weights: for views alone, and for those of which poses were estimated back from the finished pictures."""
 
 Weights = Mapping[str, float]
 
 _LEAST_ERROR, _LEAST_SPREAD, _LEAST_TURN_RAD, _LEAST_MOVE = 0.01, 0.002, 0.003, 0.01
-_ROUGH: Mapping[str, Weights] = {ALONE: {"one": -5.6, "expected_error": -2.5}}
+_ROUGH: Weights = {"one": -5.6, "expected_error": -2.5}
 """For a model that was never calibrated: even odds where an error of .1 of full range, which is 20 dB, is expected."""
 
 
@@ -46,6 +46,10 @@ class Signs:
     def checked(self, turned_rad: FloatArray, moved: FloatArray) -> Signs:
         """With the poses that the pictures show."""
         return replace(self, turned_rad=turned_rad, moved=moved)
+
+    def alone(self) -> Signs:
+        """As if nobody had looked for the poses."""
+        return replace(self, turned_rad=None, moved=None)
 
     def features(self) -> dict[str, FloatArray]:
         """What the log of the odds is linear in."""
@@ -76,7 +80,7 @@ def probability(calibration: Mapping[str, Weights], signs: Signs) -> FloatArray:
         signs: of the views.
     """
     features = signs.features()
-    kind = CHECKED if signs.turned_rad is not None and CHECKED in calibration else ALONE
-    weights = calibration.get(kind) or _ROUGH[ALONE]
+    kind = ALONE if signs.turned_rad is None else CHECKED
+    weights = calibration.get(kind) or calibration.get(ALONE) or _ROUGH
     odds = np.sum([weight * features[name] for name, weight in weights.items()], axis=0)
     return np.asarray(1.0 / (1.0 + np.exp(-np.clip(odds, -30.0, 30.0))))

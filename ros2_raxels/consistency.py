@@ -82,7 +82,7 @@ class Judge(Protocol):
     """What is used of `predictor.ViewPredictor`."""
 
     def confidence_of(self, signs: Signs) -> FloatArray:
-        """(T,) probability that views are good."""
+        """(T,) probability that views are good, of `PredictedViews.signs`, checked or not."""
 
 
 @dataclass(frozen=True, eq=False)

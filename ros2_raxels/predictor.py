@@ -192,18 +192,18 @@ class ViewPredictor:
         swept = self._swept(clip, find_points(self._matcher, known, camera, clip.poses[: len(known)]))
         video, count = clip.noise(np.random.default_rng(seed)), self.settings.steps if steps is None else steps
         rays = (encode_clip(clip.bearings, clip.poses) - clip.bearings) / self.card.ray_spread
-        done, out = 0, {}
-        nothing: FloatArray = np.zeros(0)
-        error, made_up, spread = nothing, nothing, nothing
+        done = 0
+        first: dict[str, npt.NDArray[Any]] = {}
+        out = first
         for now, later in _steps(count, proceed):
             out = self._denoise(clip, rays, 1.0, video, now, swept.inputs)
-            if not done:
-                other = clip.noise(np.random.default_rng([seed, _OTHER_SAMPLE]))
-                spread = _apart(clip, out, self._denoise(clip, rays, 1.0, other, now, swept.inputs))
-                # Later steps expect the error of what is left of the noise, not that of the view.
-                error, made_up = _doubts(clip, out)
             video = step_towards(out["clean_video"], video, now, later)
+            first = first or out
             done += 1
+        # Later steps expect the error of what is left of the noise, not that of the view.
+        error, made_up = _doubts(clip, first)
+        noise = clip.noise(np.random.default_rng([seed, _OTHER_SAMPLE]))
+        spread = _apart(clip, first, self._denoise(clip, rays, 1.0, noise, 0.0, swept.inputs))
         signs = Signs(np.sqrt((error**2).mean(axis=(1, 2))), made_up.mean(axis=(1, 2)), swept.agreed, spread)
         c = clip.camera
         return PredictedViews(

@@ -462,6 +462,23 @@ def test_what_the_weights_leave_out_is_no_number(exported: tuple[Path, JointDeno
     assert np.isnan(engines["rays"].run(arrays)["clean"]).all()
 
 
+def test_torch_counts_the_arithmetic_of_a_graph_and_times_none_without_a_gpu(
+    exported: tuple[Path, JointDenoiser],
+) -> None:
+    torch = pytest.importorskip("torch")
+    from ros2_raxels.engine.torch_run import open_torch_engines
+    from ros2_raxels.evaluation.graph_work import matrix_flop
+
+    folder, _ = exported
+    card = ModelCard.read(folder / "tiny.json")
+    engine, arrays = open_torch_engines(card, folder, ("encode",))["encode"], clip_of(20, 2)
+    # Two ways of counting: torch's operators while they run, and the shapes of the exported graph.
+    assert engine.flop(arrays) == pytest.approx(matrix_flop(card.graph_path(folder, "encode"), arrays), rel=0.05)
+    if not torch.cuda.is_available():
+        with pytest.raises(EngineError, match="nothing is recorded without a GPU; run it where torch sees one"):
+            engine.replay_s(arrays, 1)
+
+
 @pytest.mark.parametrize(("model", "roles"), [("compact", ("encode", "rays")), ("compact_views", ("sweep", "joint"))])
 def test_shipped_weights_are_those_of_the_shipped_graphs(model: str, roles: tuple[str, ...]) -> None:
     """Each initialiser of a graph that has the shape of a parameter of its name, by value."""

@@ -386,7 +386,7 @@ def test_views_are_denoised_beside_what_is_known() -> None:
     views = predictor.predict(CONTEXT, CAMERA, POSES, AHEAD, steps=4)
     assert len(recorder.calls) == 5
     # Another sample of the first step, which only says how far apart samples are.
-    given, said = recorder.calls.pop(1)
+    given, said = recorder.calls.pop()
     (first, answer), *_ = recorder.calls
     assert all((given[name] == first[name]).all() == (name != "video") for name in given)
     apart = (said["clean_video"] - answer["clean_video"])[0, 4:] / 2.0

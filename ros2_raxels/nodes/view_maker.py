@@ -15,8 +15,7 @@ from geometry_msgs.msg import PoseStamped
 from sensor_msgs.msg import CompressedImage
 from std_msgs.msg import Header
 
-from ros2_raxels.confidence import Signs
-from ros2_raxels.consistency import check_views
+from ros2_raxels.consistency import Judge, check_views
 from ros2_raxels.context import ContextFrame, along_arc, as_seen_by
 from ros2_raxels.estimator import Estimator
 from ros2_raxels.frames import FrameError, UnknownFrameError, bare
@@ -37,7 +36,7 @@ _TF_SLICE_S = 0.05
 """Of waiting for a transform, between looks at whether the goal was cancelled."""
 
 
-class Predictor(Protocol):
+class Predictor(Judge, Protocol):
     """What is used of `predictor.ViewPredictor`."""
 
     @property
@@ -71,9 +70,6 @@ class Predictor(Protocol):
         proceed: Callable[[int, int], bool] | None,
     ) -> PredictedViews:
         """Video and trajectory together, from one frame."""
-
-    def confidence_of(self, signs: Signs) -> FloatArray:
-        """(T,) of `PredictedViews.signs`, to which poses estimated back may have been added."""
 
 
 @dataclass(eq=False)

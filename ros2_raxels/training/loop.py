@@ -153,7 +153,7 @@ class Trainer:
         begin, before_s = time.monotonic(), self.progress.trained_s
         saved = validated = begin
         bar = tqdm(disable=not show or self.rank > 0, unit="step", initial=self.progress.step, mininterval=5.0)
-        with bar, closing(self._coming()) as coming:
+        with bar, closing(self._from_processes() if self.settings.workers else self._from_thread()) as coming:
             while self._left() > 0.0:
                 terms, clips = self._step(next(coming))
                 now = time.monotonic()
@@ -178,19 +178,20 @@ class Trainer:
                 self._report(bar)
         return self.progress
 
-    def _coming(self) -> Generator[Draw, None, None]:
-        """Data of the steps to come, made while others are learned from."""
-        if self.settings.workers:
-            steps = itertools.count(self.progress.step)
-            yield from DataLoader(
-                _Steps(self._draw, self.rank),
-                batch_size=None,
-                sampler=steps,
-                num_workers=self.settings.workers,
-                # A forked child would inherit the locks of OpenCV's threads in whatever state they are.
-                multiprocessing_context="spawn",
-                worker_init_fn=_one_thread,
-            )
+    def _from_processes(self) -> Generator[Draw, None, None]:
+        """Data of the steps to come, made by others while these are learned from."""
+        yield from DataLoader(
+            _Steps(self._draw, self.rank),
+            batch_size=None,
+            sampler=itertools.count(self.progress.step),
+            num_workers=self.settings.workers,
+            # A forked child would inherit the locks of OpenCV's threads in whatever state they are.
+            multiprocessing_context="spawn",
+            worker_init_fn=_one_thread,
+        )
+
+    def _from_thread(self) -> Generator[Draw, None, None]:
+        """The same, made by one thread, which can draw on a GPU."""
         with ThreadPoolExecutor(1) as ahead:
             drawn = ahead.submit(self._draw, self.progress.step, self.rank)
             for step in itertools.count(self.progress.step + 1):
