@@ -6,6 +6,8 @@ import pytest
 
 pytest.importorskip("rclpy")
 
+from rclpy.task import Future
+
 from ros2_raxels.nodes import runner
 
 
@@ -24,12 +26,68 @@ class HalfStarted:
         self.destroyed = True
 
 
-def test_a_signal_during_the_start_ends_the_process_cleanly(monkeypatch: pytest.MonkeyPatch):
-    exits: list[int] = []
-    monkeypatch.setattr(runner.os, "_exit", exits.append)
+class Failing:
+    """A node that cannot be stopped."""
+
+    destroyed = False
+
+    def start(self) -> None:
+        pass
+
+    def stop(self) -> bool:
+        raise RuntimeError("not now")
+
+    def destroy_node(self) -> None:
+        self.destroyed = True
+
+
+class Interrupted(Failing):
+    """Started last; then the signal comes."""
+
+    stopped = False
+
+    @property
+    def finished(self) -> Future:
+        raise KeyboardInterrupt
+
+    def stop(self) -> bool:
+        self.stopped = True
+        return True
+
+
+@pytest.fixture
+def exits(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """Statuses with which the process was ended at once, by a runner without ROS."""
+    found: list[int] = []
+    monkeypatch.setattr(runner.os, "_exit", found.append)
     monkeypatch.setattr(runner.signal, "signal", lambda *_: None)
     monkeypatch.setattr(runner.rclpy, "init", lambda args: None)
+    monkeypatch.setattr(runner.rclpy, "get_global_executor", Executor)
     monkeypatch.setattr(runner.rclpy, "try_shutdown", lambda: None)
+    return found
+
+
+class Executor:
+    """Takes any node."""
+
+    def add_node(self, node: object) -> None:
+        pass
+
+
+def test_a_node_that_cannot_be_stopped_keeps_neither_the_other_nor_the_process(
+    exits: list[int], capsys: pytest.CaptureFixture[str]
+):
+    first, last = Failing(), Interrupted()
+    first.finished = Future()
+    assert runner.run_together([lambda: first, lambda: last]) == 0
+    assert last.stopped
+    assert exits == [0]
+    assert first.destroyed
+    assert last.destroyed
+    assert "RuntimeError: not now" in capsys.readouterr().err
+
+
+def test_a_signal_during_the_start_ends_the_process_cleanly(exits: list[int]):
     node = HalfStarted()
     assert runner.run(lambda: node) == 0
     assert exits == [0]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import sys
+import traceback
 from collections.abc import Callable, Sequence
 from typing import Protocol
 
@@ -92,7 +93,7 @@ def _shut_down(nodes: Sequence[_Running], started: int, code: int) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
     # A node that a signal caught half started has not all that `stop` ends, and perhaps a thread.
-    idle = [node.stop() for node in nodes[:started]]
+    idle = [_stopped(node) for node in nodes[:started]]
     for node in nodes:
         node.destroy_node()
     rclpy.try_shutdown()
@@ -101,3 +102,12 @@ def _shut_down(nodes: Sequence[_Running], started: int, code: int) -> None:
         sys.stdout.flush()
         sys.stderr.flush()
         os._exit(code)
+
+
+def _stopped(node: _Running) -> bool:
+    """Whether a node has stopped; one that fails to must keep neither the others nor the process from their end."""
+    try:
+        return node.stop()
+    except Exception:
+        traceback.print_exc()
+        return False

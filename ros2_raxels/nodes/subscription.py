@@ -144,17 +144,20 @@ class Listener:
     do, so nobody may change it.
 
     Args:
-        node: whose remappings hold.
+        node: whose remappings hold. The subscription is that of the first who hears, so that all nodes of a process
+            are to stop before one of them is destroyed.
         message_type, topic, callback: as for `FollowingSubscription`.
     """
 
     def __init__(self, node: Node, message_type: Any, topic: str, callback: Callable[[Any], None]) -> None:
-        self.node, self.asked, self.callback = node, topic, callback
         self.topic = node.resolve_topic_name(topic)
-        of_process = _HEARD.setdefault(node.context, {})
-        key = (self.topic, message_type)
-        self._heard = of_process.setdefault(key, _Heard(message_type, lambda: of_process.pop(key)))
-        self._heard.add(self)
+        self._callback = callback
+        self._of_process = _HEARD.setdefault(node.context, {})
+        self._key = (self.topic, message_type)
+        if self._key not in self._of_process:
+            self._of_process[self._key] = _Heard(node, message_type, topic)
+        self._heard = self._of_process[self._key]
+        self._heard.callbacks.append(callback)
 
     def update(self) -> None:
         """As `FollowingSubscription.update`."""
@@ -171,42 +174,22 @@ class Listener:
 
     def destroy(self) -> None:
         """Hear no more; the last one unsubscribes."""
-        self._heard.remove(self)
+        self._heard.callbacks.remove(self._callback)
+        if not self._heard.callbacks:
+            del self._of_process[self._key]
+            self._heard.subscription.destroy()
 
 
 class _Heard:
-    """A subscription and those who hear it; it belongs to the node of the first of them."""
+    """A subscription and the callbacks of those who hear it."""
 
-    subscription: FollowingSubscription
-
-    def __init__(self, message_type: Any, forget: Callable[[], object]) -> None:
-        self._type, self._forget = message_type, forget
-        self._listeners: list[Listener] = []
-
-    def add(self, listener: Listener) -> None:
-        self._listeners.append(listener)
-        if len(self._listeners) == 1:
-            self._subscribe()
-
-    def remove(self, listener: Listener) -> None:
-        was_first = listener is self._listeners[0]
-        self._listeners.remove(listener)
-        if not self._listeners:
-            self._forget()
-            self.subscription.destroy()
-        elif was_first and listener.node.context.ok():
-            # Its node may go next, and would take the subscription along.
-            before = self.subscription
-            self._subscribe()
-            before.destroy()
-
-    def _subscribe(self) -> None:
-        first = self._listeners[0]
-        self.subscription = FollowingSubscription(first.node, self._type, first.asked, self._deliver)
+    def __init__(self, node: Node, message_type: Any, topic: str) -> None:
+        self.callbacks: list[Callable[[Any], None]] = []
+        self.subscription = FollowingSubscription(node, message_type, topic, self._deliver)
 
     def _deliver(self, message: Any) -> None:
-        for listener in tuple(self._listeners):
-            listener.callback(message)
+        for callback in tuple(self.callbacks):
+            callback(message)
 
 
 _HEARD: WeakKeyDictionary[Context, dict[tuple[str, Any], _Heard]] = WeakKeyDictionary()
