@@ -226,9 +226,18 @@ def test_a_soak_through_real_nodes_finds_all_well(walk: Path, tmp_path: Path):
 
 @pytest.mark.ros
 @pytest.mark.slow
-def test_ctrl_c_writes_what_there_is_and_leaves_no_process(walk: Path, tmp_path: Path):
-    process = soak(walk, tmp_path, "--minutes", "60")
-    children = wait_until(lambda: _both(process), 30.0, "both nodes")
+@pytest.mark.parametrize(
+    ("arguments", "modules", "names"),
+    [
+        ((), {"pose_node", "view_server"}, {"raxels_pose", "raxels_views"}),
+        (("--one-process",), {"server"}, {"raxels"}),
+    ],
+)
+def test_ctrl_c_writes_what_there_is_and_leaves_no_process(
+    walk: Path, tmp_path: Path, arguments: tuple[str, ...], modules: set[str], names: set[str]
+):
+    process = soak(walk, tmp_path, "--minutes", "60", *arguments)
+    children = wait_until(lambda: _once_all_are_there(process, modules), 30.0, "the nodes")
     assert process.stderr is not None
     _read_until(process, "tracking")
     process.send_signal(signal.SIGINT)
@@ -237,6 +246,7 @@ def test_ctrl_c_writes_what_there_is_and_leaves_no_process(walk: Path, tmp_path:
     report = json.loads((tmp_path / "soak.json").read_text())
     assert report["interrupted"]
     assert report["frames"]["tracked"] > 0
+    assert set(report["memory"]) == names
     assert not any(Path(f"/proc/{pid}").exists() for pid in children.values())
 
 
@@ -245,16 +255,16 @@ def test_ctrl_c_writes_what_there_is_and_leaves_no_process(walk: Path, tmp_path:
 def test_a_node_that_dies_ends_the_soak_with_words(walk: Path, tmp_path: Path):
     process = soak(walk, tmp_path, "--minutes", "60")
     _read_until(process, "frames")
-    os.kill(_both(process)["view_server"], signal.SIGKILL)
+    os.kill(children_of(process.pid)["view_server"], signal.SIGKILL)
     _, errors = process.communicate(timeout=30)
     assert process.returncode == 1
     assert "raxels soak: raxels_views ended with exit status -9" in errors
     assert json.loads((tmp_path / "soak.json").read_text())["broken"][0].startswith("raxels_views ended")
 
 
-def _both(process: subprocess.Popen[str]) -> dict[str, int]:
+def _once_all_are_there(process: subprocess.Popen[str], modules: set[str]) -> dict[str, int]:
     children = children_of(process.pid)
-    return children if {"pose_node", "view_server"} <= children.keys() else {}
+    return children if modules <= children.keys() else {}
 
 
 def _read_until(process: subprocess.Popen[str], words: str, timeout_s: float = 60.0) -> None:

@@ -26,7 +26,10 @@ if TYPE_CHECKING:
     from ros2_raxels.soak.listener import Listener
     from ros2_raxels.soak.record import Record
 
-_NODES = {"raxels_pose": "pose_node", "raxels_views": "view_server"}
+_APART = {"raxels_pose": "pose_node", "raxels_views": "view_server"}
+_TOGETHER = {"raxels": "server"}
+"""Modules of the processes."""
+
 _MOST_FRAMES = 300
 """Kept in memory and played forth and back."""
 
@@ -53,6 +56,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--fault-every", type=above_zero, default=15.0, metavar="S", help="s between faults (%(default)s)"
     )
     parser.add_argument("--no-faults", action="store_true", help="frames and goals alone")
+    parser.add_argument("--one-process", action="store_true", help="both nodes in one process")
     parser.add_argument("--goal-every", type=above_zero, default=4.0, metavar="S", help="s between goals (%(default)s)")
     parser.add_argument(
         "--memory-slope",
@@ -130,7 +134,8 @@ def _soak(args: argparse.Namespace, source: FrameSource, interrupted: Flag) -> R
         stack.callback(camera.close)
         listener = Listener(lambda: camera.now_s, interrupted)
         stack.callback(listener.close)
-        children = {name: _start(family, name, args.out) for name in _NODES}
+        modules = _TOGETHER if args.one_process else _APART
+        children = {name: _start(family, module, args.out) for name, module in modules.items()}
         _wait_for(camera, listener, children)
         goals = Goals(args.goal_every, args.seed, lambda: listener.newest, lambda: camera.now_s)
         stack.callback(goals.close)
@@ -139,10 +144,9 @@ def _soak(args: argparse.Namespace, source: FrameSource, interrupted: Flag) -> R
         return _recorded(camera, listener, goals, children, events, memory)
 
 
-def _start(family: Any, name: str, out: Path) -> Child:
+def _start(family: Any, module: str, out: Path) -> Child:
     from ros2_raxels.soak.camera import NAMESPACE
 
-    module = _NODES[name]
     arguments = ["--ros-args", "-r", f"__ns:={NAMESPACE}"]
     child: Child = family.start(f"ros2_raxels.nodes.{module}", arguments, ros_environment(), out / f"{module}.log")
     return child
@@ -192,7 +196,7 @@ def _progress(
 ) -> str:
     fault = camera.sent[-1].fault if camera.sent else ""
     used = "  ".join(
-        f"{name[len('raxels_') :]} {samples[-1][1] * 1e-6:.0f} MB" for name, samples in memory.items() if samples
+        f"{name.removeprefix('raxels_')} {samples[-1][1] * 1e-6:.0f} MB" for name, samples in memory.items() if samples
     )
     return (
         f"{camera.now_s / 60:5.2f}/{seconds / 60:g} min  frames {len(camera.sent)}  statuses {len(listener.answers)}  "

@@ -224,7 +224,7 @@ def broken(
 
 def _missing_poses(record: Record, report: Mapping[str, Any], least_percent: float) -> Iterator[str]:
     if not report["frames"]["tracked"]:
-        yield f"no pose at all in {report['frames']['sent']} frames: see pose_node.log"
+        yield f"no pose at all in {report['frames']['sent']} frames: see the log of the pose node"
         return
     gap_s, begin_s = _longest_gap(record)
     if gap_s > POSE_PATIENCE_S:
