@@ -24,6 +24,7 @@ ARGUMENTS = {
     "camera_info": ("camera_info", "topic of their intrinsics"),
     "views": ("false", "start the view server as well"),
     "one_process": ("false", "with views: both nodes in one process, where images come in once for both"),
+    "respawn": ("false", "start a node that has ended again, after 2 s"),
     "log_level": ("info", "debug, info, warn, error or fatal"),
 }
 PARAMETERS = {
@@ -31,6 +32,9 @@ PARAMETERS = {
     "use_sim_time": "take the time from /clock (simulation, ros2 bag play --clock)",
 }
 """Arguments that stand for parameters of all nodes, true or false; not given, params_file decides."""
+
+_RESPAWN_DELAY_S = 2.0
+"""So that a node that cannot start, which is started again as well, does not fill the log."""
 
 _PROFILE_VARIABLES = ("FASTDDS_DEFAULT_PROFILES_FILE", "FASTRTPS_DEFAULT_PROFILES_FILE")
 
@@ -55,6 +59,9 @@ def _nodes(context: LaunchContext) -> list[Node]:
         for name in PARAMETERS
         if LaunchConfiguration(name).perform(context)
     }
+    is_asked = {
+        name: IfCondition(LaunchConfiguration(name)).evaluate(context) for name in ("views", "one_process", "respawn")
+    }
     common = {
         "package": "ros2_raxels",
         "namespace": LaunchConfiguration("namespace"),
@@ -62,9 +69,11 @@ def _nodes(context: LaunchContext) -> list[Node]:
         "remappings": [(topic, LaunchConfiguration(topic)) for topic in ("image", "camera_info")],
         "ros_arguments": ["--log-level", LaunchConfiguration("log_level")],
         "output": "screen",
+        # Humble takes no substitution here.
+        "respawn": is_asked["respawn"],
+        "respawn_delay": _RESPAWN_DELAY_S,
     }
-    is_asked = {name: IfCondition(LaunchConfiguration(name)).evaluate(context) for name in ("views", "one_process")}
-    if all(is_asked.values()):
+    if is_asked["views"] and is_asked["one_process"]:
         # A name given here would be that of both nodes.
         return [Node(executable="server", **common)]
     nodes = [Node(executable="pose_node", name="raxels_pose", **common)]

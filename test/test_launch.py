@@ -20,7 +20,7 @@ from launch import LaunchContext
 EXPECTED = {
     "raxels.launch.py": {
         *("namespace", "params_file", "image", "camera_info"),
-        *("views", "one_process", "autostart", "use_sim_time", "log_level"),
+        *("views", "one_process", "respawn", "autostart", "use_sim_time", "log_level"),
     },
     "demo.launch.py": {"source", "rate", "loop", "log_level"},
 }
@@ -102,6 +102,13 @@ def test_an_argument_overrides_the_file_of_parameters_only_where_it_is_given(
     context = LaunchContext()
     for node in nodes("raxels.launch.py", context, params_file=str(file), views="true", **given):
         assert parameters(node, context) == expected
+
+
+@pytest.mark.parametrize(("given", "expected"), [({}, False), ({"respawn": "true"}, True)])
+@pytest.mark.parametrize("one_process", ["false", "true"])
+def test_what_has_ended_is_started_again_only_if_asked(given: dict[str, str], expected: bool, one_process: str):
+    found = nodes("raxels.launch.py", LaunchContext(), views="true", one_process=one_process, **given)
+    assert [node._ExecuteLocal__respawn for node in found] == [expected] * len(found)
 
 
 def test_shared_memory_is_given_room_unless_the_user_has_seen_to_it(monkeypatch: pytest.MonkeyPatch):
