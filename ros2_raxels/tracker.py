@@ -40,6 +40,9 @@ from ros2_raxels.uncertainty import UNKNOWN_VARIANCE, compounded, in_other_unit,
 _LEAST_STEP = 1e-3
 """Of the scene's depth: what a camera moves at least from frame to frame where nothing else is known."""
 
+_LEAST_TURN_RAD = 0.02
+"""The same for turns."""
+
 _LEAST_REACH = 0.2
 _BLIND = 20
 _BLURRED = 0.25
@@ -221,7 +224,7 @@ class Tracker:
         self._motion: FloatArray = np.eye(4)
         self._motion_ns = self._solved_ns = 0
         self._lately: deque[FloatArray] = deque(maxlen=_MOTION_FRAMES)
-        self._bad_frames = 0
+        self._bad_frames = self._unseen_frames = 0
         self._was_apart = False
         self._corrected = False
 
@@ -488,7 +491,7 @@ class Tracker:
             self._corrected = True
         self._motion = inverse_pose(self._pose) @ solved.camera_to_world if self._bad_frames == 0 else np.eye(4)
         self._motion_ns, self._solved_ns = stamp_ns - self._solved_ns, stamp_ns
-        self._bad_frames = 0
+        self._bad_frames = self._unseen_frames = 0
         view.camera_to_world = solved.camera_to_world
         view.covariance = _accumulated(anchors, view, solved.covariance)
         self._pose, self._covariance = view.camera_to_world, view.covariance[:6, :6]
@@ -595,9 +598,8 @@ class Tracker:
             self._missed_frames.keep([view])
         # A covered lens is no new place: nothing is begun there, however long it takes.
         self._bad_frames += 0 if blind else 1
-        # Held poses grow worse with every frame; the motion before the loss is the best guess of how fast.
-        step = max(float(np.linalg.norm(self._motion[:3, 3])), _LEAST_STEP * self._map.unit)
-        self._covariance = self._covariance + np.diag([step**2] * 3 + [0.02**2] * 3)
+        self._unseen_frames += 1
+        self._covariance = self._covariance + self._growth(self._unseen_frames)
         confidence = solved.confidence if solved else 0.0
         reason = f"{solved.inliers if solved else 0} of {solved.correspondences if solved else 0} matches agree"
         reason += _what_is_wrong(view, self._map.window[-1])
@@ -610,6 +612,16 @@ class Tracker:
         if blind:
             reason = "nothing to be seen (covered lens, darkness, blank wall)"
         return self._unsolved(stamp_ns, TrackState.LOST, f"lost for {self._bad_frames} frames: {reason}", stage_s)
+
+    def _growth(self, frames: int) -> FloatArray:
+        """6x6 covariance that the last of so many frames without a solve adds.
+
+        The velocity is what is not known, so the standard deviation grows with the frames and not with their root; the
+        motion before the loss is the best guess of how fast.
+        """
+        step = max(float(np.linalg.norm(self._motion[:3, 3])), _LEAST_STEP * self._map.unit)
+        turn_rad = max(float(rotation_angle_rad(self._motion[:3, :3])), _LEAST_TURN_RAD)
+        return (2 * frames - 1) * np.diag([step**2] * 3 + [turn_rad**2] * 3)
 
     def _is_blind(self, view: View) -> bool:
         return len(self._matcher.keypoints(view.features).pixels) < _BLIND

@@ -9,11 +9,13 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 import pytest
+from conftest import DATA
 from safetensors import safe_open
 from safetensors.numpy import load_file, save_file
 from scipy.spatial.transform import Rotation
 
 from ros2_raxels.estimator import RaxelHypotheses
+from ros2_raxels.evaluation.trajectory import align_similarity
 from ros2_raxels.evidence import Evidence
 from ros2_raxels.files import FileError
 from ros2_raxels.geometry import (
@@ -35,6 +37,7 @@ from ros2_raxels.scenes.renderer import render
 from ros2_raxels.scenes.textures import PATTERNS
 from ros2_raxels.scenes.trajectories import handheld_loop
 from ros2_raxels.scenes.world import furnished_room
+from ros2_raxels.sources import open_source
 from ros2_raxels.tracker import LostPolicy, Motion, TrackedPose, Tracker, TrackerSettings, TrackState
 from ros2_raxels.uncertainty import UNKNOWN_VARIANCE
 
@@ -43,6 +46,7 @@ CAMERA = PinholeCamera(320, 240, 256.0, 256.0, 159.5, 119.5)
 COUNT = 60
 STEP_NS = 66_666_667
 FIRST_NS = 1_700_000_000_123_456_789
+RECORDED = DATA / "dev" / "7s_1000"
 BLACK = np.zeros((240, 320, 3), np.uint8)
 INITIALISING, TRACKING, HELD, LOST = TrackState.INITIALISING, TrackState.TRACKING, TrackState.HELD, TrackState.LOST
 
@@ -290,7 +294,10 @@ def test_a_covered_lens(walk: Walk, scale: float) -> None:
         assert held.confidence < 0.2
         assert held.message
     uncertain = [np.diag(f.covariance) for f in [before[-1], *covered[:4]]]
-    assert (np.diff(uncertain, axis=0) > 0).all()
+    grown = np.subtract(uncertain[1:], uncertain[0])
+    assert (grown[0] > 0).all()
+    # What is not known is the velocity: the standard deviation grows with the frames.
+    np.testing.assert_allclose(grown, np.outer(np.square([1.0, 2.0, 3.0, 4.0]), grown[0]))
     for lost in covered[4:]:
         np.testing.assert_array_equal(lost.covariance, UNKNOWN_VARIANCE * np.eye(6))
     # It was there before, but not just before the loss.
@@ -316,6 +323,32 @@ def test_a_lens_covered_for_long_ends_no_trajectory(walk: Walk, scale: float) ->
     off, turn = walk.error(back[begun:], list(range(14 + begun, 22)), scale)
     assert off < 0.02
     assert turn < 1.0
+
+
+@pytest.mark.data
+@pytest.mark.slow
+@pytest.mark.skipif(not RECORDED.is_dir(), reason="recorded data is not there")
+def test_a_lens_covered_for_3_s_of_a_recording() -> None:
+    frames = list(open_source(RECORDED))[200:620]
+    covered = slice(300, 390)
+    tracker, found = Tracker(), []
+    for k, frame in enumerate(frames):
+        image = np.zeros_like(frame.image) if covered.start <= k < covered.stop else frame.image
+        found.append(tracker.track(image, frame.stamp_ns, frame.camera))
+    before = [k for k, s in enumerate(states(found[: covered.start])) if s is TRACKING]
+    assert len(before) > 250
+    assert states(found[covered]) == [HELD] * 4 + [LOST] * 86
+    for lost in found[covered][4:]:
+        np.testing.assert_array_equal(lost.covariance, UNKNOWN_VARIANCE * np.eye(6))
+    # The kitchen has been seen before from there.
+    again = covered.stop + states(found[covered.stop :]).index(TRACKING)
+    assert again < covered.stop + 30
+    assert set(states(found[again:])) == {TRACKING}
+    truth = np.array([frame.camera_to_world[:3, 3] for frame in frames if frame.camera_to_world is not None])
+    positions = np.array([f.camera_to_world[:3, 3] for f in found])
+    scale, rotation, offset = align_similarity(positions[before], truth[before])
+    off_m = np.linalg.norm(scale * positions @ rotation.T + offset - truth, axis=1)
+    assert np.median(off_m[again:]) < 1.5 * np.median(off_m[before])
 
 
 def test_ground_known_from_long_ago(walk: Walk, scale: float) -> None:
@@ -397,6 +430,9 @@ def test_after_a_long_loss_a_new_trajectory_begins_where_the_last_one_ended(walk
     assert "new trajectory" in found[16].message
     for waiting in after[:begun]:
         np.testing.assert_array_equal(waiting.camera_to_world, last)
+    # How far the camera went meanwhile is not known: five frames at the speed before the loss.
+    gone = 5 * np.linalg.norm(relative_pose(found[10].camera_to_world, last)[:3, 3])
+    assert gone < np.sqrt(np.diag(after[begun].covariance)[:3]).min() < 1.2 * gone
     step = inverse_pose(last) @ np.array([f.camera_to_world for f in after[begun:]])
     # A mirrored room is another room, and its camera moves as a mirrored one.
     mirrored = relative_pose(walk.poses[30], walk.poses[30 + begun : 46])[:, :3, 3] * (-1, 1, 1)
