@@ -1,13 +1,18 @@
 # Everything a checkout needs on a machine without ROS. `make` alone lists it.
 SHELL := /bin/bash
-VENV := $(CURDIR)/.venv
+# Not from the environment, where somebody else's DISTRO may be.
+DISTRO := kilted
+VENV := $(CURDIR)/.venv$(if $(filter-out kilted,$(DISTRO)),-$(DISTRO))
 STATE := $(VENV)/.raxels
 
 SOURCE ?=
 ARGS ?=
 
+export DISTRO
 # Without the profile the default shared memory drops nearly every image of 640x480 and more.
 export FASTDDS_DEFAULT_PROFILES_FILE ?= $(CURDIR)/config/fastdds.xml
+# The same for Fast DDS 2 (Jazzy).
+export FASTRTPS_DEFAULT_PROFILES_FILE ?= $(FASTDDS_DEFAULT_PROFILES_FILE)
 export RMW_IMPLEMENTATION := rmw_fastrtps_cpp
 # Nothing here may talk to, or listen to, a robot on the same network.
 export ROS_AUTOMATIC_DISCOVERY_RANGE := LOCALHOST
@@ -29,6 +34,7 @@ help:
 	@echo 'make format     let ruff put the code into form'
 	@echo 'make clean      remove what builds, tests and demo left behind'
 	@echo 'make distclean  remove .venv as well'
+	@echo 'All of them with DISTRO=jazzy: on ROS 2 Jazzy, in .venv-jazzy'
 
 setup:
 	@scripts/setup.sh
@@ -56,7 +62,7 @@ format:
 
 clean:
 	rm -rf build install log out .mypy_cache .pytest_cache .ruff_cache .hypothesis *.egg-info
-	find . -path ./.venv -prune -o -type d -name __pycache__ -exec rm -rf {} +
+	find . -path './.venv*' -prune -o -type d -name __pycache__ -exec rm -rf {} +
 
 distclean: clean
-	rm -rf .venv .setup.lock
+	rm -rf .venv .venv-* .setup.lock

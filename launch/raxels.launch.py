@@ -6,7 +6,6 @@ ros2 launch ros2_raxels raxels.launch.py image:=/camera/image_raw camera_info:=/
 from __future__ import annotations
 
 import os
-from pathlib import Path
 
 from launch.actions import DeclareLaunchArgument, OpaqueFunction, SetEnvironmentVariable
 from launch.conditions import IfCondition
@@ -15,7 +14,7 @@ from launch_ros.actions import Node
 from launch_ros.parameter_descriptions import ParameterValue
 
 from launch import LaunchContext, LaunchDescription
-from ros2_raxels.ros_environment import ONE_BLAS_THREAD, fastdds_profile
+from ros2_raxels.ros_environment import ONE_BLAS_THREAD, profile_settings, shipped_file
 
 ARGUMENTS = {
     "namespace": ("", "namespace of the node; topics given without a leading slash are in it, too"),
@@ -36,12 +35,10 @@ PARAMETERS = {
 _RESPAWN_DELAY_S = 2.0
 """So that a node that cannot start, which is started again as well, does not fill the log."""
 
-_PROFILE_VARIABLES = ("FASTDDS_DEFAULT_PROFILES_FILE", "FASTRTPS_DEFAULT_PROFILES_FILE")
-
 
 def generate_launch_description() -> LaunchDescription:
-    share = fastdds_profile(os.environ.get("AMENT_PREFIX_PATH", "")).parent
-    defaults = {name: default for name, (default, _) in ARGUMENTS.items()} | {"params_file": str(share / "raxels.yaml")}
+    defaults = {name: default for name, (default, _) in ARGUMENTS.items()}
+    defaults["params_file"] = str(shipped_file("config/raxels.yaml"))
     declared = [
         DeclareLaunchArgument(name, default_value=defaults[name], description=meaning)
         for name, (_, meaning) in ARGUMENTS.items()
@@ -49,7 +46,7 @@ def generate_launch_description() -> LaunchDescription:
         DeclareLaunchArgument(name, default_value="", description=f"{meaning} (default: as params_file says)")
         for name, meaning in PARAMETERS.items()
     ]
-    return LaunchDescription([*declared, *node_environment(share), OpaqueFunction(function=_nodes)])
+    return LaunchDescription([*declared, *node_environment(), OpaqueFunction(function=_nodes)])
 
 
 def _nodes(context: LaunchContext) -> list[Node]:
@@ -82,13 +79,9 @@ def _nodes(context: LaunchContext) -> list[Node]:
     return nodes
 
 
-def node_environment(share: Path) -> list[SetEnvironmentVariable]:
+def node_environment() -> list[SetEnvironmentVariable]:
     """Room for images in shared memory, and one BLAS thread; what the user has set himself stays."""
-    settings = []
-    if not any(os.environ.get(name) for name in (*_PROFILE_VARIABLES, "FASTDDS_BUILTIN_TRANSPORTS")):
-        # Humble reads the older name, of which later distributions only complain.
-        name = _PROFILE_VARIABLES[1 if os.environ.get("ROS_DISTRO") == "humble" else 0]
-        settings.append(SetEnvironmentVariable(name, str(share / "fastdds.xml")))
+    missing = profile_settings(os.environ)
     if ONE_BLAS_THREAD[0] not in os.environ:
-        settings.append(SetEnvironmentVariable(*ONE_BLAS_THREAD))
-    return settings
+        missing |= dict([ONE_BLAS_THREAD])
+    return [SetEnvironmentVariable(name, value) for name, value in missing.items()]

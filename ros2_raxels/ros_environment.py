@@ -5,10 +5,12 @@ from __future__ import annotations
 import importlib.util
 import os
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 
-_PROFILE, _OLD_PROFILE = "FASTDDS_DEFAULT_PROFILES_FILE", "FASTRTPS_DEFAULT_PROFILES_FILE"
-_OLD_DISTRIBUTIONS = ("foxy", "galactic", "humble", "iron")
+PROFILE_VARIABLES = ("FASTDDS_DEFAULT_PROFILES_FILE", "FASTRTPS_DEFAULT_PROFILES_FILE")
+"""Where Fast DDS looks for a profile: version 3 (Kilted) reads the first alone, 2 (Humble, Jazzy) the second."""
+
 _BOOTSTRAPPED = "_ROS_WHEELS_BOOTSTRAP_COMPLETE"
 _NEEDED = {
     "rclpy": "run `make setup` in the checkout, or source your ROS 2 (`. /opt/ros/$ROS_DISTRO/setup.bash`)",
@@ -51,7 +53,7 @@ def ros_environment(domain_id: int | None = None) -> dict[str, str]:
     environment.setdefault("RMW_IMPLEMENTATION", "rmw_fastrtps_cpp")
     environment.setdefault("ROS_AUTOMATIC_DISCOVERY_RANGE", "LOCALHOST")
     environment.setdefault(*ONE_BLAS_THREAD)
-    _default_profile(environment)
+    environment.update(profile_settings(environment))
     if domain_id is not None:
         environment["ROS_DOMAIN_ID"] = str(domain_id)
     if "LD_LIBRARY_PATH" not in environment:
@@ -82,12 +84,13 @@ def shipped_file(relative: str, prefixes: str | None = None) -> Path | None:
     return next((path for path in candidates if path.is_file()), None)
 
 
-def _default_profile(environment: dict[str, str]) -> None:
-    if {_PROFILE, _OLD_PROFILE, "FASTDDS_BUILTIN_TRANSPORTS"} & environment.keys():
-        # The last one too: our profile switches the built-in transports off, and with them what was asked for.
-        return
-    profile = fastdds_profile(environment["AMENT_PREFIX_PATH"])
-    if profile is not None:
-        # Newer ones warn when they see the old name.
-        is_old = environment.get("ROS_DISTRO") in _OLD_DISTRIBUTIONS
-        environment[_OLD_PROFILE if is_old else _PROFILE] = str(profile)
+def profile_settings(environment: Mapping[str, str]) -> dict[str, str]:
+    """What is missing in an environment for the Fast DDS of any distribution to have room for images in shared memory.
+
+    A profile, or transports, that the user has chosen stay, and a profile holds for every version of Fast DDS. Our
+    profile switches the built-in transports off, and with them what was asked for.
+    """
+    chosen = next((environment[name] for name in PROFILE_VARIABLES if environment.get(name)), "")
+    if not chosen and "FASTDDS_BUILTIN_TRANSPORTS" not in environment:
+        chosen = str(fastdds_profile(environment.get("AMENT_PREFIX_PATH", "")) or "")
+    return {name: chosen for name in PROFILE_VARIABLES if chosen and not environment.get(name)}

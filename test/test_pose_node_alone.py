@@ -110,7 +110,7 @@ def test_images_that_cannot_fit_into_shared_memory_are_named_with_their_size(
     words = (
         "/image has a publisher (probe) but nothing comes through: an image of 640x480 px in colour takes 900 KiB",
         "the shared memory segment of Fast DDS has 512 KiB by default; start both sides with FASTDDS_DEFAULT_PROFILES",
-        "(here it is not set)",
+        "(here FASTDDS_DEFAULT_PROFILES_FILE is not set, FASTRTPS_DEFAULT_PROFILES_FILE is not set)",
     )
 
     def said() -> bool:

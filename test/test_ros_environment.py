@@ -28,17 +28,21 @@ def test_defaults() -> None:
     assert environment["RMW_IMPLEMENTATION"] == "rmw_fastrtps_cpp"
     assert environment["ROS_AUTOMATIC_DISCOVERY_RANGE"] == "LOCALHOST"
     assert "segment_size" in Path(environment["FASTDDS_DEFAULT_PROFILES_FILE"]).read_text()
-    assert "FASTRTPS_DEFAULT_PROFILES_FILE" not in environment
     assert environment["OPENBLAS_NUM_THREADS"] == "1"
     assert "ROS_DOMAIN_ID" not in environment
     assert ros_environment(42)["ROS_DOMAIN_ID"] == "42"
 
 
-def test_old_distributions_get_the_old_name_of_the_profile(bare: pytest.MonkeyPatch) -> None:
-    bare.setenv("ROS_DISTRO", "humble")
+@pytest.mark.usefixtures("bare")
+def test_a_profile_is_under_the_names_that_the_fast_dds_of_all_distributions_reads() -> None:
     environment = ros_environment()
-    assert Path(environment["FASTRTPS_DEFAULT_PROFILES_FILE"]).name == "fastdds.xml"
-    assert "FASTDDS_DEFAULT_PROFILES_FILE" not in environment
+    assert environment["FASTRTPS_DEFAULT_PROFILES_FILE"] == environment["FASTDDS_DEFAULT_PROFILES_FILE"]
+
+
+@pytest.mark.parametrize("name", ["FASTDDS_DEFAULT_PROFILES_FILE", "FASTRTPS_DEFAULT_PROFILES_FILE"])
+def test_a_profile_of_the_user_holds_for_all_distributions(bare: pytest.MonkeyPatch, name: str) -> None:
+    bare.setenv(name, "/etc/mine.xml")
+    assert {v for k, v in ros_environment().items() if k.endswith("_DEFAULT_PROFILES_FILE")} == {"/etc/mine.xml"}
 
 
 @pytest.mark.parametrize(
@@ -58,10 +62,9 @@ def test_what_the_user_has_set_stays(bare: pytest.MonkeyPatch, name: str, value:
     assert ros_environment()[name] == value
 
 
-@pytest.mark.parametrize("name", ["FASTRTPS_DEFAULT_PROFILES_FILE", "FASTDDS_BUILTIN_TRANSPORTS"])
-def test_a_transport_chosen_by_the_user_is_not_overruled_by_our_profile(bare: pytest.MonkeyPatch, name: str) -> None:
-    bare.setenv(name, "something")
-    assert "FASTDDS_DEFAULT_PROFILES_FILE" not in ros_environment()
+def test_a_transport_chosen_by_the_user_is_not_overruled_by_our_profile(bare: pytest.MonkeyPatch) -> None:
+    bare.setenv("FASTDDS_BUILTIN_TRANSPORTS", "LARGE_DATA")
+    assert not [name for name in ros_environment() if name.endswith("_DEFAULT_PROFILES_FILE")]
 
 
 def test_the_bootstrap_flag_never_goes_without_the_loader_path(bare: pytest.MonkeyPatch) -> None:

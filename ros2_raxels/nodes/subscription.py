@@ -15,6 +15,8 @@ from rclpy.qos import HistoryPolicy, QoSCompatibility, QoSProfile, ReliabilityPo
 from rclpy.subscription import Subscription
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 
+from ros2_raxels.ros_environment import PROFILE_VARIABLES
+
 _DEPTH = 5
 _COLOURS = 3
 _DEFAULT_SEGMENT_BYTES = 512 * 1024
@@ -74,15 +76,15 @@ class FollowingSubscription:
             if compatibility == QoSCompatibility.ERROR:
                 return f"QoS of {self.topic} from {info.node_name} is incompatible: {reason}; change the publisher"
         present = f"{self.topic} has a publisher ({publishers[0].node_name}) but nothing comes through"
+        here = ", ".join(f"{name} is {os.environ.get(name) or 'not set'}" for name in PROFILE_VARIABLES)
         return (
-            f"{present}: {self._obstacle(of)}; start both sides with "
-            "FASTDDS_DEFAULT_PROFILES_FILE=<share/ros2_raxels>/config/fastdds.xml "
-            f"(here it is {_profile() or 'not set'})"
+            f"{present}: {self._obstacle(of)}; start both sides with {PROFILE_VARIABLES[0]} (Humble and Jazzy: "
+            f"{PROFILE_VARIABLES[1]}) = <share/ros2_raxels>/config/fastdds.xml (here {here})"
         )
 
     def _obstacle(self, of: CameraInfo | None) -> str:
         size = 0 if of is None or self._type is not Image else _COLOURS * int(of.width) * int(of.height)
-        if of is None or size <= _DEFAULT_SEGMENT_BYTES or _profile():
+        if of is None or size <= _DEFAULT_SEGMENT_BYTES or any(map(os.environ.get, PROFILE_VARIABLES)):
             return "it is idle, or its messages are larger than the shared memory segment of Fast DDS"
         room = f"the shared memory segment of Fast DDS has {_DEFAULT_SEGMENT_BYTES >> 10} KiB by default"
         return f"an image of {of.width}x{of.height} px in colour takes {size >> 10} KiB, and {room}"
@@ -215,11 +217,3 @@ def image_subscription(node: Node, transport: str, callback: Callable[[Any], Non
 
 def _qos(reliability: ReliabilityPolicy) -> QoSProfile:
     return QoSProfile(depth=_DEPTH, history=HistoryPolicy.KEEP_LAST, reliability=reliability)
-
-
-def _profile() -> str:
-    """File that makes room in shared memory; empty without one. Humble reads the second name."""
-    for name in ("FASTDDS_DEFAULT_PROFILES_FILE", "FASTRTPS_DEFAULT_PROFILES_FILE"):
-        if os.environ.get(name):
-            return os.environ[name]
-    return ""
