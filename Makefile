@@ -9,10 +9,9 @@ SOURCE ?=
 ARGS ?=
 
 export DISTRO
-# Without the profile the default shared memory drops nearly every image of 640x480 and more.
-export FASTDDS_DEFAULT_PROFILES_FILE ?= $(CURDIR)/config/fastdds.xml
-# The same for Fast DDS 2 (Jazzy).
-export FASTRTPS_DEFAULT_PROFILES_FILE ?= $(FASTDDS_DEFAULT_PROFILES_FILE)
+# Without the profile the default shared memory drops nearly every image of 640x480 and more. Fast DDS 2 has the old name.
+PROFILE := $(if $(filter jazzy,$(DISTRO)),FASTRTPS,FASTDDS)_DEFAULT_PROFILES_FILE
+export $(PROFILE) ?= $(CURDIR)/config/fastdds.xml
 export RMW_IMPLEMENTATION := rmw_fastrtps_cpp
 # Nothing here may talk to, or listen to, a robot on the same network.
 export ROS_AUTOMATIC_DISCOVERY_RANGE := LOCALHOST
@@ -52,7 +51,7 @@ test: setup-training
 	check lint ruff check .; \
 	check format ruff format --check .; \
 	check types mypy; \
-	check tests python -m pytest $(ARGS); \
+	check tests python -m pytest -n auto --maxprocesses 4 --dist loadgroup $(ARGS); \
 	echo; \
 	if (($${#failed[@]})); then echo "make test: FAILED: $${failed[*]}"; exit 1; fi; \
 	echo 'make test: all passed'

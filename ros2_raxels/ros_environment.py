@@ -9,8 +9,9 @@ from collections.abc import Mapping
 from pathlib import Path
 
 PROFILE_VARIABLES = ("FASTDDS_DEFAULT_PROFILES_FILE", "FASTRTPS_DEFAULT_PROFILES_FILE")
-"""Where Fast DDS looks for a profile: version 3 (Kilted) reads the first alone, 2 (Humble, Jazzy) the second."""
+"""Where Fast DDS looks for a profile: version 3 (Kilted) under the first name, 2 (Humble, Jazzy) under the second."""
 
+_WITH_FAST_DDS_2 = ("foxy", "galactic", "humble", "iron", "jazzy")
 _BOOTSTRAPPED = "_ROS_WHEELS_BOOTSTRAP_COMPLETE"
 _NEEDED = {
     "rclpy": "run `make setup` in the checkout, or source your ROS 2 (`. /opt/ros/$ROS_DISTRO/setup.bash`)",
@@ -85,12 +86,23 @@ def shipped_file(relative: str, prefixes: str | None = None) -> Path | None:
 
 
 def profile_settings(environment: Mapping[str, str]) -> dict[str, str]:
-    """What is missing in an environment for the Fast DDS of any distribution to have room for images in shared memory.
+    """What is missing in an environment for Fast DDS to have room for images in shared memory.
 
-    A profile, or transports, that the user has chosen stay, and a profile holds for every version of Fast DDS. Our
-    profile switches the built-in transports off, and with them what was asked for.
+    A profile, or transports, that the user has chosen stay; a profile under the other version's name is meant for this
+    one too. Our profile switches the built-in transports off, and with them what was asked for.
     """
+    # Not both names: Kilted complains of the older one in every process.
+    name = PROFILE_VARIABLES[_has_fast_dds_2(environment)]
     chosen = next((environment[name] for name in PROFILE_VARIABLES if environment.get(name)), "")
     if not chosen and "FASTDDS_BUILTIN_TRANSPORTS" not in environment:
         chosen = str(fastdds_profile(environment.get("AMENT_PREFIX_PATH", "")) or "")
-    return {name: chosen for name in PROFILE_VARIABLES if chosen and not environment.get(name)}
+    return {name: chosen} if chosen and not environment.get(name) else {}
+
+
+def _has_fast_dds_2(environment: Mapping[str, str]) -> bool:
+    distribution = environment.get("ROS_DISTRO")
+    if distribution:
+        return distribution in _WITH_FAST_DDS_2
+    # Of wheels, which set no such variable.
+    prefixes = (environment.get("AMENT_PREFIX_PATH") or sys.prefix).split(os.pathsep)
+    return any((Path(prefix) / "lib" / "libfastrtps.so").exists() for prefix in prefixes)

@@ -21,8 +21,9 @@ die() {
 
 distro=${DISTRO:-kilted}
 case $distro in
-  kilted) venv=$root/.venv wheels_of_ros=requirements/ros.txt ;;
-  jazzy) venv=$root/.venv-jazzy wheels_of_ros=requirements/ros-jazzy.txt ;;
+  kilted) venv=$root/.venv wheels_of_ros=requirements/ros.txt profile=FASTDDS_DEFAULT_PROFILES_FILE ;;
+  # Fast DDS 2 knows the older name alone.
+  jazzy) venv=$root/.venv-jazzy wheels_of_ros=requirements/ros-jazzy.txt profile=FASTRTPS_DEFAULT_PROFILES_FILE ;;
   *) die "DISTRO=$distro: ROS 2 wheels are pinned for kilted and jazzy; give one of these" ;;
 esac
 state=$venv/.raxels
@@ -220,9 +221,7 @@ esac
 export ROS_VERSION=2 ROS_PYTHON_VERSION=3 ROS_DISTRO=$distro
 export RMW_IMPLEMENTATION="\${RMW_IMPLEMENTATION:-rmw_fastrtps_cpp}"
 export ROS_AUTOMATIC_DISCOVERY_RANGE="\${ROS_AUTOMATIC_DISCOVERY_RANGE:-LOCALHOST}"
-export FASTDDS_DEFAULT_PROFILES_FILE="\${FASTDDS_DEFAULT_PROFILES_FILE:-$root/config/fastdds.xml}"
-# The same for Fast DDS 2 (Jazzy).
-export FASTRTPS_DEFAULT_PROFILES_FILE="\${FASTRTPS_DEFAULT_PROFILES_FILE:-\$FASTDDS_DEFAULT_PROFILES_FILE}"
+export $profile="\${$profile:-$root/config/fastdds.xml}"
 END
     cp "$venv/$file.sh" "$venv/$file.bash"
     cp "$venv/$file.sh" "$venv/$file.zsh"

@@ -57,6 +57,14 @@ def _spawner(folder: Path, started: list[NodeProcess]) -> Spawn:
     return spawn
 
 
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Files stay together where tests are spread over processes, and so do files that share what is dear to make."""
+    for item in items:
+        if item.get_closest_marker("xdist_group") is None:
+            item.add_marker(pytest.mark.xdist_group(item.path.stem))
+
+
 @pytest.fixture(scope="module")
 def one_torch_thread() -> Iterator[None]:
     """Models this small gain nothing from threads, and threads that wait for each other on busy cores cost minutes."""

@@ -33,7 +33,7 @@ AHEAD = np.array([shifted(0.0), shifted(0.1), shifted(0.2)])
 IMAGES = TexturedPlane(2.0).views(CAMERA, POSES)
 
 
-pytestmark = pytest.mark.usefixtures("one_torch_thread")
+pytestmark = [pytest.mark.usefixtures("one_torch_thread"), pytest.mark.xdist_group("exported_card")]
 
 
 @pytest.fixture(scope="module")

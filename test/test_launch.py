@@ -124,8 +124,9 @@ def text(substitutions: list[Any]) -> str:
 def test_shared_memory_is_given_room_unless_the_user_has_seen_to_it(monkeypatch: pytest.MonkeyPatch):
     for name in (*PROFILE_VARIABLES, "FASTDDS_BUILTIN_TRANSPORTS", "OPENBLAS_NUM_THREADS"):
         monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("ROS_DISTRO", "kilted")
     profile = str(ROOT / "config" / "fastdds.xml")
-    assert set_variables() == dict.fromkeys(PROFILE_VARIABLES, profile) | {"OPENBLAS_NUM_THREADS": "1"}
+    assert set_variables() == {"FASTDDS_DEFAULT_PROFILES_FILE": profile, "OPENBLAS_NUM_THREADS": "1"}
     monkeypatch.setenv("FASTDDS_BUILTIN_TRANSPORTS", "LARGE_DATA")
     monkeypatch.setenv("OPENBLAS_NUM_THREADS", "2")
     assert set_variables() == {}

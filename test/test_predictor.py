@@ -53,7 +53,7 @@ PLANE = TexturedPlane(depth_of_plane(CAMERA, float(np.hypot(0.4, 0.05)), 8, 4))
 CONTEXT = PLANE.views(CAMERA, POSES)
 
 
-pytestmark = pytest.mark.usefixtures("one_torch_thread")
+pytestmark = [pytest.mark.usefixtures("one_torch_thread"), pytest.mark.xdist_group("exported_card")]
 
 
 @pytest.fixture(scope="module")

@@ -27,22 +27,46 @@ def test_defaults() -> None:
     assert environment["AMENT_PREFIX_PATH"] == sys.prefix
     assert environment["RMW_IMPLEMENTATION"] == "rmw_fastrtps_cpp"
     assert environment["ROS_AUTOMATIC_DISCOVERY_RANGE"] == "LOCALHOST"
-    assert "segment_size" in Path(environment["FASTDDS_DEFAULT_PROFILES_FILE"]).read_text()
+    assert [Path(path).name for path in profiles().values()] == ["fastdds.xml"]
     assert environment["OPENBLAS_NUM_THREADS"] == "1"
     assert "ROS_DOMAIN_ID" not in environment
     assert ros_environment(42)["ROS_DOMAIN_ID"] == "42"
 
 
-@pytest.mark.usefixtures("bare")
-def test_a_profile_is_under_the_names_that_the_fast_dds_of_all_distributions_reads() -> None:
-    environment = ros_environment()
-    assert environment["FASTRTPS_DEFAULT_PROFILES_FILE"] == environment["FASTDDS_DEFAULT_PROFILES_FILE"]
+NEW, OLD = module.PROFILE_VARIABLES
 
 
-@pytest.mark.parametrize("name", ["FASTDDS_DEFAULT_PROFILES_FILE", "FASTRTPS_DEFAULT_PROFILES_FILE"])
-def test_a_profile_of_the_user_holds_for_all_distributions(bare: pytest.MonkeyPatch, name: str) -> None:
-    bare.setenv(name, "/etc/mine.xml")
-    assert {v for k, v in ros_environment().items() if k.endswith("_DEFAULT_PROFILES_FILE")} == {"/etc/mine.xml"}
+@pytest.mark.parametrize(
+    ("distribution", "name"), [("humble", OLD), ("jazzy", OLD), ("kilted", NEW), ("lyrical", NEW), ("rolling", NEW)]
+)
+def test_the_profile_is_under_the_one_name_that_the_distribution_reads(
+    bare: pytest.MonkeyPatch, distribution: str, name: str
+) -> None:
+    bare.setenv("ROS_DISTRO", distribution)
+    assert profiles() == {name: str(module.fastdds_profile(""))}
+
+
+def test_without_a_word_of_the_distribution_its_library_decides(bare: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    bare.setenv("AMENT_PREFIX_PATH", f"/nowhere{os.pathsep}{tmp_path}")
+    assert list(profiles()) == [NEW]
+    (tmp_path / "lib").mkdir()
+    (tmp_path / "lib" / "libfastrtps.so").touch()
+    assert list(profiles()) == [OLD]
+
+
+@pytest.mark.parametrize("given", [NEW, OLD])
+@pytest.mark.parametrize(("distribution", "read"), [("jazzy", OLD), ("kilted", NEW)])
+def test_a_profile_of_the_user_is_read_whatever_its_name(
+    bare: pytest.MonkeyPatch, given: str, distribution: str, read: str
+) -> None:
+    bare.setenv("ROS_DISTRO", distribution)
+    bare.setenv(given, "/etc/mine.xml")
+    assert profiles() == dict.fromkeys({given, read}, "/etc/mine.xml")
+
+
+def profiles() -> dict[str, str]:
+    """Variables of profiles in the environment of a child process."""
+    return {name: value for name, value in ros_environment().items() if name in module.PROFILE_VARIABLES}
 
 
 @pytest.mark.parametrize(
@@ -64,7 +88,7 @@ def test_what_the_user_has_set_stays(bare: pytest.MonkeyPatch, name: str, value:
 
 def test_a_transport_chosen_by_the_user_is_not_overruled_by_our_profile(bare: pytest.MonkeyPatch) -> None:
     bare.setenv("FASTDDS_BUILTIN_TRANSPORTS", "LARGE_DATA")
-    assert not [name for name in ros_environment() if name.endswith("_DEFAULT_PROFILES_FILE")]
+    assert profiles() == {}
 
 
 def test_the_bootstrap_flag_never_goes_without_the_loader_path(bare: pytest.MonkeyPatch) -> None:
