@@ -11,7 +11,7 @@ import numpy as np
 
 from ros2_raxels.frames import FrameError, NoDataError
 from ros2_raxels.geometry import OPTICAL_TO_BODY, FloatArray, inverse_pose
-from ros2_raxels.tracker import TrackedPose
+from ros2_raxels.tracker import TrackedPose, TrackState
 from ros2_raxels.uncertainty import UNKNOWN_VARIANCE, compounded, with_unit
 
 
@@ -87,6 +87,9 @@ class Placement:
     (REP-103). While the scale is unknown the lever arm from base to camera is taken as it is: the optical frame is
     where it was seen to be, and the base as far from it as if the unit were the metre.
 
+    Between ``map`` and ``odom`` a pose that is only held leaves the edge as it was, and odometry carries the base on:
+    with the edge made to fit, the base would stand still in the map while the robot drives.
+
     Args:
         names: of the frames.
         transforms: the tree.
@@ -98,12 +101,13 @@ class Placement:
         self._transforms = transforms
         self._other_parent = other_parent
         self._first: tuple[str, FloatArray] | None = None
+        self._odom_to_map: FloatArray | None = None
         self._mount = _Mount("", OPTICAL_TO_BODY, np.eye(4))
         self._parent = names.world
 
     def forget(self) -> None:
         """The next pose begins a new trajectory."""
-        self._first = None
+        self._first = self._odom_to_map = None
 
     def place(self, answer: TrackedPose, optical: str, mode: TfMode, invert: bool = False) -> Placed:
         """Frames, pose and edge of an answer.
@@ -122,14 +126,16 @@ class Placement:
             mode, invert = self._chosen(child, optical, metric, invert)
         refusal = self._impossible(mode, missing, metric)
         self._parent = self.names.world if refusal else self._parent_for(mode)
-        pose = self._mount.to_world @ answer.camera_to_world @ self._mount.from_child
+        pose: FloatArray = self._mount.to_world @ answer.camera_to_world @ self._mount.from_child
         covariance = self._covariance(answer, pose)
         if refusal or mode is TfMode.OFF:
             return Placed(self._parent, child, pose, covariance, None, refusal)
-        try:
-            edge = self._edge(mode, pose, child, answer.stamp_ns)
-        except FrameError as error:
-            return Placed(self._parent, child, pose, covariance, None, str(error))
+        edge = Edge(self._parent, child, pose)
+        if mode is TfMode.MAP_TO_ODOM:
+            try:
+                edge, pose = self._map_to_odom(pose, child, answer)
+            except FrameError as error:
+                return Placed(self._parent, child, pose, covariance, None, str(error))
         edge = Edge(edge.child, edge.parent, inverse_pose(edge.pose)) if invert else edge
         return Placed(self._parent, child, pose, covariance, edge)
 
@@ -190,14 +196,15 @@ class Placement:
     def _parent_for(self, mode: TfMode) -> str:
         return {TfMode.MAP_TO_ODOM: self.names.map, TfMode.ODOM_TO_BASE: self.names.odom}.get(mode, self.names.world)
 
-    def _edge(self, mode: TfMode, pose: FloatArray, child: str, stamp_ns: int) -> Edge:
-        if mode is not TfMode.MAP_TO_ODOM:
-            return Edge(self._parent, child, pose)
+    def _map_to_odom(self, pose: FloatArray, child: str, answer: TrackedPose) -> tuple[Edge, FloatArray]:
+        """The edge, and the pose of the child that it leads to."""
         try:
-            base_to_odom = self._transforms.lookup(self.names.odom, child, stamp_ns)
+            child_to_odom = self._transforms.lookup(self.names.odom, child, answer.stamp_ns)
         except NoDataError:
-            base_to_odom = self._transforms.lookup(self.names.odom, child)
-        return Edge(self.names.map, self.names.odom, pose @ inverse_pose(base_to_odom))
+            child_to_odom = self._transforms.lookup(self.names.odom, child)
+        if self._odom_to_map is None or answer.state is TrackState.TRACKING or answer.corrected:
+            self._odom_to_map = pose @ inverse_pose(child_to_odom)
+        return Edge(self.names.map, self.names.odom, self._odom_to_map), self._odom_to_map @ child_to_odom
 
     def _covariance(self, answer: TrackedPose, pose: FloatArray) -> FloatArray:
         if answer.covariance[0, 0] >= UNKNOWN_VARIANCE:

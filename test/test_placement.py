@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -41,6 +43,8 @@ class Robot:
 
     def __init__(self, mount: bool = True, odometry: FloatArray | None = None) -> None:
         self.tree = FrameTree()
+        self.stamp_ns = STAMP
+        self.base_to_odom = np.eye(4) if odometry is None else odometry
         if mount:
             self.insert("base_link", EYE, MOUNT, static=True)
         if odometry is not None:
@@ -49,10 +53,16 @@ class Robot:
 
     def insert(self, parent: str, child: str, pose: FloatArray, static: bool = False) -> None:
         quaternion = quaternion_from_rotation(pose[:3, :3])
-        assert not self.tree.insert(parent, child, STAMP, pose[:3, 3], quaternion, static)
+        assert not self.tree.insert(parent, child, self.stamp_ns, pose[:3, 3], quaternion, static)
+
+    def drive(self, step: FloatArray) -> None:
+        """On by a step of the base, in a second."""
+        self.stamp_ns += 1_000_000_000
+        self.base_to_odom = self.base_to_odom @ step
+        self.insert("odom", "base_link", self.base_to_odom)
 
     def place(self, found: TrackedPose, mode: TfMode = TfMode.AUTO, invert: bool = False) -> Placed:
-        return self.placement.place(found, EYE, mode, invert)
+        return self.placement.place(replace(found, stamp_ns=self.stamp_ns), EYE, mode, invert)
 
 
 def edge_of(placed: Placed) -> Edge:
@@ -120,6 +130,33 @@ def test_map_to_odom_corrects_odometry_and_leaves_its_edge_alone() -> None:
     edge = edge_of(placed)
     assert (placed.parent, placed.child, edge.parent, edge.child) == ("map", "base_link", "map", "odom")
     np.testing.assert_allclose(edge.pose @ odometry, placed.pose, atol=1e-12)
+
+
+@pytest.mark.parametrize("state", [TrackState.HELD, TrackState.LOST])
+def test_while_the_pose_is_only_held_odometry_carries_the_base_on_in_the_map(state: TrackState) -> None:
+    robot = Robot(odometry=make_pose(rotation_from_vector([0.0, 0.0, 0.4]), [5.0, 1.0, 0.0]))
+    robot.place(answer(np.eye(4), metric=True))
+    seen = robot.place(answer(STEP, metric=True))
+    driven = make_pose(rotation_from_vector([0.0, 0.0, 0.1]), [0.7, 0.0, 0.0])
+    robot.drive(driven)
+    held = robot.place(replace(answer(STEP, metric=True), state=state))
+    np.testing.assert_array_equal(edge_of(held).pose, edge_of(seen).pose)
+    np.testing.assert_allclose(held.pose, seen.pose @ driven, atol=1e-12)
+    # What is seen, or said from outside, holds again.
+    for again in (answer(STEP, metric=True), replace(answer(STEP, metric=True), state=state, corrected=True)):
+        robot.drive(driven)
+        found = robot.place(again)
+        np.testing.assert_allclose(found.pose, seen.pose, atol=1e-12)
+        np.testing.assert_allclose(edge_of(found).pose @ robot.base_to_odom, seen.pose, atol=1e-12)
+
+
+def test_a_new_trajectory_has_an_edge_of_its_own_between_map_and_odom() -> None:
+    robot = Robot(odometry=np.eye(4))
+    robot.place(answer(np.eye(4), metric=True))
+    robot.place(answer(STEP, metric=True))
+    robot.placement.forget()
+    held = robot.place(replace(answer(np.eye(4), metric=True), state=TrackState.HELD))
+    np.testing.assert_allclose(edge_of(held).pose, np.eye(4), atol=1e-12)
 
 
 def test_odom_to_base() -> None:

@@ -45,7 +45,7 @@ class Robot(Rig):
         # The node's reader and its watch for second parents, and the rig itself.
         wait_until(lambda: probe.node.count_subscribers("/tf") >= 3, what="ears for TF")
         self.settle()
-        self.odometry_on = odometry
+        self.odometry_on, self.wheels = odometry, ODOMETRY
         wait_until(lambda: self.step().status.child_frame_id == "base_link", what="place of the camera on the base")
         self.reset()
 
@@ -60,7 +60,7 @@ class Robot(Rig):
         if self.odometry_on:
             now = time.time_ns()
             for at in (now - 10_000_000_000, now, now + 10_000_000_000):
-                self._moving.publish(self._edge("odom", "base_link", ODOMETRY, at))
+                self._moving.publish(self._edge("odom", "base_link", self.wheels, at))
             time.sleep(0.05)
         answer = self.solve(action)
         answer.edges = [e for e in answer.edges if (e.header.frame_id, e.child_frame_id) != ("odom", "base_link")]
@@ -96,6 +96,21 @@ def test_map_to_odom_is_chosen_where_odometry_owns_the_base(probe: Probe, spawn:
     assert (edge.header.frame_id, edge.child_frame_id) == ("map", "odom")
     placed = pose_of_transform(edge.transform) @ ODOMETRY
     np.testing.assert_allclose(placed, pose_array(answer.pose.pose.pose), atol=1e-9)
+
+
+def test_while_lost_the_wheels_carry_the_base_on_in_the_map(probe: Probe, spawn: Spawn) -> None:
+    robot = Robot(probe, spawn, *METRES, "-p", "lost.policy:=hold", odometry=True)
+    robot.step()
+    seen = robot.step()
+    driven = make_pose(np.eye(3), [1.0, 0.0, 0.0])
+    robot.wheels = ODOMETRY @ driven
+    lost = robot.step(script.LOST)
+    assert lost.status.state == PoseStatus.STATE_LOST
+    (before,), (after,) = seen.edges, lost.edges
+    np.testing.assert_array_equal(pose_of_transform(after.transform), pose_of_transform(before.transform))
+    # The wheels' samples are seconds apart.
+    np.testing.assert_allclose(pose_array(lost.pose.pose.pose), pose_array(seen.pose.pose.pose) @ driven, atol=0.05)
+    assert lost.pose.pose.covariance[0] == 9999.0
 
 
 def test_without_metres_the_robots_own_tree_is_left_alone(probe: Probe, spawn: Spawn) -> None:
