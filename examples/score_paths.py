@@ -8,8 +8,8 @@ have moved a little:
     ros2 run ros2_raxels view_server --ros-args -r image:=/camera/image_raw -r camera_info:=/camera/camera_info &
     python3 examples/score_paths.py --camera-frame camera_optical_frame
 
-The score of a path is the mean share of its views that rests on what was seen already. A careful robot takes the path
-with the highest, an explorer the one with the lowest.
+The score of a path is the mean confidence of its views: the probability that each is close to what the camera would
+see. A careful robot takes the path with the highest, an explorer the one with the lowest.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ def arc(turn_rad: float, length: float) -> FloatArray:
 
 
 def score(views: Views) -> float:
-    """Mean share that rests on what was seen; 0 for a path of which there is no view."""
+    """Mean confidence; 0 for a path of which there is no view."""
     return float(views.confidence.mean()) if len(views.confidence) else 0.0
 
 
@@ -77,7 +77,7 @@ def main() -> int:
             return 1
         finally:
             reader.destroy()
-    print(f"most is known of the way {max(scores, key=lambda name: scores[name])}")
+    print(f"surest of the way {max(scores, key=lambda name: scores[name])}")
     return 0
 
 

@@ -21,6 +21,7 @@ ARGUMENTS = {
     "params_file": ("", "YAML with parameters; config/raxels.yaml explains them all"),
     "image": ("image", "topic of the images (sensor_msgs/Image)"),
     "camera_info": ("camera_info", "topic of their intrinsics"),
+    "odom": ("odom", "topic of odometry, for scale.mode odom"),
     "views": ("false", "start the view server as well"),
     "one_process": ("false", "with views: both nodes in one process, where images come in once for both"),
     "respawn": ("false", "start a node that has ended again, after 2 s"),
@@ -63,7 +64,7 @@ def _nodes(context: LaunchContext) -> list[Node]:
         "package": "ros2_raxels",
         "namespace": LaunchConfiguration("namespace"),
         "parameters": [LaunchConfiguration("params_file"), *([given] if given else [])],
-        "remappings": [(topic, LaunchConfiguration(topic)) for topic in ("image", "camera_info")],
+        "remappings": [(topic, LaunchConfiguration(topic)) for topic in ("image", "camera_info", "odom")],
         "ros_arguments": ["--log-level", LaunchConfiguration("log_level")],
         "output": "screen",
         # Humble takes no substitution here.

@@ -231,6 +231,6 @@ def test_the_example_scores_three_paths(room: Room):
     lines = output.splitlines()
     assert [line.split()[0] for line in lines[:3]] == ["left", "straight", "right"]
     scores = {line.split()[0]: float(line.split()[1]) for line in lines[:3]}
-    assert lines[3] == f"most is known of the way {max(scores, key=scores.get)}"
+    assert lines[3] == f"surest of the way {max(scores, key=scores.get)}"
     assert all("4 views, poses found again within" in line for line in lines[:3])
     assert 0.3 < min(scores.values()) <= max(scores.values()) <= 1.0
