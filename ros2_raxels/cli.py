@@ -14,7 +14,6 @@ from ros2_raxels import __version__
 from ros2_raxels.ros_environment import ONE_BLAS_THREAD
 from ros2_raxels.terminal import INTERRUPTED
 
-FAILED = 1
 WRONG_INPUT = 2
 UNEXPECTED = 3
 BROKEN_PIPE = 141

@@ -64,16 +64,18 @@ class ContextBuffer:
         return tuple(self._frames)
 
     def wants(self, stamp_ns: int, camera_to_world: FloatArray) -> bool:
-        """Whether a frame at this pose, later than those that are kept, sees what they do not."""
+        """Whether a frame at this pose, later than those that are kept, sees what they do not; what is too old goes."""
+        self._drop_before(stamp_ns - round(self._settings.keep_s * 1e9))
         if self._frames and stamp_ns <= self._frames[-1].stamp_ns:
             return False
         return not any(self._is_close(frame, camera_to_world) for frame in self._frames)
 
     def add(self, frame: ContextFrame) -> None:
         """Keep a frame that is wanted; the oldest go."""
-        self._frames.append(frame)
-        oldest_ns = frame.stamp_ns - round(self._settings.keep_s * 1e9)
-        self._frames = [kept for kept in self._frames if kept.stamp_ns >= oldest_ns][-self._settings.frames :]
+        self._frames = [*self._frames, frame][-self._settings.frames :]
+
+    def _drop_before(self, oldest_ns: int) -> None:
+        self._frames = [kept for kept in self._frames if kept.stamp_ns >= oldest_ns]
 
     def clear(self) -> None:
         """Forget all."""

@@ -23,6 +23,9 @@ MAX_SIDE_PX = 8192
 """Largest width or height that is believed; anything beyond is a corrupt header."""
 
 _CHANNELS = {"rgb8": 3, "bgr8": 3, "rgba8": 4, "bgra8": 4, "mono8": 1, "mono16": 1}
+_MOST_MARKERS = 1000
+"""Looked at before the size of a JPEG, fill bytes among them; a header has a few dozen."""
+
 _TO_RGB = {"bgr8": cv2.COLOR_BGR2RGB, "rgba8": cv2.COLOR_RGBA2RGB, "bgra8": cv2.COLOR_BGRA2RGB}
 
 SUPPORTED_ENCODINGS = tuple(_CHANNELS)
@@ -195,7 +198,7 @@ def _stored_size(data: bytes) -> tuple[int, int] | None:
 
 def _jpeg_size(data: bytes) -> tuple[int, int] | None:
     at = 2
-    while True:
+    for _ in range(_MOST_MARKERS):
         marker, length = struct.unpack_from(">HH", data, at)
         if marker == 0xFFFF:  # fill byte before a marker
             at += 1
@@ -206,6 +209,7 @@ def _jpeg_size(data: bytes) -> tuple[int, int] | None:
         if marker < 0xFFC0 or length < 2:
             return None
         at += 2 + length
+    return None
 
 
 def _tiff_size(data: bytes, order: str) -> tuple[int, int] | None:

@@ -11,6 +11,7 @@ import numpy as np
 from tqdm import tqdm
 
 from ros2_raxels.consistency import check_views
+from ros2_raxels.engine import EngineError
 from ros2_raxels.estimator import Estimator
 from ros2_raxels.files import make_folder, write_json
 from ros2_raxels.focal import USUAL_FOCAL, ordinary_camera
@@ -18,7 +19,7 @@ from ros2_raxels.geometry import PinholeCamera
 from ros2_raxels.image_codec import ImageArray
 from ros2_raxels.options import positive
 from ros2_raxels.predictor import ViewPredictor
-from ros2_raxels.sources import SourceError, read_image
+from ros2_raxels.sources import read_image
 from ros2_raxels.track import parse_intrinsics
 from ros2_raxels.views import add_predictor_arguments, make_predictor, record_of, write_views
 
@@ -70,7 +71,7 @@ def _imagine(
         image = read_image(path)
         camera = _camera(image, args.intrinsics)
         views = predictor.imagine(image, camera, args.frames, seed=args.seed, steps=args.steps)
-    except (SourceError, ValueError) as error:
+    except (ValueError, EngineError) as error:
         return {"image": str(path), "error": str(error)}
     write_views(args.out / name, views)
     intrinsics = [camera.fx, camera.fy, camera.cx, camera.cy]

@@ -90,9 +90,16 @@ class KeyframeMap:
         """Every keyframe, by number."""
         return sorted((*self.stored, *self.window), key=lambda v: v.number)
 
-    def newest(self, count: int) -> list[View]:
-        """So many of the present trajectory, by number."""
-        return [v for v in self.all if v.number >= self._begun][-count:]
+    def lately(self, view: View, count: int) -> list[View]:
+        """A keyframe, so many at most along which the trajectory came to it, and those it was solved against."""
+        return [*self._before(view, count - 1), *self.window, view]
+
+    def way(self, known: View, view: View) -> list[View]:
+        """From an older keyframe to a newer one, as the trajectory came; in time where it did not come from there."""
+        came = [*self._before(view, len(self.stored) + len(self.window)), view]
+        if known in came:
+            return came[came.index(known) :]
+        return [v for v in self.all if known.number <= v.number <= view.number]
 
     def forget_all_but(self, others: Iterable[View]) -> None:
         """Drop evidence of frames that are neither keyframes nor among these."""

@@ -55,7 +55,7 @@ class LoopCloser:
         self._pause -= 1
         if self._pause > 0:
             return None
-        recent = self._keyframes.newest(_RECENT)
+        recent = self._keyframes.lately(view, _RECENT)
         known, votes = self._keyframes.like(view, recent)
         if known is None or votes < _VOTES:
             return None
@@ -102,7 +102,7 @@ class LoopCloser:
         if known.number not in self._keyframes.joined(view):
             # Another trajectory was begun in between, and nobody knows where.
             return True
-        between = [v for v in self._keyframes.all if known.number <= v.number <= view.number]
+        between = self._keyframes.way(known, view)
         poses = np.array([v.camera_to_world for v in between])
         steps = relative_pose(poses[:-1], poses[1:])
         path = float(np.linalg.norm(steps[:, :3, 3], axis=1).sum())

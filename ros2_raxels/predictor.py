@@ -36,6 +36,8 @@ BATCH = 4
 _PATCH_PX = 16
 _LEAST_MOTION = 1e-9
 _OTHER_SAMPLE = 1
+_TALLEST = 4
+"""Heights of a width: memory grows with the height of views, whose width is fixed."""
 """Beside the seed: of the noise of the sample that is there to be compared with."""
 _Float32 = npt.NDArray[np.float32]
 
@@ -450,6 +452,10 @@ def _check(
         raise ValueError(f"{len(images)} images but {len(camera_to_world)} poses; give one for each")
     if camera.is_distorted:
         raise ValueError(f"camera with distortion {camera.distortion}; undistort the images first")
+    if camera.height > _TALLEST * camera.width:
+        raise ValueError(
+            f"images of {camera.width}x{camera.height} px are more than {_TALLEST} times as high as wide; crop them"
+        )
     for index, image in enumerate(images):
         if image.dtype != np.uint8:
             raise ValueError(f"image {index} is of {image.dtype}; give uint8, 0 to 255")

@@ -12,7 +12,6 @@ from ros2_raxels.geometry import FloatArray, inverse_pose, make_pose, rotation_f
 from ros2_raxels.guidance import RefineSettings, refine, triangulate
 
 _MIN_MATCHES = 8
-_AGREE_PX = 2.0
 _RESECT = RefineSettings(widths_px=(20.0, 10.0, 10.0, 5.0, 5.0, 3.0, 3.0, 2.0), iterations=8)
 
 

@@ -96,7 +96,7 @@ def run(args: argparse.Namespace) -> int:
     with nullcontext() if args.view is None else open_view(args.view, source.name) as view:
         status = _follow_with_progress(track, source, args.intrinsics, tracker, view)
         if not args.live:
-            track.settle(tracker)
+            track.settle(tracker, look=status != INTERRUPTED)
         if view is not None:
             view.end(track.poses)
     if not track.stamps_ns:
@@ -159,15 +159,18 @@ class Track:
         for stamp_ns, pose in found.earlier:
             self._replace(stamp_ns, pose, found)
 
-    def settle(self, tracker: Tracker) -> None:
+    def settle(self, tracker: Tracker, look: bool = True) -> None:
         """Take over what is known of all frames at the end; what was answered at their time is kept as `live`.
 
-        Frames that were missed are looked for once more, with progress on a terminal.
+        Args:
+            tracker: that has answered.
+            look: for frames that were missed once more, with progress on a terminal.
         """
-        looks = tqdm(
-            tracker.look_again(), "missed frames", tracker.missed, unit="look", disable=not sys.stderr.isatty()
-        )
-        self.found_again = sum(looks)
+        if look:
+            looks = tqdm(
+                tracker.look_again(), "missed frames", tracker.missed, unit="look", disable=not sys.stderr.isatty()
+            )
+            self.found_again = sum(looks)
         self.live = self.poses
         self.poses = [tracker.pose_now(answer) for answer in self.answers]
 
@@ -242,8 +245,10 @@ def follow(
             raise SourceError(f"{frame.name}: {error}") from error
         track.add(frame, found, time.perf_counter() - begin)
         begin = time.perf_counter()
-        tracker.improve()
-        track.between_s.append(time.perf_counter() - begin)
+        try:
+            tracker.improve()
+        finally:
+            track.between_s.append(time.perf_counter() - begin)
         height, width = frame.image.shape[:2]
         in_use = camera or tracker.camera
         track.camera, track.camera_given = in_use and in_use.resized(width, height), camera is not None

@@ -235,7 +235,7 @@ class Tracker:
 
     @property
     def camera(self) -> PinholeCamera | None:
-        """Intrinsics in use: as given, or as estimated once there was motion."""
+        """Intrinsics in use, of the image that is worked on (`EvidenceSettings`); a guess until there was motion."""
         return self._camera
 
     def track(
@@ -586,7 +586,7 @@ class Tracker:
             else:
                 step = self._expected_step(anchors[-1], view.stamp_ns)
                 solved = self._solver.solve(starts, anchors, evidence, step)
-        if solved is not None and solved.confidence >= self.settings.confidence_min:
+        if solved is not None and solved.confidence >= (self.settings.sure if alone else self.settings.confidence_min):
             self._map.shared.learn(anchors, evidence, solved.inverse_depth, solved.agrees)
         return solved
 

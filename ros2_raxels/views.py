@@ -19,7 +19,7 @@ from ros2_raxels.engine import EngineError
 from ros2_raxels.estimate import model_card
 from ros2_raxels.estimator import Estimator
 from ros2_raxels.files import FileError, load_json, make_folder, numbers, replacing, shown, take, take_list, write_json
-from ros2_raxels.geometry import FloatArray, GeometryError, PinholeCamera
+from ros2_raxels.geometry import FloatArray, PinholeCamera
 from ros2_raxels.image_codec import ImageArray
 from ros2_raxels.options import natural, positive
 from ros2_raxels.predictor import SHIPPED, PredictedViews, PredictorSettings, ViewPredictor
@@ -172,7 +172,7 @@ def _answer(
         views = predictor.predict(
             images, camera, task.context_to_world, task.trajectory, seed=args.seed, steps=args.steps
         )
-    except (SourceError, GeometryError, ValueError) as error:
+    except (ValueError, EngineError) as error:
         return {"id": task.id, "error": str(error)}, str(error)
     seconds = time.perf_counter() - begin
     write_views(task.folder(args.out), views)

@@ -353,6 +353,23 @@ def test_ctrl_c_writes_what_is_done(
     assert "5 frames" in capsys.readouterr().out
 
 
+def test_ctrl_c_while_a_keyframe_is_made_writes_what_is_done(
+    rendered: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: CapSys
+) -> None:
+    def improve(tracker: ScriptedTracker) -> None:
+        if len(tracker._stamps) == 5:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(track, "Tracker", ScriptedTracker)
+    monkeypatch.setattr(ScriptedTracker, "improve", improve)
+    # A second Ctrl-C would end what looks for long.
+    monkeypatch.setattr(ScriptedTracker, "look_again", lambda _: pytest.fail("it went on"))
+    out = tmp_path / "a.tum"
+    assert main(["track", str(rendered / "room"), "--out", str(out)]) == 130
+    assert len(tum(out)) == 5
+    assert "5 frames" in capsys.readouterr().out
+
+
 def test_ctrl_c_before_the_first_frame_writes_nothing(
     rendered: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: CapSys
 ) -> None:

@@ -22,6 +22,7 @@ from ros2_raxels.sources import read_image
 torch = pytest.importorskip("torch")
 pytest.importorskip("onnxruntime")
 
+from ros2_raxels.engine import EngineError  # noqa: E402
 from ros2_raxels.predictor import ViewPredictor  # noqa: E402
 
 CapSys = pytest.CaptureFixture[str]
@@ -208,6 +209,24 @@ def test_one_bad_task_does_not_lose_the_others(card: Path, frames: list[str], tm
     assert len(lines) == 4
     assert files_of(out) == ["good/000.png", "good/001.png", "good/002.png", "views.json"]
     assert captured.out.startswith("3 views of 1 tasks, ")
+
+
+def test_an_engine_that_fails_in_one_task_leaves_the_others(
+    card: Path, tmp_path: Path, frames: list[str], monkeypatch: pytest.MonkeyPatch, capsys: CapSys
+) -> None:
+    whole, calls = ViewPredictor.predict, []
+
+    def predict(predictor: ViewPredictor, *given: Any, **named: Any) -> Any:
+        calls.append(1)
+        if len(calls) == 1:
+            raise EngineError("no memory left")
+        return whole(predictor, *given, **named)
+
+    monkeypatch.setattr(ViewPredictor, "predict", predict)
+    tasks = write_tasks(tmp_path / "tasks.json", task(frames, "first"), task(frames, "second"))
+    assert main(["views", "--tasks", tasks, "--out", str(tmp_path / "out"), "--model", str(card)]) == 1
+    assert "raxels: task first failed: no memory left" in capsys.readouterr().err
+    assert "second/000.png" in files_of(tmp_path / "out")
 
 
 def test_where_every_task_fails_it_is_said(card: Path, tmp_path: Path, capsys: CapSys) -> None:

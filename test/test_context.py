@@ -45,6 +45,9 @@ def test_old_frames_go_and_those_that_come_late_are_not_kept():
     for stamp in (0, 5, 12):
         offer(buffer, stamp * S, shifted(stamp))
     assert [frame.stamp_ns // S for frame in buffer.frames] == [5, 12]
+    # A camera that stands still sees nothing new, and yet they grow old.
+    assert not offer(buffer, 20 * S, shifted(12))
+    assert [frame.stamp_ns // S for frame in buffer.frames] == [12]
     assert not offer(buffer, 11 * S, shifted(99))
     buffer.clear()
     assert offer(buffer, 3 * S, shifted(5))

@@ -333,9 +333,10 @@ def test_an_engine_warms_up_for_the_sizes_it_is_told(exported: tuple[Path, Joint
 def test_threads_that_are_no_number_are_named(
     exported: tuple[Path, JointDenoiser], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv("RAXELS_ENGINE_THREADS", "two")
-    with pytest.raises(EngineError, match=r"RAXELS_ENGINE_THREADS = 'two' must be a whole number"):
-        OnnxRuntimeEngine(exported[0] / "tiny_rays.onnx")
+    for number in ("two", "²"):
+        monkeypatch.setenv("RAXELS_ENGINE_THREADS", number)
+        with pytest.raises(EngineError, match=rf"RAXELS_ENGINE_THREADS = '{number}' must be a whole number"):
+            OnnxRuntimeEngine(exported[0] / "tiny_rays.onnx")
     monkeypatch.setenv("RAXELS_ENGINE_THREADS", "1")
     assert OnnxRuntimeEngine(exported[0] / "tiny_rays.onnx").inputs
 

@@ -164,6 +164,14 @@ def test_a_header_that_asks_for_gigabytes_is_refused_before_decoding() -> None:
         decode_compressed(bomb, "png")
 
 
+def test_a_jpeg_of_fill_bytes_alone_is_not_searched_to_its_end() -> None:
+    picture = _encoded(".jpg", _picture())
+    filled = picture[:2] + 20 * b"\xff" + picture[2:]
+    assert decode_compressed(filled, "jpeg").shape == _picture().shape
+    with pytest.raises(ImageError):
+        decode_compressed(picture[:2] + 5000 * b"\xff" + picture[2:], "jpeg")
+
+
 def test_compressed_depth_and_unknown_formats_are_named() -> None:
     with pytest.raises(ImageError, match="depth"):
         decode_compressed(_encoded(".png", _picture()), "16UC1; compressedDepth png")

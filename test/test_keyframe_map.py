@@ -117,12 +117,27 @@ def test_a_second_trajectory_keeps_the_first_and_grows_alone() -> None:
     assert keyframes.window == new[1:]
     assert numbers(keyframes) == [0, 1, 2, 3, 20, 21, 22, 23]
     assert new[0].parent is None
-    assert [v.number for v in keyframes.newest(3)] == [21, 22, 23]
-    assert len(keyframes.newest(100)) == 4
+    assert {v.number for v in keyframes.lately(new[3], 3)} == {21, 22, 23}
+    assert {v.number for v in keyframes.lately(new[3], 100)} == {20, 21, 22, 23}
     np.testing.assert_array_equal(keyframes.origin, new[0].camera_to_world)
     keyframes.rescale(2.0, np.array([10.0, 0.0, 0.0]))
     assert [v.camera_to_world[0, 3] for v in keyframes.all] == [0, 1, 2, 3, 10, 12, 14, 16]
     assert keyframes.unit == 2.0
+
+
+def test_after_a_recovery_what_was_seen_lately_is_there_and_not_where_it_was_lost() -> None:
+    keyframes = KeyframeMap(MATCHER, MapSettings())
+    old = views([float(k) for k in range(10)])
+    keyframes.begin(old)
+    keyframes.go_back_to(old[1:4])
+    (found,) = views([3.5], first=20)
+    found.parent = 3
+    keyframes.stored.append(old[1])
+    keyframes.window = [*old[2:4], found]
+    assert {v.number for v in keyframes.lately(found, 2)} == {2, 3, 20}
+    assert [v.number for v in keyframes.way(old[0], found)] == [0, 1, 2, 3, 20]
+    # No way along which it came leads from there.
+    assert [v.number for v in keyframes.way(old[8], found)] == [8, 9, 20]
 
 
 def test_a_loop_between_trajectories_moves_the_new_one_alone() -> None:
@@ -142,7 +157,7 @@ def test_a_loop_between_trajectories_moves_the_new_one_alone() -> None:
     for view, place in zip(reversed(new), expected, strict=True):
         np.testing.assert_allclose(relative_pose(new[3].camera_to_world, view.camera_to_world), place, atol=1e-2)
     np.testing.assert_allclose(new[3].inverse_depth, [0.25, np.nan], rtol=1e-3)
-    assert len(keyframes.newest(100)) == 7
+    assert keyframes.joined(new[3]) == {v.number for v in (*old, *new)}
     # Twice as large, and twice as uncertain.
     np.testing.assert_allclose(np.diag(new[3].covariance), [0.4] * 3 + [0.1] * 4, rtol=1e-3)
 

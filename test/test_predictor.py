@@ -558,6 +558,12 @@ def test_a_camera_with_distortion_is_refused(fresh: ViewPredictor) -> None:
         fresh.predict(CONTEXT, camera, POSES, AHEAD)
 
 
+def test_images_that_would_take_all_memory_are_refused(fresh: ViewPredictor) -> None:
+    camera = PinholeCamera(35, 8192, 100.0, 100.0, 17.0, 4096.0)
+    with pytest.raises(ValueError, match="35x8192 px are more than 4 times as high as wide"):
+        fresh.predict([np.zeros((8192, 35, 3), np.uint8)] * len(POSES), camera, POSES, AHEAD)
+
+
 def test_images_of_floats_are_refused(fresh: ViewPredictor) -> None:
     """0 to 1 would be shown as black."""
     with pytest.raises(ValueError, match="float64"):

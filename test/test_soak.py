@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -155,6 +156,9 @@ def test_dead_nodes_failed_goals_and_errors_in_a_log_are_broken():
         logs={"raxels_pose": [*log, bad.replace("3", "4")]},
         goals=[Ended(5.0, "ahead", "INTERNAL", 1.0, "internal error: x")],
         died=["raxels_views ended with exit status -9: last words (see view_server.log)"],
+    )
+    assert verdict(replace(record, unusable="pose has NaN"))[1] == (
+        "raxels_pose published a pose that cannot be used: pose has NaN"
     )
     assert verdict(record) == [
         "raxels_views ended with exit status -9: last words (see view_server.log)",

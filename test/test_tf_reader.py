@@ -77,7 +77,7 @@ def test_each_absence_has_its_own_error_and_never_an_extrapolation(reader: Trans
     tf.send("island", "hut", T0, static=True)
     reader.wait_for("odom", "base_link", T0 + S // 10, 5.0)
     reader.wait_for("island", "hut", T0, 5.0)
-    for stamp in (T0 - 1, T0 + S // 10 + 1):
+    for stamp in (-S, T0 - 1, T0 + S // 10 + 1):
         with pytest.raises(NoDataError, match="base_link"):
             reader.lookup("odom", "base_link", stamp)
     with pytest.raises(NotConnectedError, match="hut"):

@@ -128,7 +128,12 @@ def test_frames_seen_from_elsewhere_are_kept_as_context(rig: ViewsRig):
         return int(rig.client.predict(make_goal([at()], WORLD, seed=1)).images[0][0, 0, 1]) >= 3
 
     wait_until(with_three, what="three context frames")
+    # A camera that was silent for a while goes on in the same world.
     rig.tell(metric=False, state=PoseStatus.STATE_WAITING)
+    time.sleep(0.3)
+    rig.look(at(0.5))
+    assert int(rig.client.predict(make_goal([at()], WORLD, seed=1)).images[0][0, 0, 1]) >= 3
+    rig.tell(metric=False, state=PoseStatus.STATE_INITIALISING)
 
     def with_one() -> bool:
         rig.look(at(0.5))

@@ -93,7 +93,7 @@ class OnnxRuntimeEngine:
 
 def _threads_of_environment() -> int:
     text = os.environ.get(THREADS_VARIABLE, "") or "0"
-    if not text.isdigit():
+    if not text.isdecimal():
         raise EngineError(
             f"{THREADS_VARIABLE} = {text!r} must be a whole number, 0 to choose by the machine; correct it"
         )
@@ -101,4 +101,6 @@ def _threads_of_environment() -> int:
 
 
 def _spec(argument: Any) -> TensorSpec:
+    if argument.type not in _DTYPES:
+        raise EngineError(f"{argument.name} of the graph is {argument.type}; it must be one of {', '.join(_DTYPES)}")
     return TensorSpec(argument.name, tuple(argument.shape), np.dtype(_DTYPES[argument.type]))

@@ -165,16 +165,7 @@ def _tensor(tensor: Any) -> dict[str, Any]:
     # Outputs have no names for their sides.
     names = (tensor.get_dimension_name(k) or f"{tensor.name}.{k}" for k in range(len(tensor.shape)))
     shape = [name if side < 0 else side for side, name in zip(tensor.shape, names, strict=True)]
-    # Names of the types are TensorRT's own; all that our graphs have are these.
-    kinds = {
-        "FLOAT": "float32",
-        "HALF": "float16",
-        "INT64": "int64",
-        "INT32": "int32",
-        "UINT8": "uint8",
-        "BOOL": "bool",
-    }
-    return {"name": tensor.name, "dtype": kinds[tensor.dtype.name], "shape": shape}
+    return {"name": tensor.name, "dtype": _DTYPES[tensor.dtype.name], "shape": shape}
 
 
 def _attach_timings(trt: Any, config: Any, path: Path | None) -> Any:

@@ -156,6 +156,8 @@ class TorchEngine:
     def _record(self, given: Sequence[Tensor], shapes: tuple[tuple[int, ...], ...]) -> None:
         import torch
 
+        # A recording that fails must not leave the graph of other shapes with these tensors.
+        self._shapes, self._replay, self._answer = (), None, ()
         self._given = [g.to(self._device) for g in given]
         aside = torch.cuda.Stream(self._device)  # type: ignore[no-untyped-call]
         aside.wait_stream(torch.cuda.current_stream(self._device))

@@ -151,7 +151,7 @@ class LiveContext:
         if self._buffer.wants(arrival.stamp_ns, pose):
             try:
                 self._buffer.add(arrival.frame(self._rectified, pose))
-            except (ImageError, MessageError) as error:
+            except ValueError as error:
                 self._problems.report(f"image is no context: {error}")
         return True
 

@@ -337,7 +337,11 @@ class PoseNode(ManagedNode[TrackerLike]):
             self._problems.report(f"the camera is taken as level: {error}")
 
     def _solve(self, arrival: _Arrival, stamp: int) -> tuple[TrackedPose, PinholeCamera | None]:
-        self._obey(self._gate.check_frame(self._optical))
+        verdict = self._gate.check_frame(self._optical)
+        self._obey(verdict)
+        if verdict.reset:
+            # What is known of the lens is the other camera's; its message, still the newest, is not taken again.
+            self._camera, self._first_image_at, self._without_camera = None, 0.0, ""
         self._obey(self._gate.check_stamp(stamp, self._settings.number("stamp_jump_back_s")))
         camera = self._camera_of(arrival)
         image = image_array(arrival.message)
@@ -437,9 +441,12 @@ def _check_frames(parameters: Parameters) -> None:
             f"tf.world_frame = {world!r} must be a frame of its own, like raxels_world: while the scale is unknown the "
             "poses are not in metres"
         )
-    for name, frame in (("tf.world_frame", world), ("tf.child_frame", child)):
+    for name in ("world", "child", "map", "odom", "base"):
+        frame = parameters.text(f"tf.{name}_frame")
         if frame.startswith("/"):
-            raise ParameterError(f"{name} = {frame!r} must not begin with a slash; TF frames have no namespace")
+            raise ParameterError(
+                f"tf.{name}_frame = {frame!r} must not begin with a slash; TF frames have no namespace"
+            )
     if world == child:
         raise ParameterError(f"tf.world_frame and tf.child_frame are both {world!r}; name one of them differently")
 

@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from typing import Protocol
 
 import rclpy
-from rclpy.executors import ExternalShutdownException
+from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
 from rclpy.node import Node
 from rclpy.task import Future
 
@@ -35,6 +35,12 @@ class _Running(Protocol):
         """Of rclpy."""
 
 
+class _Executor(SingleThreadedExecutor):
+    """One that a signal may catch half made: rclpy's then complains on stderr when it is deleted."""
+
+    _sigint_gc = None
+
+
 def run(make_node: Callable[[], Node], arguments: Sequence[str] | None = None) -> int:
     """Exit status of a node that runs until it is finished or told to stop.
 
@@ -56,6 +62,9 @@ def run_together(make_nodes: Sequence[Callable[[], Node]], arguments: Sequence[s
         for node in nodes:
             node.start()
             started += 1
+            if node.finished.done() and node.finished.result():
+                # It ends the process; the others need not load an engine before that.
+                break
         code = _spin(nodes)
     except (KeyboardInterrupt, ExternalShutdownException):
         code = 0
@@ -80,11 +89,15 @@ def _spin(nodes: Sequence[_Running]) -> int:
         if not ended.done() and (any(codes) or len(codes) == len(nodes)):
             ended.set_result(max(codes))
 
-    executor = rclpy.get_global_executor()
-    for node in nodes:
-        executor.add_node(node)
-        node.finished.add_done_callback(look)
-    executor.spin_until_future_complete(ended)
+    executor = _Executor()
+    try:
+        for node in nodes:
+            executor.add_node(node)
+            node.finished.add_done_callback(look)
+        executor.spin_until_future_complete(ended)
+    finally:
+        # Before the context goes: what listens to signals for it must not outlive that.
+        executor.shutdown(timeout_sec=0)
     return int(ended.result()) if ended.done() else 0
 
 

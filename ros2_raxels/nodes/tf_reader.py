@@ -16,7 +16,7 @@ from rclpy.time import Time
 from tf2_msgs.msg import TFMessage
 
 from ros2_raxels.frames import KEEP_S, FrameError, FrameTree, NoDataError, NotConnectedError, UnknownFrameError, bare
-from ros2_raxels.geometry import FloatArray, make_pose, rotation_from_quaternion
+from ros2_raxels.geometry import FloatArray, GeometryError, make_pose, rotation_from_quaternion
 from ros2_raxels.nodes.diagnostics import Problems
 from ros2_raxels.nodes.transforms import insert_edges, tf_qos
 
@@ -108,12 +108,16 @@ class Tf2Reader(TransformReader):
 
     def lookup(self, target: str, source: str, stamp_ns: int = 0) -> FloatArray:
         """See `TransformReader`."""
+        if stamp_ns < 0:
+            raise NoDataError(f"TF from {source} to {target} at {stamp_ns} ns: that is before 1970; correct the stamps")
         try:
             found = self._buffer.lookup_transform(bare(target), bare(source), Time(nanoseconds=stamp_ns))
+            return pose_of_transform(found.transform)
+        except GeometryError as error:
+            raise NoDataError(f"TF from {source} to {target}: {error}") from error
         except self._any_error as error:
             meant = next(ours for theirs, ours in self._errors if isinstance(error, theirs))
             raise meant(f"TF from {source} to {target}: {' '.join(str(error).split())}") from error
-        return pose_of_transform(found.transform)
 
     def destroy(self) -> None:
         """See `TransformReader`."""

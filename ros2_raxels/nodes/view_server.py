@@ -42,8 +42,6 @@ from ros2_raxels.predictor import SHIPPED, ViewPredictor
 _WATCH_PERIOD_S = 0.1
 _RESULT_KEPT_S = 10
 _LONGEST = 400
-_BEFORE_A_WORLD = (PoseStatus.STATE_WAITING, PoseStatus.STATE_INITIALISING)
-"""States of the pose node after which the origin of its world is another one."""
 
 
 class _ActionServer(ActionServer):
@@ -189,7 +187,8 @@ class ViewServer(ManagedNode[Predictor | None]):
     def _on_status(self, status: PoseStatus) -> None:
         before, self._status = self._status, status
         is_new_unit = before is not None and before.scale_is_metric != status.scale_is_metric
-        if status.state in _BEFORE_A_WORLD or is_new_unit:
+        # Waiting is no new world: a camera that is silent for a while goes on in the old one.
+        if status.state == PoseStatus.STATE_INITIALISING or is_new_unit:
             self._live.forget()
 
     def _is_metric(self) -> bool:

@@ -236,6 +236,7 @@ def _recorded(
         bad_sent=camera.bad_sent,
         answers=dict(listener.answers),
         counts=listener.counts,
+        unusable=listener.unusable,
         memory=memory,
         goals=list(goals.ended),
         logs={

@@ -15,7 +15,7 @@ from rclpy.signals import SignalHandlerOptions
 from raxels_interfaces.msg import PoseStatus
 from ros2_raxels.demo.observer import state_name
 from ros2_raxels.geometry import FloatArray
-from ros2_raxels.nodes.messages import pose_array, stamp_ns
+from ros2_raxels.nodes.messages import MessageError, pose_array, stamp_ns
 from ros2_raxels.soak.camera import NAMESPACE
 from ros2_raxels.soak.record import Answer, NodeCounts
 
@@ -36,6 +36,7 @@ class Listener:
         self.counts = NodeCounts()
         self._state = PoseStatus.STATE_WAITING
         self.newest: tuple[str, FloatArray] | None = None
+        self.unusable = ""
         self._now_s, self._interrupted = now_s, interrupted
         self._context = rclpy.Context()
         rclpy.init(context=self._context, signal_handler_options=SignalHandlerOptions.NO)
@@ -82,7 +83,12 @@ class Listener:
         self._context.try_shutdown()
 
     def _on_pose(self, message: PoseWithCovarianceStamped) -> None:
-        self.newest = message.header.frame_id, pose_array(message.pose.pose)
+        try:
+            pose = pose_array(message.pose.pose)
+        except MessageError as error:
+            self.unusable = self.unusable or str(error)
+            return
+        self.newest = message.header.frame_id, pose
 
     def _on_status(self, message: PoseStatus) -> None:
         self._state = message.state

@@ -89,6 +89,7 @@ class Record:
         goals: that ended.
         logs: lines by node.
         died: which node, with what exit status and last words.
+        unusable: what is wrong with the first pose that cannot be used; empty where all can.
     """
 
     seconds: float
@@ -101,6 +102,7 @@ class Record:
     goals: Sequence[Ended]
     logs: Mapping[str, Sequence[str]]
     died: Sequence[str] = field(default_factory=list)
+    unusable: str = ""
 
     def answer(self, sent: Sent) -> Answer | None:
         """To a frame."""

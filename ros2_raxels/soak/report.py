@@ -210,6 +210,7 @@ def broken(
     """What must not be, each in a line; none if all is well."""
     words = [
         *record.died,
+        *([f"raxels_pose published a pose that cannot be used: {record.unusable}"] if record.unusable else ()),
         *_missing_poses(record, report, least_poses_percent),
         *_growing(report, slope_max_mb_per_h),
         *(
