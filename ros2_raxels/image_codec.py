@@ -23,10 +23,10 @@ MAX_SIDE_PX = 8192
 """Largest width or height that is believed; anything beyond is a corrupt header."""
 
 _CHANNELS = {"rgb8": 3, "bgr8": 3, "rgba8": 4, "bgra8": 4, "mono8": 1, "mono16": 1}
+_TO_RGB = {"bgr8": cv2.COLOR_BGR2RGB, "rgba8": cv2.COLOR_RGBA2RGB, "bgra8": cv2.COLOR_BGRA2RGB}
+
 _MOST_MARKERS = 1000
 """Looked at before the size of a JPEG, fill bytes among them; a header has a few dozen."""
-
-_TO_RGB = {"bgr8": cv2.COLOR_BGR2RGB, "rgba8": cv2.COLOR_RGBA2RGB, "bgra8": cv2.COLOR_BGRA2RGB}
 
 SUPPORTED_ENCODINGS = tuple(_CHANNELS)
 """Encodings of raw images that `decode_image` reads."""

@@ -9,7 +9,7 @@ from typing import Protocol
 
 import numpy as np
 
-from ros2_raxels.frames import FrameError, NoDataError
+from ros2_raxels.frames import FrameError, NoDataError, bare
 from ros2_raxels.geometry import OPTICAL_TO_BODY, FloatArray, inverse_pose
 from ros2_raxels.tracker import TrackedPose, TrackState
 from ros2_raxels.uncertainty import UNKNOWN_VARIANCE, compounded, with_unit
@@ -147,7 +147,7 @@ class Placement:
         """
         if not self._mount.child:
             raise FrameError("no pose has been given yet, so it is not known of which frame this one would be; wait")
-        if frame.lstrip("/") != self._parent:
+        if bare(frame) != self._parent:
             raise FrameError(f"frame {frame!r} is not the one in which poses are given; give it in {self._parent!r}")
         camera = pose @ inverse_pose(self._mount.from_child)
         moved = compounded(with_unit(covariance, 0.0), pose, camera)[:6, :6]

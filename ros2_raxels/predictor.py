@@ -36,9 +36,11 @@ BATCH = 4
 _PATCH_PX = 16
 _LEAST_MOTION = 1e-9
 _OTHER_SAMPLE = 1
+"""Beside the seed: of the noise of the sample that is there to be compared with."""
+
 _TALLEST = 4
 """Heights of a width: memory grows with the height of views, whose width is fixed."""
-"""Beside the seed: of the noise of the sample that is there to be compared with."""
+
 _Float32 = npt.NDArray[np.float32]
 
 

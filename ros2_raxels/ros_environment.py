@@ -11,6 +11,7 @@ from pathlib import Path
 PROFILE_VARIABLES = ("FASTDDS_DEFAULT_PROFILES_FILE", "FASTRTPS_DEFAULT_PROFILES_FILE")
 """Where Fast DDS looks for a profile: version 3 (Kilted) under the first name, 2 (Humble, Jazzy) under the second."""
 
+_PROFILE = "config/fastdds.xml"
 _WITH_FAST_DDS_2 = ("foxy", "galactic", "humble", "iron", "jazzy")
 _BOOTSTRAPPED = "_ROS_WHEELS_BOOTSTRAP_COMPLETE"
 _NEEDED = {
@@ -63,15 +64,6 @@ def ros_environment(domain_id: int | None = None) -> dict[str, str]:
     return environment
 
 
-def fastdds_profile(prefixes: str) -> Path | None:
-    """The shipped config/fastdds.xml: beside the code in a checkout, else under one of the install prefixes.
-
-    Args:
-        prefixes: in the form of AMENT_PREFIX_PATH.
-    """
-    return shipped_file("config/fastdds.xml", prefixes)
-
-
 def shipped_file(relative: str, prefixes: str | None = None) -> Path | None:
     """A file that is installed with the package: beside the code in a checkout, else under an install prefix.
 
@@ -95,7 +87,7 @@ def profile_settings(environment: Mapping[str, str]) -> dict[str, str]:
     name = PROFILE_VARIABLES[_has_fast_dds_2(environment)]
     chosen = next((environment[name] for name in PROFILE_VARIABLES if environment.get(name)), "")
     if not chosen and "FASTDDS_BUILTIN_TRANSPORTS" not in environment:
-        chosen = str(fastdds_profile(environment.get("AMENT_PREFIX_PATH", "")) or "")
+        chosen = str(shipped_file(_PROFILE, environment.get("AMENT_PREFIX_PATH", "")) or "")
     return {name: chosen} if chosen and not environment.get(name) else {}
 
 

@@ -560,8 +560,7 @@ class Tracker:
         apart = reach < self.settings.keyframe_overlap
         if reach < _LEAST_REACH:
             return None, apart
-        solved = self._solve_from_evidence(view, window, evidence, stage_s, alone=apart)
-        return (None if apart and solved is not None and solved.confidence < self.settings.sure else solved), apart
+        return self._solve_from_evidence(view, window, evidence, stage_s, alone=apart), apart
 
     def _solve_thoroughly(self, view: View, anchors: Sequence[View], stage_s: dict[str, float]) -> FrameSolve | None:
         with timed(stage_s, "evidence"):
@@ -576,7 +575,10 @@ class Tracker:
         stage_s: dict[str, float],
         alone: bool = False,
     ) -> FrameSolve | None:
-        """From constant velocity, standing still and, after a loss, known ground; `alone` tries no others."""
+        """From constant velocity, standing still and, after a loss, known ground.
+
+        `alone` tries no others, and takes nothing that is not sure.
+        """
         starts = [self._expected_pose(view.stamp_ns), self._pose]
         if self._bad_frames >= self.settings.lost_frames:
             starts.append(anchors[-1].camera_to_world)
@@ -586,7 +588,9 @@ class Tracker:
             else:
                 step = self._expected_step(anchors[-1], view.stamp_ns)
                 solved = self._solver.solve(starts, anchors, evidence, step)
-        if solved is not None and solved.confidence >= (self.settings.sure if alone else self.settings.confidence_min):
+        if alone and solved is not None and solved.confidence < self.settings.sure:
+            return None
+        if solved is not None and solved.confidence >= self.settings.confidence_min:
             self._map.shared.learn(anchors, evidence, solved.inverse_depth, solved.agrees)
         return solved
 

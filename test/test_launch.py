@@ -127,6 +127,8 @@ def test_shared_memory_is_given_room_unless_the_user_has_seen_to_it(monkeypatch:
     monkeypatch.setenv("ROS_DISTRO", "kilted")
     profile = str(ROOT / "config" / "fastdds.xml")
     assert set_variables() == {"FASTDDS_DEFAULT_PROFILES_FILE": profile, "OPENBLAS_NUM_THREADS": "1"}
-    monkeypatch.setenv("FASTDDS_BUILTIN_TRANSPORTS", "LARGE_DATA")
     monkeypatch.setenv("OPENBLAS_NUM_THREADS", "2")
-    assert set_variables() == {}
+    for name in ("FASTDDS_DEFAULT_PROFILES_FILE", "FASTDDS_BUILTIN_TRANSPORTS"):
+        monkeypatch.setenv(name, "/mine.xml")
+        assert set_variables() == {}
+        monkeypatch.delenv(name)

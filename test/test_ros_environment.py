@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from ros2_raxels import ros_environment as module
-from ros2_raxels.ros_environment import RosNotFoundError, fastdds_profile, require_ros, ros_environment
+from ros2_raxels.ros_environment import RosNotFoundError, require_ros, ros_environment, shipped_file
 
 
 @pytest.fixture
@@ -27,7 +27,7 @@ def test_defaults() -> None:
     assert environment["AMENT_PREFIX_PATH"] == sys.prefix
     assert environment["RMW_IMPLEMENTATION"] == "rmw_fastrtps_cpp"
     assert environment["ROS_AUTOMATIC_DISCOVERY_RANGE"] == "LOCALHOST"
-    assert [Path(path).name for path in profiles().values()] == ["fastdds.xml"]
+    assert ["segment_size" in Path(path).read_text() for path in profiles().values()] == [True]
     assert environment["OPENBLAS_NUM_THREADS"] == "1"
     assert "ROS_DOMAIN_ID" not in environment
     assert ros_environment(42)["ROS_DOMAIN_ID"] == "42"
@@ -43,7 +43,7 @@ def test_the_profile_is_under_the_one_name_that_the_distribution_reads(
     bare: pytest.MonkeyPatch, distribution: str, name: str
 ) -> None:
     bare.setenv("ROS_DISTRO", distribution)
-    assert profiles() == {name: str(module.fastdds_profile(""))}
+    assert profiles() == {name: str(shipped_file("config/fastdds.xml", ""))}
 
 
 def test_without_a_word_of_the_distribution_its_library_decides(bare: pytest.MonkeyPatch, tmp_path: Path) -> None:
@@ -105,11 +105,12 @@ def test_an_installed_profile_is_found_when_there_is_no_checkout(
 ) -> None:
     monkeypatch.setattr(module, "__file__", str(tmp_path / "site" / "ros2_raxels" / "ros_environment.py"))
     monkeypatch.setattr(sys, "prefix", str(tmp_path / "nowhere"))
-    assert fastdds_profile("") is None
+    assert shipped_file("config/fastdds.xml", "") is None
     profile = tmp_path / "install" / "share" / "ros2_raxels" / "config" / "fastdds.xml"
     profile.parent.mkdir(parents=True)
     profile.write_text("<dds/>")
-    assert fastdds_profile(f"/opt/ros/jazzy{os.pathsep}{tmp_path / 'install'}") == profile
+    prefixes = f"/opt/ros/jazzy{os.pathsep}{tmp_path / 'install'}"
+    assert shipped_file("config/fastdds.xml", prefixes) == profile
 
 
 @pytest.mark.parametrize("missing", ["rclpy", "raxels_interfaces"])
