@@ -18,7 +18,7 @@ from ros2_raxels.geometry import (
     rotation_angle_rad,
 )
 from ros2_raxels.guidance import Refined, RefineSettings, refine, triangulate
-from ros2_raxels.keyframes import View
+from ros2_raxels.keyframes import StreamFrame
 from ros2_raxels.proposals import two_view
 from ros2_raxels.raxel_grid import clip_bearings, decode_clip, encode_clip
 from ros2_raxels.uncertainty import INFLATION, at_most_unknown, in_world_axes
@@ -75,7 +75,7 @@ class FrameSolver:
         self._sure = sure
 
     def solve(
-        self, starts: Sequence[FloatArray], anchors: Sequence[View], evidence: Evidence, step: float
+        self, starts: Sequence[FloatArray], anchors: Sequence[StreamFrame], evidence: Evidence, step: float
     ) -> FrameSolve | None:
         """The best of the given starts and, where they explain the frame badly, of others as well.
 
@@ -104,13 +104,13 @@ class FrameSolver:
     def solve_from(
         self,
         starts: Sequence[FloatArray],
-        anchors: Sequence[View],
+        anchors: Sequence[StreamFrame],
         evidence: Evidence,
         weights: FloatArray | None = None,
     ) -> FrameSolve:
         """The best of the given starts alone; `weights` (P, N) of the observations."""
         new = len(anchors)
-        poses: FloatArray = np.array([[*(v.camera_to_world for v in anchors), start] for start in starts])
+        poses: FloatArray = np.array([[*(a.camera_to_world for a in anchors), start] for start in starts])
         fixed = np.arange(new + 1) < new
         # Depths come from the keyframes first, so that a wrong start cannot bend them.
         among = np.ones(evidence.seen.shape)
@@ -126,7 +126,7 @@ class FrameSolver:
         return _summary(refine(evidence, poses, _POLISH, weights=weights, fixed=fixed), new)
 
     @staticmethod
-    def _two_view_start(anchors: Sequence[View], evidence: Evidence, step: float) -> list[FloatArray]:
+    def _two_view_start(anchors: Sequence[StreamFrame], evidence: Evidence, step: float) -> list[FloatArray]:
         """Two-view pose to the newest keyframe; none where there is none."""
         first, second = evidence.pair(len(anchors) - 1, len(anchors))
         relative = two_view(first, second, 1.0 / float(evidence.focal_px[-1]))
@@ -136,16 +136,16 @@ class FrameSolver:
 
     @staticmethod
     def _denoised_starts(
-        denoiser: Denoiser, anchors: Sequence[View], evidence: Evidence, expected: FloatArray
+        denoiser: Denoiser, anchors: Sequence[StreamFrame], evidence: Evidence, expected: FloatArray
     ) -> tuple[list[FloatArray], FloatArray | None]:
         """Poses that the prior finds likely, in the unit of the keyframes, and weights of the observations."""
-        world = np.array([*(v.camera_to_world for v in anchors), expected])
+        world = np.array([*(a.camera_to_world for a in anchors), expected])
         clip = relative_pose(world[0], world)
         reach, known = (float(np.linalg.norm(p[:, :3, 3], axis=1).max()) for p in (clip, clip[:-1]))
         if known <= _LEAST_SHARE * reach or reach <= 0.0:
             return [], None
         clip[:, :3, 3] /= reach
-        bearings = clip_bearings([*(v.camera for v in anchors), anchors[-1].camera])
+        bearings = clip_bearings([*(a.camera for a in anchors), anchors[-1].camera])
         out = denoiser.denoise(evidence, bearings, RaxelHypotheses(encode_clip(bearings, clip[None])))
         poses = decode_clip(bearings, out.raxels)
         found = np.linalg.norm(poses[:, :-1, :3, 3], axis=-1).max(axis=1)

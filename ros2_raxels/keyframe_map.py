@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
@@ -11,13 +11,17 @@ from ros2_raxels.evidence import Matcher
 from ros2_raxels.frame_solver import INLIER_PX, orthogonal
 from ros2_raxels.geometry import FloatArray, relative_pose, rotation_angle_rad
 from ros2_raxels.guidance import RefineSettings, refine
-from ros2_raxels.keyframes import SharedEvidence, View
+from ros2_raxels.keyframes import SharedEvidence, StreamFrame
 from ros2_raxels.places import PlaceIndex
 from ros2_raxels.pose_graph import Edge, relax
+from ros2_raxels.scale import Scale
 from ros2_raxels.uncertainty import in_other_unit
 
 _WINDOW = RefineSettings(widths_px=(3.0, 2.0), iterations=6)
 _BUNDLE_TRACKS = 1200
+_LEAST_BASELINE = 0.05
+"""Of the unit, between keyframes that a frame is solved against after a loss or for a loop."""
+
 _RIGID = 0.02
 """Variance of the shortest edge; longer ones give way in proportion to their length and turn."""
 
@@ -43,7 +47,7 @@ class MapSettings:
 
 
 @dataclass(frozen=True)
-class Anchor:
+class KeyframePose:
     """A pose beside a keyframe, which may be corrected later.
 
     Attributes:
@@ -57,98 +61,126 @@ class Anchor:
     grown: float
 
 
-def beside(view: View, camera_to_world: FloatArray) -> Anchor:
+def beside(frame: StreamFrame, camera_to_world: FloatArray) -> KeyframePose:
     """Where a pose (4x4) stands beside a keyframe now."""
-    return Anchor(view.number, relative_pose(view.camera_to_world, camera_to_world), view.grown)
+    return KeyframePose(frame.number, relative_pose(frame.camera_to_world, camera_to_world), frame.grown)
+
+
+@dataclass
+class Trajectory:
+    """What holds for all keyframes of a trajectory.
+
+    Attributes:
+        unit: distance that counts as far, the median depth where it began.
+        scale: what is known of metres; of the present one, when its owner has last said so.
+    """
+
+    unit: float = 1.0
+    scale: Scale = field(default_factory=Scale)
 
 
 class KeyframeMap:
-    """Keyframes in one world and one unit.
+    """Keyframes in one world; each trajectory in it has a unit of its own until a loop joins it to another.
 
     Attributes:
         window: newest in the last place; frames are solved against these.
         stored: older ones.
         shared: what they have in common.
-        unit: distance that counts as far in this world, the median depth where the trajectory began.
+        trajectories: by the number of the keyframe with which they began.
+        present: the one of these that goes on.
         loops: pairs of numbers of keyframes that were found to show the same place.
     """
 
     def __init__(self, matcher: Matcher, settings: MapSettings) -> None:
         self.settings = settings
-        self.window: list[View] = []
-        self.stored: list[View] = []
+        self.window: list[StreamFrame] = []
+        self.stored: list[StreamFrame] = []
         self.shared = SharedEvidence(matcher)
-        self.unit = 1.0
+        self.present = 0
+        self.trajectories = {self.present: Trajectory()}
         self._matcher = matcher
         self._places = PlaceIndex()
         self.loops: set[tuple[int, int]] = set()
-        self._begun = 0
-        self._dropped: dict[int, tuple[Anchor, float]] = {}
+        self._dropped: dict[int, tuple[KeyframePose, float]] = {}
 
     @property
-    def all(self) -> list[View]:
+    def unit(self) -> float:
+        """Distance that counts as far in the present trajectory."""
+        return self.trajectories[self.present].unit
+
+    def unit_of(self, frame: StreamFrame) -> float:
+        """Distance that counts as far around a keyframe."""
+        return self.trajectories[frame.trajectory].unit
+
+    @property
+    def all(self) -> list[StreamFrame]:
         """Every keyframe, by number."""
-        return sorted((*self.stored, *self.window), key=lambda v: v.number)
+        return sorted((*self.stored, *self.window), key=lambda f: f.number)
 
-    def lately(self, view: View, count: int) -> list[View]:
+    def lately(self, frame: StreamFrame, count: int) -> list[StreamFrame]:
         """A keyframe, so many at most along which the trajectory came to it, and those it was solved against."""
-        return [*self._before(view, count - 1), *self.window, view]
+        return [*self._before(frame, count - 1), *self.window, frame]
 
-    def way(self, known: View, view: View) -> list[View]:
+    def way(self, known: StreamFrame, frame: StreamFrame) -> list[StreamFrame]:
         """From an older keyframe to a newer one, as the trajectory came; in time where it did not come from there."""
-        came = [*self._before(view, len(self.stored) + len(self.window)), view]
+        came = [*self._before(frame, len(self.stored) + len(self.window)), frame]
         if known in came:
             return came[came.index(known) :]
-        return [v for v in self.all if known.number <= v.number <= view.number]
+        return [f for f in self.all if known.number <= f.number <= frame.number]
 
-    def forget_all_but(self, others: Iterable[View]) -> None:
+    def forget_all_but(self, others: Iterable[StreamFrame]) -> None:
         """Drop evidence of frames that are neither keyframes nor among these."""
         self.shared.forget_all_but((*self.window, *self.stored, *others))
 
     # -- growth
 
-    def begin(self, views: Sequence[View]) -> None:
+    def begin(self, frames: Sequence[StreamFrame], unit: float) -> None:
         """The first keyframes of a trajectory; what was there before stays, to be found again."""
         self.end_trajectory()
-        self._begun = views[0].number
-        for before, view in zip([None, *views], views, strict=False):
-            view.parent = None if before is None else before.number
-            self._remember(view)
-        self.window = list(views)[-self.settings.window :]
-        self.stored.extend(views[: -self.settings.window])
+        kept = {f.trajectory for f in self.stored}
+        self.trajectories = {number: facts for number, facts in self.trajectories.items() if number in kept}
+        self.present = frames[0].number
+        self.trajectories[self.present] = Trajectory(unit)
+        for before, frame in zip([None, *frames], frames, strict=False):
+            frame.trajectory = self.present
+            frame.parent = None if before is None else before.number
+            self._remember(frame)
+        self.window = list(frames)[-self.settings.window :]
+        self.stored.extend(frames[: -self.settings.window])
         self._thin_out()
 
-    def add(self, view: View) -> None:
+    def add(self, frame: StreamFrame) -> None:
         """Make a keyframe of a solved frame, measure its depths and refine the newest ones together."""
         others = [*self._before(self.window[0], self.settings.bundle - self.settings.window), *self.window]
-        view.parent = self.window[-1].number
-        self.shared.both_ways(others, view)
-        self.shared.measure(others, view)
-        self._remember(view)
-        self.window.append(view)
+        frame.parent, frame.trajectory = self.window[-1].number, self.present
+        self.shared.both_ways(others, frame)
+        self.shared.measure(others, frame)
+        self._remember(frame)
+        self.window.append(frame)
         if len(self.window) > self.settings.window:
             self.stored.append(self.window.pop(0))
             self._thin_out()
             self._lighten(self.stored[: -self.settings.bundle])
-        self._refine([*others, view])
+        self._refine([*others, frame])
         self.shared.connect(self.window)
 
-    def insert(self, view: View, near: Sequence[View]) -> None:
+    def insert(self, frame: StreamFrame, near: Sequence[StreamFrame]) -> None:
         """Make a keyframe of a solved frame that is not where the trajectory is now, beside those near it."""
-        self.shared.both_ways(near, view)
-        self.shared.measure(near, view)
-        self._remember(view)
-        self._lighten([view])
-        self.stored.append(view)
+        frame.trajectory = near[0].trajectory
+        self.shared.both_ways(near, frame)
+        self.shared.measure(near, frame)
+        self._remember(frame)
+        self._lighten([frame])
+        self.stored.append(frame)
         self._thin_out()
 
-    def _before(self, view: View, count: int) -> list[View]:
+    def _before(self, frame: StreamFrame, count: int) -> list[StreamFrame]:
         """So many keyframes at most along which the trajectory came to this one, oldest first."""
         by_number = self._by_number()
-        found: list[View] = []
-        while len(found) < count and view.parent in by_number:
-            view = by_number[view.parent]
-            found.insert(0, view)
+        found: list[StreamFrame] = []
+        while len(found) < count and frame.parent in by_number:
+            frame = by_number[frame.parent]
+            found.insert(0, frame)
         return found
 
     def end_trajectory(self) -> None:
@@ -156,35 +188,37 @@ class KeyframeMap:
         self.stored.extend(self.window)
         self.window = []
 
-    def restore(self, views: Sequence[View], loops: Iterable[tuple[int, int]], unit: float) -> None:
-        """Take over keyframes that were known before, by number, into an empty map."""
-        self.unit, self._begun, self.loops = unit, views[0].number, set(loops)
-        for view in views:
-            self._remember(view)
-        self.stored, self.window = list(views[: -self.settings.window]), list(views[-self.settings.window :])
+    def restore(
+        self, frames: Sequence[StreamFrame], loops: Iterable[tuple[int, int]], trajectories: Mapping[int, Trajectory]
+    ) -> None:
+        """Take over keyframes that were known before, by number, into an empty map; that of the last one goes on."""
+        self.trajectories, self.present, self.loops = dict(trajectories), frames[-1].trajectory, set(loops)
+        for frame in frames:
+            self._remember(frame)
+        self.stored, self.window = list(frames[: -self.settings.window]), list(frames[-self.settings.window :])
         self._lighten(self.stored)
 
-    def _remember(self, view: View) -> None:
-        self._places.add(view.number, self._matcher.keypoints(view.features))
+    def _remember(self, frame: StreamFrame) -> None:
+        self._places.add(frame.number, self._matcher.keypoints(frame.features))
 
     @staticmethod
-    def _lighten(views: Iterable[View]) -> None:
+    def _lighten(frames: Iterable[StreamFrame]) -> None:
         """Keypoints take a megabyte a frame, and are found again in no time where they are needed again."""
-        for view in views:
-            view.features.keypoints = None
+        for frame in frames:
+            frame.features.keypoints = None
 
-    def _refine(self, views: Sequence[View]) -> None:
+    def _refine(self, frames: Sequence[StreamFrame]) -> None:
         """Keyframes together; the oldest two hold the place and the scale."""
-        if len(views) < 3:
+        if len(frames) < 3:
             return
-        evidence = self.shared.among(views, _BUNDLE_TRACKS)
-        fixed = np.arange(len(views)) < 2
-        poses = np.array([[v.camera_to_world for v in views]])
+        evidence = self.shared.among(frames, _BUNDLE_TRACKS)
+        fixed = np.arange(len(frames)) < 2
+        poses = np.array([[f.camera_to_world for f in frames]])
         refined = refine(evidence, poses, _WINDOW, fixed=fixed)
-        for view, pose in zip(views, refined.camera_to_first[0], strict=True):
-            view.camera_to_world = orthogonal(pose)
+        for frame, pose in zip(frames, refined.camera_to_first[0], strict=True):
+            frame.camera_to_world = orthogonal(pose)
         agrees = np.nanmin(refined.residual_px[0], axis=1) < INLIER_PX
-        self.shared.learn(views, evidence, refined.inverse_depth[0], agrees)
+        self.shared.learn(frames, evidence, refined.inverse_depth[0], agrees)
 
     def _thin_out(self) -> None:
         """Where there are too many, those go first whose neighbours stand closest to each other."""
@@ -192,35 +226,37 @@ class KeyframeMap:
             if len(self.stored) < 3:
                 self._drop(self.stored[0])
                 continue
-            poses = np.array([v.camera_to_world for v in self.stored])
-            gap = self._apart(relative_pose(poses[:-2], poses[2:]))
+            poses = np.array([f.camera_to_world for f in self.stored])
+            units = np.array([self.unit_of(f) for f in self.stored[1:-1]])
+            gap = _apart(relative_pose(poses[:-2], poses[2:]), units)
             self._drop(self.stored[1 + int(gap.argmin())])
 
-    def _drop(self, view: View) -> None:
-        self.stored.remove(view)
-        self._places.forget(view.number)
-        heir, by_number = self._heir(view), self._by_number()
+    def _drop(self, frame: StreamFrame) -> None:
+        self.stored.remove(frame)
+        self._places.forget(frame.number)
+        heir, by_number = self._heir(frame), self._by_number()
         if heir in by_number and self.settings.history:
-            self._dropped[view.number] = (beside(by_number[heir], view.camera_to_world), view.grown)
+            self._dropped[frame.number] = (beside(by_number[heir], frame.camera_to_world), frame.grown)
         for other in by_number.values():
-            if other.parent == view.number:
+            if other.parent == frame.number:
                 other.parent = None if other.number == heir else heir
-        loops = (tuple(heir if n == view.number else n for n in pair) for pair in self.loops)
+        loops = (tuple(heir if n == frame.number else n for n in pair) for pair in self.loops)
         self.loops = {(a, b) for a, b in loops if a != b and min(a, b) >= 0}
 
-    def _heir(self, view: View) -> int:
+    def _heir(self, frame: StreamFrame) -> int:
         """Number of the keyframe that stands for one that is dropped; -1 without any."""
-        if view.parent is not None:
-            return view.parent
-        return next((v.number for v in self.all if v.parent == view.number), -1)
+        if frame.parent is not None:
+            return frame.parent
+        return next((f.number for f in self.all if f.parent == frame.number), -1)
 
-    def place(self, anchor: Anchor) -> FloatArray | None:
+    def place(self, beside_keyframe: KeyframePose) -> FloatArray | None:
         """camera_to_world (4x4) of what was placed beside a keyframe, as that is known by now; None if it is not."""
-        found = self._keyframe_now(anchor.keyframe)
+        found = self._keyframe_now(beside_keyframe.keyframe)
         if found is None:
             return None
         pose, grown = found
-        return pose @ scaled_about(anchor.pose, float(np.exp(grown - anchor.grown)), np.zeros(3))
+        since = float(np.exp(grown - beside_keyframe.grown))
+        return pose @ scaled_about(beside_keyframe.pose, since, np.zeros(3))
 
     def _keyframe_now(self, number: int) -> tuple[FloatArray, float] | None:
         """Pose of a keyframe, and how much lengths around it have grown; one that was dropped is with its heir."""
@@ -233,125 +269,167 @@ class KeyframeMap:
         kept = by_number[number]
         pose, grown = kept.camera_to_world, kept.grown
         for dropped in reversed(chain):
-            anchor, own = self._dropped[dropped]
-            since = grown - anchor.grown
-            pose, grown = pose @ scaled_about(anchor.pose, float(np.exp(since)), np.zeros(3)), own + since
+            beside_heir, own = self._dropped[dropped]
+            since = grown - beside_heir.grown
+            pose, grown = pose @ scaled_about(beside_heir.pose, float(np.exp(since)), np.zeros(3)), own + since
             # Directly beside what is kept, so that the next one who asks has no chain to follow.
             self._dropped[dropped] = (beside(kept, pose), grown)
         return pose, grown
 
-    def _by_number(self) -> dict[int | None, View]:
-        return {v.number: v for v in (*self.stored, *self.window)}
+    def _by_number(self) -> dict[int | None, StreamFrame]:
+        return {f.number: f for f in (*self.stored, *self.window)}
 
     # -- places
 
-    def like(self, view: View, besides: Iterable[View] = ()) -> tuple[View | None, int]:
+    def like(self, frame: StreamFrame, besides: Iterable[StreamFrame] = ()) -> tuple[StreamFrame | None, int]:
         """The keyframe that shows most of what the frame shows, of all or all but some, and its votes; None without."""
-        excluded = {v.number for v in besides}
+        excluded = {f.number for f in besides}
         by_number = self._by_number()
-        votes = self._places.votes(self._matcher.keypoints(view.features))
+        votes = self._places.votes(self._matcher.keypoints(frame.features))
         allowed = {n: count for n, count in votes.items() if n in by_number and n not in excluded}
         best = max(allowed, key=lambda n: allowed[n], default=-1)
         return (by_number[best], allowed[best]) if allowed.get(best) else (None, 0)
 
-    def around(self, view: View, besides: Iterable[View] = ()) -> list[View]:
-        """A keyframe and those nearest to it in space: after a recovery those in time may have been elsewhere."""
-        excluded, joined = set(map(id, besides)), self.joined(view)
-        candidates = [v for v in self.all if v.number in joined and id(v) not in excluded]
-        poses = np.array([v.camera_to_world for v in candidates])
-        apart = self._apart(relative_pose(view.camera_to_world, poses))
-        nearest = np.argsort(apart, kind="stable")[: self.settings.window]
-        return sorted((candidates[k] for k in nearest), key=lambda v: v.number)
+    def around(self, frame: StreamFrame, besides: Iterable[StreamFrame] = ()) -> list[StreamFrame]:
+        """A keyframe and those nearest to it in space: after a recovery those in time may have been elsewhere.
 
-    def go_back_to(self, anchors: Sequence[View]) -> None:
-        """Frames are solved against these from now on."""
-        self._begun = min(self._begun, anchors[0].number)
-        self.stored = [v for v in self.all if v not in anchors]
+        Where a place was seen many times the very nearest ones stand on one spot, and what is known of the distance
+        between them is noise: they would set no scale. They are taken only if there are no others.
+        """
+        excluded, joined = set(map(id, besides)), self.joined(frame)
+        candidates = [f for f in self.all if f.number in joined and id(f) not in excluded]
+        poses = np.array([f.camera_to_world for f in candidates])
+        apart = _apart(relative_pose(frame.camera_to_world, poses), self.unit_of(frame))
+        chosen: list[int] = []
+        for k in np.argsort(apart, kind="stable"):
+            baselines = np.linalg.norm(poses[chosen, :3, 3] - poses[k, :3, 3], axis=1)
+            if (baselines > _LEAST_BASELINE * self.unit_of(frame)).all():
+                chosen.append(int(k))
+        others = (int(k) for k in np.argsort(apart, kind="stable") if k not in chosen[: self.settings.window])
+        nearest = [*chosen, *others][: self.settings.window]
+        return sorted((candidates[k] for k in nearest), key=lambda f: f.number)
+
+    def go_back_to(self, anchors: Sequence[StreamFrame]) -> None:
+        """Frames are solved against these from now on, and their trajectory goes on."""
+        self.present = anchors[0].trajectory
+        self.stored = [f for f in self.all if f not in anchors]
         self.window = list(anchors)
 
-    def joined(self, view: View) -> set[int]:
+    def joined(self, frame: StreamFrame) -> set[int]:
         """Numbers of the keyframes whose place relative to this one is known: of its trajectory, and by loops."""
         neighbours: dict[int, set[int]] = {}
-        steps = ((v.number, v.parent) for v in self.all if v.parent is not None)
+        steps = ((f.number, f.parent) for f in self.all if f.parent is not None)
         for a, b in (*steps, *self.loops):
             neighbours.setdefault(a, set()).add(b)
             neighbours.setdefault(b, set()).add(a)
-        found, ahead = {view.number}, [view.number]
+        found, ahead = {frame.number}, [frame.number]
         while ahead:
             new = neighbours.get(ahead.pop(), set()) - found
             found |= new
             ahead.extend(new)
         return found
 
-    def _apart(self, motion: FloatArray) -> FloatArray:
-        """How far apart poses are, a turn of a radian counting as `unit`."""
-        distance = np.linalg.norm(motion[:, :3, 3], axis=1) / self.unit
-        return np.asarray(distance + rotation_angle_rad(motion[:, :3, :3]))
-
     # -- the whole
 
-    def close_loop(self, view: View, known: View, camera_to_world: FloatArray, log_scale: float) -> float:
-        """Let all keyframes give way, so that `view` comes to where it was found from `known`.
+    def close_loop(
+        self, frame: StreamFrame, known: StreamFrame, camera_to_world: FloatArray, log_scale: float
+    ) -> float:
+        """Let the keyframes of both trajectories give way, so that `frame` comes to where it was found from `known`.
+
+        Two trajectories become one, which begins where the older one began: in metres if either was, else in the unit
+        of the older one.
 
         Args:
-            view: a keyframe.
+            frame: a keyframe.
             known: another, near which the place was known before.
-            camera_to_world: 4x4 of `view`, in the world as it is around `known`.
-            log_scale: logarithm of the factor that turns distances around `view` into the unit around `known`.
+            camera_to_world: 4x4 of `frame`, in the world as it is around `known`.
+            log_scale: logarithm of the factor that turns distances around `frame` into the unit around `known`.
 
         Returns:
-            Factor by which distances around `view` have grown.
+            Factor by which distances around `frame` have grown.
         """
-        views = self.all
-        index = {v.number: k for k, v in enumerate(views)}
+        trajectories = {known.trajectory, frame.trajectory}
+        frames = [f for f in self.all if f.trajectory in trajectories]
+        index = {f.number: k for k, f in enumerate(frames)}
         measured = relative_pose(known.camera_to_world, camera_to_world)
-        edges = self._edges(views, index)
-        edges.append(Edge(index[known.number], index[view.number], measured, log_scale, _RIGID))
-        poses, grown = relax(np.array([v.camera_to_world for v in views]), edges, held=0)
-        for each, pose, growth in zip(views, poses, grown, strict=True):
+        edges = self._edges(frames, index)
+        edges.append(Edge(index[known.number], index[frame.number], measured, log_scale, _RIGID))
+        poses, grown = relax(np.array([f.camera_to_world for f in frames]), edges, held=0)
+        for each, pose, growth in zip(frames, poses, grown, strict=True):
             each.camera_to_world = orthogonal(pose)
             self._grow(each, float(np.exp(growth)))
-        self.loops.add((known.number, view.number))
-        self._begun = min(self._begun, known.number)
-        return float(np.exp(grown[index[view.number]]))
+        self.loops.add((known.number, frame.number))
+        own = float(np.exp(grown[index[frame.number]]))
+        if len(trajectories) == 1:
+            return own
+        newer = max(known, frame, key=lambda f: f.trajectory)
+        return own * self._join(frames, float(np.exp(-grown[index[newer.number]])))
 
-    def _edges(self, views: Sequence[View], index: dict[int, int]) -> list[Edge]:
+    def _join(self, frames: Sequence[StreamFrame], shrunk: float) -> float:
+        """Make one of two trajectories, in the unit of the older one already; by which factor that grows after all.
+
+        Args:
+            frames: of both.
+            shrunk: factor that brings back the unit that the newer one had.
+        """
+        older, newer = sorted({f.trajectory for f in frames})
+        for frame in frames:
+            frame.trajectory = older
+        facts, dissolved = self.trajectories[older], self.trajectories.pop(newer)
+        self.present = older if self.present == newer else self.present
+        if facts.scale.is_metric or not dissolved.scale.is_metric:
+            return 1.0
+        facts.scale = replace(dissolved.scale, metres_per_unit=shrunk)
+        self._rescale(older, shrunk, frames[0].camera_to_world[:3, 3].copy())
+        return shrunk
+
+    def _edges(self, frames: Sequence[StreamFrame], index: dict[int, int]) -> list[Edge]:
         """Each keyframe with the one that it was solved against, and the loops found so far: all as they are now."""
         edges = []
-        for k, view in enumerate(views[1:], start=1):
-            parent = index.get(-1 if view.parent is None else view.parent)
-            edges.append(self._edge(views, k - 1, k, _BREAK) if parent is None else self._edge(views, parent, k))
+        for k, frame in enumerate(frames[1:], start=1):
+            parent = index.get(-1 if frame.parent is None else frame.parent)
+            edges.append(self._edge(frames, k - 1, k, _BREAK) if parent is None else self._edge(frames, parent, k))
         kept = ((index.get(a), index.get(b)) for a, b in self.loops)
-        return edges + [self._edge(views, a, b, _RIGID) for a, b in kept if a is not None and b is not None]
+        return edges + [self._edge(frames, a, b, _RIGID) for a, b in kept if a is not None and b is not None]
 
-    def _edge(self, views: Sequence[View], first: int, second: int, variance: float | None = None) -> Edge:
-        pose = relative_pose(views[first].camera_to_world, views[second].camera_to_world)
-        return Edge(first, second, pose, 0.0, variance or _RIGID + float(self._apart(pose[None])[0]))
+    def _edge(self, frames: Sequence[StreamFrame], first: int, second: int, variance: float | None = None) -> Edge:
+        pose = relative_pose(frames[first].camera_to_world, frames[second].camera_to_world)
+        apart = float(_apart(pose[None], self.unit_of(frames[first]))[0])
+        return Edge(first, second, pose, 0.0, variance or _RIGID + apart)
 
     @property
     def origin(self) -> FloatArray:
         """camera_to_world (4x4) of the keyframe with which the present trajectory began."""
-        return next(v.camera_to_world for v in self.all if v.number >= self._begun)
+        return next(f.camera_to_world for f in self.all if f.trajectory == self.present)
 
     def rescale(self, factor: float, centre: FloatArray) -> None:
         """Make the present trajectory `factor` times as large about a point (3,) of the world."""
-        for view in (v for v in self.all if v.number >= self._begun):
-            view.camera_to_world = scaled_about(view.camera_to_world, factor, centre)
-            self._grow(view, factor)
-        self.unit *= factor
+        self._rescale(self.present, factor, centre)
+
+    def _rescale(self, trajectory: int, factor: float, centre: FloatArray) -> None:
+        for frame in (f for f in self.all if f.trajectory == trajectory):
+            frame.camera_to_world = scaled_about(frame.camera_to_world, factor, centre)
+            self._grow(frame, factor)
+        self.trajectories[trajectory].unit *= factor
 
     @staticmethod
-    def _grow(view: View, factor: float) -> None:
+    def _grow(frame: StreamFrame, factor: float) -> None:
         """Lengths around a keyframe have become `factor` times as large."""
-        view.grown += float(np.log(factor))
-        view.covariance = in_other_unit(view.covariance, factor)
-        if view.inverse_depth is not None:
-            view.inverse_depth = view.inverse_depth / factor
+        frame.grown += float(np.log(factor))
+        frame.covariance = in_other_unit(frame.covariance, factor)
+        if frame.inverse_depth is not None:
+            frame.inverse_depth = frame.inverse_depth / factor
 
     def move(self, motion: FloatArray) -> None:
         """Put the world (4x4, old to new) elsewhere."""
-        for view in self.all:
-            view.camera_to_world = orthogonal(motion @ view.camera_to_world)
+        for frame in self.all:
+            frame.camera_to_world = orthogonal(motion @ frame.camera_to_world)
+
+
+def _apart(motion: FloatArray, unit: float | FloatArray) -> FloatArray:
+    """How far apart poses (N, 4, 4) are, a turn of a radian counting as `unit`, which may be one for each."""
+    distance = np.linalg.norm(motion[:, :3, 3], axis=1) / unit
+    return np.asarray(distance + rotation_angle_rad(motion[:, :3, :3]))
 
 
 def scaled_about(pose: FloatArray, factor: float, centre: FloatArray) -> FloatArray:

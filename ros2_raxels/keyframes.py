@@ -23,7 +23,7 @@ _NO_STEPS = RefineSettings(widths_px=(_CLOSE_PX,), iterations=0)
 
 
 @dataclass(eq=False)
-class View:
+class StreamFrame:
     """A frame that later frames are compared with.
 
     Attributes:
@@ -37,6 +37,7 @@ class View:
         covariance: 7x7 of (translation, rotation about the world's axes, logarithm of the unit) since the trajectory
             began.
         parent: number of the keyframe that it was solved against; None where a trajectory began.
+        trajectory: number of the keyframe with which its trajectory began; of the older one where a loop joined two.
         grown: natural logarithm of how much lengths around it have been corrected since it was made.
     """
 
@@ -48,11 +49,12 @@ class View:
     inverse_depth: FloatArray | None = None
     covariance: FloatArray = field(default_factory=lambda: np.zeros((7, 7)))
     parent: int | None = None
+    trajectory: int = 0
     grown: float = 0.0
 
 
 class SharedEvidence:
-    """Matches between the views of a stream, by pair.
+    """Matches between the frames of a stream, by pair.
 
     Args:
         matcher: finds them.
@@ -65,12 +67,14 @@ class SharedEvidence:
     def __len__(self) -> int:
         return len(self._matches)
 
-    def forget_all_but(self, views: Iterable[View]) -> None:
+    def forget_all_but(self, frames: Iterable[StreamFrame]) -> None:
         """Keep only what these have in common."""
-        kept = {view.number for view in views}
+        kept = {frame.number for frame in frames}
         self._matches = {pair: found for pair, found in self._matches.items() if kept.issuperset(pair)}
 
-    def expected(self, anchors: Sequence[View], view: View, camera_to_world: FloatArray) -> Evidence | None:
+    def expected(
+        self, anchors: Sequence[StreamFrame], frame: StreamFrame, camera_to_world: FloatArray
+    ) -> Evidence | None:
         """Evidence of a frame with keyframes, looked for where known depths say that it is if the camera is there.
 
         A tenth of the time of a thorough look, and as exact where the expectation is right to some pixels.
@@ -81,36 +85,36 @@ class SharedEvidence:
         self.connect(anchors)
         if not self._has_depth(anchors):
             return None
-        self._look_near(anchors, view, camera_to_world)
-        if not self._known(anchors[-1], view):
+        self._look_near(anchors, frame, camera_to_world)
+        if not self._known(anchors[-1], frame):
             return None
-        return self._assemble([*anchors, view], must_see=len(anchors))
+        return self._assemble([*anchors, frame], must_see=len(anchors))
 
-    def glance(self, anchors: Sequence[View], view: View) -> tuple[Evidence, float]:
+    def glance(self, anchors: Sequence[StreamFrame], frame: StreamFrame) -> tuple[Evidence, float]:
         """Evidence from coarse flow alone, and how much of the newest keyframe it reaches; 0 if that has no depth."""
         self.connect(anchors)
-        self._find([(anchor, view) for anchor in anchors], thorough=False)
-        reach = self._matches[anchors[-1].number, view.number].reach if self._has_depth(anchors) else 0.0
-        return self._assemble([*anchors, view], must_see=len(anchors)), reach
+        self._find([(anchor, frame) for anchor in anchors], thorough=False)
+        reach = self._matches[anchors[-1].number, frame.number].reach if self._has_depth(anchors) else 0.0
+        return self._assemble([*anchors, frame], must_see=len(anchors)), reach
 
-    def between(self, anchors: Sequence[View], view: View) -> Evidence:
+    def between(self, anchors: Sequence[StreamFrame], frame: StreamFrame) -> Evidence:
         """Evidence of a frame with keyframes, looked for thoroughly."""
         self.connect(anchors)
-        self._find([(anchor, view) for anchor in anchors], thorough=True)
-        return self._assemble([*anchors, view], must_see=len(anchors))
+        self._find([(anchor, frame) for anchor in anchors], thorough=True)
+        return self._assemble([*anchors, frame], must_see=len(anchors))
 
-    def connect(self, views: Sequence[View]) -> None:
+    def connect(self, frames: Sequence[StreamFrame]) -> None:
         """Look thoroughly where a look near the expected found too little."""
-        self._find(_all_pairs(views), thorough=True)
+        self._find(_all_pairs(frames), thorough=True)
 
-    def among(self, views: Sequence[View], tracks: int) -> Evidence:
+    def among(self, frames: Sequence[StreamFrame], tracks: int) -> Evidence:
         """So many tracks at most of what is known of all pairs of keyframes."""
-        return self._assemble(views, tracks=tracks)
+        return self._assemble(frames, tracks=tracks)
 
-    def both_ways(self, anchors: Sequence[View], view: View) -> None:
+    def both_ways(self, anchors: Sequence[StreamFrame], frame: StreamFrame) -> None:
         """A frame whose pose is known becomes a keyframe: look for it from others, and from its own grid for them."""
-        self._look_near([a for a in anchors if not self._known(a, view)], view, view.camera_to_world)
-        pairs = [(a, view) for a in anchors if not self._known(a, view, thorough=True)]
+        self._look_near([a for a in anchors if not self._known(a, frame)], frame, frame.camera_to_world)
+        pairs = [(a, frame) for a in anchors if not self._known(a, frame, thorough=True)]
         near = [
             (a, b) for a, b in pairs if self._known(a, b) and self._matches[a.number, b.number].reach > _LEAST_REACH
         ]
@@ -119,22 +123,22 @@ class SharedEvidence:
         for (a, b), matches in zip(near, found, strict=True):
             self._matches[a.number, b.number] = matches
 
-    def measure(self, anchors: Sequence[View], view: View) -> None:
+    def measure(self, anchors: Sequence[StreamFrame], frame: StreamFrame) -> None:
         """Depths of all points of a new keyframe's grid that were found in the others, poses as they are."""
-        views = [*anchors, view]
-        evidence = self._assemble(views, starts_in=len(anchors))
+        frames = [*anchors, frame]
+        evidence = self._assemble(frames, starts_in=len(anchors))
         if len(evidence.anchor) < _FEW:
             return
-        poses: FloatArray = np.array([[v.camera_to_world for v in views]])
+        poses: FloatArray = np.array([[f.camera_to_world for f in frames]])
         found = refine(evidence, poses, _NO_STEPS)
         agrees = np.nanmedian(found.residual_px[0], axis=1) < _CLOSE_PX
-        self.learn(views, evidence, found.inverse_depth[0], agrees)
+        self.learn(frames, evidence, found.inverse_depth[0], agrees)
 
-    def forget_pairs(self, view: View) -> None:
+    def forget_pairs(self, frame: StreamFrame) -> None:
         """Nothing that was found in this frame holds."""
-        self._matches = {pair: found for pair, found in self._matches.items() if view.number not in pair}
+        self._matches = {pair: found for pair, found in self._matches.items() if frame.number not in pair}
 
-    def image_motion(self, a: View, b: View) -> tuple[float, float]:
+    def image_motion(self, a: StreamFrame, b: StreamFrame) -> tuple[float, float]:
         """Median flow as a share of the image width, and the share of the flow grid (or keypoints) found again."""
         self._find([(a, b)], thorough=False)
         matches = self._matches[a.number, b.number]
@@ -149,29 +153,29 @@ class SharedEvidence:
         found = np.flatnonzero(index >= 0) if index is not None else np.zeros(0, int)
         if index is None or len(found) < _FEW:
             return 0.0, 0.0
-        start, end = (self._matcher.keypoints(v.features).pixels for v in (a, b))
+        start, end = (self._matcher.keypoints(f.features).pixels for f in (a, b))
         moved = np.linalg.norm(end[index[found]] - start[found], axis=1)
         return float(np.median(moved)) / width, len(found) / len(index)
 
     def learn(
-        self, views: Sequence[View], evidence: Evidence, inverse_depth: FloatArray, sure: npt.NDArray[np.bool_]
+        self, frames: Sequence[StreamFrame], evidence: Evidence, inverse_depth: FloatArray, sure: npt.NDArray[np.bool_]
     ) -> None:
-        """Take over the depths (P,) of the tracks that are sure; `views` are the frames of the evidence."""
-        for position, view in enumerate(views):
+        """Take over the depths (P,) of the tracks that are sure; `frames` are those of the evidence."""
+        for position, frame in enumerate(frames):
             mine = sure & (evidence.anchor == position) & (evidence.kind == FLOW)
-            if view.inverse_depth is None:
-                view.inverse_depth = np.full(len(self._matcher.grid(view.features.grey.shape)), np.nan)
-            view.inverse_depth[evidence.index[mine]] = inverse_depth[mine]
+            if frame.inverse_depth is None:
+                frame.inverse_depth = np.full(len(self._matcher.grid(frame.features.grey.shape)), np.nan)
+            frame.inverse_depth[evidence.index[mine]] = inverse_depth[mine]
 
-    def points(self, view: View) -> FloatArray:
+    def points(self, frame: StreamFrame) -> FloatArray:
         """(K, 3) points of the grid of a keyframe whose depths are known, in its optical frame, world units."""
-        if view.inverse_depth is None:
+        if frame.inverse_depth is None:
             return np.zeros((0, 3))
-        known = view.inverse_depth > 0
-        plane = view.camera.normalise(self._matcher.grid(view.features.grey.shape)[known])
-        return np.concatenate([plane, np.ones((len(plane), 1))], axis=1) / view.inverse_depth[known, None]
+        known = frame.inverse_depth > 0
+        plane = frame.camera.normalise(self._matcher.grid(frame.features.grey.shape)[known])
+        return np.concatenate([plane, np.ones((len(plane), 1))], axis=1) / frame.inverse_depth[known, None]
 
-    def _has_depth(self, anchors: Sequence[View]) -> bool:
+    def _has_depth(self, anchors: Sequence[StreamFrame]) -> bool:
         """Whether flow from the newest keyframe has depth.
 
         Not where it shares none with the others, as the first after a recovery or of another image size: the scale
@@ -180,20 +184,20 @@ class SharedEvidence:
         last = anchors[-1].number
         return max((self._matches[anchor.number, last].reach for anchor in anchors[:-1]), default=1.0) >= _SHARED
 
-    def _look_near(self, anchors: Sequence[View], view: View, camera_to_world: FloatArray) -> None:
+    def _look_near(self, anchors: Sequence[StreamFrame], frame: StreamFrame, camera_to_world: FloatArray) -> None:
         """Follow the points of keyframes to where they should be in a frame with this pose; keep what reaches far."""
-        guesses = [self._expected_px(anchor, view, camera_to_world) for anchor in anchors]
+        guesses = [self._expected_px(anchor, frame, camera_to_world) for anchor in anchors]
         near = [(anchor, guess) for anchor, guess in zip(anchors, guesses, strict=True) if guess is not None]
-        found = self._matcher.match_near([(a.features, view.features) for a, _ in near], [guess for _, guess in near])
+        found = self._matcher.match_near([(a.features, frame.features) for a, _ in near], [guess for _, guess in near])
         for (anchor, _), matches in zip(near, found, strict=True):
             if matches.reach > _LEAST_REACH:
-                self._matches[anchor.number, view.number] = matches
+                self._matches[anchor.number, frame.number] = matches
 
-    def _known(self, a: View, b: View, thorough: bool = False) -> bool:
+    def _known(self, a: StreamFrame, b: StreamFrame, thorough: bool = False) -> bool:
         found = self._matches.get((a.number, b.number))
         return found is not None and (found.thorough or not thorough)
 
-    def _find(self, pairs: Sequence[tuple[View, View]], thorough: bool) -> None:
+    def _find(self, pairs: Sequence[tuple[StreamFrame, StreamFrame]], thorough: bool) -> None:
         known = [self._matches.get((a.number, b.number)) for a, b in pairs]
         found = self._matcher.match_all([(a.features, b.features) for a, b in pairs], known, thorough)
         for (a, b), matches in zip(pairs, found, strict=True):
@@ -201,21 +205,21 @@ class SharedEvidence:
 
     def _assemble(
         self,
-        views: Sequence[View],
+        frames: Sequence[StreamFrame],
         must_see: int | None = None,
         starts_in: int | None = None,
         tracks: int | None = None,
     ) -> Evidence:
-        position = {v.number: k for k, v in enumerate(views)}
-        pairs = [(a, b) for a, b in _all_pairs(views) if self._known(a, b)]
+        position = {f.number: k for k, f in enumerate(frames)}
+        pairs = [(a, b) for a, b in _all_pairs(frames) if self._known(a, b)]
         matches = {(position[a.number], position[b.number]): self._matches[a.number, b.number] for a, b in pairs}
         return self._matcher.assemble(
-            [v.features for v in views], [v.camera for v in views], matches, must_see, starts_in, tracks
+            [f.features for f in frames], [f.camera for f in frames], matches, must_see, starts_in, tracks
         )
 
-    def _expected_px(self, anchor: View, view: View, camera_to_world: FloatArray) -> FloatArray | None:
+    def _expected_px(self, anchor: StreamFrame, frame: StreamFrame, camera_to_world: FloatArray) -> FloatArray | None:
         """Where the flow grid of a keyframe lies in the frame (G, 2) px; None where its depths are not known."""
-        if anchor.inverse_depth is None or anchor.features.grey.shape != view.features.grey.shape:
+        if anchor.inverse_depth is None or anchor.features.grey.shape != frame.features.grey.shape:
             return None
         grid = self._matcher.grid(anchor.features.grey.shape)
         depths = _filled(grid, anchor.inverse_depth)
@@ -227,7 +231,7 @@ class SharedEvidence:
         points += depths[:, None] * moved[:3, 3]
         # Depth there over depth here; a window of pixels that has grown or shrunk does not fit any more.
         alike = np.abs(np.log(np.maximum(points[:, 2], 1e-6))) < np.log(_MOST_ZOOM)
-        return np.where(alike[:, None], view.camera.project(points), np.nan)
+        return np.where(alike[:, None], frame.camera.project(points), np.nan)
 
 
 def _filled(grid: FloatArray, inverse_depth: FloatArray) -> FloatArray | None:
@@ -241,5 +245,5 @@ def _filled(grid: FloatArray, inverse_depth: FloatArray) -> FloatArray | None:
     return filled
 
 
-def _all_pairs(views: Sequence[View]) -> list[tuple[View, View]]:
-    return list(itertools.combinations(views, 2))
+def _all_pairs(frames: Sequence[StreamFrame]) -> list[tuple[StreamFrame, StreamFrame]]:
+    return list(itertools.combinations(frames, 2))

@@ -9,8 +9,8 @@ import numpy as np
 
 from ros2_raxels.frame_solver import FrameSolver
 from ros2_raxels.geometry import FloatArray
-from ros2_raxels.keyframe_map import Anchor, KeyframeMap
-from ros2_raxels.keyframes import View
+from ros2_raxels.keyframe_map import KeyframeMap, KeyframePose
+from ros2_raxels.keyframes import StreamFrame
 
 _MOST = 1000
 """Kept; beyond that every other one goes. An image takes 77 kB."""
@@ -32,19 +32,19 @@ class MissedFrames:
 
     def __init__(self, keyframes: KeyframeMap, solver: FrameSolver) -> None:
         self._keyframes, self._solver = keyframes, solver
-        self._views: list[View] = []
-        self._found: dict[int, Anchor] = {}
+        self._frames: list[StreamFrame] = []
+        self._found: dict[int, KeyframePose] = {}
 
     def __len__(self) -> int:
-        return len(self._views)
+        return len(self._frames)
 
-    def keep(self, views: Iterable[View]) -> None:
+    def keep(self, frames: Iterable[StreamFrame]) -> None:
         """Remember frames for later."""
-        for view in views:
-            view.features.keypoints = None
-            self._views.append(view)
-        if len(self._views) > _MOST:
-            self._views = self._views[::2]
+        for frame in frames:
+            frame.features.keypoints = None
+            self._frames.append(frame)
+        if len(self._frames) > _MOST:
+            self._frames = self._frames[::2]
 
     def look_again(self, next_number: int) -> Iterator[bool]:
         """Look for all of them, and again for the others as long as some are found; each time whether it was.
@@ -55,28 +55,28 @@ class MissedFrames:
         found = True
         while found:
             found, left = False, []
-            for view in self._views:
-                keyframe = self._find(view, next_number)
+            for frame in self._frames:
+                keyframe = self._find(frame, next_number)
                 if keyframe is None:
-                    left.append(view)
+                    left.append(frame)
                 else:
                     found, next_number = True, next_number + 1
-                    self._found[view.number] = Anchor(keyframe.number, np.eye(4), 0.0)
+                    self._found[frame.number] = KeyframePose(keyframe.number, np.eye(4), 0.0)
                 yield keyframe is not None
-            self._views = left
+            self._frames = left
 
-    def _find(self, view: View, number: int) -> View | None:
-        like, votes = self._keyframes.like(view)
+    def _find(self, frame: StreamFrame, number: int) -> StreamFrame | None:
+        like, votes = self._keyframes.like(frame)
         if like is None or votes < _VOTES:
             return None
         anchors = self._keyframes.around(like)
-        asked = replace(view, number=number, parent=like.number)
+        asked = replace(frame, number=number, parent=like.number)
         evidence = self._keyframes.shared.between(anchors, asked)
         starts = [like.camera_to_world, anchors[-1].camera_to_world]
-        solved = self._solver.solve(starts, anchors, evidence, _STEP * self._keyframes.unit)
+        solved = self._solver.solve(starts, anchors, evidence, _STEP * self._keyframes.unit_of(like))
         if solved is None or solved.confidence < _CONFIDENCE or solved.inliers < _INLIERS:
             self._keyframes.shared.forget_pairs(asked)
-            view.features.keypoints = None
+            frame.features.keypoints = None
             return None
         asked.camera_to_world = solved.camera_to_world
         self._keyframes.insert(asked, anchors)

@@ -17,7 +17,6 @@ class PlaceIndex:
 
     def __init__(self) -> None:
         self._descriptors: dict[int, FloatArray] = {}
-        self._stacked: FloatArray | None = None
 
     def __contains__(self, number: int) -> bool:
         return number in self._descriptors
@@ -25,27 +24,18 @@ class PlaceIndex:
     def add(self, number: int, keypoints: Keypoints) -> None:
         """Remember a keyframe."""
         self._descriptors[number] = _strongest(keypoints)
-        self._stacked = None
 
     def forget(self, number: int) -> None:
         """Remove a keyframe, if it is there."""
-        if self._descriptors.pop(number, None) is not None:
-            self._stacked = None
+        self._descriptors.pop(number, None)
 
     def votes(self, keypoints: Keypoints) -> dict[int, int]:
         """How many keypoints of a frame look like one of each keyframe."""
         asked = _strongest(keypoints)
-        if not self._descriptors or not len(asked):
+        if not len(asked):
             return {}
-        if self._stacked is None:
-            self._stacked = np.concatenate(list(self._descriptors.values()))
-        alike = asked @ self._stacked.T > _ALIKE
-        counts = [len(d) for d in self._descriptors.values()]
-        edges = np.concatenate([[0], np.cumsum(counts)])
-        return {
-            number: int(alike[:, begin:end].any(axis=1).sum())
-            for number, begin, end in zip(self._descriptors, edges[:-1], edges[1:], strict=True)
-        }
+        # One by one: what all of them share with the frame does not fit any cache.
+        return {n: int((asked @ known.T > _ALIKE).any(axis=1).sum()) for n, known in self._descriptors.items()}
 
 
 def _strongest(keypoints: Keypoints) -> FloatArray:

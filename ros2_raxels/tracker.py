@@ -26,12 +26,13 @@ from ros2_raxels.geometry import (
     interpolate_pose,
     inverse_pose,
     make_pose,
+    ordinary_camera,
     relative_pose,
     rotation_angle_rad,
 )
 from ros2_raxels.keyframe_file import Keyframes
-from ros2_raxels.keyframe_map import Anchor, KeyframeMap, MapSettings, beside, scaled_about
-from ros2_raxels.keyframes import View
+from ros2_raxels.keyframe_map import KeyframeMap, KeyframePose, MapSettings, beside, scaled_about
+from ros2_raxels.keyframes import StreamFrame
 from ros2_raxels.loops import LoopCloser
 from ros2_raxels.missed import MissedFrames
 from ros2_raxels.scale import MetricScale, Odometry, Scale, ScaleSettings, ScaleSource
@@ -104,7 +105,7 @@ class TrackedPose:
         motion: what the camera has been doing over the last frames.
         scale: whether poses are in metres.
         number: of the frame in the stream.
-        anchor: where the pose stands beside a keyframe; None before there is one. See `Tracker.pose_now`.
+        keyframe_pose: where it stands beside a keyframe; None before there is one. See `Tracker.pose_now`.
         earlier: (stamp_ns, camera_to_world) of frames that were INITIALISING and are known now.
         message: why the state is not TRACKING, in words; empty otherwise.
         stage_s: wall time of each stage ("look", "evidence", "solve", ...), s.
@@ -125,7 +126,7 @@ class TrackedPose:
     motion: Motion = Motion.UNKNOWN
     scale: Scale = field(default_factory=Scale)
     number: int = 0
-    anchor: Anchor | None = None
+    keyframe_pose: KeyframePose | None = None
     earlier: tuple[tuple[int, FloatArray], ...] = ()
     message: str = ""
     stage_s: dict[str, float] = field(default_factory=dict)
@@ -207,7 +208,7 @@ class Tracker:
         self._camera: PinholeCamera | None = None
         self._focal_found = False
         self._metric = MetricScale(self.settings.scale)
-        self._pending: list[View] = []
+        self._pending: list[StreamFrame] = []
         self._use_new_map()
         self._stand_at(np.eye(4), np.zeros((6, 6)))
 
@@ -216,7 +217,7 @@ class Tracker:
         self._map = KeyframeMap(self._matcher, MapSettings(s.window, s.bundle, s.stored_keyframes, s.history))
         self._loops = LoopCloser(self._map, self._solver, self._matcher)
         self._missed_frames = MissedFrames(self._map, self._solver)
-        self._coming: View | None = None
+        self._coming: StreamFrame | None = None
 
     def _stand_at(self, pose: FloatArray, covariance: FloatArray) -> None:
         """Begin there, with nothing known of the motion."""
@@ -265,12 +266,12 @@ class Tracker:
         with timed(stage_s, "look"):
             features = self._matcher.look(image)
             camera = None if camera is None else features.working_camera(camera)
-        view = View(self._next_number, stamp_ns, features, self._intrinsics(features, camera), self._pose)
+        frame = StreamFrame(self._next_number, stamp_ns, features, self._intrinsics(features, camera), self._pose)
         self._next_number += 1
         if not self._map.window:
-            answer = self._initialise(view, stamp_ns, camera is not None, stage_s)
+            answer = self._initialise(frame, stamp_ns, camera is not None, stage_s)
         else:
-            answer = self._follow(view, stamp_ns, stage_s)
+            answer = self._follow(frame, stamp_ns, stage_s)
         self._map.forget_all_but((*self._pending, *(() if self._coming is None else (self._coming,))))
         answer = self._completed(answer, image.shape[1] / features.grey.shape[1])
         if answer.state is TrackState.TRACKING:
@@ -287,7 +288,7 @@ class Tracker:
             motion=self._recent_motion() if answer.state is TrackState.TRACKING else Motion.UNKNOWN,
             scale=self._metric.scale,
             number=self._next_number - 1,
-            anchor=beside(self._map.window[-1], answer.camera_to_world) if self._map.window else None,
+            keyframe_pose=beside(self._map.window[-1], answer.camera_to_world) if self._map.window else None,
         )
 
     def pose_now(self, answer: TrackedPose) -> FloatArray:
@@ -296,10 +297,13 @@ class Tracker:
         An answer from before a `reset` or `load_keyframes` is not to be asked for. Without `TrackerSettings.history`
         an answer whose keyframe has been thinned out stays as it was.
         """
-        for own in (self._map.place(Anchor(answer.number, np.eye(4), 0.0)), self._missed_frames.place(answer.number)):
+        for own in (
+            self._map.place(KeyframePose(answer.number, np.eye(4), 0.0)),
+            self._missed_frames.place(answer.number),
+        ):
             if own is not None:
                 return own
-        placed = None if answer.anchor is None else self._map.place(answer.anchor)
+        placed = None if answer.keyframe_pose is None else self._map.place(answer.keyframe_pose)
         return answer.camera_to_world if placed is None else placed
 
     def look_again(self) -> Iterator[bool]:
@@ -322,21 +326,38 @@ class Tracker:
 
         To be called when there is time, after the pose has been passed on; `track` catches up on what was left undone.
         """
-        view, self._coming = self._coming, None
-        if view is None:
+        frame, self._coming = self._coming, None
+        if frame is None:
             return
         before = self._map.window[-1]
-        self._map.add(view)
+        self._map.add(frame)
         if self.settings.scale.source is ScaleSource.HEIGHT:
-            step = relative_pose(view.camera_to_world, before.camera_to_world)[:3, 3]
-            self._metric.see_ground(self._map.shared.points(view), step)
-        grown = self._loops.close(view) if self.settings.loops else None
+            step = relative_pose(frame.camera_to_world, before.camera_to_world)[:3, 3]
+            self._metric.see_ground(self._map.shared.points(frame), step)
+        grown = self._close_loops(frame) if self.settings.loops else None
         if grown is not None:
             self._motion = scaled_about(self._motion, grown, np.zeros(3))
-            self._metric.see_growth(grown)
             self._lately.clear()
             self._corrected = True
-        self._pose, self._covariance = view.camera_to_world, view.covariance[:6, :6]
+        self._pose, self._covariance = frame.camera_to_world, frame.covariance[:6, :6]
+
+    def _close_loops(self, frame: StreamFrame) -> float | None:
+        """Factor by which distances around the newest keyframe have grown; None when no loop was closed."""
+        self._leave_scale()
+        before = len(self._map.trajectories)
+        grown = self._loops.close(frame)
+        if grown is None:
+            return None
+        joined = self._map.trajectories[self._map.present].scale
+        if len(self._map.trajectories) < before and joined.is_metric:
+            self._metric.adopt(joined)
+        else:
+            self._metric.see_growth(grown)
+        return grown
+
+    def _leave_scale(self) -> None:
+        """Tell the map what is known of metres in the present trajectory."""
+        self._map.trajectories[self._map.present].scale = self._metric.scale
 
     def set_pose(self, camera_to_world: FloatArray, covariance: FloatArray) -> None:
         """Say where the camera of the newest frame is: the world is moved, nothing is forgotten.
@@ -347,11 +368,11 @@ class Tracker:
         """
         self.improve()
         self._map.move(camera_to_world @ inverse_pose(self._pose))
-        for view in self._pending:
-            view.camera_to_world = camera_to_world
-        for view in self._map.all:
-            spread = with_unit(covariance, view.covariance[6, 6])
-            view.covariance = compounded(spread, camera_to_world, view.camera_to_world)
+        for frame in self._pending:
+            frame.camera_to_world = camera_to_world
+        for frame in self._map.all:
+            spread = with_unit(covariance, frame.covariance[6, 6])
+            frame.covariance = compounded(spread, camera_to_world, frame.camera_to_world)
         self._pose, self._covariance = camera_to_world, covariance
         self._metric.forget_path()
         self._lately.clear()
@@ -368,9 +389,10 @@ class Tracker:
             FileError: there are none, or the file cannot be written.
         """
         self.improve()
-        views = self._map.all
-        keyframe_file.save(path, Keyframes(views, self._map.loops, self._map.unit, self._metric.scale))
-        return len(views)
+        frames = self._map.all
+        self._leave_scale()
+        keyframe_file.save(path, Keyframes(frames, self._map.loops, self._map.trajectories))
+        return len(frames)
 
     def load_keyframes(self, path: Path) -> int:
         """Forget everything, take over the keyframes of a file and look for them; says how many.
@@ -382,38 +404,36 @@ class Tracker:
             FileError: the file cannot be used; nothing has changed then.
         """
         known = keyframe_file.load(path, self._matcher)
-        views = known.views
+        frames = known.frames
         self._use_new_map()
-        self._map.restore(views, known.loops, known.unit)
-        self._metric.adopt(known.scale)
-        self._pending, self._next_number = [], views[-1].number + 1
-        self._camera, self._focal_found = views[-1].camera, True
-        self._stand_at(views[-1].camera_to_world, np.eye(6) * UNKNOWN_VARIANCE)
+        self._map.restore(frames, known.loops, known.trajectories)
+        self._metric.adopt(known.trajectories[self._map.present].scale)
+        self._pending, self._next_number = [], frames[-1].number + 1
+        self._camera, self._focal_found = frames[-1].camera, True
+        self._stand_at(frames[-1].camera_to_world, np.eye(6) * UNKNOWN_VARIANCE)
         self._bad_frames = self.settings.lost_frames
-        return len(views)
+        return len(frames)
 
     def _intrinsics(self, features: Features, given: PinholeCamera | None) -> PinholeCamera:
         if given is not None:
             self._camera = given
         height, width = features.grey.shape
         if self._camera is None or (self._camera.height, self._camera.width) != (height, width):
-            focal = 0.9 * max(height, width)
-            self._camera, self._focal_found = (
-                PinholeCamera(width, height, focal, focal, (width - 1) / 2, (height - 1) / 2),
-                False,
-            )
+            self._camera, self._focal_found = ordinary_camera(width, height), False
         return self._camera
 
     # -- start
 
-    def _initialise(self, view: View, stamp_ns: int, focal_known: bool, stage_s: dict[str, float]) -> TrackedPose:
+    def _initialise(
+        self, frame: StreamFrame, stamp_ns: int, focal_known: bool, stage_s: dict[str, float]
+    ) -> TrackedPose:
         if not self._pending:
-            self._pending.append(view)
+            self._pending.append(frame)
             return self._unsolved(stamp_ns, TrackState.INITIALISING, "first frame; waiting for motion", stage_s)
         with timed(stage_s, "evidence"):
-            motion, overlap = self._map.shared.image_motion(self._pending[0], view)
+            motion, overlap = self._map.shared.image_motion(self._pending[0], frame)
         waiting = len(self._pending)
-        self._pending.append(view)
+        self._pending.append(frame)
         enough = self.settings.start_motion / (4.0 if waiting >= self.settings.start_frames else 1.0)
         if overlap < 0.15 and waiting == 1:
             enough = 0.0
@@ -421,13 +441,13 @@ class Tracker:
             self._pending = _spread_out(self._pending, self.settings.start_frames)
             reason = f"image moved {100 * motion:.1f} % of its width; {100 * enough:.1f} % needed to start"
             return self._unsolved(stamp_ns, TrackState.INITIALISING, reason, stage_s)
-        return self._start(view, stamp_ns, focal_known or self._focal_found, stage_s)
+        return self._start(frame, stamp_ns, focal_known or self._focal_found, stage_s)
 
-    def _start(self, view: View, stamp_ns: int, focal_known: bool, stage_s: dict[str, float]) -> TrackedPose:
+    def _start(self, frame: StreamFrame, stamp_ns: int, focal_known: bool, stage_s: dict[str, float]) -> TrackedPose:
         chosen = _spread_out(self._pending, self.settings.window + 1)
-        cameras = [v.camera for v in chosen] if focal_known else None
+        cameras = [f.camera for f in chosen] if focal_known else None
         with timed(stage_s, "solve"):
-            clip = self._estimator.estimate_seen([v.features for v in chosen], cameras)
+            clip = self._estimator.estimate_seen([f.features for f in chosen], cameras)
         confidence = float(clip.confidence[-1])
         if confidence < self.settings.confidence_min:
             # The oldest frames may no longer overlap with the newest: start again from the middle.
@@ -441,7 +461,7 @@ class Tracker:
         self._place(chosen, clip, self._metric.begin())
         earlier = _between(self._pending[:-1], chosen)
         self._pending = []
-        self._stand_at(view.camera_to_world, chosen[-1].covariance[:6, :6])
+        self._stand_at(frame.camera_to_world, chosen[-1].covariance[:6, :6])
         self._solved_ns = stamp_ns
         return TrackedPose(
             stamp_ns,
@@ -453,51 +473,47 @@ class Tracker:
             int(clip.observations[-1]),
             int(clip.inliers[-1]),
             float(clip.spread_rotation_rad[-1]),
-            float(np.linalg.norm((view.camera_to_world - self._map.origin)[:3, 3]) * clip.spread_direction_rad[-1]),
+            float(np.linalg.norm((frame.camera_to_world - self._map.origin)[:3, 3]) * clip.spread_direction_rad[-1]),
             True,
             earlier=earlier,
             stage_s=stage_s,
         )
 
-    def _place(self, views: Sequence[View], clip: ClipEstimate, unit: float) -> None:
+    def _place(self, frames: Sequence[StreamFrame], clip: ClipEstimate, unit: float) -> None:
         """Clip units to world units: the median depth becomes `unit`, also where a trajectory restarts."""
         depth = clip.inverse_depth[(clip.evidence.anchor == 0) & (clip.inverse_depth > 0)]
         scale = unit * (float(np.median(depth)) if len(depth) else 1.0)
-        first_to_world = views[0].camera_to_world
+        first_to_world = frames[0].camera_to_world
         covariance = with_unit(self._covariance + _isotropic(clip, unit), 0.0)
-        for view, pose, camera in zip(views, clip.camera_to_first, clip.cameras, strict=True):
+        for frame, pose, camera in zip(frames, clip.camera_to_first, clip.cameras, strict=True):
             moved = make_pose(pose[:3, :3], pose[:3, 3] * scale)
-            view.camera_to_world, view.camera, view.covariance = first_to_world @ moved, camera, covariance
-        self._map.unit = unit
-        self._map.begin(views)
-        self._map.shared.learn(views, clip.evidence, clip.inverse_depth / scale, clip.inverse_depth > 0)
+            frame.camera_to_world, frame.camera, frame.covariance = first_to_world @ moved, camera, covariance
+        self._map.begin(frames, unit)
+        self._map.shared.learn(frames, clip.evidence, clip.inverse_depth / scale, clip.inverse_depth > 0)
 
     # -- following
 
-    def _follow(self, view: View, stamp_ns: int, stage_s: dict[str, float]) -> TrackedPose:
+    def _follow(self, frame: StreamFrame, stamp_ns: int, stage_s: dict[str, float]) -> TrackedPose:
         lost = self._bad_frames >= self.settings.lost_frames
-        anchors = self._known_ground(view) if lost else self._map.window
-        solved, apart = self._solve_expected(view, stage_s), False
+        anchors = self._known_ground(frame) if lost else self._map.window
+        solved, apart = self._solve_expected(frame, stage_s), False
         if solved is None and not lost:
-            solved, apart = self._solve_at_a_glance(view, stage_s)
+            solved, apart = self._solve_at_a_glance(frame, stage_s)
         if solved is None:
-            solved = self._solve_thoroughly(view, anchors, stage_s)
+            solved = self._solve_thoroughly(frame, anchors, stage_s)
         if solved is None or solved.confidence < self.settings.confidence_min:
-            return self._missed(view, stamp_ns, solved, stage_s)
+            return self._missed(frame, stamp_ns, solved, stage_s)
         if lost:
-            self._map.go_back_to(anchors)
-            self._lately.clear()
-            self._metric.forget_lengths()
-            self._corrected = True
+            self._go_back_to(anchors)
         self._motion = inverse_pose(self._pose) @ solved.camera_to_world if self._bad_frames == 0 else np.eye(4)
         self._motion_ns, self._solved_ns = stamp_ns - self._solved_ns, stamp_ns
         self._bad_frames = self._unseen_frames = 0
-        view.camera_to_world = solved.camera_to_world
-        view.covariance = _accumulated(anchors, view, solved.covariance)
-        self._pose, self._covariance = view.camera_to_world, view.covariance[:6, :6]
+        frame.camera_to_world = solved.camera_to_world
+        frame.covariance = _accumulated(anchors, frame, solved.covariance)
+        self._pose, self._covariance = frame.camera_to_world, frame.covariance[:6, :6]
         self._lately.append(self._pose)
         with timed(stage_s, "keyframe"):
-            keyframe = self._is_keyframe(view, apart)
+            keyframe = self._is_keyframe(frame, apart)
         return TrackedPose(
             stamp_ns,
             self._pose,
@@ -513,15 +529,15 @@ class Tracker:
             stage_s=stage_s,
         )
 
-    def _is_keyframe(self, view: View, apart: bool) -> bool:
+    def _is_keyframe(self, frame: StreamFrame, apart: bool) -> bool:
         """Whether it sees so little of the last keyframe that it must become one; that is done in `improve`."""
-        motion, overlap = self._map.shared.image_motion(self._map.window[-1], view)
+        motion, overlap = self._map.shared.image_motion(self._map.window[-1], frame)
         keyframe = motion > self.settings.keyframe_motion or overlap < self.settings.keyframe_overlap
         # Thorough looks one after the other would cost more than a keyframe that ends them.
         keyframe |= apart and self._was_apart
         self._was_apart = apart and not keyframe
         if keyframe:
-            self._coming = view
+            self._coming = frame
         return keyframe
 
     def _expected_pose(self, stamp_ns: int) -> FloatArray:
@@ -530,47 +546,49 @@ class Tracker:
         steps = elapsed_ns / self._motion_ns if elapsed_ns > 0 and self._motion_ns > 0 else 1.0
         return orthogonal(self._pose @ interpolate_pose(np.eye(4), self._motion, min(steps, _MOST_STEPS)))
 
-    def _expected_step(self, anchor: View, stamp_ns: int) -> float:
+    def _expected_step(self, anchor: StreamFrame, stamp_ns: int) -> float:
         """How far constant velocity leads away from a keyframe."""
         step = float(np.linalg.norm(anchor.camera_to_world[:3, 3] - self._expected_pose(stamp_ns)[:3, 3]))
-        return max(step, _LEAST_STEP * self._map.unit)
+        return max(step, _LEAST_STEP * self._map.unit_of(anchor))
 
-    def _solve_expected(self, view: View, stage_s: dict[str, float]) -> FrameSolve | None:
+    def _solve_expected(self, frame: StreamFrame, stage_s: dict[str, float]) -> FrameSolve | None:
         """Where constant velocity leads; None unless what is seen there agrees with it well."""
         if self._bad_frames:
             return None
-        expected, window, shared = self._expected_pose(view.stamp_ns), self._map.window, self._map.shared
+        expected, window, shared = self._expected_pose(frame.stamp_ns), self._map.window, self._map.shared
         with timed(stage_s, "evidence"):
-            evidence = shared.expected(window, view, expected)
+            evidence = shared.expected(window, frame, expected)
         if evidence is None or len(evidence.anchor) < FEW:
             return None
         with timed(stage_s, "solve"):
             solved = self._solver.solve_from([expected], window, evidence)
         if solved.confidence < self.settings.sure:
-            shared.forget_pairs(view)
+            shared.forget_pairs(frame)
             return None
         shared.learn(window, evidence, solved.inverse_depth, solved.agrees)
         return solved
 
-    def _solve_at_a_glance(self, view: View, stage_s: dict[str, float]) -> tuple[FrameSolve | None, bool]:
+    def _solve_at_a_glance(self, frame: StreamFrame, stage_s: dict[str, float]) -> tuple[FrameSolve | None, bool]:
         """From coarse flow, and whether frame and keyframes are apart; None where they are and it is not sure."""
         window = self._map.window
         with timed(stage_s, "evidence"):
-            evidence, reach = self._map.shared.glance(window, view)
+            evidence, reach = self._map.shared.glance(window, frame)
         apart = reach < self.settings.keyframe_overlap
         if reach < _LEAST_REACH:
             return None, apart
-        return self._solve_from_evidence(view, window, evidence, stage_s, alone=apart), apart
+        return self._solve_from_evidence(frame, window, evidence, stage_s, alone=apart), apart
 
-    def _solve_thoroughly(self, view: View, anchors: Sequence[View], stage_s: dict[str, float]) -> FrameSolve | None:
+    def _solve_thoroughly(
+        self, frame: StreamFrame, anchors: Sequence[StreamFrame], stage_s: dict[str, float]
+    ) -> FrameSolve | None:
         with timed(stage_s, "evidence"):
-            evidence = self._map.shared.between(anchors, view)
-        return self._solve_from_evidence(view, anchors, evidence, stage_s)
+            evidence = self._map.shared.between(anchors, frame)
+        return self._solve_from_evidence(frame, anchors, evidence, stage_s)
 
     def _solve_from_evidence(
         self,
-        view: View,
-        anchors: Sequence[View],
+        frame: StreamFrame,
+        anchors: Sequence[StreamFrame],
         evidence: Evidence,
         stage_s: dict[str, float],
         alone: bool = False,
@@ -579,14 +597,14 @@ class Tracker:
 
         `alone` tries no others, and takes nothing that is not sure.
         """
-        starts = [self._expected_pose(view.stamp_ns), self._pose]
+        starts = [self._expected_pose(frame.stamp_ns), self._pose]
         if self._bad_frames >= self.settings.lost_frames:
             starts.append(anchors[-1].camera_to_world)
         with timed(stage_s, "solve"):
             if alone:
                 solved = self._solver.solve_from(starts, anchors, evidence) if len(evidence.anchor) >= FEW else None
             else:
-                step = self._expected_step(anchors[-1], view.stamp_ns)
+                step = self._expected_step(anchors[-1], frame.stamp_ns)
                 solved = self._solver.solve(starts, anchors, evidence, step)
         if alone and solved is not None and solved.confidence < self.settings.sure:
             return None
@@ -596,22 +614,24 @@ class Tracker:
 
     # -- loss
 
-    def _missed(self, view: View, stamp_ns: int, solved: FrameSolve | None, stage_s: dict[str, float]) -> TrackedPose:
-        blind = self._bad_frames >= self.settings.lost_frames and self._is_blind(view)
+    def _missed(
+        self, frame: StreamFrame, stamp_ns: int, solved: FrameSolve | None, stage_s: dict[str, float]
+    ) -> TrackedPose:
+        blind = self._bad_frames >= self.settings.lost_frames and self._is_blind(frame)
         if self.settings.history and not blind:
-            self._missed_frames.keep([view])
+            self._missed_frames.keep([frame])
         # A covered lens is no new place: nothing is begun there, however long it takes.
         self._bad_frames += 0 if blind else 1
         self._unseen_frames += 1
         self._covariance = self._covariance + self._growth(self._unseen_frames)
         confidence = solved.confidence if solved else 0.0
         reason = f"{solved.inliers if solved else 0} of {solved.correspondences if solved else 0} matches agree"
-        reason += _what_is_wrong(view, self._map.window[-1])
+        reason += _what_is_wrong(frame, self._map.window[-1])
         if self._bad_frames < self.settings.lost_frames:
             return self._unsolved(stamp_ns, TrackState.HELD, f"pose held: {reason}", stage_s, confidence)
         give_up = self.settings.lost_frames + self.settings.restart_frames
         if self.settings.lost_policy is LostPolicy.RESET and self._bad_frames >= give_up:
-            self._restart(view)
+            self._restart(frame)
             reason = "a new trajectory begins here"
         if blind:
             reason = "nothing to be seen (covered lens, darkness, blank wall)"
@@ -627,20 +647,33 @@ class Tracker:
         turn_rad = max(float(rotation_angle_rad(self._motion[:3, :3])), _LEAST_TURN_RAD)
         return (2 * frames - 1) * np.diag([step**2] * 3 + [turn_rad**2] * 3)
 
-    def _is_blind(self, view: View) -> bool:
-        return len(self._matcher.keypoints(view.features).pixels) < _BLIND
+    def _is_blind(self, frame: StreamFrame) -> bool:
+        return len(self._matcher.keypoints(frame.features).pixels) < _BLIND
 
-    def _restart(self, view: View) -> None:
+    def _restart(self, frame: StreamFrame) -> None:
         """Begin anew where the camera is thought to be; what was known stays, and may be found again."""
+        self._leave_scale()
         self._map.end_trajectory()
         self._motion = np.eye(4)
         self._lately.clear()
-        self._pending = [view]
+        self._pending = [frame]
 
-    def _known_ground(self, view: View) -> list[View]:
+    def _known_ground(self, frame: StreamFrame) -> list[StreamFrame]:
         """The keyframe that shows most of what the frame shows, and its neighbours."""
-        best, _ = self._map.like(view)
+        best, _ = self._map.like(frame)
         return self._map.around(best or self._map.window[-1])
+
+    def _go_back_to(self, anchors: Sequence[StreamFrame]) -> None:
+        """Known ground after a loss, in the unit of its trajectory, which may be in metres where the last was not."""
+        self._leave_scale()
+        left = self._map.present
+        self._map.go_back_to(anchors)
+        if self._map.present == left:
+            self._metric.forget_lengths()
+        else:
+            self._metric.adopt(self._map.trajectories[self._map.present].scale)
+        self._lately.clear()
+        self._corrected = True
 
     def _unsolved(
         self, stamp_ns: int, state: TrackState, message: str, stage_s: dict[str, float], confidence: float = 0.0
@@ -678,23 +711,23 @@ class Tracker:
         self._lately.clear()
         self._corrected |= not was_metric
         variance = self._metric.scale.sigma**2
-        for view in (*self._map.window, *(() if self._coming is None else (self._coming,))):
-            view.covariance = with_unit_variance(view.covariance, variance)
+        for frame in (*self._map.window, *(() if self._coming is None else (self._coming,))):
+            frame.covariance = with_unit_variance(frame.covariance, variance)
         self._covariance = in_other_unit(with_unit(self._covariance, 0.0), factor)[:6, :6]
 
 
-def _accumulated(anchors: Sequence[View], view: View, covariance: FloatArray) -> FloatArray:
+def _accumulated(anchors: Sequence[StreamFrame], frame: StreamFrame, covariance: FloatArray) -> FloatArray:
     """7x7 since the trajectory began, of a frame that was solved with a covariance (6, 6) against keyframes."""
     last = anchors[-1]
     # What the frame adds to what is known of the unit: the error of a baseline over its length.
-    baseline = max(float(np.linalg.norm(view.camera_to_world[:3, 3] - a.camera_to_world[:3, 3])) for a in anchors)
+    baseline = max(float(np.linalg.norm(frame.camera_to_world[:3, 3] - a.camera_to_world[:3, 3])) for a in anchors)
     unit = min(float(np.trace(covariance[:3, :3])) / max(baseline, 1e-9) ** 2, 1.0)
-    return compounded(last.covariance, last.camera_to_world, view.camera_to_world) + with_unit(covariance, unit)
+    return compounded(last.covariance, last.camera_to_world, frame.camera_to_world) + with_unit(covariance, unit)
 
 
-def _what_is_wrong(view: View, last: View) -> str:
+def _what_is_wrong(frame: StreamFrame, last: StreamFrame) -> str:
     """Likely reasons in the image itself, in words; empty for none."""
-    seen, known = view.features.grey.astype(np.float32), last.features.grey.astype(np.float32)
+    seen, known = frame.features.grey.astype(np.float32), last.features.grey.astype(np.float32)
     light = float((seen.mean() + 1.0) / (known.mean() + 1.0))
     if not 1.0 / _LIGHT < light < _LIGHT:
         return f"; the image is {light:.2g} times as bright as the last keyframe"
@@ -708,23 +741,23 @@ def _edges(grey: FloatArray) -> float:
     return float(np.diff(grey, axis=1).var() + np.diff(grey, axis=0).var())
 
 
-def _between(views: Sequence[View], solved: Sequence[View]) -> tuple[tuple[int, FloatArray], ...]:
-    """Poses of all views by time between the solved ones: they lie a few frames apart, where motion is smooth."""
+def _between(frames: Sequence[StreamFrame], solved: Sequence[StreamFrame]) -> tuple[tuple[int, FloatArray], ...]:
+    """Poses of all frames by time between the solved ones: they lie a few frames apart, where motion is smooth."""
     poses = []
-    for view in views:
-        after = next((s for s in solved if s.number >= view.number), solved[-1])
-        before = next((s for s in reversed(solved) if s.number <= view.number), solved[0])
+    for frame in frames:
+        after = next((s for s in solved if s.number >= frame.number), solved[-1])
+        before = next((s for s in reversed(solved) if s.number <= frame.number), solved[0])
         gap = max(after.stamp_ns - before.stamp_ns, 1)
-        share = min(max((view.stamp_ns - before.stamp_ns) / gap, 0.0), 1.0)
-        poses.append((view.stamp_ns, interpolate_pose(before.camera_to_world, after.camera_to_world, share)))
+        share = min(max((frame.stamp_ns - before.stamp_ns) / gap, 0.0), 1.0)
+        poses.append((frame.stamp_ns, interpolate_pose(before.camera_to_world, after.camera_to_world, share)))
     return tuple(poses)
 
 
-def _spread_out(views: Sequence[View], count: int) -> list[View]:
+def _spread_out(frames: Sequence[StreamFrame], count: int) -> list[StreamFrame]:
     """At most `count` of them, evenly spread in time, the first and last among them."""
-    if len(views) <= count:
-        return list(views)
-    return [views[k] for k in np.unique(np.linspace(0, len(views) - 1, count).round().astype(int))]
+    if len(frames) <= count:
+        return list(frames)
+    return [frames[k] for k in np.unique(np.linspace(0, len(frames) - 1, count).round().astype(int))]
 
 
 def _isotropic(clip: ClipEstimate, unit: float) -> FloatArray:

@@ -7,7 +7,7 @@ import pytest
 
 from ros2_raxels.evidence import EvidenceSettings, Matcher
 from ros2_raxels.geometry import FloatArray, PinholeCamera, relative_pose
-from ros2_raxels.keyframes import SharedEvidence, View
+from ros2_raxels.keyframes import SharedEvidence, StreamFrame
 from ros2_raxels.scenes.clips import exact_flow
 from ros2_raxels.scenes.renderer import render
 from ros2_raxels.scenes.trajectories import handheld_loop
@@ -27,8 +27,8 @@ class Scene:
         self.features, self.depths = [self.matcher.look(s[0]) for s in seen], [s[1] for s in seen]
         self.grid = self.matcher.grid((240, 320)).astype(int)
 
-    def views(self) -> list[View]:
-        return [View(k, k, self.features[k], CAMERA, self.poses[k].copy()) for k in range(len(FRAMES))]
+    def frames(self) -> list[StreamFrame]:
+        return [StreamFrame(k, k, self.features[k], CAMERA, self.poses[k].copy()) for k in range(len(FRAMES))]
 
     def inverse_depth(self, frame: int) -> FloatArray:
         """Of the flow grid of a frame."""
@@ -46,12 +46,12 @@ def scene() -> Scene:
     return Scene()
 
 
-def with_depths(scene: Scene, views: list[View], share: float = 1.0) -> None:
+def with_depths(scene: Scene, frames: list[StreamFrame], share: float = 1.0) -> None:
     """Give keyframes their true depths, at a share of the points."""
-    for k, view in enumerate(views):
+    for k, frame in enumerate(frames):
         depth = scene.inverse_depth(k)
         known = np.random.default_rng(k).random(len(depth)) < share
-        view.inverse_depth = np.where(known, depth, np.nan)
+        frame.inverse_depth = np.where(known, depth, np.nan)
 
 
 def errors_px(scene: Scene, shared: SharedEvidence, source: int, target: int, back: bool = False) -> FloatArray:
@@ -64,37 +64,37 @@ def errors_px(scene: Scene, shared: SharedEvidence, source: int, target: int, ba
 @pytest.mark.parametrize("share", [1.0, 0.4])
 def test_points_are_found_where_they_are_though_the_expected_pose_is_off(scene: Scene, share: float) -> None:
     """Expected some pixels beside where they are, found to a fraction of one; unknown depths come from neighbours."""
-    views = scene.views()
-    with_depths(scene, views[:3], share)
+    frames = scene.frames()
+    with_depths(scene, frames[:3], share)
     shared = SharedEvidence(scene.matcher)
-    expected = views[3].camera_to_world.copy()
+    expected = frames[3].camera_to_world.copy()
     expected[:3, 3] += (0.03, -0.02, 0.02)
     truth = scene.true_px(2, 3)
-    guess = shared._expected_px(views[2], views[3], expected)
+    guess = shared._expected_px(frames[2], frames[3], expected)
     assert guess is not None
     assert 2.0 < np.nanmedian(np.linalg.norm(guess - truth, axis=1)) < 10.0
-    evidence = shared.expected(views[:3], views[3], expected)
+    evidence = shared.expected(frames[:3], frames[3], expected)
     assert evidence is not None
     assert evidence.seen[:, 3].all()
     error = errors_px(scene, shared, 2, 3)
     assert len(error) > 0.6 * np.isfinite(truth[:, 0]).sum()
     assert np.median(error) < 0.25
     # As exact as without any expectation.
-    shared.forget_pairs(views[3])
-    shared.between(views[:3], views[3])
+    shared.forget_pairs(frames[3])
+    shared.between(frames[:3], frames[3])
     assert np.median(error) < 1.1 * np.median(errors_px(scene, shared, 2, 3))
 
 
 def test_a_new_keyframe_looks_back_and_measures_its_own_points(scene: Scene) -> None:
-    views = scene.views()
-    with_depths(scene, views[:3])
+    frames = scene.frames()
+    with_depths(scene, frames[:3])
     shared = SharedEvidence(scene.matcher)
-    shared.both_ways(views[:3], views[3])
+    shared.both_ways(frames[:3], frames[3])
     error = errors_px(scene, shared, 3, 2, back=True)
     assert len(error) > 0.5 * len(scene.grid)
     assert np.median(error) < 0.25
-    shared.measure(views[:3], views[3])
-    found, truth = views[3].inverse_depth, scene.inverse_depth(3)
+    shared.measure(frames[:3], frames[3])
+    found, truth = frames[3].inverse_depth, scene.inverse_depth(3)
     assert found is not None
     known = np.isfinite(found)
     assert known.mean() > 0.5
@@ -102,28 +102,28 @@ def test_a_new_keyframe_looks_back_and_measures_its_own_points(scene: Scene) -> 
 
 
 def test_without_depths_nothing_is_expected(scene: Scene) -> None:
-    views = scene.views()
+    frames = scene.frames()
     shared = SharedEvidence(scene.matcher)
-    assert shared.expected(views[:3], views[3], views[3].camera_to_world) is None
-    with_depths(scene, views[:3], 0.05)
-    assert shared.expected(views[:3], views[3], views[3].camera_to_world) is None
+    assert shared.expected(frames[:3], frames[3], frames[3].camera_to_world) is None
+    with_depths(scene, frames[:3], 0.05)
+    assert shared.expected(frames[:3], frames[3], frames[3].camera_to_world) is None
 
 
 def test_a_pose_that_is_far_off_finds_nothing(scene: Scene) -> None:
-    views = scene.views()
-    with_depths(scene, views[:3])
-    behind = views[3].camera_to_world.copy()
+    frames = scene.frames()
+    with_depths(scene, frames[:3])
+    behind = frames[3].camera_to_world.copy()
     behind[:3, :3] = behind[:3, :3] @ np.diag([-1.0, 1.0, -1.0])
-    assert SharedEvidence(scene.matcher).expected(views[:3], views[3], behind) is None
+    assert SharedEvidence(scene.matcher).expected(frames[:3], frames[3], behind) is None
 
 
 def test_what_was_found_in_a_frame_can_be_forgotten(scene: Scene) -> None:
-    views = scene.views()
-    with_depths(scene, views[:3])
+    frames = scene.frames()
+    with_depths(scene, frames[:3])
     shared = SharedEvidence(scene.matcher)
-    assert shared.expected(views[:3], views[3], views[3].camera_to_world) is not None
+    assert shared.expected(frames[:3], frames[3], frames[3].camera_to_world) is not None
     assert len(shared) == 6
-    shared.forget_pairs(views[3])
+    shared.forget_pairs(frames[3])
     assert len(shared) == 3
-    shared.forget_all_but(views[1:])
+    shared.forget_all_but(frames[1:])
     assert len(shared) == 1

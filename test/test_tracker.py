@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -28,7 +29,7 @@ from ros2_raxels.geometry import (
     rotation_from_vector,
 )
 from ros2_raxels.keyframe_map import scaled_about
-from ros2_raxels.keyframes import View
+from ros2_raxels.keyframes import StreamFrame
 from ros2_raxels.loops import LoopCloser
 from ros2_raxels.missed import MissedFrames
 from ros2_raxels.raxel_grid import decode_clip, encode_clip
@@ -242,9 +243,9 @@ def test_the_prior_finds_a_frame_that_constant_velocity_misses(walk: Walk, scale
     """Its pose comes in units of its own, and is put into those of the keyframes."""
     tracker = Tracker()
     follow(tracker, walk[:14])
-    anchors = [view.number for view in tracker._map.window]
-    view = View(14, 0, tracker._matcher.look(walk.images[20]), CAMERA, tracker._pose)
-    evidence = tracker._map.shared.between(tracker._map.window, view)
+    anchors = [keyframe.number for keyframe in tracker._map.window]
+    frame = StreamFrame(14, 0, tracker._matcher.look(walk.images[20]), CAMERA, tracker._pose)
+    evidence = tracker._map.shared.between(tracker._map.window, frame)
     prior = Prior(walk.poses[[*anchors, 20]])
     astray = tracker._pose @ make_pose(rotation_from_vector([0.0, 0.3, 0.0]), [0.3, 0.0, 0.0])
     starts, weights = tracker._solver._denoised_starts(prior, tracker._map.window, evidence, astray)
@@ -374,7 +375,7 @@ def test_no_keyframe_is_forgotten_or_kept_twice_by_recoveries(
     tracker, _ = walked
 
     def known() -> list[int]:
-        return sorted(view.number for view in (*tracker._map.stored, *tracker._map.window))
+        return sorted(keyframe.number for keyframe in (*tracker._map.stored, *tracker._map.window))
 
     numbers = known()
     assert len(numbers) > 5
@@ -541,9 +542,9 @@ def test_memory_is_bounded(walk: Walk) -> None:
         assert len(tracker._map.window) <= settings.window
     assert found.state is TRACKING
     # One more waits to become a keyframe.
-    views = settings.stored_keyframes + settings.window + 1
-    assert keyframes > 2 * views
-    assert max(kept) <= views * (views - 1) // 2
+    most = settings.stored_keyframes + settings.window + 1
+    assert keyframes > 2 * most
+    assert max(kept) <= most * (most - 1) // 2
 
 
 # ----------------------------------------------------------------------------------------------- loops, maps, metres
@@ -562,33 +563,33 @@ def test_a_loop_takes_out_drift_that_was_put_in_by_hand(rounds: list[Image]) -> 
     tracker = Tracker(TrackerSettings(loops=False))
     follow(tracker, rounds)
     tracker.improve()
-    views = tracker._map.all
-    assert len(views) > 14
-    straight = np.array([v.camera_to_world for v in views])
+    keyframes = tracker._map.all
+    assert len(keyframes) > 14
+    straight = np.array([f.camera_to_world for f in keyframes])
 
     centre = np.array([1.0, 0.5, -2.0])
-    for k, view in enumerate(views):
-        share = max(0.0, (k - 3) / len(views))
+    for k, keyframe in enumerate(keyframes):
+        share = max(0.0, (k - 3) / len(keyframes))
         turn = rotation_from_vector([0.0, 0.03 * share, 0.0])
         about = make_pose(turn, centre - turn @ centre)
-        view.camera_to_world = scaled_about(about @ view.camera_to_world, 1.0 + 0.1 * share, centre)
-        if view.inverse_depth is not None:
-            view.inverse_depth = view.inverse_depth / (1.0 + 0.1 * share)
-    bent = np.array([v.camera_to_world for v in views])
+        keyframe.camera_to_world = scaled_about(about @ keyframe.camera_to_world, 1.0 + 0.1 * share, centre)
+        if keyframe.inverse_depth is not None:
+            keyframe.inverse_depth = keyframe.inverse_depth / (1.0 + 0.1 * share)
+    bent = np.array([f.camera_to_world for f in keyframes])
 
-    uncertain = np.trace(views[-1].covariance[:3, :3])
+    uncertain = np.trace(keyframes[-1].covariance[:3, :3])
     closer = LoopCloser(tracker._map, tracker._solver, tracker._matcher)
-    grown = [closer.close(views[-1]) for _ in range(8)]
+    grown = [closer.close(keyframes[-1]) for _ in range(8)]
     (factor,) = [g for g in grown if g is not None][:1]
-    assert factor == pytest.approx(1 / (1.0 + 0.1 * (len(views) - 4) / len(views)), rel=0.05)
-    closed = np.array([v.camera_to_world for v in views])
+    assert factor == pytest.approx(1 / (1.0 + 0.1 * (len(keyframes) - 4) / len(keyframes)), rel=0.05)
+    closed = np.array([f.camera_to_world for f in keyframes])
     before, after = (np.linalg.norm(p[:, :3, 3] - straight[:, :3, 3], axis=1) for p in (bent, closed))
     assert before.max() > 0.1
     assert after.max() < 0.35 * before.max()
     assert after[-1] < 0.03
     assert np.degrees(rotation_angle_rad(closed[-1, :3, :3].T @ straight[-1, :3, :3])) < 1.0
     # It is known as well as the place where it was found, and better than the way there was.
-    assert np.trace(views[-1].covariance[:3, :3]) < 0.8 * uncertain
+    assert np.trace(keyframes[-1].covariance[:3, :3]) < 0.8 * uncertain
     assert tracker._map.loops
 
 
@@ -597,13 +598,13 @@ def test_a_place_that_only_looks_alike_is_no_loop(rounds: list[Image]) -> None:
     tracker = Tracker(TrackerSettings(loops=False))
     follow(tracker, rounds)
     tracker.improve()
-    views = tracker._map.all
-    for view in views[-3:]:
-        view.camera_to_world = make_pose(np.eye(3), [0.0, 0.0, 40.0]) @ view.camera_to_world
-    far = [v.camera_to_world for v in views]
+    keyframes = tracker._map.all
+    for keyframe in keyframes[-3:]:
+        keyframe.camera_to_world = make_pose(np.eye(3), [0.0, 0.0, 40.0]) @ keyframe.camera_to_world
+    far = [f.camera_to_world for f in keyframes]
     closer = LoopCloser(tracker._map, tracker._solver, tracker._matcher)
-    assert {closer.close(views[-1]) for _ in range(8)} == {None}
-    np.testing.assert_array_equal(far, [v.camera_to_world for v in views])
+    assert {closer.close(keyframes[-1]) for _ in range(8)} == {None}
+    np.testing.assert_array_equal(far, [f.camera_to_world for f in keyframes])
 
 
 def test_a_trajectory_begun_anew_is_joined_to_the_old_one_when_that_is_seen_again(walk: Walk, scale: float) -> None:
@@ -617,6 +618,22 @@ def test_a_trajectory_begun_anew_is_joined_to_the_old_one_when_that_is_seen_agai
     off, turn = walk.error(joined, frames, scale)
     assert off < 0.05
     assert turn < 2.0
+
+
+def test_a_place_passed_many_times_is_found_again_at_its_own_scale(walk: Walk) -> None:
+    """Many keyframes stand on one spot there: the lengths between those say nothing."""
+    rng = np.random.default_rng(0)
+    way = [k for k in [*range(30), *range(28, 0, -1)] * 6 if rng.random() < 0.8]
+    looks = [range(begin, begin + 8) for begin in (10, 16)]
+    seen = [*way, *(k for look in looks for k in [-1] * 6 + [*look])]
+    found = follow(Tracker(TrackerSettings(restart_frames=1000)), [BLACK if k < 0 else walk.images[k] for k in seen])
+    truth = np.array([relative_pose(walk.poses[0], walk.poses[max(k, 0)])[:3, 3] for k in seen])
+    places = np.array([f.camera_to_world[:3, 3] for f in found])
+    scale, _ = similarity(truth[len(way) - 60 : len(way)], places[len(way) - 60 : len(way)])
+    again = np.array([k >= 0 for k in seen])
+    again[: len(way)] = False
+    assert set(states([f for f, is_again in zip(found, again, strict=True) if is_again])) == {TRACKING}
+    assert np.linalg.norm(places[again] - scale * truth[again], axis=1).max() < 0.01
 
 
 @pytest.mark.parametrize("policy", [LostPolicy.STOP, LostPolicy.HOLD])
@@ -641,6 +658,8 @@ def test_keyframes_are_kept_and_known_ground_is_found_in_them(
         np.testing.assert_array_equal(old.covariance, new.covariance)
         np.testing.assert_array_equal(old.features.grey, new.features.grey)
         assert (old.number, old.parent, old.stamp_ns, old.camera) == (new.number, new.parent, new.stamp_ns, new.camera)
+        assert old.trajectory == new.trajectory
+    assert tracker._map.trajectories == walked[0]._map.trajectories
     assert states(follow(tracker, [BLACK])) == [LOST]
     found = follow(tracker, walk[30:36])
     begun = states(found).index(TRACKING)
@@ -674,6 +693,7 @@ def test_files_that_hold_no_keyframes_are_refused_and_nothing_changes(
         ("number", lambda t: t * 0),
         ("number", lambda t: t.astype(float)),
         ("parent", lambda t: t + 1),
+        ("trajectory", lambda t: t + 1),
         ("stamp_ns", lambda t: t[1:]),
         ("loops", lambda t: np.array([[0, 10_000]])),
         ("covariance", lambda t: t[:, :3]),
@@ -687,10 +707,11 @@ def test_files_that_hold_no_keyframes_are_refused_and_nothing_changes(
             tracker.load_keyframes(bad)
     for part, word in (
         ('"unit": ', "-"),
+        ('"unit": ', '1e999, "was": '),
         ('"sigma": ', "-"),
-        ('"metres_per_unit": ', "1e999, "),
-        ('"scale": ', "[], "),
-        ('"fx": ', "0, "),
+        ('"metres_per_unit": ', '1e999, "was": '),
+        ('"scale": ', '[], "was": '),
+        ('"fx": ', '0, "was": '),
     ):
         spoilt = {**header, "facts": header["facts"].replace(part, part + word)}
         save_file(load_file(good), bad, metadata=spoilt)
@@ -731,6 +752,59 @@ def test_odometry_makes_metres(walk: Walk) -> None:
     assert turn < 1.0
 
 
+class PartlyMetric:
+    """A tracker whose odometry, the camera's true path, is there for some of the frames that it is given only."""
+
+    def __init__(self, walk: Walk) -> None:
+        self.poses: list[FloatArray | None] = []
+        self._walk = walk
+        settings = TrackerSettings(lost_frames=2, restart_frames=3, scale=ScaleSettings(ScaleSource.ODOM))
+        self._tracker = Tracker(settings, odometry=lambda stamp_ns: self.poses[(stamp_ns - FIRST_NS) // STEP_NS])
+        self._noise = np.random.default_rng(0)
+
+    def see(self, images: list[Image], frames: Sequence[int], *, with_odometry: bool) -> list[TrackedPose]:
+        begun = len(self.poses)
+        self.poses += [self._walk.poses[k] if with_odometry else None for k in frames]
+        return [self._tracker.track(im, FIRST_NS + (begun + k) * STEP_NS, CAMERA) for k, im in enumerate(images)]
+
+    def see_nothing(self, count: int) -> None:
+        noise = list(self._noise.integers(0, 255, (count, *BLACK.shape)).astype(np.uint8))
+        self.see(noise, range(count), with_odometry=False)
+
+
+@pytest.mark.parametrize("first", [True, False])
+def test_back_on_known_ground_poses_are_in_metres_if_those_of_that_trajectory_were(walk: Walk, first: bool) -> None:
+    tracker = PartlyMetric(walk)
+    assert tracker.see(walk[:30], range(30), with_odometry=first)[-1].scale.is_metric == first
+    tracker.see_nothing(5)
+    mirrored = [image[:, ::-1] for image in walk[30:]]
+    assert tracker.see(mirrored, range(30, COUNT), with_odometry=not first)[-1].scale.is_metric != first
+    tracker.see_nothing(3)
+    back = tracker.see(walk[20:28], range(20, 28), with_odometry=False)
+    begun = states(back).index(TRACKING)
+    assert {f.scale.is_metric for f in back[begun:]} == {first}
+    if first:
+        off, turn = walk.error(back[begun:], list(range(20 + begun, 28)), 1.0)
+        assert off < 0.02
+        assert turn < 1.0
+
+
+@pytest.mark.parametrize("first", [True, False])
+def test_two_trajectories_are_joined_in_metres_if_either_was_in_metres(walk: Walk, first: bool) -> None:
+    tracker = PartlyMetric(walk)
+    tracker.see(walk[:24], range(24), with_odometry=first)
+    tracker.see_nothing(5)
+    away = range(COUNT - 1, -1, -1)
+    found = tracker.see(walk[list(away)], away, with_odometry=not first)
+    joined = [k for k, f in enumerate(found) if f.state is TRACKING and f.corrected][-1]
+    assert joined < COUNT - 10
+    assert found[joined - 1].scale.is_metric != first
+    assert {f.scale.is_metric for f in found[joined:]} == {True}
+    off, turn = walk.error(found[joined:], list(away[joined:]), 1.0)
+    assert off < 0.05
+    assert turn < 2.0
+
+
 @pytest.mark.parametrize("stored", [2, 300])
 def test_what_is_known_at_the_end_of_all_frames(walk: Walk, stored: int) -> None:
     """Beside their keyframes, also beside those that were thinned out, and after the world has been moved."""
@@ -768,7 +842,7 @@ def test_frames_that_were_missed_are_found_when_all_is_known(walk: Walk, scale: 
     assert turn < 2.0
     assert all(np.linalg.norm((a.camera_to_world - h)[:3, 3]) > 0.05 for a, h in zip(again, held, strict=True))
     # Whoever goes on from here has them as keyframes.
-    assert len({v.number for v in tracker._map.all}) == len(tracker._map.all)
+    assert len({f.number for f in tracker._map.all}) == len(tracker._map.all)
     assert states(follow(tracker, walk[50:52])) == [TRACKING] * 2
 
 
