@@ -147,7 +147,7 @@ class Estimator:
     ) -> ClipEstimate:
         """`estimate` for frames that were looked at before; cameras are those of the working images."""
         stage_s = {} if stage_s is None else stage_s
-        given = list(cameras) if cameras is not None else [guessed_camera(f, 1.0) for f in features]
+        given = list(cameras) if cameras is not None else [guessed_camera(f) for f in features]
         with timed(stage_s, "evidence"):
             evidence = self.matcher.collect(features, given)
         if cameras is None:

@@ -7,52 +7,107 @@ from collections.abc import Sequence
 import numpy as np
 
 from ros2_raxels.evidence import Evidence, Features
-from ros2_raxels.geometry import FloatArray, PinholeCamera
+from ros2_raxels.geometry import USUAL_FOCAL, FloatArray, PinholeCamera, ordinary_camera
 from ros2_raxels.guidance import RefineSettings, refine
 from ros2_raxels.proposals import propose
 
-_FOCAL_GUESSES = (0.55, 0.75, 0.95, 1.2, 1.5, 2.0, 2.7)
-"""Focal length over the longer image side: 85 to 21 degrees of view."""
-USUAL_FOCAL = 0.95
-_FOCAL_HYPOTHESES = 3
-_FOCAL_REFINE = RefineSettings(widths_px=(3.0, 2.0), iterations=6)
+_USUAL = 4
+_GUESSES = USUAL_FOCAL * 1.25 ** np.arange(-_USUAL, 9)
+"""Focal length over the longer image side: 114 to 12 degrees of view, the usual lens among them."""
+
+_BEGINNINGS = (_USUAL - 2, _USUAL, _USUAL + 2)
+"""Of these guesses, for which hypotheses are proposed; through another lens they may be wrong altogether."""
+
+_HYPOTHESES = 3
+_NEIGHBOUR = RefineSettings(widths_px=(3.0, 2.0), iterations=6)
 """From a neighbour's poses the way is short."""
-_FOCAL_STEPS = 1.08 ** np.arange(-3, 4)
-_FOCAL_SHARPEN = RefineSettings(widths_px=(1.0,), iterations=8)
-"""Around the best guess, where small residuals tell."""
-_SHARPENED = 2
+
+_POLISH = RefineSettings(widths_px=(1.0,), iterations=20, tolerance=1e-6)
+"""Small residuals tell, once nothing is left of where the poses came from."""
+
+_HOPELESS = 1.5
+"""Times the lowest cost; further away from the usual lens nothing is looked for then."""
+
+_FINE = 1.06 ** np.arange(-4, 5)
+_NOISE_PX, _LENSES = 0.35, 0.5
+"""Of matches, and the spread of the logarithm of focal lengths among lenses; chosen on rendered clips and the training
+sets."""
 
 
 def find_focal(features: Sequence[Features], evidence: Evidence, settings: RefineSettings) -> list[PinholeCamera]:
-    """One focal length for the clip: the best of a few guesses by refined cost, sharpened by a parabola.
+    """One focal length for the clip: the likeliest by refined cost, over guesses and then finely around the best.
 
-    Hypotheses are proposed for an ordinary lens alone; every other guess starts from what its neighbour refined to.
+    Hypotheses are proposed for three lenses; from the best of these on, every guess starts from what its neighbour
+    refined to. Where the longest or the shortest lens is the best, the motion says nothing of the lens: the usual one
+    is taken.
+
+    Args:
+        features: of the frames.
+        evidence: of the clip, through whatever cameras.
+        settings: of the refinement of what is proposed.
+
+    Returns:
+        A camera for each frame.
     """
-    guesses = np.array(_FOCAL_GUESSES)
-    usual = _FOCAL_GUESSES.index(USUAL_FOCAL)
-    seen = evidence.with_cameras([guessed_camera(f, guesses[usual]) for f in features])
-    poses = propose(seen)
-    if not len(poses):
-        return [guessed_camera(f, guesses[usual]) for f in features]
-    first = refine(seen, poses, settings)
-    costs, found = np.full(len(guesses), first.cost[0]), [first.camera_to_first[:_FOCAL_HYPOTHESES]] * len(guesses)
-    for outwards in (range(usual + 1, len(guesses)), range(usual - 1, -1, -1)):
-        known = usual
-        for k in outwards:
-            seen = evidence.with_cameras([guessed_camera(f, guesses[k]) for f in features])
-            refined = refine(seen, _through_lens(found[known], guesses[k] / guesses[known]), _FOCAL_REFINE)
-            costs[k], found[k], known = refined.cost[0], refined.camera_to_first, k
-    if costs.argmin() == len(guesses) - 1:
-        # The longer the better: the motion says nothing of the focal length, and rather asks for no perspective.
-        return [guessed_camera(f, guesses[usual]) for f in features]
-    rough, best = _lowest(guesses, costs), int(costs.argmin())
-    around = rough * _FOCAL_STEPS
-    poses = found[best][:_SHARPENED]
-    fine = np.zeros(len(around))
-    for k, focal in enumerate(around):
-        seen = evidence.with_cameras([guessed_camera(f, focal) for f in features])
-        fine[k] = refine(seen, _through_lens(poses, focal / guesses[best]), _FOCAL_SHARPEN).cost[0]
-    return [guessed_camera(f, _lowest(around, fine)) for f in features]
+    profile = _Profile(features, evidence)
+    usual = profile.cameras(USUAL_FOCAL)
+    begun = [(*found, k) for k in _BEGINNINGS if (found := profile.proposed(float(_GUESSES[k]), settings))]
+    if not begun:
+        return usual
+    _, poses, first = min(begun, key=lambda found: found[0])
+    costs = profile.along(_GUESSES, first, poses)
+    if costs.argmin() in (0, len(_GUESSES) - 1):
+        return usual
+    around = _likeliest(_GUESSES, costs) * _FINE
+    nearest = int(np.abs(np.log(_GUESSES / around[len(_FINE) // 2])).argmin())
+    start = _through_lens(profile.best[_GUESSES[nearest]], around[len(_FINE) // 2] / _GUESSES[nearest])
+    return profile.cameras(_likeliest(around, profile.along(around, len(_FINE) // 2, start)))
+
+
+class _Profile:
+    """Lowest costs by focal length.
+
+    Attributes:
+        best: poses (1, N, 4, 4) that have them.
+    """
+
+    def __init__(self, features: Sequence[Features], evidence: Evidence) -> None:
+        self._features, self._evidence = features, evidence
+        self.best: dict[float, FloatArray] = {}
+
+    def cameras(self, focal_over_side: float) -> list[PinholeCamera]:
+        """Of all frames, with one focal length."""
+        return [guessed_camera(f, focal_over_side) for f in self._features]
+
+    def proposed(self, focal_over_side: float, settings: RefineSettings) -> tuple[float, FloatArray] | None:
+        """The lowest cost of what is proposed for a lens, and the best poses (H, N, 4, 4); None without any."""
+        seen = self._evidence.with_cameras(self.cameras(focal_over_side))
+        poses = propose(seen)
+        if not len(poses):
+            return None
+        refined = refine(seen, poses, settings)
+        return float(refined.cost[0]), refined.camera_to_first[:_HYPOTHESES]
+
+    def along(self, focals: FloatArray, middle: int, poses: FloatArray) -> FloatArray:
+        """Costs of focal lengths (F,), from the middle one and its poses (H, N, 4, 4) outwards; inf where hopeless."""
+        costs = np.full(len(focals), np.inf)
+        costs[middle], from_middle = self._cost(float(focals[middle]), poses)
+        for outwards in (range(middle + 1, len(focals)), range(middle - 1, -1, -1)):
+            known, found = middle, from_middle
+            for k in outwards:
+                if costs[known] > _HOPELESS * costs.min():
+                    break
+                start = _through_lens(found, float(focals[k] / focals[known]))
+                (costs[k], found), known = self._cost(float(focals[k]), start), k
+        return costs
+
+    def _cost(self, focal: float, poses: FloatArray) -> tuple[float, FloatArray]:
+        """The lowest one, and poses for the neighbours to start from, the best first."""
+        seen = self._evidence.with_cameras(self.cameras(focal))
+        near = refine(seen, poses, _NEIGHBOUR).camera_to_first
+        polished = refine(seen, near[:1], _POLISH)
+        self.best[focal] = polished.camera_to_first
+        return float(polished.cost[0]), np.concatenate([polished.camera_to_first, near[1:]])
 
 
 def _through_lens(camera_to_first: FloatArray, ratio: float) -> FloatArray:
@@ -62,23 +117,24 @@ def _through_lens(camera_to_first: FloatArray, ratio: float) -> FloatArray:
     return poses
 
 
-def _lowest(focals: FloatArray, costs: FloatArray) -> float:
-    """Where a parabola over the logarithm through the lowest cost and its neighbours is lowest."""
-    best = int(np.clip(costs.argmin(), 1, len(focals) - 2))
-    log_focal = np.log(focals[best - 1 : best + 2])
-    curve = np.polyfit(log_focal, costs[best - 1 : best + 2], 2)
+def _likeliest(focals: FloatArray, costs: FloatArray) -> float:
+    """Where a parabola over the logarithm through the likeliest and its neighbours is lowest.
+
+    Costs are residuals² / px² near zero, so that a lens that is unlikely by itself costs as much as residuals would.
+    """
+    log_focal = np.log(focals)
+    unlikely = costs + (_NOISE_PX * (log_focal - np.log(USUAL_FOCAL)) / _LENSES) ** 2
+    best = int(np.clip(unlikely.argmin(), 1, len(focals) - 2))
+    near = slice(best - 1, best + 2)
+    if not np.isfinite(unlikely[near]).all():
+        return float(focals[unlikely.argmin()])
+    curve = np.polyfit(log_focal[near], unlikely[near], 2)
     if curve[0] <= 1e-9:
-        return float(focals[costs.argmin()])
-    return float(np.exp(np.clip(-curve[1] / (2 * curve[0]), log_focal[0], log_focal[-1])))
+        return float(focals[unlikely.argmin()])
+    return float(np.exp(np.clip(-curve[1] / (2 * curve[0]), log_focal[near][0], log_focal[near][-1])))
 
 
-def guessed_camera(features: Features, focal_over_side: float) -> PinholeCamera:
+def guessed_camera(features: Features, focal_over_side: float = USUAL_FOCAL) -> PinholeCamera:
     """An ordinary camera of the working image."""
     height, width = features.grey.shape
     return ordinary_camera(width, height, focal_over_side)
-
-
-def ordinary_camera(width: int, height: int, focal_over_side: float) -> PinholeCamera:
-    """A camera whose focal length is so many times the longer side: square pixels, centred, without distortion."""
-    focal = focal_over_side * max(width, height)
-    return PinholeCamera(width, height, focal, focal, (width - 1) / 2, (height - 1) / 2)

@@ -30,6 +30,8 @@ OPTICAL_TO_BODY: FloatArray = np.array(
 
 _DISTORTION_LENGTHS = (0, 4, 5, 8)
 _MIN_SPREAD = 1e-9
+USUAL_FOCAL = 0.8
+"""Focal length of an ordinary lens over the longer side of the image: 64 degrees of view."""
 
 
 class GeometryError(ValueError):
@@ -257,6 +259,12 @@ class PinholeCamera:
         v = (np.arange(rows) + 0.5) * self.height / rows - 0.5
         plane = self.normalise(np.stack(np.meshgrid(u, v), axis=-1))
         return unit_bearings(plane).reshape(rows, columns, 3)
+
+
+def ordinary_camera(width: int, height: int, focal_over_side: float = USUAL_FOCAL) -> PinholeCamera:
+    """A camera whose focal length is so many times the longer side: square pixels, centred, without distortion."""
+    focal = focal_over_side * max(width, height)
+    return PinholeCamera(width, height, focal, focal, (width - 1) / 2, (height - 1) / 2)
 
 
 def _distort(plane: FloatArray, coefficients: tuple[float, ...]) -> FloatArray:
