@@ -25,16 +25,10 @@ from rclpy.node import Node
 from rclpy.qos import qos_profile_sensor_data
 from sensor_msgs.msg import CameraInfo, Image
 
+from ros2_raxels.camera_info import CameraInfoError, camera_from_info
 from ros2_raxels.geometry import FloatArray, PinholeCamera, inverse_pose
 from ros2_raxels.image_codec import ImageArray, ImageError
-from ros2_raxels.nodes.messages import (
-    MessageError,
-    camera_from_info,
-    image_array,
-    image_message,
-    pose_array,
-    stamp_ns,
-)
+from ros2_raxels.nodes.messages import image_array, image_message, pose_array, stamp_ns
 from ros2_raxels.uncertainty import UNKNOWN_VARIANCE
 
 CENTRE, SIDE = (1.0, 0.0, 0.0), 0.2
@@ -79,8 +73,8 @@ class SceneDrawer(Node):
 
     def _on_info(self, info: CameraInfo) -> None:
         try:
-            self._camera = camera_from_info(info, False)
-        except MessageError as error:
+            self._camera = camera_from_info(info)
+        except CameraInfoError as error:
             self.get_logger().warning(str(error), throttle_duration_sec=5.0)
 
     def _on_image(self, message: Image) -> None:

@@ -19,10 +19,11 @@ from rclpy.action import ActionClient
 from rclpy.executors import SingleThreadedExecutor
 from rclpy.node import Node
 
+from ros2_raxels.camera_info import camera_from_info
 from ros2_raxels.geometry import FloatArray, PinholeCamera, make_pose, rotation_from_quaternion
 from ros2_raxels.image_codec import ImageArray
 from ros2_raxels.nodes.interfaces import PredictViews
-from ros2_raxels.nodes.messages import camera_from_info, image_array, pose_message, stamp_message, stamp_ns
+from ros2_raxels.nodes.messages import image_array, pose_message, stamp_message, stamp_ns
 from ros2_raxels.nodes.view_goal import CODES, code_name
 from ros2_raxels.nodes.view_job import duration_message
 
@@ -98,7 +99,7 @@ class Views:
 
         Raises:
             ViewClientError: the server does not know the goal any more.
-            ImageError, MessageError: pictures or camera cannot be read.
+            ImageError, CameraInfoError: pictures or camera cannot be read.
         """
         if response.status not in _ENDED:
             raise ViewClientError("the server does not know the goal any more: ask for its result sooner")

@@ -15,6 +15,7 @@ from typing import Any
 import cv2
 import numpy as np
 
+from ros2_raxels.camera_info import CameraInfoError, camera_from_info
 from ros2_raxels.geometry import FloatArray, GeometryError, PinholeCamera
 from ros2_raxels.image_codec import ImageArray, ImageError, decode_compressed, decode_image
 
@@ -24,7 +25,6 @@ DEFAULT_RATE_HZ = 30.0
 IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff")
 _BAG_SUFFIXES = (".mcap", ".db3")
 _IMAGE_TYPES = ("sensor_msgs/msg/Image", "sensor_msgs/msg/CompressedImage")
-_PINHOLE_MODELS = ("", "plumb_bob", "rational_polynomial")
 _PROBED_FRAMES = 10
 
 
@@ -559,9 +559,11 @@ class _Bag(FrameSource):
         if info_topic not in topics:
             return None
         for _, info in self._messages(reader, info_topic):
+            if not np.any(info.k):
+                return None
             try:
-                return _camera_from_info(info, rectified="rect" in base)
-            except GeometryError as error:
+                return camera_from_info(info, rectified="rect" in base and info.p[0] > 0)
+            except CameraInfoError as error:
                 raise SourceError(f"{self._path}: {info_topic}: {error}") from error
         return None
 
@@ -587,21 +589,3 @@ class _Closing:
 
     def __exit__(self, *_: object) -> None:
         self._reader.close()
-
-
-def _camera_from_info(info: Any, *, rectified: bool) -> PinholeCamera | None:
-    """Intrinsics from a CameraInfo; None when it says that the camera is not calibrated (K all zero)."""
-    k, p = np.asarray(info.k, float), np.asarray(info.p, float)
-    if not k.any():
-        return None
-    if rectified and p[0] > 0:
-        return PinholeCamera(int(info.width), int(info.height), p[0], p[5], p[2], p[6])
-    coefficients = np.trim_zeros(np.asarray(info.d, float), "b").tolist()
-    if coefficients and (info.distortion_model not in _PINHOLE_MODELS or len(coefficients) > 8):
-        raise GeometryError(
-            f"distortion model {info.distortion_model!r} with {len(coefficients)} coefficients is not "
-            "plumb_bob or rational_polynomial of up to 8; record the rectified image"
-        )
-    if coefficients:
-        coefficients += [0.0] * (next(n for n in (4, 5, 8) if n >= len(coefficients)) - len(coefficients))
-    return PinholeCamera(int(info.width), int(info.height), k[0], k[4], k[2], k[5], tuple(coefficients))

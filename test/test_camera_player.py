@@ -19,7 +19,8 @@ import cv2
 from rclpy.qos import QoSProfile, ReliabilityPolicy
 from sensor_msgs.msg import CameraInfo, Image
 
-from ros2_raxels.nodes.messages import camera_from_info, image_array, stamp_ns
+from ros2_raxels.camera_info import camera_from_info
+from ros2_raxels.nodes.messages import image_array, stamp_ns
 
 pytestmark = pytest.mark.ros
 

@@ -19,10 +19,11 @@ from hypothesis.extra.numpy import arrays
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image, RegionOfInterest
 from std_msgs.msg import Header
 
+from ros2_raxels.camera_info import CameraInfoError, camera_from_info
 from ros2_raxels.geometry import PinholeCamera, make_pose, rotation_from_quaternion, rotation_from_vector
 from ros2_raxels.image_codec import ImageError
 from ros2_raxels.nodes import messages
-from ros2_raxels.nodes.messages import MessageError, camera_from_info, image_array, image_message
+from ros2_raxels.nodes.messages import image_array, image_message
 
 SIZES = st.tuples(st.integers(1, 40), st.integers(1, 40))
 SIZE_FIELDS = st.integers(0, 2**32 - 1)
@@ -249,7 +250,7 @@ def test_unused_thin_prism_numbers_are_no_obstacle():
     ],
 )
 def test_unusable_camera_infos_are_refused_in_one_line(change: dict[str, object], words: str):
-    with pytest.raises(MessageError) as caught:
+    with pytest.raises(CameraInfoError) as caught:
         camera_from_info(info(**change))
     assert words in str(caught.value)
     assert "\n" not in str(caught.value)
@@ -266,7 +267,7 @@ def test_no_camera_info_raises_anything_else(k, d, model, size, other):
     message = info(width=size, height=other, distortion_model=model, d=d, binning_x=other, binning_y=size)
     message.k = k
     message.roi = RegionOfInterest(x_offset=other, width=size, height=other)
-    with contextlib.suppress(MessageError):
+    with contextlib.suppress(CameraInfoError):
         assert camera_from_info(message).fx > 0
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -390,7 +391,7 @@ def test_bag_gives_pixels_header_stamps_and_camera(tmp_path: Path, storage: str,
     info = info_message([30.0, 31.0, 15.5, 11.5], d=[0.1, -0.2, 0.001, 0.002, 0.0])
     topics = {"/cam/image_raw": image_messages(encoding=encoding), "/cam/camera_info": [info]}
     bag = write_bag(tmp_path / "bag", topics, storage)
-    camera = PinholeCamera(WIDTH_PX, HEIGHT_PX, 30.0, 31.0, 15.5, 11.5, (0.1, -0.2, 0.001, 0.002))
+    camera = PinholeCamera(WIDTH_PX, HEIGHT_PX, 30.0, 31.0, 15.5, 11.5, (0.1, -0.2, 0.001, 0.002, 0.0))
     check_bag(open_source(bag), camera)
     (file,) = [f for f in bag.iterdir() if f.suffix in (".mcap", ".db3")]
     check_bag(open_source(file), camera)
@@ -423,7 +424,6 @@ def test_mono_images_become_rgb(tmp_path: Path) -> None:
     ("topic", "info", "camera"),
     [
         ("/cam/image_raw", info_message([0, 0, 0, 0]), None),
-        ("/cam/image_raw", info_message([30, 31, 15.5, 11.5], d=[0, 0, 0, 0], model="equidistant"), CAMERA),
         (
             "/cam/image_rect",
             info_message([30, 31, 15.5, 11.5], d=[0.1, 0.1, 0, 0, 0], p=29.0),
@@ -433,6 +433,13 @@ def test_mono_images_become_rgb(tmp_path: Path) -> None:
             "/cam/image_raw",
             info_message([30, 31, 15.5, 11.5], d=[0.1] * 8 + [0] * 6, model="rational_polynomial"),
             PinholeCamera(WIDTH_PX, HEIGHT_PX, 30, 31, 15.5, 11.5, (0.1,) * 8),
+        ),
+        (
+            "/cam/image_raw",
+            replace(
+                info_message([60, 62, 31.5, 23.5]), width=2 * WIDTH_PX, height=2 * HEIGHT_PX, binning_x=2, binning_y=2
+            ),
+            CAMERA,
         ),
     ],
 )
@@ -449,7 +456,8 @@ def test_camera_info_of_another_namespace_is_not_taken(tmp_path: Path) -> None:
 
 
 def test_cameras_that_cannot_be_used_are_refused(tmp_path: Path) -> None:
-    fisheye = info_message([30, 31, 15.5, 11.5], d=[0.1, 0, 0, 0], model="equidistant")
+    # Without distortion its rays are at equal angles all the same, and no pinhole's.
+    fisheye = info_message([30, 31, 15.5, 11.5], d=[0, 0, 0, 0], model="equidistant")
     bag = write_bag(tmp_path / "fisheye", {"/cam/image": image_messages(), "/cam/camera_info": [fisheye]})
     message = refusal(bag)
     assert "/cam/camera_info" in message

@@ -11,12 +11,13 @@ from typing import Any
 from rclpy.node import Node
 from sensor_msgs.msg import CameraInfo
 
+from ros2_raxels.camera_info import CameraInfoError, camera_from_info
 from ros2_raxels.context import ContextBuffer, ContextFrame, SpreadSettings, undistorted
 from ros2_raxels.frames import JUMP_BACK_S, FrameError, bare
 from ros2_raxels.geometry import FloatArray
 from ros2_raxels.image_codec import ImageError
 from ros2_raxels.nodes.diagnostics import Problems
-from ros2_raxels.nodes.messages import MessageError, camera_from_info, check_image, image_array, stamp_ns
+from ros2_raxels.nodes.messages import check_image, image_array, stamp_ns
 from ros2_raxels.nodes.subscription import Listener, image_subscription
 from ros2_raxels.nodes.tf_reader import TransformReader
 from ros2_raxels.nodes.view_goal import CODES, GoalError
@@ -49,12 +50,12 @@ class Arrival:
         """Decoded, in colour and without distortion.
 
         Raises:
-            ImageError, MessageError: image or camera_info cannot be used.
+            ImageError, CameraInfoError: image or camera_info cannot be used.
         """
         camera, pixels = camera_from_info(self.info, rectified), image_array(self.image)
         height, width = pixels.shape[:2]
         if (camera.width, camera.height) != (width, height):
-            raise MessageError(
+            raise CameraInfoError(
                 f"image is {width}x{height} px but camera_info describes {camera.width}x{camera.height} px: send the "
                 "camera_info of the image"
             )

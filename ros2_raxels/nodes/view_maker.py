@@ -15,6 +15,7 @@ from geometry_msgs.msg import PoseStamped
 from sensor_msgs.msg import CompressedImage
 from std_msgs.msg import Header
 
+from ros2_raxels.camera_info import CameraInfoError
 from ros2_raxels.consistency import Judge, check_views
 from ros2_raxels.context import ContextFrame, along_arc, as_seen_by
 from ros2_raxels.estimator import Estimator
@@ -24,7 +25,7 @@ from ros2_raxels.image_codec import ImageArray, ImageError, encode_compressed
 from ros2_raxels.nodes.diagnostics import worded
 from ros2_raxels.nodes.interfaces import PredictViews
 from ros2_raxels.nodes.live_context import Arrival, LiveContext
-from ros2_raxels.nodes.messages import MessageError, camera_info_message, pose_message, stamp_message
+from ros2_raxels.nodes.messages import camera_info_message, pose_message, stamp_message
 from ros2_raxels.nodes.parameters import Parameters
 from ros2_raxels.nodes.tf_reader import TransformReader
 from ros2_raxels.nodes.view_goal import CODES, GoalError, ViewRequest
@@ -220,7 +221,7 @@ class ViewMaker:
     def _decoded(self, arrival: Arrival, pose: FloatArray | None, code: int) -> ContextFrame:
         try:
             return arrival.frame(self._settings.flag("image_rectified"), pose)
-        except (ImageError, MessageError) as error:
+        except (CameraInfoError, ImageError) as error:
             raise GoalError(code, f"context image cannot be used: {error}") from error
 
     def _check_age(self, newest_ns: int, request: ViewRequest) -> None:
