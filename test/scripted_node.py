@@ -17,7 +17,9 @@ from ros2_raxels.scale import Odometry, Scale, ScaleSource
 from ros2_raxels.tracker import TrackedPose, TrackerSettings, TrackState
 from ros2_raxels.uncertainty import UNKNOWN_VARIANCE
 
-TRACK, RAISE, SLEEP, LOST, HELD, INITIALISE, NOT_FINITE, HANG, QUIT = 10, 20, 30, 40, 50, 60, 70, 80, 90
+TRACK, RAISE, SLEEP, LOST, HELD, INITIALISE, NOT_FINITE, HANG, QUIT, SPOIL = 10, 20, 30, 40, 50, 60, 70, 80, 90, 100
+"""SPOIL tracks, and raises when the keyframe is to be made."""
+
 SLEEP_S = 2.0
 HANG_S = 600.0
 SLOW = "slow"
@@ -71,7 +73,7 @@ class ScriptedTracker:
         return self._count
 
     def improve(self) -> None:
-        pass
+        raise ZeroDivisionError("as the image asked")
 
     def track(self, image: np.ndarray, stamp_ns: int, camera: PinholeCamera | None) -> TrackedPose:
         action = int(image.reshape(-1)[0])
@@ -87,7 +89,10 @@ class ScriptedTracker:
         focal = "estimated" if camera is None else f"{camera.fx:g}"
         message = f"count {self._count} focal {focal} lost.frames {self._settings.lost_frames}"
         covariance = np.eye(6) * UNKNOWN_VARIANCE if state == TrackState.LOST else np.diag(VARIANCES)
-        answer = TrackedPose(stamp_ns, pose, covariance, state, 0.75, 0.5, 100, 80, 0.01, 0.02, message=message)
+        spoil = action == SPOIL
+        answer = TrackedPose(
+            stamp_ns, pose, covariance, state, 0.75, 0.5, 100, 80, 0.01, 0.02, keyframe=spoil, message=message
+        )
         metric = self._settings.scale.source is ScaleSource.FIXED
         return replace(answer, scale=Scale(ScaleSource.FIXED, 2.0, 0.01)) if metric else answer
 

@@ -261,7 +261,19 @@ def test_a_tracker_that_keeps_failing_is_reset(fresh: Rig):
     for _ in range(3):
         fresh.send(picture(script.RAISE))
         time.sleep(0.05)
-    fresh.warned("the tracker failed 3 times in a row")
+    fresh.warned("the tracker failed on 3 images in a row")
+    assert fresh.solve().status.message.startswith("count 1 ")
+
+
+def test_a_tracker_whose_keyframes_keep_failing_is_reset_and_their_images_are_answered(fresh: Rig):
+    dropped = fresh.solve().status.frames_dropped
+    for count in (2, 4):
+        assert fresh.solve(script.SPOIL).status.message.startswith(f"count {count} ")
+        # The images between, of which no keyframe is made, prove nothing.
+        fresh.solve()
+    assert fresh.solve(script.SPOIL).status.frames_dropped == dropped
+    fresh.warned("the tracker failed on this keyframe: ZeroDivisionError: as the image asked")
+    fresh.warned("the tracker failed on 3 keyframes in a row")
     assert fresh.solve().status.message.startswith("count 1 ")
 
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 import sys
 import time
 import traceback
-from collections.abc import Callable, Sequence
-from contextlib import ExitStack
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -15,6 +16,7 @@ from typing import Any, Protocol
 import numpy as np
 from sensor_msgs.msg import CameraInfo
 
+from ros2_raxels.camera_info import CameraInfoError, camera_from_info
 from ros2_raxels.denoise import STREAM, load_denoiser
 from ros2_raxels.engine import EngineError
 from ros2_raxels.frames import FrameError
@@ -23,7 +25,7 @@ from ros2_raxels.image_codec import ImageError
 from ros2_raxels.nodes import diagnostics
 from ros2_raxels.nodes.diagnostics import Health
 from ros2_raxels.nodes.managed import ManagedNode
-from ros2_raxels.nodes.messages import MessageError, camera_from_info, check_image, image_array, stamp_ns
+from ros2_raxels.nodes.messages import check_image, image_array, stamp_ns
 from ros2_raxels.nodes.odometry import OdometryListener
 from ros2_raxels.nodes.outputs import Counters, PoseOutputs
 from ros2_raxels.nodes.parameters import (
@@ -47,7 +49,7 @@ _WATCH_PERIOD_S = 0.25
 
 
 class FrameRejectedError(ValueError):
-    """An image that the tracker must not see; one line says why."""
+    """An image that the tracker must not see, or cannot go on with; one line says why."""
 
 
 class TrackerLike(Protocol):
@@ -165,7 +167,7 @@ class PoseNode(ManagedNode[TrackerLike]):
         self._state = TrackState.WAITING
         self._state_message = "no image yet"
         self._scale = Scale()
-        self._failures = 0
+        self._failures: Counter[str] = Counter()
         self._stalled = ""
         self._info: CameraInfo | None = None
         self._first_image_at = 0.0
@@ -306,7 +308,7 @@ class PoseNode(ManagedNode[TrackerLike]):
         self._point_up(stamp)
         try:
             answer, camera = self._solve(arrival, stamp)
-        except (ImageError, MessageError, FrameRejectedError) as error:
+        except (ImageError, FrameRejectedError) as error:
             self._traffic.rejected += 1
             self._problems.report(str(error))
             return
@@ -320,7 +322,8 @@ class PoseNode(ManagedNode[TrackerLike]):
         self._scale = answer.scale
         if self._outputs.tf_refusal:
             self._problems.report(self._outputs.tf_refusal)
-        self._tracker.improve()
+        if answer.keyframe:
+            self._improve()
 
     def _optical_to(self, frame: str, stamp: int) -> FloatArray:
         return self._transforms.lookup(frame, self._optical, stamp)
@@ -381,30 +384,44 @@ class PoseNode(ManagedNode[TrackerLike]):
             return ""
         try:
             self._camera = camera_from_info(info, self._settings.flag("image_rectified"))
-        except MessageError as error:
+        except CameraInfoError as error:
             return f"{self._infos.topic}: {error}"
         self._converted = info
         return ""
 
     def _track(self, image: np.ndarray, stamp: int, camera: PinholeCamera | None) -> TrackedPose:
-        try:
+        with self._counting_failures("image"):
             answer = self._tracker.track(image, stamp, camera)
             if not (np.isfinite(answer.camera_to_world).all() and np.isfinite(answer.covariance).all()):
                 raise ValueError("its pose or covariance is not finite")
+        return answer
+
+    def _improve(self) -> None:
+        """The image has its answer: what goes wrong now is no reason to reject it."""
+        try:
+            with self._counting_failures("keyframe"):
+                self._tracker.improve()
+        except FrameRejectedError as error:
+            self._problems.report(str(error))
+
+    @contextmanager
+    def _counting_failures(self, what: str) -> Iterator[None]:
+        """Whatever the tracker raises becomes FrameRejectedError; many in a row reset it."""
+        try:
+            yield
         except Exception as error:
             self.get_logger().debug(traceback.format_exc())
-            self._failures += 1
-            if self._failures >= self._settings.integer("lost.frames"):
-                self._reset(f"the tracker failed {self._failures} times in a row")
-            raise FrameRejectedError(f"the tracker failed on this image: {diagnostics.worded(error)}") from error
-        self._failures = 0
-        return answer
+            self._failures[what] += 1
+            if self._failures[what] >= self._settings.integer("lost.frames"):
+                self._reset(f"the tracker failed on {self._failures[what]} {what}s in a row")
+            raise FrameRejectedError(f"the tracker failed on this {what}: {diagnostics.worded(error)}") from error
+        self._failures[what] = 0
 
     def _reset(self, reason: str) -> None:
         self._tracker.reset()
         self._gate.forget()
         self._outputs.forget()
-        self._failures = 0
+        self._failures.clear()
         message = f"tracking reset: {reason}"
         self.get_logger().warning(message)
         self._set_state(TrackState.WAITING, message)
