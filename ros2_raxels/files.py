@@ -23,6 +23,18 @@ class FileError(ValueError):
     """A file that cannot be read or written; the message is one line: the file, the value and the remedy."""
 
 
+def user_folder(variable: str, otherwise: str) -> Path:
+    """Where this package keeps files of a kind for a user, by the XDG base directory specification.
+
+    Args:
+        variable: of the environment, like "XDG_CACHE_HOME".
+        otherwise: without it, below the home folder, like ".cache".
+    """
+    base = Path(os.environ.get(variable, ""))
+    # The specification has relative paths ignored.
+    return (base if base.is_absolute() else Path.home() / otherwise) / "ros2_raxels"
+
+
 def write_json(path: Path, record: object, indent: int | None = None) -> None:
     """Write JSON, whole or not at all."""
     with replacing(path) as temporary:

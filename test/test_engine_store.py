@@ -11,6 +11,7 @@ import signal
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -272,6 +273,27 @@ def test_processes_that_start_at_once_compile_once_and_say_what_they_wait_for(ca
     # Processes that come late find the plan and wait for nobody; of three, two cannot both be 1.5 s late.
     assert any(f"for another process that compiles {KEY.name}" in output for output in outputs)
     assert all(output.endswith("done\n") for output in outputs)
+
+
+def test_a_plan_that_another_process_is_just_writing_is_waited_for(cache: PlanStore, said: list[str]) -> None:
+    cache.obtain(KEY, Builder())
+    sidecar = cache.folder / f"{KEY.name}.json"
+    facts = sidecar.read_bytes()
+    sidecar.unlink()
+    has_lock = threading.Event()
+
+    def write() -> None:
+        with cache._locked(KEY.name):
+            has_lock.set()
+            time.sleep(0.3)
+            sidecar.write_bytes(facts)
+
+    other = threading.Thread(target=write)
+    other.start()
+    assert has_lock.wait(5.0)
+    assert cache.find(KEY) == PLAN
+    other.join()
+    assert said == []
 
 
 def test_a_killed_process_leaves_neither_its_lock_nor_half_a_plan(cache: PlanStore, tmp_path: Path) -> None:

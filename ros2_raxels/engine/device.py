@@ -5,6 +5,7 @@ from __future__ import annotations
 import ctypes
 import importlib
 import importlib.util
+import weakref
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Protocol
@@ -139,7 +140,13 @@ class _CudaPython:
             graph = self.call("cudaStreamEndCapture", self._stream)
         ready = self.call("cudaGraphInstantiate", graph, 0)
         self.call("cudaGraphDestroy", graph)
-        return lambda: self.call("cudaGraphLaunch", ready, self._stream)
+
+        def replay() -> None:
+            self.call("cudaGraphLaunch", ready, self._stream)
+
+        # Not at the end of the process, where the runtime may be gone before.
+        weakref.finalize(replay, self._runtime.cudaGraphExecDestroy, ready).atexit = False
+        return replay
 
     def free_bytes(self) -> int:
         """Of its memory."""

@@ -12,10 +12,10 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from ros2_raxels.engine import EngineError
-from ros2_raxels.files import FileError, replacing, write_json
+from ros2_raxels.files import FileError, replacing, user_folder, write_json
 
 IF_STALE, NEVER, ALWAYS = "if_stale", "never", "always"
 BUILD_POLICIES = (IF_STALE, NEVER, ALWAYS)
@@ -99,9 +99,7 @@ class Entry:
 
 def default_folder() -> Path:
     """``$XDG_CACHE_HOME/ros2_raxels/engines``, below ``~/.cache`` without the variable."""
-    base = os.environ.get("XDG_CACHE_HOME", "")
-    # The specification has relative paths ignored.
-    return (Path(base) if Path(base).is_absolute() else Path.home() / ".cache") / "ros2_raxels" / "engines"
+    return user_folder("XDG_CACHE_HOME", ".cache") / "engines"
 
 
 class PlanStore:
@@ -152,7 +150,7 @@ class PlanStore:
                 raise
             return self._unkept(build(), str(error))
         with self._locked(key.name):
-            found = None if again else self.find(key)
+            found = None if again else self._find_alone(key)
             if found is not None:
                 return found
             plan = build()
@@ -177,11 +175,27 @@ class PlanStore:
         Raises:
             EngineError: the folder belongs to somebody else, or the plan may not be read.
         """
+        plan, problem = self._look(key)
+        if not problem:
+            return plan
+        # Another process may be half-way through writing it.
+        with self._locked(key.name):
+            return self._find_alone(key)
+
+    def _find_alone(self, key: PlanKey) -> Plan | None:
+        """`find`, while no other process writes."""
+        plan, problem = self._look(key)
+        if problem:
+            self.set_aside(key, problem)
+        return plan
+
+    def _look(self, key: PlanKey) -> tuple[Plan | None, str]:
+        """A plan, or else what is wrong with it; neither where there is none."""
         plan = self._path(key.name, _PLAN)
         try:
             content = plan.read_bytes()
         except (FileNotFoundError, NotADirectoryError):
-            return None
+            return None, ""
         except OSError as error:
             raise EngineError(f"{plan} cannot be read ({error.strerror}); {_ADVICE}") from error
         self._check_owner()
@@ -190,10 +204,7 @@ class PlanStore:
             problem = _problem(record, key, content)
         except (OSError, ValueError, KeyError, TypeError) as error:
             problem = f"its sidecar cannot be read ({type(error).__name__}: {error})"
-        if problem:
-            self.set_aside(key, problem)
-            return None
-        return Plan(content, record["facts"])
+        return (None, problem) if problem else (Plan(content, record["facts"]), "")
 
     def set_aside(self, key: PlanKey, reason: str) -> None:
         """Keep a bad plan out of the way, with the reason beside it, and say so."""
@@ -284,23 +295,34 @@ class PlanStore:
     @contextlib.contextmanager
     def _locked(self, name: str) -> Iterator[None]:
         """One process at a time for a name; the lock is gone with the process, however it ends."""
-        with self._path(name, _LOCK).open("w") as file:
-            begun = reported = time.monotonic()
-            while True:
-                try:
-                    fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                    break
-                except BlockingIOError:
-                    now = time.monotonic()
-                    if now - reported >= REPORT_EVERY_S:
-                        reported = now
-                        self._say(f"waiting {now - begun:.0f} s for another process that compiles {name}")
-                    time.sleep(_POLL_S)
-                except OSError as error:
-                    # Some network file systems have no locks; files are still replaced whole.
-                    self._say(f"{self.folder} has no locks ({error.strerror}): another process may compile {name} too")
-                    break
+        try:
+            file = self._path(name, _LOCK).open("w")
+        except OSError:
+            # Where this process may not write, there is nothing that it could spoil.
+            file = None
+        if file is None:
             yield
+            return
+        with file:
+            self._wait_for(file, name)
+            yield
+
+    def _wait_for(self, file: IO[str], name: str) -> None:
+        begun = reported = time.monotonic()
+        while True:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                return
+            except BlockingIOError:
+                now = time.monotonic()
+                if now - reported >= REPORT_EVERY_S:
+                    reported = now
+                    self._say(f"waiting {now - begun:.0f} s for another process that compiles {name}")
+                time.sleep(_POLL_S)
+            except OSError as error:
+                # Some network file systems have no locks; files are still replaced whole.
+                self._say(f"{self.folder} has no locks ({error.strerror}): another process may compile {name} too")
+                return
 
 
 def keep(path: Path, content: bytes) -> None:

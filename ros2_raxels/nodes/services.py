@@ -14,7 +14,7 @@ from rclpy.task import Future
 from std_srvs.srv import Trigger
 
 from raxels_interfaces.srv import LoadKeyframes, SaveKeyframes, SetPose
-from ros2_raxels.files import FileError, make_folder
+from ros2_raxels.files import FileError, make_folder, user_folder
 from ros2_raxels.frames import FrameError
 from ros2_raxels.geometry import FloatArray
 from ros2_raxels.nodes.messages import MessageError, covariance_array, pose_array
@@ -154,9 +154,7 @@ def keyframe_folder(parameter: str) -> Path:
     """Where keyframe files are, as the parameter says; without one ``$XDG_DATA_HOME/ros2_raxels/keyframes``."""
     if parameter:
         return Path(parameter).expanduser()
-    base = os.environ.get("XDG_DATA_HOME", "")
-    # The specification has relative paths ignored.
-    return (Path(base) if Path(base).is_absolute() else Path.home() / ".local/share") / "ros2_raxels" / "keyframes"
+    return user_folder("XDG_DATA_HOME", ".local/share") / "keyframes"
 
 
 def file_in(folder: Path, text: str) -> Path:
