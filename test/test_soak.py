@@ -20,6 +20,7 @@ pytest.importorskip("raxels_interfaces.msg")
 
 import itertools
 
+from scipy.spatial.transform import Rotation
 from std_msgs.msg import Header
 
 from ros2_raxels.demo.recording import Walk, recorded_walk
@@ -30,6 +31,7 @@ from ros2_raxels.soak.malformed import malformed_image
 from ros2_raxels.soak.picture import draw
 from ros2_raxels.soak.record import Answer, Ended, NodeCounts, Record, Sent
 from ros2_raxels.soak.report import broken, slope_of, summarise
+from ros2_raxels.soak.truth import pose_errors
 
 # -------------------------------------------------------------------------------------------------------- schedule
 
@@ -147,6 +149,47 @@ def test_a_time_without_poses_is_broken_unless_a_fault_explains_it():
     assert nothing.startswith("no pose at all in 5975 frames")
     (few,) = verdict(quiet_record(), least=80.0)
     assert few.startswith("only 66.7 % of the undisturbed frames have a pose, the bound is 80")
+
+
+def walked_record(wild: slice = slice(0), world_of_number: int = 3000) -> Record:
+    """A path of 10 m, seen in two worlds of other origins, directions and units, to 1 cm; some poses are wild."""
+    rng = np.random.default_rng(0)
+    truth = np.column_stack([np.linspace(0.0, 10.0, 500), np.sin(np.arange(500) / 50), np.zeros(500)])
+    record = quiet_record()
+    sent = [replace(s, frame=number % 500) for number, s in enumerate(record.sent)]
+    places = {}
+    for s in sent:
+        if s.stamp_ns is not None:
+            world = s.stamp_ns >= world_of_number
+            turned = Rotation.from_euler("z", 40.0 + 90.0 * world, degrees=True)
+            seen = truth[s.frame] + rng.normal(0.0, 0.01, 3)
+            places[s.stamp_ns] = (int(world), turned.apply(seen) * (0.3 + world) + 5.0 * world)
+    for number in range(*wild.indices(len(sent))):
+        if number in places:
+            places[number] = (places[number][0], np.array([271.0, 0.0, 0.0]))
+    return replace(record, sent=sent, truth=truth, places=places)
+
+
+def test_poses_are_compared_with_the_truth_world_by_world():
+    poses = summarise(walked_record())["poses"]
+    assert poses["compared"] == len(quiet_record().answers)
+    # 1 cm in each direction, of an extent of 10.2 m.
+    assert 0.1 < poses["error_p50_percent"] < 0.2
+    assert poses["error_p95_percent"] <= poses["highest_percent"] < 0.6
+    assert verdict(walked_record()) == []
+    assert summarise(quiet_record())["poses"]["compared"] == 0
+    few = walked_record(world_of_number=50)
+    assert len(pose_errors(few)) == sum(s.stamp_ns >= 50 for s in few.sent if s.stamp_ns in few.answers)
+
+
+def test_wild_poses_are_broken_and_bend_the_fit_of_no_other():
+    record = walked_record(wild=slice(4000, 4300))
+    poses = summarise(record)["poses"]
+    assert poses["wrong"] == 200
+    assert poses["error_p50_percent"] < 0.2
+    (words,) = verdict(record)
+    assert words.startswith(f"200 of {poses['compared']} poses are off by more than 20 % of the path's extent, at most")
+    assert verdict(walked_record(wild=slice(4000, 4030))) == []
 
 
 def test_dead_nodes_failed_goals_and_errors_in_a_log_are_broken():

@@ -1,4 +1,4 @@
-"""What a listener hears of a pose node: when, how late and how sure. The only part of the demo that imports rclpy."""
+"""What a listener hears of a pose node: when, how late and how sure."""
 
 from __future__ import annotations
 
@@ -6,22 +6,20 @@ import struct
 import time
 from dataclasses import dataclass, field
 from threading import Event
-from typing import Any
 
-import rclpy
 from geometry_msgs.msg import PoseWithCovarianceStamped
-from rclpy.executors import SingleThreadedExecutor
-from rclpy.signals import SignalHandlerOptions
 from sensor_msgs.msg import CameraInfo, Image
 from tf2_msgs.msg import TFMessage
 
 from raxels_interfaces.msg import PoseStatus
-from ros2_raxels.geometry import FloatArray, make_pose, rotation_from_quaternion
+from ros2_raxels.demo.spun_node import SpunNode
+from ros2_raxels.geometry import FloatArray
+from ros2_raxels.nodes.messages import pose_array, stamp_ns
+from ros2_raxels.uncertainty import UNKNOWN_VARIANCE
 
 IMAGE_TOPIC, INFO_TOPIC = "/camera/image_raw", "/camera/camera_info"
 POSE_TOPIC, STATUS_TOPIC = "/raxels_pose/pose", "/raxels_pose/status"
 
-_UNKNOWN_VARIANCE = 9999.0
 _STATES = ("waiting", "initialising", "tracking", "held", "lost")
 
 
@@ -51,8 +49,8 @@ class Heard:
     transforms: int = 0
 
 
-class Observer:
-    """A node of its own context, driven by `spin`.
+class Observer(SpunNode):
+    """Fills `Heard` while it is spun.
 
     Args:
         has_camera_info: whether the camera sends one with every frame; else stamps are read from the images.
@@ -60,15 +58,9 @@ class Observer:
     """
 
     def __init__(self, has_camera_info: bool, interrupted: Event) -> None:
+        super().__init__("raxels_demo", interrupted)
         self.heard = Heard()
-        self._interrupted = interrupted
-        self._context = rclpy.Context()
-        # Ctrl-C must reach Python: the children are ended by its KeyboardInterrupt.
-        rclpy.init(context=self._context, signal_handler_options=SignalHandlerOptions.NO)
-        self._node = rclpy.create_node("raxels_demo", context=self._context)
-        self._executor = SingleThreadedExecutor(context=self._context)
-        self._executor.add_node(self._node)
-        subscribe = self._node.create_subscription
+        subscribe = self.node.create_subscription
         subscribe(PoseWithCovarianceStamped, POSE_TOPIC, self._on_pose, 100)
         subscribe(PoseStatus, STATUS_TOPIC, self._on_status, 100)
         subscribe(TFMessage, "/tf", self._on_transforms, 100)
@@ -77,30 +69,12 @@ class Observer:
         else:
             subscribe(Image, IMAGE_TOPIC, self._on_raw_image, 10, raw=True)
 
-    def spin(self, seconds: float) -> None:
-        """Receive for so long.
-
-        Raises:
-            KeyboardInterrupt: it was interrupted, now or before.
-        """
-        until = time.monotonic() + seconds
-        while (left := until - time.monotonic()) > 0:
-            self._executor.spin_once(timeout_sec=left)
-            if self._interrupted.is_set():
-                raise KeyboardInterrupt
-
     def hears(self, *topics: str) -> bool:
         """Whether all of these have a publisher already."""
-        return all(self._node.count_publishers(topic) for topic in topics)
-
-    def close(self) -> None:
-        """Leave the network."""
-        self._executor.shutdown(timeout_sec=0.5)
-        self._node.destroy_node()
-        self._context.try_shutdown()
+        return all(self.node.count_publishers(topic) for topic in topics)
 
     def _on_info(self, message: CameraInfo) -> None:
-        self.heard.published_ns.append(_nanoseconds(message.header.stamp))
+        self.heard.published_ns.append(stamp_ns(message.header.stamp))
 
     def _on_raw_image(self, serialized: bytes) -> None:
         # CDR: four bytes of encapsulation, then the stamp; the pixels need not be unpacked for it.
@@ -108,19 +82,16 @@ class Observer:
         self.heard.published_ns.append(sec * 10**9 + nanosec)
 
     def _on_pose(self, message: PoseWithCovarianceStamped) -> None:
-        now_ns, stamp_ns = time.time_ns(), _nanoseconds(message.header.stamp)
-        if message.pose.covariance[0] >= _UNKNOWN_VARIANCE:
-            return
-        p, q = message.pose.pose.position, message.pose.pose.orientation
-        rotation = rotation_from_quaternion((q.x, q.y, q.z, q.w))
-        self.heard.poses[stamp_ns] = make_pose(rotation, (p.x, p.y, p.z))
-        self.heard.latency_s[stamp_ns] = (now_ns - stamp_ns) * 1e-9
+        now_ns, stamp = time.time_ns(), stamp_ns(message.header.stamp)
+        if message.pose.covariance[0] < UNKNOWN_VARIANCE:
+            self.heard.poses[stamp] = pose_array(message.pose.pose)
+            self.heard.latency_s[stamp] = (now_ns - stamp) * 1e-9
 
     def _on_status(self, message: PoseStatus) -> None:
         heard = self.heard
         heard.state, heard.message = state_name(message.state), message.message
         heard.received, heard.dropped = int(message.frames_received), int(message.frames_dropped)
-        heard.confidence[_nanoseconds(message.header.stamp)] = float(message.confidence)
+        heard.confidence[stamp_ns(message.header.stamp)] = float(message.confidence)
 
     def _on_transforms(self, message: TFMessage) -> None:
         self.heard.transforms += sum(t.child_frame_id == "camera_optical_frame" for t in message.transforms)
@@ -129,7 +100,3 @@ class Observer:
 def state_name(state: int) -> str:
     """Of PoseStatus, in a word."""
     return next((name for name in _STATES if getattr(PoseStatus, f"STATE_{name.upper()}") == state), f"state {state}")
-
-
-def _nanoseconds(stamp: Any) -> int:
-    return int(stamp.sec) * 10**9 + int(stamp.nanosec)

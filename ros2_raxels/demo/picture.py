@@ -32,7 +32,7 @@ from ros2_raxels.drawing import (
     show_image,
     without_frame,
 )
-from ros2_raxels.geometry import FloatArray, PinholeCamera
+from ros2_raxels.geometry import FloatArray, PinholeCamera, ordinary_camera
 
 _SHOTS = (3, 10)
 _SHOT_GAP, _SHOT_HEIGHT = 0.006, 0.172
@@ -140,8 +140,7 @@ def _camera(summary: Summary) -> PinholeCamera:
     if summary.recording.camera is not None:
         return summary.recording.camera
     shape = next(iter(summary.recording.images.values())).shape if summary.recording.images else (480, 640)
-    focal = 0.9 * max(shape[:2])
-    return PinholeCamera(shape[1], shape[0], focal, focal, (shape[1] - 1) / 2, (shape[0] - 1) / 2)
+    return ordinary_camera(shape[1], shape[0])
 
 
 # --------------------------------------------------------------------------------------------------------- numbers

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import shutil
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from ros2_raxels import geometry, scenes
+from ros2_raxels.files import user_folder
 from ros2_raxels.geometry import PinholeCamera
 from ros2_raxels.scenes.film import Film, Progress, shown_progress, write_film
 from ros2_raxels.scenes.trajectories import handheld_loop
@@ -67,7 +67,7 @@ def shown_walk(walk: Walk) -> Path:
 
 def default_cache() -> Path:
     """Where rendered walks are kept unless told otherwise."""
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "ros2_raxels" / "demo"
+    return user_folder("XDG_CACHE_HOME", ".cache") / "demo"
 
 
 def _key(walk: Walk) -> str:

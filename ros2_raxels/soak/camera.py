@@ -6,8 +6,9 @@ import heapq
 import threading
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from threading import Event as Flag
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import rclpy
@@ -21,6 +22,8 @@ from ros2_raxels.nodes.messages import camera_info_message, image_message, stamp
 from ros2_raxels.soak.faults import AFTERMATH_S, Event, fault_at
 from ros2_raxels.soak.malformed import malformed_image
 from ros2_raxels.soak.record import Sent
+
+_Item = TypeVar("_Item")
 
 NAMESPACE = "/soak"
 FRAME = "soak_camera_optical_frame"
@@ -36,11 +39,16 @@ _OTHER_HZ = 10.0
 _DEPTH = 5
 
 
+def there_and_back(items: Sequence[_Item]) -> list[_Item]:
+    """The order in which frames are played, again and again, so that the motion never jumps."""
+    return [*items, *items[-2:0:-1]]
+
+
 class Camera:
     """Publishes `image` and `camera_info` of `NAMESPACE` from a thread of its own.
 
     Args:
-        frames: played forth and back, so that the motion never jumps.
+        frames: played as `there_and_back` says.
         camera: of all of them.
         rate_hz: frames a second.
         events: what goes wrong, and when.
@@ -54,7 +62,7 @@ class Camera:
         self.bad_sent = 0
         """Frames that nobody must answer."""
         self.failure: Exception | None = None
-        self._frames = [image_message(frame, Header(frame_id=FRAME)) for frame in (*frames, *frames[-2:0:-1])]
+        self._frames = [image_message(frame, Header(frame_id=FRAME)) for frame in there_and_back(frames)]
         self._black = image_message(np.zeros_like(frames[0]), Header(frame_id=FRAME))
         self._other = image_message(np.full((*_OTHER_SIZE[::-1], 3), 90, np.uint8), Header(frame_id=_OTHER_FRAME))
         self._info = camera_info_message(camera, Header(frame_id=FRAME))
@@ -148,10 +156,11 @@ class Camera:
         while self._late and self._late[0][0] <= at and fault != "restart":
             _, stamp, image = heapq.heappop(self._late)
             self._publish(self._images, image, stamp)
-        picture = self._frames[number % len(self._frames)]
+        index = number % len(self._frames)
         if fault not in ("restart", "silence"):
             self._publish(self._infos, self._lenses.get(fault, self._info), time.time_ns())
-        self.sent.append(self._acts.get(fault, self._send)(picture, at))
+        sent = self._acts.get(fault, self._send)(self._frames[index], at)
+        self.sent.append(replace(sent, frame=index))
 
     @staticmethod
     def _publish(publisher: Any, message: Any, stamp: int) -> None:

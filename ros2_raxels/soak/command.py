@@ -7,16 +7,21 @@ import json
 import os
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
+from dataclasses import replace
 from pathlib import Path
 from threading import Event as Flag
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from ros2_raxels.files import write_json
+from ros2_raxels.geometry import FloatArray
 from ros2_raxels.options import above_zero
 from ros2_raxels.ros_environment import RosNotFoundError, require_ros, ros_environment
-from ros2_raxels.sources import FrameSource, SourceError, open_source
+from ros2_raxels.soak.truth import WRONG
+from ros2_raxels.sources import Frame, FrameSource, SourceError, open_source
 from ros2_raxels.terminal import INTERRUPTED, StatusLine, interruptible
 
 if TYPE_CHECKING:
@@ -125,12 +130,12 @@ def _soak(args: argparse.Namespace, source: FrameSource, interrupted: Flag) -> R
 
     assert source.camera is not None
     events = [] if args.no_faults else schedule(60 * args.minutes, args.fault_every, args.seed)
-    frames = [frame.image for frame in source]
+    frames = list(source)
     # What is closed last comes first: the nodes end after those that they talk to.
     with ExitStack() as stack:
         family = Family()
         stack.callback(family.end)
-        camera = Camera(frames, source.camera, args.rate, events, args.seed)
+        camera = Camera([frame.image for frame in frames], source.camera, args.rate, events, args.seed)
         stack.callback(camera.close)
         listener = Listener(lambda: camera.now_s, interrupted)
         stack.callback(listener.close)
@@ -141,7 +146,17 @@ def _soak(args: argparse.Namespace, source: FrameSource, interrupted: Flag) -> R
         stack.callback(goals.close)
         camera.begin()
         memory = _watch(60 * args.minutes, camera, listener, goals, children)
-        return _recorded(camera, listener, goals, children, events, memory)
+        return replace(
+            _recorded(camera, listener, goals, children, events, memory), truth=_truth(frames), places=listener.places
+        )
+
+
+def _truth(frames: Sequence[Frame]) -> FloatArray | None:
+    """Where the camera was in each frame that is played; None where the recording does not tell."""
+    from ros2_raxels.soak.camera import there_and_back
+
+    places = [None if frame.camera_to_world is None else frame.camera_to_world[:3, 3] for frame in frames]
+    return None if any(place is None for place in places) else np.array(there_and_back(places))
 
 
 def _start(family: Any, module: str, out: Path) -> Child:
@@ -285,6 +300,10 @@ def _table(report: dict[str, Any]) -> Iterator[tuple[str, str]]:
     if report["latency_p50_s"] is not None:
         p50, p95 = report["latency_p50_s"] * 1e3, report["latency_p95_s"] * 1e3
         yield "latency", f"p50 {p50:.1f} ms, p95 {p95:.1f} ms from stamp to pose"
+    if report["poses"]["compared"]:
+        poses = report["poses"]
+        off = f"off by {poses['error_p50_percent']} % of the path's extent, p95 {poses['error_p95_percent']} %"
+        yield "poses", f"{off}, {poses['wrong']} of {poses['compared']} by more than {100 * WRONG:g} %"
     for name, memory in report["memory"].items():
         slope = memory["slope_mb_per_h"]
         trend = "too short for a slope" if slope is None else f"{slope:+.1f} MB an hour after the warm-up"

@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
 from threading import Event as Flag
 
-import rclpy
 from diagnostic_msgs.msg import DiagnosticArray
 from geometry_msgs.msg import PoseWithCovarianceStamped
-from rclpy.executors import SingleThreadedExecutor
-from rclpy.signals import SignalHandlerOptions
 
 from raxels_interfaces.msg import PoseStatus
 from ros2_raxels.demo.observer import state_name
+from ros2_raxels.demo.spun_node import SpunNode
 from ros2_raxels.geometry import FloatArray
 from ros2_raxels.nodes.messages import MessageError, pose_array, stamp_ns
 from ros2_raxels.soak.camera import NAMESPACE
@@ -23,8 +20,8 @@ _DEPTH = 100
 _REPLACED, _REJECTED = "frames replaced by a newer one", "frames rejected"
 
 
-class Listener:
-    """A node of its own context, driven by `spin`.
+class Listener(SpunNode):
+    """Keeps what is said while it is spun.
 
     Args:
         now_s: seconds after the first frame.
@@ -32,39 +29,19 @@ class Listener:
     """
 
     def __init__(self, now_s: Callable[[], float], interrupted: Flag) -> None:
+        super().__init__("listener", interrupted, namespace=NAMESPACE)
         self.answers: dict[int, Answer] = {}
         self.counts = NodeCounts()
         self._state = PoseStatus.STATE_WAITING
         self.newest: tuple[str, FloatArray] | None = None
+        self.places: dict[int, tuple[int, FloatArray]] = {}
+        self._world = 0
         self.unusable = ""
-        self._now_s, self._interrupted = now_s, interrupted
-        self._context = rclpy.Context()
-        rclpy.init(context=self._context, signal_handler_options=SignalHandlerOptions.NO)
-        self._node = rclpy.create_node("listener", context=self._context, namespace=NAMESPACE)
-        self._executor = SingleThreadedExecutor(context=self._context)
-        self._executor.add_node(self._node)
-        subscribe = self._node.create_subscription
+        self._now_s = now_s
+        subscribe = self.node.create_subscription
         subscribe(PoseWithCovarianceStamped, "raxels_pose/pose", self._on_pose, _DEPTH)
         subscribe(PoseStatus, "raxels_pose/status", self._on_status, _DEPTH)
         subscribe(DiagnosticArray, "/diagnostics", self._on_diagnostics, _DEPTH)
-
-    def spin(self, seconds: float) -> None:
-        """Receive for so long.
-
-        Raises:
-            KeyboardInterrupt: the user wants it to end.
-        """
-        until = time.monotonic() + seconds
-        while (left := until - time.monotonic()) > 0:
-            self._executor.spin_once(timeout_sec=left)
-            if self._interrupted.is_set():
-                raise KeyboardInterrupt
-
-    def drain(self, seconds: float) -> None:
-        """Receive what is still on its way, interrupted or not."""
-        until = time.monotonic() + seconds
-        while (left := until - time.monotonic()) > 0:
-            self._executor.spin_once(timeout_sec=left)
 
     @property
     def state_name(self) -> str:
@@ -73,14 +50,8 @@ class Listener:
 
     def hears_both(self) -> bool:
         """Whether pose node and view server are there."""
-        names = {f"{space.rstrip('/')}/{name}" for name, space in self._node.get_node_names_and_namespaces()}
+        names = {f"{space.rstrip('/')}/{name}" for name, space in self.node.get_node_names_and_namespaces()}
         return {f"{NAMESPACE}/raxels_pose", f"{NAMESPACE}/raxels_views"} <= names
-
-    def close(self) -> None:
-        """Leave the network."""
-        self._executor.shutdown(timeout_sec=0.5)
-        self._node.destroy_node()
-        self._context.try_shutdown()
 
     def _on_pose(self, message: PoseWithCovarianceStamped) -> None:
         try:
@@ -89,8 +60,11 @@ class Listener:
             self.unusable = self.unusable or str(error)
             return
         self.newest = message.header.frame_id, pose
+        self.places[stamp_ns(message.header.stamp)] = self._world, pose[:3, 3]
 
     def _on_status(self, message: PoseStatus) -> None:
+        initialising = PoseStatus.STATE_INITIALISING
+        self._world += message.state == initialising and self._state != initialising
         self._state = message.state
         self.counts.received, self.counts.processed = int(message.frames_received), int(message.frames_processed)
         tracked = message.state == PoseStatus.STATE_TRACKING

@@ -186,6 +186,7 @@ def _numbers(report: Mapping[str, Any]) -> list[tuple[str, str, str]]:
             f"of {frames['sent']} sent, {frames['unanswered']} unanswered\n{frames['bad_sent']} bad ones beside them",
         ),
         ("longest without a pose", f"{report['longest_without_pose_s']:.1f} s", "faults left out"),
+        *_right_poses(report["poses"]),
         ("goals served", f"{served}", f"of {sum(sum(outcomes.values()) for outcomes in goals.values())} sent"),
     ]
     p50, p95 = report["latency_p50_s"], report["latency_p95_s"]
@@ -199,3 +200,10 @@ def _numbers(report: Mapping[str, Any]) -> list[tuple[str, str, str]]:
     words = f"{len(report['log']['alarms'])} errors in the logs"
     numbers.append(("warnings", f"{sum(report['log']['warnings'].values())}", words))
     return numbers
+
+
+def _right_poses(poses: Mapping[str, Any]) -> list[tuple[str, str, str]]:
+    if not poses["compared"]:
+        return []
+    wrong = f"of the path's extent, median; p95 {poses['error_p95_percent']:.1f} %\n{poses['wrong']} poses are wrong"
+    return [("poses are off by", f"{poses['error_p50_percent']:.1f} %", wrong)]

@@ -21,6 +21,7 @@ class Sent:
         fault: that acts, or has just acted.
         timely: it came when its stamp says, so that the latency of its answer means something.
         expected: it must be answered; one that comes after newer ones must not.
+        frame: of those that are played.
     """
 
     at_s: float
@@ -28,6 +29,7 @@ class Sent:
     fault: str
     timely: bool = True
     expected: bool = True
+    frame: int = 0
 
 
 @dataclass(frozen=True)
@@ -90,6 +92,8 @@ class Record:
         logs: lines by node.
         died: which node, with what exit status and last words.
         unusable: what is wrong with the first pose that cannot be used; empty where all can.
+        truth: (F, 3) where the camera was in each frame that is played; None where that is not known.
+        places: published ones by stamp, ns: the number of the world, which begins anew in between, and (3,) in it.
     """
 
     seconds: float
@@ -103,6 +107,8 @@ class Record:
     logs: Mapping[str, Sequence[str]]
     died: Sequence[str] = field(default_factory=list)
     unusable: str = ""
+    truth: FloatArray | None = None
+    places: Mapping[int, tuple[int, FloatArray]] = field(default_factory=dict)
 
     def answer(self, sent: Sent) -> Answer | None:
         """To a frame."""

@@ -15,6 +15,7 @@ from ros2_raxels.geometry import FloatArray
 from ros2_raxels.nodes.diagnostics import kind_of
 from ros2_raxels.soak.faults import AFTERMATH_S, FAULTS, NONE, Event, fault_at
 from ros2_raxels.soak.record import Ended, Record
+from ros2_raxels.soak.truth import WRONG, pose_errors
 
 POSE_PATIENCE_S = 10.0
 """The longest time without a pose that is not put down to a fault."""
@@ -23,6 +24,7 @@ _WARM_UP_S, _WARM_UP_SHARE = 240.0, 0.4
 """Keyframes come until all places are known, arenas of the allocator until every kind of work was done once."""
 
 _FEWEST_MINUTES = 4
+_MOST_WRONG = 0.01
 _GROWTH_MB = 20.0
 """A slope counts only once it has come to so much: an allocator is no leak."""
 
@@ -42,6 +44,7 @@ def summarise(record: Record) -> dict[str, Any]:
         "seconds": round(record.seconds, 1),
         "frames": _frames(record),
         **_percentiles(record.latencies()[:, 1]),
+        "poses": _poses(record),
         "by_fault": _by_fault(record),
         "minutes": _minutes(record),
         "memory": {name: _memory(samples) for name, samples in record.memory.items()},
@@ -70,6 +73,14 @@ def _frames(record: Record) -> dict[str, int]:
         **{f"node_{name}": count for name, count in asdict(record.counts).items()},
         "never_arrived": len(sent) + record.bad_sent - record.counts.received,
     }
+
+
+def _poses(record: Record) -> dict[str, Any]:
+    """How far they are from the truth, % of the extent of the true path."""
+    error = 100 * pose_errors(record)[:, 1]
+    spread = [round(float(e), 2) for e in np.percentile(error, (50, 95, 100))] if len(error) else [None] * 3
+    names = ("error_p50_percent", "error_p95_percent", "highest_percent")
+    return {"compared": len(error), "wrong": int((error > 100 * WRONG).sum()), **dict(zip(names, spread, strict=True))}
 
 
 def _by_fault(record: Record) -> dict[str, dict[str, Any]]:
@@ -212,6 +223,7 @@ def broken(
         *record.died,
         *([f"raxels_pose published a pose that cannot be used: {record.unusable}"] if record.unusable else ()),
         *_missing_poses(record, report, least_poses_percent),
+        *_wrong_poses(report["poses"]),
         *_growing(report, slope_max_mb_per_h),
         *(
             f"a goal ({goal.kind}) at second {goal.at_s:.0f} ended with {goal.outcome}: {goal.words}"
@@ -237,6 +249,14 @@ def _missing_poses(record: Record, report: Mapping[str, Any], least_percent: flo
         yield (
             f"only {percent:.1f} % of the undisturbed frames have a pose, the bound is {least_percent:g} "
             "(--least-poses): the machine is too busy or too slow for this rate"
+        )
+
+
+def _wrong_poses(poses: Mapping[str, Any]) -> Iterator[str]:
+    if poses["wrong"] > _MOST_WRONG * poses["compared"]:
+        yield (
+            f"{poses['wrong']} of {poses['compared']} poses are off by more than {100 * WRONG:g} % of the path's "
+            f"extent, at most {poses['highest_percent']:g} %; the bound is {100 * _MOST_WRONG:g} % of them"
         )
 
 

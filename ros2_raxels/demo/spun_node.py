@@ -1,0 +1,57 @@
+"""A node in a context of its own that its owner drives, so that Ctrl-C reaches Python and not ROS."""
+
+from __future__ import annotations
+
+import time
+from threading import Event
+from typing import Any
+
+import rclpy
+from rclpy.executors import SingleThreadedExecutor
+from rclpy.signals import SignalHandlerOptions
+
+
+class SpunNode:
+    """See the module.
+
+    Args:
+        name: of the node.
+        interrupted: set once the user wants it to end.
+        options: of ``rclpy.create_node``.
+
+    Attributes:
+        node: to subscribe with.
+    """
+
+    def __init__(self, name: str, interrupted: Event, **options: Any) -> None:
+        self._interrupted = interrupted
+        self._context = rclpy.Context()
+        # The children of the process are ended by its KeyboardInterrupt.
+        rclpy.init(context=self._context, signal_handler_options=SignalHandlerOptions.NO)
+        self.node = rclpy.create_node(name, context=self._context, **options)
+        self._executor = SingleThreadedExecutor(context=self._context)
+        self._executor.add_node(self.node)
+
+    def spin(self, seconds: float) -> None:
+        """Receive for so long.
+
+        Raises:
+            KeyboardInterrupt: it was interrupted, now or before.
+        """
+        until = time.monotonic() + seconds
+        while (left := until - time.monotonic()) > 0:
+            self._executor.spin_once(timeout_sec=left)
+            if self._interrupted.is_set():
+                raise KeyboardInterrupt
+
+    def drain(self, seconds: float) -> None:
+        """Receive what is still on its way, interrupted or not."""
+        until = time.monotonic() + seconds
+        while (left := until - time.monotonic()) > 0:
+            self._executor.spin_once(timeout_sec=left)
+
+    def close(self) -> None:
+        """Leave the network."""
+        self._executor.shutdown(timeout_sec=0.5)
+        self.node.destroy_node()
+        self._context.try_shutdown()

@@ -1,0 +1,53 @@
+"""Published poses beside the truth: worlds begin anew in between, and each has an origin and a unit of its own."""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+
+from ros2_raxels.evaluation.trajectory import align_similarity
+from ros2_raxels.geometry import FloatArray
+from ros2_raxels.soak.record import Record
+
+WRONG = 0.2
+"""Of the extent of the true path: a pose that is off by more is not where the camera was."""
+
+_FEWEST = 100
+_SMALL, _TRIES, _OUTLIER = 6, 60, 4.0
+
+
+def pose_errors(record: Record) -> FloatArray:
+    """(N, 2) of the tracked frames: seconds after the first frame, and error as a share of the extent of the true path.
+
+    Each world is fitted to the truth by itself, and so that a few wild poses do not bend the fit; those of which there
+    are too few poses are left out, and so is all where the truth is not known.
+    """
+    if record.truth is None:
+        return np.zeros((0, 2))
+    worlds: dict[int, list[tuple[float, FloatArray, FloatArray]]] = {}
+    for sent in record.sent:
+        answer, known = record.answer(sent), record.places.get(sent.stamp_ns or 0)
+        if answer is not None and answer.tracked and known is not None:
+            world, place = known
+            worlds.setdefault(world, []).append((sent.at_s, place, record.truth[sent.frame]))
+    extent = float(np.linalg.norm(np.ptp(record.truth, axis=0)))
+    errors = [
+        np.column_stack([[at for at, _, _ in seen], _distances(seen) / extent])
+        for seen in worlds.values()
+        if len(seen) >= _FEWEST
+    ]
+    return np.concatenate(errors) if errors else np.zeros((0, 2))
+
+
+def _distances(seen: list[tuple[float, FloatArray, FloatArray]]) -> FloatArray:
+    places, truth = (np.array(column) for column in list(zip(*seen, strict=True))[1:])
+    generator = np.random.default_rng(0)
+
+    def distances(of: npt.NDArray[np.integer]) -> FloatArray:
+        scale, rotation, translation = align_similarity(places[of], truth[of])
+        return np.asarray(np.linalg.norm(scale * places @ rotation.T + translation - truth, axis=1))
+
+    # The least median of a few small fits: wild poses, however far away, are in some of them only.
+    tries = [distances(generator.choice(len(places), _SMALL, replace=False)) for _ in range(_TRIES)]
+    error = min(tries, key=lambda error: float(np.median(error)))
+    return distances(np.flatnonzero(error <= _OUTLIER * np.median(error)))
