@@ -16,27 +16,26 @@ import cv2
 import numpy as np
 from tqdm import tqdm
 
-from ros2_raxels import estimate
 from ros2_raxels.demo.recording import Walk, shown_walk
 from ros2_raxels.estimator import Estimator
 from ros2_raxels.evaluation.clips import CLIP_FRAMES, clips_of_set
 from ros2_raxels.evaluation.graph_work import denoiser_speed
 from ros2_raxels.evaluation.machine import machine
 from ros2_raxels.evaluation.methods import Method, answer_all, speed_ratio, two_view_method
+from ros2_raxels.evaluation.ours import NAME, answer_clip
 from ros2_raxels.evaluation.startup import start_process
 from ros2_raxels.evaluation.stream import memory_trend, stream_speed
 from ros2_raxels.evaluation.tables import Table, as_text
 from ros2_raxels.evaluation.timing import Spread
 from ros2_raxels.files import FileError, check_writable, write_json
-from ros2_raxels.focal import guessed_camera, ordinary_camera
-from ros2_raxels.geometry import PinholeCamera, make_pose
+from ros2_raxels.focal import guessed_camera
+from ros2_raxels.geometry import PinholeCamera, make_pose, ordinary_camera
 from ros2_raxels.image_codec import ImageArray
+from ros2_raxels.load import add_model_argument, make_estimator, make_predictor, make_tracker, model_card
 from ros2_raxels.memory import peak_rss_bytes, rss_bytes
 from ros2_raxels.options import positive, several_of
 from ros2_raxels.raxel_grid import clip_bearings
 from ros2_raxels.sources import FrameSource, open_source
-from ros2_raxels.track import make_tracker
-from ros2_raxels.views import make_predictor
 
 STEPS = (1, 2, 4)
 """Denoising steps of views that are timed."""
@@ -58,7 +57,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--clips", type=positive, default=12, metavar="N", help="clips for estimate (default: 12)")
     parser.add_argument("--calls", type=positive, default=20, metavar="N", help="of the networks (default: 20)")
-    estimate.add_model_argument(parser)
+    add_model_argument(parser)
     parser.add_argument("--views-model", default="", metavar="CARD", help="model card for views (default: shipped)")
     parser.add_argument("--out", type=Path, metavar="FILE", help="report to write (.json)")
 
@@ -183,9 +182,9 @@ def _denoiser(args: argparse.Namespace, source: FrameSource) -> Measured:
     images, cameras = _clip(source)
     matcher = Estimator().matcher
     features = matcher.look_all(images)
-    working = [f.working_camera(c) if c else guessed_camera(f, 1.0) for f, c in zip(features, cameras, strict=True)]
+    working = [f.working_camera(c) if c else guessed_camera(f) for f, c in zip(features, cameras, strict=True)]
     evidence = matcher.collect(features, working)
-    card = estimate.model_card(args.model)
+    card = model_card(args.model)
     speed = denoiser_speed(card, evidence, clip_bearings(working), args.calls)
     rows: Table = [["graph", "hypotheses", "p50", "p95", "max", "GFLOP", "GFLOP/s", "share of peak"]]
     for g in speed.graphs:
@@ -203,8 +202,8 @@ def _estimate(args: argparse.Namespace, source: FrameSource) -> Measured:
     clips = clips_of_set(file, args.clips)
     if not clips:
         raise FileError(f"{file}: no clip of {CLIP_FRAMES} frames in it; give a longer set, or --only without estimate")
-    estimator, peer = estimate.make_estimator(args.model), two_view_method()
-    ours = Method(estimate.NAME, lambda clip: estimate.answer_clip(estimator, clip))
+    estimator, peer = make_estimator(args.model), two_view_method()
+    ours = Method(NAME, lambda clip: answer_clip(estimator, clip))
     answer_all(clips, [ours, peer])
     for method in (ours, peer):
         for clip_id, reason in method.failures.items():
@@ -289,4 +288,4 @@ def _small_clip(source: FrameSource) -> tuple[list[ImageArray], PinholeCamera]:
     """The same at the size of views, as if through an ordinary lens."""
     images, _ = _clip(source)
     small: list[ImageArray] = [np.asarray(cv2.resize(i, _VIEW_SIZE, interpolation=cv2.INTER_AREA)) for i in images]
-    return small, ordinary_camera(*_VIEW_SIZE, 1.0)
+    return small, ordinary_camera(*_VIEW_SIZE)

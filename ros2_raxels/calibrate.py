@@ -19,16 +19,16 @@ from ros2_raxels.engine import EngineError
 from ros2_raxels.engine.model_card import ModelCard
 from ros2_raxels.estimator import Estimator
 from ros2_raxels.evaluation.view_scores import compared, psnr_db
-from ros2_raxels.evaluation.view_tasks import AHEAD, CONTEXT
+from ros2_raxels.evaluation.view_tasks import AHEAD, CONTEXT, ViewTask, read_tasks
 from ros2_raxels.files import FileError, check_writable, write_json
 from ros2_raxels.geometry import FloatArray, PinholeCamera
 from ros2_raxels.image_codec import ImageArray
+from ros2_raxels.load import make_predictor
 from ros2_raxels.options import natural, positive
 from ros2_raxels.predictor import ViewPredictor
 from ros2_raxels.scenes.clips import augment, render_clip
 from ros2_raxels.scenes.random_textures import texture_pool
 from ros2_raxels.sources import read_image
-from ros2_raxels.views import ViewTask, make_predictor, read_tasks
 
 _SIZE = (320, 240)
 _HELD_OUT = 5

@@ -13,7 +13,6 @@ from typing import Any
 
 from tqdm import tqdm
 
-from ros2_raxels import estimate
 from ros2_raxels.estimator import Estimator
 from ros2_raxels.evaluation import variants
 from ros2_raxels.evaluation.clips import CLIP_FRAMES, Clip, ClipAnswer, make_clips, write_answers, write_clips
@@ -21,6 +20,7 @@ from ros2_raxels.evaluation.closed_loop import Loop, agreement, go_round, proced
 from ros2_raxels.evaluation.colmap_peer import MOST_FRAMES, require_colmap
 from ros2_raxels.evaluation.machine import machine
 from ros2_raxels.evaluation.methods import Attempt, Method, answer_all, speed_ratio, two_view_method
+from ros2_raxels.evaluation.ours import NAME, answer_clip
 from ros2_raxels.evaluation.page import Picture, Section
 from ros2_raxels.evaluation.peers import TwoViewPeer
 from ros2_raxels.evaluation.report import as_markdown, as_page, sections_of
@@ -28,17 +28,16 @@ from ros2_raxels.evaluation.tables import as_text
 from ros2_raxels.evaluation.tracks import PEERS, TrackScore, evaluate_track
 from ros2_raxels.evaluation.view_report import sheet_of
 from ros2_raxels.evaluation.view_scores import TaskScore, record_of_views, score_task
-from ros2_raxels.evaluation.view_tasks import make_view_tasks
+from ros2_raxels.evaluation.view_tasks import ViewTask, make_view_tasks
 from ros2_raxels.evidence import Matcher
 from ros2_raxels.files import FileError, make_folder, replacing, write_json
 from ros2_raxels.geometry import PinholeCamera
 from ros2_raxels.image_codec import ImageArray
+from ros2_raxels.load import add_model_argument, make_denoiser, make_estimator, make_predictor, make_tracker
 from ros2_raxels.options import positive, several_of
 from ros2_raxels.predictor import PredictedViews
 from ros2_raxels.sources import FrameSource, open_source
-from ros2_raxels.track import make_tracker
 from ros2_raxels.track_picture import draw_track, picture_format
-from ros2_raxels.views import ViewTask, make_predictor
 from ros2_raxels.views_sheet import draw_sheet
 
 DATA_VARIABLE = "RAXELS_DATA"
@@ -69,7 +68,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--views-per-set", type=positive, default=12, metavar="N", help="tasks of --views of each set (default: 12)"
     )
-    estimate.add_model_argument(parser)
+    add_model_argument(parser)
     parser.add_argument("--views-model", default="", metavar="CARD", help="of --views, --curve and --closed-loop")
     parser.add_argument(
         "--tracks", default="", metavar="SET,SET", help="names or paths of sets that are tracked as a whole too"
@@ -191,8 +190,8 @@ def _methods(args: argparse.Namespace) -> list[Method]:
     Raises:
         FileError: a model cannot be loaded, or is needed and left out.
     """
-    denoiser = estimate.make_denoiser(args.model)
-    ours = {estimate.NAME: Estimator(denoiser=denoiser)}
+    denoiser = make_denoiser(args.model)
+    ours = {NAME: Estimator(denoiser=denoiser)}
     if args.ablation:
         ours |= variants.without_denoiser()
     if args.curve:
@@ -214,7 +213,7 @@ def _never_fails(answer: Callable[[Clip], ClipAnswer]) -> Attempt:
 
 def _closed_loops(args: argparse.Namespace, clips: Sequence[Clip]) -> tuple[dict[str, Any], list[Picture]]:
     """Once around on the clips of one camera, and on as many procedural ones; and sheets of some of the views."""
-    estimator, predictor = estimate.make_estimator(args.model), make_predictor(args.views_model)
+    estimator, predictor = make_estimator(args.model), make_predictor(args.views_model)
     names: list[str] = []
     recorded: list[tuple[list[ImageArray], PinholeCamera]] = []
     for clip in clips:
@@ -271,7 +270,7 @@ def _views(args: argparse.Namespace, tasks: Sequence[ViewTask]) -> tuple[dict[st
 
 
 def _attempt(estimator: Estimator, use_intrinsics: bool) -> Attempt:
-    return lambda clip: estimate.answer_clip(estimator, clip, use_intrinsics)
+    return lambda clip: answer_clip(estimator, clip, use_intrinsics)
 
 
 def _report_failures(methods: Sequence[Method], clips: Sequence[Clip]) -> int:
@@ -289,7 +288,7 @@ def _speed_ratio(methods: Sequence[Method]) -> float | None:
     """How many times faster ours is than the peer, by medians; None without peer, or when it answered nothing."""
     by_name = {m.name: m for m in methods}
     peer = by_name.get(TwoViewPeer.name)
-    return None if peer is None else speed_ratio(by_name[estimate.NAME], peer)
+    return None if peer is None else speed_ratio(by_name[NAME], peer)
 
 
 # ------------------------------------------------------------------------------------------------------------- report

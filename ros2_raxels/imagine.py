@@ -14,14 +14,14 @@ from ros2_raxels.consistency import check_views
 from ros2_raxels.engine import EngineError
 from ros2_raxels.estimator import Estimator
 from ros2_raxels.files import make_folder, write_json
-from ros2_raxels.focal import USUAL_FOCAL, ordinary_camera
-from ros2_raxels.geometry import PinholeCamera
+from ros2_raxels.geometry import USUAL_FOCAL, PinholeCamera, ordinary_camera
 from ros2_raxels.image_codec import ImageArray
+from ros2_raxels.load import add_predictor_arguments, make_predictor
 from ros2_raxels.options import positive
 from ros2_raxels.predictor import ViewPredictor
 from ros2_raxels.sources import read_image
 from ros2_raxels.track import parse_intrinsics
-from ros2_raxels.views import add_predictor_arguments, make_predictor, record_of, write_views
+from ros2_raxels.views import record_of, write_views
 
 REPORT = "imagine.json"
 
@@ -89,4 +89,4 @@ def _camera(image: ImageArray, intrinsics: tuple[float, float, float, float] | N
     height, width = image.shape[:2]
     if intrinsics is not None:
         return PinholeCamera(width, height, *intrinsics)
-    return ordinary_camera(width, height, USUAL_FOCAL)
+    return ordinary_camera(width, height)

@@ -5,25 +5,21 @@ from __future__ import annotations
 import argparse
 import math
 import sys
-import time
-from collections.abc import Iterator
 from contextlib import nullcontext
-from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
 from tqdm import tqdm
 
-from ros2_raxels import estimate
-from ros2_raxels.denoise import STREAM
+from ros2_raxels.evaluation.track import Track, follow
 from ros2_raxels.evaluation.trajectory import path_length, score_trajectory, write_tum
 from ros2_raxels.files import check_writable, replacing
-from ros2_raxels.geometry import FloatArray, GeometryError, PinholeCamera, relative_pose
-from ros2_raxels.sources import Frame, FrameSource, SourceError, open_source
+from ros2_raxels.load import add_model_argument, make_tracker
+from ros2_raxels.sources import FrameSource, SourceError, open_source
 from ros2_raxels.terminal import INTERRUPTED
-from ros2_raxels.track_picture import DrawnTrack, draw_track, picture_format
+from ros2_raxels.track_picture import draw_track, picture_format
 from ros2_raxels.track_view import TrackView, check_view, open_view
-from ros2_raxels.tracker import TrackedPose, Tracker, TrackerSettings, TrackState
+from ros2_raxels.tracker import Tracker, TrackState
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -50,7 +46,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--image-topic", metavar="TOPIC", help="of a bag with several")
     parser.add_argument("--rate-hz", type=float, metavar="R", help="where the recording carries no times")
-    estimate.add_model_argument(parser)
+    add_model_argument(parser)
     parser.add_argument(
         "--live",
         action="store_true",
@@ -110,157 +106,6 @@ def run(args: argparse.Namespace) -> int:
     written = ", ".join(str(path) for path in (args.out, args.plot, args.view) if path)
     print("\n".join([*_summary(track, source), f"-> {written}"]))
     return status
-
-
-# ----------------------------------------------------------------------------------------------------------- tracking
-
-
-@dataclass
-class Track:
-    """What is known of a recording's frames so far, one entry a frame.
-
-    Attributes:
-        stamps_ns: as recorded.
-        poses: (4, 4) camera_to_world each; held ones included.
-        live: the same as they were answered; empty until `settle`.
-        found_again: how many frames that were missed `settle` has found.
-        answers: those of the tracker.
-        truth: true camera_to_world each, or None.
-        states: of the tracker; frames that were solved later count as TRACKING.
-        keyframes: how many there were.
-        frame_s: wall time from image to pose, s.
-        between_s: wall time of what a frame leaves to be done after its pose, s.
-        camera: intrinsics of the last frame, px.
-        camera_given: whether those were known beforehand.
-    """
-
-    stamps_ns: list[int] = field(default_factory=list)
-    poses: list[FloatArray] = field(default_factory=list)
-    live: list[FloatArray] = field(default_factory=list)
-    found_again: int = 0
-    answers: list[TrackedPose] = field(default_factory=list)
-    truth: list[FloatArray | None] = field(default_factory=list)
-    states: list[TrackState] = field(default_factory=list)
-    keyframes: int = 0
-    frame_s: list[float] = field(default_factory=list)
-    between_s: list[float] = field(default_factory=list)
-    camera: PinholeCamera | None = None
-    camera_given: bool = False
-
-    def add(self, frame: Frame, found: TrackedPose, seconds: float) -> None:
-        """Take over the answer for the newest frame and what it says about earlier ones."""
-        self.stamps_ns.append(found.stamp_ns)
-        self.poses.append(found.camera_to_world)
-        self.answers.append(found)
-        self.truth.append(frame.camera_to_world)
-        self.states.append(found.state)
-        self.keyframes += found.keyframe
-        self.frame_s.append(seconds)
-        for stamp_ns, pose in found.earlier:
-            self._replace(stamp_ns, pose, found)
-
-    def settle(self, tracker: Tracker, look: bool = True) -> None:
-        """Take over what is known of all frames at the end; what was answered at their time is kept as `live`.
-
-        Args:
-            tracker: that has answered.
-            look: for frames that were missed once more, with progress on a terminal.
-        """
-        if look:
-            looks = tqdm(
-                tracker.look_again(), "missed frames", tracker.missed, unit="look", disable=not sys.stderr.isatty()
-            )
-            self.found_again = sum(looks)
-        self.live = self.poses
-        self.poses = [tracker.pose_now(answer) for answer in self.answers]
-
-    def _replace(self, stamp_ns: int, pose: FloatArray, found: TrackedPose) -> None:
-        # From the newest back: the stamps of a bag may repeat.
-        for index in reversed(range(len(self.stamps_ns))):
-            if self.stamps_ns[index] == stamp_ns:
-                self.poses[index], self.states[index] = pose, TrackState.TRACKING
-                anchor = found.anchor and replace(found.anchor, pose=relative_pose(found.camera_to_world, pose))
-                self.answers[index] = replace(self.answers[index], camera_to_world=pose, anchor=anchor)
-                return
-
-    def share(self, state: TrackState) -> float:
-        """Share of the frames in a state, 0 to 1."""
-        return self.count(state) / max(1, len(self.states))
-
-    def true_poses(self) -> FloatArray | None:
-        """(N, 4, 4) of all frames; None when one of them is not known."""
-        known = [pose for pose in self.truth if pose is not None]
-        return np.array(known) if len(known) == len(self.poses) > 0 else None
-
-    def drawn(self, title: str) -> DrawnTrack:
-        """As a picture shows it."""
-        missed = np.array([state is not TrackState.TRACKING for state in self.states])
-        return DrawnTrack(title, self.stamps_ns, np.array(self.poses), missed, self.true_poses())
-
-    def count(self, state: TrackState) -> int:
-        """Number of frames in a state."""
-        return sum(s is state for s in self.states)
-
-    @property
-    def losses(self) -> int:
-        """How often tracking was lost."""
-        return sum(
-            now is TrackState.LOST and before is not TrackState.LOST
-            for before, now in zip([TrackState.WAITING, *self.states], self.states, strict=False)
-        )
-
-
-def make_tracker(model: str) -> Tracker:
-    """A tracker with the denoiser of a card; ``none`` leaves it out, empty takes the shipped one.
-
-    Raises:
-        FileError: the model is missing, damaged or cannot be run.
-    """
-    return Tracker(TrackerSettings(history=True), estimate.make_denoiser(model, STREAM))
-
-
-def follow(
-    track: Track,
-    source: FrameSource,
-    tracker: Tracker,
-    intrinsics: tuple[float, float, float, float] | None = None,
-) -> Iterator[tuple[Frame, TrackedPose]]:
-    """Track frame by frame into ``track``, which is complete up to the last answer whenever this stops.
-
-    Args:
-        track: filled.
-        source: the recording.
-        tracker: a fresh one.
-        intrinsics: fx, fy, cx, cy in px that replace those of the recording.
-
-    Raises:
-        SourceError: an image cannot be read, or does not fit its camera.
-    """
-    for frame in source:
-        camera = frame.camera if intrinsics is None else _camera(frame, intrinsics)
-        begin = time.perf_counter()
-        try:
-            found = tracker.track(frame.image, frame.stamp_ns, camera)
-        except ValueError as error:
-            raise SourceError(f"{frame.name}: {error}") from error
-        track.add(frame, found, time.perf_counter() - begin)
-        begin = time.perf_counter()
-        try:
-            tracker.improve()
-        finally:
-            track.between_s.append(time.perf_counter() - begin)
-        height, width = frame.image.shape[:2]
-        in_use = camera or tracker.camera
-        track.camera, track.camera_given = in_use and in_use.resized(width, height), camera is not None
-        yield frame, found
-
-
-def _camera(frame: Frame, intrinsics: tuple[float, float, float, float]) -> PinholeCamera:
-    height, width = frame.image.shape[:2]
-    try:
-        return PinholeCamera(width, height, *intrinsics)
-    except GeometryError as error:
-        raise SourceError(f"{frame.name}: {error}") from error
 
 
 def _follow_with_progress(

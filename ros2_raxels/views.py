@@ -6,7 +6,7 @@ import argparse
 import sys
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,93 +16,19 @@ from tqdm import tqdm
 
 from ros2_raxels.consistency import Checked, check_views
 from ros2_raxels.engine import EngineError
-from ros2_raxels.estimate import model_card
 from ros2_raxels.estimator import Estimator
-from ros2_raxels.files import FileError, load_json, make_folder, numbers, replacing, shown, take, take_list, write_json
-from ros2_raxels.geometry import FloatArray, PinholeCamera
+from ros2_raxels.evaluation.view_tasks import ViewTask, read_tasks
+from ros2_raxels.files import FileError, make_folder, replacing, write_json
+from ros2_raxels.geometry import FloatArray
 from ros2_raxels.image_codec import ImageArray
-from ros2_raxels.options import natural, positive
-from ros2_raxels.predictor import SHIPPED, PredictedViews, PredictorSettings, ViewPredictor
+from ros2_raxels.load import add_predictor_arguments, make_predictor
+from ros2_raxels.options import positive
+from ros2_raxels.predictor import PredictedViews, ViewPredictor
 from ros2_raxels.sources import SourceError, read_image
 from ros2_raxels.views_sheet import draw_sheet
 
 REPORT = "views.json"
 SHEET = "sheet.png"
-
-
-@dataclass(frozen=True, eq=False)
-class ViewTask:
-    """Known frames and a trajectory to look along.
-
-    Attributes:
-        id: of the task.
-        context: image files, oldest first.
-        context_to_world: (K, 4, 4) optical frames.
-        intrinsics: fx, fy, cx, cy, px of the stored images.
-        trajectory: (T, 4, 4) camera to world.
-        truth: image files of what was seen along it, where that is known.
-    """
-
-    id: str
-    context: tuple[Path, ...]
-    context_to_world: FloatArray
-    intrinsics: FloatArray
-    trajectory: FloatArray
-    truth: tuple[Path, ...] = ()
-
-    def folder(self, root: Path) -> Path:
-        """Where its views go."""
-        return root / self.name
-
-    @property
-    def name(self) -> str:
-        """Of its folder."""
-        return self.id.replace("/", "_")
-
-    def read(self) -> tuple[list[ImageArray], PinholeCamera]:
-        """Images and their camera.
-
-        Raises:
-            SourceError: an image cannot be read.
-            ValueError: images of several sizes, or intrinsics that no camera has.
-        """
-        images = [read_image(path) for path in self.context]
-        height, width = images[0].shape[:2]
-        return images, PinholeCamera(width, height, *self.intrinsics.tolist())
-
-
-def read_tasks(path: Path) -> list[ViewTask]:
-    """Tasks of a file.
-
-    Raises:
-        FileError: missing file, no JSON, a missing key, a wrong value, or an id that occurs twice.
-    """
-    tasks: dict[str, ViewTask] = {}
-    for index, record in enumerate(take_list(load_json(path), "tasks", str(path))):
-        task = _task(record, f"{path}: tasks[{index}]")
-        if task.name in tasks:
-            raise FileError(f"{path}: tasks[{index}].id = {task.id!r}: folder {task.name} occurs twice; rename one")
-        if task.name in ("", ".", ".."):
-            raise FileError(f"{path}: tasks[{index}].id = {task.id!r} names no folder; give a name")
-        tasks[task.name] = task
-    return list(tasks.values())
-
-
-def _task(record: object, where: str) -> ViewTask:
-    context = take_list(record, "context", where)
-    if not context or not all(isinstance(path, str) for path in context):
-        raise FileError(f"{where}.context = {shown(context)} must be one or more paths; name the known frames")
-    truth = take_list(record, "truth", where) if isinstance(record, dict) and "truth" in record else []
-    if not all(isinstance(path, str) for path in truth):
-        raise FileError(f"{where}.truth = {shown(truth)} must be paths, or left out")
-    return ViewTask(
-        str(take(record, "id", where)),
-        tuple(map(Path, context)),
-        numbers(take(record, "context_poses", where), (len(context), 4, 4), f"{where}.context_poses"),
-        numbers(take(record, "intrinsics", where), (4,), f"{where}.intrinsics"),
-        numbers(take(record, "trajectory", where), (-1, 4, 4), f"{where}.trajectory"),
-        tuple(map(Path, truth)),
-    )
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -116,24 +42,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help=f"beside the views of each task {SHEET}: known frames, truth, prediction, difference, expected error",
     )
     add_predictor_arguments(parser)
-
-
-def add_predictor_arguments(parser: argparse.ArgumentParser) -> None:
-    """Options of all commands that make views."""
-    parser.add_argument("--seed", type=natural, default=0, help="of the noise; the same seed gives the same views")
-    parser.add_argument("--model", default="", metavar="CARD", help="model card (.json) (default: shipped)")
-
-
-def make_predictor(model: str, settings: PredictorSettings | None = None) -> ViewPredictor:
-    """The predictor of a model card; empty takes the shipped one.
-
-    Raises:
-        FileError: the model is missing or damaged, or makes no views.
-    """
-    try:
-        return ViewPredictor.load(model_card(model, SHIPPED), settings)
-    except EngineError as error:
-        raise FileError(str(error)) from error
 
 
 def run(args: argparse.Namespace) -> int:

@@ -19,9 +19,9 @@ from ros2_raxels.evaluation.machine import cores, matrix_product_gflops
 from ros2_raxels.evaluation.startup import start_process
 from ros2_raxels.evaluation.stream import again_and_again, growth_per_frame, memory_trend
 from ros2_raxels.evaluation.timing import Spread
+from ros2_raxels.load import make_tracker
 from ros2_raxels.memory import peak_rss_bytes, rss_bytes
 from ros2_raxels.sources import open_source
-from ros2_raxels.track import make_tracker
 
 CapSys = pytest.CaptureFixture[str]
 FRAMES = 16

@@ -18,13 +18,14 @@ from ros_testing import ROOT
 from test_evaluation import write_rendered_set, yardstick
 from test_report import Read
 
-from ros2_raxels import __version__, track
+from ros2_raxels import __version__, load
 from ros2_raxels.cli import main
 from ros2_raxels.denoise import LearnedDenoiser
 from ros2_raxels.estimator import Estimator
 from ros2_raxels.evaluation import variants
 from ros2_raxels.evaluation.clips import make_clips, read_answers, write_clips
 from ros2_raxels.evaluation.metrics import mean_over_sets, score_sets
+from ros2_raxels.evaluation.track import Track
 from ros2_raxels.tracker import TrackedPose, Tracker, TrackState
 
 CapSys = pytest.CaptureFixture[str]
@@ -335,7 +336,7 @@ class ScriptedTracker(Tracker):
 def test_frames_that_are_solved_later_get_their_pose(
     rendered: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: CapSys
 ) -> None:
-    monkeypatch.setattr(track, "Tracker", ScriptedTracker)
+    monkeypatch.setattr(load, "Tracker", ScriptedTracker)
     out = tmp_path / "a.tum"
     assert main(["track", str(rendered / "room"), "--out", str(out)]) == 0
     np.testing.assert_array_equal(tum(out)[:, 1], np.arange(16))
@@ -345,7 +346,7 @@ def test_frames_that_are_solved_later_get_their_pose(
 def test_ctrl_c_writes_what_is_done(
     rendered: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: CapSys
 ) -> None:
-    monkeypatch.setattr(track, "Tracker", ScriptedTracker)
+    monkeypatch.setattr(load, "Tracker", ScriptedTracker)
     monkeypatch.setattr(ScriptedTracker, "after", 5)
     out = tmp_path / "a.tum"
     assert main(["track", str(rendered / "room"), "--out", str(out)]) == 130
@@ -360,7 +361,7 @@ def test_ctrl_c_while_a_keyframe_is_made_writes_what_is_done(
         if len(tracker._stamps) == 5:
             raise KeyboardInterrupt
 
-    monkeypatch.setattr(track, "Tracker", ScriptedTracker)
+    monkeypatch.setattr(load, "Tracker", ScriptedTracker)
     monkeypatch.setattr(ScriptedTracker, "improve", improve)
     # A second Ctrl-C would end what looks for long.
     monkeypatch.setattr(ScriptedTracker, "look_again", lambda _: pytest.fail("it went on"))
@@ -373,7 +374,7 @@ def test_ctrl_c_while_a_keyframe_is_made_writes_what_is_done(
 def test_ctrl_c_before_the_first_frame_writes_nothing(
     rendered: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: CapSys
 ) -> None:
-    monkeypatch.setattr(track, "Tracker", ScriptedTracker)
+    monkeypatch.setattr(load, "Tracker", ScriptedTracker)
     monkeypatch.setattr(ScriptedTracker, "after", 0)
     assert main(["track", str(rendered / "room"), "--out", str(tmp_path / "a.tum")]) == 130
     assert "no frame of room was tracked" in error_line(capsys)
@@ -390,7 +391,7 @@ def test_a_recording_that_breaks_off_keeps_what_was_tracked(tmp_path: Path, caps
 
 def test_losses_are_counted() -> None:
     tracking, held, lost = TrackState.TRACKING, TrackState.HELD, TrackState.LOST
-    known = track.Track(states=[lost, lost, tracking, held, lost, tracking, lost, lost])
+    known = Track(states=[lost, lost, tracking, held, lost, tracking, lost, lost])
     assert known.losses == 3
     assert known.share(tracking) == 0.25
 

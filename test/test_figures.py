@@ -15,7 +15,7 @@ from ros2_raxels.figures.overview import draw_overview
 from ros2_raxels.figures.page import Page
 from ros2_raxels.figures.raxels import draw_raxel_figure
 from ros2_raxels.figures.walk import TrackedWalk
-from ros2_raxels.focal import ordinary_camera
+from ros2_raxels.geometry import ordinary_camera
 from ros2_raxels.scenes.renderer import render
 from ros2_raxels.scenes.trajectories import handheld_loop
 from ros2_raxels.scenes.world import furnished_room

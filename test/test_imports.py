@@ -28,7 +28,8 @@ def layer(members: str, below: str = "") -> Layer:
 
 LAYERS = {
     "geometry": layer(
-        "geometry files options ros_environment memory image_codec frames pose_graph raxel_grid scale sources terminal"
+        "geometry files options ros_environment memory image_codec camera_info frames pose_graph raxel_grid scale "
+        "sources terminal"
     ),
     "model": layer("model", "geometry"),
     "engine": layer("engine", "geometry model"),
@@ -39,13 +40,17 @@ LAYERS = {
     "predictor": layer("sweep known_points confidence predictor consistency context", "geometry engine estimator"),
     "nodes": layer("nodes client", "geometry engine estimator tracker predictor"),
     "scenes": layer("scenes", "geometry estimator"),
-    # Commands: what people call, and what measures the layers below.
+    # What measures the layers below.
     "evaluation": layer(
-        "evaluation estimate track track_picture track_view drawing views views_sheet imagine evaluate",
+        "evaluation load drawing track_picture views_sheet",
         "geometry engine estimator tracker predictor scenes",
     ),
+    # What people call; nothing but other commands may import them.
+    "commands": layer(
+        "estimate track track_view views imagine evaluate", "geometry engine estimator tracker predictor evaluation"
+    ),
     "engines": layer("engines engine_parity", "geometry engine estimator predictor"),
-    "demo": layer("demo", "geometry scenes evaluation"),
+    "demo": layer("demo", "geometry estimator scenes evaluation nodes"),
     "soak": layer("soak", "geometry scenes evaluation demo nodes"),
     "figures": layer("figures", "geometry estimator predictor evaluation demo"),
     "calibrate": layer("calibrate", "geometry engine estimator predictor scenes evaluation"),

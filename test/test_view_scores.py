@@ -28,14 +28,14 @@ from ros2_raxels.evaluation.view_scores import (
     score_task,
     seen_share,
 )
-from ros2_raxels.evaluation.view_tasks import make_view_tasks, set_of
+from ros2_raxels.evaluation.view_tasks import ViewTask, make_view_tasks, set_of
 from ros2_raxels.evidence import Features, Matcher
 from ros2_raxels.files import FileError
 from ros2_raxels.geometry import FloatArray, PinholeCamera
 from ros2_raxels.image_codec import ImageArray
+from ros2_raxels.load import make_predictor
 from ros2_raxels.predictor import PredictedViews, ViewPredictor
 from ros2_raxels.sources import read_image
-from ros2_raxels.views import ViewTask, make_predictor
 
 CapSys = pytest.CaptureFixture[str]
 ALONE = ["--per-set", "1", "--peer", "none"]

@@ -28,7 +28,7 @@ def start_process(model: str) -> Startup:
     """Start a process that makes a tracker and gives it a frame.
 
     Args:
-        model: as for `track.make_tracker`.
+        model: as for `load.make_tracker`.
 
     Raises:
         RuntimeError: it failed; the message has its last words.
@@ -46,7 +46,7 @@ def start_process(model: str) -> Startup:
 def _main(model: str) -> None:
     import numpy as np
 
-    from ros2_raxels.track import make_tracker
+    from ros2_raxels.load import make_tracker
 
     times = [time.monotonic()]
     tracker = make_tracker(model)

@@ -12,9 +12,9 @@ import numpy as np
 from tqdm import tqdm
 
 from ros2_raxels.evaluation.timing import Spread
+from ros2_raxels.evaluation.track import Track, follow
 from ros2_raxels.memory import rss_bytes
 from ros2_raxels.sources import Frame, FrameSource
-from ros2_raxels.track import Track, follow
 from ros2_raxels.tracker import Tracker
 
 _UNTIMED_FRAMES = 30

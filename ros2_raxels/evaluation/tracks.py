@@ -15,11 +15,11 @@ from ros2_raxels.evaluation.machine import cores
 from ros2_raxels.evaluation.peers import PeerTrajectory, chain_two_view
 from ros2_raxels.evaluation.tables import Table
 from ros2_raxels.evaluation.timing import Spread
+from ros2_raxels.evaluation.track import Track, follow
 from ros2_raxels.evaluation.trajectory import TrajectoryScore, path_length, score_trajectory
 from ros2_raxels.files import FileError
 from ros2_raxels.geometry import FloatArray
 from ros2_raxels.sources import FrameSource
-from ros2_raxels.track import Track, follow
 from ros2_raxels.track_picture import DrawnTrack
 from ros2_raxels.tracker import Tracker, TrackState
 

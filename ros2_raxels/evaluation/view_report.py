@@ -9,9 +9,9 @@ from ros2_raxels.confidence import GOOD_DB
 from ros2_raxels.evaluation import charts
 from ros2_raxels.evaluation.page import Card, Grid, Mark, Picture, Section
 from ros2_raxels.evaluation.view_scores import REPEAT, STEPS, ours
+from ros2_raxels.evaluation.view_tasks import ViewTask
 from ros2_raxels.predictor import PredictedViews
 from ros2_raxels.sources import read_image
-from ros2_raxels.views import ViewTask
 from ros2_raxels.views_sheet import draw_sheet
 
 _OURS = ours(STEPS[0])

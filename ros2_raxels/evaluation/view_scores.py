@@ -19,14 +19,13 @@ from scipy.stats import spearmanr
 
 from ros2_raxels.confidence import GOOD_DB
 from ros2_raxels.evaluation.timing import Spread
-from ros2_raxels.evaluation.view_tasks import set_of
+from ros2_raxels.evaluation.view_tasks import ViewTask, set_of
 from ros2_raxels.evidence import Features, Matcher, to_grey
 from ros2_raxels.geometry import FloatArray, PinholeCamera
 from ros2_raxels.image_codec import ImageArray
 from ros2_raxels.known_points import checked_flow
 from ros2_raxels.predictor import WIDTH_PX, PredictedViews, ViewPredictor
 from ros2_raxels.sources import read_image
-from ros2_raxels.views import ViewTask
 
 _Made = TypeVar("_Made")
 

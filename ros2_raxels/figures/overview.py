@@ -26,9 +26,9 @@ from ros2_raxels.figures.page import Page
 from ros2_raxels.figures.walk import TrackedWalk
 from ros2_raxels.geometry import OPTICAL_TO_BODY, FloatArray, inverse_pose, make_pose
 from ros2_raxels.image_codec import ImageArray
+from ros2_raxels.load import make_predictor
 from ros2_raxels.predictor import PredictedViews
 from ros2_raxels.raxel_grid import RAXEL_COLUMNS, RAXEL_ROWS
-from ros2_raxels.views import make_predictor
 
 _SHOTS = 6
 _CONTEXT_STEP, _CONTEXT = 12, 4

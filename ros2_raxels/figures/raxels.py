@@ -9,8 +9,7 @@ import numpy as np
 
 from ros2_raxels.drawing import FONT, MUTED, TEXT, draw_raxels, without_frame
 from ros2_raxels.figures.page import Page
-from ros2_raxels.focal import ordinary_camera
-from ros2_raxels.geometry import FloatArray, encode_raxels, make_pose, rotation_from_vector
+from ros2_raxels.geometry import FloatArray, encode_raxels, make_pose, ordinary_camera, rotation_from_vector
 from ros2_raxels.raxel_grid import RAXEL_COLUMNS, RAXEL_ROWS
 
 _CAMERA = ordinary_camera(320, 240, 0.6)

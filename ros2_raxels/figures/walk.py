@@ -7,11 +7,12 @@ from dataclasses import dataclass
 import numpy as np
 
 from ros2_raxels.demo.recording import Walk, shown_walk
+from ros2_raxels.evaluation.track import Track, follow
 from ros2_raxels.evaluation.trajectory import AbsoluteError, absolute_error
 from ros2_raxels.geometry import FloatArray, PinholeCamera
 from ros2_raxels.image_codec import ImageArray
+from ros2_raxels.load import make_tracker
 from ros2_raxels.sources import open_source
-from ros2_raxels.track import Track, follow, make_tracker
 
 
 @dataclass(frozen=True, eq=False)
