@@ -406,7 +406,14 @@ VIEWS_TABLE: Table = (
         low=1,
         high=32,
     ),
-    Parameter("max_side_px", 1024, "A goal that asks for larger views is rejected.", unit="px", low=16, high=8192),
+    Parameter(
+        "max_side_px",
+        1024,
+        "A goal that asks for larger views is rejected. Views are made 128 px wide and scaled to what is asked.",
+        unit="px",
+        low=16,
+        high=8192,
+    ),
     Parameter(
         "max_distance",
         100.0,
