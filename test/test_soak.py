@@ -87,7 +87,9 @@ def quiet_record(growth_mb_per_h: float = 0.0, silent: tuple[float, float] = (0.
         for s in sent
         if s.stamp_ns is not None and s.stamp_ns % 3 and not silent[0] < s.at_s < silent[1]
     }
-    memory = [(float(at), round(1e6 * (300 + 40 * (at < 60) + growth_mb_per_h * at / 3600))) for at in range(SECONDS)]
+    memory = [
+        (float(at), round(1e6 * (300 + 40 * (at < 60) + growth_mb_per_h * at / 3600))) for at in range(2 * SECONDS)
+    ]
     values: dict[str, object] = {
         "seconds": float(SECONDS),
         "events": [event],
@@ -131,12 +133,12 @@ def test_the_report_counts_frames_by_what_became_of_them():
 def test_memory_that_grows_is_broken_and_neither_a_step_at_the_start_nor_noise_is():
     slope, grown = slope_of(quiet_record(growth_mb_per_h=300.0).memory["raxels_pose"])
     assert slope == pytest.approx(300.0, rel=0.01)
-    # Minutes 4 to 9: the warm-up is left out.
-    assert grown == pytest.approx(300.0 * 5 / 60, rel=0.01)
-    words = "memory of raxels_pose grows by 300 MB an hour, 25 MB so far; the bound is 30 (--memory-slope)"
+    # Minutes 10 to 19: the warm-up is left out.
+    assert grown == pytest.approx(300.0 * 9 / 60, rel=0.01)
+    words = "memory of raxels_pose grows by 300 MB an hour, 45 MB so far; the bound is 30 (--memory-slope)"
     assert verdict(quiet_record(growth_mb_per_h=300.0)) == [words]
     assert verdict(quiet_record(growth_mb_per_h=20.0)) == []
-    noise = np.random.default_rng(0).normal(300e6, 5e6, SECONDS)
+    noise = np.random.default_rng(0).normal(300e6, 5e6, 2 * SECONDS)
     assert verdict(quiet_record(memory={"raxels_pose": [(float(s), round(v)) for s, v in enumerate(noise)]})) == []
     assert slope_of([(float(s), 300_000_000 + s * 10_000) for s in range(200)]) == (None, None)
 

@@ -20,8 +20,9 @@ from ros2_raxels.soak.truth import WRONG, pose_errors
 POSE_PATIENCE_S = 10.0
 """The longest time without a pose that is not put down to a fault."""
 
-_WARM_UP_S, _WARM_UP_SHARE = 240.0, 0.4
-"""Keyframes come until all places are known, arenas of the allocator until every kind of work was done once."""
+_WARM_UP_S, _WARM_UP_SHARE = 600.0, 0.4
+"""Keyframes come until all places are known, after each reset again; arenas of the allocator until every kind of work
+was done once. As measured over an hour."""
 
 _FEWEST_MINUTES = 4
 _MOST_WRONG = 0.01
