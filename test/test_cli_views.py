@@ -14,7 +14,7 @@ from views_scene import TexturedPlane, exported_card, shifted
 from ros2_raxels.cli import main
 from ros2_raxels.consistency import check_views
 from ros2_raxels.estimator import Estimator
-from ros2_raxels.geometry import PinholeCamera
+from ros2_raxels.geometry import USUAL_FOCAL, PinholeCamera
 from ros2_raxels.image_codec import ImageArray
 from ros2_raxels.scenes.shards import read_shard
 from ros2_raxels.sources import read_image
@@ -387,7 +387,7 @@ def test_an_ordinary_lens_is_assumed_and_said_so(card: Path, frames: list[str], 
     assert main(["imagine", frames[0], "--frames", "1", "--out", str(out), "--model", str(card)]) == 0
     (record,) = json.loads((out / "imagine.json").read_text())["images"]
     assert record["intrinsics_assumed"] is True
-    np.testing.assert_allclose(record["intrinsics"], [152.0, 152.0, 79.5, 44.5])
+    np.testing.assert_allclose(record["intrinsics"], [USUAL_FOCAL * 160, USUAL_FOCAL * 160, 79.5, 44.5])
     assert record["steps"] == 8
     assert files_of(out) == ["000_0/000.png", "imagine.json"]
     assert views_of(out / "000_0").shape == (1, 72, 128, 3)
