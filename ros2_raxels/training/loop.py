@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import itertools
 import os
 import time
@@ -116,6 +117,8 @@ class Trainer:
             self._resume()
         if self.world > 1 and not distributed.is_initialized():
             distributed.init_process_group("nccl" if settings.device.startswith("cuda") else "gloo")
+            # Its threads would abort the process if the interpreter ended under them.
+            atexit.register(distributed.destroy_process_group)
 
     @property
     def checkpoint_path(self) -> Path:
