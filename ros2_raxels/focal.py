@@ -51,29 +51,25 @@ def find_focal(features: Sequence[Features], evidence: Evidence, settings: Refin
     """
     profile = _Profile(features, evidence)
     usual = profile.cameras(USUAL_FOCAL)
-    begun = [(*found, k) for k in _BEGINNINGS if (found := profile.proposed(float(_GUESSES[k]), settings))]
+    begun = [(*best, k) for k in _BEGINNINGS if (best := profile.proposed(float(_GUESSES[k]), settings))]
     if not begun:
         return usual
-    _, poses, first = min(begun, key=lambda found: found[0])
-    costs = profile.along(_GUESSES, first, poses)
+    _, poses, first = min(begun, key=lambda best: best[0])
+    costs, found = profile.along(_GUESSES, first, poses)
     if costs.argmin() in (0, len(_GUESSES) - 1):
         return usual
-    around = _likeliest(_GUESSES, costs) * _FINE
-    nearest = int(np.abs(np.log(_GUESSES / around[len(_FINE) // 2])).argmin())
-    start = _through_lens(profile.best[_GUESSES[nearest]], around[len(_FINE) // 2] / _GUESSES[nearest])
-    return profile.cameras(_likeliest(around, profile.along(around, len(_FINE) // 2, start)))
+    rough = _likeliest(_GUESSES, costs)
+    nearest = int(np.abs(np.log(_GUESSES / rough)).argmin())
+    start = _through_lens(found[nearest][:1], rough / _GUESSES[nearest])
+    fine, _ = profile.along(rough * _FINE, len(_FINE) // 2, start)
+    return profile.cameras(_likeliest(rough * _FINE, fine))
 
 
 class _Profile:
-    """Lowest costs by focal length.
-
-    Attributes:
-        best: poses (1, N, 4, 4) that have them.
-    """
+    """Lowest costs by focal length."""
 
     def __init__(self, features: Sequence[Features], evidence: Evidence) -> None:
         self._features, self._evidence = features, evidence
-        self.best: dict[float, FloatArray] = {}
 
     def cameras(self, focal_over_side: float) -> list[PinholeCamera]:
         """Of all frames, with one focal length."""
@@ -88,25 +84,27 @@ class _Profile:
         refined = refine(seen, poses, settings)
         return float(refined.cost[0]), refined.camera_to_first[:_HYPOTHESES]
 
-    def along(self, focals: FloatArray, middle: int, poses: FloatArray) -> FloatArray:
-        """Costs of focal lengths (F,), from the middle one and its poses (H, N, 4, 4) outwards; inf where hopeless."""
-        costs = np.full(len(focals), np.inf)
-        costs[middle], from_middle = self._cost(float(focals[middle]), poses)
+    def along(self, focals: FloatArray, middle: int, poses: FloatArray) -> tuple[FloatArray, dict[int, FloatArray]]:
+        """Costs of focal lengths (F,), from the middle one and its poses (H, N, 4, 4) outwards, inf where hopeless.
+
+        Beside them poses by position among the focal lengths, the best first.
+        """
+        costs, found = np.full(len(focals), np.inf), {}
+        costs[middle], found[middle] = self._cost(float(focals[middle]), poses)
         for outwards in (range(middle + 1, len(focals)), range(middle - 1, -1, -1)):
-            known, found = middle, from_middle
+            known = middle
             for k in outwards:
                 if costs[known] > _HOPELESS * costs.min():
                     break
-                start = _through_lens(found, float(focals[k] / focals[known]))
-                (costs[k], found), known = self._cost(float(focals[k]), start), k
-        return costs
+                start = _through_lens(found[known], float(focals[k] / focals[known]))
+                (costs[k], found[k]), known = self._cost(float(focals[k]), start), k
+        return costs, found
 
     def _cost(self, focal: float, poses: FloatArray) -> tuple[float, FloatArray]:
         """The lowest one, and poses for the neighbours to start from, the best first."""
         seen = self._evidence.with_cameras(self.cameras(focal))
         near = refine(seen, poses, _NEIGHBOUR).camera_to_first
         polished = refine(seen, near[:1], _POLISH)
-        self.best[focal] = polished.camera_to_first
         return float(polished.cost[0]), np.concatenate([polished.camera_to_first, near[1:]])
 
 

@@ -300,14 +300,16 @@ class KeyframeMap:
         candidates = [f for f in self.all if f.number in joined and id(f) not in excluded]
         poses = np.array([f.camera_to_world for f in candidates])
         apart = _apart(relative_pose(frame.camera_to_world, poses), self.unit_of(frame))
+        nearest = np.argsort(apart, kind="stable").tolist()
         chosen: list[int] = []
-        for k in np.argsort(apart, kind="stable"):
+        for k in nearest:
             baselines = np.linalg.norm(poses[chosen, :3, 3] - poses[k, :3, 3], axis=1)
             if (baselines > _LEAST_BASELINE * self.unit_of(frame)).all():
-                chosen.append(int(k))
-        others = (int(k) for k in np.argsort(apart, kind="stable") if k not in chosen[: self.settings.window])
-        nearest = [*chosen, *others][: self.settings.window]
-        return sorted((candidates[k] for k in nearest), key=lambda f: f.number)
+                chosen.append(k)
+            if len(chosen) == self.settings.window:
+                break
+        chosen += [k for k in nearest if k not in chosen][: self.settings.window - len(chosen)]
+        return sorted((candidates[k] for k in chosen), key=lambda f: f.number)
 
     def go_back_to(self, anchors: Sequence[StreamFrame]) -> None:
         """Frames are solved against these from now on, and their trajectory goes on."""

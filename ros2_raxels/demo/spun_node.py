@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Iterator
 from threading import Event
 from typing import Any
 
@@ -38,17 +39,20 @@ class SpunNode:
         Raises:
             KeyboardInterrupt: it was interrupted, now or before.
         """
-        until = time.monotonic() + seconds
-        while (left := until - time.monotonic()) > 0:
-            self._executor.spin_once(timeout_sec=left)
+        for _ in self._received(seconds):
             if self._interrupted.is_set():
                 raise KeyboardInterrupt
 
     def drain(self, seconds: float) -> None:
         """Receive what is still on its way, interrupted or not."""
+        for _ in self._received(seconds):
+            pass
+
+    def _received(self, seconds: float) -> Iterator[None]:
         until = time.monotonic() + seconds
         while (left := until - time.monotonic()) > 0:
             self._executor.spin_once(timeout_sec=left)
+            yield
 
     def close(self) -> None:
         """Leave the network."""

@@ -9,7 +9,6 @@ import sys
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
-from dataclasses import replace
 from pathlib import Path
 from threading import Event as Flag
 from typing import TYPE_CHECKING, Any
@@ -146,9 +145,7 @@ def _soak(args: argparse.Namespace, source: FrameSource, interrupted: Flag) -> R
         stack.callback(goals.close)
         camera.begin()
         memory = _watch(60 * args.minutes, camera, listener, goals, children)
-        return replace(
-            _recorded(camera, listener, goals, children, events, memory), truth=_truth(frames), places=listener.places
-        )
+        return _recorded(camera, listener, goals, children, events, memory, _truth(frames))
 
 
 def _truth(frames: Sequence[Frame]) -> FloatArray | None:
@@ -234,6 +231,7 @@ def _recorded(
     children: dict[str, Child],
     events: list[Any],
     memory: dict[str, list[tuple[float, int]]],
+    truth: FloatArray | None,
 ) -> Record:
     """Everything, once the camera is silent and the last answers are there."""
     from ros2_raxels.soak.record import Record
@@ -259,6 +257,8 @@ def _recorded(
             for name, child in children.items()
         },
         died=died,
+        truth=truth,
+        places=dict(listener.places),
     )
 
 

@@ -78,7 +78,7 @@ def _frames(record: Record) -> dict[str, int]:
 
 def _poses(record: Record) -> dict[str, Any]:
     """How far they are from the truth, % of the extent of the true path."""
-    error = 100 * pose_errors(record)[:, 1]
+    error = 100 * pose_errors(record)
     spread = [round(float(e), 2) for e in np.percentile(error, (50, 95, 100))] if len(error) else [None] * 3
     names = ("error_p50_percent", "error_p95_percent", "highest_percent")
     return {"compared": len(error), "wrong": int((error > 100 * WRONG).sum()), **dict(zip(names, spread, strict=True))}

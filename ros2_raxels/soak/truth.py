@@ -17,30 +17,26 @@ _SMALL, _TRIES, _OUTLIER = 6, 60, 4.0
 
 
 def pose_errors(record: Record) -> FloatArray:
-    """(N, 2) of the tracked frames: seconds after the first frame, and error as a share of the extent of the true path.
+    """(N,) errors of the tracked frames, as shares of the extent of the true path.
 
     Each world is fitted to the truth by itself, and so that a few wild poses do not bend the fit; those of which there
     are too few poses are left out, and so is all where the truth is not known.
     """
     if record.truth is None:
-        return np.zeros((0, 2))
-    worlds: dict[int, list[tuple[float, FloatArray, FloatArray]]] = {}
+        return np.zeros(0)
+    worlds: dict[int, list[tuple[FloatArray, FloatArray]]] = {}
     for sent in record.sent:
         answer, known = record.answer(sent), record.places.get(sent.stamp_ns or 0)
         if answer is not None and answer.tracked and known is not None:
             world, place = known
-            worlds.setdefault(world, []).append((sent.at_s, place, record.truth[sent.frame]))
+            worlds.setdefault(world, []).append((place, record.truth[sent.frame]))
     extent = float(np.linalg.norm(np.ptp(record.truth, axis=0)))
-    errors = [
-        np.column_stack([[at for at, _, _ in seen], _distances(seen) / extent])
-        for seen in worlds.values()
-        if len(seen) >= _FEWEST
-    ]
-    return np.concatenate(errors) if errors else np.zeros((0, 2))
+    errors = [_distances(seen) / extent for seen in worlds.values() if len(seen) >= _FEWEST]
+    return np.concatenate([np.zeros(0), *errors])
 
 
-def _distances(seen: list[tuple[float, FloatArray, FloatArray]]) -> FloatArray:
-    places, truth = (np.array(column) for column in list(zip(*seen, strict=True))[1:])
+def _distances(seen: list[tuple[FloatArray, FloatArray]]) -> FloatArray:
+    places, truth = (np.array(column) for column in zip(*seen, strict=True))
     generator = np.random.default_rng(0)
 
     def distances(of: npt.NDArray[np.integer]) -> FloatArray:
