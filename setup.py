@@ -57,9 +57,9 @@ setup(
     zip_safe=True,
     entry_points={
         "console_scripts": [
-            "raxels = ros2_raxels.cli:main",
-            "pose_node = ros2_raxels.nodes.pose_node:main",
-            "view_server = ros2_raxels.nodes.view_server:main",
+            "raxels = ros2_raxels.cli.main:main",
+            "pose_node = ros2_raxels.nodes.pose.pose_node:main",
+            "view_server = ros2_raxels.nodes.views.view_server:main",
             "server = ros2_raxels.nodes.server:main",
             "camera_player = ros2_raxels.nodes.camera_player:main",
         ],

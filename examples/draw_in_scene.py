@@ -25,11 +25,11 @@ from rclpy.node import Node
 from rclpy.qos import qos_profile_sensor_data
 from sensor_msgs.msg import CameraInfo, Image
 
-from ros2_raxels.camera_info import CameraInfoError, camera_from_info
-from ros2_raxels.geometry import FloatArray, PinholeCamera, inverse_pose
-from ros2_raxels.image_codec import ImageArray, ImageError
-from ros2_raxels.nodes.messages import image_array, image_message, pose_array, stamp_ns
-from ros2_raxels.uncertainty import UNKNOWN_VARIANCE
+from ros2_raxels.estimation.clip_covariance import UNKNOWN_VARIANCE
+from ros2_raxels.geometry.poses import FloatArray, PinholeCamera, inverse_pose
+from ros2_raxels.nodes.common.messages import image_array, image_message, pose_array, stamp_ns
+from ros2_raxels.recordings.camera_info import CameraInfoError, camera_from_info
+from ros2_raxels.recordings.image_codec import ImageArray, ImageError
 
 CENTRE, SIDE = (1.0, 0.0, 0.0), 0.2
 """In raxels_world: x forward, y left, z up where the camera began; unit: median depth of the scene."""

@@ -20,9 +20,9 @@ import sys
 import numpy as np
 
 from ros2_raxels.client import ViewClient, ViewClientError, Views, make_goal
-from ros2_raxels.frames import FrameError
-from ros2_raxels.geometry import FloatArray, make_pose, rotation_from_vector
-from ros2_raxels.nodes.tf_reader import make_reader
+from ros2_raxels.geometry.frame_tree import FrameError
+from ros2_raxels.geometry.poses import FloatArray, make_pose, rotation_from_vector
+from ros2_raxels.nodes.common.tf_listener import make_reader
 
 CANDIDATES = {"left": -1.0, "straight": 0.0, "right": 1.0}
 POSES = 4

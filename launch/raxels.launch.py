@@ -14,7 +14,7 @@ from launch_ros.actions import Node
 from launch_ros.parameter_descriptions import ParameterValue
 
 from launch import LaunchContext, LaunchDescription
-from ros2_raxels.ros_environment import ONE_BLAS_THREAD, profile_settings, shipped_file
+from ros2_raxels.utils.ros_environment import ONE_BLAS_THREAD, profile_settings, shipped_file
 
 ARGUMENTS = {
     "namespace": ("", "namespace of the node; topics given without a leading slash are in it, too"),

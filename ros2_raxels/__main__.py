@@ -2,6 +2,6 @@
 
 import sys
 
-from ros2_raxels.cli import main
+from ros2_raxels.cli.main import main
 
 sys.exit(main())

@@ -19,13 +19,13 @@ from rclpy.action import ActionClient
 from rclpy.executors import SingleThreadedExecutor
 from rclpy.node import Node
 
-from ros2_raxels.camera_info import camera_from_info
-from ros2_raxels.geometry import FloatArray, PinholeCamera, make_pose, rotation_from_quaternion
-from ros2_raxels.image_codec import ImageArray
-from ros2_raxels.nodes.interfaces import PredictViews
-from ros2_raxels.nodes.messages import image_array, pose_message, stamp_message, stamp_ns
-from ros2_raxels.nodes.view_goal import CODES, code_name
-from ros2_raxels.nodes.view_job import duration_message
+from ros2_raxels.geometry.poses import FloatArray, PinholeCamera, make_pose, rotation_from_quaternion
+from ros2_raxels.nodes.common.interfaces import PredictViews
+from ros2_raxels.nodes.common.messages import image_array, pose_message, stamp_message, stamp_ns
+from ros2_raxels.nodes.views.goal import CODES, code_name
+from ros2_raxels.nodes.views.job import duration_message
+from ros2_raxels.recordings.camera_info import camera_from_info
+from ros2_raxels.recordings.image_codec import ImageArray
 
 ACTION = "/raxels_views/predict_views"
 CONNECT_S = 5.0

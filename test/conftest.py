@@ -13,7 +13,7 @@ from typing import IO
 import pytest
 from ros_testing import ROOT, NodeProcess, Probe, Spawn
 
-from ros2_raxels.ros_environment import ros_environment
+from ros2_raxels.utils.ros_environment import ros_environment
 
 DATA = Path(os.environ.get("RAXELS_DATA", ROOT.parent / "shared" / "data"))
 

@@ -22,7 +22,7 @@ from std_srvs.srv import Trigger
 from tf2_msgs.msg import TFMessage
 
 from raxels_interfaces.msg import PoseStatus
-from ros2_raxels.geometry import (
+from ros2_raxels.geometry.poses import (
     OPTICAL_TO_BODY,
     FloatArray,
     PinholeCamera,
@@ -32,8 +32,8 @@ from ros2_raxels.geometry import (
     rotation_angle_rad,
     rotation_from_quaternion,
 )
-from ros2_raxels.nodes.messages import camera_info_message, image_message, stamp_message, stamp_ns
-from ros2_raxels.nodes.transforms import tf_qos
+from ros2_raxels.nodes.common.messages import camera_info_message, image_message, stamp_message, stamp_ns
+from ros2_raxels.nodes.common.tf_broadcaster import tf_qos
 
 FRAME = "eye_optical_frame"
 CAMERA = PinholeCamera(64, 48, 60.0, 61.0, 31.5, 23.5)

@@ -7,8 +7,8 @@ import sys
 from scripted_node import ScriptedNode, ScriptedTracker
 from scripted_views import PaintingPredictor
 
-from ros2_raxels.nodes.runner import run_together
-from ros2_raxels.nodes.view_server import ViewServer
+from ros2_raxels.nodes.common.runner import run_together
+from ros2_raxels.nodes.views.view_server import ViewServer
 
 if __name__ == "__main__":
     sys.exit(run_together([lambda: ScriptedNode(ScriptedTracker), lambda: ViewServer(PaintingPredictor)]))

@@ -8,13 +8,13 @@ from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
 
-from ros2_raxels.confidence import Signs
 from ros2_raxels.engine import EngineError
-from ros2_raxels.geometry import FloatArray, PinholeCamera
-from ros2_raxels.image_codec import ImageArray
-from ros2_raxels.nodes.runner import run
-from ros2_raxels.nodes.view_server import ViewServer
-from ros2_raxels.predictor import PredictedViews, PredictionCancelledError
+from ros2_raxels.geometry.poses import FloatArray, PinholeCamera
+from ros2_raxels.nodes.common.runner import run
+from ros2_raxels.nodes.views.view_server import ViewServer
+from ros2_raxels.recordings.image_codec import ImageArray
+from ros2_raxels.view_synthesis.confidence import Signs
+from ros2_raxels.view_synthesis.predictor import PredictedViews, PredictionCancelledError
 
 RAISE_SEED = 666
 STEP_S = 0.1

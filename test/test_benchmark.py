@@ -11,17 +11,17 @@ import numpy as np
 import pytest
 from test_evaluation import CAMERA, write_rendered_set
 
-from ros2_raxels.benchmark import SECTIONS
-from ros2_raxels.cli import main
-from ros2_raxels.evaluation import stream
-from ros2_raxels.evaluation.graph_work import BATCHES, matrix_flop
-from ros2_raxels.evaluation.machine import cores, matrix_product_gflops
-from ros2_raxels.evaluation.startup import start_process
-from ros2_raxels.evaluation.stream import again_and_again, growth_per_frame, memory_trend
-from ros2_raxels.evaluation.timing import Spread
-from ros2_raxels.load import make_tracker
-from ros2_raxels.memory import peak_rss_bytes, rss_bytes
-from ros2_raxels.sources import open_source
+from ros2_raxels.cli.benchmark import SECTIONS
+from ros2_raxels.cli.main import main
+from ros2_raxels.evaluation.machine.graph_work import BATCHES, matrix_flop
+from ros2_raxels.evaluation.machine.machine import cores, matrix_product_gflops
+from ros2_raxels.evaluation.machine.startup import start_process
+from ros2_raxels.evaluation.machine.timing import Spread
+from ros2_raxels.evaluation.tracks import stream_speed
+from ros2_raxels.evaluation.tracks.stream_speed import again_and_again, growth_per_frame, memory_trend
+from ros2_raxels.factory import make_tracker
+from ros2_raxels.recordings.source import open_source
+from ros2_raxels.utils.memory import peak_rss_bytes, rss_bytes
 
 CapSys = pytest.CaptureFixture[str]
 FRAMES = 16
@@ -138,8 +138,8 @@ def test_growth_is_the_slope_through_the_samples() -> None:
 
 def test_a_leak_is_found_and_the_beginning_forgiven(room: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     sizes = iter([10**9, *(10**8 + 1000 * k for k in range(100))])
-    monkeypatch.setattr(stream, "rss_bytes", lambda: next(sizes))
-    monkeypatch.setattr(stream, "_SAMPLE_EVERY", 4)
+    monkeypatch.setattr(stream_speed, "rss_bytes", lambda: next(sizes))
+    monkeypatch.setattr(stream_speed, "_SAMPLE_EVERY", 4)
     trend = memory_trend(open_source(room), make_tracker("none"), 40)
     assert trend.bytes_per_frame == pytest.approx(1000 / 4, rel=0.02)
     assert (trend.settled_after, trend.settled_bytes) == (4, 10**8)

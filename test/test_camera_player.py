@@ -19,8 +19,8 @@ import cv2
 from rclpy.qos import QoSProfile, ReliabilityPolicy
 from sensor_msgs.msg import CameraInfo, Image
 
-from ros2_raxels.camera_info import camera_from_info
-from ros2_raxels.nodes.messages import image_array, stamp_ns
+from ros2_raxels.nodes.common.messages import image_array, stamp_ns
+from ros2_raxels.recordings.camera_info import camera_from_info
 
 pytestmark = pytest.mark.ros
 

@@ -18,15 +18,15 @@ from ros_testing import ROOT
 from test_evaluation import write_rendered_set, yardstick
 from test_report import Read
 
-from ros2_raxels import __version__, load
-from ros2_raxels.cli import main
-from ros2_raxels.denoise import LearnedDenoiser
-from ros2_raxels.estimator import Estimator
-from ros2_raxels.evaluation import variants
-from ros2_raxels.evaluation.clips import make_clips, read_answers, write_clips
-from ros2_raxels.evaluation.metrics import mean_over_sets, score_sets
-from ros2_raxels.evaluation.track import Track
-from ros2_raxels.tracker import TrackedPose, Tracker, TrackState
+from ros2_raxels import __version__, factory
+from ros2_raxels.cli.main import main
+from ros2_raxels.estimation.estimator import Estimator
+from ros2_raxels.estimation.learned_prior import LearnedDenoiser
+from ros2_raxels.evaluation.clips import variants
+from ros2_raxels.evaluation.clips.clip_sets import make_clips, read_answers, write_clips
+from ros2_raxels.evaluation.clips.metrics import mean_over_sets, score_sets
+from ros2_raxels.evaluation.tracks.recorded_track import Track
+from ros2_raxels.tracking.tracker import TrackedPose, Tracker, TrackState
 
 CapSys = pytest.CaptureFixture[str]
 
@@ -58,7 +58,7 @@ def error_line(capsys: CapSys) -> str:
 def test_help_names_each_command_in_a_line_and_returns_at_once() -> None:
     begun = time.monotonic()
     ran = subprocess.run(
-        [sys.executable, "-m", "ros2_raxels.cli", "--help"], capture_output=True, text=True, cwd=ROOT, timeout=20
+        [sys.executable, "-m", "ros2_raxels.cli.main", "--help"], capture_output=True, text=True, cwd=ROOT, timeout=20
     )
     took_s = time.monotonic() - begun
     assert ran.returncode == 0
@@ -71,7 +71,7 @@ def test_help_names_each_command_in_a_line_and_returns_at_once() -> None:
 
 def test_help_imports_nothing_heavy() -> None:
     code = (
-        "import sys; from ros2_raxels.cli import main; main(['--help']); "
+        "import sys; from ros2_raxels.cli.main import main; main(['--help']); "
         "sys.exit(','.join({'numpy', 'cv2', 'rclpy', 'matplotlib'} & set(sys.modules)) or 0)"
     )
     ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT, timeout=20)
@@ -132,7 +132,7 @@ def test_the_unexpected_is_one_line_with_a_hint(
     def fail(*_: object) -> None:
         raise RuntimeError("two\nlines")
 
-    monkeypatch.setattr("ros2_raxels.estimate.write_answers", fail)
+    monkeypatch.setattr("ros2_raxels.cli.estimate.write_answers", fail)
     arguments = ["estimate", "--clips", str(clips_json), "--out", str(tmp_path / "answer.json")]
     assert main(arguments) == 3
     assert error_line(capsys) == "raxels: unexpected RuntimeError: two lines (RAXELS_DEBUG=1 shows where)\n"
@@ -336,7 +336,7 @@ class ScriptedTracker(Tracker):
 def test_frames_that_are_solved_later_get_their_pose(
     rendered: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: CapSys
 ) -> None:
-    monkeypatch.setattr(load, "Tracker", ScriptedTracker)
+    monkeypatch.setattr(factory, "Tracker", ScriptedTracker)
     out = tmp_path / "a.tum"
     assert main(["track", str(rendered / "room"), "--out", str(out)]) == 0
     np.testing.assert_array_equal(tum(out)[:, 1], np.arange(16))
@@ -346,7 +346,7 @@ def test_frames_that_are_solved_later_get_their_pose(
 def test_ctrl_c_writes_what_is_done(
     rendered: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: CapSys
 ) -> None:
-    monkeypatch.setattr(load, "Tracker", ScriptedTracker)
+    monkeypatch.setattr(factory, "Tracker", ScriptedTracker)
     monkeypatch.setattr(ScriptedTracker, "after", 5)
     out = tmp_path / "a.tum"
     assert main(["track", str(rendered / "room"), "--out", str(out)]) == 130
@@ -361,7 +361,7 @@ def test_ctrl_c_while_a_keyframe_is_made_writes_what_is_done(
         if len(tracker._stamps) == 5:
             raise KeyboardInterrupt
 
-    monkeypatch.setattr(load, "Tracker", ScriptedTracker)
+    monkeypatch.setattr(factory, "Tracker", ScriptedTracker)
     monkeypatch.setattr(ScriptedTracker, "improve", improve)
     # A second Ctrl-C would end what looks for long.
     monkeypatch.setattr(ScriptedTracker, "look_again", lambda _: pytest.fail("it went on"))
@@ -374,7 +374,7 @@ def test_ctrl_c_while_a_keyframe_is_made_writes_what_is_done(
 def test_ctrl_c_before_the_first_frame_writes_nothing(
     rendered: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: CapSys
 ) -> None:
-    monkeypatch.setattr(load, "Tracker", ScriptedTracker)
+    monkeypatch.setattr(factory, "Tracker", ScriptedTracker)
     monkeypatch.setattr(ScriptedTracker, "after", 0)
     assert main(["track", str(rendered / "room"), "--out", str(tmp_path / "a.tum")]) == 130
     assert "no frame of room was tracked" in error_line(capsys)

@@ -11,19 +11,19 @@ import numpy as np
 import pytest
 from views_scene import TexturedPlane, exported_card, shifted
 
-from ros2_raxels.cli import main
-from ros2_raxels.consistency import check_views
-from ros2_raxels.estimator import Estimator
-from ros2_raxels.geometry import USUAL_FOCAL, PinholeCamera
-from ros2_raxels.image_codec import ImageArray
+from ros2_raxels.cli.main import main
+from ros2_raxels.estimation.estimator import Estimator
+from ros2_raxels.geometry.poses import USUAL_FOCAL, PinholeCamera
+from ros2_raxels.recordings.image_codec import ImageArray
+from ros2_raxels.recordings.source import read_image
 from ros2_raxels.scenes.shards import read_shard
-from ros2_raxels.sources import read_image
+from ros2_raxels.view_synthesis.self_consistency import check_views
 
 torch = pytest.importorskip("torch")
 pytest.importorskip("onnxruntime")
 
 from ros2_raxels.engine import EngineError  # noqa: E402
-from ros2_raxels.predictor import ViewPredictor  # noqa: E402
+from ros2_raxels.view_synthesis.predictor import ViewPredictor  # noqa: E402
 
 CapSys = pytest.CaptureFixture[str]
 

@@ -12,16 +12,16 @@ import numpy.typing as npt
 import pytest
 from test_evaluation import CAMERA
 
-from ros2_raxels.denoise import DenoiseSettings, LearnedDenoiser, shipped_model
 from ros2_raxels.engine import Arrays, TensorSpec
 from ros2_raxels.engine.model_card import ModelCard
-from ros2_raxels.evaluation import variants
-from ros2_raxels.evaluation.clips import Clip
-from ros2_raxels.evaluation.closed_loop import Loop, agreement, procedural_clips
-from ros2_raxels.geometry import FloatArray, make_pose, rotation_from_vector
-from ros2_raxels.guidance import RefineSettings
-from ros2_raxels.predictor import ViewPredictor
-from ros2_raxels.raxel_grid import clip_bearings, encode_clip
+from ros2_raxels.estimation.bundle_adjustment import RefineSettings
+from ros2_raxels.estimation.learned_prior import DenoiseSettings, LearnedDenoiser, shipped_model
+from ros2_raxels.evaluation.clips import variants
+from ros2_raxels.evaluation.clips.clip_sets import Clip
+from ros2_raxels.evaluation.clips.closed_loop import Loop, agreement, procedural_clips
+from ros2_raxels.geometry.poses import FloatArray, make_pose, rotation_from_vector
+from ros2_raxels.geometry.raxel_grid import clip_bearings, encode_clip
+from ros2_raxels.view_synthesis.predictor import ViewPredictor
 
 
 def turned(turns_deg: list[float], bearings_deg: list[float], lengths: list[float] | None = None) -> FloatArray:

@@ -10,12 +10,12 @@ import numpy as np
 import pytest
 from test_evaluation import write_rendered_set
 
-from ros2_raxels.cli import main
-from ros2_raxels.evaluation.colmap_peer import map_offline
-from ros2_raxels.evaluation.tracks import PEERS
-from ros2_raxels.evaluation.trajectory import score_trajectory
-from ros2_raxels.files import FileError
-from ros2_raxels.sources import open_source
+from ros2_raxels.cli.main import main
+from ros2_raxels.evaluation.clips.colmap_peer import map_offline
+from ros2_raxels.evaluation.tracks.track_scores import PEERS
+from ros2_raxels.geometry.trajectory import score_trajectory
+from ros2_raxels.recordings.source import open_source
+from ros2_raxels.utils.files import FileError
 
 FRAMES = 16
 

@@ -11,10 +11,10 @@ import pytest
 from ros_testing import ROOT
 from test_evaluation import write_rendered_set
 
-from ros2_raxels.calibrate import Seen, fit
-from ros2_raxels.cli import main
-from ros2_raxels.confidence import ALONE, CHECKED, Signs, probability
+from ros2_raxels.cli.calibrate import Seen, fit
+from ros2_raxels.cli.main import main
 from ros2_raxels.engine.model_card import ModelCard
+from ros2_raxels.view_synthesis.confidence import ALONE, CHECKED, Signs, probability
 
 
 def signs_of(count: int, seed: int = 0) -> Signs:

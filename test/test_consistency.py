@@ -6,14 +6,14 @@ import numpy as np
 import pytest
 from views_scene import shifted
 
-from ros2_raxels.confidence import Signs
-from ros2_raxels.consistency import check_views, self_consistency
-from ros2_raxels.estimator import Estimator
-from ros2_raxels.geometry import FloatArray, PinholeCamera
-from ros2_raxels.predictor import PredictedViews
+from ros2_raxels.estimation.estimator import Estimator
+from ros2_raxels.geometry.poses import FloatArray, PinholeCamera
 from ros2_raxels.scenes.renderer import render
 from ros2_raxels.scenes.trajectories import handheld_loop
 from ros2_raxels.scenes.world import furnished_room
+from ros2_raxels.view_synthesis.confidence import Signs
+from ros2_raxels.view_synthesis.predictor import PredictedViews
+from ros2_raxels.view_synthesis.self_consistency import check_views, self_consistency
 
 CAMERA = PinholeCamera(160, 120, 140.0, 140.0, 79.5, 59.5)
 PATH = handheld_loop(seconds=10.0, rate_hz=10.0)[[0, 3, 5, 7]]

@@ -8,8 +8,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 from views_scene import TexturedPlane, psnr_db, shifted
 
-from ros2_raxels.context import ContextBuffer, ContextFrame, SpreadSettings, along_arc, as_seen_by, undistorted
-from ros2_raxels.geometry import FloatArray, PinholeCamera
+from ros2_raxels.geometry.poses import FloatArray, PinholeCamera
+from ros2_raxels.view_synthesis.context import (
+    ContextBuffer,
+    ContextFrame,
+    SpreadSettings,
+    along_arc,
+    as_seen_by,
+    undistorted,
+)
 
 S = 1_000_000_000
 CAMERA = PinholeCamera(64, 48, 60.0, 60.0, 31.5, 23.5)

@@ -22,14 +22,14 @@ pytest.importorskip("rclpy")
 pytest.importorskip("raxels_interfaces")
 
 from ros2_raxels.demo import add_arguments, run
-from ros2_raxels.demo.observer import Heard, Observer
 from ros2_raxels.demo.picture import draw
-from ros2_raxels.demo.recording import Walk, recorded_walk
 from ros2_raxels.demo.summary import Recording, Summary, summarise
-from ros2_raxels.evaluation.trajectory import write_tum
-from ros2_raxels.geometry import PinholeCamera, make_pose, rotation_from_vector
+from ros2_raxels.geometry.poses import PinholeCamera, make_pose, rotation_from_vector
+from ros2_raxels.geometry.trajectory import write_tum
+from ros2_raxels.harness.observer import Heard, Observer
+from ros2_raxels.harness.recording import Walk, recorded_walk
+from ros2_raxels.recordings.source import open_source
 from ros2_raxels.scenes.trajectories import handheld_loop
-from ros2_raxels.sources import open_source
 
 WALK = Walk(seconds=5.0, rate_hz=10.0, width=320, height=240)
 FRAMES, RATE_HZ = 50, 10.0

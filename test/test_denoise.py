@@ -12,13 +12,13 @@ pytest.importorskip("onnxruntime")
 
 from test_guidance import cameras, direction_error_rad, rotation_error_rad, tracks_of
 
-from ros2_raxels.denoise import DenoiseSettings, LearnedDenoiser, shipped_model, track_arrays
 from ros2_raxels.engine import EngineError
-from ros2_raxels.estimator import RaxelHypotheses, guide
-from ros2_raxels.evidence import Evidence
-from ros2_raxels.geometry import FloatArray, PinholeCamera
-from ros2_raxels.guidance import RefineSettings
-from ros2_raxels.raxel_grid import clip_bearings, decode_clip, encode_clip
+from ros2_raxels.estimation.bundle_adjustment import RefineSettings
+from ros2_raxels.estimation.estimator import RaxelHypotheses, guide
+from ros2_raxels.estimation.learned_prior import DenoiseSettings, LearnedDenoiser, shipped_model, track_arrays
+from ros2_raxels.geometry.poses import FloatArray, PinholeCamera
+from ros2_raxels.geometry.raxel_grid import clip_bearings, decode_clip, encode_clip
+from ros2_raxels.matching.matcher import Evidence
 
 CAMERA = PinholeCamera(320, 240, 260.0, 260.0, 159.5, 119.5)
 BEARINGS = clip_bearings([CAMERA] * 4)

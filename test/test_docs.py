@@ -12,8 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from ros2_raxels import cli
-from ros2_raxels.nodes.parameters import POSE_NODE, TABLES, VIEWS_NODE
+from ros2_raxels.cli import main
+from ros2_raxels.nodes.common.parameters import POSE_NODE, TABLES, VIEWS_NODE
 
 ROOT = Path(__file__).resolve().parent.parent
 PAGES = [
@@ -91,7 +91,7 @@ def quoted_commands(page: Path) -> Iterator[list[str]]:
     lines += [" ".join(span.split()) for span in re.findall(r"`([^`]+)`", prose)]
     for line in lines:
         found = re.match(r"(?:\.venv/bin/)?raxels ([a-z].*)", line.strip())
-        if found and found[1].split()[0] in cli._COMMANDS:
+        if found and found[1].split()[0] in main._COMMANDS:
             yield shlex.split(re.sub(r"\s[|&].*$", "", found[1]), comments=True)
 
 
@@ -102,7 +102,7 @@ def filled(arguments: list[str]) -> list[str]:
 
 
 def parse(arguments: list[str]) -> None:
-    parser = cli._parser(arguments[0])
+    parser = main._parser(arguments[0])
     try:
         parser.parse_args(arguments)
     except SystemExit as stop:
@@ -140,7 +140,7 @@ def test_commands_are_found_and_a_wrong_one_is_noticed(tmp_path: Path, capsys: p
 
 def test_the_readme_names_every_command():
     text = (ROOT / "README.md").read_text()
-    assert [name for name in cli._COMMANDS if f"raxels {name}" not in text] == []
+    assert [name for name in main._COMMANDS if f"raxels {name}" not in text] == []
 
 
 # -------------------------------------------------------------------------------------------------------------- words
@@ -173,7 +173,7 @@ def test_words_that_are_quoted_are_said_by_the_code():
 def test_diagnostics_that_are_quoted_exist():
     names = set(re.findall(r'"(raxels_\w+): (\w+)"', TUNING.read_text() + RECIPES.read_text()))
     assert {name for _, name in names} >= {"input", "tracking", "tf", "context"}
-    sources = {POSE_NODE: "pose_node.py", VIEWS_NODE: "view_server.py"}
+    sources = {POSE_NODE: "pose/pose_node.py", VIEWS_NODE: "views/view_server.py"}
     for node, name in names:
         text = (ROOT / "ros2_raxels" / "nodes" / sources[node]).read_text()
         assert f'Health("{name}"' in text, f"{node}: {name}"

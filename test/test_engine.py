@@ -16,7 +16,7 @@ import pytest
 from ros2_raxels.engine import EngineError, TensorSpec, check_inputs, made_up_inputs
 from ros2_raxels.engine.model_card import FORMAT, Graph, ModelCard, sha256
 from ros2_raxels.engine.onnx_runtime import OnnxRuntimeEngine
-from ros2_raxels.raxel_grid import RAXEL_COLUMNS, RAXEL_ROWS
+from ros2_raxels.geometry.raxel_grid import RAXEL_COLUMNS, RAXEL_ROWS
 
 if TYPE_CHECKING:
     from ros2_raxels.model.denoiser import JointDenoiser
@@ -468,7 +468,7 @@ def test_torch_counts_the_arithmetic_of_a_graph_and_times_none_without_a_gpu(
 ) -> None:
     torch = pytest.importorskip("torch")
     from ros2_raxels.engine.torch_run import open_torch_engines
-    from ros2_raxels.evaluation.graph_work import matrix_flop
+    from ros2_raxels.evaluation.machine.graph_work import matrix_flop
 
     folder, _ = exported
     card = ModelCard.read(folder / "tiny.json")

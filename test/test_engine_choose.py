@@ -16,13 +16,13 @@ from ros_testing import ROOT
 
 pytest.importorskip("onnxruntime")
 
-from ros2_raxels.denoise import named_card
 from ros2_raxels.engine import Arrays, EngineError, OutOfProfileError, TensorSpec, choose, made_up_inputs
 from ros2_raxels.engine.choose import EngineOptions, EngineWithFallback, build_plan, flavour_for, gpu_role, open_engines
 from ros2_raxels.engine.model_card import ModelCard
 from ros2_raxels.engine.onnx_runtime import OnnxRuntimeEngine
 from ros2_raxels.engine.store import Plan, PlanStore
 from ros2_raxels.engine.tensorrt_build import USUAL
+from ros2_raxels.estimation.learned_prior import named_card
 
 ROLES = ("encode", "rays")
 CARD = ModelCard.read(named_card(""))
@@ -319,10 +319,10 @@ def test_wrong_inputs_are_nobodys_failure(said: list[str]) -> None:
 
 SERVING = """
 import sys
-import ros2_raxels.nodes.pose_node
-from ros2_raxels.denoise import load_denoiser
-from ros2_raxels.predictor import SHIPPED, ViewPredictor
-from ros2_raxels.denoise import named_card
+import ros2_raxels.nodes.pose.pose_node
+from ros2_raxels.estimation.learned_prior import load_denoiser
+from ros2_raxels.view_synthesis.predictor import SHIPPED, ViewPredictor
+from ros2_raxels.estimation.learned_prior import named_card
 print(load_denoiser("").describe())
 print(ViewPredictor.load(named_card("", SHIPPED)).card.name)
 print([name for name in ("torch", "onnx", "tensorrt", "tensorrt_rtx", "ros2_raxels.model") if name in sys.modules])

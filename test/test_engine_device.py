@@ -10,13 +10,13 @@ from typing import Any
 import numpy as np
 import pytest
 
-from ros2_raxels.denoise import named_card
 from ros2_raxels.engine import EngineError, OutOfProfileError, device
 from ros2_raxels.engine.choose import EngineOptions, open_engines
 from ros2_raxels.engine.device import open_device
 from ros2_raxels.engine.model_card import ModelCard
 from ros2_raxels.engine.store import Plan
 from ros2_raxels.engine.tensorrt_run import PlanNotLoadedError, TensorRtEngine
+from ros2_raxels.estimation.learned_prior import named_card
 
 X = {"x": np.ones(2, np.float32)}
 FACTS = {
@@ -171,8 +171,8 @@ def test_sizes_that_the_plan_is_not_for_are_told_from_wrong_inputs() -> None:
 @pytest.mark.parametrize(("backend", "policies"), [("tensorrt", ("if_stale", "never")), ("torch", ("if_stale",))])
 def test_the_gpu_says_what_the_cpu_says(tmp_path: Path, backend: str, policies: tuple[str, ...]) -> None:
     """Compiled, kept, loaded again, recorded and replayed: the answers are those of ONNX Runtime."""
+    from ros2_raxels.cli.engine_parity import compare_poses
     from ros2_raxels.engine.onnx_runtime import OnnxRuntimeEngine
-    from ros2_raxels.engine_parity import compare_poses
 
     try:
         target = open_device().target

@@ -12,14 +12,14 @@ import pytest
 
 pytest.importorskip("onnxruntime")
 
-from ros2_raxels.cli import main
-from ros2_raxels.denoise import LearnedDenoiser, named_card
+from ros2_raxels.cli.engine_parity import compare_poses, compare_views, made_up_clip
+from ros2_raxels.cli.main import main
 from ros2_raxels.engine import Arrays, Engine
 from ros2_raxels.engine.choose import gpu_role
 from ros2_raxels.engine.model_card import ModelCard
 from ros2_raxels.engine.onnx_runtime import OnnxRuntimeEngine
-from ros2_raxels.engine_parity import compare_poses, compare_views, made_up_clip
-from ros2_raxels.predictor import SHIPPED as VIEWS
+from ros2_raxels.estimation.learned_prior import LearnedDenoiser, named_card
+from ros2_raxels.view_synthesis.predictor import SHIPPED as VIEWS
 
 CapSys = pytest.CaptureFixture[str]
 
@@ -107,7 +107,7 @@ def test_the_command_says_that_answers_differ(capsys: CapSys, monkeypatch: pytes
     def off(card: ModelCard, folder: Path, roles: tuple[str, ...], _: Any) -> dict[str, Any]:
         return {r: Off(OnnxRuntimeEngine(folder / card.graphs[r].file), 0.05) for r in roles}
 
-    monkeypatch.setattr("ros2_raxels.engines.open_engines", off)
+    monkeypatch.setattr("ros2_raxels.cli.engine.open_engines", off)
     assert main(["engine", "check"]) == 1
     assert "ANSWERS DIFFER" in capsys.readouterr().out
 

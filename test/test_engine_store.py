@@ -20,7 +20,7 @@ from pathlib import Path
 import pytest
 from ros_testing import ROOT, wait_until
 
-from ros2_raxels.cli import main
+from ros2_raxels.cli.main import main
 from ros2_raxels.engine import EngineError, store
 from ros2_raxels.engine.store import ALWAYS, NEVER, Plan, PlanKey, PlanStore, check_room, default_folder
 

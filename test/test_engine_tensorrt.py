@@ -11,8 +11,7 @@ import pytest
 trt = pytest.importorskip("tensorrt_rtx")
 pytest.importorskip("onnxruntime")
 
-from ros2_raxels.cli import main  # noqa: E402
-from ros2_raxels.denoise import named_card  # noqa: E402
+from ros2_raxels.cli.main import main  # noqa: E402
 from ros2_raxels.engine import EngineError, tensorrt_build  # noqa: E402
 from ros2_raxels.engine.choose import EngineOptions, build_plan, open_engines  # noqa: E402
 from ros2_raxels.engine.device import open_device  # noqa: E402
@@ -21,7 +20,8 @@ from ros2_raxels.engine.onnx_runtime import OnnxRuntimeEngine  # noqa: E402
 from ros2_raxels.engine.store import Plan, PlanStore  # noqa: E402
 from ros2_raxels.engine.tensorrt_build import SIDES, compile_plan, specs_of, targets_of  # noqa: E402
 from ros2_raxels.engine.tensorrt_run import TensorRtEngine  # noqa: E402
-from ros2_raxels.predictor import SHIPPED as VIEWS  # noqa: E402
+from ros2_raxels.estimation.learned_prior import named_card  # noqa: E402
+from ros2_raxels.view_synthesis.predictor import SHIPPED as VIEWS  # noqa: E402
 
 CapSys = pytest.CaptureFixture[str]
 TARGETS = ("sm89", "sm120")

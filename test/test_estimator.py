@@ -10,14 +10,14 @@ import numpy.typing as npt
 import pytest
 from scipy.spatial.transform import Rotation
 
-from ros2_raxels.estimator import (
+from ros2_raxels.estimation.bundle_adjustment import RefineSettings
+from ros2_raxels.estimation.estimator import (
     ClipEstimate,
     Estimator,
     EstimatorSettings,
     RaxelHypotheses,
 )
-from ros2_raxels.evidence import Evidence
-from ros2_raxels.geometry import (
+from ros2_raxels.geometry.poses import (
     FloatArray,
     PinholeCamera,
     decode_raxels,
@@ -25,8 +25,8 @@ from ros2_raxels.geometry import (
     relative_pose,
     rotation_angle_rad,
 )
-from ros2_raxels.guidance import RefineSettings
-from ros2_raxels.raxel_grid import RAXEL_COLUMNS, RAXEL_ROWS, clip_bearings, decode_clip, encode_clip
+from ros2_raxels.geometry.raxel_grid import RAXEL_COLUMNS, RAXEL_ROWS, clip_bearings, decode_clip, encode_clip
+from ros2_raxels.matching.matcher import Evidence
 from ros2_raxels.scenes.renderer import render
 from ros2_raxels.scenes.textures import PATTERNS
 from ros2_raxels.scenes.trajectories import handheld_loop

@@ -15,7 +15,7 @@ import pytest
 from conftest import DATA
 from ros_testing import ROOT
 
-from ros2_raxels.evaluation.clips import (
+from ros2_raxels.evaluation.clips.clip_sets import (
     Clip,
     ClipAnswer,
     make_clips,
@@ -24,7 +24,7 @@ from ros2_raxels.evaluation.clips import (
     write_answers,
     write_clips,
 )
-from ros2_raxels.evaluation.metrics import (
+from ros2_raxels.evaluation.clips.metrics import (
     auc,
     focal_error,
     mean_over_sets,
@@ -32,14 +32,14 @@ from ros2_raxels.evaluation.metrics import (
     pose_score,
     score_sets,
 )
-from ros2_raxels.evaluation.peers import TwoViewPeer, chain_two_view
-from ros2_raxels.evaluation.trajectory import absolute_error
-from ros2_raxels.files import FileError, check_writable, replacing
-from ros2_raxels.geometry import FloatArray, PinholeCamera, make_pose, rotation_from_vector
+from ros2_raxels.evaluation.clips.peers import TwoViewPeer, chain_two_view
+from ros2_raxels.geometry.poses import FloatArray, PinholeCamera, make_pose, rotation_from_vector
+from ros2_raxels.geometry.trajectory import absolute_error
+from ros2_raxels.recordings.source import SourceError, open_source
 from ros2_raxels.scenes.renderer import render
 from ros2_raxels.scenes.trajectories import handheld_loop
 from ros2_raxels.scenes.world import furnished_room
-from ros2_raxels.sources import SourceError, open_source
+from ros2_raxels.utils.files import FileError, check_writable, replacing
 
 TOOLS = ROOT.parent / "shared" / "tools"
 DEV = DATA / "dev"

@@ -8,7 +8,8 @@ import numpy.typing as npt
 import pytest
 from scipy.spatial.transform import Rotation
 
-from ros2_raxels.evidence import (
+from ros2_raxels.geometry.poses import FloatArray, PinholeCamera
+from ros2_raxels.matching.matcher import (
     FLOW,
     KEYPOINT,
     Evidence,
@@ -22,7 +23,6 @@ from ros2_raxels.evidence import (
     _thin,
     to_grey,
 )
-from ros2_raxels.geometry import FloatArray, PinholeCamera
 
 Image = npt.NDArray[np.uint8]
 CAMERA = PinholeCamera(320, 240, 260.0, 255.0, 158.0, 121.0)

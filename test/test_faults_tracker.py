@@ -27,8 +27,8 @@ from std_msgs.msg import Header
 from raxels_interfaces.msg import PoseStatus
 from raxels_interfaces.srv import LoadKeyframes, SaveKeyframes
 from ros2_raxels.client import ViewClient, ViewClientError, make_goal
-from ros2_raxels.geometry import FloatArray, PinholeCamera
-from ros2_raxels.nodes.messages import camera_info_message
+from ros2_raxels.geometry.poses import FloatArray, PinholeCamera
+from ros2_raxels.nodes.common.messages import camera_info_message
 from ros2_raxels.scenes.renderer import render
 from ros2_raxels.scenes.trajectories import handheld_loop
 from ros2_raxels.scenes.world import furnished_room
@@ -76,7 +76,7 @@ def walk(rig: Rig, film: Film, numbers: Iterable[int], camera: PinholeCamera = C
 @pytest.fixture
 def rig(spawn: Spawn, probe: Probe, film: list[np.ndarray], tmp_path: Path) -> Rig:
     """The node as installed, without its denoiser, and a first answer to the first frame."""
-    rig = Rig(probe, spawn("ros2_raxels.nodes.pose_node", *PLAIN, "-p", f"keyframes.folder:={tmp_path}"))
+    rig = Rig(probe, spawn("ros2_raxels.nodes.pose.pose_node", *PLAIN, "-p", f"keyframes.folder:={tmp_path}"))
     wait_until(lambda: rig.follows(rig.images) and rig.follows(rig.infos), what="both reliable subscriptions")
     rig.settle(info_of(CAMERA), film[0])
     return rig
@@ -150,7 +150,7 @@ def test_a_node_that_is_killed_while_it_writes_keyframes_leaves_the_old_file_who
     assert stat.S_ISFIFO(pipe.stat().st_mode), "it was written in place of the pipe"
     assert path.read_bytes() == before
     # Of another name, because the network takes a while to forget the services of a killed node.
-    spawn("ros2_raxels.nodes.pose_node", *PLAIN, "-p", f"keyframes.folder:={tmp_path}", "-r", "__node:=again")
+    spawn("ros2_raxels.nodes.pose.pose_node", *PLAIN, "-p", f"keyframes.folder:={tmp_path}", "-r", "__node:=again")
     offered = rig.probe.node.get_service_names_and_types
     wait_until(lambda: "/again/load_keyframes" in dict(offered()), 20.0, "the next node")
     loaded = rig.probe.call(LoadKeyframes, "/again/load_keyframes", LoadKeyframes.Request(path=str(path)))
@@ -194,8 +194,8 @@ def test_signals_under_load_end_both_nodes_within_a_second_and_leave_no_process(
     spawn: Spawn, probe: Probe, film: list[np.ndarray], number: int
 ):
     pytest.importorskip("onnxruntime")
-    pose = spawn("ros2_raxels.nodes.pose_node")
-    views = spawn("ros2_raxels.nodes.view_server")
+    pose = spawn("ros2_raxels.nodes.pose.pose_node")
+    views = spawn("ros2_raxels.nodes.views.view_server")
     rig = Rig(probe, pose)
     wait_until(lambda: rig.images.get_subscription_count() == 2, 20.0, "both nodes listening")
     with ViewClient() as client, load(rig, film):

@@ -8,14 +8,14 @@ import cv2
 import numpy as np
 import pytest
 
-from ros2_raxels.evaluation.trajectory import absolute_error
 from ros2_raxels.figures.ahead import draw_view_figure
 from ros2_raxels.figures.clip import draw_evidence_figure, draw_guidance_figure, solved_clip
 from ros2_raxels.figures.overview import draw_overview
 from ros2_raxels.figures.page import Page
 from ros2_raxels.figures.raxels import draw_raxel_figure
 from ros2_raxels.figures.walk import TrackedWalk
-from ros2_raxels.geometry import ordinary_camera
+from ros2_raxels.geometry.poses import ordinary_camera
+from ros2_raxels.geometry.trajectory import absolute_error
 from ros2_raxels.scenes.renderer import render
 from ros2_raxels.scenes.trajectories import handheld_loop
 from ros2_raxels.scenes.world import furnished_room

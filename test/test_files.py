@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from ros2_raxels.files import FileError, replacing
+from ros2_raxels.utils.files import FileError, replacing
 
 
 def test_a_file_is_replaced_whole_or_not_at_all(tmp_path: Path) -> None:

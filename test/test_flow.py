@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ros2_raxels.flow import LEAST_GAP, Task, blend, draw_times, sample, schedule, velocity
-from ros2_raxels.geometry import FloatArray
+from ros2_raxels.geometry.poses import FloatArray
+from ros2_raxels.model.flow import LEAST_GAP, Task, blend, draw_times, sample, schedule, velocity
 
 if TYPE_CHECKING:
     from torch import Tensor

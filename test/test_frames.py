@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.spatial.transform import Rotation, Slerp
 
-from ros2_raxels.frames import FrameError, FrameTree, NoDataError, NotConnectedError, UnknownFrameError
+from ros2_raxels.geometry.frame_tree import FrameError, FrameTree, NoDataError, NotConnectedError, UnknownFrameError
 
 S = 1_000_000_000
 STILL = ((0.0, 0.0, 0.0), (0.0, 0.0, 0.0, 1.0))

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.spatial.transform import Rotation
 
-from ros2_raxels.geometry import (
+from ros2_raxels.geometry.poses import (
     OPTICAL_TO_BODY,
     FloatArray,
     GeometryError,

@@ -8,9 +8,7 @@ import numpy as np
 import pytest
 from scipy.spatial.transform import Rotation
 
-from ros2_raxels.evidence import KEYPOINT, Evidence
-from ros2_raxels.geometry import FloatArray, direction_angle_rad, make_pose, relative_pose, rotation_angle_rad
-from ros2_raxels.guidance import (
+from ros2_raxels.estimation.bundle_adjustment import (
     RefineSettings,
     _cost,
     _evaluate,
@@ -21,6 +19,8 @@ from ros2_raxels.guidance import (
     refine,
     triangulate,
 )
+from ros2_raxels.geometry.poses import FloatArray, direction_angle_rad, make_pose, relative_pose, rotation_angle_rad
+from ros2_raxels.matching.matcher import KEYPOINT, Evidence
 
 FRAMES = 4
 FOCAL_PX = 260.0

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ros2_raxels.image_codec import (
+from ros2_raxels.recordings.image_codec import (
     MAX_SIDE_PX,
     SUPPORTED_ENCODINGS,
     ImageError,

@@ -6,12 +6,12 @@ import cv2
 import numpy as np
 import pytest
 
-from ros2_raxels.evidence import Features, Matcher
-from ros2_raxels.geometry import FloatArray, PinholeCamera, make_pose, relative_pose, rotation_from_vector
-from ros2_raxels.keyframe_map import KeyframeMap, MapSettings, Trajectory, beside, scaled_about
-from ros2_raxels.keyframes import StreamFrame
-from ros2_raxels.places import PlaceIndex
-from ros2_raxels.scale import Scale, ScaleSource
+from ros2_raxels.geometry.poses import FloatArray, PinholeCamera, make_pose, relative_pose, rotation_from_vector
+from ros2_raxels.matching.matcher import Features, Matcher
+from ros2_raxels.tracking.keyframe_map import KeyframeMap, MapSettings, Trajectory, beside, scaled_about
+from ros2_raxels.tracking.metric_scale import Scale, ScaleSource
+from ros2_raxels.tracking.place_index import PlaceIndex
+from ros2_raxels.tracking.shared_matches import StreamFrame
 
 CAMERA = PinholeCamera(160, 120, 150.0, 150.0, 79.5, 59.5)
 MATCHER = Matcher()

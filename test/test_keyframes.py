@@ -5,13 +5,13 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from ros2_raxels.evidence import EvidenceSettings, Matcher
-from ros2_raxels.geometry import FloatArray, PinholeCamera, relative_pose
-from ros2_raxels.keyframes import SharedEvidence, StreamFrame
+from ros2_raxels.geometry.poses import FloatArray, PinholeCamera, relative_pose
+from ros2_raxels.matching.matcher import EvidenceSettings, Matcher
 from ros2_raxels.scenes.clips import exact_flow
 from ros2_raxels.scenes.renderer import render
 from ros2_raxels.scenes.trajectories import handheld_loop
 from ros2_raxels.scenes.world import furnished_room
+from ros2_raxels.tracking.shared_matches import SharedEvidence, StreamFrame
 
 CAMERA = PinholeCamera(320, 240, 256.0, 256.0, 159.5, 119.5)
 FRAMES = (0, 8, 16, 20)

@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 from views_scene import TexturedPlane, shifted
 
-from ros2_raxels.evidence import Matcher
-from ros2_raxels.geometry import FloatArray, PinholeCamera
-from ros2_raxels.known_points import KnownPoints, find_points
+from ros2_raxels.geometry.poses import FloatArray, PinholeCamera
+from ros2_raxels.matching.matcher import Matcher
+from ros2_raxels.view_synthesis.dense_points import KnownPoints, find_points
 
 CAMERA = PinholeCamera(320, 240, 290.0, 290.0, 150.0, 125.0)
 VIEW = CAMERA.resized(128, 96)

@@ -28,8 +28,8 @@ from views_rig import PARAMETERS, WORLD, ViewsRig, at
 from raxels_interfaces.msg import PoseStatus
 from raxels_interfaces.srv import SaveKeyframes
 from ros2_raxels.client import ViewClientError, make_goal
-from ros2_raxels.geometry import PinholeCamera
-from ros2_raxels.nodes.messages import camera_info_message
+from ros2_raxels.geometry.poses import PinholeCamera
+from ros2_raxels.nodes.common.messages import camera_info_message
 from ros2_raxels.scenes.renderer import render
 from ros2_raxels.scenes.trajectories import handheld_loop
 from ros2_raxels.scenes.world import furnished_room
@@ -37,7 +37,7 @@ from ros2_raxels.scenes.world import furnished_room
 pytestmark = pytest.mark.ros
 
 MANAGED = ("-p", "autostart:=false")
-POSE_NODE, VIEW_SERVER = "ros2_raxels.nodes.pose_node", "ros2_raxels.nodes.view_server"
+POSE_NODE, VIEW_SERVER = "ros2_raxels.nodes.pose.pose_node", "ros2_raxels.nodes.views.view_server"
 CYCLES = 20
 
 

@@ -19,11 +19,11 @@ from hypothesis.extra.numpy import arrays
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image, RegionOfInterest
 from std_msgs.msg import Header
 
-from ros2_raxels.camera_info import CameraInfoError, camera_from_info
-from ros2_raxels.geometry import PinholeCamera, make_pose, rotation_from_quaternion, rotation_from_vector
-from ros2_raxels.image_codec import ImageError
-from ros2_raxels.nodes import messages
-from ros2_raxels.nodes.messages import image_array, image_message
+from ros2_raxels.geometry.poses import PinholeCamera, make_pose, rotation_from_quaternion, rotation_from_vector
+from ros2_raxels.nodes.common import messages
+from ros2_raxels.nodes.common.messages import image_array, image_message
+from ros2_raxels.recordings.camera_info import CameraInfoError, camera_from_info
+from ros2_raxels.recordings.image_codec import ImageError
 
 SIZES = st.tuples(st.integers(1, 40), st.integers(1, 40))
 SIZE_FIELDS = st.integers(0, 2**32 - 1)

@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 from scipy.spatial.transform import Rotation
 
-from ros2_raxels.geometry import FloatArray, PinholeCamera, decode_raxels, encode_raxels, make_pose
-from ros2_raxels.raxel_grid import RAXEL_COLUMNS, RAXEL_ROWS
+from ros2_raxels.geometry.poses import FloatArray, PinholeCamera, decode_raxels, encode_raxels, make_pose
+from ros2_raxels.geometry.raxel_grid import RAXEL_COLUMNS, RAXEL_ROWS
 
 torch = pytest.importorskip("torch")
 

@@ -10,8 +10,8 @@ import pytest
 from scipy.ndimage import uniform_filter
 from views_scene import TexturedPlane, depth_of_plane, perturb, psnr_db, shifted
 
-from ros2_raxels.geometry import FloatArray, PinholeCamera
-from ros2_raxels.sweep import sweep
+from ros2_raxels.geometry.poses import FloatArray, PinholeCamera
+from ros2_raxels.view_synthesis.plane_sweep import sweep
 
 torch = pytest.importorskip("torch")
 

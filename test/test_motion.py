@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ros2_raxels.geometry import FloatArray, inverse_pose, rotation_angle_rad
+from ros2_raxels.geometry.poses import FloatArray, inverse_pose, rotation_angle_rad
 from ros2_raxels.scenes.motion import KINDS, MAX_TURN_DEG, Motion, sample_motion
 
 

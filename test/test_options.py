@@ -6,7 +6,7 @@ import argparse
 
 import pytest
 
-from ros2_raxels.options import above_zero, several_of
+from ros2_raxels.utils.argument_types import above_zero, several_of
 
 
 def test_names_are_read_once_and_in_order() -> None:

@@ -14,8 +14,8 @@ pytest.importorskip("rclpy")
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ros2_raxels.nodes import parameters
-from ros2_raxels.nodes.parameters import TABLES, Parameter
+from ros2_raxels.nodes.common import parameters
+from ros2_raxels.nodes.common.parameters import TABLES, Parameter
 
 YAML = ROOT / "config" / "raxels.yaml"
 ALL = [pytest.param(row, id=f"{node}:{row.name}") for node, table in TABLES.items() for row in table]
@@ -23,7 +23,7 @@ ALL = [pytest.param(row, id=f"{node}:{row.name}") for node, table in TABLES.item
 
 def test_yaml_is_the_one_made_from_the_tables():
     assert YAML.read_text() == parameters.render_yaml(), (
-        "run: python -m ros2_raxels.nodes.parameters > config/raxels.yaml"
+        "run: python -m ros2_raxels.nodes.common.parameters > config/raxels.yaml"
     )
 
 
@@ -104,7 +104,7 @@ def test_names_at_run_time_are_typed(probe: Probe):
     ],
 )
 def test_a_bad_value_at_start_ends_the_node_with_one_line(spawn: Spawn, argument: str, expected: str):
-    node = spawn("ros2_raxels.nodes.pose_node", "-p", argument)
+    node = spawn("ros2_raxels.nodes.pose.pose_node", "-p", argument)
     assert node.wait() == 2
     assert expected in node.log
     assert "Traceback" not in node.log
@@ -117,7 +117,7 @@ def test_set_at_run_time_and_the_misspelt_name_at_start(spawn: Spawn, probe: Pro
     from rclpy.parameter import Parameter as RosParameter
 
     spelling = ("-p", "stall_timout_s:=3.0")
-    node = spawn("ros2_raxels.nodes.pose_node", "--params-file", str(YAML), *spelling)
+    node = spawn("ros2_raxels.nodes.pose.pose_node", "--params-file", str(YAML), *spelling)
 
     def assign(name: str, value: object) -> tuple[bool, str]:
         request = SetParameters.Request(parameters=[RosParameter(name, value=value).to_parameter_msg()])

@@ -14,15 +14,15 @@ import numpy as np
 import pytest
 from test_evaluation import CAMERA, wandering, write_rendered_set, write_set
 
-from ros2_raxels.evidence import EvidenceSettings, Matcher
-from ros2_raxels.files import FileError
-from ros2_raxels.flow import Task
-from ros2_raxels.geometry import FloatArray, PinholeCamera, make_pose, rotation_angle_rad, rotation_from_vector
-from ros2_raxels.image_codec import ImageArray
-from ros2_raxels.known_points import evidence_of_view, find_points
+from ros2_raxels.geometry.poses import FloatArray, PinholeCamera, make_pose, rotation_angle_rad, rotation_from_vector
+from ros2_raxels.matching.matcher import EvidenceSettings, Matcher
+from ros2_raxels.model.flow import Task
+from ros2_raxels.recordings.image_codec import ImageArray
 from ros2_raxels.scenes import shards as shards_module
 from ros2_raxels.scenes.shards import read_shard, shard_paths, write_clips
-from ros2_raxels.sweep import sweep
+from ros2_raxels.utils.files import FileError
+from ros2_raxels.view_synthesis.dense_points import evidence_of_view, find_points
+from ros2_raxels.view_synthesis.plane_sweep import sweep
 
 torch = pytest.importorskip("torch")
 pytest.importorskip("safetensors")

@@ -10,8 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from ros2_raxels.frames import FrameError, FrameTree
-from ros2_raxels.geometry import (
+from ros2_raxels.estimation.clip_covariance import UNKNOWN_VARIANCE
+from ros2_raxels.geometry.frame_tree import FrameError, FrameTree
+from ros2_raxels.geometry.poses import (
     OPTICAL_TO_BODY,
     FloatArray,
     inverse_pose,
@@ -19,10 +20,9 @@ from ros2_raxels.geometry import (
     quaternion_from_rotation,
     rotation_from_vector,
 )
-from ros2_raxels.placement import Edge, FrameNames, Placed, Placement, TfMode
-from ros2_raxels.scale import Scale, ScaleSource
-from ros2_raxels.tracker import TrackedPose, TrackState
-from ros2_raxels.uncertainty import UNKNOWN_VARIANCE
+from ros2_raxels.nodes.pose.placement import Edge, FrameNames, Placed, Placement, TfMode
+from ros2_raxels.tracking.metric_scale import Scale, ScaleSource
+from ros2_raxels.tracking.tracker import TrackedPose, TrackState
 
 STAMP = 5_000_000_000
 EYE = "eye"

@@ -8,8 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.optimize import least_squares
 
-from ros2_raxels.geometry import FloatArray, make_pose, relative_pose, rotation_angle_rad, rotation_from_vector
-from ros2_raxels.pose_graph import Edge, relax
+from ros2_raxels.geometry.poses import FloatArray, make_pose, relative_pose, rotation_angle_rad, rotation_from_vector
+from ros2_raxels.tracking.pose_graph import Edge, relax
 
 
 def chain(rng: np.random.Generator, count: int) -> tuple[FloatArray, FloatArray]:

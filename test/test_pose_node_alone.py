@@ -23,10 +23,10 @@ from std_msgs.msg import Header
 from tf2_msgs.msg import TFMessage
 
 from raxels_interfaces.msg import PoseStatus
-from ros2_raxels.geometry import PinholeCamera
-from ros2_raxels.nodes.messages import camera_info_message, image_message, stamp_message, stamp_ns
-from ros2_raxels.nodes.subscription import FollowingSubscription
-from ros2_raxels.nodes.transforms import tf_qos
+from ros2_raxels.geometry.poses import PinholeCamera
+from ros2_raxels.nodes.common.messages import camera_info_message, image_message, stamp_message, stamp_ns
+from ros2_raxels.nodes.common.subscription import FollowingSubscription
+from ros2_raxels.nodes.common.tf_broadcaster import tf_qos
 from ros2_raxels.scenes.renderer import render
 from ros2_raxels.scenes.trajectories import handheld_loop
 from ros2_raxels.scenes.world import furnished_room
@@ -274,7 +274,7 @@ def test_signals_end_it_cleanly_within_a_second(spawn: Spawn, probe: Probe, numb
 
 
 def test_the_node_as_installed_answers_every_image(spawn: Spawn, probe: Probe):
-    rig = Rig(probe, spawn("ros2_raxels.nodes.pose_node"))
+    rig = Rig(probe, spawn("ros2_raxels.nodes.pose.pose_node"))
     rig.settle()
     texture = np.random.default_rng(0).integers(0, 255, (48, 64, 3), np.uint8)
     for _ in range(3):
@@ -287,13 +287,13 @@ def test_the_node_as_installed_answers_every_image(spawn: Spawn, probe: Probe):
 
 
 def test_without_the_denoiser(spawn: Spawn, probe: Probe):
-    rig = Rig(probe, spawn("ros2_raxels.nodes.pose_node", "-p", "model:=none"))
+    rig = Rig(probe, spawn("ros2_raxels.nodes.pose.pose_node", "-p", "model:=none"))
     rig.settle()
     assert rig.answer(rig.send(picture(0))).engine_id == "evidence and guidance, no denoiser"
 
 
 def test_a_model_that_cannot_be_used_is_named(spawn: Spawn, probe: Probe):
-    node = spawn("ros2_raxels.nodes.pose_node", "-p", "model:=/nowhere/card.json")
+    node = spawn("ros2_raxels.nodes.pose.pose_node", "-p", "model:=/nowhere/card.json")
     assert node.wait() == 2
     assert "model = '/nowhere/card.json' cannot be used: /nowhere/card.json is not a model card" in node.log
     assert "Traceback" not in node.log
@@ -303,7 +303,7 @@ def test_a_model_that_cannot_be_used_is_named(spawn: Spawn, probe: Probe):
 def test_poses_of_a_rendered_walk_agree_with_the_truth(spawn: Spawn, probe: Probe):
     camera, world = PinholeCamera(320, 240, 260.0, 260.0, 159.5, 119.5), furnished_room()
     truth = handheld_loop(seconds=10.0, rate_hz=10.0)[:20]
-    rig = Rig(probe, spawn("ros2_raxels.nodes.pose_node"))
+    rig = Rig(probe, spawn("ros2_raxels.nodes.pose.pose_node"))
     info = camera_info_message(camera, Header(frame_id=FRAME))
     first, _ = render(world, camera, truth[0])
     rig.settle(info, first)

@@ -15,7 +15,7 @@ from ros_testing import Spawn
 from ros2_raxels.engine import EngineError
 from ros2_raxels.engine.device import open_device
 
-NODE = "ros2_raxels.nodes.pose_node"
+NODE = "ros2_raxels.nodes.pose.pose_node"
 
 pytestmark = pytest.mark.ros
 

@@ -21,10 +21,10 @@ from tf2_msgs.msg import TFMessage
 
 from raxels_interfaces.msg import PoseStatus
 from raxels_interfaces.srv import LoadKeyframes, SaveKeyframes, SetPose
-from ros2_raxels.geometry import OPTICAL_TO_BODY, FloatArray, inverse_pose, make_pose, rotation_from_vector
-from ros2_raxels.nodes.messages import pose_array, pose_message, stamp_message, stamp_ns, transform_message
-from ros2_raxels.nodes.tf_reader import pose_of_transform
-from ros2_raxels.nodes.transforms import tf_qos
+from ros2_raxels.geometry.poses import OPTICAL_TO_BODY, FloatArray, inverse_pose, make_pose, rotation_from_vector
+from ros2_raxels.nodes.common.messages import pose_array, pose_message, stamp_message, stamp_ns, transform_message
+from ros2_raxels.nodes.common.tf_broadcaster import tf_qos
+from ros2_raxels.nodes.common.tf_listener import pose_of_transform
 
 pytestmark = pytest.mark.ros
 

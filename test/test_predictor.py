@@ -29,18 +29,18 @@ from views_scene import (
 torch = pytest.importorskip("torch")
 pytest.importorskip("onnxruntime")
 
-from ros2_raxels.confidence import probability  # noqa: E402
 from ros2_raxels.engine import EngineError  # noqa: E402
 from ros2_raxels.engine.model_card import MIXED, ModelCard  # noqa: E402
 from ros2_raxels.engine.onnx_runtime import OnnxRuntimeEngine  # noqa: E402
-from ros2_raxels.geometry import FloatArray, PinholeCamera, decode_raxels  # noqa: E402
-from ros2_raxels.image_codec import ImageArray  # noqa: E402
-from ros2_raxels.predictor import (  # noqa: E402
+from ros2_raxels.geometry.poses import FloatArray, PinholeCamera, decode_raxels  # noqa: E402
+from ros2_raxels.geometry.raxel_grid import RAXEL_COLUMNS, RAXEL_ROWS  # noqa: E402
+from ros2_raxels.recordings.image_codec import ImageArray  # noqa: E402
+from ros2_raxels.view_synthesis.confidence import probability  # noqa: E402
+from ros2_raxels.view_synthesis.predictor import (  # noqa: E402
     PredictionCancelledError,
     PredictorSettings,
     ViewPredictor,
 )
-from ros2_raxels.raxel_grid import RAXEL_COLUMNS, RAXEL_ROWS  # noqa: E402
 
 Arrays = dict[str, npt.NDArray[Any]]
 

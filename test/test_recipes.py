@@ -18,9 +18,9 @@ from rcl_interfaces.srv import GetParameters
 from sensor_msgs.msg import Image
 
 from raxels_interfaces.msg import PoseStatus
-from ros2_raxels.geometry import PinholeCamera, inverse_pose
-from ros2_raxels.nodes.messages import camera_info_message, image_array, pose_array, stamp_ns
-from ros2_raxels.nodes.parameters import TABLES
+from ros2_raxels.geometry.poses import PinholeCamera, inverse_pose
+from ros2_raxels.nodes.common.messages import camera_info_message, image_array, pose_array, stamp_ns
+from ros2_raxels.nodes.common.parameters import TABLES
 from ros2_raxels.scenes.renderer import render
 from ros2_raxels.scenes.trajectories import handheld_loop
 from ros2_raxels.scenes.world import furnished_room
@@ -102,7 +102,7 @@ class Hand:
         world, way = furnished_room(3), handheld_loop(7.0, 15.0, 3)[:24]
         self.seen = [render(world, self.camera, pose)[0] for pose in way]
         recipe = ROOT / "config" / "recipes" / "handheld.yaml"
-        node = spawn("ros2_raxels.nodes.pose_node", "--params-file", str(recipe), "-p", "model:=none")
+        node = spawn("ros2_raxels.nodes.pose.pose_node", "--params-file", str(recipe), "-p", "model:=none")
         self.example = spawn("../examples/draw_in_scene.py")
         for topic in ("/raxels_pose/status", "/draw_in_scene/image"):
             started(probe, topic)

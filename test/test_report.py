@@ -14,12 +14,12 @@ import numpy as np
 import pytest
 from ros_testing import ROOT
 
-from ros2_raxels.evaluation import charts
-from ros2_raxels.evaluation.page import Card, Grid, Mark, Picture, Section, page
-from ros2_raxels.evaluation.report import as_markdown, as_page, sections_of
-from ros2_raxels.evaluation.timing import Spread
-from ros2_raxels.evaluation.tracks import PeerScore, TrackScore
-from ros2_raxels.evaluation.trajectory import TrajectoryScore
+from ros2_raxels.evaluation.machine.timing import Spread
+from ros2_raxels.evaluation.report import charts
+from ros2_raxels.evaluation.report.page import Card, Grid, Mark, Picture, Section, page
+from ros2_raxels.evaluation.report.report import as_markdown, as_page, sections_of
+from ros2_raxels.evaluation.tracks.track_scores import PeerScore, TrackScore
+from ros2_raxels.geometry.trajectory import TrajectoryScore
 
 MEASURED = ROOT / "docs" / "measured"
 GREEN, RED = (20, 108, 60), (179, 38, 30)

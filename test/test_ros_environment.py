@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from ros2_raxels import ros_environment as module
-from ros2_raxels.ros_environment import RosNotFoundError, require_ros, ros_environment, shipped_file
+from ros2_raxels.utils import ros_environment as module
+from ros2_raxels.utils.ros_environment import RosNotFoundError, require_ros, ros_environment, shipped_file
 
 
 @pytest.fixture
@@ -103,7 +103,7 @@ def test_the_bootstrap_flag_never_goes_without_the_loader_path(bare: pytest.Monk
 def test_an_installed_profile_is_found_when_there_is_no_checkout(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    monkeypatch.setattr(module, "__file__", str(tmp_path / "site" / "ros2_raxels" / "ros_environment.py"))
+    monkeypatch.setattr(module, "__file__", str(tmp_path / "site" / "ros2_raxels" / "utils" / "ros_environment.py"))
     monkeypatch.setattr(sys, "prefix", str(tmp_path / "nowhere"))
     assert shipped_file("config/fastdds.xml", "") is None
     profile = tmp_path / "install" / "share" / "ros2_raxels" / "config" / "fastdds.xml"

@@ -8,7 +8,7 @@ pytest.importorskip("rclpy")
 
 from rclpy.task import Future
 
-from ros2_raxels.nodes import runner
+from ros2_raxels.nodes.common import runner
 
 
 class HalfStarted:

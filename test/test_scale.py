@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ros2_raxels.geometry import FloatArray, make_pose, rotation_from_vector
-from ros2_raxels.scale import MetricScale, ScaleSettings, ScaleSource, ground_height, upright
+from ros2_raxels.geometry.poses import FloatArray, make_pose, rotation_from_vector
+from ros2_raxels.tracking.metric_scale import MetricScale, ScaleSettings, ScaleSource, ground_height, upright
 
 PERIOD_NS = 33_000_000
 ODOM = ScaleSettings(ScaleSource.ODOM)

@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 import pytest
 
-from ros2_raxels.geometry import PinholeCamera, inverse_pose, make_pose, rotation_angle_rad, rotation_from_vector
+from ros2_raxels.geometry.poses import PinholeCamera, inverse_pose, make_pose, rotation_angle_rad, rotation_from_vector
 from ros2_raxels.scenes.renderer import render
 from ros2_raxels.scenes.textures import PATTERNS, TEXEL_M, TILE_PX, TextureAtlas, fractal_noise
 from ros2_raxels.scenes.trajectories import handheld_loop

@@ -10,8 +10,9 @@ import cv2
 import numpy as np
 import pytest
 
-from ros2_raxels.estimator import Estimator, clip_bearings, encode_clip
-from ros2_raxels.geometry import (
+from ros2_raxels.cli.contact_sheet import contact_sheet
+from ros2_raxels.estimation.estimator import Estimator, clip_bearings, encode_clip
+from ros2_raxels.geometry.poses import (
     PinholeCamera,
     direction_angle_rad,
     inverse_pose,
@@ -21,7 +22,6 @@ from ros2_raxels.geometry import (
 )
 from ros2_raxels.scenes import clips as clips_module
 from ros2_raxels.scenes.clips import NEAR, RenderedClip, augment, exact_flow, random_camera, render_clip
-from ros2_raxels.scenes.contact_sheet import contact_sheet
 from ros2_raxels.scenes.motion import KINDS, Motion, sample_motion
 from ros2_raxels.scenes.procedural import WORLD_KINDS, ProceduralWorld, random_world
 from ros2_raxels.scenes.random_textures import RANDOM_PATTERNS, texture_pool

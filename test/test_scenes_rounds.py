@@ -7,14 +7,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from ros2_raxels.cli import main
-from ros2_raxels.geometry import inverse_pose, relative_pose, rotation_angle_rad
+from ros2_raxels.cli.main import main
+from ros2_raxels.geometry.poses import inverse_pose, relative_pose, rotation_angle_rad
+from ros2_raxels.recordings.source import open_source
 from ros2_raxels.scenes import rounds
 from ros2_raxels.scenes.film import Film, write_film
 from ros2_raxels.scenes.procedural import ProceduralWorld
 from ros2_raxels.scenes.renderer import render
 from ros2_raxels.scenes.rounds import CLEARANCE_M, MOST_TURN_DEG_S, SHAPES, rounds_film
-from ros2_raxels.sources import open_source
 
 RATE_HZ = 10.0
 FRAMES = 300

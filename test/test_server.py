@@ -19,7 +19,7 @@ from test_managed import Manager
 from views_rig import PARAMETERS, WORLD, ViewsRig, at
 
 from ros2_raxels.client import ViewClientError, make_goal
-from ros2_raxels.nodes.messages import stamp_ns
+from ros2_raxels.nodes.common.messages import stamp_ns
 
 pytestmark = pytest.mark.ros
 

@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ros2_raxels.files import FileError
-from ros2_raxels.nodes.services import file_in, keyframe_folder
+from ros2_raxels.nodes.pose.services import file_in, keyframe_folder
+from ros2_raxels.utils.files import FileError
 
 
 def test_files_are_named_in_the_folder_or_by_a_path_into_it(tmp_path: Path) -> None:

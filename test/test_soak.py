@@ -23,9 +23,9 @@ import itertools
 from scipy.spatial.transform import Rotation
 from std_msgs.msg import Header
 
-from ros2_raxels.demo.recording import Walk, recorded_walk
-from ros2_raxels.image_codec import ImageError
-from ros2_raxels.nodes.messages import image_array
+from ros2_raxels.harness.recording import Walk, recorded_walk
+from ros2_raxels.nodes.common.messages import image_array
+from ros2_raxels.recordings.image_codec import ImageError
 from ros2_raxels.soak.faults import AFTERMATH_S, FAULTS, Event, fault_at, schedule
 from ros2_raxels.soak.malformed import malformed_image
 from ros2_raxels.soak.picture import draw

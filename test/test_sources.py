@@ -12,8 +12,8 @@ import cv2
 import numpy as np
 import pytest
 
-from ros2_raxels.geometry import PinholeCamera
-from ros2_raxels.sources import FrameSource, SourceError, open_source
+from ros2_raxels.geometry.poses import PinholeCamera
+from ros2_raxels.recordings.source import FrameSource, SourceError, open_source
 
 WIDTH_PX, HEIGHT_PX = 32, 24
 CAMERA = PinholeCamera(WIDTH_PX, HEIGHT_PX, 30.0, 31.0, 15.5, 11.5)
@@ -291,7 +291,7 @@ def test_video_gives_its_frames_at_its_own_times(video: Path) -> None:
 
 
 def test_video_without_times_falls_back_to_its_rate(video: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("ros2_raxels.sources._position_ns", lambda capture: 0)
+    monkeypatch.setattr("ros2_raxels.recordings.source._position_ns", lambda capture: 0)
     assert [f.stamp_ns for f in open_source(video)][:3] == [0, 50_000_000, 100_000_000]
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ros2_raxels.nodes.stream import NewestSlot
+from ros2_raxels.nodes.pose.intake import NewestSlot
 
 
 def test_the_newest_item_wins_and_errands_are_all_kept_in_order() -> None:

@@ -10,8 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from views_scene import TexturedPlane, depth_of_plane, shifted
 
-from ros2_raxels.geometry import FloatArray, PinholeCamera, inverse_pose
-from ros2_raxels.sweep import LARGEST_DISPARITY, inverse_depths, plane_of, sweep
+from ros2_raxels.geometry.poses import FloatArray, PinholeCamera, inverse_pose
+from ros2_raxels.view_synthesis.plane_sweep import LARGEST_DISPARITY, inverse_depths, plane_of, sweep
 
 CAMERA = PinholeCamera(64, 48, 60.0, 58.0, 30.0, 25.0)
 PLANES = 8

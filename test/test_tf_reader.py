@@ -18,10 +18,10 @@ from rosgraph_msgs.msg import Clock
 from std_msgs.msg import Header
 from tf2_msgs.msg import TFMessage
 
-from ros2_raxels.frames import FrameError, NoDataError, NotConnectedError, UnknownFrameError
-from ros2_raxels.nodes.messages import stamp_message
-from ros2_raxels.nodes.tf_reader import Tf2Reader, TransformReader, TreeReader, make_reader
-from ros2_raxels.nodes.transforms import tf_qos
+from ros2_raxels.geometry.frame_tree import FrameError, NoDataError, NotConnectedError, UnknownFrameError
+from ros2_raxels.nodes.common.messages import stamp_message
+from ros2_raxels.nodes.common.tf_broadcaster import tf_qos
+from ros2_raxels.nodes.common.tf_listener import Tf2Reader, TransformReader, TreeReader, make_reader
 
 pytestmark = pytest.mark.ros
 

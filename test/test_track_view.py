@@ -13,9 +13,9 @@ import pytest
 from ros_testing import ROOT
 from test_evaluation import CAMERA, write_rendered_set
 
-from ros2_raxels import track_view
-from ros2_raxels.cli import main
-from ros2_raxels.sources import open_source
+from ros2_raxels.cli.main import main
+from ros2_raxels.recordings.source import open_source
+from ros2_raxels.visualization import rerun_view
 
 FRAMES = 16
 CapSys = pytest.CaptureFixture[str]
@@ -34,7 +34,7 @@ def read(path: Path) -> dict[tuple[str, str], list[tuple[float, Any]]]:
     for chunk in RrdReader(path).stream().to_chunks():
         batch = chunk.to_record_batch()
         columns = {name: batch.column(name).to_pylist() for name in batch.schema.names}
-        times_ns = batch.column(track_view.TIME).cast("int64").to_pylist() if track_view.TIME in columns else [0]
+        times_ns = batch.column(rerun_view.TIME).cast("int64").to_pylist() if rerun_view.TIME in columns else [0]
         for name, values in columns.items():
             if ":" in name:
                 rows = found.setdefault((chunk.entity_path, name), [])
@@ -57,17 +57,17 @@ def test_a_view_has_frames_raxels_trajectory_and_keyframes(recorded: tuple[Any, 
     view, _ = recorded
     entities = {entity for entity, _ in view if not entity.startswith("/__")}
     assert entities == {
-        *(track_view.WORLD, track_view.CAMERA, track_view.RAXELS),
-        *(track_view.TRAJECTORY, track_view.KEYFRAMES, track_view.AT_THE_END),
-        *(track_view.CONFIDENCE, track_view.STATE),
+        *(rerun_view.WORLD, rerun_view.CAMERA, rerun_view.RAXELS),
+        *(rerun_view.TRAJECTORY, rerun_view.KEYFRAMES, rerun_view.AT_THE_END),
+        *(rerun_view.CONFIDENCE, rerun_view.STATE),
     }
 
 
 def test_the_trajectory_ends_where_the_tracker_says(recorded: tuple[Any, Any], room: Path) -> None:
     view, settled = recorded
-    ((_, (at_the_end,)),) = view[track_view.AT_THE_END, "LineStrips3D:strips"]
+    ((_, (at_the_end,)),) = view[rerun_view.AT_THE_END, "LineStrips3D:strips"]
     np.testing.assert_allclose(at_the_end, settled, atol=1e-5)
-    pieces = view[track_view.TRAJECTORY, "LineStrips3D:strips"]
+    pieces = view[rerun_view.TRAJECTORY, "LineStrips3D:strips"]
     # The first piece goes from the first frame to the one that started the trajectory, each other to the next frame.
     (begun_s, (first,)), *others = pieces
     assert len(first) + len(others) == FRAMES
@@ -75,7 +75,7 @@ def test_the_trajectory_ends_where_the_tracker_says(recorded: tuple[Any, Any], r
     assert [time_s for time_s, _ in others] == pytest.approx(np.arange(len(first), FRAMES) / 10)
     walked = [*first, *(piece[1] for _, (piece,) in others)]
     assert [piece[0] for _, (piece,) in others] == walked[len(first) - 1 : -1]
-    cameras = [translation[0] for _, translation in view[track_view.CAMERA, "Transform3D:translation"]]
+    cameras = [translation[0] for _, translation in view[rerun_view.CAMERA, "Transform3D:translation"]]
     assert len(cameras) == FRAMES
     np.testing.assert_allclose(cameras[len(first) - 1 :], walked[len(first) - 1 :], atol=1e-6)
     # No loop in so short a walk: what was answered is about what is known at the end.
@@ -85,12 +85,12 @@ def test_the_trajectory_ends_where_the_tracker_says(recorded: tuple[Any, Any], r
 
 def test_frames_are_seen_through_their_camera(recorded: tuple[Any, Any], room: Path) -> None:
     view, _ = recorded
-    blobs = view[track_view.CAMERA, "EncodedImage:blob"]
+    blobs = view[rerun_view.CAMERA, "EncodedImage:blob"]
     for frame, (time_s, (blob,)) in zip(open_source(room), blobs, strict=True):
         assert time_s == pytest.approx(frame.stamp_ns / 1e9)
         shown = cv2.imdecode(np.array(blob, np.uint8), cv2.IMREAD_COLOR)[..., ::-1]
         assert np.abs(shown.astype(float) - frame.image).mean() < 6
-    (matrix,) = view[track_view.CAMERA, "Pinhole:image_from_camera"][-1][1]
+    (matrix,) = view[rerun_view.CAMERA, "Pinhole:image_from_camera"][-1][1]
     assert np.reshape(matrix, (3, 3)).T.tolist() == pytest.approx(
         np.array([[CAMERA.fx, 0, CAMERA.cx], [0, CAMERA.fy, CAMERA.cy], [0, 0, 1]])
     )
@@ -98,21 +98,21 @@ def test_frames_are_seen_through_their_camera(recorded: tuple[Any, Any], room: P
 
 def test_raxels_lie_at_unit_distance_from_the_camera_and_keyframes_on_the_way(recorded: tuple[Any, Any]) -> None:
     view, _ = recorded
-    cameras = dict(view[track_view.CAMERA, "Transform3D:translation"])
-    raxels = view[track_view.RAXELS, "Points3D:positions"]
+    cameras = dict(view[rerun_view.CAMERA, "Transform3D:translation"])
+    raxels = view[rerun_view.RAXELS, "Points3D:positions"]
     assert raxels
     for time_s, points in raxels:
         assert len(points) == 32 * 24
         distances = np.linalg.norm(np.array(points) - cameras[time_s][0], axis=1)
         np.testing.assert_allclose(distances, 1.0, atol=1e-5)
-    keyframes = view[track_view.KEYFRAMES, "Points3D:positions"]
+    keyframes = view[rerun_view.KEYFRAMES, "Points3D:positions"]
     assert keyframes
     for time_s, (place,) in keyframes:
         np.testing.assert_allclose(place, cameras[time_s][0], atol=1e-6)
-    confidence = [value for _, (value,) in view[track_view.CONFIDENCE, "Scalars:scalars"]]
+    confidence = [value for _, (value,) in view[rerun_view.CONFIDENCE, "Scalars:scalars"]]
     assert len(confidence) == FRAMES
     assert all(0 <= value <= 1 for value in confidence)
-    states = [text for _, (text,) in view[track_view.STATE, "TextLog:text"]]
+    states = [text for _, (text,) in view[rerun_view.STATE, "TextLog:text"]]
     assert [text.split()[0] for text in states] == ["INITIALISING", "TRACKING"]
 
 

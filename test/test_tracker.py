@@ -15,11 +15,9 @@ from safetensors import safe_open
 from safetensors.numpy import load_file, save_file
 from scipy.spatial.transform import Rotation
 
-from ros2_raxels.estimator import RaxelHypotheses
-from ros2_raxels.evaluation.trajectory import align_similarity
-from ros2_raxels.evidence import Evidence
-from ros2_raxels.files import FileError
-from ros2_raxels.geometry import (
+from ros2_raxels.estimation.clip_covariance import UNKNOWN_VARIANCE
+from ros2_raxels.estimation.estimator import RaxelHypotheses
+from ros2_raxels.geometry.poses import (
     FloatArray,
     PinholeCamera,
     inverse_pose,
@@ -28,19 +26,21 @@ from ros2_raxels.geometry import (
     rotation_angle_rad,
     rotation_from_vector,
 )
-from ros2_raxels.keyframe_map import scaled_about
-from ros2_raxels.keyframes import StreamFrame
-from ros2_raxels.loops import LoopCloser
-from ros2_raxels.missed import MissedFrames
-from ros2_raxels.raxel_grid import decode_clip, encode_clip
-from ros2_raxels.scale import ScaleSettings, ScaleSource
+from ros2_raxels.geometry.raxel_grid import decode_clip, encode_clip
+from ros2_raxels.geometry.trajectory import align_similarity
+from ros2_raxels.matching.matcher import Evidence
+from ros2_raxels.recordings.source import open_source
 from ros2_raxels.scenes.renderer import render
 from ros2_raxels.scenes.textures import PATTERNS
 from ros2_raxels.scenes.trajectories import handheld_loop
 from ros2_raxels.scenes.world import furnished_room
-from ros2_raxels.sources import open_source
-from ros2_raxels.tracker import LostPolicy, Motion, TrackedPose, Tracker, TrackerSettings, TrackState
-from ros2_raxels.uncertainty import UNKNOWN_VARIANCE
+from ros2_raxels.tracking.keyframe_map import scaled_about
+from ros2_raxels.tracking.loop_closure import LoopCloser
+from ros2_raxels.tracking.metric_scale import ScaleSettings, ScaleSource
+from ros2_raxels.tracking.relocalization import MissedFrames
+from ros2_raxels.tracking.shared_matches import StreamFrame
+from ros2_raxels.tracking.tracker import LostPolicy, Motion, TrackedPose, Tracker, TrackerSettings, TrackState
+from ros2_raxels.utils.files import FileError
 
 Image = npt.NDArray[np.uint8]
 CAMERA = PinholeCamera(320, 240, 256.0, 256.0, 159.5, 119.5)

@@ -12,12 +12,12 @@ import numpy as np
 import pytest
 from scipy.spatial.transform import Rotation
 
-from ros2_raxels import cli
-from ros2_raxels.evidence import Evidence
-from ros2_raxels.files import FileError
-from ros2_raxels.flow import Task
-from ros2_raxels.geometry import FloatArray, rotation_angle_rad
-from ros2_raxels.guidance import RefineSettings, refine
+from ros2_raxels.cli import main
+from ros2_raxels.estimation.bundle_adjustment import RefineSettings, refine
+from ros2_raxels.geometry.poses import FloatArray, rotation_angle_rad
+from ros2_raxels.matching.matcher import Evidence
+from ros2_raxels.model.flow import Task
+from ros2_raxels.utils.files import FileError
 
 torch = pytest.importorskip("torch")
 pytest.importorskip("safetensors")
@@ -565,7 +565,7 @@ def test_raxels_train_trains_resumes_and_refuses_another_preset(
 ) -> None:
     monkeypatch.setattr(Validation, "synthetic", classmethod(lambda cls: cls({"few": small()})))
     command = ["train", "--preset", "tiny", "--batch", "2", "--out", str(tmp_path / "run")]
-    assert cli.main([*command, "--minutes", "0.05"]) == 0
+    assert main.main([*command, "--minutes", "0.05"]) == 0
     path = tmp_path / "run" / "checkpoint.safetensors"
     first = checkpoint.load(path)[1]
     assert first.step > 0
@@ -576,13 +576,13 @@ def test_raxels_train_trains_resumes_and_refuses_another_preset(
     assert said.out.rstrip().endswith(f"-> {path}")
     assert "few rotation_deg" in said.out + said.err
 
-    assert cli.main([*command, "--minutes", "0.07"]) == 0
+    assert main.main([*command, "--minutes", "0.07"]) == 0
     second = checkpoint.load(path)[1]
     assert second.trained_s >= 4.2
     assert second.clips == 2 * second.step > first.clips
     assert f"resuming {path} at step {first.step}" in capsys.readouterr().err
 
-    assert cli.main(["train", "--preset", "compact", "--minutes", "0.05", "--out", str(tmp_path / "run")]) == 2
+    assert main.main(["train", "--preset", "compact", "--minutes", "0.05", "--out", str(tmp_path / "run")]) == 2
     assert "give --preset tiny or another --out" in capsys.readouterr().err
     assert checkpoint.load(path)[1] == second
 
@@ -594,5 +594,5 @@ def test_raxels_train_trains_resumes_and_refuses_another_preset(
 def test_options_that_cannot_be_are_refused_in_words(
     option: str, value: str, words: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert cli.main(["train", "--preset", "tiny", "--minutes", "0.01", "--out", str(tmp_path), option, value]) == 2
+    assert main.main(["train", "--preset", "tiny", "--minutes", "0.01", "--out", str(tmp_path), option, value]) == 2
     assert words in capsys.readouterr().err

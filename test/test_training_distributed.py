@@ -11,9 +11,9 @@ import pytest
 torch = pytest.importorskip("torch")
 safetensors_torch = pytest.importorskip("safetensors.torch")
 
-from ros2_raxels.cli import main  # noqa: E402
+from ros2_raxels.cli.main import main  # noqa: E402
+from ros2_raxels.cli.train import Draws  # noqa: E402
 from ros2_raxels.model.presets import PRESETS  # noqa: E402
-from ros2_raxels.train import Draws  # noqa: E402
 from ros2_raxels.training import checkpoint  # noqa: E402
 from ros2_raxels.training.checkpoint import Progress  # noqa: E402
 from ros2_raxels.training.loop import Trainer, TrainSettings  # noqa: E402
@@ -26,7 +26,7 @@ from pathlib import Path
 import torch
 from safetensors.torch import save_file
 from ros2_raxels.model.presets import PRESETS
-from ros2_raxels.train import Draws
+from ros2_raxels.cli.train import Draws
 from ros2_raxels.training.checkpoint import Progress
 from ros2_raxels.training.loop import Trainer, TrainSettings
 

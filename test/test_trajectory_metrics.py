@@ -7,7 +7,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from ros2_raxels.evaluation.trajectory import (
+from ros2_raxels.geometry.poses import make_pose, rotation_from_vector
+from ros2_raxels.geometry.trajectory import (
     absolute_error,
     align_similarity,
     path_length,
@@ -17,7 +18,6 @@ from ros2_raxels.evaluation.trajectory import (
     unit_by_part,
     write_tum,
 )
-from ros2_raxels.geometry import make_pose, rotation_from_vector
 
 
 def wandering(count: int, seed: int) -> np.ndarray:

@@ -15,15 +15,15 @@ from scipy import stats
 from scipy.spatial.transform import Rotation
 from test_guidance import cameras, moved, tracks_of
 
-from ros2_raxels import uncertainty
-from ros2_raxels.evaluation.clips import Clip, ClipAnswer
-from ros2_raxels.evaluation.metrics import coverage
-from ros2_raxels.geometry import FloatArray, make_pose, rotation_from_vector, rotation_vector
-from ros2_raxels.guidance import Refined, RefineSettings, refine
-from ros2_raxels.uncertainty import FLOOR_ROTATION_RAD, FLOOR_TRANSLATION, TEMPERATURE, pose_covariance
+from ros2_raxels.estimation import clip_covariance
+from ros2_raxels.estimation.bundle_adjustment import Refined, RefineSettings, refine
+from ros2_raxels.estimation.clip_covariance import FLOOR_ROTATION_RAD, FLOOR_TRANSLATION, TEMPERATURE, pose_covariance
+from ros2_raxels.evaluation.clips.clip_sets import Clip, ClipAnswer
+from ros2_raxels.evaluation.clips.metrics import coverage
+from ros2_raxels.geometry.poses import FloatArray, make_pose, rotation_from_vector, rotation_vector
 
 DRAWS = 150
-UNKNOWN = uncertainty.UNKNOWN_VARIANCE
+UNKNOWN = clip_covariance.UNKNOWN_VARIANCE
 NOISE_PX = RefineSettings().noise_px
 POLISH = RefineSettings(widths_px=(2.0,), iterations=8)
 
@@ -38,7 +38,7 @@ def bare() -> Iterator[None]:
             ("FLOOR_ROTATION_RAD", 0.0),
             ("FLOOR_TRANSLATION", 0.0),
         ):
-            patch.setattr(uncertainty, name, value)
+            patch.setattr(clip_covariance, name, value)
         yield
 
 
@@ -259,10 +259,10 @@ def test_confidence_widens_as_its_inverse_square_up_to_a_limit() -> None:
         covariance = pose_covariance(hypotheses(poses[:1], [1.0]), confidence)[2]
         return np.asarray(np.sqrt(np.diag(covariance) - floor)[3:])
 
-    np.testing.assert_allclose(widths(1.0), 1e-3 * uncertainty.INFLATION, rtol=1e-4)
-    np.testing.assert_allclose(widths(0.5), 1e-3 * uncertainty.INFLATION / 0.5**uncertainty.DOUBT, rtol=1e-4)
+    np.testing.assert_allclose(widths(1.0), 1e-3 * clip_covariance.INFLATION, rtol=1e-4)
+    np.testing.assert_allclose(widths(0.5), 1e-3 * clip_covariance.INFLATION / 0.5**clip_covariance.DOUBT, rtol=1e-4)
     for confidence in (0.05, 0.0):
-        np.testing.assert_allclose(widths(confidence), 1e-3 * uncertainty.MOST_INFLATION, rtol=1e-4)
+        np.testing.assert_allclose(widths(confidence), 1e-3 * clip_covariance.MOST_INFLATION, rtol=1e-4)
 
 
 # ------------------------------------------------------------------------------------------------------------ coverage
@@ -351,7 +351,7 @@ def test_no_direction_is_less_known_than_unknown_and_what_is_known_stays() -> No
     rng = np.random.default_rng(0)
     directions = np.linalg.qr(rng.normal(size=(6, 6)))[0]
     variance = np.array([1e-4, 1e-2, 1.0, 5e3, 1e6, 1e8])
-    bounded = uncertainty.at_most_unknown((directions * variance) @ directions.T)
+    bounded = clip_covariance.at_most_unknown((directions * variance) @ directions.T)
     assert semidefinite(bounded[None])
     found, along = np.linalg.eigh(bounded)
     np.testing.assert_allclose(found, [1e-4, 1e-2, 1.0, 5e3, UNKNOWN, UNKNOWN], rtol=1e-2)
@@ -361,13 +361,13 @@ def test_no_direction_is_less_known_than_unknown_and_what_is_known_stays() -> No
 @pytest.mark.parametrize("variance", [1e-4, 0.5])
 def test_a_unit_that_becomes_known_takes_along_what_hangs_on_it(variance: float) -> None:
     start = np.diag([0.01] * 6 + [0.04])
-    far = uncertainty.compounded(start, np.eye(4), make_pose(np.eye(3), [3.0, 0.0, 0.0]))
-    known = uncertainty.with_unit_variance(far, variance)
+    far = clip_covariance.compounded(start, np.eye(4), make_pose(np.eye(3), [3.0, 0.0, 0.0]))
+    known = clip_covariance.with_unit_variance(far, variance)
     assert known[6, 6] == variance
     assert semidefinite(known[None])
     np.testing.assert_allclose(known[0, 6] / np.sqrt(variance), far[0, 6] / np.sqrt(far[6, 6]))
 
 
 def test_a_unit_that_was_exact_gets_its_variance_alone() -> None:
-    covariance = uncertainty.with_unit(np.diag([0.01] * 6), 0.0)
-    np.testing.assert_array_equal(uncertainty.with_unit_variance(covariance, 0.25), np.diag([0.01] * 6 + [0.25]))
+    covariance = clip_covariance.with_unit(np.diag([0.01] * 6), 0.0)
+    np.testing.assert_array_equal(clip_covariance.with_unit_variance(covariance, 0.25), np.diag([0.01] * 6 + [0.25]))

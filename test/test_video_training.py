@@ -12,22 +12,23 @@ import numpy as np
 import pytest
 from test_evaluation import write_rendered_set
 
-from ros2_raxels.files import FileError
-from ros2_raxels.flow import Task
-from ros2_raxels.geometry import PinholeCamera
+from ros2_raxels.geometry.poses import PinholeCamera
+from ros2_raxels.model.flow import Task
 from ros2_raxels.scenes.renderer import render
 from ros2_raxels.scenes.trajectories import handheld_loop
 from ros2_raxels.scenes.world import furnished_room
+from ros2_raxels.utils.files import FileError
 
 torch = pytest.importorskip("torch")
 pytest.importorskip("safetensors")
 
 from test_training import ALWAYS, StoppedError, perturbed, small, train, until  # noqa: E402
 
+from ros2_raxels.cli import ablations  # noqa: E402
 from ros2_raxels.model.denoiser import Denoised, JointDenoiser  # noqa: E402
 from ros2_raxels.model.presets import PRESETS, ModelSize  # noqa: E402
 from ros2_raxels.model.rays import encode_rays, pose_error  # noqa: E402
-from ros2_raxels.training import ablations, checkpoint  # noqa: E402
+from ros2_raxels.training import checkpoint  # noqa: E402
 from ros2_raxels.training.checkpoint import Progress  # noqa: E402
 from ros2_raxels.training.loop import Draw, Trainer  # noqa: E402
 from ros2_raxels.training.losses import LossWeights, known_views, loss_of, plane_loss, predict_views  # noqa: E402

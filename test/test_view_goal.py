@@ -15,8 +15,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from raxels_interfaces.action import PredictViews
-from ros2_raxels.frames import FrameTree
-from ros2_raxels.nodes.view_goal import GoalError, GoalLimits, ViewRequest, code_name, read_goal
+from ros2_raxels.geometry.frame_tree import FrameTree
+from ros2_raxels.nodes.views.goal import GoalError, GoalLimits, ViewRequest, code_name, read_goal
 
 LIMITS = GoalLimits(max_poses=8, max_views=6, max_imagined=4, max_steps=9, max_side_px=100)
 TREE = FrameTree()

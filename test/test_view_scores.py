@@ -14,12 +14,12 @@ from test_evaluation import CAMERA, DEV, set_record, wandering, write_rendered_s
 from test_report import Read
 from views_scene import TexturedPlane, psnr_db, shifted
 
-from ros2_raxels.cli import main
-from ros2_raxels.confidence import Signs
-from ros2_raxels.evaluation import charts, view_scores
-from ros2_raxels.evaluation.page import page
-from ros2_raxels.evaluation.view_report import view_sections
-from ros2_raxels.evaluation.view_scores import (
+from ros2_raxels.cli.main import main
+from ros2_raxels.evaluation.report import charts
+from ros2_raxels.evaluation.report.page import page
+from ros2_raxels.evaluation.views import scores
+from ros2_raxels.evaluation.views.report import view_sections
+from ros2_raxels.evaluation.views.scores import (
     TaskScore,
     ViewScores,
     binned,
@@ -28,14 +28,15 @@ from ros2_raxels.evaluation.view_scores import (
     score_task,
     seen_share,
 )
-from ros2_raxels.evaluation.view_tasks import ViewTask, make_view_tasks, set_of
-from ros2_raxels.evidence import Features, Matcher
-from ros2_raxels.files import FileError
-from ros2_raxels.geometry import FloatArray, PinholeCamera
-from ros2_raxels.image_codec import ImageArray
-from ros2_raxels.load import make_predictor
-from ros2_raxels.predictor import PredictedViews, ViewPredictor
-from ros2_raxels.sources import read_image
+from ros2_raxels.evaluation.views.tasks import ViewTask, make_view_tasks, set_of
+from ros2_raxels.factory import make_predictor
+from ros2_raxels.geometry.poses import FloatArray, PinholeCamera
+from ros2_raxels.matching.matcher import Features, Matcher
+from ros2_raxels.recordings.image_codec import ImageArray
+from ros2_raxels.recordings.source import read_image
+from ros2_raxels.utils.files import FileError
+from ros2_raxels.view_synthesis.confidence import Signs
+from ros2_raxels.view_synthesis.predictor import PredictedViews, ViewPredictor
 
 CapSys = pytest.CaptureFixture[str]
 ALONE = ["--per-set", "1", "--peer", "none"]
@@ -145,17 +146,17 @@ def test_a_task_has_one_camera(tmp_path: Path) -> None:
 
 def test_psnr_by_hand() -> None:
     grey = np.full((96, 128, 3), 100, np.uint8)
-    assert view_scores.psnr_db(grey + np.uint8(10), grey) == pytest.approx(20 * np.log10(25.5))
-    assert view_scores.psnr_db(grey - np.uint8(10), grey) == pytest.approx(20 * np.log10(25.5))
+    assert scores.psnr_db(grey + np.uint8(10), grey) == pytest.approx(20 * np.log10(25.5))
+    assert scores.psnr_db(grey - np.uint8(10), grey) == pytest.approx(20 * np.log10(25.5))
     half = grey.copy()
     half[:48] += 20
     # Mean square of 20 in half and 0 in the other half.
-    assert view_scores.psnr_db(half, grey) == pytest.approx(10 * np.log10(255**2 / 200))
+    assert scores.psnr_db(half, grey) == pytest.approx(10 * np.log10(255**2 / 200))
     one_channel = grey.copy()
     one_channel[..., 2] = 255
-    assert view_scores.psnr_db(one_channel, grey) == pytest.approx(10 * np.log10(3 * 255**2 / 155**2))
+    assert scores.psnr_db(one_channel, grey) == pytest.approx(10 * np.log10(3 * 255**2 / 155**2))
     # What is equal is as good as an error of a thousandth.
-    assert view_scores.psnr_db(grey, grey) == pytest.approx(10 * np.log10(255**2 * 1000))
+    assert scores.psnr_db(grey, grey) == pytest.approx(10 * np.log10(255**2 * 1000))
 
 
 def ssim_pixel_by_pixel(a: ImageArray, b: ImageArray) -> float:
@@ -180,20 +181,20 @@ def test_ssim_is_that_of_sums_written_out() -> None:
     a, b = random_image(1, (30, 40)), random_image(2, (30, 40))
     mixed = np.rint(0.6 * a + 0.4 * b).astype(np.uint8)
     for other in (b, mixed, 255 - a):
-        assert view_scores.ssim(a, other) == pytest.approx(ssim_pixel_by_pixel(a, other), abs=2e-3)
-    assert view_scores.ssim(a, a) == pytest.approx(1.0)
+        assert scores.ssim(a, other) == pytest.approx(ssim_pixel_by_pixel(a, other), abs=2e-3)
+    assert scores.ssim(a, a) == pytest.approx(1.0)
     # Two flat images differ in luminance alone.
     flat, brighter = np.full((9, 9, 3), 100, np.uint8), np.full((9, 9, 3), 150, np.uint8)
-    assert view_scores.ssim(flat, brighter) == pytest.approx((2 * 100 * 150 + 6.5025) / (100**2 + 150**2 + 6.5025))
+    assert scores.ssim(flat, brighter) == pytest.approx((2 * 100 * 150 + 6.5025) / (100**2 + 150**2 + 6.5025))
 
 
 def test_the_yardstick_measures_the_same() -> None:
     tool, big = yardstick("score_views"), random_image(4, (301, 437))
-    a, b = view_scores.compared(big), view_scores.compared(random_image(5, (301, 437)))
+    a, b = scores.compared(big), scores.compared(random_image(5, (301, 437)))
     assert a.shape == (88, 128, 3)
     np.testing.assert_array_equal(a[..., ::-1], tool.small(np.ascontiguousarray(big[..., ::-1])))
     swapped = [np.ascontiguousarray(image[..., ::-1]) for image in (a, b)]
-    assert view_scores.ssim(a, b) == pytest.approx(tool.ssim(*swapped), abs=1e-12)
+    assert scores.ssim(a, b) == pytest.approx(tool.ssim(*swapped), abs=1e-12)
 
 
 @cache
@@ -328,7 +329,7 @@ def test_a_task_is_answered_by_all_methods(tmp_path: Path) -> None:
     small = [plane_from(pose) for pose in (np.eye(4), *task.trajectory)]
     repeat, rotate = (score.methods[name] for name in METHODS[:2])
     np.testing.assert_allclose(repeat.psnr_db, [psnr_db(small[0], truth) for truth in small[1:]])
-    np.testing.assert_allclose(repeat.ssim, [view_scores.ssim(small[0], truth) for truth in small[1:]])
+    np.testing.assert_allclose(repeat.ssim, [scores.ssim(small[0], truth) for truth in small[1:]])
     # It does the turn, but for the strip that comes into the image; of a step it knows nothing.
     assert rotate.psnr_db[0] > repeat.psnr_db[0] + 3.0
     assert rotate.psnr_db[1] == pytest.approx(repeat.psnr_db[1])

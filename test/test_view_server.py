@@ -25,8 +25,8 @@ from views_rig import BASE, CAMERA, EYE, MAP, PARAMETERS, WORLD, ViewsRig, at
 from raxels_interfaces.action import PredictViews
 from raxels_interfaces.msg import PoseStatus
 from ros2_raxels.client import ViewClient, ViewClientError, make_goal
-from ros2_raxels.geometry import OPTICAL_TO_BODY, make_pose, rotation_from_vector
-from ros2_raxels.nodes.messages import camera_info_message, stamp_message
+from ros2_raxels.geometry.poses import OPTICAL_TO_BODY, make_pose, rotation_from_vector
+from ros2_raxels.nodes.common.messages import camera_info_message, stamp_message
 
 pytestmark = pytest.mark.ros
 

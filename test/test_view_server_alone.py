@@ -20,8 +20,8 @@ from std_msgs.msg import Header
 from views_rig import CAMERA, EYE, PARAMETERS, WORLD, ViewsRig, at
 
 from ros2_raxels.client import ViewClient, ViewClientError, make_goal
-from ros2_raxels.geometry import PinholeCamera, make_pose, rotation_from_vector
-from ros2_raxels.nodes.messages import stamp_message
+from ros2_raxels.geometry.poses import PinholeCamera, make_pose, rotation_from_vector
+from ros2_raxels.nodes.common.messages import stamp_message
 from ros2_raxels.scenes.renderer import render
 from ros2_raxels.scenes.trajectories import handheld_loop
 from ros2_raxels.scenes.world import furnished_room
@@ -153,7 +153,7 @@ def test_it_ends_with_status_0_while_a_goal_runs(served: Serve):
 def room(spawn: Spawn, probe: Probe) -> Iterator[Room]:
     """The shipped model, and a camera that has walked through a rendered room."""
     pytest.importorskip("onnxruntime")
-    instance = Room(ViewsRig(probe, spawn("ros2_raxels.nodes.view_server")))
+    instance = Room(ViewsRig(probe, spawn("ros2_raxels.nodes.views.view_server")))
     yield instance
     instance.rig.close()
 

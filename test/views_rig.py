@@ -14,16 +14,16 @@ from tf2_msgs.msg import TFMessage
 
 from raxels_interfaces.msg import PoseStatus
 from ros2_raxels.client import ViewClient, ViewClientError, make_goal
-from ros2_raxels.geometry import FloatArray, PinholeCamera, make_pose
-from ros2_raxels.image_codec import encode_compressed
-from ros2_raxels.nodes.messages import (
+from ros2_raxels.geometry.poses import FloatArray, PinholeCamera, make_pose
+from ros2_raxels.nodes.common.messages import (
     camera_info_message,
     image_message,
     pose_message,
     stamp_message,
     transform_message,
 )
-from ros2_raxels.nodes.transforms import tf_qos
+from ros2_raxels.nodes.common.tf_broadcaster import tf_qos
+from ros2_raxels.recordings.image_codec import encode_compressed
 
 WORLD, EYE, BASE, MAP = "raxels_world", "eye_optical_frame", "base_link", "map"
 PARAMETERS = (

@@ -11,16 +11,16 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-from ros2_raxels.geometry import FloatArray, PinholeCamera, make_pose, rotation_from_vector
-from ros2_raxels.image_codec import ImageArray
-from ros2_raxels.sweep import inverse_depths
+from ros2_raxels.geometry.poses import FloatArray, PinholeCamera, make_pose, rotation_from_vector
+from ros2_raxels.recordings.image_codec import ImageArray
+from ros2_raxels.view_synthesis.plane_sweep import inverse_depths
 
 if TYPE_CHECKING:
     import torch
 
     from ros2_raxels.engine import TensorSpec
     from ros2_raxels.model.denoiser import JointDenoiser
-    from ros2_raxels.predictor import ViewPredictor
+    from ros2_raxels.view_synthesis.predictor import ViewPredictor
 
 _WAVES = np.array([[1.0, 0.2, 0.0], [0.7, 0.9, 1.7], [0.75, -0.8, 0.6], [1.9, -0.7, 2.3]])
 """Along x and y, and phase; of no common period, so that no other shift looks alike."""
@@ -138,7 +138,7 @@ def predictor_of(model: JointDenoiser) -> ViewPredictor:
     """A predictor that runs a model of torch."""
     from ros2_raxels.engine.model_card import ModelCard
     from ros2_raxels.model.rays import RAY_SPREAD
-    from ros2_raxels.predictor import ViewPredictor
+    from ros2_raxels.view_synthesis.predictor import ViewPredictor
 
     card = ModelCard("torch", "tiny", {}, RAY_SPREAD, {}, size=model.size.record())
     engines = engines_of(model)

@@ -14,15 +14,15 @@ from pathlib import Path
 from threading import Event
 from typing import TYPE_CHECKING, Any
 
-from ros2_raxels.options import above_zero
-from ros2_raxels.ros_environment import RosNotFoundError, require_ros, ros_environment
-from ros2_raxels.sources import FrameSource, SourceError, open_source
-from ros2_raxels.terminal import INTERRUPTED, StatusLine, interruptible
+from ros2_raxels.recordings.source import FrameSource, SourceError, open_source
+from ros2_raxels.utils.argument_types import above_zero
+from ros2_raxels.utils.ros_environment import RosNotFoundError, require_ros, ros_environment
+from ros2_raxels.utils.terminal import INTERRUPTED, StatusLine, interruptible
 
 if TYPE_CHECKING:
-    from ros2_raxels.demo.observer import Heard, Observer
-    from ros2_raxels.demo.processes import Child, Family
     from ros2_raxels.demo.summary import Summary
+    from ros2_raxels.harness.observer import Heard, Observer
+    from ros2_raxels.harness.processes import Child, Family
 
 _NODES = "ros2_raxels.nodes"
 
@@ -123,7 +123,7 @@ def _prepare(args: argparse.Namespace) -> _Play:
 
 
 def _rendered(args: argparse.Namespace) -> Path:
-    from ros2_raxels.demo.recording import Walk, shown_walk
+    from ros2_raxels.harness.recording import Walk, shown_walk
 
     return shown_walk(Walk(args.seconds or Walk.seconds, args.rate, args.width, args.height, args.seed))
 
@@ -133,8 +133,8 @@ def _rendered(args: argparse.Namespace) -> Path:
 
 def _play(play: _Play, out: Path, interrupted: Event) -> tuple[Heard, int]:
     """What was heard, and how many frames were played."""
-    from ros2_raxels.demo.observer import Observer
-    from ros2_raxels.demo.processes import Family
+    from ros2_raxels.harness.observer import Observer
+    from ros2_raxels.harness.processes import Family
 
     family = Family()
     observer = Observer(has_camera_info=play.source.camera is not None, interrupted=interrupted)
@@ -148,7 +148,7 @@ def _play(play: _Play, out: Path, interrupted: Event) -> tuple[Heard, int]:
 
 def _run_nodes(play: _Play, out: Path, observer: Observer, family: Family) -> int:
     """Start both nodes, watch until the recording ends; the number of frames that were played."""
-    from ros2_raxels.demo.observer import IMAGE_TOPIC, INFO_TOPIC, POSE_TOPIC, STATUS_TOPIC
+    from ros2_raxels.harness.observer import IMAGE_TOPIC, INFO_TOPIC, POSE_TOPIC, STATUS_TOPIC
 
     line = _Progress(play.frames, has_latency=not play.source_stamps)
     pose = family.start(f"{_NODES}.pose_node", _pose_arguments(play), ros_environment(), out / "pose_node.log")
@@ -263,7 +263,7 @@ class _Progress:
 def _report(summary: Summary, play: _Play, out: Path) -> None:
     from ros2_raxels import __version__
     from ros2_raxels.demo.picture import draw
-    from ros2_raxels.evaluation.trajectory import write_tum
+    from ros2_raxels.geometry.trajectory import write_tum
 
     stamps_ns = summary.recording.stamps_ns or [round(i * 1e9 / play.source.rate_hz) for i in range(summary.played)]
     write_tum(out / "trajectory.tum", [stamps_ns[i] for i in summary.indices], summary.poses)

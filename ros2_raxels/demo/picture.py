@@ -11,7 +11,8 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
 from ros2_raxels.demo.summary import Summary
-from ros2_raxels.drawing import (
+from ros2_raxels.geometry.poses import FloatArray, PinholeCamera, ordinary_camera
+from ros2_raxels.visualization.drawing import (
     DOTTED,
     FONT,
     LINE,
@@ -32,7 +33,6 @@ from ros2_raxels.drawing import (
     show_image,
     without_frame,
 )
-from ros2_raxels.geometry import FloatArray, PinholeCamera, ordinary_camera
 
 _SHOTS = (3, 10)
 _SHOT_GAP, _SHOT_HEIGHT = 0.006, 0.172

@@ -9,11 +9,11 @@ from typing import Any
 import cv2
 import numpy as np
 
-from ros2_raxels.demo.observer import Heard
-from ros2_raxels.evaluation.trajectory import AbsoluteError, absolute_error, rotation_error_deg
-from ros2_raxels.geometry import OPTICAL_TO_BODY, FloatArray, PinholeCamera, inverse_pose, make_pose
-from ros2_raxels.image_codec import ImageArray
-from ros2_raxels.sources import FrameSource
+from ros2_raxels.geometry.poses import OPTICAL_TO_BODY, FloatArray, PinholeCamera, inverse_pose, make_pose
+from ros2_raxels.geometry.trajectory import AbsoluteError, absolute_error, rotation_error_deg
+from ros2_raxels.harness.observer import Heard
+from ros2_raxels.recordings.image_codec import ImageArray
+from ros2_raxels.recordings.source import FrameSource
 
 _KEPT_IMAGES = 48
 _KEPT_HEIGHT_PX = 360

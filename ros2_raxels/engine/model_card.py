@@ -49,7 +49,8 @@ class ModelCard:
         licence: of the weights.
         expected: numbers that an installation can check itself against, by name.
         size: everything that decides the shape of a weight.
-        confidence: weights of the confidence of views, see `ros2_raxels.confidence`; empty where nobody calibrated it.
+        confidence: weights of the confidence of views, see `ros2_raxels.view_synthesis.confidence`; empty where nobody
+            calibrated it.
         weights: file of what the graphs hold, for torch; None where it is not kept.
         format: see `FORMAT`.
     """

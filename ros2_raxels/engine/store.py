@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from ros2_raxels.engine import EngineError
-from ros2_raxels.files import FileError, replacing, user_folder, write_json
+from ros2_raxels.utils.files import FileError, replacing, user_folder, write_json
 
 IF_STALE, NEVER, ALWAYS = "if_stale", "never", "always"
 BUILD_POLICIES = (IF_STALE, NEVER, ALWAYS)

@@ -10,7 +10,7 @@ from ros2_raxels.figures.clip import draw_evidence_figure, draw_guidance_figure,
 from ros2_raxels.figures.overview import draw_overview
 from ros2_raxels.figures.raxels import draw_raxel_figure
 from ros2_raxels.figures.walk import tracked_walk
-from ros2_raxels.files import make_folder
+from ros2_raxels.utils.files import make_folder
 
 _WALK_FRAMES = 151
 

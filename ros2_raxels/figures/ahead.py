@@ -5,11 +5,11 @@ from __future__ import annotations
 import matplotlib
 import numpy as np
 
-from ros2_raxels.drawing import FONT, without_frame
+from ros2_raxels.factory import make_predictor
 from ros2_raxels.figures.page import Page
 from ros2_raxels.figures.walk import TrackedWalk
-from ros2_raxels.image_codec import ImageArray
-from ros2_raxels.load import make_predictor
+from ros2_raxels.recordings.image_codec import ImageArray
+from ros2_raxels.visualization.drawing import FONT, without_frame
 
 _AHEAD = (6, 16, 30)
 _CONTEXT_STEP, _CONTEXT = 12, 4

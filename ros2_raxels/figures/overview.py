@@ -8,7 +8,14 @@ import cv2
 import matplotlib
 import numpy as np
 
-from ros2_raxels.drawing import (
+from ros2_raxels.factory import make_predictor
+from ros2_raxels.figures.page import Page
+from ros2_raxels.figures.walk import TrackedWalk
+from ros2_raxels.geometry.poses import OPTICAL_TO_BODY, FloatArray, inverse_pose, make_pose
+from ros2_raxels.geometry.raxel_grid import RAXEL_COLUMNS, RAXEL_ROWS
+from ros2_raxels.recordings.image_codec import ImageArray
+from ros2_raxels.view_synthesis.predictor import PredictedViews
+from ros2_raxels.visualization.drawing import (
     DOTTED,
     FONT,
     MUTED,
@@ -22,13 +29,6 @@ from ros2_raxels.drawing import (
     flat,
     show_image,
 )
-from ros2_raxels.figures.page import Page
-from ros2_raxels.figures.walk import TrackedWalk
-from ros2_raxels.geometry import OPTICAL_TO_BODY, FloatArray, inverse_pose, make_pose
-from ros2_raxels.image_codec import ImageArray
-from ros2_raxels.load import make_predictor
-from ros2_raxels.predictor import PredictedViews
-from ros2_raxels.raxel_grid import RAXEL_COLUMNS, RAXEL_ROWS
 
 _SHOTS = 6
 _CONTEXT_STEP, _CONTEXT = 12, 4

@@ -12,8 +12,8 @@ from matplotlib.figure import Figure
 from matplotlib.text import Annotation
 from PIL import Image
 
-from ros2_raxels.drawing import MUTED, NIGHT, add_panel
-from ros2_raxels.files import replacing
+from ros2_raxels.utils.files import replacing
+from ros2_raxels.visualization.drawing import MUTED, NIGHT, add_panel
 
 _DPI = 100
 _LEVEL = 8

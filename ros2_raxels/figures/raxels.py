@@ -7,10 +7,10 @@ from typing import Any
 import matplotlib
 import numpy as np
 
-from ros2_raxels.drawing import FONT, MUTED, TEXT, draw_raxels, without_frame
 from ros2_raxels.figures.page import Page
-from ros2_raxels.geometry import FloatArray, encode_raxels, make_pose, ordinary_camera, rotation_from_vector
-from ros2_raxels.raxel_grid import RAXEL_COLUMNS, RAXEL_ROWS
+from ros2_raxels.geometry.poses import FloatArray, encode_raxels, make_pose, ordinary_camera, rotation_from_vector
+from ros2_raxels.geometry.raxel_grid import RAXEL_COLUMNS, RAXEL_ROWS
+from ros2_raxels.visualization.drawing import FONT, MUTED, TEXT, draw_raxels, without_frame
 
 _CAMERA = ordinary_camera(320, 240, 0.6)
 _MOVED = make_pose(rotation_from_vector([0.0, np.radians(-28.0), 0.0]), (0.9, 0.0, 0.15))

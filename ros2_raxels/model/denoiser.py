@@ -15,10 +15,10 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
+from ros2_raxels.geometry.raxel_grid import RAXEL_COLUMNS, RAXEL_ROWS
 from ros2_raxels.model.attention import Branch, EvidenceBlock, RMSNorm, rotations, shifted
 from ros2_raxels.model.presets import ModelSize
 from ros2_raxels.model.sweep import SweepEncoder, SweptViews
-from ros2_raxels.raxel_grid import RAXEL_COLUMNS, RAXEL_ROWS
 
 _TRACK_FEATURES = 16
 _TIME_CHANNELS = 64

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from ros2_raxels.raxel_grid import RAXEL_COLUMNS, RAXEL_ROWS
+from ros2_raxels.geometry.raxel_grid import RAXEL_COLUMNS, RAXEL_ROWS
 
 
 @dataclass(frozen=True)

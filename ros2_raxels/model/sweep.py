@@ -49,7 +49,7 @@ class SweepEncoder(nn.Module):
     It starts as classical plane-sweep stereo (the depth at which the context agrees best) and learns the difference.
 
     Args:
-        depths: planes of the sweep, see `ros2_raxels.sweep`.
+        depths: planes of the sweep, see `ros2_raxels.view_synthesis.plane_sweep`.
         contexts: frames at most, newest first.
         width: channels at full resolution.
     """

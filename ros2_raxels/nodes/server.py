@@ -5,9 +5,9 @@ from __future__ import annotations
 import sys
 from collections.abc import Sequence
 
-from ros2_raxels.nodes.pose_node import PoseNode
-from ros2_raxels.nodes.runner import run_together
-from ros2_raxels.nodes.view_server import ViewServer
+from ros2_raxels.nodes.common.runner import run_together
+from ros2_raxels.nodes.pose.pose_node import PoseNode
+from ros2_raxels.nodes.views.view_server import ViewServer
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

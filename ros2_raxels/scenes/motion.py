@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from ros2_raxels.geometry import FloatArray, interpolate_pose, inverse_pose, rotation_from_vector
+from ros2_raxels.geometry.poses import FloatArray, interpolate_pose, inverse_pose, rotation_from_vector
 
 KINDS = ("handheld", "forward", "sideways", "orbit", "drone", "rotation", "stop_and_go")
 """What moves the camera."""

@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 import numpy.typing as npt
 
-from ros2_raxels.geometry import FloatArray, rotation_from_vector
+from ros2_raxels.geometry.poses import FloatArray, rotation_from_vector
 from ros2_raxels.scenes.random_textures import TexturePool, Wardrobe, texture_pool
 from ros2_raxels.scenes.shadows import with_shadows
 from ros2_raxels.scenes.world import Boxes, IndexArray, Light, Planes, Spheres, World

@@ -9,8 +9,8 @@ from functools import lru_cache
 import cv2
 import numpy as np
 
-from ros2_raxels.geometry import FloatArray
-from ros2_raxels.image_codec import ImageArray
+from ros2_raxels.geometry.poses import FloatArray
+from ros2_raxels.recordings.image_codec import ImageArray
 from ros2_raxels.scenes.textures import PATTERNS, TILE_PX, Materials, TextureAtlas, fractal_noise
 
 Colour = tuple[int, int, int]

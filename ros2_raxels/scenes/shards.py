@@ -17,12 +17,12 @@ import numpy as np
 import numpy.typing as npt
 from tqdm import tqdm
 
-from ros2_raxels.files import load_json, replacing
-from ros2_raxels.geometry import FloatArray, PinholeCamera
-from ros2_raxels.image_codec import ImageArray
-from ros2_raxels.ros_environment import ONE_BLAS_THREAD
+from ros2_raxels.geometry.poses import FloatArray, PinholeCamera
+from ros2_raxels.recordings.image_codec import ImageArray
 from ros2_raxels.scenes.clips import RenderedClip, augment, render_clip
 from ros2_raxels.scenes.random_textures import texture_pool
+from ros2_raxels.utils.files import load_json, replacing
+from ros2_raxels.utils.ros_environment import ONE_BLAS_THREAD
 
 SHARD_BYTES = 64 * 10**6
 """No shard is larger."""

@@ -9,8 +9,8 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from ros2_raxels.geometry import FloatArray
-from ros2_raxels.image_codec import ImageArray
+from ros2_raxels.geometry.poses import FloatArray
+from ros2_raxels.recordings.image_codec import ImageArray
 
 TILE_PX = 1024
 """Side of a texture in texels; it repeats beyond."""

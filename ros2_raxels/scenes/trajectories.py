@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from ros2_raxels.geometry import OPTICAL_TO_BODY, FloatArray, make_pose
+from ros2_raxels.geometry.poses import OPTICAL_TO_BODY, FloatArray, make_pose
 
 _CENTRE_M = np.array([-1.25, 0.0, 1.35])
 _REACH_M = np.array([0.8, 1.15, 0.1])

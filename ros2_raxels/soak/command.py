@@ -15,16 +15,16 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ros2_raxels.files import write_json
-from ros2_raxels.geometry import FloatArray
-from ros2_raxels.options import above_zero
-from ros2_raxels.ros_environment import RosNotFoundError, require_ros, ros_environment
+from ros2_raxels.geometry.poses import FloatArray
+from ros2_raxels.recordings.source import Frame, FrameSource, SourceError, open_source
 from ros2_raxels.soak.truth import WRONG
-from ros2_raxels.sources import Frame, FrameSource, SourceError, open_source
-from ros2_raxels.terminal import INTERRUPTED, StatusLine, interruptible
+from ros2_raxels.utils.argument_types import above_zero
+from ros2_raxels.utils.files import write_json
+from ros2_raxels.utils.ros_environment import RosNotFoundError, require_ros, ros_environment
+from ros2_raxels.utils.terminal import INTERRUPTED, StatusLine, interruptible
 
 if TYPE_CHECKING:
-    from ros2_raxels.demo.processes import Child
+    from ros2_raxels.harness.processes import Child
     from ros2_raxels.soak.camera import Camera
     from ros2_raxels.soak.goals import Goals
     from ros2_raxels.soak.listener import Listener
@@ -109,7 +109,7 @@ def _run(args: argparse.Namespace, interrupted: Flag) -> int:
 
 
 def _source(args: argparse.Namespace) -> FrameSource:
-    from ros2_raxels.demo.recording import Walk, shown_walk
+    from ros2_raxels.harness.recording import Walk, shown_walk
 
     source = open_source(args.source or shown_walk(Walk()), limit=_MOST_FRAMES)
     if source.camera is None:
@@ -121,7 +121,7 @@ def _source(args: argparse.Namespace) -> FrameSource:
 
 
 def _soak(args: argparse.Namespace, source: FrameSource, interrupted: Flag) -> Record:
-    from ros2_raxels.demo.processes import Family
+    from ros2_raxels.harness.processes import Family
     from ros2_raxels.soak.camera import Camera
     from ros2_raxels.soak.faults import schedule
     from ros2_raxels.soak.goals import Goals
@@ -181,7 +181,7 @@ def _watch(
     seconds: float, camera: Camera, listener: Listener, goals: Goals, children: dict[str, Child]
 ) -> dict[str, list[tuple[float, int]]]:
     """Until the time is over, the user interrupts, or a node or the camera is gone; memory by node."""
-    from ros2_raxels.memory import rss_bytes
+    from ros2_raxels.utils.memory import rss_bytes
 
     line = StatusLine()
     memory: dict[str, list[tuple[float, int]]] = {name: [] for name in children}
@@ -266,7 +266,7 @@ def _recorded(
 
 
 def _report(args: argparse.Namespace, source: FrameSource, record: Record, was_interrupted: bool) -> dict[str, Any]:
-    from ros2_raxels.evaluation.machine import machine
+    from ros2_raxels.evaluation.machine.machine import machine
     from ros2_raxels.soak.picture import draw
     from ros2_raxels.soak.report import broken, summarise
 

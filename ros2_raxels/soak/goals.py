@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from ros2_raxels.client import ViewClient, ViewClientError, make_goal
-from ros2_raxels.geometry import FloatArray, make_pose
+from ros2_raxels.geometry.poses import FloatArray, make_pose
 from ros2_raxels.soak.camera import NAMESPACE
 from ros2_raxels.soak.record import Ended
 

@@ -9,10 +9,10 @@ from diagnostic_msgs.msg import DiagnosticArray
 from geometry_msgs.msg import PoseWithCovarianceStamped
 
 from raxels_interfaces.msg import PoseStatus
-from ros2_raxels.demo.observer import state_name
-from ros2_raxels.demo.spun_node import SpunNode
-from ros2_raxels.geometry import FloatArray
-from ros2_raxels.nodes.messages import MessageError, pose_array, stamp_ns
+from ros2_raxels.geometry.poses import FloatArray
+from ros2_raxels.harness.observer import state_name
+from ros2_raxels.harness.spun_node import SpunNode
+from ros2_raxels.nodes.common.messages import MessageError, pose_array, stamp_ns
 from ros2_raxels.soak.camera import NAMESPACE
 from ros2_raxels.soak.record import Answer, NodeCounts
 

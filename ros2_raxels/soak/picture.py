@@ -11,10 +11,10 @@ import numpy as np
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
-from ros2_raxels.drawing import FONT, LINE, MUTED, NIGHT, PANEL, TEXT, TIME
-from ros2_raxels.geometry import FloatArray
+from ros2_raxels.geometry.poses import FloatArray
 from ros2_raxels.soak.faults import FAULTS
 from ros2_raxels.soak.record import Record
+from ros2_raxels.visualization.drawing import FONT, LINE, MUTED, NIGHT, PANEL, TEXT, TIME
 
 _DPI = 150
 _SIZE_IN = (16.0, 11.0)

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from ros2_raxels.geometry import FloatArray
+from ros2_raxels.geometry.poses import FloatArray
 from ros2_raxels.soak.faults import Event
 
 

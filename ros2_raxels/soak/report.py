@@ -11,8 +11,8 @@ from typing import Any
 
 import numpy as np
 
-from ros2_raxels.geometry import FloatArray
-from ros2_raxels.nodes.diagnostics import kind_of
+from ros2_raxels.geometry.poses import FloatArray
+from ros2_raxels.nodes.common.diagnostics import kind_of
 from ros2_raxels.soak.faults import AFTERMATH_S, FAULTS, NONE, Event, fault_at
 from ros2_raxels.soak.record import Ended, Record
 from ros2_raxels.soak.truth import WRONG, pose_errors

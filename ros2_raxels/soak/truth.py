@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from ros2_raxels.evaluation.trajectory import align_similarity
-from ros2_raxels.geometry import FloatArray
+from ros2_raxels.geometry.poses import FloatArray
+from ros2_raxels.geometry.trajectory import align_similarity
 from ros2_raxels.soak.record import Record
 
 WRONG = 0.2

@@ -8,13 +8,13 @@ from typing import Any, TypeVar
 import torch
 from torch import Tensor
 
+from ros2_raxels.geometry.raxel_grid import RAXEL_COLUMNS, RAXEL_ROWS
 from ros2_raxels.model.denoiser import cell_centres
-from ros2_raxels.raxel_grid import RAXEL_COLUMNS, RAXEL_ROWS
 
 
 @dataclass(frozen=True, eq=False)
 class Tracks:
-    """Evidence of B clips of N frames, P tracks each. What `ros2_raxels.evidence.Evidence` is to one clip.
+    """Evidence of B clips of N frames, P tracks each. What `ros2_raxels.matching.matcher.Evidence` is to one clip.
 
     Attributes:
         plane: (B, P, N, 2) on the image plane at z = 1; 0 where not seen.
@@ -49,10 +49,10 @@ class ClipBatch:
         right: (B, P, N) 1 where an observation is of the point that the anchor saw, else 0.
         video: (B, N, 3, H, W) -1 to 1, or None: clips without pixels.
         sources: how many of the first frames are given where others are to be generated.
-        swept: (B, N - sources, K, 4, D, H, W) uint8, these frames swept into the others (`ros2_raxels.sweep`); None
-            where nobody asks for views.
-        votes: (B, N - sources, D, H, W) float16, of points that the sources show (`ros2_raxels.known_points`); None
-            where nothing was swept.
+        swept: (B, N - sources, K, 4, D, H, W) uint8, these frames swept into the others
+            (`ros2_raxels.view_synthesis.plane_sweep`); None where nobody asks for views.
+        votes: (B, N - sources, D, H, W) float16, of points that the sources show
+            (`ros2_raxels.view_synthesis.dense_points`); None where nothing was swept.
         plane: (B, N - sources, H, W) number of the plane of that sweep which each pixel lies on, between two of them
             too; NaN where nobody knows. None where nothing was swept.
     """

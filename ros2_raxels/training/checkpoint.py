@@ -12,8 +12,8 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
-from ros2_raxels.files import FileError, replacing
 from ros2_raxels.model.presets import ModelSize
+from ros2_raxels.utils.files import FileError, replacing
 
 _MOMENTS = ("exp_avg", "exp_avg_sq", "step")
 

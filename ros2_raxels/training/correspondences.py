@@ -2,7 +2,7 @@
 
 What a matcher gets wrong on real frames is imitated: noise of half a pixel with heavy tails, keypoints matched to
 anywhere, flow that slides by some pixels, repeated texture, things that move by themselves, gaps, and scores that know
-about it. The numbers are those of `ros2_raxels.evidence` on real clips (`docs/training.md`).
+about it. The numbers are those of `ros2_raxels.matching.matcher` on real clips (`docs/training.md`).
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ros2_raxels.raxel_grid import RAXEL_COLUMNS, RAXEL_ROWS
+from ros2_raxels.geometry.raxel_grid import RAXEL_COLUMNS, RAXEL_ROWS
 from ros2_raxels.scenes.motion import sample_motion
 from ros2_raxels.training.batch import ClipBatch, Tracks, grid_places
 from ros2_raxels.training.solids import Solids, random_solids

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from torch.export import Dim
 
 from ros2_raxels.engine.model_card import MIXED, Graph, ModelCard, sha256
-from ros2_raxels.files import FileError, replacing, write_json
+from ros2_raxels.geometry.raxel_grid import RAXEL_COLUMNS, RAXEL_ROWS
 from ros2_raxels.model.denoiser import JointDenoiser
 from ros2_raxels.model.graphs import (
     JOINT_INPUTS,
@@ -30,10 +30,10 @@ from ros2_raxels.model.graphs import (
 )
 from ros2_raxels.model.presets import ModelSize
 from ros2_raxels.model.rays import RAY_SPREAD
-from ros2_raxels.raxel_grid import RAXEL_COLUMNS, RAXEL_ROWS
 from ros2_raxels.training import checkpoint
 from ros2_raxels.training.correspondences import sample_correspondences
 from ros2_raxels.training.validation import Validation
+from ros2_raxels.utils.files import FileError, replacing, write_json
 
 OPSET = 18
 

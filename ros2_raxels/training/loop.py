@@ -19,15 +19,15 @@ from torch import Tensor, distributed
 from torch.utils.data import DataLoader, Dataset
 from tqdm import tqdm
 
-from ros2_raxels.files import FileError
-from ros2_raxels.flow import Task
 from ros2_raxels.model.denoiser import JointDenoiser
+from ros2_raxels.model.flow import Task
 from ros2_raxels.model.presets import ModelSize
 from ros2_raxels.training import checkpoint
 from ros2_raxels.training.batch import ClipBatch
 from ros2_raxels.training.checkpoint import Progress
 from ros2_raxels.training.losses import LossWeights, loss_of
 from ros2_raxels.training.validation import Validation
+from ros2_raxels.utils.files import FileError
 
 CHECKPOINT = "checkpoint.safetensors"
 

@@ -8,8 +8,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F  # noqa: N812
 
-from ros2_raxels.flow import LEAST_GAP, Task, blend, draw_times, sample
 from ros2_raxels.model.denoiser import Denoised, JointDenoiser, TrackTokens
+from ros2_raxels.model.flow import LEAST_GAP, Task, blend, draw_times, sample
 from ros2_raxels.model.rays import decode_rays, encode_rays, pose_error, unwhiten, whiten
 from ros2_raxels.model.sweep import SweptViews
 from ros2_raxels.training.batch import ClipBatch

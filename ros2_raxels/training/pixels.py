@@ -14,18 +14,18 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from ros2_raxels.evidence import EvidenceSettings, Matcher
-from ros2_raxels.files import FileError
-from ros2_raxels.flow import Task
-from ros2_raxels.geometry import FloatArray, PinholeCamera, relative_pose, rotation_angle_rad
-from ros2_raxels.image_codec import ImageArray
-from ros2_raxels.known_points import ViewEvidence, evidence_of_view, find_points
+from ros2_raxels.geometry.poses import FloatArray, PinholeCamera, relative_pose, rotation_angle_rad
+from ros2_raxels.geometry.raxel_grid import RAXEL_COLUMNS, RAXEL_ROWS
+from ros2_raxels.matching.matcher import EvidenceSettings, Matcher
+from ros2_raxels.model.flow import Task
 from ros2_raxels.model.presets import ModelSize
-from ros2_raxels.raxel_grid import RAXEL_COLUMNS, RAXEL_ROWS
+from ros2_raxels.recordings.image_codec import ImageArray
+from ros2_raxels.recordings.source import SourceError, open_source
 from ros2_raxels.scenes.shards import Shard, read_shard, shard_paths
-from ros2_raxels.sources import SourceError, open_source
-from ros2_raxels.sweep import inverse_depths, plane_of
 from ros2_raxels.training.batch import ClipBatch
+from ros2_raxels.utils.files import FileError
+from ros2_raxels.view_synthesis.dense_points import ViewEvidence, evidence_of_view, find_points
+from ros2_raxels.view_synthesis.plane_sweep import inverse_depths, plane_of
 
 MAX_TURN_DEG = 40.0
 """Clips of a recording are drawn until no frame turns further from its first source; of none such, the least."""

@@ -8,8 +8,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ros2_raxels.flow import Task
 from ros2_raxels.model.denoiser import JointDenoiser
+from ros2_raxels.model.flow import Task
 from ros2_raxels.model.presets import ModelSize
 from ros2_raxels.training.batch import ClipBatch
 from ros2_raxels.training.correspondences import sample_correspondences

@@ -1,0 +1,140 @@
+"""``raxels views``: predicted views for each task of a ``tasks.json``."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import time
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+from tqdm import tqdm
+
+from ros2_raxels.engine import EngineError
+from ros2_raxels.estimation.estimator import Estimator
+from ros2_raxels.evaluation.views.tasks import ViewTask, read_tasks
+from ros2_raxels.factory import add_predictor_arguments, make_predictor
+from ros2_raxels.geometry.poses import FloatArray
+from ros2_raxels.recordings.image_codec import ImageArray
+from ros2_raxels.recordings.source import SourceError, read_image
+from ros2_raxels.utils.argument_types import positive
+from ros2_raxels.utils.files import FileError, make_folder, replacing, write_json
+from ros2_raxels.view_synthesis.predictor import PredictedViews, ViewPredictor
+from ros2_raxels.view_synthesis.self_consistency import Checked, check_views
+from ros2_raxels.visualization.views_sheet import draw_sheet
+
+REPORT = "views.json"
+SHEET = "sheet.png"
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Options of the command."""
+    parser.add_argument("--tasks", type=Path, required=True, metavar="FILE", help="tasks.json: frames and trajectories")
+    parser.add_argument("--out", type=Path, required=True, metavar="DIR", help=f"views go here, and {REPORT}")
+    parser.add_argument("--steps", type=positive, default=None, metavar="N", help="denoising steps (default: 1)")
+    parser.add_argument(
+        "--sheet",
+        action="store_true",
+        help=f"beside the views of each task {SHEET}: known frames, truth, prediction, difference, expected error",
+    )
+    add_predictor_arguments(parser)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Answer all tasks.
+
+    Returns:
+        0, or 1 when some tasks failed; those have no views, and the report says why.
+
+    Raises:
+        FileError: the tasks or the model cannot be read, or nothing can be written.
+    """
+    tasks = read_tasks(args.tasks)
+    make_folder(args.out)
+    predictor, estimator = make_predictor(args.model), Estimator()
+    records, failed = [], 0
+    with tqdm(tasks, unit="task", disable=not sys.stderr.isatty()) as progress:
+        for task in progress:
+            record, reason = _answer(predictor, estimator, task, args)
+            records.append(record)
+            if reason:
+                failed += 1
+                progress.write(f"raxels: task {task.id} failed: {reason}", file=sys.stderr)
+    write_json(args.out / REPORT, {"model": predictor.card.name, "seed": args.seed, "tasks": records}, indent=1)
+    print(_summary(records, args.out))
+    if failed:
+        print(f"raxels: {failed} of {len(tasks)} tasks failed; {args.out / REPORT} says why", file=sys.stderr)
+    return 1 if failed else 0
+
+
+def _answer(
+    predictor: ViewPredictor, estimator: Estimator, task: ViewTask, args: argparse.Namespace
+) -> tuple[dict[str, Any], str]:
+    begin = time.perf_counter()
+    try:
+        images, camera = task.read()
+        views = predictor.predict(
+            images, camera, task.context_to_world, task.trajectory, seed=args.seed, steps=args.steps
+        )
+    except (ValueError, EngineError) as error:
+        return {"id": task.id, "error": str(error)}, str(error)
+    seconds = time.perf_counter() - begin
+    write_views(task.folder(args.out), views)
+    checked = check_views(predictor, estimator, images, task.context_to_world, views)
+    record = {"id": task.id, **record_of(views, checked), "seconds": seconds}
+    if args.sheet:
+        try:
+            truth = [read_image(path) for path in task.truth]
+        except SourceError as error:
+            return {**record, "error": str(error)}, str(error)
+        _write_image(
+            task.folder(args.out) / SHEET, draw_sheet(images, truth, replace(views, confidence=checked.confidence))
+        )
+    return record, ""
+
+
+def record_of(views: PredictedViews, checked: Checked) -> dict[str, Any]:
+    """What a report says of views; null where the pose that a view shows could not be told."""
+
+    def known(values: FloatArray) -> list[float | None]:
+        return [round(float(v), 4) if np.isfinite(v) else None for v in values]
+
+    return {
+        "confidence": checked.confidence.round(4).tolist(),
+        "self_consistency_rotation_deg": known(np.degrees(checked.rotation_rad)),
+        "self_consistency_translation": known(checked.distance),
+        "made_up": views.made_up.mean(axis=(1, 2)).round(4).tolist(),
+        "camera_to_world": views.camera_to_world.tolist(),
+        "steps": views.steps,
+    }
+
+
+def write_views(folder: Path, views: PredictedViews) -> None:
+    """``000.png``, ``001.png``, ... of views, each whole or not at all.
+
+    Raises:
+        FileError: the folder cannot be made or written to.
+    """
+    make_folder(folder)
+    for index, image in enumerate(views.images):
+        _write_image(folder / f"{index:03d}.png", image)
+
+
+def _write_image(path: Path, image: ImageArray) -> None:
+    with replacing(path) as temporary:
+        if not cv2.imwrite(str(temporary), cv2.cvtColor(image, cv2.COLOR_RGB2BGR)):
+            raise FileError(f"{path} could not be written; make room or give another --out")
+
+
+def _summary(records: Sequence[dict[str, Any]], out: Path) -> str:
+    done = [record for record in records if "error" not in record]
+    if not done:
+        return f"no views -> {out}"
+    views = sum(len(record["confidence"]) for record in done)
+    ms = 1e3 * float(np.median([record["seconds"] for record in done]))
+    confidence = float(np.mean(np.concatenate([record["confidence"] for record in done])))
+    return f"{views} views of {len(done)} tasks, median {ms:.0f} ms a task, mean confidence {confidence:.2f} -> {out}"

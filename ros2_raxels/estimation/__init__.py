@@ -1,0 +1,1 @@
+"""From a clip's correspondences to its cameras."""

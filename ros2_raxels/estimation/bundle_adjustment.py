@@ -1,0 +1,385 @@
+"""Robust refinement of the cameras of a clip, with one inverse depth per track, over several hypotheses at once.
+
+The model: a track starts at bearing ``d = (x, y, 1)`` of its anchor frame *a* with inverse depth ``rho`` (1 / z-depth
+in that frame, in units of the clip). In frame *j* it is seen at ``q = R_ja d + rho t_ja`` divided by its z. Residuals
+are in pixels, under a Geman-McClure loss whose width is annealed; poses and inverse depths are solved together by
+Levenberg-Marquardt, the depths eliminated by their (diagonal) Schur complement.
+
+Everything is written over dense arrays of shape (hypotheses H, anchors A, frames N, tracks M per anchor), so that a
+step of all hypotheses is a few dozen NumPy calls.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields, replace
+
+import numpy as np
+import numpy.typing as npt
+
+from ros2_raxels.geometry.poses import FloatArray, rotation_from_vector, skew
+from ros2_raxels.matching.matcher import Evidence
+
+_MIN_Z = 0.05
+_BEHIND_PX = 1e3
+_DEPTH_DAMPING = 1e-6
+
+
+@dataclass(frozen=True)
+class RefineSettings:
+    """Numbers of the refinement.
+
+    Attributes:
+        widths_px: width of the Geman-McClure loss in each iteration, the last one repeated.
+        iterations: at most so many Levenberg-Marquardt steps.
+        tolerance: stop when every hypothesis gains less than this share of its cost in a step.
+        noise_px: standard deviation assumed for inliers, for covariances.
+    """
+
+    widths_px: tuple[float, ...] = (6.0, 4.0, 3.0, 2.0)
+    iterations: int = 12
+    tolerance: float = 1e-4
+    noise_px: float = 0.5
+
+
+@dataclass(frozen=True)
+class Refined:
+    """Hypotheses after refinement, best first.
+
+    Attributes:
+        order: (H,) index of each among the hypotheses that were given.
+        camera_to_first: (H, N, 4, 4).
+        inverse_depth: (H, P), one per track of the evidence, 0 = infinitely far.
+        cost: (H,) sum over observations of weight * Geman-McClure, each in [0, 1).
+        residual_px: (H, P, N) reprojection distances, NaN where a track was not seen.
+        information: (H, 6N, 6N) of the pose updates (rotation in the camera, translation in the first frame), after
+            elimination of the depths, in 1/px^2 units of `RefineSettings.noise_px`. Rows of fixed frames are zero.
+    """
+
+    order: npt.NDArray[np.integer]
+    camera_to_first: FloatArray
+    inverse_depth: FloatArray
+    cost: FloatArray
+    residual_px: FloatArray
+    information: FloatArray
+
+    def best(self, count: int) -> Refined:
+        """The first `count` hypotheses."""
+        return Refined(*(getattr(self, f.name)[:count] for f in fields(self)))
+
+
+class _Tracks:
+    """Evidence by anchor, padded: bearings (A, M, 3), observations (A, N, M), weights (1 or H, A, N, M)."""
+
+    def __init__(self, evidence: Evidence, weights: FloatArray | None) -> None:
+        self.anchors = np.unique(evidence.anchor)
+        counts = [int((evidence.anchor == a).sum()) for a in self.anchors]
+        shape = (len(self.anchors), max(counts, default=0))
+        self.index = np.full(shape, -1)
+        for row, (anchor, count) in enumerate(zip(self.anchors, counts, strict=True)):
+            self.index[row, :count] = np.flatnonzero(evidence.anchor == anchor)
+        used = self.index >= 0
+        seen = evidence.seen[self.index] & used[..., None]
+        seen[np.arange(shape[0]), :, self.anchors] = False
+        plane = np.where(seen[..., None], evidence.plane[self.index], 0.0)
+        weight = evidence.weight if weights is None else evidence.weight * np.asarray(weights, float)
+        if weight.ndim == 2:
+            weight = weight[None]
+        start = evidence.plane[self.index, self.anchors[:, None]]
+        self.bearing = np.concatenate([np.where(used[..., None], start, 0.0), np.ones((*shape, 1))], axis=-1)
+        self.x = np.ascontiguousarray(np.moveaxis(plane[..., 0], 2, 1))
+        self.y = np.ascontiguousarray(np.moveaxis(plane[..., 1], 2, 1))
+        self.weight = np.ascontiguousarray(np.moveaxis(np.where(seen, weight[:, self.index], 0.0), 3, 2))
+        self.seen = np.moveaxis(seen, 2, 1)
+        self.used = used
+        self.focal = evidence.focal_px[:, None]
+        self.tracks = len(evidence.anchor)
+
+    def scatter(self, values: FloatArray, fill: float) -> FloatArray:
+        """(H, A, ..., M) back to (H, P, ...)."""
+        out = np.full((len(values), self.tracks, *values.shape[2:-1]), fill)
+        out[:, self.index[self.used]] = np.moveaxis(values, -1, 2)[:, self.used]
+        return out
+
+
+@dataclass
+class _State:
+    """Residuals at one point, everything (H, A, N, M) unless said otherwise."""
+
+    pose: FloatArray  # (H, N, 4, 4)
+    rho: FloatArray  # (H, A, M)
+    rotation: FloatArray  # R_ja (H, A, N, 3, 3)
+    offset: FloatArray  # t_ja (H, A, N, 3)
+    u: FloatArray
+    v: FloatArray
+    scale: FloatArray  # focal / z, px; 0 behind the camera
+    dx: FloatArray  # px
+    dy: FloatArray
+    squared: FloatArray  # px^2, large behind the camera
+
+
+def _relative(pose: FloatArray, anchors: npt.NDArray[np.integer]) -> tuple[FloatArray, FloatArray]:
+    rotation, centre = pose[..., :3, :3], pose[..., :3, 3]
+    to_frame = np.swapaxes(rotation, -1, -2)[:, None]
+    relative = to_frame @ rotation[:, anchors, None]
+    offset = (to_frame @ (centre[:, anchors, None] - centre[:, None])[..., None])[..., 0]
+    return relative, offset
+
+
+def _rotated(tracks: _Tracks, rotation: FloatArray) -> FloatArray:
+    """Bearings in every frame without parallax: (H, A, N, 3, M)."""
+    return np.asarray(rotation @ np.swapaxes(tracks.bearing, -1, -2)[None, :, None])
+
+
+def _evaluate(tracks: _Tracks, pose: FloatArray, rho: FloatArray) -> _State:
+    rotation, offset = _relative(pose, tracks.anchors)
+    q = _rotated(tracks, rotation)
+    q += offset[..., None] * rho[:, :, None, None, :]
+    front = q[..., 2, :] > _MIN_Z
+    inverse_z = 1.0 / np.where(front, q[..., 2, :], 1.0)
+    u, v = q[..., 0, :] * inverse_z, q[..., 1, :] * inverse_z
+    scale = np.where(front, tracks.focal * inverse_z, 0.0)
+    dx, dy = (u - tracks.x) * tracks.focal, (v - tracks.y) * tracks.focal
+    squared = np.where(front, dx * dx + dy * dy, _BEHIND_PX**2)
+    return _State(pose, rho, rotation, offset, u, v, scale, dx, dy, squared)
+
+
+def _cost(tracks: _Tracks, squared: FloatArray, width_px: float) -> FloatArray:
+    return np.asarray((tracks.weight * squared / (squared + width_px * width_px)).sum(axis=(1, 2, 3)))
+
+
+def _jacobian(tracks: _Tracks, s: _State, width_px: float) -> tuple[FloatArray, FloatArray, FloatArray]:
+    """Weighted Jacobians towards the relative pose (phi, tau of dq = phi x q + rho tau) and the inverse depth.
+
+    Returns (H, A, N, 6, 2, M), (H, A, N, 2, M) and the weighted residual (H, A, N, 2, M).
+    """
+    c2 = width_px * width_px
+    root = np.sqrt(tracks.weight) * (width_px / (s.squared + c2)) * (s.scale > 0)
+    f, depth_step = root * tracks.focal, root * s.scale
+    fu, fv = f * s.u, f * s.v
+    tau = depth_step * s.rho[:, :, None]
+    jacobian = np.zeros((*s.u.shape[:3], 6, 2, s.u.shape[3]))
+    jacobian[..., 0, 0, :] = -fu * s.v
+    jacobian[..., 1, 0, :] = f + fu * s.u
+    jacobian[..., 2, 0, :] = -fv
+    jacobian[..., 3, 0, :] = tau
+    jacobian[..., 5, 0, :] = -tau * s.u
+    jacobian[..., 0, 1, :] = -f - fv * s.v
+    jacobian[..., 1, 1, :] = fu * s.v
+    jacobian[..., 2, 1, :] = fu
+    jacobian[..., 4, 1, :] = tau
+    jacobian[..., 5, 1, :] = -tau * s.v
+    x, y, z = (s.offset[..., k, None] for k in range(3))
+    depth = np.stack([depth_step * (x - s.u * z), depth_step * (y - s.v * z)], axis=-2)
+    return jacobian, depth, np.stack([root * s.dx, root * s.dy], axis=-2)
+
+
+def _pose_map(s: _State, anchors: npt.NDArray[np.integer]) -> FloatArray:
+    """Linear map (H, A, 6N, 6N) from updates (rotation in the camera, translation) of all cameras to (phi, tau)."""
+    hypotheses, frames = s.pose.shape[:2]
+    out = np.zeros((hypotheses, len(anchors), frames, 6, frames, 6))
+    to_frame = np.swapaxes(s.pose[..., :3, :3], -1, -2)
+    for j in range(frames):
+        out[:, :, j, :3, j, :3] = -np.eye(3)
+        out[:, :, j, 3:, j, 3:] = -to_frame[:, None, j]
+    turned = skew(s.offset) @ s.rotation
+    for row, anchor in enumerate(anchors):
+        out[:, row, :, :3, anchor, :3] += s.rotation[:, row]
+        out[:, row, :, 3:, anchor, :3] += turned[:, row]
+        out[:, row, :, 3:, anchor, 3:] += to_frame
+    return out.reshape(hypotheses, len(anchors), 6 * frames, 6 * frames)
+
+
+@dataclass
+class _Normal:
+    """Reduced normal equations and what is needed to recover the depths."""
+
+    matrix: FloatArray  # (H, 6N, 6N)
+    gradient: FloatArray  # (H, 6N)
+    pose_map: FloatArray
+    cross: FloatArray  # (H, A, 6N, M)
+    depth_matrix: FloatArray  # (H, A, M)
+    depth_gradient: FloatArray
+
+
+def _normal_equations(tracks: _Tracks, s: _State, width_px: float, keep_depths: bool = False) -> _Normal:
+    jacobian, depth, residual = _jacobian(tracks, s, width_px)
+    if keep_depths:
+        depth = np.zeros_like(depth)
+    h, a, n, _, _, m = jacobian.shape
+    flat = jacobian.reshape(h, a, n, 6, 2 * m)
+    own = flat @ np.swapaxes(flat, -1, -2)
+    gradient = (flat @ residual.reshape(h, a, n, 2 * m, 1))[..., 0].reshape(h, a, 6 * n)
+    cross = (jacobian * depth[:, :, :, None]).sum(axis=4).reshape(h, a, 6 * n, m)
+    depth_matrix = (depth * depth).sum(axis=(2, 3)) * (1.0 + 1e-3) + _DEPTH_DAMPING
+    depth_gradient = (depth * residual).sum(axis=(2, 3))
+    scaled = cross / depth_matrix[:, :, None]
+    reduced = -(scaled @ np.swapaxes(cross, -1, -2))
+    for j in range(n):
+        block = slice(6 * j, 6 * j + 6)
+        reduced[:, :, block, block] += own[:, :, j]
+    gradient = gradient - (scaled @ depth_gradient[..., None])[..., 0]
+    pose_map = _pose_map(s, tracks.anchors)
+    transposed = np.swapaxes(pose_map, -1, -2)
+    matrix = (transposed @ reduced @ pose_map).sum(axis=1)
+    return _Normal(
+        matrix, (transposed @ gradient[..., None])[..., 0].sum(axis=1), pose_map, cross, depth_matrix, depth_gradient
+    )
+
+
+def _step(
+    tracks: _Tracks, s: _State, normal: _Normal, damping: FloatArray, fixed: npt.NDArray[np.bool_], keep_depths: bool
+) -> _State:
+    """The damped step of every hypothesis, evaluated."""
+    held = np.repeat(fixed, 6, axis=1)
+    matrix = np.where(held[:, :, None] | held[:, None], 0.0, normal.matrix)
+    diagonal = np.einsum("hii->hi", matrix)
+    matrix = matrix + np.eye(matrix.shape[1]) * (damping[:, None] * diagonal + 1e-9)[:, None]
+    update = -np.linalg.solve(matrix, np.where(held, 0.0, normal.gradient)[..., None])[..., 0]
+    rho = s.rho
+    if not keep_depths:
+        relative = (normal.pose_map @ update[:, None, :, None])[..., 0]
+        moved = (relative[:, :, None] @ normal.cross)[:, :, 0]
+        rho = np.maximum(s.rho - (normal.depth_gradient + moved) / normal.depth_matrix, 0.0)
+    delta = update.reshape(len(update), -1, 6)
+    pose = s.pose.copy()
+    pose[..., :3, :3] = s.pose[..., :3, :3] @ rotation_from_vector(delta[..., :3])
+    pose[..., :3, 3] += delta[..., 3:]
+    return _evaluate(tracks, pose, rho)
+
+
+def _choose(better: npt.NDArray[np.bool_], new: _State, old: _State) -> _State:
+    merged = {
+        name: np.where(better.reshape(-1, *(1,) * (value.ndim - 1)), value, getattr(old, name))
+        for name, value in vars(new).items()
+    }
+    return _State(**merged)
+
+
+def _unit_scale(s: _State) -> _State:
+    """Clip units: the camera furthest from the first one is at distance 1. Residuals do not change."""
+    size = np.linalg.norm(s.pose[..., :3, 3], axis=-1).max(axis=-1)
+    size = np.where(size > 1e-9, size, 1.0)
+    pose = s.pose.copy()
+    pose[..., :3, 3] /= size[:, None, None]
+    return replace(s, pose=pose, rho=s.rho * size[:, None, None], offset=s.offset / size[:, None, None, None])
+
+
+def parallax_px(evidence: Evidence, camera_to_first: FloatArray) -> FloatArray:
+    """How far every observation lies from where it would be if the scene were infinitely far.
+
+    Args:
+        evidence: P tracks over N frames.
+        camera_to_first: (N, 4, 4).
+
+    Returns:
+        (P, N) px, NaN where a track was not seen and at its anchor. Noise and nothing else means that the cameras only
+        turned, and that their positions rest on nothing.
+    """
+    tracks = _Tracks(evidence, None)
+    state = _evaluate(tracks, np.asarray(camera_to_first, float)[None], np.zeros((1, *tracks.used.shape)))
+    parallax: FloatArray = tracks.scatter(np.where(tracks.seen, np.sqrt(state.squared), np.nan), np.nan)[0]
+    return parallax
+
+
+def triangulate(evidence: Evidence, camera_to_first: FloatArray, weights: FloatArray | None = None) -> FloatArray:
+    """Inverse depth (H, P) of every track for given cameras (H, N, 4, 4), robust to one wrong observation.
+
+    Candidates are the least-squares depth of all observations and of each alone; the one that the most observations
+    agree with wins.
+    """
+    tracks = _Tracks(evidence, weights)
+    return tracks.scatter(_triangulate(tracks, np.asarray(camera_to_first, float)), 0.0)
+
+
+def _triangulate(tracks: _Tracks, pose: FloatArray) -> FloatArray:
+    rotation, offset = _relative(pose, tracks.anchors)
+    q = _rotated(tracks, rotation)
+    slope = np.stack(
+        [offset[..., 0, None] - tracks.x * offset[..., 2, None], offset[..., 1, None] - tracks.y * offset[..., 2, None]]
+    )
+    level = np.stack([tracks.x * q[..., 2, :] - q[..., 0, :], tracks.y * q[..., 2, :] - q[..., 1, :]])
+    numerator = (slope * level).sum(axis=0) * tracks.weight
+    denominator = (slope * slope).sum(axis=0) * tracks.weight
+    together = numerator.sum(axis=2, keepdims=True) / np.maximum(denominator.sum(axis=2, keepdims=True), 1e-12)
+    candidates = np.concatenate([together, numerator / np.maximum(denominator, 1e-12)], axis=2)
+    candidates = np.maximum(candidates, 0.0)
+    best, best_cost = np.zeros(numerator.shape[:2] + numerator.shape[3:]), np.inf
+    for k in range(candidates.shape[2]):
+        rho = candidates[:, :, k]
+        miss = ((slope * rho[:, :, None] - level) ** 2).sum(axis=0) * tracks.focal**2
+        cost = (tracks.weight * miss / (miss + 4.0)).sum(axis=2)
+        best = np.where(cost < best_cost, rho, best)
+        best_cost = np.minimum(cost, best_cost)
+    return best
+
+
+def refine(
+    evidence: Evidence,
+    camera_to_first: npt.ArrayLike,
+    settings: RefineSettings | None = None,
+    *,
+    weights: FloatArray | None = None,
+    inverse_depth: FloatArray | None = None,
+    fixed: npt.ArrayLike | None = None,
+    keep_depths: bool = False,
+) -> Refined:
+    """Refine hypotheses of the cameras of a clip against its evidence.
+
+    Args:
+        evidence: tracks over N frames.
+        camera_to_first: (H, N, 4, 4) starting poses.
+        weights: (P, N) or (H, P, N) extra weight per observation, for example an inlier probability.
+        inverse_depth: (H, P) starting depths; triangulated when absent.
+        fixed: (N,) or (H, N), frames that keep their pose; frame 0 when absent. With one fixed frame the result is
+            rescaled so that the camera furthest from the first is at distance 1; more fixed frames set the scale.
+        keep_depths: solve for the poses alone (resection).
+    """
+    settings = settings or RefineSettings()
+    tracks = _Tracks(evidence, weights)
+    pose = np.array(camera_to_first, float)
+    held = _fixed_frames(fixed, pose)
+    own_scale = bool((held.sum(axis=1) < 2).all()) and not keep_depths
+    if inverse_depth is None:
+        rho = _triangulate(tracks, pose)
+    else:
+        rho = np.where(tracks.used, np.asarray(inverse_depth, float)[:, tracks.index], 0.0)
+    state = _evaluate(tracks, pose, rho)
+    damping = np.full(len(pose), 1e-3)
+    for iteration in range(settings.iterations):
+        width = settings.widths_px[min(iteration, len(settings.widths_px) - 1)]
+        normal = _normal_equations(tracks, state, width, keep_depths)
+        trial = _step(tracks, state, normal, damping, held, keep_depths)
+        before, after = _cost(tracks, state.squared, width), _cost(tracks, trial.squared, width)
+        better = after < before
+        state = _choose(better, trial, state)
+        damping = np.where(better, np.maximum(damping / 5.0, 1e-6), np.minimum(damping * 10.0, 1e3))
+        if own_scale:
+            state = _unit_scale(state)
+        annealed = width == settings.widths_px[-1]
+        if annealed and (better & (before - after < settings.tolerance * before)).all():
+            break
+    return _result(tracks, state, settings, held)
+
+
+def _fixed_frames(fixed: npt.ArrayLike | None, pose: FloatArray) -> npt.NDArray[np.bool_]:
+    if fixed is None:
+        fixed = np.arange(pose.shape[1]) == 0
+    return np.broadcast_to(np.asarray(fixed, bool), pose.shape[:2])
+
+
+def _result(tracks: _Tracks, s: _State, settings: RefineSettings, held: npt.NDArray[np.bool_]) -> Refined:
+    width = settings.widths_px[-1]
+    cost = _cost(tracks, s.squared, width)
+    order = np.argsort(cost, kind="stable")
+    columns = np.repeat(held, 6, axis=1)
+    information = _normal_equations(tracks, s, width).matrix * (width / settings.noise_px) ** 2
+    information = np.where(columns[:, :, None] | columns[:, None], 0.0, information)
+    residual = np.where(tracks.seen, np.sqrt(s.squared), np.nan)
+    return Refined(
+        order,
+        s.pose[order],
+        tracks.scatter(s.rho, 0.0)[order],
+        cost[order],
+        tracks.scatter(residual, np.nan)[order],
+        information[order],
+    )

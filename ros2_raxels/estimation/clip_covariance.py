@@ -1,0 +1,131 @@
+"""How sure the poses of a clip are: what the evidence leaves open, and how far other explanations of it lie apart."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from ros2_raxels.estimation.bundle_adjustment import Refined
+from ros2_raxels.geometry.poses import FloatArray, rotation_vector, skew
+
+UNKNOWN_VARIANCE = 9999.0
+"""On the diagonal of what is not known: a fusing filter then gives it no weight; 0 would mean "certain"."""
+
+INFLATION, DOUBT, MOST_INFLATION = 2.0, 2.0, 20.0
+"""Standard deviations over those of independent errors of `RefineSettings.noise_px`, because neighbouring tracks err
+alike; times 1 / confidence to the power of `DOUBT`, because what explains little of the evidence may be all wrong."""
+TEMPERATURE = 4.0
+"""Observations that a hypothesis may explain worse and still count e times less than the best."""
+FLOOR_ROTATION_RAD, FLOOR_TRANSLATION = 5e-4, 2e-3
+"""What no evidence tells: intrinsics, rolling shutter, time of exposure. Translation in clip units."""
+
+_NOTHING_KNOWN = 1.0
+"""Information, 1 / variance, of a camera that no track tells of: a radian, or as far as the furthest camera."""
+
+_STILL = 1e-9
+
+
+def pose_covariance(refined: Refined, confidence: float) -> FloatArray:
+    """Covariance of every camera of the best hypothesis.
+
+    The sum of the inverse information of the solve, of the spread of the hypotheses weighed by how well they explain
+    the evidence, and of a floor. The scale of a clip is no unknown: its furthest camera lies at distance 1.
+
+    Args:
+        refined: hypotheses, best first.
+        confidence: of the clip, 0 to 1.
+
+    Returns:
+        (N, 6, 6) of (x, y, z, rotation about x, y, z), axes of the first camera, clip units and rad.
+    """
+    poses = refined.camera_to_first[0]
+    inflation = min(INFLATION / max(confidence, 1e-3) ** DOUBT, MOST_INFLATION)
+    covariance: FloatArray = inflation**2 * _left_open(refined.information[0], poses) + _apart(refined)
+    floor = np.diag([FLOOR_TRANSLATION**2] * 3 + [FLOOR_ROTATION_RAD**2] * 3)
+    covariance[1:] += floor
+    return covariance
+
+
+def _left_open(information: FloatArray, poses: FloatArray) -> FloatArray:
+    """Inverse information (rotation in the camera, translation) of all cameras together, as (N, 6, 6) of the first."""
+    everything = np.zeros_like(information)
+    everything[6:, 6:] = np.linalg.inv(information[6:, 6:] + _NOTHING_KNOWN * np.eye(len(information) - 6))
+    unit = _in_units_of_reach(poses)
+    everything = unit @ (everything + everything.T) @ unit.T / 2.0
+    result = np.zeros((len(poses), 6, 6))
+    for k, pose in enumerate(poses):
+        block = slice(6 * k, 6 * k + 6)
+        result[k] = in_world_axes(everything[block, block], pose)
+    return result
+
+
+def in_world_axes(covariance: FloatArray, camera_to_world: FloatArray) -> FloatArray:
+    """6x6 of the solver's updates (rotation in the camera, translation) as (x, y, z, rotation about x, y, z), world."""
+    turn = np.zeros((6, 6))
+    turn[:3, 3:], turn[3:, :3] = np.eye(3), camera_to_world[:3, :3]
+    return np.asarray(turn @ covariance @ turn.T)
+
+
+def compounded(covariance: FloatArray, from_pose: FloatArray, to_pose: FloatArray) -> FloatArray:
+    """Covariance of a pose that is exactly known from an uncertain one: errors of turn and unit move what is far away.
+
+    Args:
+        covariance: 7x7 of (translation, rotation about the world's axes, logarithm of the unit) of `from_pose`.
+        from_pose, to_pose: 4x4, in the world.
+    """
+    offset = to_pose[:3, 3] - from_pose[:3, 3]
+    lever = np.eye(7)
+    lever[:3, 3:6], lever[:3, 6] = -skew(offset), offset
+    return np.asarray(lever @ covariance @ lever.T)
+
+
+def with_unit(covariance: FloatArray, variance: float) -> FloatArray:
+    """7x7 from 6x6 and the variance of the logarithm of the unit."""
+    joined = np.zeros((7, 7))
+    joined[:6, :6], joined[6, 6] = covariance, variance
+    return joined
+
+
+def with_unit_variance(covariance: FloatArray, variance: float) -> FloatArray:
+    """7x7 after the logarithm of the unit has become known to a variance; what hangs on it becomes so as well."""
+    known = covariance[6, 6]
+    stretch = np.eye(7)
+    stretch[6, 6] = np.sqrt(variance / known) if known > 0 else 1.0
+    result = stretch @ covariance @ stretch
+    result[6, 6] = variance
+    return np.asarray(result)
+
+
+def at_most_unknown(covariance: FloatArray) -> FloatArray:
+    """A covariance of which no direction is less known than unknown: `UNKNOWN_VARIANCE`."""
+    variance, directions = np.linalg.eigh((covariance + covariance.T) / 2.0)
+    return np.asarray((directions * np.clip(variance, 0.0, UNKNOWN_VARIANCE)) @ directions.T)
+
+
+def in_other_unit(covariance: FloatArray, factor: float) -> FloatArray:
+    """7x7 after lengths have become `factor` times as large."""
+    grown = np.diag([factor] * 3 + [1.0] * 4)
+    return np.asarray(grown @ covariance @ grown)
+
+
+def _in_units_of_reach(poses: FloatArray) -> FloatArray:
+    """Linear map (6N, 6N) of pose updates to what is left when the furthest camera is put back at distance 1."""
+    unit = np.eye(6 * len(poses))
+    reach = np.linalg.norm(poses[:, :3, 3], axis=1)
+    furthest = int(reach.argmax())
+    if reach[furthest] < _STILL:
+        return unit
+    along, own = np.zeros((2, len(poses), 6))
+    along[:, 3:] = poses[:, :3, 3]
+    own[furthest, 3:] = poses[furthest, :3, 3] / reach[furthest] ** 2
+    return unit - np.outer(along.ravel(), own.ravel())
+
+
+def _apart(refined: Refined) -> FloatArray:
+    best = refined.camera_to_first[0]
+    weight = np.exp(-(refined.cost - refined.cost[0]) / TEMPERATURE)
+    weight /= weight.sum()
+    difference = np.zeros((len(weight), len(best), 6))
+    for h, other in enumerate(refined.camera_to_first[1:], start=1):
+        difference[h, :, :3] = other[:, :3, 3] - best[:, :3, 3]
+        difference[h, :, 3:] = [rotation_vector(a[:3, :3] @ b[:3, :3].T) for a, b in zip(other, best, strict=True)]
+    return np.asarray(np.einsum("h,hni,hnj->nij", weight, difference, difference))

@@ -1,0 +1,1 @@
+"""Accuracy of the cameras of recorded clips, with classical peers."""

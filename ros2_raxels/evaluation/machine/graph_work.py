@@ -1,0 +1,162 @@
+"""Speed of the denoiser's graphs, and how much of the processor's matrix products it makes use of."""
+
+from __future__ import annotations
+
+import json
+import math
+import tempfile
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from ros2_raxels.engine import Arrays, Engine, TensorSpec
+from ros2_raxels.engine.model_card import ModelCard
+from ros2_raxels.engine.onnx_runtime import OnnxRuntimeEngine
+from ros2_raxels.estimation.learned_prior import LearnedDenoiser
+from ros2_raxels.evaluation.machine.machine import cores, matrix_product_gflops
+from ros2_raxels.evaluation.machine.timing import Spread
+from ros2_raxels.geometry.poses import FloatArray
+from ros2_raxels.matching.matcher import Evidence
+
+BATCHES = (1, 2, 4, 8, 16)
+"""Numbers of hypotheses that are denoised at once."""
+
+
+class WatchedEngine:
+    """An engine that remembers what it was given last, and how long each run took, s."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+        self.last: Arrays = {}
+        self.seconds: list[float] = []
+
+    @property
+    def inputs(self) -> tuple[TensorSpec, ...]:
+        """Of the engine."""
+        return self._engine.inputs
+
+    @property
+    def outputs(self) -> tuple[TensorSpec, ...]:
+        """Of the engine."""
+        return self._engine.outputs
+
+    def run(self, arrays: Arrays) -> dict[str, npt.NDArray[Any]]:
+        """As the engine does."""
+        begin = time.perf_counter()
+        out = self._engine.run(arrays)
+        self.seconds.append(time.perf_counter() - begin)
+        self.last = arrays
+        return out
+
+    def warm_up(self, sides: Mapping[str, int]) -> None:
+        """As the engine does."""
+        self._engine.warm_up(sides)
+
+    def describe(self) -> str:
+        """As the engine does."""
+        return self._engine.describe()
+
+
+@dataclass(frozen=True)
+class GraphSpeed:
+    """One graph at one batch size.
+
+    Attributes:
+        graph: role in the model card.
+        batch: hypotheses at once; 1 for a graph that has none.
+        ms: of a call.
+        gflop: arithmetic of its matrix products, 10^9 additions and multiplications.
+        gflops: of the fastest call, 10^9 a second.
+        share_of_peak: that over what plain matrix products reach at best.
+    """
+
+    graph: str
+    batch: int
+    ms: Spread
+    gflop: float
+    gflops: float
+    share_of_peak: float = math.nan
+
+
+@dataclass(frozen=True)
+class DenoiserSpeed:
+    """A denoiser on the evidence of one clip.
+
+    Attributes:
+        peak_gflops: what plain matrix products reach on all cores, measured before and after; the better of both.
+        tracks: of the evidence.
+        graphs: at one batch size each.
+    """
+
+    peak_gflops: float
+    tracks: int
+    graphs: tuple[GraphSpeed, ...]
+
+
+def denoiser_speed(card_path: Path, evidence: Evidence, bearings: FloatArray, calls: int) -> DenoiserSpeed:
+    """Both graphs of a denoiser on the evidence of a clip.
+
+    Args:
+        card_path: model card.
+        evidence, bearings: as for `LearnedDenoiser.judge`.
+        calls: timed of each batch, after one that is not.
+
+    Raises:
+        EngineError: the model is missing, damaged or cannot be run.
+    """
+    card = ModelCard.read(card_path)
+    files = {role: card.graph_path(card_path.parent, role) for role in ("encode", "rays")}
+    encode, rays = (WatchedEngine(OnnxRuntimeEngine(file)) for file in files.values())
+    denoiser = LearnedDenoiser(card, encode, rays)
+    peak = matrix_product_gflops(cores())
+    for _ in range(1 + calls):
+        judged = denoiser.judge(evidence, bearings)
+    found = [_graph_speed("encode", 1, files["encode"], encode)]
+    for batch in BATCHES:
+        noise = np.random.default_rng(batch).normal(size=(batch, *bearings.shape))
+        rays.seconds.clear()
+        for _ in range(1 + calls):
+            denoiser.sample(judged, bearings, noise)
+        found.append(_graph_speed("rays", batch, files["rays"], rays))
+    peak = max(peak, matrix_product_gflops(cores()))
+    graphs = tuple(replace(graph, share_of_peak=graph.gflops / peak) for graph in found)
+    return DenoiserSpeed(peak, len(evidence.seen), graphs)
+
+
+def _graph_speed(role: str, batch: int, file: Path, engine: WatchedEngine) -> GraphSpeed:
+    seconds = engine.seconds[1:]
+    gflop = 1e-9 * matrix_flop(file, engine.last)
+    return GraphSpeed(role, batch, Spread.of(seconds), gflop, gflop / min(seconds))
+
+
+def matrix_flop(graph: Path, arrays: Arrays) -> int:
+    """Additions and multiplications of the matrix products in one run of a graph whose left operands are no weights.
+
+    ONNX Runtime runs it once, as it is written, and reports the shapes that it met.
+    """
+    import onnxruntime
+
+    options = onnxruntime.SessionOptions()
+    options.log_severity_level = 3
+    options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
+    options.enable_profiling = True
+    with tempfile.TemporaryDirectory() as folder:
+        options.profile_file_prefix = str(Path(folder) / "run")
+        session = onnxruntime.InferenceSession(str(graph), options, providers=["CPUExecutionProvider"])
+        session.run(None, dict(arrays))
+        events = json.loads(Path(session.end_profiling()).read_text(encoding="utf-8"))
+    return sum(_flop_of(event["args"]) for event in events if event.get("cat") == "Node" and "args" in event)
+
+
+def _flop_of(node: Mapping[str, Any]) -> int:
+    if node.get("op_name") not in ("MatMul", "Gemm") or "output_type_shape" not in node:
+        return 0
+    left, out = (next(iter(node[side][0].values())) for side in ("input_type_shape", "output_type_shape"))
+    # Gemm may read its left operand turned over, so the length summed over is what the output does not have.
+    summed = left[-1] if node["op_name"] == "MatMul" else math.prod(left) // out[0]
+    return int(2 * math.prod(out) * summed)

@@ -1,0 +1,157 @@
+"""A whole recording through the tracker: what it answered frame by frame, and what it knows at the end."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+from tqdm import tqdm
+
+from ros2_raxels.geometry.poses import FloatArray, GeometryError, PinholeCamera, relative_pose
+from ros2_raxels.recordings.source import Frame, FrameSource, SourceError
+from ros2_raxels.tracking.tracker import TrackedPose, Tracker, TrackState
+from ros2_raxels.visualization.trajectory_plot import DrawnTrack
+
+
+@dataclass
+class Track:
+    """What is known of a recording's frames so far, one entry a frame.
+
+    Attributes:
+        stamps_ns: as recorded.
+        poses: (4, 4) camera_to_world each; held ones included.
+        live: the same as they were answered; empty until `settle`.
+        found_again: how many frames that were missed `settle` has found.
+        answers: those of the tracker.
+        truth: true camera_to_world each, or None.
+        states: of the tracker; frames that were solved later count as TRACKING.
+        keyframes: how many there were.
+        frame_s: wall time from image to pose, s.
+        between_s: wall time of what a frame leaves to be done after its pose, s.
+        camera: intrinsics of the last frame, px.
+        camera_given: whether those were known beforehand.
+    """
+
+    stamps_ns: list[int] = field(default_factory=list)
+    poses: list[FloatArray] = field(default_factory=list)
+    live: list[FloatArray] = field(default_factory=list)
+    found_again: int = 0
+    answers: list[TrackedPose] = field(default_factory=list)
+    truth: list[FloatArray | None] = field(default_factory=list)
+    states: list[TrackState] = field(default_factory=list)
+    keyframes: int = 0
+    frame_s: list[float] = field(default_factory=list)
+    between_s: list[float] = field(default_factory=list)
+    camera: PinholeCamera | None = None
+    camera_given: bool = False
+
+    def add(self, frame: Frame, found: TrackedPose, seconds: float) -> None:
+        """Take over the answer for the newest frame and what it says about earlier ones."""
+        self.stamps_ns.append(found.stamp_ns)
+        self.poses.append(found.camera_to_world)
+        self.answers.append(found)
+        self.truth.append(frame.camera_to_world)
+        self.states.append(found.state)
+        self.keyframes += found.keyframe
+        self.frame_s.append(seconds)
+        for stamp_ns, pose in found.earlier:
+            self._replace(stamp_ns, pose, found)
+
+    def settle(self, tracker: Tracker, look: bool = True) -> None:
+        """Take over what is known of all frames at the end; what was answered at their time is kept as `live`.
+
+        Args:
+            tracker: that has answered.
+            look: for frames that were missed once more, with progress on a terminal.
+        """
+        if look:
+            looks = tqdm(
+                tracker.look_again(), "missed frames", tracker.missed, unit="look", disable=not sys.stderr.isatty()
+            )
+            self.found_again = sum(looks)
+        self.live = self.poses
+        self.poses = [tracker.pose_now(answer) for answer in self.answers]
+
+    def _replace(self, stamp_ns: int, pose: FloatArray, found: TrackedPose) -> None:
+        # From the newest back: the stamps of a bag may repeat.
+        for index in reversed(range(len(self.stamps_ns))):
+            if self.stamps_ns[index] == stamp_ns:
+                self.poses[index], self.states[index] = pose, TrackState.TRACKING
+                beside = found.keyframe_pose and replace(
+                    found.keyframe_pose, pose=relative_pose(found.camera_to_world, pose)
+                )
+                self.answers[index] = replace(self.answers[index], camera_to_world=pose, keyframe_pose=beside)
+                return
+
+    def share(self, state: TrackState) -> float:
+        """Share of the frames in a state, 0 to 1."""
+        return self.count(state) / max(1, len(self.states))
+
+    def true_poses(self) -> FloatArray | None:
+        """(N, 4, 4) of all frames; None when one of them is not known."""
+        known = [pose for pose in self.truth if pose is not None]
+        return np.array(known) if len(known) == len(self.poses) > 0 else None
+
+    def drawn(self, title: str) -> DrawnTrack:
+        """As a picture shows it."""
+        missed = np.array([state is not TrackState.TRACKING for state in self.states])
+        return DrawnTrack(title, self.stamps_ns, np.array(self.poses), missed, self.true_poses())
+
+    def count(self, state: TrackState) -> int:
+        """Number of frames in a state."""
+        return sum(s is state for s in self.states)
+
+    @property
+    def losses(self) -> int:
+        """How often tracking was lost."""
+        return sum(
+            now is TrackState.LOST and before is not TrackState.LOST
+            for before, now in zip([TrackState.WAITING, *self.states], self.states, strict=False)
+        )
+
+
+def follow(
+    track: Track,
+    source: FrameSource,
+    tracker: Tracker,
+    intrinsics: tuple[float, float, float, float] | None = None,
+) -> Iterator[tuple[Frame, TrackedPose]]:
+    """Track frame by frame into ``track``, which is complete up to the last answer whenever this stops.
+
+    Args:
+        track: filled.
+        source: the recording.
+        tracker: a fresh one.
+        intrinsics: fx, fy, cx, cy in px that replace those of the recording.
+
+    Raises:
+        SourceError: an image cannot be read, or does not fit its camera.
+    """
+    for frame in source:
+        camera = frame.camera if intrinsics is None else _camera(frame, intrinsics)
+        begin = time.perf_counter()
+        try:
+            found = tracker.track(frame.image, frame.stamp_ns, camera)
+        except ValueError as error:
+            raise SourceError(f"{frame.name}: {error}") from error
+        track.add(frame, found, time.perf_counter() - begin)
+        begin = time.perf_counter()
+        try:
+            tracker.improve()
+        finally:
+            track.between_s.append(time.perf_counter() - begin)
+        height, width = frame.image.shape[:2]
+        in_use = camera or tracker.camera
+        track.camera, track.camera_given = in_use and in_use.resized(width, height), camera is not None
+        yield frame, found
+
+
+def _camera(frame: Frame, intrinsics: tuple[float, float, float, float]) -> PinholeCamera:
+    height, width = frame.image.shape[:2]
+    try:
+        return PinholeCamera(width, height, *intrinsics)
+    except GeometryError as error:
+        raise SourceError(f"{frame.name}: {error}") from error

@@ -1,0 +1,129 @@
+"""Tasks of views: known frames and a trajectory; of a file, or drawn from posed sets, where the truth is known."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from ros2_raxels.geometry.poses import FloatArray, PinholeCamera
+from ros2_raxels.recordings.image_codec import ImageArray
+from ros2_raxels.recordings.posed_set import PosedSet, RunRule, draw_runs, set_files
+from ros2_raxels.recordings.source import read_image
+from ros2_raxels.utils.files import FileError, load_json, numbers, shown, take, take_list
+
+CONTEXT, AHEAD = 4, 4
+"""Frames that are known, and views to make, of each task."""
+
+_RULE = RunRule(CONTEXT + AHEAD, (1, 2, 3, 5, 8), origin=CONTEXT - 1, max_rotation_deg=25.0, one_camera=True)
+
+
+@dataclass(frozen=True, eq=False)
+class ViewTask:
+    """Known frames and a trajectory to look along.
+
+    Attributes:
+        id: of the task.
+        context: image files, oldest first.
+        context_to_world: (K, 4, 4) optical frames.
+        intrinsics: fx, fy, cx, cy, px of the stored images.
+        trajectory: (T, 4, 4) camera to world.
+        truth: image files of what was seen along it, where that is known.
+    """
+
+    id: str
+    context: tuple[Path, ...]
+    context_to_world: FloatArray
+    intrinsics: FloatArray
+    trajectory: FloatArray
+    truth: tuple[Path, ...] = ()
+
+    def folder(self, root: Path) -> Path:
+        """Where its views go."""
+        return root / self.name
+
+    @property
+    def name(self) -> str:
+        """Of its folder."""
+        return self.id.replace("/", "_")
+
+    def read(self) -> tuple[list[ImageArray], PinholeCamera]:
+        """Images and their camera.
+
+        Raises:
+            SourceError: an image cannot be read.
+            ValueError: images of several sizes, or intrinsics that no camera has.
+        """
+        images = [read_image(path) for path in self.context]
+        height, width = images[0].shape[:2]
+        return images, PinholeCamera(width, height, *self.intrinsics.tolist())
+
+
+def read_tasks(path: Path) -> list[ViewTask]:
+    """Tasks of a file.
+
+    Raises:
+        FileError: missing file, no JSON, a missing key, a wrong value, or an id that occurs twice.
+    """
+    tasks: dict[str, ViewTask] = {}
+    for index, record in enumerate(take_list(load_json(path), "tasks", str(path))):
+        task = _task(record, f"{path}: tasks[{index}]")
+        if task.name in tasks:
+            raise FileError(f"{path}: tasks[{index}].id = {task.id!r}: folder {task.name} occurs twice; rename one")
+        if task.name in ("", ".", ".."):
+            raise FileError(f"{path}: tasks[{index}].id = {task.id!r} names no folder; give a name")
+        tasks[task.name] = task
+    return list(tasks.values())
+
+
+def _task(record: object, where: str) -> ViewTask:
+    context = take_list(record, "context", where)
+    if not context or not all(isinstance(path, str) for path in context):
+        raise FileError(f"{where}.context = {shown(context)} must be one or more paths; name the known frames")
+    truth = take_list(record, "truth", where) if isinstance(record, dict) and "truth" in record else []
+    if not all(isinstance(path, str) for path in truth):
+        raise FileError(f"{where}.truth = {shown(truth)} must be paths, or left out")
+    return ViewTask(
+        str(take(record, "id", where)),
+        tuple(map(Path, context)),
+        numbers(take(record, "context_poses", where), (len(context), 4, 4), f"{where}.context_poses"),
+        numbers(take(record, "intrinsics", where), (4,), f"{where}.intrinsics"),
+        numbers(take(record, "trajectory", where), (-1, 4, 4), f"{where}.trajectory"),
+        tuple(map(Path, truth)),
+    )
+
+
+def make_view_tasks(root: Path, per_set: int, seed: int = 0) -> list[ViewTask]:
+    """Tasks drawn from all posed sets (``*/cameras.json``) of a folder, for ever the same for the same seed.
+
+    The world is the newest known camera. Sets that are too short for a task are left out.
+
+    Args:
+        root: folder of the sets.
+        per_set: at most so many tasks of each.
+        seed: of the draw, which is another for every set name.
+
+    Raises:
+        FileError: there is no set, one is malformed, or none has a task.
+    """
+    tasks = [task for file in set_files(root) for task in _tasks_of_set(PosedSet.read(file), per_set, seed)]
+    if not tasks:
+        raise FileError(
+            f"{root}: no set has {CONTEXT + AHEAD} frames of one camera that moves and turns by no more than "
+            f"{_RULE.max_rotation_deg:.0f} degrees, which a task of --views needs; give longer or slower ones"
+        )
+    return tasks
+
+
+def set_of(task: ViewTask) -> str:
+    """The set that a task was drawn from."""
+    return task.id.rpartition("/")[0]
+
+
+def _tasks_of_set(posed: PosedSet, count: int, seed: int) -> list[ViewTask]:
+    tasks = []
+    for run in draw_runs(posed, _RULE, count, seed):
+        images, poses = posed.images[run.chosen], run.camera_to_origin
+        known, ahead = slice(None, CONTEXT), slice(CONTEXT, None)
+        intrinsics = posed.intrinsics[run.chosen.start]
+        tasks.append(ViewTask(run.id, images[known], poses[known], intrinsics, poses[ahead], images[ahead]))
+    return tasks

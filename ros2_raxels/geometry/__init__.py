@@ -1,0 +1,1 @@
+"""Poses, cameras, raxels, trajectories and covariance: mathematics that everything else stands on."""

@@ -1,0 +1,1 @@
+"""Recordings played through real nodes, and what the nodes answer."""

@@ -1,0 +1,1 @@
+"""Correspondences between the frames of a clip."""

@@ -1,0 +1,607 @@
+"""Correspondences between the frames of a clip: SIFT keypoints for wide baselines, checked dense flow for the rest.
+
+The currency is the *track*: a point that starts in one frame (its anchor) and was found again in some of the others.
+Keypoints give exact tracks across large changes of view; flow gives many where texture is weak. Tracks carry no 3-D
+structure; `guidance` adds one inverse depth to each.
+"""
+
+from __future__ import annotations
+
+import itertools
+import threading
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import Any, TypeVar
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+from ros2_raxels.geometry.poses import FloatArray, PinholeCamera
+
+IntArray = npt.NDArray[np.integer]
+GreyImage = npt.NDArray[np.uint8]
+_Item = TypeVar("_Item")
+_Result = TypeVar("_Result")
+
+KEYPOINT, FLOW = 0, 1
+"""Values of `Evidence.kind`."""
+
+
+@dataclass(frozen=True)
+class EvidenceSettings:
+    """Numbers of the matcher. Lengths in px of the working image.
+
+    Attributes:
+        working_pixels: larger images are shrunk to so many pixels.
+        keypoints: at most so many per frame.
+        contrast: SIFT contrast threshold; OpenCV's default (0.04) finds nothing on dim indoor walls.
+        ratio: a match must be this much closer than the second best.
+        keypoint_reach: keypoints are compared where flow reaches less than this share of the grid; above 1 always.
+        flow_scale: flow is found on the image halved so many times, and once more for a quick look.
+        grid_px: spacing of the flow tracks.
+        check_px: flow must come back this close on the way there and back.
+        window_px: Lucas-Kanade window that sharpens the flow.
+        drift_px: a sharpened point may not leave the flow by more.
+        near_levels: halvings of the image in which flow is followed from where it is expected.
+        tracks: so many are kept for the solve, half of them keypoints where there are enough.
+    """
+
+    working_pixels: int = 105_000
+    keypoints: int = 2000
+    contrast: float = 0.01
+    ratio: float = 0.8
+    keypoint_reach: float = 1.01
+    flow_scale: int = 1
+    grid_px: int = 16
+    check_px: float = 1.5
+    window_px: int = 13
+    drift_px: float = 3.0
+    near_levels: int = 2
+    tracks: int = 400
+
+
+class Features:
+    """One frame, looked at once and used against any other. Keypoints are found when first asked for.
+
+    Attributes:
+        grey: (height, width) uint8, the working image: as given, or smaller (`EvidenceSettings.working_pixels`).
+            All pixel coordinates in this module belong to it.
+    """
+
+    def __init__(self, grey: GreyImage) -> None:
+        self.grey = grey
+        self.keypoints: Keypoints | None = None
+
+    def working_camera(self, camera: PinholeCamera) -> PinholeCamera:
+        """The camera of the image as given, for the working image."""
+        height, width = self.grey.shape
+        return camera if (width, height) == (camera.width, camera.height) else camera.resized(width, height)
+
+
+@dataclass(frozen=True)
+class Keypoints:
+    """SIFT of one frame.
+
+    Attributes:
+        pixels: (K, 2).
+        descriptors: (K, 128) float32.
+        strength: (K,) response of the detector.
+    """
+
+    pixels: FloatArray
+    descriptors: npt.NDArray[np.float32]
+    strength: FloatArray
+
+
+@dataclass(frozen=True)
+class PairMatches:
+    """What two frames *a*, *b* have in common.
+
+    Attributes:
+        keypoints: (Ka,) index of the keypoint in *b*, or -1; None when they were not compared.
+        thorough: whether everything was tried.
+        flow, flow_back: (G, 2) where the grid of *a* lies in *b*, and of *b* in *a*, px; NaN where not known.
+    """
+
+    keypoints: IntArray | None
+    flow: FloatArray
+    flow_back: FloatArray
+    keypoint_score: FloatArray | None
+    flow_score: FloatArray
+    flow_back_score: FloatArray
+    thorough: bool
+
+    @property
+    def reach(self) -> float:
+        """Share of the flow grid of *a* that was found in *b*; 0 without a grid."""
+        return float(np.isfinite(self.flow[:, 0]).mean()) if len(self.flow) else 0.0
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """P tracks over N frames.
+
+    Attributes:
+        anchor: (P,) frame in which the track starts.
+        index: (P,) which keypoint, or which point of the flow grid, of the anchor frame it is.
+        pixels: (P, N, 2) px, NaN where the track was not found.
+        plane: (P, N, 2) the same on the undistorted image plane at z = 1.
+        focal_px: (N,) geometric mean of fx and fy, turns plane distances into px.
+        weight: (P, N) prior weight of every observation, 0 to 1.
+        kind: (P,) KEYPOINT or FLOW.
+        score: (P, N) how sure the matcher is of every observation, 0 to 1; 1 at the anchor, 0 where a keypoint was
+            reached through other frames only.
+    """
+
+    anchor: IntArray
+    index: IntArray
+    pixels: FloatArray
+    plane: FloatArray
+    focal_px: FloatArray
+    weight: FloatArray
+    kind: IntArray
+    score: FloatArray
+
+    @property
+    def frames(self) -> int:
+        """Number of frames N."""
+        return int(self.pixels.shape[1])
+
+    @cached_property
+    def seen(self) -> npt.NDArray[np.bool_]:
+        """(P, N) whether the track was found there; true at the anchor."""
+        return np.isfinite(self.pixels[..., 0])
+
+    def pick(self, index: IntArray | npt.NDArray[np.bool_]) -> Evidence:
+        """Only these tracks."""
+        return replace(
+            self,
+            anchor=self.anchor[index],
+            index=self.index[index],
+            pixels=self.pixels[index],
+            plane=self.plane[index],
+            weight=self.weight[index],
+            kind=self.kind[index],
+            score=self.score[index],
+        )
+
+    def with_cameras(self, cameras: Sequence[PinholeCamera]) -> Evidence:
+        """The same pixels seen through other cameras."""
+        plane, focal = _on_plane(self.pixels, cameras)
+        return replace(self, plane=plane, focal_px=focal)
+
+    def pair(self, first: int, second: int) -> tuple[FloatArray, FloatArray]:
+        """Matches between two frames on their image planes: (M, 2) and (M, 2), whichever frame they start in."""
+        both = self.seen[:, first] & self.seen[:, second] & ((self.anchor == first) | (self.anchor == second))
+        return self.plane[both, first], self.plane[both, second]
+
+
+class Matcher:
+    """Finds evidence. Holds the detectors and a small thread pool; OpenCV releases the GIL."""
+
+    def __init__(self, settings: EvidenceSettings | None = None, threads: int = 2) -> None:
+        self.settings = settings or EvidenceSettings()
+        self._pool = ThreadPoolExecutor(max_workers=threads, thread_name_prefix="raxels-evidence")
+        self._local = threading.local()
+
+    def look(self, image: npt.NDArray[np.uint8]) -> Features:
+        """The working image of one frame.
+
+        Args:
+            image: (height, width) or (height, width, 3) RGB, uint8.
+
+        Raises:
+            ValueError: another shape or dtype, or an empty image.
+        """
+        grey = to_grey(image)
+        shrink = np.sqrt(self.settings.working_pixels / grey.size)
+        if shrink < 1.0:
+            size = [max(1, round(side * shrink)) for side in (grey.shape[1], grey.shape[0])]
+            grey = np.asarray(cv2.resize(grey, size, interpolation=cv2.INTER_AREA), np.uint8)
+        # Kept for long: the caller may use its own memory again.
+        return Features(grey.copy() if np.may_share_memory(grey, image) else grey)
+
+    def look_all(self, images: Iterable[npt.NDArray[np.uint8]]) -> list[Features]:
+        """`look` for several frames, and their keypoints if those are always compared, at once."""
+        frames = self._map(self.look, images)
+        if self.settings.keypoint_reach > 1.0:
+            self._map(self.keypoints, frames)
+        return frames
+
+    def keypoints(self, frame: Features) -> Keypoints:
+        """Keypoints of a frame, found once."""
+        if frame.keypoints is None:
+            found, descriptors = self._sift.detectAndCompute(frame.grey, None)
+            pixels = np.array([k.pt for k in found], float).reshape(-1, 2)
+            strength = np.array([k.response for k in found], float)
+            none = np.zeros((0, 128), np.float32)
+            frame.keypoints = Keypoints(pixels, none if descriptors is None else descriptors, strength)
+        return frame.keypoints
+
+    def match_all(
+        self, pairs: Sequence[tuple[Features, Features]], known: Sequence[PairMatches | None], thorough: bool = True
+    ) -> list[PairMatches]:
+        """What the frames of each pair have in common, several pairs at once.
+
+        Args:
+            pairs: the frames.
+            known: what was found before; returned as it is where it is enough.
+            thorough: fine flow, and keypoints where that does not reach far; otherwise coarse flow alone, in a fifth
+                of the time.
+        """
+        unknown = [k for k, old in enumerate(known) if old is None or (thorough and not old.thorough)]
+        flows = self._map(lambda k: self._flow_both(*pairs[k], thorough), unknown)
+        fresh = {
+            k: PairMatches(None, there, back, None, sure_there, sure_back, thorough)
+            for k, ((there, sure_there), (back, sure_back)) in zip(unknown, flows, strict=True)
+        }
+        if thorough:
+            fresh = self._with_keypoints(pairs, fresh)
+        found = (fresh.get(k, old) for k, old in enumerate(known))
+        return [matches for matches in found if matches is not None]
+
+    def dense_flow(self, pairs: Sequence[tuple[Features, Features]]) -> list[tuple[FloatArray, FloatArray]]:
+        """(H, W, 2) px from the first frame of each pair to the second, and back; unchecked.
+
+        NaN where there can be no flow: between frames of two sizes, or too small for it.
+        """
+
+        def both_ways(pair: tuple[Features, Features]) -> tuple[FloatArray, FloatArray]:
+            if self._flows(*pair):
+                return self._both_ways(self._fine, *pair)
+            there, back = (np.full((*frame.grey.shape, 2), np.nan, np.float32) for frame in pair)
+            return there, back
+
+        return self._map(both_ways, pairs)
+
+    def match_near(
+        self, pairs: Sequence[tuple[Features, Features]], expected: Sequence[FloatArray]
+    ) -> list[PairMatches]:
+        """Flow from the grid of the first frame of each pair, where it is known about where it ends.
+
+        Args:
+            pairs: the frames.
+            expected: (G, 2) px in the second frame of each, right to some pixels; NaN where nobody knows.
+        """
+        found = self._map(lambda k: self._near(*pairs[k], expected[k]), range(len(pairs)))
+        nowhere = [self.grid(b.grey.shape) * np.nan for _, b in pairs]
+        return [
+            PairMatches(None, flow, back, None, score, np.zeros(len(back)), False)
+            for (flow, score), back in zip(found, nowhere, strict=True)
+        ]
+
+    def match_back(self, pairs: Sequence[tuple[Features, Features]], known: Sequence[PairMatches]) -> list[PairMatches]:
+        """The same matches with flow from the grid of the second frame added, which ends near what is known."""
+
+        def back(k: int) -> tuple[FloatArray, FloatArray]:
+            a, b = pairs[k]
+            start, end = self.grid(a.grey.shape), known[k].flow
+            there = np.isfinite(end[:, 0])
+            grid = self.grid(b.grey.shape)
+            nearest = ((grid[:, None] - end[there]) ** 2).sum(axis=-1).argmin(axis=1)
+            return self._near(b, a, grid + (start - end)[there][nearest])
+
+        found = self._map(back, range(len(pairs)))
+        fresh = {
+            k: replace(matches, flow_back=flow, flow_back_score=score, thorough=True)
+            for k, (matches, (flow, score)) in enumerate(zip(known, found, strict=True))
+        }
+        return list(self._with_keypoints(pairs, fresh).values())
+
+    def common_keypoints(self, a: Features, b: Features) -> int:
+        """How many keypoints match, a cheap measure of whether two frames see the same place."""
+        return int((self._match_keypoints(self.keypoints(a), self.keypoints(b))[0] >= 0).sum())
+
+    def collect(self, frames: Sequence[Features], cameras: Sequence[PinholeCamera]) -> Evidence:
+        """Evidence between all pairs of frames, thinned to `EvidenceSettings.tracks`.
+
+        Raises:
+            ValueError: fewer than two frames, or not as many cameras.
+        """
+        if len(frames) < 2 or len(frames) != len(cameras):
+            raise ValueError(f"{len(frames)} frames and {len(cameras)} cameras: two or more frames, a camera each")
+        pairs = list(itertools.combinations(range(len(frames)), 2))
+        found = self.match_all([(frames[i], frames[j]) for i, j in pairs], [None] * len(pairs))
+        return self.assemble(frames, cameras, dict(zip(pairs, found, strict=True)))
+
+    def assemble(
+        self,
+        frames: Sequence[Features],
+        cameras: Sequence[PinholeCamera],
+        matches: Mapping[tuple[int, int], PairMatches],
+        must_see: int | None = None,
+        starts_in: int | None = None,
+        tracks: int | None = None,
+    ) -> Evidence:
+        """Tracks from the matches of pairs (i, j), i < j; pairs may be missing.
+
+        Args:
+            frames, cameras: N of each.
+            matches: by positions in `frames`.
+            must_see: keep only tracks that were found in this frame.
+            starts_in: keep only tracks whose anchor is this frame.
+            tracks: at most so many; None takes `EvidenceSettings.tracks`.
+        """
+        parts = [self._keypoint_tracks(frames, matches), self._flow_tracks(frames, matches)]
+        anchor, index, pixels, score = (np.concatenate([p[k] for p in parts]) for k in range(4))
+        kind = np.repeat([KEYPOINT, FLOW], [len(p[0]) for p in parts])
+        if must_see is not None or starts_in is not None:
+            there = np.ones(len(anchor), bool) if must_see is None else np.isfinite(pixels[:, must_see, 0])
+            there &= True if starts_in is None else anchor == starts_in
+            anchor, index, pixels, score, kind = (a[there] for a in (anchor, index, pixels, score, kind))
+        kept = _thin(kind, self.settings.tracks if tracks is None else tracks)
+        anchor, index, pixels, score, kind = (a[kept] for a in (anchor, index, pixels, score, kind))
+        plane, focal = _on_plane(pixels, cameras)
+        return Evidence(anchor, index, pixels, plane, focal, np.ones(pixels.shape[:2]), kind, score)
+
+    # -- keypoints
+
+    @property
+    def _sift(self) -> Any:
+        if not hasattr(self._local, "sift"):
+            s = self.settings
+            self._local.sift = cv2.SIFT_create(nfeatures=s.keypoints, contrastThreshold=s.contrast)
+        return self._local.sift
+
+    def _with_keypoints(
+        self, pairs: Sequence[tuple[Features, Features]], found: Mapping[int, PairMatches]
+    ) -> dict[int, PairMatches]:
+        """The matches of some of the pairs, by number, with keypoints where flow does not reach far."""
+        # For all pairs or none: a track has to get through all of them.
+        sparse = any(matches.reach < self.settings.keypoint_reach for matches in found.values())
+        needy = list(found) if sparse else []
+        self._map(self.keypoints, {id(f): f for k in needy for f in pairs[k]}.values())
+        keypoints = self._map(lambda k: self._match_keypoints(*(self.keypoints(f) for f in pairs[k])), needy)
+        return dict(found) | {
+            k: replace(found[k], keypoints=index, keypoint_score=score)
+            for k, (index, score) in zip(needy, keypoints, strict=True)
+        }
+
+    def _match_keypoints(self, a: Keypoints, b: Keypoints) -> tuple[IntArray, FloatArray]:
+        """For every keypoint of *a* its mutual best in *b* that passes the ratio test, or -1; and its score."""
+        result, score = np.full(len(a.descriptors), -1), np.zeros(len(a.descriptors))
+        if len(a.descriptors) < 2 or len(b.descriptors) < 2:
+            return result, score
+        squared = -2.0 * (a.descriptors @ b.descriptors.T)
+        squared += (a.descriptors**2).sum(axis=1)[:, None] + (b.descriptors**2).sum(axis=1)
+        best = squared.argmin(axis=1)
+        rows = np.arange(len(best))
+        nearest = squared[rows, best]
+        mutual = squared.argmin(axis=0)[best] == rows
+        squared[rows, best] = np.inf
+        limit = self.settings.ratio**2 * squared.min(axis=1)
+        good = mutual & (nearest < limit)
+        result[good] = best[good]
+        score[good] = 1.0 - np.sqrt(np.maximum(nearest[good], 0.0) / limit[good])
+        return result, score
+
+    def _keypoint_tracks(
+        self, frames: Sequence[Features], matches: Mapping[tuple[int, int], PairMatches]
+    ) -> tuple[IntArray, IntArray, FloatArray, FloatArray]:
+        compared = {pair: found.keypoints for pair, found in matches.items() if found.keypoints is not None}
+        needed = {k for pair in compared for k in pair}
+        points = [self.keypoints(f).pixels if k in needed else np.zeros((0, 2)) for k, f in enumerate(frames)]
+        chains = _chain(compared, [len(p) for p in points])
+        pixels = np.full((len(chains), len(frames), 2), np.nan)
+        for j, point in enumerate(points):
+            has = chains[:, j] >= 0
+            pixels[has, j] = point[chains[has, j]]
+        anchor = np.argmax(chains >= 0, axis=1)
+        index = chains[np.arange(len(chains)), anchor]
+        return anchor, index, pixels, _keypoint_scores(chains, anchor, index, matches)
+
+    # -- flow
+
+    @property
+    def _fine(self) -> Any:
+        if not hasattr(self._local, "fine"):
+            self._local.fine = _dense_flow(self.settings.flow_scale)
+        return self._local.fine
+
+    @property
+    def _coarse(self) -> Any:
+        if not hasattr(self._local, "coarse"):
+            self._local.coarse = _dense_flow(self.settings.flow_scale + 1)
+        return self._local.coarse
+
+    def _flow_tracks(
+        self, frames: Sequence[Features], matches: Mapping[tuple[int, int], PairMatches]
+    ) -> tuple[IntArray, IntArray, FloatArray, FloatArray]:
+        count = len(frames)
+        parts = []
+        for i, frame in enumerate(frames):
+            start = self.grid(frame.grey.shape)
+            track, score = np.full((len(start), count, 2), np.nan), np.zeros((len(start), count))
+            track[:, i], score[:, i] = start, 1.0
+            for j in range(count):
+                if (i, j) in matches:
+                    track[:, j], score[:, j] = matches[i, j].flow, matches[i, j].flow_score
+                elif (j, i) in matches:
+                    track[:, j], score[:, j] = matches[j, i].flow_back, matches[j, i].flow_back_score
+            index = np.flatnonzero(np.isfinite(track[..., 0]).sum(axis=1) > 1)
+            parts.append((np.full(len(index), i), index, track[index], score[index]))
+        anchor, index, pixels, score = (np.concatenate([p[k] for p in parts]) for k in range(4))
+        return anchor, index, pixels, score
+
+    def _flow_both(
+        self, a: Features, b: Features, thorough: bool
+    ) -> tuple[tuple[FloatArray, FloatArray], tuple[FloatArray, FloatArray]]:
+        """Where the grids of *a* and of *b* lie in the other, with scores; see `_follow`."""
+        grids = self.grid(a.grey.shape), self.grid(b.grey.shape)
+        if not self._flows(a, b):
+            nowhere_a, nowhere_b = ((np.full(g.shape, np.nan), np.zeros(len(g))) for g in grids)
+            return nowhere_a, nowhere_b
+        dense = self._fine if thorough else self._coarse
+        there, back = self._both_ways(dense, a, b)
+        return self._follow(a, b, grids[0], there, back), self._follow(b, a, grids[1], back, there)
+
+    def _flows(self, a: Features, b: Features) -> bool:
+        """Whether flow can be found; on images smaller than a cell of the grid OpenCV fails, or crashes."""
+        return a.grey.shape == b.grey.shape and len(self.grid(a.grey.shape)) > 0
+
+    @staticmethod
+    def _both_ways(dense: Any, a: Features, b: Features) -> tuple[FloatArray, FloatArray]:
+        return dense.calc(a.grey, b.grey, None), dense.calc(b.grey, a.grey, None)
+
+    def grid(self, shape: tuple[int, ...]) -> npt.NDArray[np.float32]:
+        """Starting points (G, 2) px of the flow tracks of an image of this (height, width)."""
+        step = self.settings.grid_px
+        ys, xs = np.mgrid[step // 2 : shape[0] - step // 2 : step, step // 2 : shape[1] - step // 2 : step]
+        return np.stack([xs.ravel(), ys.ravel()], axis=1).astype(np.float32)
+
+    def _follow(
+        self, a: Features, b: Features, start: npt.NDArray[np.float32], there: FloatArray, back: FloatArray
+    ) -> tuple[FloatArray, FloatArray]:
+        """Where the grid of *a* lies in *b* (G, 2), NaN where the flow does not come back; and scores (G,)."""
+        s = self.settings
+        column, row = start.astype(int).T
+        step = there[row, column]
+        end = start + step
+        gap_px = np.linalg.norm(step + flow_at(back, end[:, None])[:, 0], axis=1)
+        closed = gap_px < s.check_px
+        result = np.full(start.shape, np.nan)
+        if closed.any():
+            sharp, found = _sharpen(a.grey, b.grey, start[closed], end[closed], s.window_px)
+            found &= np.linalg.norm(sharp - end[closed], axis=1) < s.drift_px
+            result[np.flatnonzero(closed)[found]] = sharp[found]
+        return result, np.where(np.isfinite(result[:, 0]), 1.0 - gap_px / s.check_px, 0.0)
+
+    def _near(self, a: Features, b: Features, expected: FloatArray) -> tuple[FloatArray, FloatArray]:
+        """Where the grid of *a* lies in *b* (G, 2), NaN where it does not come back; and scores (G,)."""
+        s, start = self.settings, self.grid(a.grey.shape)
+        height, width = b.grey.shape
+        inside = np.flatnonzero((expected > 0).all(axis=1) & (expected < (width - 1, height - 1)).all(axis=1))
+        result, score = np.full(start.shape, np.nan), np.zeros(len(start))
+        if not len(inside):
+            return result, score
+        end, found = _sharpen(a.grey, b.grey, start[inside], expected[inside], s.window_px, s.near_levels)
+        # Not from where it should return to: it would stay there.
+        astray = start[inside] + s.check_px * np.array([1.0, -1.0])
+        returned, found_back = _sharpen(b.grey, a.grey, end, astray, s.window_px, s.near_levels)
+        gap_px = np.linalg.norm(returned - start[inside], axis=1)
+        closed = found & found_back & (gap_px < s.check_px)
+        result[inside[closed]] = end[closed]
+        score[inside[closed]] = 1.0 - gap_px[closed] / s.check_px
+        return result, score
+
+    def _map(self, work: Callable[[_Item], _Result], items: Iterable[_Item]) -> list[_Result]:
+        return list(self._pool.map(work, items))
+
+
+def _dense_flow(finest_scale: int) -> Any:
+    # Without variational smoothing and not at full resolution, a fraction of the time of the MEDIUM preset:
+    # Lucas-Kanade then gives back more accuracy than the smoothing did.
+    dis = cv2.DISOpticalFlow_create(cv2.DISOPTICAL_FLOW_PRESET_FAST)
+    dis.setFinestScale(finest_scale)
+    dis.setGradientDescentIterations(12)
+    dis.setVariationalRefinementIterations(0)
+    return dis
+
+
+def flow_at(flow: FloatArray, pixels: npt.NDArray[np.float32]) -> FloatArray:
+    """Dense flow (H, W, 2) at (rows, columns, 2) px, which need not be whole; absurdly large outside the image."""
+    x, y = (np.ascontiguousarray(pixels[..., k]) for k in range(2))
+    outside = (1e9, 1e9)
+    return np.asarray(
+        cv2.remap(flow, x, y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_CONSTANT, borderValue=outside), float
+    )
+
+
+def to_grey(image: npt.NDArray[np.uint8]) -> GreyImage:
+    """(height, width) uint8 from grey or RGB uint8.
+
+    Raises:
+        ValueError: another shape or dtype, or an empty image.
+    """
+    if image.dtype != np.uint8 or image.ndim not in (2, 3) or (image.ndim == 3 and image.shape[2] != 3):
+        raise ValueError(f"image of shape {image.shape} and type {image.dtype}: give uint8, (h, w) or (h, w, 3) RGB")
+    if 0 in image.shape:
+        raise ValueError(f"image of shape {image.shape} is empty")
+    if image.ndim == 2:
+        return np.ascontiguousarray(image)
+    return np.asarray(cv2.cvtColor(image, cv2.COLOR_RGB2GRAY), np.uint8)
+
+
+def _sharpen(
+    a: GreyImage, b: GreyImage, start: FloatArray, end: FloatArray, window_px: int, levels: int = 0
+) -> tuple[FloatArray, npt.NDArray[np.bool_]]:
+    """Lucas-Kanade from where the flow ended, over so many halvings: (G, 2) and whether it converged."""
+    criteria = (cv2.TERM_CRITERIA_COUNT | cv2.TERM_CRITERIA_EPS, 10, 0.02)
+    moved, found, _ = cv2.calcOpticalFlowPyrLK(
+        a,
+        b,
+        start.astype(np.float32),
+        end.astype(np.float32),
+        winSize=(window_px, window_px),
+        maxLevel=levels,
+        criteria=criteria,
+        flags=cv2.OPTFLOW_USE_INITIAL_FLOW,
+        minEigThreshold=1e-4,
+    )
+    return np.asarray(moved, float), found.ravel() > 0
+
+
+def _chain(matches: Mapping[tuple[int, int], IntArray], sizes: Sequence[int]) -> IntArray:
+    """Pairwise matches to tracks (P, N) of keypoint indices, -1 where absent.
+
+    A track starts at the first frame that has it, takes direct matches first and fills gaps through the frames in
+    between. A keypoint belongs to one track only.
+    """
+    count = len(sizes)
+    taken = [np.zeros(size, bool) for size in sizes]
+    chains = []
+    for start in range(count):
+        chain = np.full((sizes[start], count), -1)
+        chain[:, start] = np.where(taken[start], -1, np.arange(sizes[start]))
+        for j in range(start + 1, count):
+            for via in range(start, j):
+                if (via, j) not in matches:
+                    continue
+                open_ends = np.flatnonzero((chain[:, via] >= 0) & (chain[:, j] < 0))
+                chain[open_ends, j] = matches[via, j][chain[open_ends, via]]
+            _keep_first(chain[:, j], taken[j])
+        chain = chain[(chain >= 0).sum(axis=1) > 1]
+        for j in range(start + 1, count):
+            taken[j][chain[chain[:, j] >= 0, j]] = True
+        chains.append(chain)
+    return np.concatenate(chains)
+
+
+def _keypoint_scores(
+    chains: IntArray, anchor: IntArray, index: IntArray, matches: Mapping[tuple[int, int], PairMatches]
+) -> FloatArray:
+    """(P, N) scores of the direct matches between a track's anchor and the other frames, 0 where there is none."""
+    score = np.zeros(chains.shape)
+    score[np.arange(len(chains)), anchor] = 1.0
+    for (a, j), found in matches.items():
+        if found.keypoints is None or found.keypoint_score is None:
+            continue
+        rows = np.flatnonzero((anchor == a) & (chains[:, j] >= 0))
+        direct = rows[found.keypoints[index[rows]] == chains[rows, j]]
+        score[direct, j] = found.keypoint_score[index[direct]]
+    return score
+
+
+def _keep_first(column: IntArray, taken: npt.NDArray[np.bool_]) -> None:
+    """Clear, in place, keypoints that an earlier track or an earlier row has."""
+    rows = np.flatnonzero(column >= 0)
+    _, first = np.unique(column[rows], return_index=True)
+    repeated = np.ones(len(rows), bool)
+    repeated[first] = False
+    column[rows[repeated | taken[column[rows]]]] = -1
+
+
+def _thin(kind: IntArray, limit: int) -> IntArray:
+    """Indices of at most `limit` tracks, half of them keypoints where possible, the same ones every time."""
+    rng = np.random.default_rng(0)
+    keypoints, flow = (rng.permutation(np.flatnonzero(kind == k)) for k in (KEYPOINT, FLOW))
+    keypoints = keypoints[: max(limit // 2, limit - len(flow))]
+    return np.sort(np.concatenate([keypoints, flow[: limit - len(keypoints)]]))
+
+
+def _on_plane(pixels: FloatArray, cameras: Sequence[PinholeCamera]) -> tuple[FloatArray, FloatArray]:
+    plane = np.stack([camera.normalise(pixels[:, j]) for j, camera in enumerate(cameras)], axis=1)
+    return plane, np.array([np.sqrt(camera.fx * camera.fy) for camera in cameras])

@@ -1,0 +1,1 @@
+"""What both nodes are made of."""

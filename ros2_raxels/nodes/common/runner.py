@@ -1,0 +1,126 @@
+"""Runs nodes as a process: start, spin, and an exit within a second whatever their threads are doing."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import traceback
+from collections.abc import Callable, Sequence
+from typing import Protocol
+
+import rclpy
+from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
+from rclpy.node import Node
+from rclpy.task import Future
+
+from ros2_raxels.nodes.common.parameters import ParameterError
+from ros2_raxels.recordings.source import SourceError
+
+USAGE_ERROR = 2
+
+
+class _Running(Protocol):
+    """What a node must offer to be run."""
+
+    finished: Future
+
+    def start(self) -> None:
+        """Configure and activate."""
+
+    def stop(self) -> bool:
+        """Deactivate; False when a thread is still busy after a short wait."""
+
+    def destroy_node(self) -> None:
+        """Of rclpy."""
+
+
+class _Executor(SingleThreadedExecutor):
+    """One that a signal may catch half made: rclpy's then complains on stderr when it is deleted."""
+
+    _sigint_gc = None
+
+
+def run(make_node: Callable[[], Node], arguments: Sequence[str] | None = None) -> int:
+    """Exit status of a node that runs until it is finished or told to stop.
+
+    Returns:
+        0 after SIGINT, SIGTERM or an external shutdown; the result of the node's ``finished`` future when that comes
+        first; 2, with one line on stderr, when a parameter or the source cannot be used.
+    """
+    return run_together([make_node], arguments)
+
+
+def run_together(make_nodes: Sequence[Callable[[], Node]], arguments: Sequence[str] | None = None) -> int:
+    """The same of several nodes in one executor: until all are finished, or one is with a status that is not 0."""
+    nodes: list[_Running] = []
+    started = 0
+    try:
+        rclpy.init(args=None if arguments is None else list(arguments))
+        for make_node in make_nodes:
+            nodes.append(make_node())
+        for node in nodes:
+            node.start()
+            started += 1
+            if node.finished.done() and node.finished.result():
+                # It ends the process; the others need not load an engine before that.
+                break
+        code = _spin(nodes)
+    except (KeyboardInterrupt, ExternalShutdownException):
+        code = 0
+    except (ParameterError, SourceError) as error:
+        print(error, file=sys.stderr)
+        code = USAGE_ERROR
+    except Exception:
+        # Executors of some distributions raise whatever they were doing when the context goes down under them.
+        if not nodes or rclpy.ok():
+            raise
+        code = 0
+    _shut_down(nodes, started, code)
+    return code
+
+
+def _spin(nodes: Sequence[_Running]) -> int:
+    """Until they are finished or the context goes down; the status."""
+    ended: Future = Future()
+
+    def look(_: Future) -> None:
+        codes = [int(node.finished.result() or 0) for node in nodes if node.finished.done()]
+        if not ended.done() and (any(codes) or len(codes) == len(nodes)):
+            ended.set_result(max(codes))
+
+    executor = _Executor()
+    try:
+        for node in nodes:
+            executor.add_node(node)
+            node.finished.add_done_callback(look)
+        executor.spin_until_future_complete(ended)
+    finally:
+        # Before the context goes: what listens to signals for it must not outlive that.
+        executor.shutdown(timeout_sec=0)
+    return int(ended.result()) if ended.done() else 0
+
+
+def _shut_down(nodes: Sequence[_Running], started: int, code: int) -> None:
+    # launch sends SIGINT to the whole group and again later: the second must not tear the clean-up apart.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    # A node that a signal caught half started has not all that `stop` ends, and perhaps a thread.
+    idle = [_stopped(node) for node in nodes[:started]]
+    for node in nodes:
+        node.destroy_node()
+    rclpy.try_shutdown()
+    if not all(idle) or started < len(nodes):
+        # A thread deep in a solve cannot be interrupted, and waiting for it would get the node killed by launch.
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(code)
+
+
+def _stopped(node: _Running) -> bool:
+    """Whether a node has stopped; one that fails to must keep neither the others nor the process from their end."""
+    try:
+        return node.stop()
+    except Exception:
+        traceback.print_exc()
+        return False

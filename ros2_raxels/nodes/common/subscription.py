@@ -1,0 +1,219 @@
+"""Subscriptions that take over their publishers' reliability, can say why nothing arrives, and serve several nodes."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+from weakref import WeakKeyDictionary
+
+from rclpy.context import Context
+from rclpy.node import Node
+from rclpy.qos import HistoryPolicy, QoSCompatibility, QoSProfile, ReliabilityPolicy, qos_check_compatible
+from rclpy.subscription import Subscription
+from sensor_msgs.msg import CameraInfo, CompressedImage, Image
+
+from ros2_raxels.utils.ros_environment import PROFILE_VARIABLES
+
+_DEPTH = 5
+_COLOURS = 3
+_DEFAULT_SEGMENT_BYTES = 512 * 1024
+
+
+class FollowingSubscription:
+    """Best effort until every publisher seen is reliable; exchanged, without losing a message, when that changes.
+
+    Best effort matches any publisher but may lose large images even on one machine; a reliable one would never match
+    a best-effort driver.
+    """
+
+    def __init__(self, node: Node, message_type: Any, topic: str, callback: Callable[[Any], None]) -> None:
+        self.topic = node.resolve_topic_name(topic)
+        self._node = node
+        self._type = message_type
+        self._type_name = f"{message_type.__module__.split('.')[0]}/msg/{message_type.__name__}"
+        self._callback = callback
+        self._subscriptions: dict[int, Subscription] = {}
+        self._newest = 0
+        self._delivering = 0
+        self._seen_during_exchange: set[tuple[int, int]] = set()
+        self._publisher_since: float | None = None
+        self._qos = _qos(ReliabilityPolicy.BEST_EFFORT)
+        self._qos = _qos(self._wanted())
+        self._subscribe()
+
+    def update(self) -> None:
+        """Look at the publishers; call it from the executor's thread, a few times a second."""
+        wanted = self._wanted()
+        if wanted != self._qos.reliability:
+            self._qos = _qos(wanted)
+            self._node.get_logger().info(f"subscribing {self.topic} {wanted.name.lower()}, as its publisher is")
+            self._subscribe()
+        elif self._delivering == self._newest:
+            self._seen_during_exchange.clear()
+
+    @property
+    def publisher_since(self) -> float:
+        """``time.monotonic()`` when `update` first saw the present publisher; 0 without one, s."""
+        return self._publisher_since or 0.0
+
+    def why_silent(self, of: CameraInfo | None = None) -> str:
+        """The likeliest reason that nothing arrives, with the remedy, in one line.
+
+        Args:
+            of: the camera whose images do not arrive.
+        """
+        publishers = self._node.get_publishers_info_by_topic(self.topic)
+        if not publishers:
+            return f"no publisher on {self.topic}; {self._suggestion()}"
+        others = sorted({info.topic_type for info in publishers} - {self._type_name})
+        if others and all(info.topic_type != self._type_name for info in publishers):
+            return f"{self.topic} carries {others[0]}, not {self._type_name}; remap to another topic"
+        for info in publishers:
+            compatibility, reason = qos_check_compatible(info.qos_profile, self._qos)
+            if compatibility == QoSCompatibility.ERROR:
+                return f"QoS of {self.topic} from {info.node_name} is incompatible: {reason}; change the publisher"
+        present = f"{self.topic} has a publisher ({publishers[0].node_name}) but nothing comes through"
+        here = ", ".join(f"{name} is {os.environ.get(name) or 'not set'}" for name in PROFILE_VARIABLES)
+        return (
+            f"{present}: {self._obstacle(of)}; start both sides with {PROFILE_VARIABLES[0]} (Humble and Jazzy: "
+            f"{PROFILE_VARIABLES[1]}) = <share/ros2_raxels>/config/fastdds.xml (here {here})"
+        )
+
+    def _obstacle(self, of: CameraInfo | None) -> str:
+        size = 0 if of is None or self._type is not Image else _COLOURS * int(of.width) * int(of.height)
+        if of is None or size <= _DEFAULT_SEGMENT_BYTES or any(map(os.environ.get, PROFILE_VARIABLES)):
+            return "it is idle, or its messages are larger than the shared memory segment of Fast DDS"
+        room = f"the shared memory segment of Fast DDS has {_DEFAULT_SEGMENT_BYTES >> 10} KiB by default"
+        return f"an image of {of.width}x{of.height} px in colour takes {size >> 10} KiB, and {room}"
+
+    def destroy(self) -> None:
+        """Unsubscribe."""
+        for subscription in self._subscriptions.values():
+            self._node.destroy_subscription(subscription)
+        self._subscriptions.clear()
+
+    def _wanted(self) -> ReliabilityPolicy:
+        publishers = self._node.get_publishers_info_by_topic(self.topic)
+        if not publishers:
+            self._publisher_since = None
+            return ReliabilityPolicy(self._qos.reliability)
+        self._publisher_since = self._publisher_since or time.monotonic()
+        reliable = all(info.qos_profile.reliability == ReliabilityPolicy.RELIABLE for info in publishers)
+        return ReliabilityPolicy.RELIABLE if reliable else ReliabilityPolicy.BEST_EFFORT
+
+    def _subscribe(self) -> None:
+        # The old one goes only when the new one delivers: matching takes milliseconds in which images would be lost.
+        self._newest += 1
+        self._subscriptions[self._newest] = self._node.create_subscription(
+            self._type, self.topic, partial(self._deliver, self._newest), self._qos
+        )
+        for generation in [g for g in self._subscriptions if g < self._newest - 1]:
+            self._node.destroy_subscription(self._subscriptions.pop(generation))
+
+    def _deliver(self, generation: int, message: Any) -> None:
+        if generation < self._delivering:
+            return
+        stamp = (message.header.stamp.sec, message.header.stamp.nanosec)
+        if generation > self._delivering:
+            self._retire_before(generation)
+        if self._seen_during_exchange and generation == self._newest and stamp in self._seen_during_exchange:
+            return
+        if generation < self._newest:
+            self._seen_during_exchange.add(stamp)
+        self._callback(message)
+
+    def _retire_before(self, generation: int) -> None:
+        self._delivering = generation
+        for older in [g for g in self._subscriptions if g < generation]:
+            self._node.destroy_subscription(self._subscriptions.pop(older))
+
+    def _suggestion(self) -> str:
+        present = [name for name, types in self._node.get_topic_names_and_types() if self._type_name in types]
+        own = self._node.get_fully_qualified_name() + "/"
+        candidates = [name for name in present if not name.startswith(own) and self._node.count_publishers(name) > 0]
+        if candidates:
+            return f"remap it to one that has ({', '.join(sorted(candidates)[:3])})"
+        return "start the camera, and check ROS_DOMAIN_ID and the discovery range of both sides"
+
+
+class Listener:
+    """One who hears a topic. Nodes of one process that hear the same one share a subscription and its messages.
+
+    For use from the executor's thread alone, which all nodes of a process must share. What is heard belongs to all who
+    do, so nobody may change it.
+
+    Args:
+        node: whose remappings hold. The subscription is that of the first who hears, so that all nodes of a process
+            are to stop before one of them is destroyed.
+        message_type, topic, callback: as for `FollowingSubscription`.
+    """
+
+    def __init__(self, node: Node, message_type: Any, topic: str, callback: Callable[[Any], None]) -> None:
+        self.topic = node.resolve_topic_name(topic)
+        self._callback = callback
+        self._of_process = _HEARD.setdefault(node.context, {})
+        self._key = (self.topic, message_type)
+        if self._key not in self._of_process:
+            self._of_process[self._key] = _Heard(node, message_type, topic)
+        self._heard = self._of_process[self._key]
+        self._heard.callbacks.append(callback)
+
+    def update(self) -> None:
+        """As `FollowingSubscription.update`."""
+        self._heard.subscription.update()
+
+    @property
+    def publisher_since(self) -> float:
+        """As `FollowingSubscription.publisher_since`."""
+        return self._heard.subscription.publisher_since
+
+    def why_silent(self, of: CameraInfo | None = None) -> str:
+        """As `FollowingSubscription.why_silent`."""
+        return self._heard.subscription.why_silent(of)
+
+    def destroy(self) -> None:
+        """Hear no more; the last one unsubscribes."""
+        self._heard.callbacks.remove(self._callback)
+        if not self._heard.callbacks:
+            del self._of_process[self._key]
+            self._heard.subscription.destroy()
+
+
+class _Heard:
+    """A subscription and the callbacks of those who hear it."""
+
+    def __init__(self, node: Node, message_type: Any, topic: str) -> None:
+        self.callbacks: list[Callable[[Any], None]] = []
+        self.subscription = FollowingSubscription(node, message_type, topic, self._deliver)
+
+    def _deliver(self, message: Any) -> None:
+        for callback in tuple(self.callbacks):
+            callback(message)
+
+
+_HEARD: WeakKeyDictionary[Context, dict[tuple[str, Any], _Heard]] = WeakKeyDictionary()
+"""By topic and type, of the nodes of each context."""
+
+
+def image_subscription(node: Node, transport: str, callback: Callable[[Any], None]) -> Listener:
+    """To ``image``, raw, or to ``image/compressed``.
+
+    Args:
+        node: whose remappings hold.
+        transport: ``raw`` or ``compressed``.
+        callback: takes the messages.
+    """
+    if transport == "raw":
+        return Listener(node, Image, "image", callback)
+    topic = node.resolve_topic_name("image/compressed")
+    if topic == node.resolve_topic_name("image/compressed", only_expand=True):
+        # As image_transport does it: remapping `image` takes its transports along.
+        topic = node.resolve_topic_name("image") + "/compressed"
+    return Listener(node, CompressedImage, topic, callback)
+
+
+def _qos(reliability: ReliabilityPolicy) -> QoSProfile:
+    return QoSProfile(depth=_DEPTH, history=HistoryPolicy.KEEP_LAST, reliability=reliability)

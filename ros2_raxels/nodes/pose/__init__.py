@@ -1,0 +1,1 @@
+"""The node raxels_pose."""

@@ -1,0 +1,173 @@
+"""What can be asked of the pose node: each request is carried out by the worker, between two images."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, Protocol
+
+from geometry_msgs.msg import PoseWithCovarianceStamped
+from rclpy.callback_groups import ReentrantCallbackGroup
+from rclpy.node import Node
+from rclpy.task import Future
+from std_srvs.srv import Trigger
+
+from raxels_interfaces.srv import LoadKeyframes, SaveKeyframes, SetPose
+from ros2_raxels.geometry.frame_tree import FrameError
+from ros2_raxels.geometry.poses import FloatArray
+from ros2_raxels.nodes.common.messages import MessageError, covariance_array, pose_array
+from ros2_raxels.nodes.pose.placement import Placement
+from ros2_raxels.utils.files import FileError, make_folder, user_folder
+
+NOT_ACTIVE = "the node is not active; activate it first"
+
+
+class KeyframeKeeper(Protocol):
+    """What is asked of the tracker."""
+
+    def set_pose(self, camera_to_world: FloatArray, covariance: FloatArray) -> None:
+        """Say where the camera is."""
+
+    def save_keyframes(self, path: Path) -> int:
+        """Write keyframes; how many."""
+
+    def load_keyframes(self, path: Path) -> int:
+        """Read keyframes; how many."""
+
+
+class PoseServices:
+    """~/reset, ~/set_pose, ~/save_keyframes, ~/load_keyframes, and the topic initialpose.
+
+    Args:
+        node: that offers them.
+        tracker: used by the worker only.
+        placement: turns poses of the robot into poses of the camera.
+        run: lets the worker do something; False when there is none.
+        reset: lets the worker begin anew, for a reason; False when there is none.
+        folder: of keyframe files; no request reaches beyond it.
+    """
+
+    def __init__(
+        self,
+        node: Node,
+        tracker: KeyframeKeeper,
+        placement: Placement,
+        run: Callable[[Callable[[], None]], bool],
+        reset: Callable[[str], bool],
+        folder: Path,
+    ) -> None:
+        self._node, self._tracker, self._placement, self._folder = node, tracker, placement, folder
+        self._run, self._reset = run, reset
+        # Not in the node's own group, of which nothing else may run while a request waits for the worker.
+        group = ReentrantCallbackGroup()
+        self._services = [
+            node.create_service(kind, f"~/{name}", answer, callback_group=group)
+            for kind, name, answer in (
+                (Trigger, "reset", self._on_reset),
+                (SetPose, "set_pose", self._on_set_pose),
+                (SaveKeyframes, "save_keyframes", self._on_save),
+                (LoadKeyframes, "load_keyframes", self._on_load),
+            )
+        ]
+        self._initial = node.create_subscription(PoseWithCovarianceStamped, "initialpose", self._on_initial_pose, 1)
+
+    def destroy(self) -> None:
+        """Offer nothing any more."""
+        for service in self._services:
+            self._node.destroy_service(service)
+        self._node.destroy_subscription(self._initial)
+        # The executor may refer to a destroyed service for a while, and so to the engine.
+        del self._tracker
+
+    def _on_reset(self, _: Trigger.Request, response: Trigger.Response) -> Trigger.Response:
+        response.success = self._reset("asked for through ~/reset")
+        response.message = "the next image is the new origin" if response.success else NOT_ACTIVE
+        return response
+
+    async def _on_set_pose(self, request: SetPose.Request, response: SetPose.Response) -> SetPose.Response:
+        response.success, response.message, _ = await self._done(lambda: self._set_pose(request.pose))
+        return response
+
+    async def _on_save(self, request: Any, response: Any) -> Any:
+        def save() -> tuple[str, int]:
+            path = file_in(self._folder, request.path)
+            make_folder(self._folder)
+            count = self._tracker.save_keyframes(path)
+            return f"{count} keyframes written to {path}", count
+
+        response.success, response.message, response.keyframes = await self._done(save)
+        return response
+
+    async def _on_load(self, request: Any, response: Any) -> Any:
+        def load() -> tuple[str, int]:
+            path = file_in(self._folder, request.path)
+            count = self._tracker.load_keyframes(path)
+            return f"{count} keyframes read from {path}; looking for known ground", count
+
+        response.success, response.message, response.keyframes = await self._done(load)
+        return response
+
+    def _on_initial_pose(self, message: PoseWithCovarianceStamped) -> None:
+        def place() -> None:
+            try:
+                words, _ = self._set_pose(message)
+                self._node.get_logger().info(f"initialpose: {words}")
+            except (FrameError, MessageError) as error:
+                self._node.get_logger().warning(f"initialpose is ignored: {error}")
+
+        self._run(place)
+
+    def _set_pose(self, message: PoseWithCovarianceStamped) -> tuple[str, int]:
+        pose, covariance = pose_array(message.pose.pose), covariance_array(message.pose.covariance)
+        camera, turned = self._placement.camera_pose(pose, covariance, message.header.frame_id)
+        self._tracker.set_pose(camera, turned)
+        return f"the pose is set in {message.header.frame_id}", 0
+
+    async def _done(self, work: Callable[[], tuple[str, int]]) -> tuple[bool, str, int]:
+        """Success, message and count of what the worker was asked to do."""
+        executor = self._node.executor
+        done: Future = Future(executor=executor)
+
+        def errand() -> None:
+            done.set_result(_outcome(work))
+            # A future that is done does not wake the executor that awaits it.
+            executor.wake()
+
+        if not self._run(errand):
+            return False, NOT_ACTIVE, 0
+        answer: tuple[bool, str, int] = await done
+        return answer
+
+
+def _outcome(work: Callable[[], tuple[str, int]]) -> tuple[bool, str, int]:
+    try:
+        return True, *work()
+    except (FileError, FrameError, MessageError) as error:
+        return False, str(error), 0
+    except Exception as error:
+        # Whatever goes wrong, the client must get its answer.
+        return False, f"internal error: {type(error).__name__}: {error}", 0
+
+
+def keyframe_folder(parameter: str) -> Path:
+    """Where keyframe files are, as the parameter says; without one ``$XDG_DATA_HOME/ros2_raxels/keyframes``."""
+    if parameter:
+        return Path(parameter).expanduser()
+    return user_folder("XDG_DATA_HOME", ".local/share") / "keyframes"
+
+
+def file_in(folder: Path, text: str) -> Path:
+    """The file that a request names.
+
+    Raises:
+        FileError: it names none, or one outside of the folder: whoever may call a service may not read and replace
+            what the node's user may.
+    """
+    if not text.strip() or "\0" in text:
+        raise FileError(f"path = {text!r} names no file; name one in {folder}, which is keyframes.folder")
+    path = Path(os.path.realpath(folder / text))
+    root = Path(os.path.realpath(folder))
+    if root not in path.parents:
+        raise FileError(f"path = {text!r} is not in {folder}; name a file there, or set keyframes.folder")
+    return path

@@ -1,0 +1,205 @@
+"""The camera's recent frames with their poses from TF, for goals that bring no context of their own."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections import deque
+from dataclasses import dataclass
+from typing import Any
+
+from rclpy.node import Node
+from sensor_msgs.msg import CameraInfo
+
+from ros2_raxels.geometry.frame_tree import JUMP_BACK_S, FrameError, bare
+from ros2_raxels.geometry.poses import FloatArray
+from ros2_raxels.nodes.common.diagnostics import Problems
+from ros2_raxels.nodes.common.messages import check_image, image_array, stamp_ns
+from ros2_raxels.nodes.common.subscription import Listener, image_subscription
+from ros2_raxels.nodes.common.tf_listener import TransformReader
+from ros2_raxels.nodes.views.goal import CODES, GoalError
+from ros2_raxels.recordings.camera_info import CameraInfoError, camera_from_info
+from ros2_raxels.recordings.image_codec import ImageError
+from ros2_raxels.view_synthesis.context import ContextBuffer, ContextFrame, SpreadSettings, undistorted
+
+_RECENT = 10
+"""Images that are remembered undecoded, one an update, for goals whose reference_time is a moment ago."""
+
+_SILENCE_S = 1.0
+"""Without an image, after which old ones are no longer taken for late ones."""
+
+
+@dataclass(frozen=True, eq=False)
+class Arrival:
+    """An image and the camera_info that was newest when it came."""
+
+    image: Any
+    info: CameraInfo
+
+    @property
+    def stamp_ns(self) -> int:
+        """Of the image."""
+        return stamp_ns(self.image.header.stamp)
+
+    @property
+    def frame_id(self) -> str:
+        """The camera's optical frame."""
+        return bare(self.image.header.frame_id)
+
+    def frame(self, rectified: bool, camera_to_world: FloatArray | None) -> ContextFrame:
+        """Decoded, in colour and without distortion.
+
+        Raises:
+            ImageError, CameraInfoError: image or camera_info cannot be used.
+        """
+        camera, pixels = camera_from_info(self.info, rectified), image_array(self.image)
+        height, width = pixels.shape[:2]
+        if (camera.width, camera.height) != (width, height):
+            raise CameraInfoError(
+                f"image is {width}x{height} px but camera_info describes {camera.width}x{camera.height} px: send the "
+                "camera_info of the image"
+            )
+        image, plain = undistorted(pixels, camera)
+        return ContextFrame(image, plain, self.stamp_ns, self.frame_id, camera_to_world)
+
+
+class LiveContext:
+    """Subscribes images and camera_info, and keeps a few frames that differ.
+
+    Messages come and `update` is called in the executor's thread; `until` may be asked in any.
+
+    Args:
+        node: whose subscriptions they are.
+        transport: ``raw`` or ``compressed``.
+        rectified: the images have no distortion.
+        world: TF frame of the poses.
+        reader: of TF.
+        settings: of the buffer.
+    """
+
+    def __init__(
+        self,
+        node: Node,
+        transport: str,
+        rectified: bool,
+        world: str,
+        reader: TransformReader,
+        settings: SpreadSettings,
+    ) -> None:
+        self._rectified, self._world, self._reader = rectified, world, reader
+        self._problems = Problems(node.get_logger())
+        self._lock = threading.Lock()
+        self._buffer = ContextBuffer(settings)
+        self._recent: deque[Arrival] = deque(maxlen=_RECENT)
+        self._unplaced: list[Arrival] = []
+        self._world_until_ns = 0
+        self._newest: Arrival | None = None
+        self._info: CameraInfo | None = None
+        self._arrived_at = 0.0
+        self._infos = Listener(node, CameraInfo, "camera_info", self._on_info)
+        self._images = image_subscription(node, transport, self._on_image)
+
+    def _on_info(self, info: CameraInfo) -> None:
+        self._info = info
+
+    def _on_image(self, message: Any) -> None:
+        if self._info is None:
+            return
+        try:
+            check_image(message)
+        except ImageError as error:
+            self._problems.report(f"image is no context: {error}")
+            return
+        arrival = Arrival(message, self._info)
+        self._arrived_at = time.monotonic()
+        with self._lock:
+            back_s = 0.0 if self._newest is None else (self._newest.stamp_ns - arrival.stamp_ns) * 1e-9
+            if back_s > JUMP_BACK_S:
+                # Time began again: what was seen then is not the past of what is seen now.
+                self._forget()
+                self._world_until_ns = 0
+            if back_s <= 0.0 or back_s > JUMP_BACK_S:
+                self._newest = arrival
+
+    def update(self) -> None:
+        """Look at the publishers, and keep the newest image if it differs; call it a few times a second."""
+        self._images.update()
+        self._infos.update()
+        with self._lock:
+            if self._newest is not None and (not self._recent or self._newest is not self._recent[-1]):
+                self._recent.append(self._newest)
+                if self._newest.stamp_ns > self._world_until_ns:
+                    self._unplaced.append(self._newest)
+            self._unplaced = [a for a in self._unplaced if a in self._recent and not self._settle(a)]
+
+    def forget(self) -> None:
+        """Drop all frames, because the world in which they were placed is no more; TF still tells where they were."""
+        with self._lock:
+            self._forget()
+            self._world_until_ns = self.newest_ns or 0
+
+    def _forget(self) -> None:
+        self._buffer.clear()
+        self._recent.clear()
+        self._unplaced.clear()
+
+    def _settle(self, arrival: Arrival) -> bool:
+        """Keep an image or not; False while its pose is not known yet."""
+        try:
+            pose = self._reader.lookup(self._world, arrival.frame_id, arrival.stamp_ns)
+        except FrameError:
+            return False
+        if self._buffer.wants(arrival.stamp_ns, pose):
+            try:
+                self._buffer.add(arrival.frame(self._rectified, pose))
+            except ValueError as error:
+                self._problems.report(f"image is no context: {error}")
+        return True
+
+    @property
+    def kept(self) -> int:
+        """How many frames are kept."""
+        with self._lock:
+            return len(self._buffer.frames)
+
+    @property
+    def newest_ns(self) -> int | None:
+        """Stamp of the newest image."""
+        newest = self._newest
+        return None if newest is None else newest.stamp_ns
+
+    def why_empty(self) -> str:
+        """Why there is no image, in one line; empty when there is one."""
+        if self._newest is not None:
+            return ""
+        without = self._infos if self._info is None else self._images
+        return f"no image with camera_info yet: {without.why_silent(self._info)}"
+
+    def why_old(self) -> str:
+        """Why the newest image is an old one, in one line."""
+        if time.monotonic() - self._arrived_at > _SILENCE_S:
+            return self._images.why_silent(self._info)
+        return f"{self._images.topic} arrives with old stamps: compare the clocks of camera and robot, or its delay"
+
+    def until(self, reference_ns: int) -> tuple[list[Arrival], tuple[ContextFrame, ...]]:
+        """The newest images, undecoded, and the frames that are kept, none later than a moment; 0 is now.
+
+        Both oldest first; one may be empty.
+
+        Raises:
+            GoalError: NO_CONTEXT, there is none.
+        """
+        if reason := self.why_empty():
+            raise GoalError(CODES.NO_CONTEXT, reason)
+        latest = reference_ns or 2**63
+        with self._lock:
+            recent = [a for a in (*self._recent, self._newest) if a is not None and a.stamp_ns <= latest]
+            kept = tuple(frame for frame in self._buffer.frames if frame.stamp_ns <= latest)
+        if not recent and not kept:
+            raise GoalError(CODES.NO_CONTEXT, f"no image from before reference_time = {reference_ns} ns is kept")
+        return sorted(recent, key=lambda arrival: arrival.stamp_ns), kept
+
+    def destroy(self) -> None:
+        """Unsubscribe."""
+        self._images.destroy()
+        self._infos.destroy()

@@ -1,0 +1,369 @@
+"""Makes the views of a goal: context, frames and engine in, PredictViews.Result out."""
+
+from __future__ import annotations
+
+import secrets
+import time
+from array import array
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, Protocol
+
+import cv2
+import numpy as np
+from geometry_msgs.msg import PoseStamped
+from sensor_msgs.msg import CompressedImage
+from std_msgs.msg import Header
+
+from ros2_raxels.estimation.estimator import Estimator
+from ros2_raxels.geometry.frame_tree import FrameError, UnknownFrameError, bare
+from ros2_raxels.geometry.poses import FloatArray, PinholeCamera, inverse_pose
+from ros2_raxels.nodes.common.diagnostics import worded
+from ros2_raxels.nodes.common.interfaces import PredictViews
+from ros2_raxels.nodes.common.messages import camera_info_message, pose_message, stamp_message
+from ros2_raxels.nodes.common.parameters import Parameters
+from ros2_raxels.nodes.common.tf_listener import TransformReader
+from ros2_raxels.nodes.views.goal import CODES, GoalError, ViewRequest
+from ros2_raxels.nodes.views.job import STATES, ViewJob, duration_message
+from ros2_raxels.nodes.views.live_context import Arrival, LiveContext
+from ros2_raxels.recordings.camera_info import CameraInfoError
+from ros2_raxels.recordings.image_codec import ImageArray, ImageError, encode_compressed
+from ros2_raxels.view_synthesis.context import ContextFrame, along_arc, as_seen_by
+from ros2_raxels.view_synthesis.predictor import PredictedViews, PredictionCancelledError
+from ros2_raxels.view_synthesis.self_consistency import Judge, check_views
+
+_SEED_BITS = 63
+_TF_SLICE_S = 0.05
+"""Of waiting for a transform, between looks at whether the goal was cancelled."""
+
+
+class Predictor(Judge, Protocol):
+    """What is used of `predictor.ViewPredictor`."""
+
+    @property
+    def most_context(self) -> int:
+        """How many known frames are used at most."""
+
+    def describe(self) -> str:
+        """In a line: model, backend."""
+
+    def predict_in_batches(
+        self,
+        images: Sequence[ImageArray],
+        camera: PinholeCamera,
+        camera_to_world: FloatArray,
+        trajectory: FloatArray,
+        *,
+        seed: int,
+        steps: int | None,
+        proceed: Callable[[int, int], bool] | None,
+    ) -> Iterator[PredictedViews]:
+        """Views along a trajectory, a few at a time."""
+
+    def imagine(
+        self,
+        image: ImageArray,
+        camera: PinholeCamera,
+        frames: int,
+        *,
+        seed: int,
+        steps: int | None,
+        proceed: Callable[[int, int], bool] | None,
+    ) -> PredictedViews:
+        """Video and trajectory together, from one frame."""
+
+
+@dataclass(eq=False)
+class _Scene:
+    """What a goal means in the world frame.
+
+    Attributes:
+        images, to_world: context, oldest first, all through one camera.
+        camera: of the context, without distortion.
+        optical: its frame.
+        trajectory: (T, 4, 4) optical frames; empty to imagine.
+        world_to_answer: into the frame in which poses are given back.
+        answer_frame: its name.
+        stamp_ns: moment of the views.
+    """
+
+    images: list[ImageArray]
+    to_world: FloatArray
+    camera: PinholeCamera
+    optical: str
+    trajectory: FloatArray
+    world_to_answer: FloatArray
+    answer_frame: str
+    stamp_ns: int
+
+
+class ViewMaker:
+    """Makes the views of one goal after the other. For use by one thread.
+
+    Args:
+        predictor: see there; None when it could not be loaded, for the reason `unloaded`.
+        reader: of TF.
+        live: frames of the camera.
+        settings: parameters of the node.
+        is_metric: whether the world frame's unit is the metre.
+        now_ns: the node's clock, which may be simulated.
+        unloaded: why there is no predictor.
+    """
+
+    def __init__(
+        self,
+        predictor: Predictor | None,
+        reader: TransformReader,
+        live: LiveContext,
+        settings: Parameters,
+        is_metric: Callable[[], bool],
+        now_ns: Callable[[], int],
+        unloaded: str = "",
+    ) -> None:
+        self._predictor, self._unloaded = predictor, unloaded
+        self._reader, self._live = reader, live
+        self._settings, self._is_metric, self._now_ns = settings, is_metric, now_ns
+        self._world = bare(settings.text("world_frame"))
+        self._estimator = Estimator()
+
+    def make(self, job: ViewJob) -> Any:
+        """The result of a goal, whatever happens: PredictViews.Result with a code and, unless it is NONE, words."""
+        result = PredictViews.Result(seed_used=job.request.seed or 1 + secrets.randbelow(2**_SEED_BITS))
+        try:
+            self._serve(job, result)
+        except GoalError as error:
+            result.error_code, result.error_msg = error.code, str(error)
+        except Exception as error:
+            result.error_code, result.error_msg = CODES.INTERNAL, f"internal error: {worded(error)}"
+        return result
+
+    def _serve(self, job: ViewJob, result: Any) -> None:
+        if job.why_stop() is None:
+            self._work(job, result)
+        self._end(job, result)
+
+    def _end(self, job: ViewJob, result: Any) -> None:
+        if job.stopped is not None:
+            words = f"{job.stopped}; {len(result.views)} of {job.request.views} views are there"
+            raise GoalError(job.stopped.code, words)
+
+    def _work(self, job: ViewJob, result: Any) -> None:
+        job.enter(STATES.STATE_PREPARING)
+        if self._predictor is None:
+            raise GoalError(CODES.ENGINE_FAILED, f"no model is loaded: {self._unloaded}")
+        result.model_id = self._predictor.describe()
+        scene = self._prepare(job, self._predictor.most_context)
+        batches = self._denoise(self._predictor, job, scene, result)
+        if self._settings.flag("self_consistency") and job.why_stop() is None:
+            job.enter(STATES.STATE_CHECKING)
+            self._check(self._predictor, job, scene, batches, result)
+
+    # ------------------------------------------------------------------------------------------------- preparing
+
+    def _prepare(self, job: ViewJob, most: int) -> _Scene:
+        request = job.request
+        frames = self._context(job, most)
+        newest = frames[-1]
+        stamp = request.reference_ns or newest.stamp_ns
+        images = as_seen_by(newest.camera, frames)
+        to_world = np.array([np.eye(4) if f.camera_to_world is None else f.camera_to_world for f in frames])
+        if request.imagines:
+            answer_frame = newest.frame_id if newest.camera_to_world is None else self._world
+            return _Scene(
+                images, to_world, newest.camera, newest.frame_id, np.zeros((0, 4, 4)), np.eye(4), answer_frame, stamp
+            )
+        placed = self._placed(job, newest, stamp)
+        self._check_reach(placed, newest)
+        trajectory = along_arc(placed, request.views) if request.spread else placed
+        into_answer = inverse_pose(self._in_world(job, request.answer_frame, stamp))
+        return _Scene(
+            images, to_world, newest.camera, newest.frame_id, trajectory, into_answer, request.answer_frame, stamp
+        )
+
+    def _context(self, job: ViewJob, most: int) -> list[ContextFrame]:
+        """Frames with poses, oldest first; one, perhaps without, to imagine from."""
+        request, goal = job.request, job.handle.request
+        if goal.context:
+            infos = list(goal.context_camera_info) * (len(goal.context) if len(goal.context_camera_info) == 1 else 1)
+            arrivals = [Arrival(i, info) for i, info in zip(goal.context, infos, strict=True)]
+            arrivals = [a for a in arrivals if a.stamp_ns <= (request.reference_ns or a.stamp_ns)][-most:]
+            if not arrivals:
+                raise GoalError(CODES.NO_CONTEXT, "all context images are later than reference_time")
+            self._check_age(arrivals[-1].stamp_ns, request)
+            if request.imagines:
+                return [self._decoded(arrivals[-1], self._pose_if_known(arrivals[-1]), CODES.INVALID_GOAL)]
+            return [self._decoded(a, self._pose_of(job, a), CODES.INVALID_GOAL) for a in arrivals]
+        recent, kept = self._live.until(request.reference_ns)
+        self._check_age((recent or kept)[-1].stamp_ns, request)
+        if request.imagines:
+            return (
+                [self._decoded(recent[-1], self._pose_if_known(recent[-1]), CODES.NO_CONTEXT)] if recent else [kept[-1]]
+            )
+        return self._with_newest(job, recent, kept)[-most:]
+
+    def _with_newest(self, job: ViewJob, recent: Sequence[Arrival], kept: Sequence[ContextFrame]) -> list[ContextFrame]:
+        """The frames that are kept, and the newest image of which the pose is known, or soon will be."""
+        if not recent:
+            return list(kept)
+        newest = recent[-1]
+        try:
+            pose: FloatArray | None = self._pose_of(job, newest)
+        except GoalError:
+            # The pose node passes over images when it is busy; one before will do, if it is not too old.
+            bound_ns = recent[-1].stamp_ns - self._settings.number("context.max_age_s") * 1e9
+            placed = ((a, self._pose_if_known(a)) for a in reversed(recent) if a.stamp_ns >= bound_ns)
+            newest, pose = next(((a, pose) for a, pose in placed if pose is not None), (newest, None))
+            if pose is None:
+                raise
+        older = [frame for frame in kept if frame.stamp_ns < newest.stamp_ns]
+        return [*older, self._decoded(newest, pose, CODES.NO_CONTEXT)]
+
+    def _decoded(self, arrival: Arrival, pose: FloatArray | None, code: int) -> ContextFrame:
+        try:
+            return arrival.frame(self._settings.flag("image_rectified"), pose)
+        except (CameraInfoError, ImageError) as error:
+            raise GoalError(code, f"context image cannot be used: {error}") from error
+
+    def _check_age(self, newest_ns: int, request: ViewRequest) -> None:
+        bound_s, age_s = self._settings.number("context.max_age_s"), self._age_s(newest_ns, request)
+        if age_s > bound_s:
+            raise GoalError(
+                CODES.STALE_CONTEXT,
+                f"the newest image is {age_s:.3f} s old, the bound is {bound_s:g} s (context.max_age_s): see that "
+                "images come, or set reference_time",
+            )
+
+    def _age_s(self, stamp: int, request: ViewRequest) -> float:
+        return ((request.reference_ns or self._now_ns()) - stamp) * 1e-9
+
+    def _pose_of(self, job: ViewJob, arrival: Arrival) -> FloatArray:
+        if not arrival.frame_id:
+            raise GoalError(CODES.UNKNOWN_FRAME, "images have an empty frame_id: set the camera driver's frame_id")
+        return self._in_world(job, arrival.frame_id, arrival.stamp_ns)
+
+    def _pose_if_known(self, arrival: Arrival) -> FloatArray | None:
+        try:
+            return self._reader.lookup(self._world, arrival.frame_id, arrival.stamp_ns)
+        except FrameError:
+            return None
+
+    def _in_world(self, job: ViewJob, frame: str, stamp: int) -> FloatArray:
+        return np.eye(4) if frame == self._world else self._lookup(job, self._world, frame, stamp)
+
+    def _lookup(self, job: ViewJob, target: str, source: str, stamp: int) -> FloatArray:
+        until = time.monotonic() + self._settings.number("tf_timeout_s")
+        while True:
+            try:
+                return self._reader.wait_for(target, source, stamp, _TF_SLICE_S)
+            except FrameError as error:
+                if stop := job.why_stop():
+                    raise stop from error
+                if time.monotonic() >= until:
+                    code = CODES.UNKNOWN_FRAME if isinstance(error, UnknownFrameError) else CODES.NO_TRANSFORM
+                    raise GoalError(code, str(error)) from error
+
+    def _placed(self, job: ViewJob, newest: ContextFrame, stamp: int) -> FloatArray:
+        """(N, 4, 4) optical frames in the world for the poses of the trajectory."""
+        request = job.request
+        optical: FloatArray = np.eye(4)
+        if request.is_base:
+            optical = self._lookup(job, self._settings.text("base_frame"), newest.frame_id, stamp)
+        self._check_scale(request, optical)
+        frames = {frame: self._in_world(job, frame, stamp) for frame in dict.fromkeys(request.frames)}
+        return np.array([frames[f] @ pose @ optical for f, pose in zip(request.frames, request.poses, strict=True)])
+
+    def _check_scale(self, request: ViewRequest, optical_to_base: FloatArray) -> None:
+        in_metres = [frame for frame in request.frames if frame != self._world]
+        if optical_to_base[:3, 3].any():
+            in_metres.append(self._settings.text("base_frame"))
+        if in_metres and not self._is_metric():
+            raise GoalError(
+                CODES.UNKNOWN_SCALE,
+                f"{in_metres[0]} is in metres, but the scale of {self._world} is not known: give poses of the optical "
+                f"frame in {self._world}, or let the pose node find the scale",
+            )
+
+    def _check_reach(self, placed: FloatArray, newest: ContextFrame) -> None:
+        assert newest.camera_to_world is not None
+        away = np.linalg.norm(placed[:, :3, 3] - newest.camera_to_world[:3, 3], axis=1)
+        bound = self._settings.number("max_distance")
+        if away.max() > bound:
+            raise GoalError(
+                CODES.INVALID_GOAL,
+                f"trajectory.poses[{int(away.argmax())}] is {away.max():.6g} away from the newest context frame, the "
+                f"bound is {bound:g} (max_distance): nothing is known of what would be seen there",
+            )
+
+    # -------------------------------------------------------------------------------------- denoising and checking
+
+    def _denoise(self, predictor: Predictor, job: ViewJob, scene: _Scene, result: Any) -> list[PredictedViews]:
+        steps = job.request.steps or self._settings.integer("imagine_steps" if job.request.imagines else "steps")
+        batches, spent_s, begun = [], 0.0, time.perf_counter()
+        for views in _batches(predictor, job, scene, int(result.seed_used), steps):
+            spent_s += time.perf_counter() - begun
+            result.inference_time = duration_message(spent_s)
+            batches.append(views)
+            self._add(job, scene, views, result)
+            begun = time.perf_counter()
+        return batches
+
+    def _add(self, job: ViewJob, scene: _Scene, views: PredictedViews, result: Any) -> None:
+        camera = views.camera.resized(*job.request.size) if job.request.size else views.camera
+        header = Header(stamp=stamp_message(scene.stamp_ns), frame_id=scene.optical)
+        result.camera_info = camera_info_message(camera, header)
+        in_answer = scene.world_to_answer @ views.camera_to_world
+        for image, pose, confidence in zip(views.images, in_answer, views.confidence, strict=True):
+            result.views.append(self._picture(image, camera, header))
+            stamped = Header(stamp=header.stamp, frame_id=scene.answer_frame)
+            result.view_poses.append(PoseStamped(header=stamped, pose=pose_message(pose)))
+            result.confidence.append(float(confidence))
+            result.self_consistency_rotation.append(float("nan"))
+            result.self_consistency_translation.append(float("nan"))
+            job.finished_view(len(result.views), result.views[-1], result.view_poses[-1])
+
+    def _picture(self, image: ImageArray, camera: PinholeCamera, header: Header) -> CompressedImage:
+        format = self._settings.text("image_format")
+        size = (camera.width, camera.height)
+        if image.shape[1::-1] != size:
+            image = np.asarray(cv2.resize(image, size, interpolation=cv2.INTER_CUBIC), np.uint8)
+        message = CompressedImage(header=header, format=format)
+        message.data.frombytes(encode_compressed(image, format))
+        return message
+
+    def _check(
+        self, predictor: Predictor, job: ViewJob, scene: _Scene, batches: Sequence[PredictedViews], result: Any
+    ) -> None:
+        first = 0
+        for views in batches:
+            if job.why_stop() is not None:
+                return
+            found = check_views(predictor, self._estimator, scene.images, scene.to_world, views)
+            last = first + len(found.confidence)
+            result.self_consistency_rotation[first:last] = array("f", found.rotation_rad)
+            result.self_consistency_translation[first:last] = array("f", found.distance)
+            result.confidence[first:last] = array("f", found.confidence)
+            first = last
+
+
+def _batches(predictor: Predictor, job: ViewJob, scene: _Scene, seed: int, steps: int) -> Iterator[PredictedViews]:
+    try:
+        if not job.request.imagines:
+            yield from predictor.predict_in_batches(
+                scene.images,
+                scene.camera,
+                scene.to_world,
+                scene.trajectory,
+                seed=seed,
+                steps=steps,
+                proceed=job.proceed,
+            )
+            return
+        views = predictor.imagine(
+            scene.images[-1], scene.camera, job.request.views, seed=seed, steps=steps, proceed=job.proceed
+        )
+        yield replace(views, camera_to_world=scene.to_world[-1] @ views.camera_to_world)
+    except PredictionCancelledError:
+        return
+    except Exception as error:
+        # Whatever a backend raises: out of memory, a driver that went away, a shape it does not take.
+        raise GoalError(CODES.ENGINE_FAILED, f"the engine failed: {worded(error)}") from error

@@ -1,0 +1,306 @@
+"""``raxels_views``: what the camera would see along a trajectory, as an action."""
+
+from __future__ import annotations
+
+import sys
+import threading
+import time
+from collections import Counter, deque
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
+from functools import partial
+from typing import Any
+
+import numpy as np
+from rclpy.action import ActionServer, CancelResponse, GoalResponse
+from rclpy.node import Node
+
+from ros2_raxels.engine import EngineError
+from ros2_raxels.estimation.learned_prior import named_card
+from ros2_raxels.geometry.frame_tree import bare
+from ros2_raxels.nodes.common import diagnostics
+from ros2_raxels.nodes.common.diagnostics import Health
+from ros2_raxels.nodes.common.interfaces import PoseStatus, PredictViews
+from ros2_raxels.nodes.common.lifecycle import ManagedNode
+from ros2_raxels.nodes.common.parameters import (
+    METRIC_FRAMES,
+    VIEWS_NODE,
+    VIEWS_TABLE,
+    ParameterError,
+    engine_options,
+    must_have_engine,
+)
+from ros2_raxels.nodes.common.runner import run
+from ros2_raxels.nodes.common.tf_listener import make_reader
+from ros2_raxels.nodes.views.goal import CODES, GoalError, GoalLimits, ViewRequest, code_name, read_goal
+from ros2_raxels.nodes.views.job import STATES, ViewJob
+from ros2_raxels.nodes.views.live_context import LiveContext
+from ros2_raxels.nodes.views.view_maker import Predictor, ViewMaker
+from ros2_raxels.view_synthesis.context import SpreadSettings
+from ros2_raxels.view_synthesis.predictor import SHIPPED, ViewPredictor
+
+_WATCH_PERIOD_S = 0.1
+_RESULT_KEPT_S = 10
+_LONGEST = 400
+
+
+class _ActionServer(ActionServer):
+    """Goals run in the worker's thread: executing one tells the worker, and its result goes back to the executor."""
+
+    def __init__(self, node: Node, begin: Callable[[Any], None], **callbacks: Any) -> None:
+        self._begin = begin
+        super().__init__(
+            node,
+            PredictViews,
+            "~/predict_views",
+            # Never called: `notify_execute` stands in for it.
+            execute_callback=lambda _: PredictViews.Result(),
+            result_timeout=_RESULT_KEPT_S,
+            **callbacks,
+        )
+
+    def notify_execute(self, goal_handle: Any, execute_callback: Any) -> None:
+        """Called by rclpy when a goal may run: an executor with one thread must not wait for it."""
+        self._begin(goal_handle)
+
+    def finish(self, goal_handle: Any, result: Any) -> None:
+        """Send the result; any thread may call."""
+        super().notify_execute(goal_handle, lambda handle: _ended(handle, result))
+
+
+def _ended(handle: Any, result: Any) -> Any:
+    if result.error_code == CODES.NONE:
+        handle.succeed()
+    elif result.error_code == CODES.CANCELLED:
+        handle.canceled()
+    else:
+        handle.abort()
+    return result
+
+
+class ViewServer(ManagedNode[Predictor | None]):
+    """Serves ``~/predict_views``, one goal at a time.
+
+    The executor's thread checks goals and stores messages. One worker thread owns the engine, so that a goal that runs
+    delays neither cancelling nor diagnostics.
+
+    Args:
+        make_predictor: of the name of a model card; the default is the real one. It may raise EngineError.
+        options: of ``rclpy.lifecycle.LifecycleNode``.
+    """
+
+    def __init__(self, make_predictor: Callable[[str], Predictor] | None = None, **options: Any) -> None:
+        super().__init__(VIEWS_NODE, VIEWS_TABLE, **options)
+        self._make_predictor = make_predictor or self._real_predictor
+
+    # ------------------------------------------------------------------------------------------------- life cycle
+
+    def load(self) -> Predictor | None:
+        """The model; None, with the reason kept, when the installed one cannot run.
+
+        Raises:
+            ParameterError: the card that the parameter names cannot be used.
+        """
+        model = self._settings.text("model")
+        self._unloaded = ""
+        try:
+            return self._make_predictor(model)
+        except EngineError as error:
+            if model or must_have_engine(self._settings):
+                raise ParameterError(f"model = {model!r} cannot be used: {error}") from error
+            self._unloaded = str(error)
+            self.get_logger().error(f"goals will end with ENGINE_FAILED: {error}")
+            return None
+
+    def _real_predictor(self, model: str) -> ViewPredictor:
+        return ViewPredictor.load(named_card(model, SHIPPED), options=engine_options(self, self._settings))
+
+    def configure(self, loaded: Predictor | None, undo: ExitStack) -> None:
+        """Offer the action, so that goals which deactivation preempts still get their answer."""
+        self._predictor = loaded
+        undo.callback(self._forget_predictor)
+        self._ready = threading.Condition()
+        self._waiting: deque[ViewJob] = deque()
+        self._running: ViewJob | None = None
+        self._ended: Counter[str] = Counter()
+        self._latencies = diagnostics.Latencies()
+        self._rejected, self._last_rejected = 0, ""
+        self._server = _ActionServer(
+            self,
+            self._enqueue,
+            goal_callback=self._on_goal,
+            cancel_callback=lambda _: CancelResponse.ACCEPT,
+        )
+        undo.callback(self._server.destroy)
+
+    def _forget_predictor(self) -> None:
+        del self._predictor
+
+    def activate(self, undo: ExitStack) -> None:
+        """Listen, and serve goals."""
+        self._closed = False
+        self._status: PoseStatus | None = None
+        self._reader = make_reader(self)
+        undo.callback(self._reader.destroy)
+        self._live = self._listen()
+        undo.callback(self._live.destroy)
+        status = self.create_subscription(PoseStatus, "raxels_pose/status", self._on_status, 10)
+        undo.callback(self.destroy_subscription, status)
+        watch = self.create_timer(_WATCH_PERIOD_S, self._live.update, clock=self._steady)
+        undo.callback(self.destroy_timer, watch)
+        maker = ViewMaker(
+            self._predictor,
+            self._reader,
+            self._live,
+            self._settings,
+            self._is_metric,
+            lambda: int(self.get_clock().now().nanoseconds),
+            self._unloaded,
+        )
+        self._begin(partial(self._work, maker))
+        undo.callback(self._close)
+
+    def _close(self) -> None:
+        with self._ready:
+            self._closed = True
+            self._preempt_all("the server was deactivated")
+            self._ready.notify_all()
+
+    def _listen(self) -> LiveContext:
+        spread = SpreadSettings(
+            self._settings.integer("context.frames"),
+            self._settings.number("context.least_motion"),
+            float(np.radians(self._settings.number("context.least_turn_deg"))),
+            self._settings.number("context.keep_s"),
+        )
+        return LiveContext(
+            self,
+            self._settings.text("image_transport"),
+            self._settings.flag("image_rectified"),
+            self._settings.text("world_frame"),
+            self._reader,
+            spread,
+        )
+
+    # ------------------------------------------------------------------------------------------ executor's thread
+
+    def _on_status(self, status: PoseStatus) -> None:
+        before, self._status = self._status, status
+        is_new_unit = before is not None and before.scale_is_metric != status.scale_is_metric
+        # Waiting is no new world: a camera that is silent for a while goes on in the old one.
+        if status.state == PoseStatus.STATE_INITIALISING or is_new_unit:
+            self._live.forget()
+
+    def _is_metric(self) -> bool:
+        world, status = bare(self._settings.text("world_frame")), self._status
+        if status is not None and bare(status.header.frame_id) == world:
+            return bool(status.scale_is_metric)
+        # Nobody says; what the pose node places before it knows the scale is never in one of these.
+        return world in METRIC_FRAMES
+
+    def _on_goal(self, goal: Any) -> GoalResponse:
+        try:
+            self._refuse_when_busy()
+            # rclpy calls `_enqueue` for the same goal right after.
+            self._checked = self._read(goal)
+        except Exception as error:
+            # Whatever a goal holds, the node goes on.
+            refusal = error if isinstance(error, GoalError) else GoalError(CODES.INTERNAL, diagnostics.worded(error))
+            self._rejected += 1
+            self._last_rejected = f"goal rejected, {code_name(refusal.code)}: {refusal}"[:_LONGEST]
+            # Every one: the client of a rejected goal gets no other answer.
+            self.get_logger().warning(self._last_rejected)
+            return GoalResponse.REJECT
+        return GoalResponse.ACCEPT
+
+    def _refuse_when_busy(self) -> None:
+        if not self._active:
+            raise GoalError(CODES.PREEMPTED, "the server is not active; activate it first")
+        if self._settings.text("goal_policy") == "reject" and (self._running or self._waiting):
+            raise GoalError(CODES.PREEMPTED, "another goal runs and goal_policy is reject: wait for it or cancel it")
+
+    def _read(self, goal: Any) -> ViewRequest:
+        names = ("max_poses", "max_views", "max_imagined", "max_steps", "max_side_px")
+        limits = GoalLimits(**{name: self._settings.integer(name) for name in names})
+        # A frame in itself: known or not is all that matters yet.
+        return read_goal(goal, limits, lambda frame: self._reader.lookup(frame, frame))
+
+    def _enqueue(self, handle: Any) -> None:
+        job = ViewJob(handle, self._checked, self._settings.number("max_duration_s"))
+        with self._ready:
+            self._preempt_all("a newer goal took over")
+            self._waiting.append(job)
+            if self._running is not None:
+                job.enter(STATES.STATE_WAITING)
+            self._ready.notify()
+
+    def _preempt_all(self, reason: str) -> None:
+        for job in (self._running, *self._waiting):
+            if job is not None:
+                job.preempt(reason)
+
+    # -------------------------------------------------------------------------------------------- worker's thread
+
+    def _work(self, maker: ViewMaker) -> None:
+        while (job := self._next()) is not None:
+            begun = time.monotonic()
+            result = maker.make(job)
+            if result.error_code >= CODES.ENGINE_FAILED:
+                self._problems.report(f"goal ended with {code_name(result.error_code)}: {result.error_msg}")
+            took_s = time.monotonic() - begun
+            self._latencies.add(took_s)
+            self.get_logger().debug(f"{code_name(result.error_code)} after {took_s:.3f} s")
+            with self._ready:
+                # Before the client knows: its next goal must not find the server busy.
+                self._running = None
+                self._ended[code_name(result.error_code)] += 1
+            self._server.finish(job.handle, result)
+
+    def _next(self) -> ViewJob | None:
+        with self._ready:
+            while not self._waiting and not self._closed:
+                self._ready.wait()
+            if not self._waiting:
+                return None
+            self._running = self._waiting.popleft()
+            return self._running
+
+    # -------------------------------------------------------------------------------------------------- diagnostics
+
+    def _engine_health(self) -> Health:
+        if self._predictor is None:
+            return Health("engine", diagnostics.ERROR, self._unloaded)
+        return Health("engine", diagnostics.OK, self._predictor.describe())
+
+    def _work_health(self) -> list[Health]:
+        return [self._context_health(), self._goals_health()]
+
+    def _context_health(self) -> Health:
+        newest_ns = self._live.newest_ns
+        if newest_ns is None:
+            return Health("context", diagnostics.WARN, self._live.why_empty(), {"frames kept": "0"})
+        age_s = (self.get_clock().now().nanoseconds - newest_ns) * 1e-9
+        stale = age_s > self._settings.number("context.max_age_s")
+        words = f"the newest image is {age_s:.1f} s old: {self._live.why_old()}" if stale else ""
+        values = {"frames kept": str(self._live.kept), "age (s)": f"{age_s:.3f}", "metric": str(self._is_metric())}
+        return Health("context", diagnostics.WARN if stale else diagnostics.OK, words, values)
+
+    def _goals_health(self) -> Health:
+        recent = self._problems.recent
+        words = self._problems.last if recent else ""
+        return Health("goals", diagnostics.WARN if recent else diagnostics.OK, words, self._goal_counts())
+
+    def _goal_counts(self) -> dict[str, str]:
+        with self._ready:
+            counts = {f"ended with {name}": str(count) for name, count in sorted(self._ended.items())}
+        counts |= self._latencies.values() | {"rejected": str(self._rejected), "last rejected": self._last_rejected}
+        return counts | {"last problem": self._problems.last, "running": str(self._running is not None)}
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Entry point; see `runner.run` for the exit status."""
+    return run(ViewServer, arguments)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,1 @@
+"""Frames and calibration from folders, videos, cameras and bags."""

@@ -1,0 +1,89 @@
+"""The camera that a sensor_msgs/CameraInfo means, from its fields alone: from a topic or a bag, without ROS."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+from ros2_raxels.geometry.poses import GeometryError, PinholeCamera
+
+_PINHOLE_MODELS = ("plumb_bob", "rational_polynomial", "")
+
+
+class CameraInfoError(ValueError):
+    """It cannot be used; one line naming the field, its value and the remedy."""
+
+
+def camera_from_info(info: Any, rectified: bool = False) -> PinholeCamera:
+    """The camera of the images that this message accompanies, binning and region of interest applied.
+
+    Args:
+        info: anything with the fields of sensor_msgs/CameraInfo; intrinsics are of the full sensor image, px.
+        rectified: the images are undistorted, so the projection matrix P holds and there is no distortion.
+
+    Raises:
+        CameraInfoError: uncalibrated, not finite, or of a model that is not a pinhole with plumb_bob or rational
+            distortion.
+    """
+    if info.distortion_model not in _PINHOLE_MODELS and not rectified:
+        raise CameraInfoError(
+            f"distortion_model {info.distortion_model!r} is not supported (plumb_bob, rational_polynomial are); "
+            "rectify the images, and set image_rectified where a node takes them"
+        )
+    name, (fx, skew, cx, fy, cy) = _intrinsics(info, rectified)
+    if not any((fx, cx, fy, cy)):
+        raise CameraInfoError(f"{name} is all zeros: the camera is not calibrated; calibrate it (camera_calibration)")
+    if abs(skew) > 1e-3 * abs(fx):
+        raise CameraInfoError(f"{name}[1] = {skew:g} px of skew is not supported; calibrate without skew")
+    distortion = () if rectified else _distortion(info)
+    try:
+        full = PinholeCamera(int(info.width), int(info.height), fx, fy, cx, cy, distortion)
+    except GeometryError as error:
+        raise CameraInfoError(str(error)) from error
+    return _binned(_cropped(full, info), info)
+
+
+def _intrinsics(info: Any, rectified: bool) -> tuple[str, tuple[float, ...]]:
+    name, matrix = ("P", info.p) if rectified else ("K", info.k)
+    row = 4 if rectified else 3
+    picked = tuple(float(matrix[i]) for i in (0, 1, 2, row + 1, row + 2))
+    for value in picked:
+        if not math.isfinite(value):
+            raise CameraInfoError(f"{name} has a {value}, which is not finite; calibrate the camera again")
+    return name, picked
+
+
+def _distortion(info: Any) -> tuple[float, ...]:
+    coefficients = tuple(float(value) for value in info.d)
+    if len(coefficients) > 8 and not any(coefficients[8:]):
+        # OpenCV's rational calibration writes 12 or 14 numbers, of which the thin prism part is usually unused.
+        return coefficients[:8]
+    return coefficients
+
+
+def _cropped(camera: PinholeCamera, info: Any) -> PinholeCamera:
+    roi = info.roi
+    if not (roi.width or roi.height or roi.x_offset or roi.y_offset):
+        return camera
+    width, height = roi.width or camera.width, roi.height or camera.height
+    if roi.x_offset + width > camera.width or roi.y_offset + height > camera.height:
+        raise CameraInfoError(
+            f"roi {width}x{height} at ({roi.x_offset}, {roi.y_offset}) lies outside the "
+            f"{camera.width}x{camera.height} px image; correct the driver's roi"
+        )
+    cx, cy = camera.cx - roi.x_offset, camera.cy - roi.y_offset
+    return PinholeCamera(int(width), int(height), camera.fx, camera.fy, cx, cy, camera.distortion)
+
+
+def _binned(camera: PinholeCamera, info: Any) -> PinholeCamera:
+    across, down = max(1, info.binning_x), max(1, info.binning_y)
+    if across == down == 1:
+        return camera
+    width, height = camera.width // across, camera.height // down
+    if not width or not height:
+        raise CameraInfoError(
+            f"binning {across}x{down} leaves nothing of {camera.width}x{camera.height} px; correct the driver"
+        )
+    # Whole bins only, so that the scale is exactly the binning even when the last pixels do not fill one.
+    whole = PinholeCamera(width * across, height * down, camera.fx, camera.fy, camera.cx, camera.cy, camera.distortion)
+    return whole.resized(width, height)

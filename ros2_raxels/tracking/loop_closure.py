@@ -1,0 +1,124 @@
+"""Loops: a keyframe that shows a place known from long ago takes the drift since then out of all of them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from ros2_raxels.estimation.clip_covariance import compounded, with_unit
+from ros2_raxels.geometry.poses import FloatArray, inverse_pose, relative_pose, rotation_angle_rad
+from ros2_raxels.matching.matcher import Evidence, Matcher
+from ros2_raxels.tracking.keyframe_map import KeyframeMap
+from ros2_raxels.tracking.resection import FrameSolve, FrameSolver
+from ros2_raxels.tracking.shared_matches import StreamFrame
+
+_VOTES = 15
+_COMMON_KEYPOINTS = 25
+_INLIERS = 40
+_CONFIDENCE = 0.6
+_RECENT = 12
+"""Newest keyframes, in which nothing is looked for: frames are solved against these anyhow."""
+
+_PAUSE = 4
+"""Keyframes between two looks, of which each costs as much as a few frames."""
+
+_DRIFT, _LEAST_DRIFT = 0.15, 0.1
+"""How far the places found may lie apart, per length of the path between them and per depth of the scene. More is two
+places that look alike."""
+
+_TURN_DRIFT, _LEAST_TURN_RAD = 0.05, 0.1
+_NEAR_PX = 12.0
+_COMMON_DEPTHS = 15
+_DEPTHS_AGREE = 0.3
+
+
+class LoopCloser:
+    """Looks for known places among the keyframes of a map.
+
+    Args:
+        keyframes: looked through, and corrected.
+        solver: places a keyframe among older ones.
+        matcher: of the keyframes.
+    """
+
+    def __init__(self, keyframes: KeyframeMap, solver: FrameSolver, matcher: Matcher) -> None:
+        self._keyframes, self._solver, self._matcher = keyframes, solver, matcher
+        self._pause = _PAUSE
+
+    def close(self, frame: StreamFrame) -> float | None:
+        """Look for the place that the newest keyframe shows, and let all keyframes give way.
+
+        Returns:
+            Factor by which distances around it have grown; None when no loop was closed.
+        """
+        self._pause -= 1
+        if self._pause > 0:
+            return None
+        recent = self._keyframes.lately(frame, _RECENT)
+        known, votes = self._keyframes.like(frame, recent)
+        if known is None or votes < _VOTES:
+            return None
+        self._pause = _PAUSE
+        if self._matcher.common_keypoints(known.features, frame.features) < _COMMON_KEYPOINTS:
+            return None
+        anchors = self._keyframes.around(known, recent)
+        evidence = self._keyframes.shared.between(anchors, frame)
+        step = 0.1 * self._keyframes.unit_of(known)
+        solved = self._solver.solve([known.camera_to_world, frame.camera_to_world], anchors, evidence, step)
+        if solved is None or solved.confidence < _CONFIDENCE or solved.inliers < _INLIERS:
+            return None
+        ratio = self._depth_ratio(solved, anchors, evidence, frame)
+        if ratio is None or not self._plausible(known, frame, solved.camera_to_world):
+            return None
+        grown = self._keyframes.close_loop(frame, known, solved.camera_to_world, float(np.log(ratio)))
+        self._give_certainty(known, solved.covariance)
+        return grown
+
+    def _depth_ratio(
+        self, solved: FrameSolve, anchors: Sequence[StreamFrame], evidence: Evidence, frame: StreamFrame
+    ) -> float | None:
+        """Depths in the frame as old keyframes have them, over those that it has; None where few can be compared."""
+        if frame.inverse_depth is None:
+            return None
+        chosen = np.flatnonzero(solved.agrees & (solved.inverse_depth > 0) & (evidence.anchor < len(anchors)))
+        anchor = evidence.anchor[chosen]
+        to_frame = relative_pose(solved.camera_to_world, np.array([f.camera_to_world for f in anchors]))[anchor]
+        start = np.concatenate([evidence.plane[chosen, anchor], np.ones((len(chosen), 1))], axis=1)
+        points = start / solved.inverse_depth[chosen, None]
+        depth = (to_frame[:, 2, :3] * points).sum(axis=1) + to_frame[:, 2, 3]
+        grid, pixels = self._matcher.grid(frame.features.grey.shape), evidence.pixels[chosen, len(anchors)]
+        apart = np.linalg.norm(grid[:, None] - pixels, axis=-1)
+        apart[~np.isfinite(frame.inverse_depth)] = np.inf
+        nearest = apart.argmin(axis=0)
+        ratio = depth * frame.inverse_depth[nearest]
+        ratio = ratio[(apart[nearest, np.arange(len(chosen))] < _NEAR_PX) & (ratio > 0)]
+        if len(ratio) < _COMMON_DEPTHS:
+            return None
+        middle = float(np.median(ratio))
+        spread = float(np.median(np.abs(np.log(ratio / middle))))
+        return middle if spread < _DEPTHS_AGREE else None
+
+    def _plausible(self, known: StreamFrame, frame: StreamFrame, found: FloatArray) -> bool:
+        """Whether drift can have brought the place where it seems to be."""
+        if known.number not in self._keyframes.joined(frame):
+            # Another trajectory was begun in between, and nobody knows where.
+            return True
+        between = self._keyframes.way(known, frame)
+        poses = np.array([f.camera_to_world for f in between])
+        steps = relative_pose(poses[:-1], poses[1:])
+        path = float(np.linalg.norm(steps[:, :3, 3], axis=1).sum())
+        turn = float(rotation_angle_rad(steps[:, :3, :3]).sum())
+        off = inverse_pose(frame.camera_to_world) @ found
+        return bool(
+            np.linalg.norm(off[:3, 3]) < _DRIFT * path + _LEAST_DRIFT * self._keyframes.unit
+            and rotation_angle_rad(off[:3, :3]) < _TURN_DRIFT * turn + _LEAST_TURN_RAD
+        )
+
+    def _give_certainty(self, known: StreamFrame, covariance: FloatArray) -> None:
+        """The newest keyframes are known as well as the old one is, and what the solve left open."""
+        for newest in self._keyframes.window:
+            certain = compounded(known.covariance, known.camera_to_world, newest.camera_to_world)
+            certain += with_unit(covariance, 0.0)
+            if np.trace(newest.covariance) > np.trace(certain):
+                newest.covariance = certain

@@ -1,0 +1,187 @@
+"""Pose of one frame against keyframes whose poses are known."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from ros2_raxels.estimation.bundle_adjustment import Refined, RefineSettings, refine, triangulate
+from ros2_raxels.estimation.clip_covariance import INFLATION, at_most_unknown, in_world_axes
+from ros2_raxels.estimation.estimator import Denoiser, RaxelHypotheses, possible
+from ros2_raxels.estimation.two_view import two_view
+from ros2_raxels.geometry.poses import (
+    FloatArray,
+    make_pose,
+    nearest_rotation,
+    relative_pose,
+    rotation_angle_rad,
+)
+from ros2_raxels.geometry.raxel_grid import clip_bearings, decode_clip, encode_clip
+from ros2_raxels.matching.matcher import Evidence
+from ros2_raxels.tracking.shared_matches import StreamFrame
+
+INLIER_PX = 2.0
+FEW = 8
+"""Fewer tracks than this say nothing."""
+
+_ENOUGH_INLIERS = 40.0
+_ENOUGH_KNOWN = 12
+_LEAST_SHARE = 1e-6
+_RESECT = RefineSettings(widths_px=(20.0, 12.0, 8.0, 5.0, 3.0, 2.0), iterations=6)
+_POLISH = RefineSettings(widths_px=(3.0, 2.0), iterations=4)
+
+
+@dataclass(frozen=True)
+class FrameSolve:
+    """One frame against keyframes.
+
+    Attributes:
+        camera_to_world: 4x4, in the world of the keyframes.
+        covariance: 6x6 of (translation, rotation about the world's axes), the keyframes taken as exact.
+        confidence: 0 to 1: share of the tracks that agree, less where those are few.
+        residual_px: median of those that agree, px of the working image; NaN without any.
+        correspondences, inliers: tracks in the frame, and how many agree.
+        spread_rotation_rad, spread_translation: largest distance to a rival that explains the frame almost as well.
+        inverse_depth: (P,) of the tracks of the evidence, in their anchor frames.
+        agrees: (P,) which of them agree.
+    """
+
+    camera_to_world: FloatArray
+    covariance: FloatArray
+    confidence: float
+    residual_px: float
+    correspondences: int
+    inliers: int
+    spread_rotation_rad: float
+    spread_translation: float
+    inverse_depth: FloatArray
+    agrees: npt.NDArray[np.bool_]
+
+
+class FrameSolver:
+    """Solves for the last frame of evidence; the keyframes before it hold the place and the scale.
+
+    Args:
+        denoiser: the learned prior, for frames that the given starts explain badly; None leaves two-view geometry
+            alone with them.
+        sure: above this confidence no other start is tried.
+    """
+
+    def __init__(self, denoiser: Denoiser | None, sure: float) -> None:
+        self._denoiser = denoiser
+        self._sure = sure
+
+    def solve(
+        self, starts: Sequence[FloatArray], anchors: Sequence[StreamFrame], evidence: Evidence, step: float
+    ) -> FrameSolve | None:
+        """The best of the given starts and, where they explain the frame badly, of others as well.
+
+        Args:
+            starts: poses (4, 4) of the frame, likeliest first.
+            anchors: the keyframes of the evidence, in order.
+            evidence: of the keyframes and, last, the frame.
+            step: distance from the newest keyframe to believe where only the direction is known.
+
+        Returns:
+            None where there is next to no evidence.
+        """
+        if len(evidence.anchor) < FEW:
+            return None
+        solved = self.solve_from(starts, anchors, evidence)
+        if solved.confidence >= self._sure:
+            return solved
+        rivals, weights = self._two_view_start(anchors, evidence, step), None
+        if self._denoiser is not None:
+            denoised, weights = self._denoised_starts(self._denoiser, anchors, evidence, solved.camera_to_world)
+            rivals += denoised
+        if not rivals:
+            return solved
+        return self.solve_from([solved.camera_to_world, *starts, *rivals], anchors, evidence, weights)
+
+    def solve_from(
+        self,
+        starts: Sequence[FloatArray],
+        anchors: Sequence[StreamFrame],
+        evidence: Evidence,
+        weights: FloatArray | None = None,
+    ) -> FrameSolve:
+        """The best of the given starts alone; `weights` (P, N) of the observations."""
+        new = len(anchors)
+        poses: FloatArray = np.array([[*(a.camera_to_world for a in anchors), start] for start in starts])
+        fixed = np.arange(new + 1) < new
+        # Depths come from the keyframes first, so that a wrong start cannot bend them.
+        among = np.ones(evidence.seen.shape)
+        among[:, new] = 0.0
+        known = (evidence.seen[:, :new].sum(axis=1) > 1).astype(float)[:, None] * (1.0 - among)
+        if weights is not None:
+            known = known * weights
+        if known.sum() > _ENOUGH_KNOWN:
+            depths = triangulate(evidence, poses, among)
+            poses = refine(
+                evidence, poses, _RESECT, weights=known, inverse_depth=depths, fixed=fixed, keep_depths=True
+            ).camera_to_first
+        return _summary(refine(evidence, poses, _POLISH, weights=weights, fixed=fixed), new)
+
+    @staticmethod
+    def _two_view_start(anchors: Sequence[StreamFrame], evidence: Evidence, step: float) -> list[FloatArray]:
+        """Two-view pose to the newest keyframe; none where there is none."""
+        first, second = evidence.pair(len(anchors) - 1, len(anchors))
+        relative = two_view(first, second, 1.0 / float(evidence.focal_px[-1]))
+        if relative is None:
+            return []
+        return [anchors[-1].camera_to_world @ make_pose(relative[:3, :3], relative[:3, 3] * step)]
+
+    @staticmethod
+    def _denoised_starts(
+        denoiser: Denoiser, anchors: Sequence[StreamFrame], evidence: Evidence, expected: FloatArray
+    ) -> tuple[list[FloatArray], FloatArray | None]:
+        """Poses that the prior finds likely, in the unit of the keyframes, and weights of the observations."""
+        world = np.array([*(a.camera_to_world for a in anchors), expected])
+        clip = relative_pose(world[0], world)
+        reach, known = (float(np.linalg.norm(p[:, :3, 3], axis=1).max()) for p in (clip, clip[:-1]))
+        if known <= _LEAST_SHARE * reach or reach <= 0.0:
+            return [], None
+        clip[:, :3, 3] /= reach
+        bearings = clip_bearings([*(a.camera for a in anchors), anchors[-1].camera])
+        out = denoiser.denoise(evidence, bearings, RaxelHypotheses(encode_clip(bearings, clip[None])))
+        poses = decode_clip(bearings, out.raxels)
+        found = np.linalg.norm(poses[:, :-1, :3, 3], axis=-1).max(axis=1)
+        # Where the prior lets the keyframes coincide it says nothing about their unit.
+        scale = np.where(found > 0.1 * known / reach, known / np.maximum(found, _LEAST_SHARE), reach)
+        poses[:, :, :3, 3] *= scale[:, None, None]
+        return list(world[0] @ poses[:, -1]), None if out.inlier is None else possible(out.inlier)
+
+
+def orthogonal(pose: FloatArray) -> FloatArray:
+    """The same pose without what rounding did to its rotation: extrapolated from frame to frame, that would grow."""
+    return make_pose(nearest_rotation(pose[:3, :3]), pose[:3, 3])
+
+
+def _summary(refined: Refined, new: int) -> FrameSolve:
+    residual = refined.residual_px[0, :, new]
+    agree = residual < INLIER_PX
+    inliers, observed = int(agree.sum()), int(np.isfinite(residual).sum())
+    share = inliers / max(observed, 1)
+    rivals = refined.camera_to_first[refined.cost < 1.1 * refined.cost[0] + 1e-9, new]
+    motion = relative_pose(rivals[0], rivals)
+    return FrameSolve(
+        orthogonal(refined.camera_to_first[0, new]),
+        _covariance(refined.information[0, 6 * new : 6 * new + 6, 6 * new : 6 * new + 6], refined, new),
+        share * min(1.0, inliers / _ENOUGH_INLIERS),
+        float(np.median(residual[agree])) if inliers else float("nan"),
+        observed,
+        inliers,
+        float(rotation_angle_rad(motion[:, :3, :3]).max()),
+        float(np.linalg.norm(motion[:, :3, 3], axis=1).max()),
+        refined.inverse_depth[0],
+        agree,
+    )
+
+
+def _covariance(information: FloatArray, refined: Refined, new: int) -> FloatArray:
+    """Information of (rotation in the camera, translation) to covariance of (translation, rotation), world axes."""
+    spread = INFLATION**2 * np.linalg.pinv(information + 1e-9 * np.eye(6), hermitian=True)
+    return at_most_unknown(in_world_axes(spread, refined.camera_to_first[0, new]))

@@ -1,0 +1,249 @@
+"""Frames of a stream and what they have in common: looked for where it is expected, and kept."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+import numpy.typing as npt
+
+from ros2_raxels.estimation.bundle_adjustment import RefineSettings, refine
+from ros2_raxels.geometry.poses import FloatArray, PinholeCamera, relative_pose
+from ros2_raxels.matching.matcher import FLOW, Evidence, Features, Matcher, PairMatches
+
+_ENOUGH_DEPTHS = 0.15
+_FEW = 8
+_SHARED = 0.25
+_LEAST_REACH = 0.35
+_CLOSE_PX = 2.0
+_MOST_ZOOM = 1.3
+_NO_STEPS = RefineSettings(widths_px=(_CLOSE_PX,), iterations=0)
+
+
+@dataclass(eq=False)
+class StreamFrame:
+    """A frame that later frames are compared with.
+
+    Attributes:
+        number: in the stream; later frames have higher ones.
+        stamp_ns: of the image.
+        features: of the working image.
+        camera: of the working image.
+        camera_to_world: 4x4, as well as it is known by now.
+        inverse_depth: (G,) of the points of the flow grid (`Matcher.grid`) in world units, NaN where not known; None
+            where none is.
+        covariance: 7x7 of (translation, rotation about the world's axes, logarithm of the unit) since the trajectory
+            began.
+        parent: number of the keyframe that it was solved against; None where a trajectory began.
+        trajectory: number of the keyframe with which its trajectory began; of the older one where a loop joined two.
+        grown: natural logarithm of how much lengths around it have been corrected since it was made.
+    """
+
+    number: int
+    stamp_ns: int
+    features: Features
+    camera: PinholeCamera
+    camera_to_world: FloatArray
+    inverse_depth: FloatArray | None = None
+    covariance: FloatArray = field(default_factory=lambda: np.zeros((7, 7)))
+    parent: int | None = None
+    trajectory: int = 0
+    grown: float = 0.0
+
+
+class SharedEvidence:
+    """Matches between the frames of a stream, by pair.
+
+    Args:
+        matcher: finds them.
+    """
+
+    def __init__(self, matcher: Matcher) -> None:
+        self._matcher = matcher
+        self._matches: dict[tuple[int, int], PairMatches] = {}
+
+    def __len__(self) -> int:
+        return len(self._matches)
+
+    def forget_all_but(self, frames: Iterable[StreamFrame]) -> None:
+        """Keep only what these have in common."""
+        kept = {frame.number for frame in frames}
+        self._matches = {pair: found for pair, found in self._matches.items() if kept.issuperset(pair)}
+
+    def expected(
+        self, anchors: Sequence[StreamFrame], frame: StreamFrame, camera_to_world: FloatArray
+    ) -> Evidence | None:
+        """Evidence of a frame with keyframes, looked for where known depths say that it is if the camera is there.
+
+        A tenth of the time of a thorough look, and as exact where the expectation is right to some pixels.
+
+        Returns:
+            None where too few depths are known, or next to nothing was found.
+        """
+        self.connect(anchors)
+        if not self._has_depth(anchors):
+            return None
+        self._look_near(anchors, frame, camera_to_world)
+        if not self._known(anchors[-1], frame):
+            return None
+        return self._assemble([*anchors, frame], must_see=len(anchors))
+
+    def glance(self, anchors: Sequence[StreamFrame], frame: StreamFrame) -> tuple[Evidence, float]:
+        """Evidence from coarse flow alone, and how much of the newest keyframe it reaches; 0 if that has no depth."""
+        self.connect(anchors)
+        self._find([(anchor, frame) for anchor in anchors], thorough=False)
+        reach = self._matches[anchors[-1].number, frame.number].reach if self._has_depth(anchors) else 0.0
+        return self._assemble([*anchors, frame], must_see=len(anchors)), reach
+
+    def between(self, anchors: Sequence[StreamFrame], frame: StreamFrame) -> Evidence:
+        """Evidence of a frame with keyframes, looked for thoroughly."""
+        self.connect(anchors)
+        self._find([(anchor, frame) for anchor in anchors], thorough=True)
+        return self._assemble([*anchors, frame], must_see=len(anchors))
+
+    def connect(self, frames: Sequence[StreamFrame]) -> None:
+        """Look thoroughly where a look near the expected found too little."""
+        self._find(_all_pairs(frames), thorough=True)
+
+    def among(self, frames: Sequence[StreamFrame], tracks: int) -> Evidence:
+        """So many tracks at most of what is known of all pairs of keyframes."""
+        return self._assemble(frames, tracks=tracks)
+
+    def both_ways(self, anchors: Sequence[StreamFrame], frame: StreamFrame) -> None:
+        """A frame whose pose is known becomes a keyframe: look for it from others, and from its own grid for them."""
+        self._look_near([a for a in anchors if not self._known(a, frame)], frame, frame.camera_to_world)
+        pairs = [(a, frame) for a in anchors if not self._known(a, frame, thorough=True)]
+        near = [
+            (a, b) for a, b in pairs if self._known(a, b) and self._matches[a.number, b.number].reach > _LEAST_REACH
+        ]
+        known = [self._matches[a.number, b.number] for a, b in near]
+        found = self._matcher.match_back([(a.features, b.features) for a, b in near], known)
+        for (a, b), matches in zip(near, found, strict=True):
+            self._matches[a.number, b.number] = matches
+
+    def measure(self, anchors: Sequence[StreamFrame], frame: StreamFrame) -> None:
+        """Depths of all points of a new keyframe's grid that were found in the others, poses as they are."""
+        frames = [*anchors, frame]
+        evidence = self._assemble(frames, starts_in=len(anchors))
+        if len(evidence.anchor) < _FEW:
+            return
+        poses: FloatArray = np.array([[f.camera_to_world for f in frames]])
+        found = refine(evidence, poses, _NO_STEPS)
+        agrees = np.nanmedian(found.residual_px[0], axis=1) < _CLOSE_PX
+        self.learn(frames, evidence, found.inverse_depth[0], agrees)
+
+    def forget_pairs(self, frame: StreamFrame) -> None:
+        """Nothing that was found in this frame holds."""
+        self._matches = {pair: found for pair, found in self._matches.items() if frame.number not in pair}
+
+    def image_motion(self, a: StreamFrame, b: StreamFrame) -> tuple[float, float]:
+        """Median flow as a share of the image width, and the share of the flow grid (or keypoints) found again."""
+        self._find([(a, b)], thorough=False)
+        matches = self._matches[a.number, b.number]
+        width = a.features.grey.shape[1]
+        followed = np.isfinite(matches.flow[:, 0])
+        if followed.sum() >= _FEW:
+            start = self._matcher.grid(a.features.grey.shape)
+            moved = np.linalg.norm(matches.flow[followed] - start[followed], axis=1)
+            return float(np.median(moved)) / width, float(followed.mean())
+        self._find([(a, b)], thorough=True)
+        index = self._matches[a.number, b.number].keypoints
+        found = np.flatnonzero(index >= 0) if index is not None else np.zeros(0, int)
+        if index is None or len(found) < _FEW:
+            return 0.0, 0.0
+        start, end = (self._matcher.keypoints(f.features).pixels for f in (a, b))
+        moved = np.linalg.norm(end[index[found]] - start[found], axis=1)
+        return float(np.median(moved)) / width, len(found) / len(index)
+
+    def learn(
+        self, frames: Sequence[StreamFrame], evidence: Evidence, inverse_depth: FloatArray, sure: npt.NDArray[np.bool_]
+    ) -> None:
+        """Take over the depths (P,) of the tracks that are sure; `frames` are those of the evidence."""
+        for position, frame in enumerate(frames):
+            mine = sure & (evidence.anchor == position) & (evidence.kind == FLOW)
+            if frame.inverse_depth is None:
+                frame.inverse_depth = np.full(len(self._matcher.grid(frame.features.grey.shape)), np.nan)
+            frame.inverse_depth[evidence.index[mine]] = inverse_depth[mine]
+
+    def points(self, frame: StreamFrame) -> FloatArray:
+        """(K, 3) points of the grid of a keyframe whose depths are known, in its optical frame, world units."""
+        if frame.inverse_depth is None:
+            return np.zeros((0, 3))
+        known = frame.inverse_depth > 0
+        plane = frame.camera.normalise(self._matcher.grid(frame.features.grey.shape)[known])
+        return np.concatenate([plane, np.ones((len(plane), 1))], axis=1) / frame.inverse_depth[known, None]
+
+    def _has_depth(self, anchors: Sequence[StreamFrame]) -> bool:
+        """Whether flow from the newest keyframe has depth.
+
+        Not where it shares none with the others, as the first after a recovery or of another image size: the scale
+        would be lost there.
+        """
+        last = anchors[-1].number
+        return max((self._matches[anchor.number, last].reach for anchor in anchors[:-1]), default=1.0) >= _SHARED
+
+    def _look_near(self, anchors: Sequence[StreamFrame], frame: StreamFrame, camera_to_world: FloatArray) -> None:
+        """Follow the points of keyframes to where they should be in a frame with this pose; keep what reaches far."""
+        guesses = [self._expected_px(anchor, frame, camera_to_world) for anchor in anchors]
+        near = [(anchor, guess) for anchor, guess in zip(anchors, guesses, strict=True) if guess is not None]
+        found = self._matcher.match_near([(a.features, frame.features) for a, _ in near], [guess for _, guess in near])
+        for (anchor, _), matches in zip(near, found, strict=True):
+            if matches.reach > _LEAST_REACH:
+                self._matches[anchor.number, frame.number] = matches
+
+    def _known(self, a: StreamFrame, b: StreamFrame, thorough: bool = False) -> bool:
+        found = self._matches.get((a.number, b.number))
+        return found is not None and (found.thorough or not thorough)
+
+    def _find(self, pairs: Sequence[tuple[StreamFrame, StreamFrame]], thorough: bool) -> None:
+        known = [self._matches.get((a.number, b.number)) for a, b in pairs]
+        found = self._matcher.match_all([(a.features, b.features) for a, b in pairs], known, thorough)
+        for (a, b), matches in zip(pairs, found, strict=True):
+            self._matches[a.number, b.number] = matches
+
+    def _assemble(
+        self,
+        frames: Sequence[StreamFrame],
+        must_see: int | None = None,
+        starts_in: int | None = None,
+        tracks: int | None = None,
+    ) -> Evidence:
+        position = {f.number: k for k, f in enumerate(frames)}
+        pairs = [(a, b) for a, b in _all_pairs(frames) if self._known(a, b)]
+        matches = {(position[a.number], position[b.number]): self._matches[a.number, b.number] for a, b in pairs}
+        return self._matcher.assemble(
+            [f.features for f in frames], [f.camera for f in frames], matches, must_see, starts_in, tracks
+        )
+
+    def _expected_px(self, anchor: StreamFrame, frame: StreamFrame, camera_to_world: FloatArray) -> FloatArray | None:
+        """Where the flow grid of a keyframe lies in the frame (G, 2) px; None where its depths are not known."""
+        if anchor.inverse_depth is None or anchor.features.grey.shape != frame.features.grey.shape:
+            return None
+        grid = self._matcher.grid(anchor.features.grey.shape)
+        depths = _filled(grid, anchor.inverse_depth)
+        if depths is None:
+            return None
+        plane = anchor.camera.normalise(grid)
+        moved = relative_pose(camera_to_world, anchor.camera_to_world)
+        points = np.concatenate([plane, np.ones((len(plane), 1))], axis=1) @ moved[:3, :3].T
+        points += depths[:, None] * moved[:3, 3]
+        # Depth there over depth here; a window of pixels that has grown or shrunk does not fit any more.
+        alike = np.abs(np.log(np.maximum(points[:, 2], 1e-6))) < np.log(_MOST_ZOOM)
+        return np.where(alike[:, None], frame.camera.project(points), np.nan)
+
+
+def _filled(grid: FloatArray, inverse_depth: FloatArray) -> FloatArray | None:
+    """Unknown depths from the nearest point whose depth is known; None where those are too few."""
+    known = np.isfinite(inverse_depth)
+    if known.sum() < _FEW or known.mean() < _ENOUGH_DEPTHS:
+        return None
+    apart = ((grid[~known, None] - grid[known]) ** 2).sum(axis=-1)
+    filled = inverse_depth.copy()
+    filled[~known] = inverse_depth[known][apart.argmin(axis=1)]
+    return filled
+
+
+def _all_pairs(frames: Sequence[StreamFrame]) -> list[tuple[StreamFrame, StreamFrame]]:
+    return list(itertools.combinations(frames, 2))

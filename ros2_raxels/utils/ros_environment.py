@@ -1,0 +1,100 @@
+"""The environment in which a process of ours finds ROS and gets its images through."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+
+PROFILE_VARIABLES = ("FASTDDS_DEFAULT_PROFILES_FILE", "FASTRTPS_DEFAULT_PROFILES_FILE")
+"""Where Fast DDS looks for a profile: version 3 (Kilted) under the first name, 2 (Humble, Jazzy) under the second."""
+
+_PROFILE = "config/fastdds.xml"
+_WITH_FAST_DDS_2 = ("foxy", "galactic", "humble", "iron", "jazzy")
+_BOOTSTRAPPED = "_ROS_WHEELS_BOOTSTRAP_COMPLETE"
+_NEEDED = {
+    "rclpy": "run `make setup` in the checkout, or source your ROS 2 (`. /opt/ros/$ROS_DISTRO/setup.bash`)",
+    "raxels_interfaces": "run `make setup` in the checkout, or build and source the workspace (`colcon build`)",
+}
+
+
+class RosNotFoundError(RuntimeError):
+    """A ROS package that cannot be imported; the message is one line that names it and the remedy."""
+
+
+ONE_BLAS_THREAD = ("OPENBLAS_NUM_THREADS", "1")
+"""Our matrices are small: threads of BLAS would only wait for each other on cores that OpenCV needs. It is read when
+NumPy is imported, so only a parent process, or one that has not imported it yet, can set it."""
+
+
+def require_ros() -> None:
+    """See that rclpy and the interface package are there, without importing them.
+
+    Raises:
+        RosNotFoundError: one of them is missing.
+    """
+    for package, remedy in _NEEDED.items():
+        if importlib.util.find_spec(package) is None:
+            raise RosNotFoundError(f"Python package {package} cannot be imported by {sys.executable}; {remedy}")
+
+
+def ros_environment(domain_id: int | None = None) -> dict[str, str]:
+    """Environment for a child process that runs one of our nodes.
+
+    It is this process's own, with what is missing filled in: where ROS packages are, Fast DDS with room for images in
+    shared memory (config/fastdds.xml), discovery on this machine only, one BLAS thread. Nothing that the user has set
+    is replaced.
+
+    Args:
+        domain_id: ROS_DOMAIN_ID for a network of its own; None leaves the user's.
+    """
+    environment = dict(os.environ)
+    environment.setdefault("AMENT_PREFIX_PATH", sys.prefix)
+    environment.setdefault("RMW_IMPLEMENTATION", "rmw_fastrtps_cpp")
+    environment.setdefault("ROS_AUTOMATIC_DISCOVERY_RANGE", "LOCALHOST")
+    environment.setdefault(*ONE_BLAS_THREAD)
+    environment.update(profile_settings(environment))
+    if domain_id is not None:
+        environment["ROS_DOMAIN_ID"] = str(domain_id)
+    if "LD_LIBRARY_PATH" not in environment:
+        # The flag says that the loader path is set. Alone it stops rclpy from setting it, and so from loading.
+        environment.pop(_BOOTSTRAPPED, None)
+    return environment
+
+
+def shipped_file(relative: str, prefixes: str | None = None) -> Path | None:
+    """A file that is installed with the package: beside the code in a checkout, else under an install prefix.
+
+    Args:
+        relative: path below the checkout, and below ``share/ros2_raxels``.
+        prefixes: in the form of AMENT_PREFIX_PATH; None takes that of the environment.
+    """
+    prefixes = os.environ.get("AMENT_PREFIX_PATH", "") if prefixes is None else prefixes
+    roots = [Path(p) / "share" / "ros2_raxels" for p in (*prefixes.split(os.pathsep), sys.prefix) if p]
+    candidates = (root / relative for root in (Path(__file__).resolve().parents[2], *roots))
+    return next((path for path in candidates if path.is_file()), None)
+
+
+def profile_settings(environment: Mapping[str, str]) -> dict[str, str]:
+    """What is missing in an environment for Fast DDS to have room for images in shared memory.
+
+    A profile, or transports, that the user has chosen stay; a profile under the other version's name is meant for this
+    one too. Our profile switches the built-in transports off, and with them what was asked for.
+    """
+    # Not both names: Kilted complains of the older one in every process.
+    name = PROFILE_VARIABLES[_has_fast_dds_2(environment)]
+    chosen = next((environment[name] for name in PROFILE_VARIABLES if environment.get(name)), "")
+    if not chosen and "FASTDDS_BUILTIN_TRANSPORTS" not in environment:
+        chosen = str(shipped_file(_PROFILE, environment.get("AMENT_PREFIX_PATH", "")) or "")
+    return {name: chosen} if chosen and not environment.get(name) else {}
+
+
+def _has_fast_dds_2(environment: Mapping[str, str]) -> bool:
+    distribution = environment.get("ROS_DISTRO")
+    if distribution:
+        return distribution in _WITH_FAST_DDS_2
+    # Of wheels, which set no such variable.
+    prefixes = (environment.get("AMENT_PREFIX_PATH") or sys.prefix).split(os.pathsep)
+    return any((Path(prefix) / "lib" / "libfastrtps.so").exists() for prefix in prefixes)

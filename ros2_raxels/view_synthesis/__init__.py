@@ -1,0 +1,1 @@
+"""From context frames and a trajectory to predicted views."""
