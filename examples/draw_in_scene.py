@@ -25,8 +25,9 @@ from rclpy.node import Node
 from rclpy.qos import qos_profile_sensor_data
 from sensor_msgs.msg import CameraInfo, Image
 
-from ros2_raxels.estimation.clip_covariance import UNKNOWN_VARIANCE
-from ros2_raxels.geometry.poses import FloatArray, PinholeCamera, inverse_pose
+from ros2_raxels.geometry.camera import PinholeCamera
+from ros2_raxels.geometry.covariance import UNKNOWN_VARIANCE
+from ros2_raxels.geometry.poses import FloatArray, inverse_pose
 from ros2_raxels.nodes.common.messages import image_array, image_message, pose_array, stamp_ns
 from ros2_raxels.recordings.camera_info import CameraInfoError, camera_from_info
 from ros2_raxels.recordings.image_codec import ImageArray, ImageError

@@ -19,7 +19,8 @@ from rclpy.action import ActionClient
 from rclpy.executors import SingleThreadedExecutor
 from rclpy.node import Node
 
-from ros2_raxels.geometry.poses import FloatArray, PinholeCamera, make_pose, rotation_from_quaternion
+from ros2_raxels.geometry.camera import PinholeCamera
+from ros2_raxels.geometry.poses import FloatArray, make_pose, rotation_from_quaternion
 from ros2_raxels.nodes.common.interfaces import PredictViews
 from ros2_raxels.nodes.common.messages import image_array, pose_message, stamp_message, stamp_ns
 from ros2_raxels.nodes.views.goal import CODES, code_name

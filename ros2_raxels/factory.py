@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 from pathlib import Path
 
 from ros2_raxels.engine import EngineError
@@ -15,24 +14,11 @@ from ros2_raxels.estimation.learned_prior import (
     load_denoiser,
     named_card,
 )
-from ros2_raxels.tracking.tracker import Tracker, TrackerSettings
-from ros2_raxels.utils.argument_types import natural
+from ros2_raxels.tracking.tracker import Tracker
+from ros2_raxels.tracking.types import TrackerSettings
 from ros2_raxels.utils.files import FileError
 from ros2_raxels.view_synthesis import predictor
 from ros2_raxels.view_synthesis.predictor import PredictorSettings, ViewPredictor
-
-
-def add_model_argument(parser: argparse.ArgumentParser) -> None:
-    """The option that chooses the denoiser."""
-    parser.add_argument(
-        "--model", default="", metavar="CARD", help="model card (.json), or none for geometry alone (default: shipped)"
-    )
-
-
-def add_predictor_arguments(parser: argparse.ArgumentParser) -> None:
-    """Options of all commands that make views."""
-    parser.add_argument("--seed", type=natural, default=0, help="of the noise; the same seed gives the same views")
-    parser.add_argument("--model", default="", metavar="CARD", help="model card (.json) (default: shipped)")
 
 
 def make_estimator(model: str) -> Estimator:

@@ -22,10 +22,10 @@ from std_srvs.srv import Trigger
 from tf2_msgs.msg import TFMessage
 
 from raxels_interfaces.msg import PoseStatus
+from ros2_raxels.geometry.camera import PinholeCamera
 from ros2_raxels.geometry.poses import (
     OPTICAL_TO_BODY,
     FloatArray,
-    PinholeCamera,
     direction_angle_rad,
     make_pose,
     relative_pose,

@@ -9,12 +9,13 @@ from pathlib import Path
 
 import numpy as np
 
-from ros2_raxels.estimation.clip_covariance import UNKNOWN_VARIANCE
-from ros2_raxels.geometry.poses import FloatArray, PinholeCamera, inverse_pose, make_pose, rotation_from_vector
+from ros2_raxels.geometry.camera import PinholeCamera
+from ros2_raxels.geometry.covariance import UNKNOWN_VARIANCE
+from ros2_raxels.geometry.poses import FloatArray, inverse_pose, make_pose, rotation_from_vector
 from ros2_raxels.nodes.common.runner import run
 from ros2_raxels.nodes.pose.pose_node import PoseNode
 from ros2_raxels.tracking.metric_scale import Odometry, Scale, ScaleSource
-from ros2_raxels.tracking.tracker import TrackedPose, TrackerSettings, TrackState
+from ros2_raxels.tracking.types import TrackedPose, TrackerSettings, TrackState
 from ros2_raxels.utils.files import FileError, replacing
 
 TRACK, RAISE, SLEEP, LOST, HELD, INITIALISE, NOT_FINITE, HANG, QUIT, SPOIL = 10, 20, 30, 40, 50, 60, 70, 80, 90, 100

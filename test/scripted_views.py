@@ -9,7 +9,8 @@ from collections.abc import Callable, Iterator, Sequence
 import numpy as np
 
 from ros2_raxels.engine import EngineError
-from ros2_raxels.geometry.poses import FloatArray, PinholeCamera
+from ros2_raxels.geometry.camera import PinholeCamera
+from ros2_raxels.geometry.poses import FloatArray
 from ros2_raxels.nodes.common.runner import run
 from ros2_raxels.nodes.views.view_server import ViewServer
 from ros2_raxels.recordings.image_codec import ImageArray

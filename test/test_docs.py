@@ -13,7 +13,9 @@ from pathlib import Path
 import pytest
 
 from ros2_raxels.cli import main
-from ros2_raxels.nodes.common.parameters import POSE_NODE, TABLES, VIEWS_NODE
+from ros2_raxels.nodes.parameter_yaml import TABLES
+from ros2_raxels.nodes.pose.parameters import POSE_NODE
+from ros2_raxels.nodes.views.parameters import VIEWS_NODE
 
 ROOT = Path(__file__).resolve().parent.parent
 PAGES = [

@@ -28,7 +28,7 @@ from sensor_msgs.msg import Image
 from std_msgs.msg import Header
 
 from raxels_interfaces.msg import PoseStatus
-from ros2_raxels.geometry.poses import PinholeCamera
+from ros2_raxels.geometry.camera import PinholeCamera
 from ros2_raxels.nodes.common.messages import camera_info_message, image_message, stamp_message
 from ros2_raxels.soak.malformed import malformed_image
 

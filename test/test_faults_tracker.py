@@ -27,7 +27,8 @@ from std_msgs.msg import Header
 from raxels_interfaces.msg import PoseStatus
 from raxels_interfaces.srv import LoadKeyframes, SaveKeyframes
 from ros2_raxels.client import ViewClient, ViewClientError, make_goal
-from ros2_raxels.geometry.poses import FloatArray, PinholeCamera
+from ros2_raxels.geometry.camera import PinholeCamera
+from ros2_raxels.geometry.poses import FloatArray
 from ros2_raxels.nodes.common.messages import camera_info_message
 from ros2_raxels.scenes.renderer import render
 from ros2_raxels.scenes.trajectories import handheld_loop

@@ -12,7 +12,8 @@ from typing import Any
 import pytest
 import yaml
 
-from ros2_raxels.nodes.common.parameters import POSE_NODE, TABLES
+from ros2_raxels.nodes.parameter_yaml import TABLES
+from ros2_raxels.nodes.pose.parameters import POSE_NODE
 
 ROOT = Path(__file__).resolve().parent.parent
 RVIZ: dict[str, Any] = yaml.safe_load((ROOT / "config" / "raxels.rviz").read_text())["Visualization Manager"]

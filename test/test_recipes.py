@@ -18,9 +18,10 @@ from rcl_interfaces.srv import GetParameters
 from sensor_msgs.msg import Image
 
 from raxels_interfaces.msg import PoseStatus
-from ros2_raxels.geometry.poses import PinholeCamera, inverse_pose
+from ros2_raxels.geometry.camera import PinholeCamera
+from ros2_raxels.geometry.poses import inverse_pose
 from ros2_raxels.nodes.common.messages import camera_info_message, image_array, pose_array, stamp_ns
-from ros2_raxels.nodes.common.parameters import TABLES
+from ros2_raxels.nodes.parameter_yaml import TABLES
 from ros2_raxels.scenes.renderer import render
 from ros2_raxels.scenes.trajectories import handheld_loop
 from ros2_raxels.scenes.world import furnished_room

@@ -16,7 +16,7 @@ from std_msgs.msg import Header
 from std_srvs.srv import Trigger
 
 from raxels_interfaces.msg import PoseStatus
-from ros2_raxels.geometry.poses import PinholeCamera
+from ros2_raxels.geometry.camera import PinholeCamera
 from ros2_raxels.nodes.common.messages import camera_info_message, image_message, stamp_ns
 
 pytestmark = pytest.mark.ros

@@ -14,7 +14,8 @@ from tf2_msgs.msg import TFMessage
 
 from raxels_interfaces.msg import PoseStatus
 from ros2_raxels.client import ViewClient, ViewClientError, make_goal
-from ros2_raxels.geometry.poses import FloatArray, PinholeCamera, make_pose
+from ros2_raxels.geometry.camera import PinholeCamera
+from ros2_raxels.geometry.poses import FloatArray, make_pose
 from ros2_raxels.nodes.common.messages import (
     camera_info_message,
     image_message,

@@ -11,7 +11,8 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-from ros2_raxels.geometry.poses import FloatArray, PinholeCamera, make_pose, rotation_from_vector
+from ros2_raxels.geometry.camera import PinholeCamera
+from ros2_raxels.geometry.poses import FloatArray, make_pose, rotation_from_vector
 from ros2_raxels.recordings.image_codec import ImageArray
 from ros2_raxels.view_synthesis.plane_sweep import inverse_depths
 

@@ -16,6 +16,7 @@ import cv2
 import numpy as np
 from tqdm import tqdm
 
+from ros2_raxels.cli.model_arguments import add_model_argument
 from ros2_raxels.estimation.estimator import Estimator
 from ros2_raxels.estimation.focal import guessed_camera
 from ros2_raxels.evaluation.clips.clip_sets import CLIP_FRAMES, clips_of_set
@@ -27,12 +28,14 @@ from ros2_raxels.evaluation.machine.startup import start_process
 from ros2_raxels.evaluation.machine.timing import Spread
 from ros2_raxels.evaluation.report.tables import Table, as_text
 from ros2_raxels.evaluation.tracks.stream_speed import memory_trend, stream_speed
-from ros2_raxels.factory import add_model_argument, make_estimator, make_predictor, make_tracker, model_card
-from ros2_raxels.geometry.poses import PinholeCamera, make_pose, ordinary_camera
+from ros2_raxels.factory import make_estimator, make_predictor, make_tracker, model_card
+from ros2_raxels.geometry.camera import PinholeCamera, ordinary_camera
+from ros2_raxels.geometry.poses import make_pose
 from ros2_raxels.geometry.raxel_grid import clip_bearings
 from ros2_raxels.harness.recording import Walk, shown_walk
 from ros2_raxels.recordings.image_codec import ImageArray
-from ros2_raxels.recordings.source import FrameSource, open_source
+from ros2_raxels.recordings.open import open_source
+from ros2_raxels.recordings.source import FrameSource
 from ros2_raxels.utils.argument_types import positive, several_of
 from ros2_raxels.utils.files import FileError, check_writable, write_json
 from ros2_raxels.utils.memory import peak_rss_bytes, rss_bytes

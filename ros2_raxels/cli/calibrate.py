@@ -19,7 +19,8 @@ from ros2_raxels.estimation.estimator import Estimator
 from ros2_raxels.evaluation.views.scores import compared, psnr_db
 from ros2_raxels.evaluation.views.tasks import AHEAD, CONTEXT, ViewTask, read_tasks
 from ros2_raxels.factory import make_predictor
-from ros2_raxels.geometry.poses import FloatArray, PinholeCamera
+from ros2_raxels.geometry.camera import PinholeCamera
+from ros2_raxels.geometry.poses import FloatArray
 from ros2_raxels.recordings.image_codec import ImageArray
 from ros2_raxels.recordings.source import read_image
 from ros2_raxels.scenes.clips import augment, render_clip

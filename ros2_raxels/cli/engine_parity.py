@@ -12,16 +12,10 @@ import numpy as np
 from ros2_raxels.engine import Engine
 from ros2_raxels.engine.model_card import ModelCard
 from ros2_raxels.estimation.learned_prior import DenoiseSettings, LearnedDenoiser
-from ros2_raxels.geometry.poses import (
-    FloatArray,
-    PinholeCamera,
-    inverse_pose,
-    make_pose,
-    rotation_angle_rad,
-    rotation_from_vector,
-)
+from ros2_raxels.geometry.camera import PinholeCamera
+from ros2_raxels.geometry.poses import FloatArray, inverse_pose, make_pose, rotation_angle_rad, rotation_from_vector
 from ros2_raxels.geometry.raxel_grid import clip_bearings, decode_clip
-from ros2_raxels.matching.matcher import FLOW, KEYPOINT, Evidence
+from ros2_raxels.matching.tracks import FLOW, KEYPOINT, Evidence
 from ros2_raxels.view_synthesis.predictor import ViewPredictor
 
 ROTATION_DEG, TRANSLATION_PERCENT = 0.1, 0.5

@@ -10,10 +10,11 @@ from pathlib import Path
 import numpy as np
 from tqdm import tqdm
 
+from ros2_raxels.cli.model_arguments import add_model_argument
 from ros2_raxels.estimation.estimator import Estimator
 from ros2_raxels.evaluation.clips.clip_sets import Clip, ClipAnswer, read_clips, write_answers
 from ros2_raxels.evaluation.clips.own_method import NAME, answer_clip
-from ros2_raxels.factory import add_model_argument, make_estimator
+from ros2_raxels.factory import make_estimator
 from ros2_raxels.utils.files import check_writable
 
 

@@ -13,6 +13,7 @@ from typing import Any
 
 from tqdm import tqdm
 
+from ros2_raxels.cli.model_arguments import add_model_argument
 from ros2_raxels.estimation.estimator import Estimator
 from ros2_raxels.evaluation.clips import variants
 from ros2_raxels.evaluation.clips.clip_sets import CLIP_FRAMES, Clip, ClipAnswer, make_clips, write_answers, write_clips
@@ -29,11 +30,12 @@ from ros2_raxels.evaluation.tracks.track_scores import PEERS, TrackScore, evalua
 from ros2_raxels.evaluation.views.report import sheet_of
 from ros2_raxels.evaluation.views.scores import TaskScore, record_of_views, score_task
 from ros2_raxels.evaluation.views.tasks import ViewTask, make_view_tasks
-from ros2_raxels.factory import add_model_argument, make_denoiser, make_estimator, make_predictor, make_tracker
-from ros2_raxels.geometry.poses import PinholeCamera
+from ros2_raxels.factory import make_denoiser, make_estimator, make_predictor, make_tracker
+from ros2_raxels.geometry.camera import PinholeCamera
 from ros2_raxels.matching.matcher import Matcher
 from ros2_raxels.recordings.image_codec import ImageArray
-from ros2_raxels.recordings.source import FrameSource, open_source
+from ros2_raxels.recordings.open import open_source
+from ros2_raxels.recordings.source import FrameSource
 from ros2_raxels.utils.argument_types import positive, several_of
 from ros2_raxels.utils.files import FileError, make_folder, replacing, write_json
 from ros2_raxels.view_synthesis.predictor import PredictedViews

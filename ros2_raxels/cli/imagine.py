@@ -10,12 +10,13 @@ from typing import Any
 import numpy as np
 from tqdm import tqdm
 
+from ros2_raxels.cli.model_arguments import add_predictor_arguments
 from ros2_raxels.cli.track import parse_intrinsics
 from ros2_raxels.cli.views import record_of, write_views
 from ros2_raxels.engine import EngineError
 from ros2_raxels.estimation.estimator import Estimator
-from ros2_raxels.factory import add_predictor_arguments, make_predictor
-from ros2_raxels.geometry.poses import USUAL_FOCAL, PinholeCamera, ordinary_camera
+from ros2_raxels.factory import make_predictor
+from ros2_raxels.geometry.camera import USUAL_FOCAL, PinholeCamera, ordinary_camera
 from ros2_raxels.recordings.image_codec import ImageArray
 from ros2_raxels.recordings.source import read_image
 from ros2_raxels.utils.argument_types import positive

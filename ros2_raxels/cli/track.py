@@ -11,11 +11,14 @@ from pathlib import Path
 import numpy as np
 from tqdm import tqdm
 
+from ros2_raxels.cli.model_arguments import add_model_argument
 from ros2_raxels.evaluation.tracks.recorded_track import Track, follow
-from ros2_raxels.factory import add_model_argument, make_tracker
+from ros2_raxels.factory import make_tracker
 from ros2_raxels.geometry.trajectory import path_length, score_trajectory, write_tum
-from ros2_raxels.recordings.source import FrameSource, SourceError, open_source
-from ros2_raxels.tracking.tracker import Tracker, TrackState
+from ros2_raxels.recordings.open import open_source
+from ros2_raxels.recordings.source import FrameSource, SourceError
+from ros2_raxels.tracking.tracker import Tracker
+from ros2_raxels.tracking.types import TrackState
 from ros2_raxels.utils.files import check_writable, replacing
 from ros2_raxels.utils.terminal import INTERRUPTED
 from ros2_raxels.visualization.rerun_view import TrackView, check_view, open_view

@@ -11,7 +11,8 @@ import numpy as np
 from ros2_raxels.estimation.bundle_adjustment import triangulate
 from ros2_raxels.evaluation.clips.clip_sets import CLIP_FRAMES, Clip, make_clips
 from ros2_raxels.geometry.poses import FloatArray, rotation_angle_rad
-from ros2_raxels.matching.matcher import Evidence, Matcher
+from ros2_raxels.matching.matcher import Matcher
+from ros2_raxels.matching.tracks import Evidence
 from ros2_raxels.scenes.motion import sample_motion
 
 _PER_SET = 20

@@ -14,10 +14,11 @@ import cv2
 import numpy as np
 from tqdm import tqdm
 
+from ros2_raxels.cli.model_arguments import add_predictor_arguments
 from ros2_raxels.engine import EngineError
 from ros2_raxels.estimation.estimator import Estimator
 from ros2_raxels.evaluation.views.tasks import ViewTask, read_tasks
-from ros2_raxels.factory import add_predictor_arguments, make_predictor
+from ros2_raxels.factory import make_predictor
 from ros2_raxels.geometry.poses import FloatArray
 from ros2_raxels.recordings.image_codec import ImageArray
 from ros2_raxels.recordings.source import SourceError, read_image

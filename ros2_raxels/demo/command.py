@@ -14,7 +14,8 @@ from pathlib import Path
 from threading import Event
 from typing import TYPE_CHECKING, Any
 
-from ros2_raxels.recordings.source import FrameSource, SourceError, open_source
+from ros2_raxels.recordings.open import open_source
+from ros2_raxels.recordings.source import FrameSource, SourceError
 from ros2_raxels.utils.argument_types import above_zero
 from ros2_raxels.utils.ros_environment import RosNotFoundError, require_ros, ros_environment
 from ros2_raxels.utils.terminal import INTERRUPTED, StatusLine, interruptible
@@ -151,7 +152,7 @@ def _run_nodes(play: _Play, out: Path, observer: Observer, family: Family) -> in
     from ros2_raxels.harness.observer import IMAGE_TOPIC, INFO_TOPIC, POSE_TOPIC, STATUS_TOPIC
 
     line = _Progress(play.frames, has_latency=not play.source_stamps)
-    pose = family.start(f"{_NODES}.pose_node", _pose_arguments(play), ros_environment(), out / "pose_node.log")
+    pose = family.start(f"{_NODES}.pose.pose_node", _pose_arguments(play), ros_environment(), out / "pose_node.log")
     _wait_for(observer, pose, (POSE_TOPIC, STATUS_TOPIC), line)
     camera = family.start(
         f"{_NODES}.camera_player", _camera_arguments(play), ros_environment(), out / "camera_player.log"

@@ -11,7 +11,8 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
 from ros2_raxels.demo.summary import Summary
-from ros2_raxels.geometry.poses import FloatArray, PinholeCamera, ordinary_camera
+from ros2_raxels.geometry.camera import PinholeCamera, ordinary_camera
+from ros2_raxels.geometry.poses import FloatArray
 from ros2_raxels.visualization.drawing import (
     DOTTED,
     FONT,

@@ -17,7 +17,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ros2_raxels.geometry.poses import FloatArray, rotation_from_vector, skew
-from ros2_raxels.matching.matcher import Evidence
+from ros2_raxels.matching.tracks import Evidence
 
 _MIN_Z = 0.05
 _BEHIND_PX = 1e3

@@ -5,10 +5,8 @@ from __future__ import annotations
 import numpy as np
 
 from ros2_raxels.estimation.bundle_adjustment import Refined
-from ros2_raxels.geometry.poses import FloatArray, rotation_vector, skew
-
-UNKNOWN_VARIANCE = 9999.0
-"""On the diagonal of what is not known: a fusing filter then gives it no weight; 0 would mean "certain"."""
+from ros2_raxels.geometry.covariance import in_world_axes
+from ros2_raxels.geometry.poses import FloatArray, rotation_vector
 
 INFLATION, DOUBT, MOST_INFLATION = 2.0, 2.0, 20.0
 """Standard deviations over those of independent errors of `RefineSettings.noise_px`, because neighbouring tracks err
@@ -56,55 +54,6 @@ def _left_open(information: FloatArray, poses: FloatArray) -> FloatArray:
         block = slice(6 * k, 6 * k + 6)
         result[k] = in_world_axes(everything[block, block], pose)
     return result
-
-
-def in_world_axes(covariance: FloatArray, camera_to_world: FloatArray) -> FloatArray:
-    """6x6 of the solver's updates (rotation in the camera, translation) as (x, y, z, rotation about x, y, z), world."""
-    turn = np.zeros((6, 6))
-    turn[:3, 3:], turn[3:, :3] = np.eye(3), camera_to_world[:3, :3]
-    return np.asarray(turn @ covariance @ turn.T)
-
-
-def compounded(covariance: FloatArray, from_pose: FloatArray, to_pose: FloatArray) -> FloatArray:
-    """Covariance of a pose that is exactly known from an uncertain one: errors of turn and unit move what is far away.
-
-    Args:
-        covariance: 7x7 of (translation, rotation about the world's axes, logarithm of the unit) of `from_pose`.
-        from_pose, to_pose: 4x4, in the world.
-    """
-    offset = to_pose[:3, 3] - from_pose[:3, 3]
-    lever = np.eye(7)
-    lever[:3, 3:6], lever[:3, 6] = -skew(offset), offset
-    return np.asarray(lever @ covariance @ lever.T)
-
-
-def with_unit(covariance: FloatArray, variance: float) -> FloatArray:
-    """7x7 from 6x6 and the variance of the logarithm of the unit."""
-    joined = np.zeros((7, 7))
-    joined[:6, :6], joined[6, 6] = covariance, variance
-    return joined
-
-
-def with_unit_variance(covariance: FloatArray, variance: float) -> FloatArray:
-    """7x7 after the logarithm of the unit has become known to a variance; what hangs on it becomes so as well."""
-    known = covariance[6, 6]
-    stretch = np.eye(7)
-    stretch[6, 6] = np.sqrt(variance / known) if known > 0 else 1.0
-    result = stretch @ covariance @ stretch
-    result[6, 6] = variance
-    return np.asarray(result)
-
-
-def at_most_unknown(covariance: FloatArray) -> FloatArray:
-    """A covariance of which no direction is less known than unknown: `UNKNOWN_VARIANCE`."""
-    variance, directions = np.linalg.eigh((covariance + covariance.T) / 2.0)
-    return np.asarray((directions * np.clip(variance, 0.0, UNKNOWN_VARIANCE)) @ directions.T)
-
-
-def in_other_unit(covariance: FloatArray, factor: float) -> FloatArray:
-    """7x7 after lengths have become `factor` times as large."""
-    grown = np.diag([factor] * 3 + [1.0] * 4)
-    return np.asarray(grown @ covariance @ grown)
 
 
 def _in_units_of_reach(poses: FloatArray) -> FloatArray:

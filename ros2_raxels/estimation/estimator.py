@@ -8,11 +8,8 @@ pulls them onto the evidence and encodes them again; the answer is what the fina
 from __future__ import annotations
 
 import itertools
-import time
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
-from typing import Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -20,50 +17,24 @@ import numpy.typing as npt
 from ros2_raxels.estimation.bundle_adjustment import Refined, RefineSettings, parallax_px, refine
 from ros2_raxels.estimation.clip_covariance import pose_covariance
 from ros2_raxels.estimation.focal import find_focal, guessed_camera
+from ros2_raxels.estimation.hypotheses import Denoiser, RaxelHypotheses, possible
 from ros2_raxels.estimation.two_view import propose
-from ros2_raxels.geometry.poses import (
-    FloatArray,
-    PinholeCamera,
-    direction_angle_rad,
-    focal_from_raxels,
-    rotation_angle_rad,
-)
+from ros2_raxels.geometry.camera import PinholeCamera
+from ros2_raxels.geometry.poses import FloatArray, direction_angle_rad, rotation_angle_rad
 from ros2_raxels.geometry.raxel_grid import clip_bearings, decode_clip, encode_clip
-from ros2_raxels.matching.matcher import Evidence, EvidenceSettings, Features, Matcher
+from ros2_raxels.geometry.raxels import focal_from_raxels
+from ros2_raxels.matching.features import Features
+from ros2_raxels.matching.matcher import Matcher
+from ros2_raxels.matching.tracks import Evidence, EvidenceSettings
+from ros2_raxels.utils.timing import timed
 
 _INLIER_PX = 2.0
 _ENOUGH_INLIERS = 30.0
 _ENOUGH_PARALLAX_PX = 3.0
 _FEW = 8
 _RIVAL_COST = 1.1
-_SURELY_WRONG = 0.03
 _SETTLED, _POLISHED = 4, 2
 """Hypotheses that are kept after the wide steps, and after the narrow ones."""
-
-
-@dataclass(frozen=True)
-class RaxelHypotheses:
-    """What passes between the stages.
-
-    Attributes:
-        raxels: (H, N, rows, columns, 3) in the frame of the clip's first camera, clip units.
-        inlier: (P, N) probability that an observation of the evidence is right; None means not judged.
-    """
-
-    raxels: FloatArray
-    inlier: FloatArray | None = None
-
-
-class Denoiser(Protocol):
-    """The learned prior: raxel hypotheses and evidence in, better hypotheses out."""
-
-    def denoise(self, evidence: Evidence, bearings: FloatArray, hypotheses: RaxelHypotheses) -> RaxelHypotheses:
-        """`bearings` (N, rows, columns, 3) are the unit rays of each camera in its own frame."""
-        ...
-
-    def describe(self) -> str:
-        """In a line: model, backend."""
-        ...
 
 
 @dataclass(frozen=True)
@@ -182,11 +153,6 @@ def guide(
     else:
         refined = _guide_judged(evidence, poses, hypotheses.inlier, settings)
     return replace(hypotheses, raxels=encode_clip(bearings, refined.camera_to_first)), refined
-
-
-def possible(inlier: FloatArray) -> FloatArray:
-    """Weights of observations from their inlier probabilities: 0 for what is surely wrong, else 1."""
-    return (inlier > _SURELY_WRONG).astype(float)
 
 
 def _guide_judged(evidence: Evidence, poses: FloatArray, inlier: FloatArray, settings: RefineSettings) -> Refined:
@@ -311,11 +277,3 @@ def _check(images: Sequence[npt.NDArray[np.uint8]], cameras: Sequence[PinholeCam
                 f"image {index} is {image.shape[1]}x{image.shape[0]} px but its camera is "
                 f"{camera.width}x{camera.height} px; resize one of them"
             )
-
-
-@contextmanager
-def timed(stage_s: dict[str, float], name: str) -> Iterator[None]:
-    """Add the wall time of a block, s, to the stage of this name."""
-    begin = time.perf_counter()
-    yield
-    stage_s[name] = stage_s.get(name, 0.0) + time.perf_counter() - begin

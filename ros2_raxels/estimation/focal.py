@@ -8,8 +8,10 @@ import numpy as np
 
 from ros2_raxels.estimation.bundle_adjustment import RefineSettings, refine
 from ros2_raxels.estimation.two_view import propose
-from ros2_raxels.geometry.poses import USUAL_FOCAL, FloatArray, PinholeCamera, ordinary_camera
-from ros2_raxels.matching.matcher import Evidence, Features
+from ros2_raxels.geometry.camera import USUAL_FOCAL, PinholeCamera, ordinary_camera
+from ros2_raxels.geometry.poses import FloatArray
+from ros2_raxels.matching.features import Features
+from ros2_raxels.matching.tracks import Evidence
 
 _USUAL = 4
 _GUESSES = USUAL_FOCAL * 1.25 ** np.arange(-_USUAL, 9)

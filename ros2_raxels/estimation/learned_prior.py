@@ -14,10 +14,10 @@ from ros2_raxels.engine import Engine, EngineError
 from ros2_raxels.engine.choose import EngineOptions, open_engines
 from ros2_raxels.engine.model_card import ModelCard
 from ros2_raxels.estimation.bundle_adjustment import RefineSettings, refine
-from ros2_raxels.estimation.estimator import RaxelHypotheses
+from ros2_raxels.estimation.hypotheses import RaxelHypotheses
 from ros2_raxels.geometry.poses import FloatArray
 from ros2_raxels.geometry.raxel_grid import decode_clip, encode_clip
-from ros2_raxels.matching.matcher import FLOW, Evidence
+from ros2_raxels.matching.tracks import FLOW, Evidence
 from ros2_raxels.model.flow import sample, step_towards
 from ros2_raxels.utils.ros_environment import shipped_file
 

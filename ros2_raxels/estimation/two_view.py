@@ -9,7 +9,7 @@ import numpy as np
 
 from ros2_raxels.estimation.bundle_adjustment import RefineSettings, refine, triangulate
 from ros2_raxels.geometry.poses import FloatArray, inverse_pose, make_pose, rotation_from_vector, rotation_vector
-from ros2_raxels.matching.matcher import Evidence
+from ros2_raxels.matching.tracks import Evidence
 
 _MIN_MATCHES = 8
 _RESECT = RefineSettings(widths_px=(20.0, 10.0, 10.0, 5.0, 5.0, 3.0, 3.0, 2.0), iterations=8)

@@ -10,14 +10,16 @@ import matplotlib
 import numpy as np
 import numpy.typing as npt
 
-from ros2_raxels.estimation.estimator import EstimatorSettings, RaxelHypotheses, guide
+from ros2_raxels.estimation.estimator import EstimatorSettings, guide
+from ros2_raxels.estimation.hypotheses import RaxelHypotheses
 from ros2_raxels.estimation.learned_prior import LearnedDenoiser, load_denoiser
 from ros2_raxels.estimation.two_view import propose
 from ros2_raxels.figures.page import Page
 from ros2_raxels.figures.walk import TrackedWalk
 from ros2_raxels.geometry.poses import FloatArray, direction_angle_rad, relative_pose
 from ros2_raxels.geometry.raxel_grid import clip_bearings, decode_clip, encode_clip
-from ros2_raxels.matching.matcher import Evidence, Matcher
+from ros2_raxels.matching.matcher import Matcher
+from ros2_raxels.matching.tracks import Evidence
 from ros2_raxels.visualization.drawing import DOTTED, FONT, MUTED, TEXT, TRUTH
 
 _STEP, _FRAMES = 25, 4

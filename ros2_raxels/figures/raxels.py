@@ -8,8 +8,10 @@ import matplotlib
 import numpy as np
 
 from ros2_raxels.figures.page import Page
-from ros2_raxels.geometry.poses import FloatArray, encode_raxels, make_pose, ordinary_camera, rotation_from_vector
+from ros2_raxels.geometry.camera import ordinary_camera
+from ros2_raxels.geometry.poses import FloatArray, make_pose, rotation_from_vector
 from ros2_raxels.geometry.raxel_grid import RAXEL_COLUMNS, RAXEL_ROWS
+from ros2_raxels.geometry.raxels import encode_raxels
 from ros2_raxels.visualization.drawing import FONT, MUTED, TEXT, draw_raxels, without_frame
 
 _CAMERA = ordinary_camera(320, 240, 0.6)

@@ -8,11 +8,12 @@ import numpy as np
 
 from ros2_raxels.evaluation.tracks.recorded_track import Track, follow
 from ros2_raxels.factory import make_tracker
-from ros2_raxels.geometry.poses import FloatArray, PinholeCamera
+from ros2_raxels.geometry.camera import PinholeCamera
+from ros2_raxels.geometry.poses import FloatArray
 from ros2_raxels.geometry.trajectory import AbsoluteError, absolute_error
 from ros2_raxels.harness.recording import Walk, shown_walk
 from ros2_raxels.recordings.image_codec import ImageArray
-from ros2_raxels.recordings.source import open_source
+from ros2_raxels.recordings.open import open_source
 
 
 @dataclass(frozen=True, eq=False)

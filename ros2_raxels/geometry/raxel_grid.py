@@ -6,7 +6,9 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from ros2_raxels.geometry.poses import FloatArray, PinholeCamera, decode_raxels
+from ros2_raxels.geometry.camera import PinholeCamera
+from ros2_raxels.geometry.poses import FloatArray
+from ros2_raxels.geometry.raxels import decode_raxels
 
 RAXEL_ROWS, RAXEL_COLUMNS = 12, 16
 """Grid of the raxel image of a frame; the camera model is smooth, so a coarse grid loses nothing."""

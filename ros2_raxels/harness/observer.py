@@ -12,7 +12,7 @@ from sensor_msgs.msg import CameraInfo, Image
 from tf2_msgs.msg import TFMessage
 
 from raxels_interfaces.msg import PoseStatus
-from ros2_raxels.estimation.clip_covariance import UNKNOWN_VARIANCE
+from ros2_raxels.geometry.covariance import UNKNOWN_VARIANCE
 from ros2_raxels.geometry.poses import FloatArray
 from ros2_raxels.harness.spun_node import SpunNode
 from ros2_raxels.nodes.common.messages import pose_array, stamp_ns

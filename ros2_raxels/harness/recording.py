@@ -9,7 +9,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from ros2_raxels import geometry, scenes
-from ros2_raxels.geometry.poses import PinholeCamera
+from ros2_raxels.geometry.camera import PinholeCamera
 from ros2_raxels.scenes.film import Film, Progress, shown_progress, write_film
 from ros2_raxels.scenes.trajectories import handheld_loop
 from ros2_raxels.scenes.world import furnished_room

@@ -11,172 +11,31 @@ import itertools
 import threading
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, replace
-from functools import cached_property
+from dataclasses import replace
 from typing import Any, TypeVar
 
 import cv2
 import numpy as np
 import numpy.typing as npt
 
-from ros2_raxels.geometry.poses import FloatArray, PinholeCamera
+from ros2_raxels.geometry.camera import PinholeCamera
+from ros2_raxels.geometry.poses import FloatArray
+from ros2_raxels.matching.features import Features, GreyImage, Keypoints, to_grey
+from ros2_raxels.matching.tracks import (
+    FLOW,
+    KEYPOINT,
+    Evidence,
+    EvidenceSettings,
+    IntArray,
+    PairMatches,
+    chain_matches,
+    keypoint_scores,
+    on_image_plane,
+    thin_tracks,
+)
 
-IntArray = npt.NDArray[np.integer]
-GreyImage = npt.NDArray[np.uint8]
 _Item = TypeVar("_Item")
 _Result = TypeVar("_Result")
-
-KEYPOINT, FLOW = 0, 1
-"""Values of `Evidence.kind`."""
-
-
-@dataclass(frozen=True)
-class EvidenceSettings:
-    """Numbers of the matcher. Lengths in px of the working image.
-
-    Attributes:
-        working_pixels: larger images are shrunk to so many pixels.
-        keypoints: at most so many per frame.
-        contrast: SIFT contrast threshold; OpenCV's default (0.04) finds nothing on dim indoor walls.
-        ratio: a match must be this much closer than the second best.
-        keypoint_reach: keypoints are compared where flow reaches less than this share of the grid; above 1 always.
-        flow_scale: flow is found on the image halved so many times, and once more for a quick look.
-        grid_px: spacing of the flow tracks.
-        check_px: flow must come back this close on the way there and back.
-        window_px: Lucas-Kanade window that sharpens the flow.
-        drift_px: a sharpened point may not leave the flow by more.
-        near_levels: halvings of the image in which flow is followed from where it is expected.
-        tracks: so many are kept for the solve, half of them keypoints where there are enough.
-    """
-
-    working_pixels: int = 105_000
-    keypoints: int = 2000
-    contrast: float = 0.01
-    ratio: float = 0.8
-    keypoint_reach: float = 1.01
-    flow_scale: int = 1
-    grid_px: int = 16
-    check_px: float = 1.5
-    window_px: int = 13
-    drift_px: float = 3.0
-    near_levels: int = 2
-    tracks: int = 400
-
-
-class Features:
-    """One frame, looked at once and used against any other. Keypoints are found when first asked for.
-
-    Attributes:
-        grey: (height, width) uint8, the working image: as given, or smaller (`EvidenceSettings.working_pixels`).
-            All pixel coordinates in this module belong to it.
-    """
-
-    def __init__(self, grey: GreyImage) -> None:
-        self.grey = grey
-        self.keypoints: Keypoints | None = None
-
-    def working_camera(self, camera: PinholeCamera) -> PinholeCamera:
-        """The camera of the image as given, for the working image."""
-        height, width = self.grey.shape
-        return camera if (width, height) == (camera.width, camera.height) else camera.resized(width, height)
-
-
-@dataclass(frozen=True)
-class Keypoints:
-    """SIFT of one frame.
-
-    Attributes:
-        pixels: (K, 2).
-        descriptors: (K, 128) float32.
-        strength: (K,) response of the detector.
-    """
-
-    pixels: FloatArray
-    descriptors: npt.NDArray[np.float32]
-    strength: FloatArray
-
-
-@dataclass(frozen=True)
-class PairMatches:
-    """What two frames *a*, *b* have in common.
-
-    Attributes:
-        keypoints: (Ka,) index of the keypoint in *b*, or -1; None when they were not compared.
-        thorough: whether everything was tried.
-        flow, flow_back: (G, 2) where the grid of *a* lies in *b*, and of *b* in *a*, px; NaN where not known.
-    """
-
-    keypoints: IntArray | None
-    flow: FloatArray
-    flow_back: FloatArray
-    keypoint_score: FloatArray | None
-    flow_score: FloatArray
-    flow_back_score: FloatArray
-    thorough: bool
-
-    @property
-    def reach(self) -> float:
-        """Share of the flow grid of *a* that was found in *b*; 0 without a grid."""
-        return float(np.isfinite(self.flow[:, 0]).mean()) if len(self.flow) else 0.0
-
-
-@dataclass(frozen=True)
-class Evidence:
-    """P tracks over N frames.
-
-    Attributes:
-        anchor: (P,) frame in which the track starts.
-        index: (P,) which keypoint, or which point of the flow grid, of the anchor frame it is.
-        pixels: (P, N, 2) px, NaN where the track was not found.
-        plane: (P, N, 2) the same on the undistorted image plane at z = 1.
-        focal_px: (N,) geometric mean of fx and fy, turns plane distances into px.
-        weight: (P, N) prior weight of every observation, 0 to 1.
-        kind: (P,) KEYPOINT or FLOW.
-        score: (P, N) how sure the matcher is of every observation, 0 to 1; 1 at the anchor, 0 where a keypoint was
-            reached through other frames only.
-    """
-
-    anchor: IntArray
-    index: IntArray
-    pixels: FloatArray
-    plane: FloatArray
-    focal_px: FloatArray
-    weight: FloatArray
-    kind: IntArray
-    score: FloatArray
-
-    @property
-    def frames(self) -> int:
-        """Number of frames N."""
-        return int(self.pixels.shape[1])
-
-    @cached_property
-    def seen(self) -> npt.NDArray[np.bool_]:
-        """(P, N) whether the track was found there; true at the anchor."""
-        return np.isfinite(self.pixels[..., 0])
-
-    def pick(self, index: IntArray | npt.NDArray[np.bool_]) -> Evidence:
-        """Only these tracks."""
-        return replace(
-            self,
-            anchor=self.anchor[index],
-            index=self.index[index],
-            pixels=self.pixels[index],
-            plane=self.plane[index],
-            weight=self.weight[index],
-            kind=self.kind[index],
-            score=self.score[index],
-        )
-
-    def with_cameras(self, cameras: Sequence[PinholeCamera]) -> Evidence:
-        """The same pixels seen through other cameras."""
-        plane, focal = _on_plane(self.pixels, cameras)
-        return replace(self, plane=plane, focal_px=focal)
-
-    def pair(self, first: int, second: int) -> tuple[FloatArray, FloatArray]:
-        """Matches between two frames on their image planes: (M, 2) and (M, 2), whichever frame they start in."""
-        both = self.seen[:, first] & self.seen[:, second] & ((self.anchor == first) | (self.anchor == second))
-        return self.plane[both, first], self.plane[both, second]
 
 
 class Matcher:
@@ -332,9 +191,9 @@ class Matcher:
             there = np.ones(len(anchor), bool) if must_see is None else np.isfinite(pixels[:, must_see, 0])
             there &= True if starts_in is None else anchor == starts_in
             anchor, index, pixels, score, kind = (a[there] for a in (anchor, index, pixels, score, kind))
-        kept = _thin(kind, self.settings.tracks if tracks is None else tracks)
+        kept = thin_tracks(kind, self.settings.tracks if tracks is None else tracks)
         anchor, index, pixels, score, kind = (a[kept] for a in (anchor, index, pixels, score, kind))
-        plane, focal = _on_plane(pixels, cameras)
+        plane, focal = on_image_plane(pixels, cameras)
         return Evidence(anchor, index, pixels, plane, focal, np.ones(pixels.shape[:2]), kind, score)
 
     # -- keypoints
@@ -384,14 +243,14 @@ class Matcher:
         compared = {pair: found.keypoints for pair, found in matches.items() if found.keypoints is not None}
         needed = {k for pair in compared for k in pair}
         points = [self.keypoints(f).pixels if k in needed else np.zeros((0, 2)) for k, f in enumerate(frames)]
-        chains = _chain(compared, [len(p) for p in points])
+        chains = chain_matches(compared, [len(p) for p in points])
         pixels = np.full((len(chains), len(frames), 2), np.nan)
         for j, point in enumerate(points):
             has = chains[:, j] >= 0
             pixels[has, j] = point[chains[has, j]]
         anchor = np.argmax(chains >= 0, axis=1)
         index = chains[np.arange(len(chains)), anchor]
-        return anchor, index, pixels, _keypoint_scores(chains, anchor, index, matches)
+        return anchor, index, pixels, keypoint_scores(chains, anchor, index, matches)
 
     # -- flow
 
@@ -510,21 +369,6 @@ def flow_at(flow: FloatArray, pixels: npt.NDArray[np.float32]) -> FloatArray:
     )
 
 
-def to_grey(image: npt.NDArray[np.uint8]) -> GreyImage:
-    """(height, width) uint8 from grey or RGB uint8.
-
-    Raises:
-        ValueError: another shape or dtype, or an empty image.
-    """
-    if image.dtype != np.uint8 or image.ndim not in (2, 3) or (image.ndim == 3 and image.shape[2] != 3):
-        raise ValueError(f"image of shape {image.shape} and type {image.dtype}: give uint8, (h, w) or (h, w, 3) RGB")
-    if 0 in image.shape:
-        raise ValueError(f"image of shape {image.shape} is empty")
-    if image.ndim == 2:
-        return np.ascontiguousarray(image)
-    return np.asarray(cv2.cvtColor(image, cv2.COLOR_RGB2GRAY), np.uint8)
-
-
 def _sharpen(
     a: GreyImage, b: GreyImage, start: FloatArray, end: FloatArray, window_px: int, levels: int = 0
 ) -> tuple[FloatArray, npt.NDArray[np.bool_]]:
@@ -542,66 +386,3 @@ def _sharpen(
         minEigThreshold=1e-4,
     )
     return np.asarray(moved, float), found.ravel() > 0
-
-
-def _chain(matches: Mapping[tuple[int, int], IntArray], sizes: Sequence[int]) -> IntArray:
-    """Pairwise matches to tracks (P, N) of keypoint indices, -1 where absent.
-
-    A track starts at the first frame that has it, takes direct matches first and fills gaps through the frames in
-    between. A keypoint belongs to one track only.
-    """
-    count = len(sizes)
-    taken = [np.zeros(size, bool) for size in sizes]
-    chains = []
-    for start in range(count):
-        chain = np.full((sizes[start], count), -1)
-        chain[:, start] = np.where(taken[start], -1, np.arange(sizes[start]))
-        for j in range(start + 1, count):
-            for via in range(start, j):
-                if (via, j) not in matches:
-                    continue
-                open_ends = np.flatnonzero((chain[:, via] >= 0) & (chain[:, j] < 0))
-                chain[open_ends, j] = matches[via, j][chain[open_ends, via]]
-            _keep_first(chain[:, j], taken[j])
-        chain = chain[(chain >= 0).sum(axis=1) > 1]
-        for j in range(start + 1, count):
-            taken[j][chain[chain[:, j] >= 0, j]] = True
-        chains.append(chain)
-    return np.concatenate(chains)
-
-
-def _keypoint_scores(
-    chains: IntArray, anchor: IntArray, index: IntArray, matches: Mapping[tuple[int, int], PairMatches]
-) -> FloatArray:
-    """(P, N) scores of the direct matches between a track's anchor and the other frames, 0 where there is none."""
-    score = np.zeros(chains.shape)
-    score[np.arange(len(chains)), anchor] = 1.0
-    for (a, j), found in matches.items():
-        if found.keypoints is None or found.keypoint_score is None:
-            continue
-        rows = np.flatnonzero((anchor == a) & (chains[:, j] >= 0))
-        direct = rows[found.keypoints[index[rows]] == chains[rows, j]]
-        score[direct, j] = found.keypoint_score[index[direct]]
-    return score
-
-
-def _keep_first(column: IntArray, taken: npt.NDArray[np.bool_]) -> None:
-    """Clear, in place, keypoints that an earlier track or an earlier row has."""
-    rows = np.flatnonzero(column >= 0)
-    _, first = np.unique(column[rows], return_index=True)
-    repeated = np.ones(len(rows), bool)
-    repeated[first] = False
-    column[rows[repeated | taken[column[rows]]]] = -1
-
-
-def _thin(kind: IntArray, limit: int) -> IntArray:
-    """Indices of at most `limit` tracks, half of them keypoints where possible, the same ones every time."""
-    rng = np.random.default_rng(0)
-    keypoints, flow = (rng.permutation(np.flatnonzero(kind == k)) for k in (KEYPOINT, FLOW))
-    keypoints = keypoints[: max(limit // 2, limit - len(flow))]
-    return np.sort(np.concatenate([keypoints, flow[: limit - len(keypoints)]]))
-
-
-def _on_plane(pixels: FloatArray, cameras: Sequence[PinholeCamera]) -> tuple[FloatArray, FloatArray]:
-    plane = np.stack([camera.normalise(pixels[:, j]) for j, camera in enumerate(cameras)], axis=1)
-    return plane, np.array([np.sqrt(camera.fx * camera.fy) for camera in cameras])

@@ -18,10 +18,12 @@ from rclpy.task import Future
 from sensor_msgs.msg import CameraInfo, Image
 from std_msgs.msg import Header
 
+from ros2_raxels.nodes.camera_parameters import CAMERA_NODE, CAMERA_TABLE
 from ros2_raxels.nodes.common.messages import camera_info_message, image_message, stamp_message
-from ros2_raxels.nodes.common.parameters import CAMERA_NODE, CAMERA_TABLE, declare
+from ros2_raxels.nodes.common.parameters import declare
 from ros2_raxels.nodes.common.runner import USAGE_ERROR, run
-from ros2_raxels.recordings.source import Frame, FrameSource, SourceError, open_source
+from ros2_raxels.recordings.open import open_source
+from ros2_raxels.recordings.source import Frame, FrameSource, SourceError
 
 _AHEAD = 8
 _POLL_S = 0.05

@@ -5,7 +5,8 @@ from __future__ import annotations
 import math
 from typing import Any
 
-from ros2_raxels.geometry.poses import GeometryError, PinholeCamera
+from ros2_raxels.geometry.camera import PinholeCamera
+from ros2_raxels.geometry.poses import GeometryError
 
 _PINHOLE_MODELS = ("plumb_bob", "rational_polynomial", "")
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,11 +11,20 @@ from typing import Any
 
 import numpy as np
 
-from ros2_raxels.geometry.poses import FloatArray
+from ros2_raxels.geometry.camera import PinholeCamera
+from ros2_raxels.geometry.poses import FloatArray, GeometryError
+from ros2_raxels.recordings.source import (
+    DEFAULT_RATE_HZ,
+    Frame,
+    FrameSource,
+    SourceError,
+    _check_camera_fits,
+    _check_increasing,
+    _median_rate_hz,
+    read_image,
+)
 from ros2_raxels.utils.files import FileError, load_json, numbers, take, take_list
 
-_TRIES = 4000
-_STILL = 1e-6
 _SAME_CAMERA_DECIMALS = 1
 """Of intrinsics, px: what is the same so far is one camera."""
 
@@ -65,40 +76,6 @@ class PosedSet:
         return len(np.unique(cameras, axis=0)) == 1
 
 
-@dataclass(frozen=True)
-class RunRule:
-    """Which runs of frames are drawn.
-
-    Attributes:
-        frames: of a run.
-        strides: between its frames, each as likely as the others.
-        origin: the frame of a run in whose camera its poses are told.
-        max_rotation_deg: no camera of a run turns further from that one.
-        one_camera: whether all frames must be of one.
-    """
-
-    frames: int
-    strides: Sequence[int]
-    origin: int
-    max_rotation_deg: float
-    one_camera: bool = False
-
-
-@dataclass(frozen=True, eq=False)
-class Run:
-    """Some frames of a set.
-
-    Attributes:
-        id: of set, first frame and stride.
-        chosen: of the set's frames.
-        camera_to_origin: (frames, 4, 4) in the camera of the rule's origin.
-    """
-
-    id: str
-    chosen: slice
-    camera_to_origin: FloatArray
-
-
 def set_files(root: Path) -> list[Path]:
     """The ``cameras.json`` of all posed sets of a folder.
 
@@ -111,36 +88,105 @@ def set_files(root: Path) -> list[Path]:
     return files
 
 
-def draw_runs(posed: PosedSet, rule: RunRule, count: int, seed: int) -> list[Run]:
-    """At most so many runs of a set; one is left out when it breaks the rule or when no camera moves.
+class PosedSetSource(FrameSource):
+    """Images of a ``cameras.json``, with their cameras and true poses."""
 
-    Raises:
-        FileError: the rule asks for one camera, and a frame has no size.
-    """
-    runs: dict[tuple[int, int], Run] = {}
-    for first, stride in _draws(seed, posed.name, len(posed.images), rule.strides):
-        if len(runs) == count:
-            break
-        chosen = slice(first, first + stride * (rule.frames - 1) + 1, stride)
-        if chosen.stop > len(posed.images) or (first, stride) in runs:
-            continue
-        poses = posed.camera_to_world[chosen]
-        relative = np.linalg.inv(poses[rule.origin]) @ poses
-        one_camera = not rule.one_camera or posed.has_one_camera(chosen)
-        if one_camera and _is_usable(relative, rule.max_rotation_deg):
-            runs[first, stride] = Run(f"{posed.name}/{first:06d}x{stride}", chosen, relative)
-    return list(runs.values())
+    kind = "posed set"
 
+    def __init__(self, path: Path, camera: PinholeCamera | None, rate_hz: float | None, limit: int | None) -> None:
+        self._path, self._file = path, path / "cameras.json"
+        record = self._load()
+        frames = self._field(record, "frames", list, "cameras.json")[:limit]
+        if not frames:
+            raise SourceError(f"{self._file}: frames is empty; it must list at least one image")
+        self.name = str(record.get("name") or path.resolve().name)
+        rate = rate_hz or self._frame_rate(record)
+        self._files = [self._image_file(frame, f"frames[{i}]") for i, frame in enumerate(frames)]
+        self._cameras = [camera or self._camera(frame, f"frames[{i}]") for i, frame in enumerate(frames)]
+        self._poses = [self._pose(frame, f"frames[{i}]") for i, frame in enumerate(frames)]
+        self._stamps_ns = [self._stamp_ns(frame, i, rate) for i, frame in enumerate(frames)]
+        _check_increasing(self._stamps_ns, self._file, [f"frames[{i}].timestamp" for i in range(len(frames))])
+        self.length = len(frames)
+        is_timed = any(frame.get("timestamp") is not None for frame in frames)
+        self.rate_hz = _median_rate_hz(self._stamps_ns, rate) if is_timed else rate
+        self.camera = self._cameras[0]
+        self.has_truth = all(pose is not None for pose in self._poses)
+        self.is_metric = record.get("metric_scale") is True
 
-def _draws(seed: int, name: str, frames: int, strides: Sequence[int]) -> Iterator[tuple[int, int]]:
-    """First frame and stride; the order of the draws is what keeps the runs fixed."""
-    generator = np.random.default_rng([seed, *name.encode()])
-    for _ in range(_TRIES if frames else 0):
-        stride = int(generator.choice(strides))
-        yield int(generator.integers(frames)), stride
+    def __iter__(self) -> Iterator[Frame]:
+        for index, file in enumerate(self._files):
+            image = read_image(file)
+            camera = self._cameras[index]
+            _check_camera_fits(camera, image, file)
+            yield Frame(index, self._stamps_ns[index], image, camera, self._poses[index], file.name)
 
+    def _load(self) -> dict[str, Any]:
+        try:
+            record = json.loads(self._file.read_text(encoding="utf-8"))
+        except (OSError, ValueError) as error:
+            raise SourceError(f"{self._file} is not readable JSON ({error}); write it again") from error
+        if not isinstance(record, dict):
+            raise SourceError(f"{self._file} holds a {type(record).__name__}; it must be an object with frames")
+        return record
 
-def _is_usable(camera_to_origin: FloatArray, max_rotation_deg: float) -> bool:
-    cosine = (np.trace(camera_to_origin[:, :3, :3], axis1=1, axis2=2) - 1.0) / 2.0
-    moved = np.linalg.norm(camera_to_origin[:, :3, 3], axis=1)
-    return bool(cosine.min() >= np.cos(np.radians(max_rotation_deg)) and moved.max() >= _STILL)
+    def _wrong(self, field: str, value: object, wanted: str) -> SourceError:
+        return SourceError(f"{self._file}: {field} = {str(value)[:80]!r} must be {wanted}")
+
+    def _field(self, record: object, key: str, kind: type, where: str) -> Any:
+        if not isinstance(record, dict) or key not in record:
+            raise SourceError(f"{self._file}: {where} has no {key}; add it")
+        value = record[key]
+        if not isinstance(value, kind) or isinstance(value, bool):
+            raise self._wrong(f"{where}.{key}", value, f"a {kind.__name__}")
+        return value
+
+    def _numbers(self, value: object, shape: tuple[int, ...], field: str) -> FloatArray:
+        try:
+            array = np.array(value, float)
+        except (TypeError, ValueError):
+            array = np.empty(0)
+        if array.shape != shape or not np.isfinite(array).all():
+            raise self._wrong(field, value, f"{'x'.join(map(str, shape))} finite numbers")
+        return array
+
+    def _frame_rate(self, record: dict[str, Any]) -> float:
+        rate = record.get("frame_rate")
+        if rate is None:
+            return DEFAULT_RATE_HZ
+        if isinstance(rate, bool) or not isinstance(rate, (int, float)) or not 0 < rate < math.inf:
+            raise self._wrong("frame_rate", rate, "a positive number of Hz or null")
+        return float(rate)
+
+    def _image_file(self, frame: object, where: str) -> Path:
+        file: Path = self._path / self._field(frame, "file", str, where)
+        if not file.is_file():
+            raise SourceError(f"{self._file}: {where}.file = {file} does not exist; restore the image")
+        return file
+
+    def _camera(self, frame: dict[str, Any], where: str) -> PinholeCamera | None:
+        if frame.get("K") is None:
+            return None
+        intrinsics = self._numbers(frame["K"], (4,), f"{where}.K")
+        width, height = (self._field(frame, key, int, where) for key in ("width", "height"))
+        try:
+            return PinholeCamera(width, height, *intrinsics.tolist())
+        except GeometryError as error:
+            raise SourceError(f"{self._file}: {where}.K: {error}") from error
+
+    def _pose(self, frame: dict[str, Any], where: str) -> FloatArray | None:
+        if frame.get("c2w") is None:
+            return None
+        pose = self._numbers(frame["c2w"], (4, 4), f"{where}.c2w")
+        rotation = pose[:3, :3]
+        rigid = np.allclose(rotation @ rotation.T, np.eye(3), atol=1e-2) and np.linalg.det(rotation) > 0
+        if not rigid or not np.allclose(pose[3], (0, 0, 0, 1), atol=1e-6):
+            raise self._wrong(f"{where}.c2w", frame["c2w"], "a rotation and a translation over 0 0 0 1")
+        return pose
+
+    def _stamp_ns(self, frame: dict[str, Any], index: int, rate_hz: float) -> int:
+        stamp = frame.get("timestamp")
+        if stamp is None:
+            return round(index / rate_hz * 1e9)
+        if isinstance(stamp, bool) or not isinstance(stamp, (int, float)) or not math.isfinite(stamp):
+            raise self._wrong(f"frames[{index}].timestamp", stamp, "a number of seconds or null")
+        return round(stamp * 1e9)

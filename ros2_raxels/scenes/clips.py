@@ -10,7 +10,9 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from ros2_raxels.geometry.poses import FloatArray, PinholeCamera, encode_raxels, interpolate_pose, relative_pose
+from ros2_raxels.geometry.camera import PinholeCamera
+from ros2_raxels.geometry.poses import FloatArray, interpolate_pose, relative_pose
+from ros2_raxels.geometry.raxels import encode_raxels
 from ros2_raxels.recordings.image_codec import ImageArray
 from ros2_raxels.scenes.motion import KINDS, Motion, sample_motion
 from ros2_raxels.scenes.procedural import ProceduralWorld, exposed, random_world

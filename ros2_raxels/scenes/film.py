@@ -17,7 +17,8 @@ from typing import Any
 import cv2
 from tqdm import tqdm
 
-from ros2_raxels.geometry.poses import FloatArray, PinholeCamera
+from ros2_raxels.geometry.camera import PinholeCamera
+from ros2_raxels.geometry.poses import FloatArray
 from ros2_raxels.scenes.renderer import render
 from ros2_raxels.scenes.world import World
 

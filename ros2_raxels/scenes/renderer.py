@@ -13,7 +13,8 @@ from functools import lru_cache
 import numpy as np
 import numpy.typing as npt
 
-from ros2_raxels.geometry.poses import FloatArray, PinholeCamera, inverse_pose
+from ros2_raxels.geometry.camera import PinholeCamera
+from ros2_raxels.geometry.poses import FloatArray, inverse_pose
 from ros2_raxels.recordings.image_codec import ImageArray
 from ros2_raxels.scenes.world import FaceTable, World, face_table
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 import cv2
 import numpy as np
 
-from ros2_raxels.geometry.poses import FloatArray, PinholeCamera, ordinary_camera, relative_pose, rotation_angle_rad
+from ros2_raxels.geometry.camera import PinholeCamera, ordinary_camera
+from ros2_raxels.geometry.poses import FloatArray, relative_pose, rotation_angle_rad
 from ros2_raxels.scenes.clips import probe_of, well_lit
 from ros2_raxels.scenes.film import Film, Progress
 from ros2_raxels.scenes.procedural import ProceduralWorld, random_world

@@ -7,7 +7,8 @@ from typing import TypeVar
 
 import numpy as np
 
-from ros2_raxels.geometry.poses import FloatArray, PinholeCamera, inverse_pose
+from ros2_raxels.geometry.camera import PinholeCamera
+from ros2_raxels.geometry.poses import FloatArray, inverse_pose
 from ros2_raxels.scenes.renderer import depth_map
 from ros2_raxels.scenes.trajectories import look_at
 from ros2_raxels.scenes.world import ShadowMap, World

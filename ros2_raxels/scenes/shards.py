@@ -17,7 +17,8 @@ import numpy as np
 import numpy.typing as npt
 from tqdm import tqdm
 
-from ros2_raxels.geometry.poses import FloatArray, PinholeCamera
+from ros2_raxels.geometry.camera import PinholeCamera
+from ros2_raxels.geometry.poses import FloatArray
 from ros2_raxels.recordings.image_codec import ImageArray
 from ros2_raxels.scenes.clips import RenderedClip, augment, render_clip
 from ros2_raxels.scenes.random_textures import texture_pool

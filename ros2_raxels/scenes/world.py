@@ -11,7 +11,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from ros2_raxels.geometry.poses import FloatArray, PinholeCamera, rotation_from_vector
+from ros2_raxels.geometry.camera import PinholeCamera
+from ros2_raxels.geometry.poses import FloatArray, rotation_from_vector
 from ros2_raxels.scenes.textures import PATTERNS, TEXEL_M, TILE_PX, TextureAtlas
 
 IndexArray = npt.NDArray[np.intp]

@@ -16,7 +16,7 @@ from rclpy.signals import SignalHandlerOptions
 from sensor_msgs.msg import CameraInfo, Image
 from std_msgs.msg import Header
 
-from ros2_raxels.geometry.poses import PinholeCamera
+from ros2_raxels.geometry.camera import PinholeCamera
 from ros2_raxels.nodes.common.messages import camera_info_message, image_message, stamp_message
 from ros2_raxels.recordings.image_codec import ImageArray
 from ros2_raxels.soak.faults import AFTERMATH_S, Event, fault_at

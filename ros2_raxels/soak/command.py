@@ -16,7 +16,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ros2_raxels.geometry.poses import FloatArray
-from ros2_raxels.recordings.source import Frame, FrameSource, SourceError, open_source
+from ros2_raxels.recordings.open import open_source
+from ros2_raxels.recordings.source import Frame, FrameSource, SourceError
 from ros2_raxels.soak.truth import WRONG
 from ros2_raxels.utils.argument_types import above_zero
 from ros2_raxels.utils.files import write_json

@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from ros2_raxels.estimation.bundle_adjustment import RefineSettings, refine
-from ros2_raxels.estimation.clip_covariance import in_other_unit
+from ros2_raxels.geometry.covariance import in_other_unit
 from ros2_raxels.geometry.poses import FloatArray, relative_pose, rotation_angle_rad
 from ros2_raxels.matching.matcher import Matcher
-from ros2_raxels.tracking.metric_scale import Scale
+from ros2_raxels.tracking.frame import KeyframePose, StreamFrame, Trajectory, beside, scaled_about
 from ros2_raxels.tracking.place_index import PlaceIndex
 from ros2_raxels.tracking.pose_graph import Edge, relax
 from ros2_raxels.tracking.resection import INLIER_PX, orthogonal
-from ros2_raxels.tracking.shared_matches import SharedEvidence, StreamFrame
+from ros2_raxels.tracking.shared_matches import SharedEvidence
 
 _WINDOW = RefineSettings(widths_px=(3.0, 2.0), iterations=6)
 _BUNDLE_TRACKS = 1200
@@ -44,39 +44,6 @@ class MapSettings:
     bundle: int = 7
     stored: int = 300
     history: bool = False
-
-
-@dataclass(frozen=True)
-class KeyframePose:
-    """A pose beside a keyframe, which may be corrected later.
-
-    Attributes:
-        keyframe: its number.
-        pose: 4x4, in the keyframe.
-        grown: that of the keyframe when the pose was placed.
-    """
-
-    keyframe: int
-    pose: FloatArray
-    grown: float
-
-
-def beside(frame: StreamFrame, camera_to_world: FloatArray) -> KeyframePose:
-    """Where a pose (4x4) stands beside a keyframe now."""
-    return KeyframePose(frame.number, relative_pose(frame.camera_to_world, camera_to_world), frame.grown)
-
-
-@dataclass
-class Trajectory:
-    """What holds for all keyframes of a trajectory.
-
-    Attributes:
-        unit: distance that counts as far, the median depth where it began.
-        scale: what is known of metres; of the present one, when its owner has last said so.
-    """
-
-    unit: float = 1.0
-    scale: Scale = field(default_factory=Scale)
 
 
 class KeyframeMap:
@@ -432,10 +399,3 @@ def _apart(motion: FloatArray, unit: float | FloatArray) -> FloatArray:
     """How far apart poses (N, 4, 4) are, a turn of a radian counting as `unit`, which may be one for each."""
     distance = np.linalg.norm(motion[:, :3, 3], axis=1) / unit
     return np.asarray(distance + rotation_angle_rad(motion[:, :3, :3]))
-
-
-def scaled_about(pose: FloatArray, factor: float, centre: FloatArray) -> FloatArray:
-    """A pose after everything has become `factor` times as large about a point (3,)."""
-    scaled = pose.copy()
-    scaled[:3, 3] = centre + factor * (pose[:3, 3] - centre)
-    return scaled

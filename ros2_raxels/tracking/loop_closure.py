@@ -6,12 +6,13 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from ros2_raxels.estimation.clip_covariance import compounded, with_unit
+from ros2_raxels.geometry.covariance import compounded, with_unit
 from ros2_raxels.geometry.poses import FloatArray, inverse_pose, relative_pose, rotation_angle_rad
-from ros2_raxels.matching.matcher import Evidence, Matcher
+from ros2_raxels.matching.matcher import Matcher
+from ros2_raxels.matching.tracks import Evidence
+from ros2_raxels.tracking.frame import StreamFrame
 from ros2_raxels.tracking.keyframe_map import KeyframeMap
 from ros2_raxels.tracking.resection import FrameSolve, FrameSolver
-from ros2_raxels.tracking.shared_matches import StreamFrame
 
 _VOTES = 15
 _COMMON_KEYPOINTS = 25

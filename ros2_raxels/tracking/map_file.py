@@ -10,11 +10,12 @@ from typing import Any
 
 import numpy as np
 
-from ros2_raxels.geometry.poses import FloatArray, GeometryError, PinholeCamera
-from ros2_raxels.matching.matcher import Features, Matcher
-from ros2_raxels.tracking.keyframe_map import Trajectory
+from ros2_raxels.geometry.camera import PinholeCamera
+from ros2_raxels.geometry.poses import FloatArray, GeometryError
+from ros2_raxels.matching.features import Features
+from ros2_raxels.matching.matcher import Matcher
+from ros2_raxels.tracking.frame import StreamFrame, Trajectory
 from ros2_raxels.tracking.metric_scale import Scale, ScaleSource
-from ros2_raxels.tracking.shared_matches import StreamFrame
 from ros2_raxels.utils.files import FileError, replacing
 
 _FORMAT = "raxels keyframes 3"

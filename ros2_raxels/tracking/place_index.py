@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from ros2_raxels.geometry.poses import FloatArray
-from ros2_raxels.matching.matcher import Keypoints
+from ros2_raxels.matching.features import Keypoints
 
 _STRONGEST = 150
 _ALIKE = 0.92

@@ -8,9 +8,9 @@ from dataclasses import replace
 import numpy as np
 
 from ros2_raxels.geometry.poses import FloatArray
-from ros2_raxels.tracking.keyframe_map import KeyframeMap, KeyframePose
+from ros2_raxels.tracking.frame import KeyframePose, StreamFrame
+from ros2_raxels.tracking.keyframe_map import KeyframeMap
 from ros2_raxels.tracking.resection import FrameSolver
-from ros2_raxels.tracking.shared_matches import StreamFrame
 
 _MOST = 1000
 """Kept; beyond that every other one goes. An image takes 77 kB."""

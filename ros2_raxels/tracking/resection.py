@@ -9,9 +9,10 @@ import numpy as np
 import numpy.typing as npt
 
 from ros2_raxels.estimation.bundle_adjustment import Refined, RefineSettings, refine, triangulate
-from ros2_raxels.estimation.clip_covariance import INFLATION, at_most_unknown, in_world_axes
-from ros2_raxels.estimation.estimator import Denoiser, RaxelHypotheses, possible
+from ros2_raxels.estimation.clip_covariance import INFLATION
+from ros2_raxels.estimation.hypotheses import Denoiser, RaxelHypotheses, possible
 from ros2_raxels.estimation.two_view import two_view
+from ros2_raxels.geometry.covariance import at_most_unknown, in_world_axes
 from ros2_raxels.geometry.poses import (
     FloatArray,
     make_pose,
@@ -20,8 +21,8 @@ from ros2_raxels.geometry.poses import (
     rotation_angle_rad,
 )
 from ros2_raxels.geometry.raxel_grid import clip_bearings, decode_clip, encode_clip
-from ros2_raxels.matching.matcher import Evidence
-from ros2_raxels.tracking.shared_matches import StreamFrame
+from ros2_raxels.matching.tracks import Evidence
+from ros2_raxels.tracking.frame import StreamFrame
 
 INLIER_PX = 2.0
 FEW = 8

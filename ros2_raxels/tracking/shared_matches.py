@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
 
 import numpy as np
 import numpy.typing as npt
 
 from ros2_raxels.estimation.bundle_adjustment import RefineSettings, refine
-from ros2_raxels.geometry.poses import FloatArray, PinholeCamera, relative_pose
-from ros2_raxels.matching.matcher import FLOW, Evidence, Features, Matcher, PairMatches
+from ros2_raxels.geometry.poses import FloatArray, relative_pose
+from ros2_raxels.matching.matcher import Matcher
+from ros2_raxels.matching.tracks import FLOW, Evidence, PairMatches
+from ros2_raxels.tracking.frame import StreamFrame
 
 _ENOUGH_DEPTHS = 0.15
 _FEW = 8
@@ -20,37 +21,6 @@ _LEAST_REACH = 0.35
 _CLOSE_PX = 2.0
 _MOST_ZOOM = 1.3
 _NO_STEPS = RefineSettings(widths_px=(_CLOSE_PX,), iterations=0)
-
-
-@dataclass(eq=False)
-class StreamFrame:
-    """A frame that later frames are compared with.
-
-    Attributes:
-        number: in the stream; later frames have higher ones.
-        stamp_ns: of the image.
-        features: of the working image.
-        camera: of the working image.
-        camera_to_world: 4x4, as well as it is known by now.
-        inverse_depth: (G,) of the points of the flow grid (`Matcher.grid`) in world units, NaN where not known; None
-            where none is.
-        covariance: 7x7 of (translation, rotation about the world's axes, logarithm of the unit) since the trajectory
-            began.
-        parent: number of the keyframe that it was solved against; None where a trajectory began.
-        trajectory: number of the keyframe with which its trajectory began; of the older one where a loop joined two.
-        grown: natural logarithm of how much lengths around it have been corrected since it was made.
-    """
-
-    number: int
-    stamp_ns: int
-    features: Features
-    camera: PinholeCamera
-    camera_to_world: FloatArray
-    inverse_depth: FloatArray | None = None
-    covariance: FloatArray = field(default_factory=lambda: np.zeros((7, 7)))
-    parent: int | None = None
-    trajectory: int = 0
-    grown: float = 0.0
 
 
 class SharedEvidence:

@@ -7,42 +7,38 @@ refined together. Everything found about a frame or a pair of frames is kept, no
 
 from __future__ import annotations
 
-import enum
 from collections import deque
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 
-from ros2_raxels.estimation.clip_covariance import (
-    UNKNOWN_VARIANCE,
-    compounded,
-    in_other_unit,
-    with_unit,
-    with_unit_variance,
-)
-from ros2_raxels.estimation.estimator import ClipEstimate, Denoiser, Estimator, EstimatorSettings, timed
+from ros2_raxels.estimation.estimator import ClipEstimate, Estimator
+from ros2_raxels.estimation.hypotheses import Denoiser
+from ros2_raxels.geometry.camera import PinholeCamera, ordinary_camera
+from ros2_raxels.geometry.covariance import UNKNOWN_VARIANCE, compounded, in_other_unit, with_unit, with_unit_variance
 from ros2_raxels.geometry.poses import (
     FloatArray,
-    PinholeCamera,
     interpolate_pose,
     inverse_pose,
     make_pose,
-    ordinary_camera,
     relative_pose,
     rotation_angle_rad,
 )
-from ros2_raxels.matching.matcher import Evidence, EvidenceSettings, Features
+from ros2_raxels.matching.features import Features
+from ros2_raxels.matching.tracks import Evidence
 from ros2_raxels.tracking import map_file
-from ros2_raxels.tracking.keyframe_map import KeyframeMap, KeyframePose, MapSettings, beside, scaled_about
+from ros2_raxels.tracking.frame import KeyframePose, StreamFrame, beside, scaled_about
+from ros2_raxels.tracking.keyframe_map import KeyframeMap, MapSettings
 from ros2_raxels.tracking.loop_closure import LoopCloser
 from ros2_raxels.tracking.map_file import Keyframes
-from ros2_raxels.tracking.metric_scale import MetricScale, Odometry, Scale, ScaleSettings, ScaleSource
+from ros2_raxels.tracking.metric_scale import MetricScale, Odometry, ScaleSource
 from ros2_raxels.tracking.relocalization import MissedFrames
 from ros2_raxels.tracking.resection import FEW, FrameSolve, FrameSolver, orthogonal
-from ros2_raxels.tracking.shared_matches import StreamFrame
+from ros2_raxels.tracking.types import LostPolicy, Motion, TrackedPose, TrackerSettings, TrackState
+from ros2_raxels.utils.timing import timed
 
 _LEAST_STEP = 1e-3
 """Of the scene's depth: what a camera moves at least from frame to frame where nothing else is known."""
@@ -58,127 +54,6 @@ _MOTION_FRAMES = 10
 _MOST_STEPS = 5.0
 _STILL_PARALLAX, _STILL_RAD = 0.004, 0.004
 _TURN_RAD, _TURN_PARALLAX = 0.02, 0.15
-_STREAM = EvidenceSettings(keypoint_reach=0.5)
-
-
-class TrackState(enum.IntEnum):
-    """Values equal ``raxels_interfaces/msg/PoseStatus.STATE_*``."""
-
-    WAITING = 0
-    INITIALISING = 1
-    TRACKING = 2
-    HELD = 3
-    LOST = 4
-
-
-class Motion(enum.IntEnum):
-    """What the camera has been doing; values equal ``raxels_interfaces/msg/PoseStatus.MOTION_*``."""
-
-    UNKNOWN = 0
-    STILL = 1
-    TURNING = 2
-    MOVING = 3
-
-
-class LostPolicy(str, enum.Enum):
-    """What happens while tracking is lost; known ground ends a loss under all of them."""
-
-    STOP = "stop"
-    """No pose."""
-    HOLD = "hold"
-    """The last pose, with unknown covariance."""
-    RESET = "reset"
-    """The same, and after a while a new trajectory is begun where the last one ended."""
-
-
-@dataclass(frozen=True)
-class TrackedPose:
-    """The answer for one frame.
-
-    Attributes:
-        stamp_ns: the image's stamp, as given.
-        camera_to_world: 4x4; world is the optical frame of the first frame that the trajectory could start from.
-        covariance: 6x6 of (x, y, z, rotation about world x, y, z), in pose units and rad; 9999 on the diagonal of
-            what is not known.
-        state: see `TrackState`; TRACKING is the only state in which the pose is a fresh estimate.
-        confidence: 0 (a guess) to 1.
-        residual_px: median reprojection error of the inliers in the image as given.
-        correspondences, inliers: how many the solve was given and how many agree with it.
-        spread_rotation_rad, spread_translation: how far the hypotheses of the solve lie apart.
-        keyframe: whether this frame became one.
-        corrected: the world has been corrected since the last frame (loop, scale, a pose set from outside): the step
-            from the last pose to this one is no motion.
-        motion: what the camera has been doing over the last frames.
-        scale: whether poses are in metres.
-        number: of the frame in the stream.
-        keyframe_pose: where it stands beside a keyframe; None before there is one. See `Tracker.pose_now`.
-        earlier: (stamp_ns, camera_to_world) of frames that were INITIALISING and are known now.
-        message: why the state is not TRACKING, in words; empty otherwise.
-        stage_s: wall time of each stage ("look", "evidence", "solve", ...), s.
-    """
-
-    stamp_ns: int
-    camera_to_world: FloatArray
-    covariance: FloatArray
-    state: TrackState
-    confidence: float
-    residual_px: float = 0.0
-    correspondences: int = 0
-    inliers: int = 0
-    spread_rotation_rad: float = 0.0
-    spread_translation: float = 0.0
-    keyframe: bool = False
-    corrected: bool = False
-    motion: Motion = Motion.UNKNOWN
-    scale: Scale = field(default_factory=Scale)
-    number: int = 0
-    keyframe_pose: KeyframePose | None = None
-    earlier: tuple[tuple[int, FloatArray], ...] = ()
-    message: str = ""
-    stage_s: dict[str, float] = field(default_factory=dict)
-
-
-@dataclass(frozen=True)
-class TrackerSettings:
-    """What a user may tune; defaults are for a robot.
-
-    Attributes:
-        confidence_min: below it a frame counts as not tracked.
-        sure: above it the first solve of a frame is taken without trying other starts.
-        lost_frames: so many frames in a row below `confidence_min` mean LOST.
-        window: keyframes that a new frame is solved against.
-        bundle: newest keyframes that are refined together.
-        start_motion: image motion, as a share of the image width, after which the first cameras are solved.
-        start_frames: they are solved after so many frames too, if the image moved by a quarter of that.
-        keyframe_motion: image motion since the last keyframe, as a share of the image width, that makes a new one.
-        keyframe_overlap: so does seeing less than this share of the last keyframe.
-        stored_keyframes: older keyframes kept for recovery after a loss.
-        restart_frames: after so many frames LOST, in which there was something to be seen, a new trajectory is begun
-            where the last one ended, if `lost_policy` says so.
-        lost_policy: see there.
-        scale: where metres come from.
-        loops: whether places seen again correct the drift since then.
-        history: whether `Tracker.pose_now` knows all answers, and `Tracker.look_again` the frames that were missed;
-            memory then grows with the way.
-        estimator: the stages below.
-    """
-
-    confidence_min: float = 0.2
-    sure: float = 0.6
-    lost_frames: int = 5
-    window: int = 3
-    bundle: int = 7
-    start_motion: float = 0.05
-    start_frames: int = 20
-    keyframe_motion: float = 0.08
-    keyframe_overlap: float = 0.5
-    stored_keyframes: int = 300
-    restart_frames: int = 30
-    lost_policy: LostPolicy = LostPolicy.RESET
-    scale: ScaleSettings = field(default_factory=ScaleSettings)
-    loops: bool = True
-    history: bool = False
-    estimator: EstimatorSettings = field(default_factory=lambda: EstimatorSettings(evidence=_STREAM))
 
 
 class Tracker:

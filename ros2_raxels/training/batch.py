@@ -14,7 +14,7 @@ from ros2_raxels.model.denoiser import cell_centres
 
 @dataclass(frozen=True, eq=False)
 class Tracks:
-    """Evidence of B clips of N frames, P tracks each. What `ros2_raxels.matching.matcher.Evidence` is to one clip.
+    """Evidence of B clips of N frames, P tracks each. What `ros2_raxels.matching.tracks.Evidence` is to one clip.
 
     Attributes:
         plane: (B, P, N, 2) on the image plane at z = 1; 0 where not seen.

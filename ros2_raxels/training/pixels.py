@@ -14,13 +14,16 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from ros2_raxels.geometry.poses import FloatArray, PinholeCamera, relative_pose, rotation_angle_rad
+from ros2_raxels.geometry.camera import PinholeCamera
+from ros2_raxels.geometry.poses import FloatArray, relative_pose, rotation_angle_rad
 from ros2_raxels.geometry.raxel_grid import RAXEL_COLUMNS, RAXEL_ROWS
-from ros2_raxels.matching.matcher import EvidenceSettings, Matcher
+from ros2_raxels.matching.matcher import Matcher
+from ros2_raxels.matching.tracks import EvidenceSettings
 from ros2_raxels.model.flow import Task
 from ros2_raxels.model.presets import ModelSize
 from ros2_raxels.recordings.image_codec import ImageArray
-from ros2_raxels.recordings.source import SourceError, open_source
+from ros2_raxels.recordings.open import open_source
+from ros2_raxels.recordings.source import SourceError
 from ros2_raxels.scenes.shards import Shard, read_shard, shard_paths
 from ros2_raxels.training.batch import ClipBatch
 from ros2_raxels.utils.files import FileError

@@ -8,7 +8,8 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from ros2_raxels.geometry.poses import FloatArray, PinholeCamera, interpolate_pose, relative_pose, rotation_angle_rad
+from ros2_raxels.geometry.camera import PinholeCamera
+from ros2_raxels.geometry.poses import FloatArray, interpolate_pose, relative_pose, rotation_angle_rad
 from ros2_raxels.recordings.image_codec import ImageArray
 
 _WIDEST_PX = 640

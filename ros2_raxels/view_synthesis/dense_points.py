@@ -10,7 +10,8 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from ros2_raxels.geometry.poses import FloatArray, PinholeCamera, inverse_pose, relative_pose
+from ros2_raxels.geometry.camera import PinholeCamera
+from ros2_raxels.geometry.poses import FloatArray, inverse_pose, relative_pose
 from ros2_raxels.matching.matcher import Matcher, flow_at
 from ros2_raxels.recordings.image_codec import ImageArray
 from ros2_raxels.view_synthesis.plane_sweep import depths_for, sweep

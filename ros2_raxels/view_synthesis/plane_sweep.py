@@ -8,7 +8,8 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from ros2_raxels.geometry.poses import FloatArray, PinholeCamera, relative_pose
+from ros2_raxels.geometry.camera import PinholeCamera
+from ros2_raxels.geometry.poses import FloatArray, relative_pose
 from ros2_raxels.recordings.image_codec import ImageArray
 
 LARGEST_DISPARITY = 0.35

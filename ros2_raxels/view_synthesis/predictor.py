@@ -16,7 +16,8 @@ import numpy.typing as npt
 from ros2_raxels.engine import Engine, EngineError
 from ros2_raxels.engine.choose import EngineOptions, open_engines
 from ros2_raxels.engine.model_card import ModelCard
-from ros2_raxels.geometry.poses import FloatArray, PinholeCamera, relative_pose
+from ros2_raxels.geometry.camera import PinholeCamera
+from ros2_raxels.geometry.poses import FloatArray, relative_pose
 from ros2_raxels.geometry.raxel_grid import clip_bearings, decode_clip, encode_clip
 from ros2_raxels.matching.matcher import Matcher
 from ros2_raxels.model.flow import sample, schedule, step_towards

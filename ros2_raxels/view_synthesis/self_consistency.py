@@ -10,7 +10,8 @@ import cv2
 import numpy as np
 
 from ros2_raxels.estimation.estimator import ClipEstimate, Estimator
-from ros2_raxels.geometry.poses import FloatArray, PinholeCamera, relative_pose, rotation_angle_rad
+from ros2_raxels.geometry.camera import PinholeCamera
+from ros2_raxels.geometry.poses import FloatArray, relative_pose, rotation_angle_rad
 from ros2_raxels.recordings.image_codec import ImageArray
 from ros2_raxels.view_synthesis.confidence import Signs
 from ros2_raxels.view_synthesis.predictor import PredictedViews

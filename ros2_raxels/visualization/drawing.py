@@ -10,7 +10,9 @@ import numpy as np
 from matplotlib.collections import LineCollection, PolyCollection
 from matplotlib.colors import LinearSegmentedColormap
 
-from ros2_raxels.geometry.poses import OPTICAL_TO_BODY, FloatArray, PinholeCamera, encode_raxels, inverse_pose
+from ros2_raxels.geometry.camera import PinholeCamera
+from ros2_raxels.geometry.poses import OPTICAL_TO_BODY, FloatArray, inverse_pose
+from ros2_raxels.geometry.raxels import encode_raxels
 
 NIGHT, PANEL, LINE = "#0e1420", "#151d2c", "#27324a"
 TEXT, MUTED, TRUTH = "#eef2f8", "#8b98b0", "#f5f7fb"

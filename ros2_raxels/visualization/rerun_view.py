@@ -11,9 +11,11 @@ from typing import Any
 import cv2
 import numpy as np
 
-from ros2_raxels.geometry.poses import FloatArray, PinholeCamera, encode_raxels
+from ros2_raxels.geometry.camera import PinholeCamera
+from ros2_raxels.geometry.poses import FloatArray
+from ros2_raxels.geometry.raxels import encode_raxels
 from ros2_raxels.recordings.source import Frame
-from ros2_raxels.tracking.tracker import TrackedPose, TrackState
+from ros2_raxels.tracking.types import TrackedPose, TrackState
 from ros2_raxels.utils.files import FileError, check_writable, replacing
 
 SUFFIX = ".rrd"

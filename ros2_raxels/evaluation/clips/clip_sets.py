@@ -15,9 +15,11 @@ from typing import Any
 
 import numpy as np
 
-from ros2_raxels.geometry.poses import FloatArray, PinholeCamera
+from ros2_raxels.evaluation.runs import RunRule, draw_runs
+from ros2_raxels.geometry.camera import PinholeCamera
+from ros2_raxels.geometry.poses import FloatArray
 from ros2_raxels.recordings.image_codec import ImageArray
-from ros2_raxels.recordings.posed_set import PosedSet, RunRule, draw_runs, set_files
+from ros2_raxels.recordings.posed_set import PosedSet, set_files
 from ros2_raxels.recordings.source import read_image
 from ros2_raxels.utils.files import (
     FileError,

@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 
 from ros2_raxels.estimation.estimator import Estimator
-from ros2_raxels.geometry.poses import FloatArray, PinholeCamera, direction_angle_rad, relative_pose, rotation_angle_rad
+from ros2_raxels.geometry.camera import PinholeCamera
+from ros2_raxels.geometry.poses import FloatArray, direction_angle_rad, relative_pose, rotation_angle_rad
 from ros2_raxels.recordings.image_codec import ImageArray
 from ros2_raxels.scenes.clips import render_clip
 from ros2_raxels.scenes.random_textures import texture_pool

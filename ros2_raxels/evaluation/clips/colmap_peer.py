@@ -15,7 +15,8 @@ import numpy as np
 from tqdm import tqdm
 
 from ros2_raxels.evaluation.clips.peers import PeerTrajectory
-from ros2_raxels.geometry.poses import FloatArray, PinholeCamera, inverse_pose, make_pose
+from ros2_raxels.geometry.camera import PinholeCamera
+from ros2_raxels.geometry.poses import FloatArray, inverse_pose, make_pose
 from ros2_raxels.recordings.source import Frame
 from ros2_raxels.utils.files import FileError
 

@@ -18,7 +18,8 @@ import numpy as np
 import numpy.typing as npt
 
 from ros2_raxels.evaluation.clips.clip_sets import Clip, ClipAnswer
-from ros2_raxels.geometry.poses import FloatArray, PinholeCamera, inverse_pose, make_pose, unit_bearings
+from ros2_raxels.geometry.camera import PinholeCamera, unit_bearings
+from ros2_raxels.geometry.poses import FloatArray, inverse_pose, make_pose
 from ros2_raxels.recordings.source import Frame
 from ros2_raxels.utils.files import FileError
 

@@ -21,7 +21,7 @@ from ros2_raxels.estimation.learned_prior import LearnedDenoiser
 from ros2_raxels.evaluation.machine.machine import cores, matrix_product_gflops
 from ros2_raxels.evaluation.machine.timing import Spread
 from ros2_raxels.geometry.poses import FloatArray
-from ros2_raxels.matching.matcher import Evidence
+from ros2_raxels.matching.tracks import Evidence
 
 BATCHES = (1, 2, 4, 8, 16)
 """Numbers of hypotheses that are denoised at once."""

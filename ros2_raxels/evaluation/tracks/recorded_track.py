@@ -10,9 +10,11 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 from tqdm import tqdm
 
-from ros2_raxels.geometry.poses import FloatArray, GeometryError, PinholeCamera, relative_pose
+from ros2_raxels.geometry.camera import PinholeCamera
+from ros2_raxels.geometry.poses import FloatArray, GeometryError, relative_pose
 from ros2_raxels.recordings.source import Frame, FrameSource, SourceError
-from ros2_raxels.tracking.tracker import TrackedPose, Tracker, TrackState
+from ros2_raxels.tracking.tracker import Tracker
+from ros2_raxels.tracking.types import TrackedPose, TrackState
 from ros2_raxels.visualization.trajectory_plot import DrawnTrack
 
 

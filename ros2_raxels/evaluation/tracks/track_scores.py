@@ -19,7 +19,8 @@ from ros2_raxels.evaluation.tracks.recorded_track import Track, follow
 from ros2_raxels.geometry.poses import FloatArray
 from ros2_raxels.geometry.trajectory import TrajectoryScore, path_length, score_trajectory
 from ros2_raxels.recordings.source import FrameSource
-from ros2_raxels.tracking.tracker import Tracker, TrackState
+from ros2_raxels.tracking.tracker import Tracker
+from ros2_raxels.tracking.types import TrackState
 from ros2_raxels.utils.files import FileError
 from ros2_raxels.visualization.trajectory_plot import DrawnTrack
 

@@ -19,8 +19,10 @@ from scipy.stats import spearmanr
 
 from ros2_raxels.evaluation.machine.timing import Spread
 from ros2_raxels.evaluation.views.tasks import ViewTask, set_of
-from ros2_raxels.geometry.poses import FloatArray, PinholeCamera
-from ros2_raxels.matching.matcher import Features, Matcher, to_grey
+from ros2_raxels.geometry.camera import PinholeCamera
+from ros2_raxels.geometry.poses import FloatArray
+from ros2_raxels.matching.features import Features, to_grey
+from ros2_raxels.matching.matcher import Matcher
 from ros2_raxels.recordings.image_codec import ImageArray
 from ros2_raxels.recordings.source import read_image
 from ros2_raxels.view_synthesis.confidence import GOOD_DB

@@ -13,10 +13,10 @@ from geometry_msgs.msg import Point, Pose, Quaternion, Transform, Twist, Vector3
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 from std_msgs.msg import Header
 
-from ros2_raxels.estimation.clip_covariance import UNKNOWN_VARIANCE
+from ros2_raxels.geometry.camera import PinholeCamera
+from ros2_raxels.geometry.covariance import UNKNOWN_VARIANCE
 from ros2_raxels.geometry.poses import (
     FloatArray,
-    PinholeCamera,
     make_pose,
     quaternion_from_rotation,
     relative_pose,

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
-from ros2_raxels.geometry.poses import PinholeCamera
+from ros2_raxels.geometry.camera import PinholeCamera
 
 T = TypeVar("T")
 

@@ -14,7 +14,8 @@ from rclpy.qos import DurabilityPolicy, QoSProfile
 from sensor_msgs.msg import Image
 from std_msgs.msg import Header
 
-from ros2_raxels.geometry.poses import FloatArray, PinholeCamera
+from ros2_raxels.geometry.camera import PinholeCamera
+from ros2_raxels.geometry.poses import FloatArray
 from ros2_raxels.nodes.common.interfaces import PoseStatus
 from ros2_raxels.nodes.common.messages import (
     image_message,
@@ -29,7 +30,7 @@ from ros2_raxels.nodes.common.tf_broadcaster import EdgePublisher
 from ros2_raxels.nodes.pose.placement import FrameNames, Placed, Placement, TfMode, Transforms
 from ros2_raxels.nodes.pose.preview import RaxelPicture
 from ros2_raxels.tracking.metric_scale import UNKNOWN_SIGMA
-from ros2_raxels.tracking.tracker import LostPolicy, TrackedPose, TrackState
+from ros2_raxels.tracking.types import LostPolicy, TrackedPose, TrackState
 
 _KNOWN = (TrackState.TRACKING, TrackState.HELD)
 _LOST_WITH_POSE = (LostPolicy.HOLD, LostPolicy.RESET)

@@ -9,10 +9,10 @@ from typing import Protocol
 
 import numpy as np
 
-from ros2_raxels.estimation.clip_covariance import UNKNOWN_VARIANCE, compounded, with_unit
+from ros2_raxels.geometry.covariance import UNKNOWN_VARIANCE, compounded, with_unit
 from ros2_raxels.geometry.frame_tree import FrameError, NoDataError, bare
 from ros2_raxels.geometry.poses import OPTICAL_TO_BODY, FloatArray, inverse_pose
-from ros2_raxels.tracking.tracker import TrackedPose, TrackState
+from ros2_raxels.tracking.types import TrackedPose, TrackState
 
 
 class TfMode(str, enum.Enum):

@@ -18,16 +18,15 @@ from sensor_msgs.msg import CameraInfo
 
 from ros2_raxels.engine import EngineError
 from ros2_raxels.estimation.learned_prior import STREAM, load_denoiser
+from ros2_raxels.geometry.camera import PinholeCamera
 from ros2_raxels.geometry.frame_tree import FrameError
-from ros2_raxels.geometry.poses import FloatArray, PinholeCamera
+from ros2_raxels.geometry.poses import FloatArray
 from ros2_raxels.nodes.common import diagnostics
 from ros2_raxels.nodes.common.diagnostics import Health
 from ros2_raxels.nodes.common.lifecycle import ManagedNode
 from ros2_raxels.nodes.common.messages import check_image, image_array, stamp_ns
 from ros2_raxels.nodes.common.parameters import (
     METRIC_FRAMES,
-    POSE_NODE,
-    POSE_TABLE,
     ParameterError,
     Parameters,
     engine_options,
@@ -39,11 +38,13 @@ from ros2_raxels.nodes.common.tf_listener import make_reader
 from ros2_raxels.nodes.pose.intake import FrameGate, NewestSlot, OneCamera, Verdict
 from ros2_raxels.nodes.pose.odometry import OdometryListener
 from ros2_raxels.nodes.pose.outputs import Counters, PoseOutputs
+from ros2_raxels.nodes.pose.parameters import POSE_NODE, POSE_TABLE
 from ros2_raxels.nodes.pose.services import PoseServices, keyframe_folder
 from ros2_raxels.recordings.camera_info import CameraInfoError, camera_from_info
 from ros2_raxels.recordings.image_codec import ImageError
 from ros2_raxels.tracking.metric_scale import Odometry, Scale, ScaleSettings, ScaleSource
-from ros2_raxels.tracking.tracker import LostPolicy, TrackedPose, Tracker, TrackerSettings, TrackState
+from ros2_raxels.tracking.tracker import Tracker
+from ros2_raxels.tracking.types import LostPolicy, TrackedPose, TrackerSettings, TrackState
 
 _WATCH_PERIOD_S = 0.25
 

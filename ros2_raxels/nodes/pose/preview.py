@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from ros2_raxels.geometry.poses import FloatArray, PinholeCamera, encode_raxels
+from ros2_raxels.geometry.camera import PinholeCamera
+from ros2_raxels.geometry.poses import FloatArray
+from ros2_raxels.geometry.raxels import encode_raxels
 
 _COLUMNS = 40
 _CELL_PX = 8

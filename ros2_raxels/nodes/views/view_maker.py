@@ -16,8 +16,9 @@ from sensor_msgs.msg import CompressedImage
 from std_msgs.msg import Header
 
 from ros2_raxels.estimation.estimator import Estimator
+from ros2_raxels.geometry.camera import PinholeCamera
 from ros2_raxels.geometry.frame_tree import FrameError, UnknownFrameError, bare
-from ros2_raxels.geometry.poses import FloatArray, PinholeCamera, inverse_pose
+from ros2_raxels.geometry.poses import FloatArray, inverse_pose
 from ros2_raxels.nodes.common.diagnostics import worded
 from ros2_raxels.nodes.common.interfaces import PredictViews
 from ros2_raxels.nodes.common.messages import camera_info_message, pose_message, stamp_message

@@ -22,19 +22,13 @@ from ros2_raxels.nodes.common import diagnostics
 from ros2_raxels.nodes.common.diagnostics import Health
 from ros2_raxels.nodes.common.interfaces import PoseStatus, PredictViews
 from ros2_raxels.nodes.common.lifecycle import ManagedNode
-from ros2_raxels.nodes.common.parameters import (
-    METRIC_FRAMES,
-    VIEWS_NODE,
-    VIEWS_TABLE,
-    ParameterError,
-    engine_options,
-    must_have_engine,
-)
+from ros2_raxels.nodes.common.parameters import METRIC_FRAMES, ParameterError, engine_options, must_have_engine
 from ros2_raxels.nodes.common.runner import run
 from ros2_raxels.nodes.common.tf_listener import make_reader
 from ros2_raxels.nodes.views.goal import CODES, GoalError, GoalLimits, ViewRequest, code_name, read_goal
 from ros2_raxels.nodes.views.job import STATES, ViewJob
 from ros2_raxels.nodes.views.live_context import LiveContext
+from ros2_raxels.nodes.views.parameters import VIEWS_NODE, VIEWS_TABLE
 from ros2_raxels.nodes.views.view_maker import Predictor, ViewMaker
 from ros2_raxels.view_synthesis.context import SpreadSettings
 from ros2_raxels.view_synthesis.predictor import SHIPPED, ViewPredictor

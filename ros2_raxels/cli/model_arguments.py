@@ -1,0 +1,20 @@
+"""Options that several commands share: which model, which seed."""
+
+from __future__ import annotations
+
+import argparse
+
+from ros2_raxels.utils.argument_types import natural
+
+
+def add_model_argument(parser: argparse.ArgumentParser) -> None:
+    """The option that chooses the denoiser."""
+    parser.add_argument(
+        "--model", default="", metavar="CARD", help="model card (.json), or none for geometry alone (default: shipped)"
+    )
+
+
+def add_predictor_arguments(parser: argparse.ArgumentParser) -> None:
+    """Options of all commands that make views."""
+    parser.add_argument("--seed", type=natural, default=0, help="of the noise; the same seed gives the same views")
+    parser.add_argument("--model", default="", metavar="CARD", help="model card (.json) (default: shipped)")

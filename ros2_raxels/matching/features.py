@@ -1,0 +1,62 @@
+"""One frame as the matcher sees it: its working image and its keypoints."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+from ros2_raxels.geometry.camera import PinholeCamera
+from ros2_raxels.geometry.poses import FloatArray
+
+GreyImage = npt.NDArray[np.uint8]
+
+
+class Features:
+    """One frame, looked at once and used against any other. Keypoints are found when first asked for.
+
+    Attributes:
+        grey: (height, width) uint8, the working image: as given, or smaller (`EvidenceSettings.working_pixels`).
+            All pixel coordinates in this module belong to it.
+    """
+
+    def __init__(self, grey: GreyImage) -> None:
+        self.grey = grey
+        self.keypoints: Keypoints | None = None
+
+    def working_camera(self, camera: PinholeCamera) -> PinholeCamera:
+        """The camera of the image as given, for the working image."""
+        height, width = self.grey.shape
+        return camera if (width, height) == (camera.width, camera.height) else camera.resized(width, height)
+
+
+@dataclass(frozen=True)
+class Keypoints:
+    """SIFT of one frame.
+
+    Attributes:
+        pixels: (K, 2).
+        descriptors: (K, 128) float32.
+        strength: (K,) response of the detector.
+    """
+
+    pixels: FloatArray
+    descriptors: npt.NDArray[np.float32]
+    strength: FloatArray
+
+
+def to_grey(image: npt.NDArray[np.uint8]) -> GreyImage:
+    """(height, width) uint8 from grey or RGB uint8.
+
+    Raises:
+        ValueError: another shape or dtype, or an empty image.
+    """
+    if image.dtype != np.uint8 or image.ndim not in (2, 3) or (image.ndim == 3 and image.shape[2] != 3):
+        raise ValueError(f"image of shape {image.shape} and type {image.dtype}: give uint8, (h, w) or (h, w, 3) RGB")
+    if 0 in image.shape:
+        raise ValueError(f"image of shape {image.shape} is empty")
+    if image.ndim == 2:
+        return np.ascontiguousarray(image)
+    return np.asarray(cv2.cvtColor(image, cv2.COLOR_RGB2GRAY), np.uint8)

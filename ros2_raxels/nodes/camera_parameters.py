@@ -1,0 +1,72 @@
+"""Parameters of the camera player."""
+
+from __future__ import annotations
+
+from ros2_raxels.nodes.common.parameters import Parameter, Table
+
+CAMERA_NODE = "camera"
+
+
+CAMERA_TABLE: Table = (
+    Parameter(
+        "source",
+        "",
+        "What to play: posed set, image folder, video file or rosbag2. Required.",
+        read_only=True,
+    ),
+    Parameter(
+        "rate",
+        1.0,
+        "Speed relative to the source's own stamps; 2 plays twice as fast.",
+        low=0.001,
+        high=1000.0,
+        read_only=True,
+    ),
+    Parameter("loop", False, "Start again at the end, until stopped.", read_only=True),
+    Parameter(
+        "wait_for_subscribers",
+        1,
+        "Hold the first frame until so many nodes listen, one of them to ~/image_raw; 0 plays at once.",
+        low=0,
+        high=100,
+        read_only=True,
+    ),
+    Parameter(
+        "wait_timeout_s",
+        30.0,
+        "After this long without a subscriber, play all the same and say so.",
+        unit="s",
+        low=0.0,
+        high=86400.0,
+        read_only=True,
+    ),
+    Parameter("frame_id", "camera_optical_frame", "frame_id of images and camera_info.", read_only=True),
+    Parameter(
+        "image_topic",
+        "",
+        "Image topic inside a bag; empty takes the only one there is.",
+        read_only=True,
+    ),
+    Parameter(
+        "max_frames",
+        0,
+        "Stop after so many frames of the source; 0 plays all.",
+        unit="frames",
+        low=0,
+        read_only=True,
+    ),
+    Parameter(
+        "use_source_stamps",
+        False,
+        "Stamp with the source's own times instead of the node's clock at the moment of publication.",
+        read_only=True,
+    ),
+    Parameter(
+        "reliability",
+        "reliable",
+        "QoS of the publishers. A reliable one is matched by every subscriber and loses no frame of a recording; "
+        "best_effort behaves like most camera drivers.",
+        choices=("reliable", "best_effort"),
+        read_only=True,
+    ),
+)

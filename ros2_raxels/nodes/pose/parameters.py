@@ -1,0 +1,178 @@
+"""Parameters of raxels_pose."""
+
+from __future__ import annotations
+
+from ros2_raxels.geometry.frame_tree import JUMP_BACK_S
+from ros2_raxels.nodes.common.parameters import ENGINE_ROWS, IMAGE_ROWS, Parameter, Table
+from ros2_raxels.nodes.pose.placement import TfMode
+from ros2_raxels.tracking.metric_scale import ScaleSource
+from ros2_raxels.tracking.types import LostPolicy, TrackerSettings
+
+_TRACKER = TrackerSettings()
+
+
+POSE_NODE = "raxels_pose"
+
+
+POSE_TABLE: Table = (
+    *IMAGE_ROWS,
+    Parameter(
+        "camera_info_timeout_s",
+        2.0,
+        "How long images wait for a usable camera_info before the node goes on without one and the focal length is "
+        "estimated.",
+        unit="s",
+        low=0.0,
+        high=3600.0,
+    ),
+    Parameter(
+        "stall_timeout_s",
+        2.0,
+        "After this long without an image, a warning and an ERROR diagnostic name the silent topic and the reason.",
+        unit="s",
+        low=0.1,
+        high=3600.0,
+    ),
+    Parameter(
+        "stamp_jump_back_s",
+        JUMP_BACK_S,
+        "An image older than its predecessor by more than this means that time started again (bag loop, simulation "
+        "reset): tracking is reset. A smaller step back is an image out of order, which is dropped.",
+        unit="s",
+        low=0.0,
+        high=3600.0,
+    ),
+    Parameter(
+        "model",
+        "",
+        "Card (.json) of the denoiser. Empty takes the one that is installed; none goes without it, on correspondences "
+        "and geometry alone.",
+        at_configure=True,
+    ),
+    *ENGINE_ROWS,
+    Parameter(
+        "confidence_min",
+        _TRACKER.confidence_min,
+        "A frame whose confidence is below this counts as not tracked.",
+        low=0.0,
+        high=1.0,
+        at_configure=True,
+    ),
+    Parameter(
+        "lost.frames",
+        _TRACKER.lost_frames,
+        "So many frames in a row that are not tracked mean LOST.",
+        unit="frames",
+        low=1,
+        high=10000,
+        at_configure=True,
+    ),
+    Parameter(
+        "lost.policy",
+        _TRACKER.lost_policy.value,
+        "While tracking is lost: stop publishes no pose; hold repeats the last pose (covariance 9999) and its TF edge; "
+        "reset repeats the pose without the edge, and after a while begins a new trajectory where the last one ended. "
+        "Known ground ends the loss under all three.",
+        choices=tuple(policy.value for policy in LostPolicy),
+        at_configure=True,
+    ),
+    Parameter(
+        "keyframes.folder",
+        "",
+        "Where ~/save_keyframes and ~/load_keyframes have their files; requests reach no other. Empty takes "
+        "$XDG_DATA_HOME/ros2_raxels/keyframes (~/.local/share/... without the variable).",
+        at_configure=True,
+    ),
+    Parameter(
+        "scale.mode",
+        "none",
+        "Where metres come from. none: poses have a unit of their own; fixed: scale.scene_depth_m; odom: nav_msgs/"
+        "Odometry on `odom`, looked up at the stamps of the images; height: scale.camera_height_m, for a camera that "
+        "is fixed to a robot on flat ground and sees it.",
+        choices=tuple(source.name.lower() for source in ScaleSource),
+        at_configure=True,
+    ),
+    Parameter(
+        "scale.scene_depth_m",
+        _TRACKER.scale.scene_depth_m,
+        "For scale.mode fixed: median depth of what the camera sees where a trajectory begins.",
+        unit="m",
+        low=0.001,
+        high=100000.0,
+        at_configure=True,
+    ),
+    Parameter(
+        "scale.camera_height_m",
+        _TRACKER.scale.camera_height_m,
+        "For scale.mode height: of the camera over the ground. Up is the z axis of tf.base_frame, or without it the "
+        "camera is taken as level.",
+        unit="m",
+        low=0.001,
+        high=1000.0,
+        at_configure=True,
+    ),
+    Parameter(
+        "tf.mode",
+        "auto",
+        "Edge to publish on /tf while tracking. world_to_base: tf.world_frame -> tf.base_frame (or the optical frame, "
+        "if TF does not connect the two); odom_to_base and map_to_odom as in REP-105, once the scale is known. auto: "
+        "world_to_base; where the base has another parent map_to_odom if that is tf.odom_frame and the scale is known, "
+        "else tf.world_frame is hung below the base. An edge whose child has another parent is never published: an "
+        "ERROR diagnostic names both parents.",
+        choices=tuple(mode.value for mode in TfMode),
+    ),
+    Parameter(
+        "tf.invert",
+        False,
+        "Publish the edge from child to parent, for a child that must keep its own parent.",
+    ),
+    Parameter(
+        "tf.time_offset_s",
+        0.0,
+        "Added to the stamp of the edge, so that it is not too old for listeners that ask for now.",
+        unit="s",
+        low=-10.0,
+        high=10.0,
+    ),
+    Parameter(
+        "tf.world_frame",
+        "raxels_world",
+        "Parent frame of poses unless tf.mode says otherwise: origin where base or camera was first, x forward, y "
+        "left, z up (REP-103). Its unit is not metres while the scale is unknown, so it must not be map or odom.",
+        at_configure=True,
+    ),
+    Parameter("tf.map_frame", "map", "Parent frame for tf.mode map_to_odom.", at_configure=True),
+    Parameter(
+        "tf.odom_frame", "odom", "Frame of the odometry for tf.mode map_to_odom and odom_to_base.", at_configure=True
+    ),
+    Parameter(
+        "tf.base_frame",
+        "base_link",
+        "The robot's base: child frame of poses where TF connects it with the camera at the stamp of the image. Empty: "
+        "poses are always those of the optical frame.",
+        at_configure=True,
+    ),
+    Parameter(
+        "tf.child_frame",
+        "",
+        "The camera's optical frame. Empty takes the frame_id of the images.",
+        at_configure=True,
+    ),
+    Parameter(
+        "path.max_poses",
+        1000,
+        "Length of ~/path; the oldest pose goes first.",
+        unit="poses",
+        low=2,
+        high=100000,
+        at_configure=True,
+    ),
+    Parameter(
+        "path.period_s",
+        0.5,
+        "Least time between two messages on ~/path: each carries the whole path.",
+        unit="s",
+        low=0.0,
+        high=60.0,
+    ),
+)

@@ -1,0 +1,145 @@
+"""Parameters of raxels_views."""
+
+from __future__ import annotations
+
+import math
+
+from ros2_raxels.nodes.common.parameters import ENGINE_ROWS, IMAGE_ROWS, Parameter, Table
+from ros2_raxels.view_synthesis.context import SpreadSettings
+from ros2_raxels.view_synthesis.predictor import PredictorSettings
+
+_PREDICTOR = PredictorSettings()
+
+
+_SPREAD = SpreadSettings()
+
+
+VIEWS_NODE = "raxels_views"
+
+
+VIEWS_TABLE: Table = (
+    *IMAGE_ROWS,
+    Parameter(
+        "model",
+        "",
+        "Model card (.json) of the model that makes views. Empty takes the one that is installed.",
+        at_configure=True,
+    ),
+    *ENGINE_ROWS,
+    Parameter(
+        "world_frame",
+        "raxels_world",
+        "TF frame in which the poses of images are looked up: the pose node's tf.world_frame, or map or odom where "
+        "something else places the camera. map, odom and earth are taken to be metric, others not, unless the pose "
+        "node's status tells.",
+        at_configure=True,
+    ),
+    Parameter(
+        "base_frame",
+        "base_link",
+        "The robot's base frame, for goals whose poses place the base.",
+        at_configure=True,
+    ),
+    Parameter(
+        "goal_policy",
+        "preempt",
+        "What a goal meets that comes while another runs: it takes over (preempt), or is rejected.",
+        choices=("preempt", "reject"),
+    ),
+    Parameter("steps", _PREDICTOR.steps, "Denoising steps of a goal that asks for none.", unit="steps", low=1, high=64),
+    Parameter(
+        "imagine_steps",
+        _PREDICTOR.imagine_steps,
+        "The same for a goal without a trajectory.",
+        unit="steps",
+        low=1,
+        high=64,
+    ),
+    Parameter("max_steps", 64, "A goal that asks for more is rejected.", unit="steps", low=1, high=1000),
+    Parameter("max_poses", 1000, "A goal with a longer trajectory is rejected.", unit="poses", low=1, high=10000),
+    Parameter("max_views", 32, "A goal that asks for more is rejected.", unit="views", low=1, high=1000),
+    Parameter(
+        "max_imagined",
+        8,
+        "The same for a goal without a trajectory: those views are made together, and memory grows with their square "
+        "(8 take .5 GB, 32 2.5 GB).",
+        unit="views",
+        low=1,
+        high=32,
+    ),
+    Parameter(
+        "max_side_px",
+        1024,
+        "A goal that asks for larger views is rejected. Views are made 128 px wide and scaled to what is asked.",
+        unit="px",
+        low=16,
+        high=8192,
+    ),
+    Parameter(
+        "max_distance",
+        100.0,
+        "Poses further from the newest context frame than this are refused: nothing is known of what they would see.",
+        unit="of world_frame",
+        low=0.001,
+        high=1e6,
+    ),
+    Parameter("max_duration_s", 30.0, "A goal is given up after this long.", unit="s", low=0.01, high=3600.0),
+    Parameter(
+        "tf_timeout_s",
+        0.5,
+        "How long a goal waits for a transform that is not there yet.",
+        unit="s",
+        low=0.0,
+        high=60.0,
+    ),
+    Parameter(
+        "context.frames",
+        _SPREAD.frames,
+        "Images that are kept to make views from, seen from different places.",
+        unit="frames",
+        low=1,
+        high=32,
+        at_configure=True,
+    ),
+    Parameter(
+        "context.least_motion",
+        _SPREAD.least_motion,
+        "An image is kept when the camera moved this far from those that are kept.",
+        unit="of world_frame",
+        low=0.0,
+        high=1e6,
+        at_configure=True,
+    ),
+    Parameter(
+        "context.least_turn_deg",
+        round(math.degrees(_SPREAD.least_turn_rad), 6),
+        "Or when it turned this far.",
+        unit="deg",
+        low=0.0,
+        high=180.0,
+        at_configure=True,
+    ),
+    Parameter(
+        "context.keep_s",
+        _SPREAD.keep_s,
+        "An older image is dropped.",
+        unit="s",
+        low=0.1,
+        high=3600.0,
+        at_configure=True,
+    ),
+    Parameter(
+        "context.max_age_s",
+        2.0,
+        "Without a newer image than this no views are made.",
+        unit="s",
+        low=0.01,
+        high=3600.0,
+    ),
+    Parameter("image_format", "jpeg", "Of the views: jpeg (quality 95) or png.", choices=("jpeg", "png")),
+    Parameter(
+        "self_consistency",
+        True,
+        "Estimate the pose of each finished view back from its pixels; takes about as long as making it.",
+    ),
+)

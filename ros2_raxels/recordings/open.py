@@ -1,0 +1,72 @@
+"""One door to every kind of recording."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+
+from ros2_raxels.geometry.camera import PinholeCamera
+from ros2_raxels.recordings.image_folder import IMAGE_SUFFIXES, ImageFolder
+from ros2_raxels.recordings.posed_set import PosedSetSource
+from ros2_raxels.recordings.rosbag import Bag, find_bag
+from ros2_raxels.recordings.source import FrameSource, SourceError
+from ros2_raxels.recordings.video import LiveCamera, Video
+
+
+def open_source(
+    spec: str | Path,
+    *,
+    camera: PinholeCamera | None = None,
+    rate_hz: float | None = None,
+    image_topic: str | None = None,
+    limit: int | None = None,
+) -> FrameSource:
+    """Open a recording and look at its beginning, so that what is wrong with it is said now.
+
+    Args:
+        spec: directory with cameras.json and images (posed set), directory of images, video file, rosbag2
+            directory or .mcap / .db3 file, or an integer for a live camera.
+        camera: intrinsics that replace those of the recording; of the same size as its images.
+        rate_hz: frame rate where the recording carries no times (default: its own frame rate, else 30).
+        image_topic: which image topic of a bag; needed only when there are several.
+        limit: at most so many frames.
+
+    Raises:
+        SourceError: with one line that names the path, the value and the remedy.
+    """
+    if rate_hz is not None and not (math.isfinite(rate_hz) and rate_hz > 0):
+        raise SourceError(f"rate {rate_hz} Hz must be positive; give the recording's frame rate")
+    if limit is not None and limit < 1:
+        raise SourceError(f"limit {limit} must be at least 1; leave it out to read all frames")
+    if str(spec).isdecimal():
+        return LiveCamera(int(str(spec)), camera, rate_hz, limit)
+    path = Path(spec).expanduser()
+    if not path.exists():
+        raise SourceError(f"{path} does not exist; give a posed set, image folder, video, rosbag2 or camera number")
+    try:
+        return _open_path(path, camera, rate_hz, image_topic, limit)
+    except OSError as error:
+        raise SourceError(f"{path} cannot be read: {error}; check its permissions") from error
+
+
+def _open_path(
+    path: Path,
+    camera: PinholeCamera | None,
+    rate_hz: float | None,
+    image_topic: str | None,
+    limit: int | None,
+) -> FrameSource:
+    bag = find_bag(path)
+    if bag is not None:
+        return Bag(path, bag, camera, image_topic, limit)
+    if image_topic is not None:
+        raise SourceError(f"{path} is not a rosbag2, so it has no topic {image_topic!r}; leave the topic out")
+    if path.is_dir():
+        if (path / "cameras.json").exists():
+            return PosedSetSource(path, camera, rate_hz, limit)
+        return ImageFolder(path, camera, rate_hz, limit)
+    if path.suffix.lower() in IMAGE_SUFFIXES:
+        raise SourceError(f"{path} is a single image; give the folder that holds the sequence")
+    if path.suffix.lower() == ".bag":
+        raise SourceError(f"{path} is a ROS 1 bag; convert it: `rosbags-convert --src {path.name} --dst NEW_DIR`")
+    return Video(path, camera, rate_hz, limit)

@@ -1,0 +1,359 @@
+"""estimator: rendered clips with known cameras, with and without intrinsics, and what passes through the denoiser."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import lru_cache
+
+import numpy as np
+import numpy.typing as npt
+import pytest
+from scipy.spatial.transform import Rotation
+
+from ros2_raxels.estimation.bundle_adjustment import RefineSettings
+from ros2_raxels.estimation.estimator import ClipEstimate, Estimator, EstimatorSettings
+from ros2_raxels.estimation.hypotheses import RaxelHypotheses
+from ros2_raxels.geometry.camera import PinholeCamera
+from ros2_raxels.geometry.poses import FloatArray, direction_angle_rad, relative_pose, rotation_angle_rad
+from ros2_raxels.geometry.raxel_grid import RAXEL_COLUMNS, RAXEL_ROWS, clip_bearings, decode_clip, encode_clip
+from ros2_raxels.geometry.raxels import decode_raxels
+from ros2_raxels.matching.tracks import Evidence
+from ros2_raxels.scenes.renderer import render
+from ros2_raxels.scenes.textures import PATTERNS
+from ros2_raxels.scenes.trajectories import handheld_loop
+from ros2_raxels.scenes.world import furnished_room
+
+Image = npt.NDArray[np.uint8]
+CAMERA = PinholeCamera(320, 240, 256.0, 256.0, 159.5, 119.5)
+BENT = PinholeCamera(320, 240, 240.0, 240.0, 155.0, 123.0, (-0.2, 0.05, 0.001, -0.001))
+
+
+@dataclass(frozen=True)
+class Clip:
+    images: list[Image]
+    depth_m: list[FloatArray]
+    camera_to_first: FloatArray
+
+    @property
+    def count(self) -> int:
+        return len(self.images)
+
+
+room = lru_cache(furnished_room)
+
+
+def clip_of(frames: list[int], camera: PinholeCamera = CAMERA) -> Clip:
+    poses = handheld_loop(7.0, seed=1)[frames]
+    seen = [render(room(3), camera, pose) for pose in poses]
+    return Clip([s[0] for s in seen], [s[1] for s in seen], relative_pose(poses[0], poses))
+
+
+@pytest.fixture(scope="module")
+def walk() -> Clip:
+    return clip_of([60, 68, 76, 84])
+
+
+@pytest.fixture(scope="module")
+def other_walk() -> Clip:
+    return clip_of([150, 157, 164, 171])
+
+
+@pytest.fixture(scope="module")
+def estimator() -> Estimator:
+    return Estimator()
+
+
+@pytest.fixture(scope="module")
+def answer(estimator: Estimator, walk: Clip) -> ClipEstimate:
+    return estimator.estimate(walk.images, [CAMERA] * walk.count)
+
+
+@pytest.fixture(scope="module")
+def answer_without_intrinsics(estimator: Estimator, walk: Clip) -> ClipEstimate:
+    return estimator.estimate(walk.images)
+
+
+def rotation_error_deg(found: FloatArray, truth: FloatArray) -> float:
+    return float(np.degrees(rotation_angle_rad(np.swapaxes(found[:, :3, :3], 1, 2) @ truth[:, :3, :3]).max()))
+
+
+def direction_error_deg(found: FloatArray, truth: FloatArray) -> float:
+    pairs = zip(found[1:, :3, 3], truth[1:, :3, 3], strict=True)
+    return float(np.degrees(max(direction_angle_rad(a, b) for a, b in pairs)))
+
+
+# --------------------------------------------------------------------------------------------------------- answers
+
+
+def test_cameras_of_a_clip(answer: ClipEstimate, walk: Clip) -> None:
+    assert rotation_error_deg(np.tile(np.eye(4), (4, 1, 1)), walk.camera_to_first) > 2
+    assert rotation_error_deg(answer.camera_to_first, walk.camera_to_first) < 0.3
+    assert direction_error_deg(answer.camera_to_first, walk.camera_to_first) < 2.0
+    scale = np.linalg.norm(walk.camera_to_first[:, :3, 3], axis=1).max()
+    np.testing.assert_allclose(answer.camera_to_first[:, :3, 3], walk.camera_to_first[:, :3, 3] / scale, atol=0.02)
+    np.testing.assert_allclose(answer.camera_to_first[0], np.eye(4), atol=1e-12)
+    assert answer.cameras == (CAMERA,) * 4
+    assert set(answer.stage_s) == {"describe", "evidence", "propose", "guide", "decode"}
+    assert min(answer.stage_s.values()) > 0
+
+
+@pytest.mark.parametrize("count", [2, 3])
+def test_shorter_clips(estimator: Estimator, other_walk: Clip, count: int) -> None:
+    found = estimator.estimate(other_walk.images[:count], [CAMERA] * count)
+    assert rotation_error_deg(found.camera_to_first, other_walk.camera_to_first[:count]) < 0.3
+    assert direction_error_deg(found.camera_to_first, other_walk.camera_to_first[:count]) < 2.0
+    assert found.confidence.shape == (count,)
+    assert found.confidence.min() > 0.5
+
+
+def test_distorted_cameras(estimator: Estimator) -> None:
+    clip = clip_of([60, 68, 76], BENT)
+    found = estimator.estimate(clip.images, [BENT] * 3)
+    assert rotation_error_deg(found.camera_to_first, clip.camera_to_first) < 0.3
+    assert direction_error_deg(found.camera_to_first, clip.camera_to_first) < 2.0
+    straight = PinholeCamera(320, 240, 240.0, 240.0, 155.0, 123.0)
+    ignored = estimator.estimate(clip.images, [straight] * 3)
+    assert np.nanmedian(ignored.residual_px) > 1.3 * np.nanmedian(found.residual_px)
+
+
+def test_depths_belong_to_the_scene(answer: ClipEstimate, walk: Clip) -> None:
+    unit_m = np.linalg.norm(walk.camera_to_first[:, :3, 3], axis=1).max()
+    evidence = answer.evidence
+    column, row = evidence.pixels[np.arange(len(evidence.anchor)), evidence.anchor].round().astype(int).T
+    truth = np.array(walk.depth_m)[evidence.anchor, row, column]
+    known = answer.inverse_depth > 0
+    assert known.mean() > 0.9
+    error = np.abs(unit_m / answer.inverse_depth[known] / truth[known] - 1)
+    assert np.median(error) < 0.03
+
+
+@pytest.fixture(scope="module")
+def turn() -> Clip:
+    """A camera that turns where it stands."""
+    poses = np.repeat(handheld_loop(7.0, seed=1)[60:61], 3, axis=0)
+    poses[:, :3, :3] @= Rotation.from_euler("yx", [[0, 0], [4, 1], [8, -2]], degrees=True).as_matrix()
+    seen = [render(room(3), CAMERA, pose) for pose in poses]
+    return Clip([s[0] for s in seen], [s[1] for s in seen], relative_pose(poses[0], poses))
+
+
+def test_a_turning_camera_has_its_rotations(estimator: Estimator, turn: Clip) -> None:
+    found = estimator.estimate(turn.images, [CAMERA] * 3)
+    assert rotation_error_deg(found.camera_to_first, turn.camera_to_first) < 0.3
+
+
+def test_focal_length_without_intrinsics(answer_without_intrinsics: ClipEstimate, walk: Clip) -> None:
+    found = answer_without_intrinsics
+    for camera in found.cameras:
+        assert camera.fx == pytest.approx(256.0, rel=0.15)
+        assert camera.fy == pytest.approx(256.0, rel=0.15)
+        assert (camera.width, camera.height, camera.cx, camera.cy) == (320, 240, 159.5, 119.5)
+    assert rotation_error_deg(found.camera_to_first, walk.camera_to_first) < 0.6
+
+
+def test_another_focal_length_without_intrinsics(estimator: Estimator) -> None:
+    """The answer comes from the images, not from the middle of the guesses."""
+    long_lens = PinholeCamera(320, 240, 420.0, 420.0, 159.5, 119.5)
+    clip = clip_of([60, 68, 76, 84], long_lens)
+    found = estimator.estimate(clip.images)
+    assert found.cameras[0].fx == pytest.approx(420.0, rel=0.15)
+
+
+def test_large_images_give_the_camera_of_the_image_as_given(estimator: Estimator, walk: Clip) -> None:
+    large = [np.kron(image, np.ones((2, 2, 1), np.uint8)) for image in walk.images]
+    camera = CAMERA.resized(640, 480)
+    found = estimator.estimate(large, [camera] * 4)
+    assert found.cameras == (camera,) * 4
+    assert found.evidence.pixels[..., 0][found.evidence.seen].max() < 400
+    assert rotation_error_deg(found.camera_to_first, walk.camera_to_first) < 0.3
+    guessed = estimator.estimate(large)
+    assert (guessed.cameras[0].width, guessed.cameras[0].height) == (640, 480)
+    assert guessed.cameras[0].fx == pytest.approx(512.0, rel=0.15)
+
+
+@pytest.mark.parametrize("known", [True, False])
+def test_raxels_decode_to_the_cameras(
+    answer: ClipEstimate, answer_without_intrinsics: ClipEstimate, known: bool
+) -> None:
+    found = answer if known else answer_without_intrinsics
+    assert found.raxels.shape == (4, RAXEL_ROWS, RAXEL_COLUMNS, 3) == (4, 12, 16, 3)
+    for camera, raxels, pose in zip(found.cameras, found.raxels, found.camera_to_first, strict=True):
+        decoded = decode_raxels(raxels, camera.bearings(12, 16))
+        np.testing.assert_allclose(decoded.camera_to_source, pose, atol=1e-9)
+        assert decoded.residual < 1e-9
+
+
+# ------------------------------------------------------------------------------------------------------ confidence
+
+
+def test_confidence_of_related_frames(answer: ClipEstimate) -> None:
+    assert answer.confidence.min() > 0.5
+    assert answer.confidence.max() <= 1.0
+    assert (answer.inliers <= answer.observations).all()
+    assert (answer.inliers > 0.8 * answer.observations).all()
+    assert np.nanmax(answer.residual_px) < 0.5
+    assert np.degrees(answer.spread_rotation_rad.max()) < 1.0
+
+
+def test_confidence_of_unrelated_frames(estimator: Estimator, walk: Clip) -> None:
+    walls = [PATTERNS[name](np.random.default_rng(0), 0)[:240, :320] for name in ("bricks", "marble")]
+    images = [walk.images[0], *walls]
+    for cameras in ([CAMERA] * 3, None):
+        assert estimator.estimate(images, cameras).confidence.max() < 0.2
+
+
+@pytest.mark.parametrize("cameras", [[CAMERA] * 3, None], ids=["known", "unknown"])
+@pytest.mark.parametrize("level", [0, 128])
+def test_frames_without_content_are_a_guess_and_no_error(
+    estimator: Estimator, cameras: list[PinholeCamera] | None, level: int
+) -> None:
+    found = estimator.estimate([np.full((240, 320), level, np.uint8)] * 3, cameras)
+    np.testing.assert_array_equal(found.confidence, 0.0)
+    np.testing.assert_array_equal(found.observations, 0)
+    assert np.isnan(found.residual_px).all()
+    np.testing.assert_allclose(found.camera_to_first, np.tile(np.eye(4), (3, 1, 1)), atol=1e-12)
+    assert np.isfinite(found.raxels).all()
+
+
+def test_one_black_frame_does_not_spoil_the_others(estimator: Estimator, walk: Clip) -> None:
+    images = [*walk.images[:3], np.zeros((240, 320, 3), np.uint8)]
+    found = estimator.estimate(images, [CAMERA] * 4)
+    assert rotation_error_deg(found.camera_to_first[:3], walk.camera_to_first[:3]) < 0.3
+    assert found.confidence[:3].min() > 0.5
+    assert found.confidence[3] < 0.2
+
+
+def test_the_same_frame_again_has_not_turned(estimator: Estimator, walk: Clip) -> None:
+    found = estimator.estimate([walk.images[0]] * 3, [CAMERA] * 3)
+    assert np.degrees(rotation_angle_rad(found.camera_to_first[:, :3, :3]).max()) < 0.1
+    assert np.isfinite(found.camera_to_first).all()
+
+
+def test_the_answer_is_the_same_every_time(answer: ClipEstimate, walk: Clip) -> None:
+    again = Estimator().estimate(walk.images, [CAMERA] * 4)
+    np.testing.assert_array_equal(again.camera_to_first, answer.camera_to_first)
+    np.testing.assert_array_equal(again.confidence, answer.confidence)
+
+
+# -------------------------------------------------------------------------------------------------------- bad input
+
+
+def test_bad_input_is_refused_in_words(estimator: Estimator, walk: Clip) -> None:
+    images, cameras = walk.images, [CAMERA] * 4
+    with pytest.raises(ValueError, match=r"1 image\(s\) has no motion"):
+        estimator.estimate(images[:1], cameras[:1])
+    with pytest.raises(ValueError, match=r"0 image\(s\) has no motion"):
+        estimator.estimate([])
+    with pytest.raises(ValueError, match="4 images but 3 cameras"):
+        estimator.estimate(images, cameras[:3])
+    with pytest.raises(ValueError, match="image 2 is 320x240 px but its camera is 640x480 px"):
+        estimator.estimate(images, [CAMERA, CAMERA, CAMERA.resized(640, 480), CAMERA])
+    with pytest.raises(ValueError, match=r"\(240, 320, 3\) and type float64"):
+        estimator.estimate([image / 255 for image in images], cameras)
+    with pytest.raises(ValueError, match=r"\(240, 320, 4\)"):
+        estimator.estimate([np.zeros((240, 320, 4), np.uint8)] * 2, cameras[:2])
+    with pytest.raises(ValueError, match="empty"):
+        estimator.estimate([np.zeros((0, 320), np.uint8)] * 2)
+
+
+# --------------------------------------------------------------------------------------------------------- denoiser
+
+
+def test_a_clip_is_encoded_and_decoded_relative_to_its_first_camera() -> None:
+    rng = np.random.default_rng(0)
+    poses = np.tile(np.eye(4), (2, 3, 1, 1))
+    poses[..., :3, :3] = Rotation.random(6, random_state=rng).as_matrix().reshape(2, 3, 3, 3)
+    poses[..., :3, 3] = rng.normal(size=(2, 3, 3))
+    bearings = clip_bearings([CAMERA, BENT, CAMERA])
+    np.testing.assert_array_equal(bearings[0], CAMERA.bearings(12, 16))
+    np.testing.assert_array_equal(bearings[1], BENT.bearings(12, 16))
+    raxels = encode_clip(bearings, poses)
+    np.testing.assert_allclose(
+        raxels[1, 2, 3, 4], poses[1, 2, :3, :3] @ bearings[2, 3, 4] + poses[1, 2, :3, 3], atol=1e-14
+    )
+    expected = np.linalg.inv(poses[:, :1]) @ poses
+    np.testing.assert_allclose(decode_clip(bearings, raxels), expected, atol=1e-9)
+
+
+class FakeDenoiser:
+    """Answers with given cameras, and trusts the observations of tracks that start in some columns."""
+
+    def __init__(self, cameras_to_first: FloatArray, columns: tuple[float, float] | None = None) -> None:
+        self.cameras_to_first, self.columns = cameras_to_first, columns
+        self.calls: list[tuple[Evidence, FloatArray, RaxelHypotheses]] = []
+
+    def describe(self) -> str:
+        return "fake"
+
+    def denoise(self, evidence: Evidence, bearings: FloatArray, hypotheses: RaxelHypotheses) -> RaxelHypotheses:
+        self.calls.append((evidence, bearings, hypotheses))
+        inlier = None
+        if self.columns is not None:
+            start = evidence.pixels[np.arange(len(evidence.anchor)), evidence.anchor, 0]
+            trusted = (start >= self.columns[0]) & (start < self.columns[1])
+            inlier = np.repeat(trusted[:, None].astype(float), evidence.frames, axis=1)
+        return RaxelHypotheses(encode_clip(bearings, self.cameras_to_first), inlier)
+
+
+def turned(poses: FloatArray, degrees: float) -> FloatArray:
+    poses = poses.copy()
+    turn = Rotation.from_euler("yxz", np.array([1.0, -1.0, 1.0]) * degrees / np.sqrt(3), degrees=True).as_matrix()
+    poses[1:, :3, :3] = poses[1:, :3, :3] @ turn
+    return poses
+
+
+def test_the_denoiser_sees_the_clip_and_its_answer_is_guided(walk: Clip) -> None:
+    start = turned(walk.camera_to_first, 1.5)[None]
+    denoiser = FakeDenoiser(start)
+    found = Estimator(denoiser=denoiser).estimate(walk.images, [CAMERA] * 4)
+    ((evidence, bearings, given),) = denoiser.calls
+    assert evidence.frames == 4
+    assert bearings.shape == (4, 12, 16, 3)
+    np.testing.assert_allclose(np.linalg.norm(bearings, axis=-1), 1.0, atol=1e-12)
+    hypotheses = given.raxels.shape[0]
+    # One of each pair of frames.
+    assert 1 <= hypotheses <= 6
+    assert given.raxels.shape == (hypotheses, 4, 12, 16, 3)
+    assert given.inlier is None
+    np.testing.assert_allclose(given.raxels[:, 0], np.repeat(bearings[:1], hypotheses, axis=0), atol=1e-9)
+    assert rotation_error_deg(start[0], walk.camera_to_first) == pytest.approx(1.5, abs=0.1)
+    assert rotation_error_deg(found.camera_to_first, walk.camera_to_first) < 0.3
+    assert direction_error_deg(found.camera_to_first, walk.camera_to_first) < 2.0
+
+
+def test_a_camera_that_only_turns_is_not_sure_of_where_it_is(turn: Clip, walk: Clip) -> None:
+    turned_only, walked = (Estimator().estimate(c.images, [CAMERA] * len(c.images)) for c in (turn, walk))
+    assert turned_only.parallax_px.max() < 1.0 < 3.0 < walked.parallax_px.min()
+    assert turned_only.confidence.max() < 0.2 < 0.5 < walked.confidence.min()
+    # Its turn is known all the same.
+    assert rotation_error_deg(turned_only.camera_to_first, turn.camera_to_first) < 0.2
+
+
+def test_rivals_that_explain_as_much_cost_confidence(turn: Clip) -> None:
+    """Without parallax up will do as well as down: the hypotheses disagree, and so the answer is not sure."""
+    rivals = np.repeat(turn.camera_to_first[None], 2, axis=0)
+    rivals[0, 1:, 1, 3], rivals[1, 1:, 1, 3] = (0.5, 1.0), (-0.5, -1.0)
+    # Without refinement they stay where they are, each with the best depths for it: far away.
+    as_given = EstimatorSettings(refine=RefineSettings(iterations=0))
+    sure, unsure = (
+        Estimator(as_given, FakeDenoiser(given)).estimate(turn.images, [CAMERA] * 3) for given in (rivals[:1], rivals)
+    )
+    assert sure.confidence.min() > 0.0
+    np.testing.assert_array_equal(sure.spread_direction_rad, 0.0)
+    np.testing.assert_allclose(unsure.spread_direction_rad, [0.0, np.pi, np.pi])
+    np.testing.assert_allclose(unsure.confidence[1:], sure.confidence[1:] * np.exp(-np.pi / 0.5), rtol=1e-6)
+
+
+def test_the_denoiser_judges_which_observations_count(walk: Clip, other_walk: Clip) -> None:
+    """Left three fifths of every image move as one camera, the rest as another: the inlier probabilities decide."""
+    images = [
+        np.concatenate([a[:, :192], b[:, 192:]], axis=1) for a, b in zip(walk.images, other_walk.images, strict=True)
+    ]
+    both = np.array([turned(clip.camera_to_first, 0.5) for clip in (walk, other_walk)])
+    assert rotation_error_deg(walk.camera_to_first, other_walk.camera_to_first) > 2.0
+    answers = {}
+    for columns in (None, (0.0, 180.0), (204.0, 320.0)):
+        answers[columns] = Estimator(denoiser=FakeDenoiser(both, columns)).estimate(images, [CAMERA] * 4)
+    truth = {None: walk, (0.0, 180.0): walk, (204.0, 320.0): other_walk}
+    for columns, found in answers.items():
+        assert rotation_error_deg(found.camera_to_first, truth[columns].camera_to_first) < 0.7
+        assert direction_error_deg(found.camera_to_first, truth[columns].camera_to_first) < 5.0

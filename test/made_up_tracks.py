@@ -1,0 +1,72 @@
+"""Cameras and the exact tracks that they see, with noise and outliers as asked for."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+from scipy.spatial.transform import Rotation
+
+from ros2_raxels.geometry.poses import FloatArray, direction_angle_rad, make_pose, relative_pose, rotation_angle_rad
+from ros2_raxels.matching.tracks import KEYPOINT, Evidence
+
+FRAMES = 4
+
+
+FOCAL_PX = 260.0
+
+
+HALF_PLANE = np.array([160.0, 120.0]) / FOCAL_PX
+
+
+def cameras(rng: np.random.Generator) -> FloatArray:
+    """(4, 4, 4): turns of up to 10 deg a frame; the last is at distance 1, the others at less than .8."""
+    poses = np.tile(np.eye(4), (FRAMES, 1, 1))
+    for k in range(1, FRAMES):
+        direction = rng.normal(size=3)
+        centre = direction / np.linalg.norm(direction) * (1.0 if k == FRAMES - 1 else rng.uniform(0.3, 0.8))
+        turn = rng.normal(size=3)
+        turn *= rng.uniform(0.03, 0.17) / np.linalg.norm(turn)
+        poses[k] = make_pose(Rotation.from_rotvec(turn).as_matrix(), centre)
+    return poses
+
+
+def tracks_of(rng: np.random.Generator, poses: FloatArray, count: int = 160) -> tuple[Evidence, FloatArray]:
+    """Exact tracks of points at depths 2 to 8 that start in every frame, and their inverse depths."""
+    anchor = rng.integers(0, FRAMES, count)
+    start = rng.uniform(-HALF_PLANE, HALF_PLANE, (count, 2))
+    rho = 1.0 / rng.uniform(2, 8, count)
+    points = np.column_stack([start, np.ones(count), rho])
+    plane = np.full((count, FRAMES, 2), np.nan)
+    for j in range(FRAMES):
+        there = np.einsum("pij,pj->pi", relative_pose(poses[j], poses[anchor]), points)[:, :3]
+        seen = (there[:, 2] > 0.2) & (np.abs(there[:, :2] / there[:, 2:]) < HALF_PLANE).all(axis=1)
+        plane[seen, j] = there[seen, :2] / there[seen, 2:]
+    plane[np.arange(count), anchor] = start
+    pixels = plane * FOCAL_PX + (159.5, 119.5)
+    evidence = Evidence(
+        anchor,
+        np.arange(count),
+        pixels,
+        plane,
+        np.full(FRAMES, FOCAL_PX),
+        np.ones((count, FRAMES)),
+        np.full(count, KEYPOINT),
+        np.ones((count, FRAMES)),
+    )
+    return evidence, rho
+
+
+def moved(evidence: Evidence, shift_px: FloatArray) -> Evidence:
+    """Observations off by so much; the anchors are where a track starts and stay."""
+    shift_px = shift_px.copy()
+    shift_px[np.arange(len(evidence.anchor)), evidence.anchor] = 0.0
+    return replace(evidence, pixels=evidence.pixels + shift_px, plane=evidence.plane + shift_px / FOCAL_PX)
+
+
+def rotation_error_rad(found: FloatArray, truth: FloatArray) -> float:
+    return float(rotation_angle_rad(np.swapaxes(found[:, :3, :3], 1, 2) @ truth[:, :3, :3]).max())
+
+
+def direction_error_rad(found: FloatArray, truth: FloatArray) -> float:
+    return max(direction_angle_rad(a, b) for a, b in zip(found[1:, :3, 3], truth[1:, :3, 3], strict=True))

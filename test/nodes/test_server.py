@@ -1,0 +1,162 @@
+"""Both nodes in one process: images come in once, and each node has a life cycle of its own."""
+
+from __future__ import annotations
+
+import signal
+import time
+from collections.abc import Iterator
+
+import pytest
+from ros_testing import NodeProcess, Probe, Spawn, wait_until
+
+pytest.importorskip("rclpy")
+pytest.importorskip("raxels_interfaces.msg")
+
+import scripted_node as script
+from geometry_msgs.msg import PoseWithCovarianceStamped
+from lifecycle_rig import Manager
+from pose_rig import picture
+from views_rig import PARAMETERS, WORLD, ViewsRig, at
+
+from ros2_raxels.client import ViewClientError, make_goal
+from ros2_raxels.nodes.common.messages import stamp_ns
+
+pytestmark = pytest.mark.ros
+
+SCRIPT = "scripted_server.py"
+QUIET_TF = ("-p", "raxels_pose:tf.mode:='off'")
+"""The rig says where the camera is, and no frame may have two parents."""
+
+
+class Both:
+    """A camera for both nodes, and what each makes of it."""
+
+    def __init__(self, probe: Probe, node: NodeProcess) -> None:
+        self.node = node
+        self.views = ViewsRig(probe, node)
+        self.poses = probe.collect(PoseWithCovarianceStamped, "/raxels_pose/pose")
+        self.pose_manager, self.views_manager = Manager(probe, node), Manager(probe, node, "raxels_views")
+
+    def look(self) -> int:
+        """Publish an image; its stamp."""
+        return self.views.look(at(0.5), picture(script.TRACK))
+
+    def gives_a_pose(self) -> None:
+        """Waits for the pose of an image that is published from now on."""
+        first = self.look()
+
+        def posed() -> bool:
+            self.look()
+            time.sleep(0.02)
+            return any(stamp_ns(pose.header.stamp) >= first for pose in self.poses)
+
+        wait_until(posed, what=f"a pose\n{self.node.log}")
+
+    def gives_a_view(self) -> None:
+        """Waits for a view that was made from an image that is published now."""
+
+        def served() -> bool:
+            stamp = self.look()
+            try:
+                found = self.views.client.send(make_goal([at()], WORLD, seed=1)).result()
+            except ViewClientError:
+                return False
+            return found.ok and found.stamp_ns == stamp
+
+        wait_until(served, what=f"a view\n{self.node.log}")
+
+    def subscribes_once(self) -> None:
+        """Waits until images and camera_info go to one subscription each; an exchanged one ends with a message."""
+
+        def once() -> bool:
+            self.look()
+            time.sleep(0.02)
+            return all(p.get_subscription_count() == 1 for p in (self.views.images, self.views.infos))
+
+        wait_until(once, what="one subscription")
+
+
+@pytest.fixture
+def both(probe: Probe, spawn: Spawn) -> Iterator[Both]:
+    found = Both(probe, spawn(SCRIPT, *PARAMETERS, *QUIET_TF))
+    yield found
+    found.views.close()
+
+
+def test_images_come_in_once_for_both(both: Both):
+    both.gives_a_pose()
+    both.gives_a_view()
+    both.subscribes_once()
+
+
+def test_each_hears_on_while_the_other_is_not_active(both: Both):
+    both.gives_a_pose()
+    both.pose_manager.go("deactivate")
+    silent = len(both.poses)
+    both.gives_a_view()
+    both.subscribes_once()
+    assert len(both.poses) == silent
+    both.pose_manager.go("activate")
+    both.gives_a_pose()
+    both.views_manager.go("deactivate")
+    both.gives_a_pose()
+    both.subscribes_once()
+    both.views_manager.go("activate")
+    both.gives_a_view()
+    both.subscribes_once()
+
+
+def test_where_none_is_active_nothing_is_subscribed(both: Both):
+    both.gives_a_view()
+    both.pose_manager.go("deactivate")
+    both.views_manager.go("deactivate")
+    for publisher in (both.views.images, both.views.infos):
+        wait_until(lambda p=publisher: p.get_subscription_count() == 0, what="no subscription")
+    both.views_manager.go("activate")
+    both.gives_a_view()
+
+
+def test_the_process_ends_when_both_have_been_shut_down(both: Both):
+    both.gives_a_view()
+    assert both.pose_manager.change("shutdown")
+    both.gives_a_view()
+    assert both.node.alive
+    assert both.views_manager.change("shutdown")
+    assert both.node.wait() == 0
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_ends_both(both: Both, number: signal.Signals):
+    both.gives_a_view()
+    code, _ = both.node.stop(number)
+    assert code == 0
+    assert "Traceback" not in both.node.log
+
+
+def test_one_that_cannot_be_configured_ends_the_process(spawn: Spawn):
+    node = spawn(SCRIPT, "-p", "raxels_pose:tf.world_frame:=map")
+    assert node.wait() == 2
+    assert "tf.world_frame = 'map' must be a frame of its own" in node.log
+
+
+def test_a_parameter_that_is_not_allowed_is_refused_in_one_line(spawn: Spawn):
+    node = spawn(SCRIPT, "-p", "raxels_views:steps:=0")
+    assert node.wait() == 2
+    assert [line for line in node.lines if "steps" in line]
+    assert "Traceback" not in node.log
+
+
+def test_only_making_engines_ready_is_done_by_both(spawn: Spawn):
+    node = spawn(SCRIPT, "-p", "engine.build_only:=true")
+    assert node.wait() == 0
+
+
+def test_the_real_ones_run_together(probe: Probe, spawn: Spawn):
+    """Loaded, active, and what each says of its engine."""
+    node = spawn("ros2_raxels.nodes.server")
+    managers = Manager(probe, node), Manager(probe, node, "raxels_views")
+    for manager in managers:
+        wait_until(lambda m=manager: m.state == "active", 30.0, f"active nodes\n{node.log}")
+    assert "compact_rays.onnx" in node.log
+    assert "compact_views_joint.onnx" in node.log
+    assert node.stop()[0] == 0

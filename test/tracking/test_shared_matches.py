@@ -1,0 +1,132 @@
+"""keyframes: matches looked for where known depths and an expected pose say that they are, against true flow."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from ros2_raxels.geometry.camera import PinholeCamera
+from ros2_raxels.geometry.poses import FloatArray, relative_pose
+from ros2_raxels.matching.matcher import Matcher
+from ros2_raxels.matching.tracks import EvidenceSettings
+from ros2_raxels.scenes.clips import exact_flow
+from ros2_raxels.scenes.renderer import render
+from ros2_raxels.scenes.trajectories import handheld_loop
+from ros2_raxels.scenes.world import furnished_room
+from ros2_raxels.tracking.frame import StreamFrame
+from ros2_raxels.tracking.shared_matches import SharedEvidence
+
+CAMERA = PinholeCamera(320, 240, 256.0, 256.0, 159.5, 119.5)
+FRAMES = (0, 8, 16, 20)
+
+
+class Scene:
+    """Frames of a handheld camera in a room, with what is true about them, m."""
+
+    def __init__(self) -> None:
+        self.matcher = Matcher(EvidenceSettings(keypoint_reach=0.5))
+        room, self.poses = furnished_room(3), handheld_loop(7.0, 15.0, seed=1)[list(FRAMES)]
+        seen = [render(room, CAMERA, pose) for pose in self.poses]
+        self.features, self.depths = [self.matcher.look(s[0]) for s in seen], [s[1] for s in seen]
+        self.grid = self.matcher.grid((240, 320)).astype(int)
+
+    def frames(self) -> list[StreamFrame]:
+        return [StreamFrame(k, k, self.features[k], CAMERA, self.poses[k].copy()) for k in range(len(FRAMES))]
+
+    def inverse_depth(self, frame: int) -> FloatArray:
+        """Of the flow grid of a frame."""
+        return np.asarray(1.0 / self.depths[frame][self.grid[:, 1], self.grid[:, 0]], float)
+
+    def true_px(self, source: int, target: int) -> FloatArray:
+        """Where the flow grid of one frame lies in another, NaN where it is hidden."""
+        moved = relative_pose(self.poses[target], self.poses[source])
+        flow = exact_flow(CAMERA, self.depths[source], self.depths[target], moved)
+        return self.grid + flow[self.grid[:, 1], self.grid[:, 0]]
+
+
+@pytest.fixture(scope="module")
+def scene() -> Scene:
+    return Scene()
+
+
+def with_depths(scene: Scene, frames: list[StreamFrame], share: float = 1.0) -> None:
+    """Give keyframes their true depths, at a share of the points."""
+    for k, frame in enumerate(frames):
+        depth = scene.inverse_depth(k)
+        known = np.random.default_rng(k).random(len(depth)) < share
+        frame.inverse_depth = np.where(known, depth, np.nan)
+
+
+def errors_px(scene: Scene, shared: SharedEvidence, source: int, target: int, back: bool = False) -> FloatArray:
+    matches = shared._matches[min(source, target), max(source, target)]
+    found = matches.flow_back if back else matches.flow
+    error = np.linalg.norm(found - scene.true_px(source, target), axis=1)
+    return error[np.isfinite(error)]
+
+
+@pytest.mark.parametrize("share", [1.0, 0.4])
+def test_points_are_found_where_they_are_though_the_expected_pose_is_off(scene: Scene, share: float) -> None:
+    """Expected some pixels beside where they are, found to a fraction of one; unknown depths come from neighbours."""
+    frames = scene.frames()
+    with_depths(scene, frames[:3], share)
+    shared = SharedEvidence(scene.matcher)
+    expected = frames[3].camera_to_world.copy()
+    expected[:3, 3] += (0.03, -0.02, 0.02)
+    truth = scene.true_px(2, 3)
+    guess = shared._expected_px(frames[2], frames[3], expected)
+    assert guess is not None
+    assert 2.0 < np.nanmedian(np.linalg.norm(guess - truth, axis=1)) < 10.0
+    evidence = shared.expected(frames[:3], frames[3], expected)
+    assert evidence is not None
+    assert evidence.seen[:, 3].all()
+    error = errors_px(scene, shared, 2, 3)
+    assert len(error) > 0.6 * np.isfinite(truth[:, 0]).sum()
+    assert np.median(error) < 0.25
+    # As exact as without any expectation.
+    shared.forget_pairs(frames[3])
+    shared.between(frames[:3], frames[3])
+    assert np.median(error) < 1.1 * np.median(errors_px(scene, shared, 2, 3))
+
+
+def test_a_new_keyframe_looks_back_and_measures_its_own_points(scene: Scene) -> None:
+    frames = scene.frames()
+    with_depths(scene, frames[:3])
+    shared = SharedEvidence(scene.matcher)
+    shared.both_ways(frames[:3], frames[3])
+    error = errors_px(scene, shared, 3, 2, back=True)
+    assert len(error) > 0.5 * len(scene.grid)
+    assert np.median(error) < 0.25
+    shared.measure(frames[:3], frames[3])
+    found, truth = frames[3].inverse_depth, scene.inverse_depth(3)
+    assert found is not None
+    known = np.isfinite(found)
+    assert known.mean() > 0.5
+    assert np.median(np.abs(found[known] / truth[known] - 1.0)) < 0.05
+
+
+def test_without_depths_nothing_is_expected(scene: Scene) -> None:
+    frames = scene.frames()
+    shared = SharedEvidence(scene.matcher)
+    assert shared.expected(frames[:3], frames[3], frames[3].camera_to_world) is None
+    with_depths(scene, frames[:3], 0.05)
+    assert shared.expected(frames[:3], frames[3], frames[3].camera_to_world) is None
+
+
+def test_a_pose_that_is_far_off_finds_nothing(scene: Scene) -> None:
+    frames = scene.frames()
+    with_depths(scene, frames[:3])
+    behind = frames[3].camera_to_world.copy()
+    behind[:3, :3] = behind[:3, :3] @ np.diag([-1.0, 1.0, -1.0])
+    assert SharedEvidence(scene.matcher).expected(frames[:3], frames[3], behind) is None
+
+
+def test_what_was_found_in_a_frame_can_be_forgotten(scene: Scene) -> None:
+    frames = scene.frames()
+    with_depths(scene, frames[:3])
+    shared = SharedEvidence(scene.matcher)
+    assert shared.expected(frames[:3], frames[3], frames[3].camera_to_world) is not None
+    assert len(shared) == 6
+    shared.forget_pairs(frames[3])
+    assert len(shared) == 3
+    shared.forget_all_but(frames[1:])
+    assert len(shared) == 1

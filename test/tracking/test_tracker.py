@@ -1,0 +1,922 @@
+"""tracker: a rendered walk, and all that a camera does to a tracker."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+import pytest
+from conftest import DATA
+from safetensors import safe_open
+from safetensors.numpy import load_file, save_file
+from scipy.spatial.transform import Rotation
+
+from ros2_raxels.estimation.hypotheses import RaxelHypotheses
+from ros2_raxels.geometry.camera import PinholeCamera
+from ros2_raxels.geometry.covariance import UNKNOWN_VARIANCE
+from ros2_raxels.geometry.poses import (
+    FloatArray,
+    inverse_pose,
+    make_pose,
+    relative_pose,
+    rotation_angle_rad,
+    rotation_from_vector,
+)
+from ros2_raxels.geometry.raxel_grid import decode_clip, encode_clip
+from ros2_raxels.geometry.trajectory import align_similarity
+from ros2_raxels.matching.tracks import Evidence
+from ros2_raxels.recordings.open import open_source
+from ros2_raxels.scenes.renderer import render
+from ros2_raxels.scenes.textures import PATTERNS
+from ros2_raxels.scenes.trajectories import handheld_loop
+from ros2_raxels.scenes.world import furnished_room
+from ros2_raxels.tracking.frame import StreamFrame, scaled_about
+from ros2_raxels.tracking.loop_closure import LoopCloser
+from ros2_raxels.tracking.metric_scale import ScaleSettings, ScaleSource
+from ros2_raxels.tracking.relocalization import MissedFrames
+from ros2_raxels.tracking.tracker import Tracker
+from ros2_raxels.tracking.types import LostPolicy, Motion, TrackedPose, TrackerSettings, TrackState
+from ros2_raxels.utils.files import FileError
+
+Image = npt.NDArray[np.uint8]
+CAMERA = PinholeCamera(320, 240, 256.0, 256.0, 159.5, 119.5)
+COUNT = 60
+STEP_NS = 66_666_667
+FIRST_NS = 1_700_000_000_123_456_789
+RECORDED = DATA / "dev" / "7s_1000"
+BLACK = np.zeros((240, 320, 3), np.uint8)
+INITIALISING, TRACKING, HELD, LOST = TrackState.INITIALISING, TrackState.TRACKING, TrackState.HELD, TrackState.LOST
+
+
+class Walk:
+    """Four seconds of a seven-second loop at 15 Hz."""
+
+    def __init__(self) -> None:
+        room = furnished_room(3)
+        self.poses = handheld_loop(7.0, 15.0, seed=1)[:COUNT]
+        seen = [render(room, CAMERA, pose) for pose in self.poses]
+        self.images = [image for image, _ in seen]
+        self.depth_m = float(np.median(seen[0][1]))
+
+    def __getitem__(self, frames: slice | list[int]) -> list[Image]:
+        return self.images[frames] if isinstance(frames, slice) else [self.images[k] for k in frames]
+
+    def error(self, found: list[TrackedPose], frames: list[int], scale: float) -> tuple[float, float]:
+        """Largest translation, share of the scene's depth, and rotation, deg, of poses in the world of frame 0."""
+        truth = relative_pose(self.poses[0], self.poses[frames])
+        poses = np.array([f.camera_to_world for f in found])
+        off = np.linalg.norm(scale * poses[:, :3, 3] - truth[:, :3, 3], axis=1).max()
+        turn = rotation_angle_rad(np.swapaxes(poses[:, :3, :3], 1, 2) @ truth[:, :3, :3]).max()
+        return float(off / self.depth_m), float(np.degrees(turn))
+
+
+def follow(tracker: Tracker, images: list[Image], camera: PinholeCamera | None = CAMERA) -> list[TrackedPose]:
+    return [tracker.track(image, FIRST_NS + k * STEP_NS, camera) for k, image in enumerate(images)]
+
+
+def states(found: list[TrackedPose]) -> list[TrackState]:
+    return [f.state for f in found]
+
+
+def similarity(found: FloatArray, truth: FloatArray) -> tuple[float, float]:
+    """Scale that fits positions best under Sim(3), and the root mean square that remains."""
+    p, q = found - found.mean(axis=0), truth - truth.mean(axis=0)
+    turn, _ = Rotation.align_vectors(q, p)
+    scale = (turn.apply(p) * q).sum() / (p * p).sum()
+    return float(scale), float(np.sqrt(((scale * turn.apply(p) - q) ** 2).sum(axis=1).mean()))
+
+
+def path_m(poses: FloatArray) -> float:
+    return float(np.linalg.norm(np.diff(poses[:, :3, 3], axis=0), axis=1).sum())
+
+
+@pytest.fixture(scope="module")
+def walk() -> Walk:
+    return Walk()
+
+
+@pytest.fixture(scope="module")
+def walked(walk: Walk) -> tuple[Tracker, list[TrackedPose]]:
+    """A tracker at the end of the walk, for one test to go on with, and what it said on the way."""
+    tracker = Tracker()
+    return tracker, follow(tracker, walk.images)
+
+
+@pytest.fixture(scope="module")
+def tracked(walked: tuple[Tracker, list[TrackedPose]]) -> list[TrackedPose]:
+    return walked[1]
+
+
+@pytest.fixture(scope="module")
+def scale(walk: Walk, tracked: list[TrackedPose]) -> float:
+    """Metres of one unit of the tracker."""
+    chosen = [k for k, f in enumerate(tracked) if f.state is TRACKING]
+    return similarity(np.array([tracked[k].camera_to_world[:3, 3] for k in chosen]), walk.poses[chosen, :3, 3])[0]
+
+
+# ------------------------------------------------------------------------------------------------------- trajectory
+
+
+def test_a_walk(walk: Walk, tracked: list[TrackedPose]) -> None:
+    begun = states(tracked).index(TRACKING)
+    assert 1 <= begun < 15
+    assert states(tracked) == [INITIALISING] * begun + [TRACKING] * (COUNT - begun)
+    assert [f.stamp_ns for f in tracked] == [FIRST_NS + k * STEP_NS for k in range(COUNT)]
+    positions = np.array([f.camera_to_world[:3, 3] for f in tracked[begun:]])
+    scale, remaining = similarity(positions, walk.poses[begun:, :3, 3])
+    path = path_m(walk.poses[begun:])
+    assert path > 1.2
+    assert remaining < 0.02 * path
+    # The first frame is the world, and the median depth of its tracks (which are not spread evenly) is the unit.
+    assert scale == pytest.approx(walk.depth_m, rel=0.25)
+    off, turn = walk.error(tracked[begun:], list(range(begun, COUNT)), scale)
+    assert off < 0.02
+    assert turn < 1.0
+
+
+def test_what_comes_with_a_pose(tracked: list[TrackedPose]) -> None:
+    for found in tracked:
+        pose = found.camera_to_world
+        np.testing.assert_allclose(pose[:3, :3] @ pose[:3, :3].T, np.eye(3), atol=1e-9)
+        np.testing.assert_allclose(found.covariance, found.covariance.T)
+        if found.state is INITIALISING:
+            assert found.confidence == 0.0
+            assert found.message
+            np.testing.assert_array_equal(found.covariance, UNKNOWN_VARIANCE * np.eye(6))
+            np.testing.assert_array_equal(pose, np.eye(4))
+        else:
+            assert 0.5 < found.confidence <= 1.0
+            assert found.message == ""
+            assert np.linalg.eigvalsh(found.covariance).min() > 0
+            assert np.diag(found.covariance).max() < 0.05**2
+            assert 0.8 * found.correspondences < found.inliers <= found.correspondences
+            assert 0 < found.residual_px < 1
+        assert found.stage_s["look"] > 0
+    assert 2 <= sum(f.keyframe for f in tracked) < COUNT // 3
+
+
+def test_frames_before_the_start_are_told_afterwards(walk: Walk, tracked: list[TrackedPose], scale: float) -> None:
+    begun = states(tracked).index(TRACKING)
+    assert [k for k, f in enumerate(tracked) if f.earlier] == [begun]
+    earlier = tracked[begun].earlier
+    frames = [(stamp - FIRST_NS) // STEP_NS for stamp, _ in earlier]
+    assert frames == list(range(begun))
+    truth = relative_pose(walk.poses[0], walk.poses[frames])
+    for (_, pose), true in zip(earlier, truth, strict=True):
+        assert np.linalg.norm(scale * pose[:3, 3] - true[:3, 3]) < 0.01 * walk.depth_m
+        assert np.degrees(rotation_angle_rad(pose[:3, :3].T @ true[:3, :3])) < 0.5
+
+
+def test_focal_length_without_intrinsics(walk: Walk) -> None:
+    tracker = Tracker()
+    found = follow(tracker, walk[:24], None)
+    begun = states(found).index(TRACKING)
+    assert states(found[begun:]) == [TRACKING] * (24 - begun)
+    assert tracker.camera is not None
+    assert tracker.camera.fx == pytest.approx(256.0, rel=0.15)
+    positions = np.array([f.camera_to_world[:3, 3] for f in found[begun:]])
+    assert similarity(positions, walk.poses[begun:24, :3, 3])[1] < 0.03 * path_m(walk.poses[begun:24])
+
+
+def test_residuals_are_in_pixels_of_the_image_as_given(walk: Walk) -> None:
+    """The same working image from a small and from a large original."""
+    large = [cv2.resize(image, (748, 562), interpolation=cv2.INTER_CUBIC) for image in walk[:12]]
+    small = [Tracker()._matcher.look(image).grey for image in large]
+    assert small[0].shape == (281, 374)
+    of_large, of_small = (
+        follow(Tracker(), images, CAMERA.resized(images[0].shape[1], images[0].shape[0])) for images in (large, small)
+    )
+    np.testing.assert_array_equal(of_large[-1].camera_to_world, of_small[-1].camera_to_world)
+    assert of_small[-1].state is TRACKING
+    assert of_large[-1].residual_px == pytest.approx(2 * of_small[-1].residual_px, rel=1e-6)
+
+
+def test_a_still_camera_does_not_drift(walk: Walk) -> None:
+    found = follow(Tracker(), [*walk[:16], *[walk.images[15]] * 30])
+    assert set(states(found[16:])) == {TRACKING}
+    still = np.array([f.camera_to_world for f in found[15:]])
+    # One unit is the scene's depth.
+    assert np.linalg.norm(still[:, :3, 3] - still[0, :3, 3], axis=1).max() < 0.01
+    assert np.degrees(rotation_angle_rad(still[0, :3, :3].T @ still[:, :3, :3])).max() < 0.2
+
+
+def test_a_camera_that_never_moves_does_not_start(walk: Walk) -> None:
+    noise = np.random.default_rng(0).normal(0, 2, (25, *BLACK.shape))
+    images = [(walk.images[0] + n).clip(0, 255).astype(np.uint8) for n in noise]
+    found = follow(Tracker(), images)
+    assert set(states(found)) == {INITIALISING}
+    assert "moved" in found[-1].message
+
+
+def test_poses_do_not_depend_on_when_keyframes_are_made(walk: Walk, tracked: list[TrackedPose]) -> None:
+    tracker, found = Tracker(), []
+    for k, image in enumerate(walk[:30]):
+        found.append(tracker.track(image, FIRST_NS + k * STEP_NS, CAMERA))
+        if k % 3:
+            tracker.improve()
+    assert sum(f.keyframe for f in found) > 2
+    for a, b in zip(found, tracked[:30], strict=True):
+        np.testing.assert_array_equal(a.camera_to_world, b.camera_to_world)
+
+
+class Prior:
+    """A denoiser that knows the truth, and can be asked what it was given."""
+
+    def __init__(self, poses: FloatArray) -> None:
+        self.poses, self.given = poses, []
+
+    def describe(self) -> str:
+        return "the truth"
+
+    def denoise(self, evidence: Evidence, bearings: FloatArray, hypotheses: RaxelHypotheses) -> RaxelHypotheses:
+        self.given.append(decode_clip(bearings, hypotheses.raxels[:1])[0])
+        clip = relative_pose(self.poses[0], self.poses)
+        clip[:, :3, 3] /= np.linalg.norm(clip[:, :3, 3], axis=1).max()
+        return RaxelHypotheses(np.concatenate([hypotheses.raxels, encode_clip(bearings, clip[None])]))
+
+
+def test_the_prior_finds_a_frame_that_constant_velocity_misses(walk: Walk, scale: float) -> None:
+    """Its pose comes in units of its own, and is put into those of the keyframes."""
+    tracker = Tracker()
+    follow(tracker, walk[:14])
+    anchors = [keyframe.number for keyframe in tracker._map.window]
+    frame = StreamFrame(14, 0, tracker._matcher.look(walk.images[20]), CAMERA, tracker._pose)
+    evidence = tracker._map.shared.between(tracker._map.window, frame)
+    prior = Prior(walk.poses[[*anchors, 20]])
+    astray = tracker._pose @ make_pose(rotation_from_vector([0.0, 0.3, 0.0]), [0.3, 0.0, 0.0])
+    starts, weights = tracker._solver._denoised_starts(prior, tracker._map.window, evidence, astray)
+    assert weights is None
+    given = relative_pose(tracker._map.window[0].camera_to_world, astray)
+    np.testing.assert_allclose(prior.given[0][-1][:3, :3], given[:3, :3], atol=1e-6)
+    truth = relative_pose(walk.poses[0], walk.poses[20])
+    assert np.linalg.norm(scale * starts[-1][:3, 3] - truth[:3, 3]) < 0.03 * walk.depth_m
+    assert np.degrees(rotation_angle_rad(starts[-1][:3, :3].T @ truth[:3, :3])) < 1.0
+
+
+def test_a_gap_between_frames_is_extrapolated_by_its_length(walk: Walk) -> None:
+    """Frames that were dropped on the way are no change of speed."""
+    tracker = Tracker()
+    frames = [*range(14), 17, 18, 23, 24, 27]
+    found = [tracker.track(walk.images[k], FIRST_NS + k * STEP_NS, CAMERA) for k in frames]
+    begun = states(found).index(TRACKING)
+    assert states(found[begun:]) == [TRACKING] * (len(frames) - begun)
+    step = tracker._motion
+    expected = tracker._expected_pose(FIRST_NS + 30 * STEP_NS)
+    # The last step went over three periods, and this one does.
+    np.testing.assert_allclose(expected, found[-1].camera_to_world @ step, atol=1e-9)
+    half = relative_pose(found[-1].camera_to_world, tracker._expected_pose(FIRST_NS + 27 * STEP_NS + 3 * STEP_NS // 2))
+    np.testing.assert_allclose(half[:3, 3], step[:3, 3] / 2, atol=1e-9)
+
+
+def test_the_tracker_says_what_it_computes_with(walk: Walk) -> None:
+    assert Tracker().engine_id == "evidence and guidance, no denoiser"
+    assert Tracker(denoiser=Prior(walk.poses)).engine_id == "the truth"
+
+
+# --------------------------------------------------------------------------------------------------- loss, recovery
+
+
+def test_a_covered_lens(walk: Walk, scale: float) -> None:
+    """Two black frames are held; many are a loss; known ground ends it."""
+    found = follow(Tracker(), [*walk[:16], BLACK, BLACK, *walk[18:36], *[BLACK] * 12, *walk[:26][:14:-1]])
+    glance, before, covered, after = found[16:18], found[18:36], found[36:48], found[48:]
+    assert states(glance) == [HELD] * 2
+    assert set(states(before)) == {TRACKING}
+    off, turn = walk.error(before, list(range(18, 36)), scale)
+    assert off < 0.02
+    assert turn < 1.0
+    assert states(covered) == [HELD] * 4 + [LOST] * 8
+    for held in covered:
+        np.testing.assert_array_equal(held.camera_to_world, before[-1].camera_to_world)
+        assert held.confidence < 0.2
+        assert held.message
+    uncertain = [np.diag(f.covariance) for f in [before[-1], *covered[:4]]]
+    grown = np.subtract(uncertain[1:], uncertain[0])
+    assert (grown[0] > 0).all()
+    # What is not known is the velocity: the standard deviation grows with the frames.
+    np.testing.assert_allclose(grown, np.outer(np.square([1.0, 2.0, 3.0, 4.0]), grown[0]))
+    for lost in covered[4:]:
+        np.testing.assert_array_equal(lost.covariance, UNKNOWN_VARIANCE * np.eye(6))
+    # It was there before, but not just before the loss.
+    frames = list(range(25, 14, -1))
+    again = states(after).index(TRACKING)
+    assert again < 10
+    assert set(states(after[again:])) == {TRACKING}
+    off, turn = walk.error(after[again:], frames[again:], scale)
+    assert off < 0.02
+    assert turn < 1.0
+    assert np.diag(after[-1].covariance).max() < 0.05**2
+
+
+def test_a_lens_covered_for_long_ends_no_trajectory(walk: Walk, scale: float) -> None:
+    tracker = Tracker(TrackerSettings(restart_frames=5))
+    found = follow(tracker, [*walk[:20], *[BLACK] * 40, *walk[14:22]])
+    assert set(states(found[25:60])) == {LOST}
+    assert "nothing to be seen" in found[59].message
+    back = found[60:]
+    begun = states(back).index(TRACKING)
+    assert begun < 3
+    assert set(states(back[begun:])) == {TRACKING}
+    off, turn = walk.error(back[begun:], list(range(14 + begun, 22)), scale)
+    assert off < 0.02
+    assert turn < 1.0
+
+
+@pytest.mark.data
+@pytest.mark.slow
+@pytest.mark.skipif(not RECORDED.is_dir(), reason="recorded data is not there")
+def test_a_lens_covered_for_3_s_of_a_recording() -> None:
+    frames = list(open_source(RECORDED))[200:620]
+    covered = slice(300, 390)
+    tracker, found = Tracker(), []
+    for k, frame in enumerate(frames):
+        image = np.zeros_like(frame.image) if covered.start <= k < covered.stop else frame.image
+        found.append(tracker.track(image, frame.stamp_ns, frame.camera))
+    before = [k for k, s in enumerate(states(found[: covered.start])) if s is TRACKING]
+    assert len(before) > 250
+    assert states(found[covered]) == [HELD] * 4 + [LOST] * 86
+    for lost in found[covered][4:]:
+        np.testing.assert_array_equal(lost.covariance, UNKNOWN_VARIANCE * np.eye(6))
+    # The kitchen has been seen before from there.
+    again = covered.stop + states(found[covered.stop :]).index(TRACKING)
+    assert again < covered.stop + 30
+    assert set(states(found[again:])) == {TRACKING}
+    truth = np.array([frame.camera_to_world[:3, 3] for frame in frames if frame.camera_to_world is not None])
+    positions = np.array([f.camera_to_world[:3, 3] for f in found])
+    scale, rotation, offset = align_similarity(positions[before], truth[before])
+    off_m = np.linalg.norm(scale * positions @ rotation.T + offset - truth, axis=1)
+    assert np.median(off_m[again:]) < 1.5 * np.median(off_m[before])
+
+
+def test_ground_known_from_long_ago(walk: Walk, scale: float) -> None:
+    """The last keyframes see the right of the scene alone; after the loss only its left is to be seen."""
+
+    def between(left: int, right: int, images: list[Image]) -> list[Image]:
+        seen = (np.arange(320) >= left) & (np.arange(320) < right)
+        return [np.where(seen[:, None], image, np.uint8(0)) for image in images]
+
+    images = [*walk[:16], *between(96, 320, walk[16:46]), *[BLACK] * 6, *between(0, 150, walk[2:10])]
+    found = follow(Tracker(), images)
+    assert found[51].state is LOST
+    begun = states(found[52:]).index(TRACKING)
+    assert set(states(found[52 + begun :])) == {TRACKING}
+    off, turn = walk.error(found[52 + begun :], list(range(2 + begun, 10)), scale)
+    assert off < 0.02
+    assert turn < 1.0
+
+
+def test_no_keyframe_is_forgotten_or_kept_twice_by_recoveries(
+    walk: Walk, walked: tuple[Tracker, list[TrackedPose]], scale: float
+) -> None:
+    tracker, _ = walked
+
+    def known() -> list[int]:
+        return sorted(keyframe.number for keyframe in (*tracker._map.stored, *tracker._map.window))
+
+    numbers = known()
+    assert len(numbers) > 5
+    for frames in (range(3, 9), range(50, 58), range(18, 24)):
+        assert states(follow(tracker, [BLACK] * 6))[-1] is LOST
+        back = follow(tracker, walk[list(frames)])
+        begun = states(back).index(TRACKING)
+        assert begun < 3
+        assert set(states(back[begun:])) == {TRACKING}
+        off, turn = walk.error(back[begun:], list(frames)[begun:], scale)
+        assert off < 0.02
+        assert turn < 1.0
+        assert len(set(known())) == len(known())
+        assert set(numbers) <= set(known())
+
+
+def test_frames_after_a_recovery_far_from_all_keyframes(walk: Walk) -> None:
+    """The first keyframe there shares no flow with the others, and yet the frames that follow it have depth."""
+    tracker = Tracker(TrackerSettings(stored_keyframes=1))
+    found = follow(tracker, walk[24:60])
+    chosen = [k for k, f in enumerate(found) if f.state is TRACKING]
+    positions = np.array([found[k].camera_to_world[:3, 3] for k in chosen])
+    scale, _ = similarity(positions, walk.poses[24:60][chosen, :3, 3])
+    assert states(follow(tracker, [BLACK] * 6))[-1] is LOST
+    back = follow(tracker, walk[24:34])
+    begun = states(back).index(TRACKING)
+    assert begun < 3
+    assert set(states(back[begun:])) == {TRACKING}
+    truth = relative_pose(walk.poses[24], walk.poses[24 + begun : 34])
+    poses = np.array([f.camera_to_world for f in back[begun:]])
+    assert np.linalg.norm(scale * poses[:, :3, 3] - truth[:, :3, 3], axis=1).max() < 0.02 * walk.depth_m
+    turn = rotation_angle_rad(np.swapaxes(poses[:, :3, :3], 1, 2) @ truth[:, :3, :3])
+    assert np.degrees(turn).max() < 1.0
+
+
+def test_unrelated_images_are_not_tracked(walk: Walk) -> None:
+    rng = np.random.default_rng(0)
+    wall = PATTERNS["bricks"](rng, 0)[:240, :320]
+    noise = rng.integers(0, 255, (3, *BLACK.shape)).astype(np.uint8)
+    found = follow(Tracker(), [*walk[:12], wall, *noise, wall, wall])
+    assert states(found[12:]) == [HELD] * 4 + [LOST] * 2
+    np.testing.assert_array_equal(found[-1].camera_to_world, found[11].camera_to_world)
+
+
+def test_after_a_long_loss_a_new_trajectory_begins_where_the_last_one_ended(walk: Walk) -> None:
+    tracker = Tracker(TrackerSettings(lost_frames=2, restart_frames=3))
+    elsewhere = list(np.random.default_rng(0).integers(0, 255, (5, *BLACK.shape)).astype(np.uint8))
+    found = follow(tracker, [*walk[:12], *elsewhere, *[image[:, ::-1] for image in walk[30:46]]])
+    assert states(found[12:17]) == [HELD] + [LOST] * 4
+    last, after = found[11].camera_to_world, found[17:]
+    begun = states(after).index(TRACKING)
+    assert states(after) == [INITIALISING] * begun + [TRACKING] * (16 - begun)
+    assert "new trajectory" in found[16].message
+    for waiting in after[:begun]:
+        np.testing.assert_array_equal(waiting.camera_to_world, last)
+    # How far the camera went meanwhile is not known: five frames at the speed before the loss.
+    gone = 5 * np.linalg.norm(relative_pose(found[10].camera_to_world, last)[:3, 3])
+    assert gone < np.sqrt(np.diag(after[begun].covariance)[:3]).min() < 1.2 * gone
+    step = inverse_pose(last) @ np.array([f.camera_to_world for f in after[begun:]])
+    # A mirrored room is another room, and its camera moves as a mirrored one.
+    mirrored = relative_pose(walk.poses[30], walk.poses[30 + begun : 46])[:, :3, 3] * (-1, 1, 1)
+    scale, _ = similarity(step[:, :3, 3], mirrored)
+    np.testing.assert_allclose(scale * step[:, :3, 3], mirrored, atol=0.05 * np.abs(mirrored).max())
+
+
+# ------------------------------------------------------------------------------------------------------ first frames
+
+
+@pytest.mark.parametrize("first", [1, 6])
+def test_black_frames_first(walk: Walk, scale: float, first: int) -> None:
+    found = follow(Tracker(), [*[BLACK] * first, *walk[:14]])
+    assert set(states(found[: first + 1])) == {INITIALISING}
+    begun = states(found).index(TRACKING)
+    assert begun < first + 10
+    assert set(states(found[begun:])) == {TRACKING}
+    # Whatever frame became the origin, poses relative to each other are right.
+    last = relative_pose(found[begun].camera_to_world, found[-1].camera_to_world)
+    truth = relative_pose(walk.poses[begun - first], walk.poses[13])
+    assert np.degrees(rotation_angle_rad(last[:3, :3].T @ truth[:3, :3])) < 0.5
+    cosine = last[:3, 3] @ truth[:3, 3] / np.linalg.norm(last[:3, 3]) / np.linalg.norm(truth[:3, 3])
+    assert cosine > np.cos(np.radians(3))
+
+
+def test_a_camera_that_only_turns_does_not_start(walk: Walk) -> None:
+    room = furnished_room(3)
+    turned = [
+        render(
+            room, CAMERA, walk.poses[0] @ make_pose(rotation_from_vector([0.0, np.radians(2.0 * k), 0.0]), np.zeros(3))
+        )
+        for k in range(9)
+    ]
+    tracker = Tracker()
+    found = follow(tracker, [image for image, _ in turned])
+    assert set(states(found)) == {INITIALISING}
+    assert all("sideways" in f.message for f in found[2:])
+    # And it still starts when there is something to start from.
+    assert states(follow(tracker, walk[:14]))[-1] is TRACKING
+
+
+def test_nothing_but_black_is_no_error() -> None:
+    for camera in (CAMERA, None):
+        assert set(states(follow(Tracker(), [BLACK] * 12, camera))) == {INITIALISING}
+
+
+def test_reset_forgets_everything(walk: Walk) -> None:
+    fresh = follow(Tracker(), walk[30:42])
+    tracker = Tracker()
+    follow(tracker, walk[:8])
+    tracker.reset()
+    assert tracker.camera is None
+    again = follow(tracker, walk[30:42])
+    assert states(again) == states(fresh)
+    assert states(again)[0] is INITIALISING
+    for a, b in zip(again, fresh, strict=True):
+        np.testing.assert_array_equal(a.camera_to_world, b.camera_to_world)
+        np.testing.assert_array_equal(a.covariance, b.covariance)
+
+
+# ---------------------------------------------------------------------------------------------------------- bad input
+
+
+def test_bad_input_is_refused_and_leaves_no_trace(walk: Walk, tracked: list[TrackedPose]) -> None:
+    tracker = Tracker()
+    found = follow(tracker, walk[:12])
+    with pytest.raises(ValueError, match="image is 160x120 px but its camera is 320x240 px"):
+        tracker.track(BLACK[:120, :160], 0, CAMERA)
+    with pytest.raises(ValueError, match="image is 320x240 px but its camera is 640x480 px"):
+        tracker.track(walk.images[12], 0, CAMERA.resized(640, 480))
+    with pytest.raises(ValueError, match=r"\(240, 320, 3\) and type float64"):
+        tracker.track(walk.images[12] / 255, 0, CAMERA)
+    with pytest.raises(ValueError, match=r"\(240, 320, 4\)"):
+        tracker.track(np.zeros((240, 320, 4), np.uint8), 0, None)
+    with pytest.raises(ValueError, match="empty"):
+        tracker.track(np.zeros((0, 320), np.uint8), 0, None)
+    found += follow(tracker, walk[12:16])
+    for a, b in zip(found, tracked[:16], strict=True):
+        np.testing.assert_array_equal(a.camera_to_world, b.camera_to_world)
+
+
+def test_a_camera_that_changes_its_resolution_is_followed(walk: Walk, scale: float) -> None:
+    tracker = Tracker()
+    follow(tracker, walk[:14])
+    small = [cv2.resize(image, (256, 192), interpolation=cv2.INTER_AREA) for image in walk[14:26]]
+    found = follow(tracker, small, CAMERA.resized(256, 192))
+    assert set(states(found)) == {TRACKING}
+    off, turn = walk.error(found, list(range(14, 26)), scale)
+    assert off < 0.01
+    assert turn < 0.6
+
+
+# ------------------------------------------------------------------------------------------------------------- memory
+
+
+def test_memory_is_bounded(walk: Walk) -> None:
+    settings = TrackerSettings(stored_keyframes=2)
+    tracker = Tracker(settings)
+    small = [cv2.resize(image, (160, 120), interpolation=cv2.INTER_AREA) for image in walk[::2]]
+    kept, keyframes = [], 0
+    for image in [*small, *small[-2::-1]]:
+        found = tracker.track(image, 0, CAMERA.resized(160, 120))
+        keyframes += found.keyframe
+        kept.append(len(tracker._map.shared))
+        assert len(tracker._map.stored) <= settings.stored_keyframes
+        assert len(tracker._map.window) <= settings.window
+    assert found.state is TRACKING
+    # One more waits to become a keyframe.
+    most = settings.stored_keyframes + settings.window + 1
+    assert keyframes > 2 * most
+    assert max(kept) <= most * (most - 1) // 2
+
+
+# ----------------------------------------------------------------------------------------------- loops, maps, metres
+
+
+@pytest.fixture(scope="module")
+def rounds() -> list[Image]:
+    """Once round the loop and a second more, at 8 Hz."""
+    room, poses = furnished_room(3), handheld_loop(7.0, 8.0, seed=1)
+    poses = np.concatenate([poses, poses[:8]])
+    return [render(room, CAMERA, pose)[0] for pose in poses]
+
+
+def test_a_loop_takes_out_drift_that_was_put_in_by_hand(rounds: list[Image]) -> None:
+    """After one round all keyframes are bent, scale included, as drift bends them; then the first place is seen."""
+    tracker = Tracker(TrackerSettings(loops=False))
+    follow(tracker, rounds)
+    tracker.improve()
+    keyframes = tracker._map.all
+    assert len(keyframes) > 14
+    straight = np.array([f.camera_to_world for f in keyframes])
+
+    centre = np.array([1.0, 0.5, -2.0])
+    for k, keyframe in enumerate(keyframes):
+        share = max(0.0, (k - 3) / len(keyframes))
+        turn = rotation_from_vector([0.0, 0.03 * share, 0.0])
+        about = make_pose(turn, centre - turn @ centre)
+        keyframe.camera_to_world = scaled_about(about @ keyframe.camera_to_world, 1.0 + 0.1 * share, centre)
+        if keyframe.inverse_depth is not None:
+            keyframe.inverse_depth = keyframe.inverse_depth / (1.0 + 0.1 * share)
+    bent = np.array([f.camera_to_world for f in keyframes])
+
+    uncertain = np.trace(keyframes[-1].covariance[:3, :3])
+    closer = LoopCloser(tracker._map, tracker._solver, tracker._matcher)
+    grown = [closer.close(keyframes[-1]) for _ in range(8)]
+    (factor,) = [g for g in grown if g is not None][:1]
+    assert factor == pytest.approx(1 / (1.0 + 0.1 * (len(keyframes) - 4) / len(keyframes)), rel=0.05)
+    closed = np.array([f.camera_to_world for f in keyframes])
+    before, after = (np.linalg.norm(p[:, :3, 3] - straight[:, :3, 3], axis=1) for p in (bent, closed))
+    assert before.max() > 0.1
+    assert after.max() < 0.35 * before.max()
+    assert after[-1] < 0.03
+    assert np.degrees(rotation_angle_rad(closed[-1, :3, :3].T @ straight[-1, :3, :3])) < 1.0
+    # It is known as well as the place where it was found, and better than the way there was.
+    assert np.trace(keyframes[-1].covariance[:3, :3]) < 0.8 * uncertain
+    assert tracker._map.loops
+
+
+def test_a_place_that_only_looks_alike_is_no_loop(rounds: list[Image]) -> None:
+    """The same picture, when the camera has come far since: nothing may move."""
+    tracker = Tracker(TrackerSettings(loops=False))
+    follow(tracker, rounds)
+    tracker.improve()
+    keyframes = tracker._map.all
+    for keyframe in keyframes[-3:]:
+        keyframe.camera_to_world = make_pose(np.eye(3), [0.0, 0.0, 40.0]) @ keyframe.camera_to_world
+    far = [f.camera_to_world for f in keyframes]
+    closer = LoopCloser(tracker._map, tracker._solver, tracker._matcher)
+    assert {closer.close(keyframes[-1]) for _ in range(8)} == {None}
+    np.testing.assert_array_equal(far, [f.camera_to_world for f in keyframes])
+
+
+def test_a_trajectory_begun_anew_is_joined_to_the_old_one_when_that_is_seen_again(walk: Walk, scale: float) -> None:
+    tracker = Tracker(TrackerSettings(lost_frames=2, restart_frames=3))
+    noise = list(np.random.default_rng(0).integers(0, 255, (5, *BLACK.shape)).astype(np.uint8))
+    found = follow(tracker, [*walk[:20], *noise, *walk[::-1][20:]])
+    back = [f for f in found[25:] if f.state is TRACKING]
+    assert any(f.corrected for f in back)
+    joined = back[[f.corrected for f in back].index(True) :]
+    frames = [COUNT - 21 - (f.stamp_ns - FIRST_NS) // STEP_NS + 25 for f in joined]
+    off, turn = walk.error(joined, frames, scale)
+    assert off < 0.05
+    assert turn < 2.0
+
+
+def test_a_place_passed_many_times_is_found_again_at_its_own_scale(walk: Walk) -> None:
+    """Many keyframes stand on one spot there: the lengths between those say nothing."""
+    rng = np.random.default_rng(0)
+    way = [k for k in [*range(30), *range(28, 0, -1)] * 6 if rng.random() < 0.8]
+    looks = [range(begin, begin + 8) for begin in (10, 16)]
+    seen = [*way, *(k for look in looks for k in [-1] * 6 + [*look])]
+    found = follow(Tracker(TrackerSettings(restart_frames=1000)), [BLACK if k < 0 else walk.images[k] for k in seen])
+    truth = np.array([relative_pose(walk.poses[0], walk.poses[max(k, 0)])[:3, 3] for k in seen])
+    places = np.array([f.camera_to_world[:3, 3] for f in found])
+    scale, _ = similarity(truth[len(way) - 60 : len(way)], places[len(way) - 60 : len(way)])
+    again = np.array([k >= 0 for k in seen])
+    again[: len(way)] = False
+    assert set(states([f for f, is_again in zip(found, again, strict=True) if is_again])) == {TRACKING}
+    assert np.linalg.norm(places[again] - scale * truth[again], axis=1).max() < 0.01
+
+
+@pytest.mark.parametrize("policy", [LostPolicy.STOP, LostPolicy.HOLD])
+def test_nothing_is_begun_anew_unless_asked_for(walk: Walk, policy: LostPolicy) -> None:
+    tracker = Tracker(TrackerSettings(lost_frames=2, restart_frames=3, lost_policy=policy))
+    noise = list(np.random.default_rng(0).integers(0, 255, (12, *BLACK.shape)).astype(np.uint8))
+    found = follow(tracker, [*walk[:12], *noise, *walk[10:13]])
+    assert states(found[13:24]) == [LOST] * 11
+    assert states(found)[-1] is TRACKING
+
+
+def test_keyframes_are_kept_and_known_ground_is_found_in_them(
+    walk: Walk, walked: tuple[Tracker, list[TrackedPose]], scale: float, tmp_path: Path
+) -> None:
+    path = tmp_path / "kitchen.safetensors"
+    count = walked[0].save_keyframes(path)
+    assert count == len(walked[0]._map.all) > 5
+    tracker = Tracker()
+    assert tracker.load_keyframes(path) == count
+    for old, new in zip(walked[0]._map.all, tracker._map.all, strict=True):
+        np.testing.assert_array_equal(old.camera_to_world, new.camera_to_world)
+        np.testing.assert_array_equal(old.covariance, new.covariance)
+        np.testing.assert_array_equal(old.features.grey, new.features.grey)
+        assert (old.number, old.parent, old.stamp_ns, old.camera) == (new.number, new.parent, new.stamp_ns, new.camera)
+        assert old.trajectory == new.trajectory
+    assert tracker._map.trajectories == walked[0]._map.trajectories
+    assert states(follow(tracker, [BLACK])) == [LOST]
+    found = follow(tracker, walk[30:36])
+    begun = states(found).index(TRACKING)
+    assert begun < 2
+    assert found[begun].corrected
+    off, turn = walk.error(found[begun:], list(range(30 + begun, 36)), scale)
+    assert off < 0.02
+    assert turn < 1.0
+
+
+def test_files_that_hold_no_keyframes_are_refused_and_nothing_changes(
+    walk: Walk, walked: tuple[Tracker, list[TrackedPose]], tmp_path: Path
+) -> None:
+    good, bad = tmp_path / "good.safetensors", tmp_path / "bad.safetensors"
+    walked[0].save_keyframes(good)
+    tracker = Tracker()
+    follow(tracker, walk[:14])
+    before = tracker._map.all
+    with pytest.raises(FileError, match="cannot be used as keyframes"):
+        tracker.load_keyframes(bad)
+    bad.write_bytes(good.read_bytes()[:-1000])
+    with pytest.raises(FileError, match="cannot be used as keyframes"):
+        tracker.load_keyframes(bad)
+    save_file({"x": np.zeros(3)}, bad)
+    with pytest.raises(FileError, match="holds no keyframes"):
+        tracker.load_keyframes(bad)
+    for name, spoil in (
+        ("camera_to_world", lambda t: t * np.nan),
+        ("camera_to_world", lambda t: t * 2),
+        ("camera_to_world", lambda t: t * np.array([1.0, 1.0, -1.0, 1.0])),
+        ("number", lambda t: t * 0),
+        ("number", lambda t: t.astype(float)),
+        ("parent", lambda t: t + 1),
+        ("trajectory", lambda t: t + 1),
+        ("stamp_ns", lambda t: t[1:]),
+        ("loops", lambda t: np.array([[0, 10_000]])),
+        ("covariance", lambda t: t[:, :3]),
+        (f"image.{before[0].number}", lambda t: t[:10]),
+    ):
+        tensors = load_file(good)
+        with safe_open(good, "numpy") as file:
+            header = file.metadata()
+        save_file({n: spoil(t) if n == name else t for n, t in tensors.items()}, bad, metadata=header)
+        with pytest.raises(FileError, match="cannot be used as keyframes"):
+            tracker.load_keyframes(bad)
+    for part, word in (
+        ('"unit": ', "-"),
+        ('"unit": ', '1e999, "was": '),
+        ('"sigma": ', "-"),
+        ('"metres_per_unit": ', '1e999, "was": '),
+        ('"scale": ', '[], "was": '),
+        ('"fx": ', '0, "was": '),
+    ):
+        spoilt = {**header, "facts": header["facts"].replace(part, part + word)}
+        save_file(load_file(good), bad, metadata=spoilt)
+        with pytest.raises(FileError, match="cannot be used as keyframes"):
+            tracker.load_keyframes(bad)
+    assert tracker._map.all == before
+    assert states(follow(tracker, walk[14:16])) == [TRACKING] * 2
+    with pytest.raises(FileError, match="there are no keyframes yet"):
+        Tracker().save_keyframes(good)
+
+
+def test_odometry_makes_metres(walk: Walk) -> None:
+    """The camera's true path, in another frame, as odometry; poses of before are in the unit of before."""
+    elsewhere = make_pose(rotation_from_vector([0.3, 0.1, 2.0]), [10.0, -4.0, 1.0])
+
+    def odometry(stamp_ns: int) -> FloatArray:
+        return elsewhere @ walk.poses[(stamp_ns - FIRST_NS) // STEP_NS]
+
+    settings = TrackerSettings(scale=ScaleSettings(ScaleSource.ODOM))
+    tracker = Tracker(settings, odometry=odometry)
+    found = follow(tracker, walk.images)
+    metric = [k for k, f in enumerate(found) if f.state is TRACKING and f.scale.is_metric]
+    assert metric[0] < 30
+    assert metric == list(range(metric[0], COUNT))
+    # From one answer on, the world is in metres and says so; that step is no motion.
+    assert found[metric[0]].corrected
+    off, turn = walk.error([found[k] for k in metric], metric, 1.0)
+    assert off < 0.02
+    assert turn < 1.0
+    assert found[-1].scale.metres_per_unit == pytest.approx(walk.depth_m, rel=0.25)
+    assert found[-1].scale.sigma < 0.05
+    # In the end the frames of before are known in metres, too.
+    begun = states(found).index(TRACKING)
+    assert begun < metric[0]
+    now = [replace(f, camera_to_world=tracker.pose_now(f)) for f in found[begun:]]
+    off, turn = walk.error(now, list(range(begun, COUNT)), 1.0)
+    assert off < 0.02
+    assert turn < 1.0
+
+
+class PartlyMetric:
+    """A tracker whose odometry, the camera's true path, is there for some of the frames that it is given only."""
+
+    def __init__(self, walk: Walk) -> None:
+        self.poses: list[FloatArray | None] = []
+        self._walk = walk
+        settings = TrackerSettings(lost_frames=2, restart_frames=3, scale=ScaleSettings(ScaleSource.ODOM))
+        self._tracker = Tracker(settings, odometry=lambda stamp_ns: self.poses[(stamp_ns - FIRST_NS) // STEP_NS])
+        self._noise = np.random.default_rng(0)
+
+    def see(self, images: list[Image], frames: Sequence[int], *, with_odometry: bool) -> list[TrackedPose]:
+        begun = len(self.poses)
+        self.poses += [self._walk.poses[k] if with_odometry else None for k in frames]
+        return [self._tracker.track(im, FIRST_NS + (begun + k) * STEP_NS, CAMERA) for k, im in enumerate(images)]
+
+    def see_nothing(self, count: int) -> None:
+        noise = list(self._noise.integers(0, 255, (count, *BLACK.shape)).astype(np.uint8))
+        self.see(noise, range(count), with_odometry=False)
+
+
+@pytest.mark.parametrize("first", [True, False])
+def test_back_on_known_ground_poses_are_in_metres_if_those_of_that_trajectory_were(walk: Walk, first: bool) -> None:
+    tracker = PartlyMetric(walk)
+    assert tracker.see(walk[:30], range(30), with_odometry=first)[-1].scale.is_metric == first
+    tracker.see_nothing(5)
+    mirrored = [image[:, ::-1] for image in walk[30:]]
+    assert tracker.see(mirrored, range(30, COUNT), with_odometry=not first)[-1].scale.is_metric != first
+    tracker.see_nothing(3)
+    back = tracker.see(walk[20:28], range(20, 28), with_odometry=False)
+    begun = states(back).index(TRACKING)
+    assert {f.scale.is_metric for f in back[begun:]} == {first}
+    if first:
+        off, turn = walk.error(back[begun:], list(range(20 + begun, 28)), 1.0)
+        assert off < 0.02
+        assert turn < 1.0
+
+
+@pytest.mark.parametrize("first", [True, False])
+def test_two_trajectories_are_joined_in_metres_if_either_was_in_metres(walk: Walk, first: bool) -> None:
+    tracker = PartlyMetric(walk)
+    tracker.see(walk[:24], range(24), with_odometry=first)
+    tracker.see_nothing(5)
+    away = range(COUNT - 1, -1, -1)
+    found = tracker.see(walk[list(away)], away, with_odometry=not first)
+    joined = [k for k, f in enumerate(found) if f.state is TRACKING and f.corrected][-1]
+    assert joined < COUNT - 10
+    assert found[joined - 1].scale.is_metric != first
+    assert {f.scale.is_metric for f in found[joined:]} == {True}
+    off, turn = walk.error(found[joined:], list(away[joined:]), 1.0)
+    assert off < 0.05
+    assert turn < 2.0
+
+
+@pytest.mark.parametrize("stored", [2, 300])
+def test_what_is_known_at_the_end_of_all_frames(walk: Walk, stored: int) -> None:
+    """Beside their keyframes, also beside those that were thinned out, and after the world has been moved."""
+    tracker = Tracker(TrackerSettings(stored_keyframes=stored, history=True))
+    found = follow(tracker, walk.images)
+    begun = states(found).index(TRACKING)
+    frames = list(range(begun, COUNT))
+    positions = np.array([tracker.pose_now(f)[:3, 3] for f in found[begun:]])
+    scale, _ = similarity(positions, walk.poses[frames, :3, 3])
+    now = [replace(f, camera_to_world=tracker.pose_now(f)) for f in found[begun:]]
+    off, turn = walk.error(now, frames, scale)
+    assert off < 0.02
+    assert turn < 1.0
+    motion = make_pose(rotation_from_vector([0.0, 0.5, 0.0]), [1.0, 2.0, 3.0])
+    tracker.set_pose(motion @ tracker.pose_now(found[-1]), np.eye(6))
+    for f, before in zip(found[begun:], now, strict=True):
+        np.testing.assert_allclose(tracker.pose_now(f), motion @ before.camera_to_world, atol=1e-6)
+
+
+def test_frames_that_were_missed_are_found_when_all_is_known(walk: Walk, scale: float) -> None:
+    """Places that nothing known shows yet come first; the way there comes later."""
+    tracker = Tracker(TrackerSettings(history=True, lost_policy=LostPolicy.STOP))
+    order = [*range(14), 55, 56, 57, *range(14, 52)]
+    found = follow(tracker, [*walk[order[:14]], *walk[order[14:17]], BLACK, *walk[order[17:]]])
+    assert TRACKING not in states(found)[14:18]
+    tracker.improve()
+    missed = found[14:17]
+    held = [tracker.pose_now(f) for f in missed]
+    assert tracker.missed >= 3
+    looks = list(tracker.look_again())
+    assert sum(looks) >= 3
+    again = [replace(f, camera_to_world=tracker.pose_now(f)) for f in missed]
+    off, turn = walk.error(again, order[14:17], scale)
+    assert off < 0.05
+    assert turn < 2.0
+    assert all(np.linalg.norm((a.camera_to_world - h)[:3, 3]) > 0.05 for a, h in zip(again, held, strict=True))
+    # Whoever goes on from here has them as keyframes.
+    assert len({f.number for f in tracker._map.all}) == len(tracker._map.all)
+    assert states(follow(tracker, walk[50:52])) == [TRACKING] * 2
+
+
+def test_missed_frames_are_kept_only_where_they_will_be_asked_for_and_not_without_bound(walk: Walk) -> None:
+    live = Tracker(TrackerSettings(lost_policy=LostPolicy.STOP))
+    follow(live, [*walk[:14], *walk[55:58]])
+    assert live.missed == 0
+    assert list(live.look_again()) == []
+    kept = MissedFrames(live._map, live._solver)
+    for k in range(1001):
+        kept.keep([replace(live._map.all[0], number=k)])
+    assert len(kept) == 501
+
+
+def test_a_pose_set_from_outside(walk: Walk, scale: float) -> None:
+    tracker = Tracker()
+    follow(tracker, walk[:20])
+    there = make_pose(rotation_from_vector([0.0, 1.0, 0.0]), [5.0, 0.0, -3.0])
+    tracker.set_pose(there, np.diag([0.04] * 3 + [0.01] * 3))
+    after = [tracker.track(image, FIRST_NS + (20 + k) * STEP_NS, CAMERA) for k, image in enumerate(walk[20:26])]
+    assert after[0].corrected
+    assert not after[1].corrected
+    moved = relative_pose(there, after[-1].camera_to_world)
+    truth = relative_pose(walk.poses[19], walk.poses[25])
+    assert np.linalg.norm(scale * moved[:3, 3] - truth[:3, 3]) < 0.02 * walk.depth_m
+    assert np.degrees(rotation_angle_rad(moved[:3, :3].T @ truth[:3, :3])) < 1.0
+    assert np.diag(after[-1].covariance)[:3].min() >= 0.04
+    # A turn that is not known moves what is far away.
+    oldest = tracker._map.all[0]
+    lever = np.linalg.norm(oldest.camera_to_world[:3, 3] - there[:3, 3])
+    assert np.trace(oldest.covariance[:3, :3]) == pytest.approx(3 * 0.04 + 2 * 0.01 * lever**2, rel=0.05)
+
+
+def test_what_the_camera_does_is_said(walk: Walk) -> None:
+    still = follow(Tracker(), [*walk[:16], *[walk.images[15]] * 14])
+    assert still[15].motion is Motion.MOVING
+    assert still[-1].motion is Motion.STILL
+    assert still[0].motion is Motion.UNKNOWN
+    room = furnished_room(3)
+    turns = [
+        render(room, CAMERA, walk.poses[15] @ make_pose(rotation_from_vector([0.0, 0.02 * k, 0.0]), np.zeros(3)))[0]
+        for k in range(1, 15)
+    ]
+    turned = follow(Tracker(), [*walk[:16], *turns])
+    assert turned[-1].state is TRACKING
+    assert turned[-1].motion is Motion.TURNING
+    place = relative_pose(turned[15].camera_to_world, turned[-1].camera_to_world)
+    assert np.linalg.norm(place[:3, 3]) < 0.01
+
+
+def test_a_missed_frame_says_what_is_wrong_with_it(walk: Walk) -> None:
+    blurred = cv2.GaussianBlur(walk.images[14], (0, 0), 25)
+    dark = (walk.images[14] * 0.05).astype(np.uint8)
+    for image, words in ((blurred, "blurred"), (dark, "times as bright")):
+        found = follow(Tracker(), [*walk[:14], image])
+        assert found[-1].state is HELD
+        assert words in found[-1].message
+
+
+def test_sudden_light_is_survived(walk: Walk, scale: float) -> None:
+    bright = [np.clip(image * 1.5 + 20.0, 0, 255).astype(np.uint8) for image in walk[20:40]]
+    found = follow(Tracker(), [*walk[:20], *bright])
+    assert set(states(found[20:])) <= {TRACKING, HELD}
+    assert states(found[22:]) == [TRACKING] * 18
+    off, turn = walk.error(found[22:], list(range(22, 40)), scale)
+    assert off < 0.03
+    assert turn < 1.0
+
+
+def test_uncertainty_grows_along_the_way_and_covers_the_error(walk: Walk, tracked: list[TrackedPose]) -> None:
+    begun = states(tracked).index(TRACKING)
+    sigma = [float(np.sqrt(np.trace(f.covariance[:3, :3]))) for f in tracked[begun:]]
+    assert sigma[-1] > 1.02 * sigma[0]
+    positions = np.array([f.camera_to_world[:3, 3] for f in tracked[begun:]])
+    scale, _ = similarity(positions[:20], walk.poses[begun : begun + 20, :3, 3])
+    truth = relative_pose(walk.poses[0], walk.poses[begun:])[:, :3, 3] / scale
+    assert (np.linalg.norm(positions - truth, axis=1) < 2.0 * np.array(sigma)).all()
