@@ -155,7 +155,7 @@ def matched(publisher: Any) -> Any:
 def documented_tests(text: str) -> set[str]:
     """Names of the tests that a text tells of, as `test_x.py::test_y`; fails the test for one that is not there."""
     names = set()
-    for module, name in re.findall(r"`(test_\w+)\.py::(test_\w+)`", text):
+    for module, name in re.findall(r"`([\w/]*test_\w+)\.py::(test_\w+)`", text):
         source = (ROOT / "test" / f"{module}.py").read_text(encoding="utf-8")
         assert re.search(rf"^ *def {name}\(", source, re.MULTILINE), f"{module}.py has no {name}"
         names.add(name)
