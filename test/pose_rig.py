@@ -14,6 +14,8 @@ import scripted_node as script
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
 from geometry_msgs.msg import Pose, PoseWithCovarianceStamped
 from nav_msgs.msg import Odometry
+from rcl_interfaces.srv import ListParameters
+from rclpy.duration import Duration
 from rclpy.qos import QoSProfile, ReliabilityPolicy
 from ros_testing import Probe, Spawn, matched, wait_until
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image
@@ -133,6 +135,12 @@ class Rig:
         message = CompressedImage(header=Header(frame_id=FRAME), format="png")
         message.data.frombytes(cv2.imencode(".png", image)[1].tobytes())
         return message
+
+    def taken(self) -> None:
+        """Waits until the node has taken all that was sent so far."""
+        for publisher in (self.infos, self.images):
+            assert publisher.wait_for_all_acked(Duration(seconds=5.0))
+        self.probe.call(ListParameters, "/raxels_pose/list_parameters", ListParameters.Request())
 
     def answer(self, stamp: int, timeout_s: float = 8.0) -> PoseStatus:
         """The status of an image."""

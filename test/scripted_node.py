@@ -6,6 +6,7 @@ import sys
 import time
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -20,6 +21,9 @@ from ros2_raxels.utils.files import FileError, replacing
 
 TRACK, RAISE, SLEEP, LOST, HELD, INITIALISE, NOT_FINITE, HANG, QUIT, SPOIL = 10, 20, 30, 40, 50, 60, 70, 80, 90, 100
 """SPOIL tracks, and raises when the keyframe is to be made."""
+
+UNSAID = 110
+"""Tracks, with an answer that no status can carry."""
 
 SLEEP_S = 2.0
 HANG_S = 600.0
@@ -91,8 +95,9 @@ class ScriptedTracker:
         message = f"count {self._count} focal {focal} lost.frames {self._settings.lost_frames}"
         covariance = np.eye(6) * UNKNOWN_VARIANCE if state == TrackState.LOST else np.diag(VARIANCES)
         spoil = action == SPOIL
+        matches: Any = np.nan if action == UNSAID else 100
         answer = TrackedPose(
-            stamp_ns, pose, covariance, state, 0.75, 0.5, 100, 80, 0.01, 0.02, keyframe=spoil, message=message
+            stamp_ns, pose, covariance, state, 0.75, 0.5, matches, 80, 0.01, 0.02, keyframe=spoil, message=message
         )
         metric = self._settings.scale.source is ScaleSource.FIXED
         return replace(answer, scale=Scale(ScaleSource.FIXED, 2.0, 0.01)) if metric else answer

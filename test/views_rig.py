@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import time
+from typing import Any
 
+import cv2
 import numpy as np
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
 from geometry_msgs.msg import TransformStamped
@@ -45,6 +47,17 @@ CAMERA = PinholeCamera(64, 48, 60.0, 60.0, 31.5, 23.5)
 def at(x: float = 0.0, y: float = 0.0, z: float = 0.0) -> FloatArray:
     """A pose without a turn."""
     return make_pose(np.eye(3), (x, y, z))
+
+
+def with_context(goal: Any, stamps: list[int], frame: str = EYE, data: bytes | None = None) -> Any:
+    """A goal that brings images of its own, one a stamp."""
+    _, encoded = cv2.imencode(".png", np.full((CAMERA.height, CAMERA.width, 3), 90, np.uint8))
+    for stamp in stamps:
+        header = Header(frame_id=frame, stamp=stamp_message(stamp))
+        image = CompressedImage(header=header, format="png", data=encoded.tobytes() if data is None else data)
+        goal.context.append(image)
+    goal.context_camera_info.append(camera_info_message(CAMERA, Header(frame_id=frame)))
+    return goal
 
 
 class ViewsRig:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import re
+import threading
 import time
 from collections import deque
 from collections.abc import Callable, Mapping
@@ -49,7 +50,7 @@ def kind_of(text: str) -> str:
 
 
 class Problems:
-    """Warnings, each kind at most every 5 s, and the last one for the diagnostics.
+    """Warnings, each kind at most every 5 s, and the last one for the diagnostics. Any thread may report.
 
     Two texts are of one kind when `kind_of` says the same of both.
     """
@@ -57,25 +58,31 @@ class Problems:
     def __init__(self, logger: _Logger, clock: Callable[[], float] = time.monotonic) -> None:
         self._logger = logger
         self._clock = clock
+        self._lock = threading.Lock()
         self._logged_at: dict[str, float] = {}
         self._unsaid: dict[str, int] = {}
         self._last = ("", -math.inf)
 
     def report(self, text: str) -> None:
         """Say ``text`` in one line, unless something of its kind was said less than 5 s ago."""
-        now, text = self._clock(), text[:_LONGEST]
-        self._last = (text, now)
-        kind = kind_of(text)
+        with self._lock:
+            words = self._words(text[:_LONGEST], self._clock())
+        if words:
+            self._logger.warning(words)
+
+    def _words(self, text: str, now: float) -> str:
+        """What to say; empty when something of its kind was said not long ago."""
+        self._last, kind = (text, now), kind_of(text)
         if now - self._logged_at.get(kind, -math.inf) < _REPEAT_S:
             self._unsaid[kind] = self._unsaid.get(kind, 0) + 1
-            return
+            return ""
         if len(self._logged_at) >= _MOST_KINDS:
             # What a topic sends ends up in the text; a sender of ever new nonsense must not fill the memory.
             self._logged_at.clear()
             self._unsaid.clear()
         self._logged_at[kind] = now
         unsaid = self._unsaid.pop(kind, 0)
-        self._logger.warning(text + (f" ({unsaid} more since last said)" if unsaid else ""))
+        return text + (f" ({unsaid} more since last said)" if unsaid else "")
 
     @property
     def last(self) -> str:

@@ -13,12 +13,12 @@ from typing import Any, Generic, TypeVar
 from diagnostic_msgs.msg import DiagnosticArray
 from rclpy.clock import Clock, ClockType
 from rclpy.executors import ExternalShutdownException
-from rclpy.impl.implementation_singleton import rclpy_implementation
-from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackReturn
+from rclpy.lifecycle import LifecycleState, TransitionCallbackReturn
 from rclpy.task import Future
 
 from ros2_raxels.nodes.common.diagnostics import ERROR, OK, WARN, Health, Problems, status, worded
 from ros2_raxels.nodes.common.parameters import ParameterError, Parameters, Table, declare
+from ros2_raxels.nodes.common.rclpy_compat import LifecycleNode
 from ros2_raxels.nodes.common.runner import USAGE_ERROR
 from ros2_raxels.utils.memory import give_back, peak_rss_bytes, rss_bytes
 
@@ -34,7 +34,6 @@ _DONE, _FAILURE, _ERROR = (
     TransitionCallbackReturn.FAILURE,
     TransitionCallbackReturn.ERROR,
 )
-RCLError = rclpy_implementation.RCLError
 _NEXT = {"unconfigured": "configure", "inactive": "activate"}
 
 Loaded = TypeVar("Loaded")
@@ -178,15 +177,6 @@ class ManagedNode(LifecycleNode, ABC, Generic[Loaded]):
         self._end(1)
         return _FAILURE
 
-    def _LifecycleNodeMixin__change_state(self, transition: int) -> TransitionCallbackReturn:
-        # rclpy's own name: in Humble and Jazzy a transition that the state does not allow raises there, and anybody on
-        # the network could end the process with it.
-        try:
-            return super()._LifecycleNodeMixin__change_state(transition)
-        except RCLError as error:
-            self.get_logger().error(f"transition {transition} is not possible while {self._label()}: {error}")
-            return _ERROR
-
     def _attempt(
         self, transition: str, step: Callable[[], None], undo: Callable[[], None] | None = None
     ) -> TransitionCallbackReturn:
@@ -275,7 +265,7 @@ class ManagedNode(LifecycleNode, ABC, Generic[Loaded]):
         self._diagnostics.publish(message)
 
     def _lifecycle_health(self) -> Health:
-        state = self._label()
+        state = self.state_label
         values = {"state": state}
         if self._failure:
             return Health("lifecycle", ERROR, f"{state}: {self._failure}", values)
@@ -283,12 +273,8 @@ class ManagedNode(LifecycleNode, ABC, Generic[Loaded]):
             return Health("lifecycle", OK, state, values)
         return Health("lifecycle", WARN, f"{state}: {self._doing}" if self._doing else self._advice(), values)
 
-    def _label(self) -> str:
-        # rclpy keeps it to itself; the attribute has had this name in every ROS 2 distribution so far.
-        return str(self._state_machine.current_state[1])
-
     def _advice(self) -> str:
-        state = self._label()
+        state = self.state_label
         if state not in _NEXT:
             return state
         command = f"ros2 lifecycle set {self.get_fully_qualified_name()} {_NEXT[state]}"

@@ -14,6 +14,7 @@ from rclpy.node import Node
 
 from ros2_raxels.engine.choose import AUTO, BACKENDS, EngineOptions
 from ros2_raxels.engine.store import BUILD_POLICIES, IF_STALE
+from ros2_raxels.nodes.common.rclpy_compat import parameter_overrides
 
 ParameterValue = bool | int | float | str
 
@@ -248,21 +249,15 @@ def _declare_one(node: Node, parameter: Parameter) -> None:
     try:
         node.declare_parameter(parameter.name, parameter.default, parameter.descriptor())
     except (InvalidParameterTypeException, InvalidParameterValueException) as error:
-        value = _overrides(node)[parameter.name].value
+        value = parameter_overrides(node)[parameter.name].value
         raise ParameterError(parameter.refusal(value) or str(error)) from error
     refusal = parameter.refusal(node.get_parameter(parameter.name).value)
     if refusal:
         raise ParameterError(refusal)
 
 
-def _overrides(node: Node) -> Mapping[str, Any]:
-    # rclpy has no public way to see the values given at start, without which a misspelt name would be ignored
-    # silently; the attribute has had this name in every ROS 2 distribution so far.
-    return getattr(node, "_parameter_overrides", {})
-
-
 def _warn_about_unknown(node: Node, known: list[str]) -> None:
-    for name in _overrides(node):
+    for name in parameter_overrides(node):
         if name in known or name.startswith(_FOREIGN):
             continue
         close = difflib.get_close_matches(name, known, n=1)

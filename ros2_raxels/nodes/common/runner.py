@@ -10,11 +10,12 @@ from collections.abc import Callable, Sequence
 from typing import Protocol
 
 import rclpy
-from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
+from rclpy.executors import ExternalShutdownException
 from rclpy.node import Node
 from rclpy.task import Future
 
 from ros2_raxels.nodes.common.parameters import ParameterError
+from ros2_raxels.nodes.common.rclpy_compat import QuietExecutor
 from ros2_raxels.recordings.source import SourceError
 
 USAGE_ERROR = 2
@@ -33,12 +34,6 @@ class _Running(Protocol):
 
     def destroy_node(self) -> None:
         """Of rclpy."""
-
-
-class _Executor(SingleThreadedExecutor):
-    """One that a signal may catch half made: rclpy's then complains on stderr when it is deleted."""
-
-    _sigint_gc = None
 
 
 def run(make_node: Callable[[], Node], arguments: Sequence[str] | None = None) -> int:
@@ -89,7 +84,7 @@ def _spin(nodes: Sequence[_Running]) -> int:
         if not ended.done() and (any(codes) or len(codes) == len(nodes)):
             ended.set_result(max(codes))
 
-    executor = _Executor()
+    executor = QuietExecutor()
     try:
         for node in nodes:
             executor.add_node(node)

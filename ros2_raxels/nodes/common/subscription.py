@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+import threading
 import time
+from collections import deque
 from collections.abc import Callable
 from functools import partial
 from typing import Any
@@ -14,10 +16,14 @@ from rclpy.node import Node
 from rclpy.qos import HistoryPolicy, QoSCompatibility, QoSProfile, ReliabilityPolicy, qos_check_compatible
 from rclpy.subscription import Subscription
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image
+from std_msgs.msg import Header
 
+from ros2_raxels.geometry.frame_tree import bare
+from ros2_raxels.nodes.common.messages import stamp_ns
 from ros2_raxels.utils.ros_environment import PROFILE_VARIABLES
 
 _DEPTH = 5
+_INFOS = 30
 _COLOURS = 3
 _DEFAULT_SEGMENT_BYTES = 512 * 1024
 
@@ -180,6 +186,44 @@ class Listener:
         if not self._heard.callbacks:
             del self._of_process[self._key]
             self._heard.subscription.destroy()
+
+
+class CameraInfos:
+    """The newest camera_info messages, and which of them goes with an image. Safe to use from any thread.
+
+    Drivers send the two of a frame back to back in either order, and large images take longer on the way: the newest
+    camera_info may be that of another image, which matters when the camera zooms or changes its resolution.
+    """
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._kept: deque[tuple[int, CameraInfo]] = deque(maxlen=_INFOS)
+
+    def add(self, info: CameraInfo) -> None:
+        """Keep a message; the oldest goes."""
+        with self._lock:
+            self._kept.append((stamp_ns(info.header.stamp), info))
+
+    @property
+    def newest(self) -> CameraInfo | None:
+        """The last that came."""
+        with self._lock:
+            return self._kept[-1][1] if self._kept else None
+
+    def of(self, image: Header, otherwise: CameraInfo | None = None) -> CameraInfo | None:
+        """The one with the stamp of an image, of its frame if there are several.
+
+        Args:
+            image: header of the image.
+            otherwise: taken when there is none of that stamp; without it the newest is.
+        """
+        stamp, frame = stamp_ns(image.stamp), bare(image.frame_id)
+        with self._lock:
+            newest_first = [*reversed(self._kept)]
+        paired = [info for at, info in newest_first if at == stamp]
+        if paired:
+            return next((info for info in paired if bare(info.header.frame_id) == frame), paired[0])
+        return otherwise or (newest_first[0][1] if newest_first else None)
 
 
 class _Heard:

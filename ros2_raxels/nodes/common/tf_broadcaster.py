@@ -82,8 +82,10 @@ class EdgePublisher:
     """
 
     def __init__(self, node: Node, children: Iterable[str] = ()) -> None:
-        self._watched = frozenset(bare(child).encode() for child in children if child)
-        self._asked = False
+        self._children = frozenset(bare(child).encode() for child in children if child)
+        # The children whose edges are unpacked; all of them until the first question, before which it is not known
+        # which others are ours. Exchanged as a whole: /tf is heard in another thread than questions are asked in.
+        self._watched: frozenset[bytes] | None = None
         self._tree = FrameTree()
         self._broadcaster = make_broadcaster(node)
         self._node = node
@@ -94,8 +96,8 @@ class EdgePublisher:
         ]
 
     def _on_tf(self, serialized: Any) -> None:
-        # Before the first question it is not known which other children are ours, and all may be.
-        if not self._asked or any(child in serialized for child in self._watched):
+        watched = self._watched
+        if watched is None or any(child in serialized for child in watched):
             insert_edges(self._tree, deserialize_message(serialized, TFMessage), static=False)
 
     def _on_static(self, message: TFMessage) -> None:
@@ -103,8 +105,7 @@ class EdgePublisher:
 
     def other_parent(self, child: str, parent: str) -> str:
         """A living parent of ``child`` that is not ``parent``; empty without any."""
-        self._asked = True
-        self._watched |= {bare(child).encode()}
+        self._watched = (self._watched or self._children) | {bare(child).encode()}
         return self._tree.other_parent(child, parent)
 
     def refusal(self, parent: str, child: str) -> str:

@@ -6,20 +6,31 @@ import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Generic, TypeVar
+from typing import Generic, NamedTuple, TypeVar
 
 from ros2_raxels.geometry.camera import PinholeCamera
 
 T = TypeVar("T")
 
 
+class Errand(NamedTuple):
+    """What somebody asks of the worker and waits for: one of the two is called.
+
+    Attributes:
+        carry_out: by the worker, between two items.
+        refuse: with the reason, when the worker has ended before.
+    """
+
+    carry_out: Callable[[], None]
+    refuse: Callable[[str], None]
+
+
 @dataclass(frozen=True)
 class Work(Generic[T]):
-    """What the worker is to do next: reset if there is a reason, then the errands, then the item if there is one."""
+    """What the worker is to do next: the errands, then the item if there is one."""
 
     item: T | None
-    reset_reason: str
-    errands: tuple[Callable[[], None], ...] = ()
+    errands: tuple[Errand, ...] = ()
 
 
 class NewestSlot(Generic[T]):
@@ -28,8 +39,7 @@ class NewestSlot(Generic[T]):
     def __init__(self) -> None:
         self._ready = threading.Condition()
         self._item: T | None = None
-        self._reset_reason = ""
-        self._errands: list[Callable[[], None]] = []
+        self._errands: list[Errand] = []
         self._closed = False
 
     def put(self, item: T) -> bool:
@@ -39,15 +49,8 @@ class NewestSlot(Generic[T]):
             self._ready.notify()
             return replaced
 
-    def request_reset(self, reason: str) -> bool:
-        """Let the worker reset before anything else; False when it does not work any more."""
-        with self._ready:
-            self._reset_reason = reason
-            self._ready.notify()
-            return not self._closed
-
-    def run_errand(self, errand: Callable[[], None]) -> bool:
-        """Let the worker do something between two items; False when it does not work any more."""
+    def run_errand(self, errand: Errand) -> bool:
+        """Let the worker do something before the next item; False when it takes nothing on any more."""
         with self._ready:
             if not self._closed:
                 self._errands.append(errand)
@@ -57,25 +60,34 @@ class NewestSlot(Generic[T]):
     def take(self) -> Work[T] | None:
         """Wait for work; once closed only errands are left, for somebody waits for each, and then None."""
         with self._ready:
-            while not self._closed and self._item is None and not self._reset_reason and not self._errands:
+            while not self._closed and self._item is None and not self._errands:
                 self._ready.wait()
             if self._closed and not self._errands:
                 return None
             item = None if self._closed else self._item
-            work = Work(item, self._reset_reason, tuple(self._errands))
-            self._item, self._reset_reason, self._errands = None, "", []
+            work = Work(item, tuple(self._errands))
+            self._item, self._errands = None, []
             return work
 
     @property
     def closed(self) -> bool:
         """Whether the worker has been told to end."""
-        return self._closed
+        with self._ready:
+            return self._closed
 
     def close(self) -> None:
         """End the wait of the worker."""
         with self._ready:
             self._closed = True
             self._ready.notify_all()
+
+    def abandon(self, reason: str) -> None:
+        """Close, and refuse the errands that are left: the worker has ended."""
+        with self._ready:
+            self._closed = True
+            left, self._errands = self._errands, []
+        for errand in left:
+            errand.refuse(reason)
 
 
 @dataclass(frozen=True)

@@ -65,7 +65,8 @@ class PoseOutputs:
         names = FrameNames(*(parameters.text(f"tf.{name}_frame") for name in ("world", "map", "odom", "base")))
         self._edges = EdgePublisher(node, (names.world, names.map, names.odom, names.base))
         self.placement = Placement(names, transforms, self._edges.other_parent)
-        self._parent, self._child = names.world, parameters.text("tf.child_frame")
+        # Exchanged as a whole, because `announce` reads them in another thread.
+        self._frames = (names.world, parameters.text("tf.child_frame"))
         self._pose = node.create_publisher(PoseWithCovarianceStamped, "~/pose", 10)
         self._odometry = node.create_publisher(Odometry, "~/odometry", 10)
         self._status = node.create_publisher(PoseStatus, "~/status", 10)
@@ -77,7 +78,10 @@ class PoseOutputs:
         self._path_sent_at = -np.inf
         self._previous: tuple[int, str, str, FloatArray] | None = None
         self.tf_refusal = ""
-        """Why the newest answer's edge was not published; empty when it was, or when there was none to publish."""
+        """Why the newest answer's edge was not published; empty when it was, or when there was none to publish.
+
+        Any thread may read it: it is set once for each answer, when that is known.
+        """
 
     def destroy(self) -> None:
         """Publish nothing any more."""
@@ -100,17 +104,17 @@ class PoseOutputs:
             camera: its intrinsics; without them there is no picture.
         """
         lost = answer.state is TrackState.LOST
-        self.tf_refusal = ""
         if answer.corrected:
             # What comes is in a world that has been corrected: joined to what was, it would show a jump.
             self._poses.clear()
         if answer.state not in _KNOWN and not (lost and self._lost_policy in _LOST_WITH_POSE):
             self._previous = None
+            self.tf_refusal = ""
             return
         placed = self._place(answer, self.optical(header))
         stamped = Header(stamp=header.stamp, frame_id=placed.parent)
         message = pose_message(placed.pose)
-        self._publish_edge(placed, answer, not lost or self._lost_policy in _LOST_WITH_TF)
+        self.tf_refusal = self._publish_edge(placed, answer, not lost or self._lost_policy in _LOST_WITH_TF)
         self._publish_pose(stamped, message, placed.covariance.ravel())
         self._publish_odometry(answer, stamped, placed, message)
         if answer.state == TrackState.TRACKING:
@@ -124,17 +128,18 @@ class PoseOutputs:
     def _place(self, answer: TrackedPose, optical: str) -> Placed:
         mode = TfMode(self._parameters.text("tf.mode"))
         placed = self.placement.place(answer, optical, mode, self._parameters.flag("tf.invert"))
-        if (placed.parent, placed.child) != (self._parent, self._child):
+        frames = (placed.parent, placed.child)
+        if frames != self._frames:
             # Poses in another frame are no continuation of this path.
             self._poses.clear()
-        self._parent, self._child = placed.parent, placed.child
+        self._frames = frames
         return placed
 
     def report(self, answer: TrackedPose, header: Header, counters: Counters) -> None:
         """The status of one answer."""
         status = self._status_message(answer.state, answer.message, counters)
         status.header.stamp = header.stamp
-        status.child_frame_id = self._child or self.optical(header)
+        status.child_frame_id = status.child_frame_id or self.optical(header)
         status.motion = int(answer.motion)
         status.scale_source = int(answer.scale.source)
         status.scale_is_metric = answer.scale.is_metric
@@ -151,30 +156,29 @@ class PoseOutputs:
         """A status that belongs to no image, stamped now."""
         status = self._status_message(state, message, counters)
         status.header.stamp = self._node.get_clock().now().to_msg()
-        status.child_frame_id = self._child
         self._status.publish(status)
 
     def _status_message(self, state: TrackState, message: str, counters: Counters) -> PoseStatus:
         status = PoseStatus(state=int(state), message=message, engine_id=self._engine_id)
-        status.header.frame_id = self._parent
+        status.header.frame_id, status.child_frame_id = self._frames
         status.scale_sigma = UNKNOWN_SIGMA
         status.latency_s, status.processing_s = counters.latency_s, counters.processing_s
         status.frames_received, status.frames_processed = counters.received, counters.processed
         status.frames_dropped = counters.dropped
         return status
 
-    def _publish_edge(self, placed: Placed, answer: TrackedPose, wanted: bool) -> None:
-        self.tf_refusal = placed.refusal
+    def _publish_edge(self, placed: Placed, answer: TrackedPose, wanted: bool) -> str:
+        """Why it was not published; empty when it was, or when none is wanted."""
         if not wanted or placed.edge is None:
-            return
+            return placed.refusal
         edge = placed.edge
-        self.tf_refusal = self._edges.refusal(edge.parent, edge.child)
-        if self.tf_refusal:
-            return
+        if refusal := self._edges.refusal(edge.parent, edge.child):
+            return refusal
         offset_ns = round(self._parameters.number("tf.time_offset_s") * 1e9)
         stamped = Header(stamp=stamp_message(answer.stamp_ns + offset_ns), frame_id=edge.parent)
         transform = transform_message(pose_message(edge.pose))
         self._edges.publish(TransformStamped(header=stamped, child_frame_id=edge.child, transform=transform))
+        return ""
 
     def _publish_pose(self, stamped: Header, pose: Pose, covariance: FloatArray) -> None:
         message = PoseWithCovarianceStamped(header=stamped)

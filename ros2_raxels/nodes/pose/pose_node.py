@@ -15,6 +15,7 @@ from typing import Any, Protocol
 
 import numpy as np
 from sensor_msgs.msg import CameraInfo
+from std_msgs.msg import Header
 
 from ros2_raxels.engine import EngineError
 from ros2_raxels.estimation.learned_prior import STREAM, load_denoiser
@@ -33,13 +34,13 @@ from ros2_raxels.nodes.common.parameters import (
     must_have_engine,
 )
 from ros2_raxels.nodes.common.runner import run
-from ros2_raxels.nodes.common.subscription import Listener, image_subscription
+from ros2_raxels.nodes.common.subscription import CameraInfos, Listener, image_subscription
 from ros2_raxels.nodes.common.tf_listener import make_reader
-from ros2_raxels.nodes.pose.intake import FrameGate, NewestSlot, OneCamera, Verdict
+from ros2_raxels.nodes.pose.intake import Errand, FrameGate, NewestSlot, OneCamera, Verdict, Work
 from ros2_raxels.nodes.pose.odometry import OdometryListener
 from ros2_raxels.nodes.pose.outputs import Counters, PoseOutputs
 from ros2_raxels.nodes.pose.parameters import POSE_NODE, POSE_TABLE
-from ros2_raxels.nodes.pose.services import PoseServices, keyframe_folder
+from ros2_raxels.nodes.pose.services import NOT_ACTIVE, PoseServices, keyframe_folder
 from ros2_raxels.recordings.camera_info import CameraInfoError, camera_from_info
 from ros2_raxels.recordings.image_codec import ImageError
 from ros2_raxels.tracking.metric_scale import Odometry, Scale, ScaleSettings, ScaleSource
@@ -47,6 +48,7 @@ from ros2_raxels.tracking.tracker import Tracker
 from ros2_raxels.tracking.types import LostPolicy, TrackedPose, TrackerSettings, TrackState
 
 _WATCH_PERIOD_S = 0.25
+_WORKER_ENDED = "nothing is worked on after an internal error; deactivate and activate the node"
 
 
 class FrameRejectedError(ValueError):
@@ -88,7 +90,7 @@ MakeTracker = Callable[[TrackerSettings, str, Odometry], TrackerLike]
 
 @dataclass(frozen=True)
 class _Arrival:
-    """An image as it came, with the camera_info that was newest then."""
+    """An image as it came, with the camera_info of its stamp, or that was newest then."""
 
     message: Any
     info: CameraInfo | None
@@ -150,7 +152,8 @@ class PoseNode(ManagedNode[TrackerLike]):
         self._outputs = PoseOutputs(self, self._settings, self._transforms, loaded.engine_id)
         undo.callback(self._outputs.destroy)
         folder = keyframe_folder(self._settings.text("keyframes.folder"))
-        requests = PoseServices(self, loaded, self._outputs.placement, self._run, self._request_reset, folder)
+        reset = partial(self._reset, "asked for through ~/reset")
+        requests = PoseServices(self, loaded, self._outputs.placement, self._run, reset, folder)
         undo.callback(requests.destroy)
         self._gate = FrameGate()
         self._camera: PinholeCamera | None = None
@@ -165,12 +168,12 @@ class PoseNode(ManagedNode[TrackerLike]):
         self._slot: NewestSlot[_Arrival] = NewestSlot()
         self._one_camera = OneCamera()
         self._traffic = diagnostics.Traffic()
-        self._state = TrackState.WAITING
-        self._state_message = "no image yet"
+        # A state and why, exchanged as a whole: the worker and the executor's thread set and read them.
+        self._said = (TrackState.WAITING, "no image yet")
         self._scale = Scale()
         self._failures: Counter[str] = Counter()
         self._stalled = ""
-        self._info: CameraInfo | None = None
+        self._cameras = CameraInfos()
         self._first_image_at = 0.0
         self._without_camera = ""
         self._arrived_at = time.monotonic()
@@ -185,7 +188,7 @@ class PoseNode(ManagedNode[TrackerLike]):
             self._odometry = OdometryListener(self, self._optical_to, self._problems.report)
             undo.callback(self._ignore_odometry, self._odometry)
         # camera_info first: of two messages that wait, the executor serves that of the older subscription first.
-        self._infos = Listener(self, CameraInfo, "camera_info", self._on_info)
+        self._infos = Listener(self, CameraInfo, "camera_info", self._cameras.add)
         undo.callback(self._infos.destroy)
         self._images = image_subscription(self, self._settings.text("image_transport"), self._on_image)
         undo.callback(self._images.destroy)
@@ -196,9 +199,6 @@ class PoseNode(ManagedNode[TrackerLike]):
 
     # ------------------------------------------------------------------------------------------ executor's thread
 
-    def _on_info(self, info: CameraInfo) -> None:
-        self._info = info
-
     def _on_image(self, message: Any) -> None:
         self._arrived_at = time.monotonic()
         self._traffic.received += 1
@@ -206,7 +206,7 @@ class PoseNode(ManagedNode[TrackerLike]):
         if refusal := self._refusal(message):
             self._traffic.refused += 1
             self._problems.report(refusal)
-        elif self._slot.put(_Arrival(message, self._info)):
+        elif self._slot.put(_Arrival(message, self._cameras.of(message.header))):
             self._traffic.replaced += 1
 
     def _refusal(self, message: Any) -> str:
@@ -217,11 +217,11 @@ class PoseNode(ManagedNode[TrackerLike]):
         patience_s = self._settings.number("stall_timeout_s")
         return self._one_camera.refusal(self._outputs.optical(message.header), patience_s)
 
-    def _request_reset(self, reason: str) -> bool:
-        return self._active and self._slot.request_reset(reason)
-
-    def _run(self, errand: Callable[[], None]) -> bool:
-        return self._active and self._slot.run_errand(errand)
+    def _run(self, errand: Errand) -> str:
+        """Why the worker will not do it; empty when it will."""
+        if not self._active:
+            return NOT_ACTIVE
+        return "" if self._slot.run_errand(errand) else _WORKER_ENDED
 
     def _watch(self) -> None:
         self._images.update()
@@ -237,11 +237,12 @@ class PoseNode(ManagedNode[TrackerLike]):
             self.get_logger().info(f"images arrive again on {self._images.topic}")
 
     def _report_stall(self, silent_s: float) -> None:
-        was_stalled, reason = bool(self._stalled), self._images.why_silent(self._info)
+        was_stalled, reason = bool(self._stalled), self._images.why_silent(self._cameras.newest)
         self._stalled = f"no image for {silent_s:.1f} s: {reason}"
         self._problems.report(self._stalled)
-        if not was_stalled:
-            self._state, self._state_message = TrackState.WAITING, self._stalled
+        # Once more when the worker has answered an image from before: it is as long ago as the others.
+        if not was_stalled or self._said[0] is not TrackState.WAITING:
+            self._said = (TrackState.WAITING, self._stalled)
             self._outputs.announce(TrackState.WAITING, self._stalled, self._counters())
 
     def _engine_health(self) -> Health:
@@ -258,11 +259,12 @@ class PoseNode(ManagedNode[TrackerLike]):
         return Health("input", diagnostics.WARN if words else diagnostics.OK, words, values)
 
     def _tracking_health(self) -> Health:
-        values = {"state": self._state.name}
-        if self._state == TrackState.TRACKING:
-            return Health("tracking", diagnostics.OK, self._state_message, values)
-        level = diagnostics.ERROR if self._state == TrackState.LOST else diagnostics.WARN
-        return Health("tracking", level, f"{self._state.name}: {self._state_message}".rstrip(": "), values)
+        state, message = self._said
+        values = {"state": state.name}
+        if state is TrackState.TRACKING:
+            return Health("tracking", diagnostics.OK, message, values)
+        level = diagnostics.ERROR if state is TrackState.LOST else diagnostics.WARN
+        return Health("tracking", level, f"{state.name}: {message}".rstrip(": "), values)
 
     def _scale_health(self) -> Health:
         mode, scale = self._settings.text("scale.mode"), self._scale
@@ -281,16 +283,21 @@ class PoseNode(ManagedNode[TrackerLike]):
     # -------------------------------------------------------------------------------------------- worker's thread
 
     def _work(self, slot: NewestSlot[_Arrival]) -> None:
-        while (work := slot.take()) is not None:
-            if work.reset_reason:
-                self._guarded(slot, "reset", partial(self._reset, work.reset_reason))
-            for errand in work.errands:
-                self._guarded(slot, "request not carried out", errand)
-            if work.item is not None and not self._guarded(slot, "image skipped", partial(self._handle, work.item)):
-                self._traffic.rejected += 1
+        try:
+            while (work := slot.take()) is not None:
+                self._do(slot, work)
+        finally:
+            # There are some only after what no step may catch. Who asked for them must not wait for ever.
+            slot.abandon(_WORKER_ENDED)
 
-    def _guarded(self, slot: NewestSlot[_Arrival], name: str, step: Callable[[], None]) -> bool:
-        """Whatever goes wrong in a step may not end the thread, nor take other steps with it; whether it went well."""
+    def _do(self, slot: NewestSlot[_Arrival], work: Work[_Arrival]) -> None:
+        for errand in work.errands:
+            self._guarded(slot, "request not answered", errand.carry_out)
+        if work.item is not None:
+            self._guarded(slot, "image not answered", partial(self._handle, work.item))
+
+    def _guarded(self, slot: NewestSlot[_Arrival], name: str, step: Callable[[], None]) -> None:
+        """Whatever goes wrong in a step may not end the thread, nor take other steps with it."""
         try:
             step()
         except Exception as error:
@@ -298,25 +305,24 @@ class PoseNode(ManagedNode[TrackerLike]):
             if not slot.closed:
                 self._problems.report(f"internal error, {name}: {diagnostics.worded(error)}")
                 self.get_logger().debug(traceback.format_exc())
-            return False
-        return True
 
     def _handle(self, arrival: _Arrival) -> None:
+        """Count an image once: processed when it is solved, whatever becomes of its answer, else rejected."""
         begun = time.perf_counter()
-        header = arrival.message.header
-        stamp = stamp_ns(header.stamp)
-        self._optical = self._outputs.optical(header)
-        self._point_up(stamp)
         try:
-            answer, camera = self._solve(arrival, stamp)
-        except (ImageError, FrameRejectedError) as error:
+            answer, camera = self._solve(arrival)
+        except Exception as error:
             self._traffic.rejected += 1
+            if not isinstance(error, (ImageError, FrameRejectedError)):
+                raise
             self._problems.report(str(error))
             return
-        processing_s = time.perf_counter() - begun
         self._traffic.processed += 1
+        self._publish(answer, arrival.message.header, camera, time.perf_counter() - begun)
+
+    def _publish(self, answer: TrackedPose, header: Header, camera: PinholeCamera | None, processing_s: float) -> None:
         self._outputs.publish(answer, header, camera)
-        latency_s = self.get_clock().now().nanoseconds * 1e-9 - stamp * 1e-9
+        latency_s = self.get_clock().now().nanoseconds * 1e-9 - answer.stamp_ns * 1e-9
         self._traffic.latencies.add(latency_s)
         self._outputs.report(answer, header, self._counters(latency_s, processing_s))
         self._set_state(answer.state, answer.message)
@@ -330,7 +336,9 @@ class PoseNode(ManagedNode[TrackerLike]):
         return self._transforms.lookup(frame, self._optical, stamp)
 
     def _camera_to_odom(self, stamp: int) -> FloatArray | None:
-        return None if self._odometry is None else self._odometry.camera_to_odom(stamp)
+        # Read once: the executor's thread ends it while the worker is still busy.
+        odometry = self._odometry
+        return None if odometry is None else odometry.camera_to_odom(stamp)
 
     def _point_up(self, stamp: int) -> None:
         if self._settings.text("scale.mode") != "height" or not self._settings.text("tf.base_frame"):
@@ -340,7 +348,11 @@ class PoseNode(ManagedNode[TrackerLike]):
         except FrameError as error:
             self._problems.report(f"the camera is taken as level: {error}")
 
-    def _solve(self, arrival: _Arrival, stamp: int) -> tuple[TrackedPose, PinholeCamera | None]:
+    def _solve(self, arrival: _Arrival) -> tuple[TrackedPose, PinholeCamera | None]:
+        header = arrival.message.header
+        stamp = stamp_ns(header.stamp)
+        self._optical = self._outputs.optical(header)
+        self._point_up(stamp)
         verdict = self._gate.check_frame(self._optical)
         self._obey(verdict)
         if verdict.reset:
@@ -362,7 +374,8 @@ class PoseNode(ManagedNode[TrackerLike]):
 
     def _camera_of(self, arrival: _Arrival) -> PinholeCamera | None:
         """Intrinsics to use for an image: the last usable ones, or None after having waited for some in vain."""
-        problem = self._convert(arrival.info)
+        # Asked once more: that of the image may have come right after it.
+        problem = self._convert(self._cameras.of(arrival.message.header, arrival.info))
         if problem and (self._camera or self._without_camera):
             self._problems.report(problem)
         if self._camera is not None:
@@ -429,13 +442,15 @@ class PoseNode(ManagedNode[TrackerLike]):
         self._outputs.announce(TrackState.WAITING, message, self._counters())
 
     def _set_state(self, state: TrackState, message: str) -> None:
-        if state != self._state:
-            self.get_logger().info(f"{self._state.name} -> {state.name}" + (f": {message}" if message else ""))
-        self._state, self._state_message = state, message
+        (before, _), self._said = self._said, (state, message)
+        if state is not before:
+            self.get_logger().info(f"{before.name} -> {state.name}" + (f": {message}" if message else ""))
 
     def _counters(self, latency_s: float = 0.0, processing_s: float = 0.0) -> Counters:
         traffic = self._traffic
-        return Counters(traffic.received, traffic.processed, traffic.dropped, latency_s, processing_s)
+        # Received last: the executor goes on counting, and no more frames may seem processed and dropped than received.
+        processed, dropped = traffic.processed, traffic.dropped
+        return Counters(traffic.received, processed, dropped, latency_s, processing_s)
 
 
 def _tracker_settings(parameters: Parameters) -> TrackerSettings:

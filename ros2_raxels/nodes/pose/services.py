@@ -10,13 +10,14 @@ from typing import Any, Protocol
 from geometry_msgs.msg import PoseWithCovarianceStamped
 from rclpy.callback_groups import ReentrantCallbackGroup
 from rclpy.node import Node
-from rclpy.task import Future
 from std_srvs.srv import Trigger
 
 from raxels_interfaces.srv import LoadKeyframes, SaveKeyframes, SetPose
 from ros2_raxels.geometry.frame_tree import FrameError
 from ros2_raxels.geometry.poses import FloatArray
 from ros2_raxels.nodes.common.messages import MessageError, covariance_array, pose_array
+from ros2_raxels.nodes.common.rclpy_compat import Answer
+from ros2_raxels.nodes.pose.intake import Errand
 from ros2_raxels.nodes.pose.placement import Placement
 from ros2_raxels.utils.files import FileError, make_folder, user_folder
 
@@ -43,8 +44,8 @@ class PoseServices:
         node: that offers them.
         tracker: used by the worker only.
         placement: turns poses of the robot into poses of the camera.
-        run: lets the worker do something; False when there is none.
-        reset: lets the worker begin anew, for a reason; False when there is none.
+        run: lets the worker do something; why it will not, or an empty string.
+        reset: lets tracking begin anew; called by the worker.
         folder: of keyframe files; no request reaches beyond it.
     """
 
@@ -53,8 +54,8 @@ class PoseServices:
         node: Node,
         tracker: KeyframeKeeper,
         placement: Placement,
-        run: Callable[[Callable[[], None]], bool],
-        reset: Callable[[str], bool],
+        run: Callable[[Errand], str],
+        reset: Callable[[], None],
         folder: Path,
     ) -> None:
         self._node, self._tracker, self._placement, self._folder = node, tracker, placement, folder
@@ -80,9 +81,12 @@ class PoseServices:
         # The executor may refer to a destroyed service for a while, and so to the engine.
         del self._tracker
 
-    def _on_reset(self, _: Trigger.Request, response: Trigger.Response) -> Trigger.Response:
-        response.success = self._reset("asked for through ~/reset")
-        response.message = "the next image is the new origin" if response.success else NOT_ACTIVE
+    async def _on_reset(self, _: Trigger.Request, response: Trigger.Response) -> Trigger.Response:
+        def reset() -> tuple[str, int]:
+            self._reset()
+            return "the next image is the new origin", 0
+
+        response.success, response.message, _ = await self._done(reset)
         return response
 
     async def _on_set_pose(self, request: SetPose.Request, response: SetPose.Response) -> SetPose.Response:
@@ -109,14 +113,14 @@ class PoseServices:
         return response
 
     def _on_initial_pose(self, message: PoseWithCovarianceStamped) -> None:
-        def place() -> None:
-            try:
-                words, _ = self._set_pose(message)
+        def say(outcome: tuple[bool, str, int]) -> None:
+            done, words, _ = outcome
+            if done:
                 self._node.get_logger().info(f"initialpose: {words}")
-            except (FrameError, MessageError) as error:
-                self._node.get_logger().warning(f"initialpose is ignored: {error}")
+            else:
+                self._node.get_logger().warning(f"initialpose is ignored: {words}")
 
-        self._run(place)
+        self._ask(lambda: self._set_pose(message), say)
 
     def _set_pose(self, message: PoseWithCovarianceStamped) -> tuple[str, int]:
         pose, covariance = pose_array(message.pose.pose), covariance_array(message.pose.covariance)
@@ -126,18 +130,15 @@ class PoseServices:
 
     async def _done(self, work: Callable[[], tuple[str, int]]) -> tuple[bool, str, int]:
         """Success, message and count of what the worker was asked to do."""
-        executor = self._node.executor
-        done: Future = Future(executor=executor)
+        answer: Answer[tuple[bool, str, int]] = Answer(self._node.executor)
+        self._ask(work, answer.give)
+        return await answer
 
-        def errand() -> None:
-            done.set_result(_outcome(work))
-            # A future that is done does not wake the executor that awaits it.
-            executor.wake()
-
-        if not self._run(errand):
-            return False, NOT_ACTIVE, 0
-        answer: tuple[bool, str, int] = await done
-        return answer
+    def _ask(self, work: Callable[[], tuple[str, int]], tell: Callable[[tuple[bool, str, int]], None]) -> None:
+        """Let the worker do something, and tell what became of it, even if it is nothing."""
+        errand = Errand(lambda: tell(_outcome(work)), lambda reason: tell((False, reason, 0)))
+        if refusal := self._run(errand):
+            errand.refuse(refusal)
 
 
 def _outcome(work: Callable[[], tuple[str, int]]) -> tuple[bool, str, int]:

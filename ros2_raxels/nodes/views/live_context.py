@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections import deque
+from concurrent import futures
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,9 +14,9 @@ from sensor_msgs.msg import CameraInfo
 
 from ros2_raxels.geometry.frame_tree import JUMP_BACK_S, FrameError, bare
 from ros2_raxels.geometry.poses import FloatArray
-from ros2_raxels.nodes.common.diagnostics import Problems
+from ros2_raxels.nodes.common.diagnostics import Problems, worded
 from ros2_raxels.nodes.common.messages import check_image, image_array, stamp_ns
-from ros2_raxels.nodes.common.subscription import Listener, image_subscription
+from ros2_raxels.nodes.common.subscription import CameraInfos, Listener, image_subscription
 from ros2_raxels.nodes.common.tf_listener import TransformReader
 from ros2_raxels.nodes.views.goal import CODES, GoalError
 from ros2_raxels.recordings.camera_info import CameraInfoError, camera_from_info
@@ -31,7 +32,7 @@ _SILENCE_S = 1.0
 
 @dataclass(frozen=True, eq=False)
 class Arrival:
-    """An image and the camera_info that was newest when it came."""
+    """An image and its camera_info."""
 
     image: Any
     info: CameraInfo
@@ -66,7 +67,9 @@ class Arrival:
 class LiveContext:
     """Subscribes images and camera_info, and keeps a few frames that differ.
 
-    Messages come and `update` is called in the executor's thread; `until` may be asked in any.
+    Messages come and `update` is called in the executor's thread; `until` may be asked in any. Images are decoded in a
+    thread of their own, one after the other and outside the lock: neither the executor, which other nodes may share,
+    nor whoever asks waits for that.
 
     Args:
         node: whose subscriptions they are.
@@ -92,25 +95,26 @@ class LiveContext:
         self._buffer = ContextBuffer(settings)
         self._recent: deque[Arrival] = deque(maxlen=_RECENT)
         self._unplaced: list[Arrival] = []
+        self._worlds = 0
         self._world_until_ns = 0
+        self._thread = futures.ThreadPoolExecutor(1, "context")
+        self._settling: futures.Future[None] | None = None
         self._newest: Arrival | None = None
-        self._info: CameraInfo | None = None
+        self._cameras = CameraInfos()
         self._arrived_at = 0.0
-        self._infos = Listener(node, CameraInfo, "camera_info", self._on_info)
+        self._infos = Listener(node, CameraInfo, "camera_info", self._cameras.add)
         self._images = image_subscription(node, transport, self._on_image)
 
-    def _on_info(self, info: CameraInfo) -> None:
-        self._info = info
-
     def _on_image(self, message: Any) -> None:
-        if self._info is None:
+        info = self._cameras.of(message.header)
+        if info is None:
             return
         try:
             check_image(message)
         except ImageError as error:
             self._problems.report(f"image is no context: {error}")
             return
-        arrival = Arrival(message, self._info)
+        arrival = Arrival(message, info)
         self._arrived_at = time.monotonic()
         with self._lock:
             back_s = 0.0 if self._newest is None else (self._newest.stamp_ns - arrival.stamp_ns) * 1e-9
@@ -126,11 +130,22 @@ class LiveContext:
         self._images.update()
         self._infos.update()
         with self._lock:
-            if self._newest is not None and (not self._recent or self._newest is not self._recent[-1]):
-                self._recent.append(self._newest)
-                if self._newest.stamp_ns > self._world_until_ns:
-                    self._unplaced.append(self._newest)
-            self._unplaced = [a for a in self._unplaced if a in self._recent and not self._settle(a)]
+            newest = self._newest = self._paired(self._newest)
+            if newest is not None and (not self._recent or newest.image is not self._recent[-1].image):
+                self._recent.append(newest)
+                if newest.stamp_ns > self._world_until_ns:
+                    self._unplaced.append(newest)
+            self._unplaced = [arrival for arrival in self._unplaced if arrival in self._recent]
+            waiting, world = tuple(self._unplaced), self._worlds
+        if waiting and (self._settling is None or self._settling.done()):
+            self._settling = self._thread.submit(self._settle_all, waiting, world)
+
+    def _paired(self, arrival: Arrival | None) -> Arrival | None:
+        """With the camera_info of the image, which may have come right after it."""
+        if arrival is None:
+            return None
+        info = self._cameras.of(arrival.image.header, arrival.info)
+        return arrival if info is arrival.info else Arrival(arrival.image, info)
 
     def forget(self) -> None:
         """Drop all frames, because the world in which they were placed is no more; TF still tells where they were."""
@@ -139,21 +154,42 @@ class LiveContext:
             self._world_until_ns = self.newest_ns or 0
 
     def _forget(self) -> None:
+        self._worlds += 1
         self._buffer.clear()
         self._recent.clear()
         self._unplaced.clear()
 
-    def _settle(self, arrival: Arrival) -> bool:
-        """Keep an image or not; False while its pose is not known yet."""
+    def _settle_all(self, waiting: tuple[Arrival, ...], world: int) -> None:
+        """Keep images or not, oldest first; in the thread that decodes."""
+        for arrival in waiting:
+            if self._settle(arrival, world):
+                with self._lock:
+                    self._unplaced = [other for other in self._unplaced if other is not arrival]
+
+    def _settle(self, arrival: Arrival, world: int) -> bool:
+        """Keep an image or not; False while its pose is not known yet.
+
+        Args:
+            arrival: the image.
+            world: in which it was taken; an image of one that is no more is not kept.
+        """
         try:
             pose = self._reader.lookup(self._world, arrival.frame_id, arrival.stamp_ns)
         except FrameError:
             return False
-        if self._buffer.wants(arrival.stamp_ns, pose):
-            try:
-                self._buffer.add(arrival.frame(self._rectified, pose))
-            except ValueError as error:
-                self._problems.report(f"image is no context: {error}")
+        with self._lock:
+            if world != self._worlds or not self._buffer.wants(arrival.stamp_ns, pose):
+                return True
+        try:
+            frame = arrival.frame(self._rectified, pose)
+        except Exception as error:
+            # Whatever a decoder raises, the images after it are looked at.
+            words = str(error) if isinstance(error, ValueError) else worded(error)
+            self._problems.report(f"image is no context: {words}")
+            return True
+        with self._lock:
+            if world == self._worlds:
+                self._buffer.add(frame)
         return True
 
     @property
@@ -172,13 +208,14 @@ class LiveContext:
         """Why there is no image, in one line; empty when there is one."""
         if self._newest is not None:
             return ""
-        without = self._infos if self._info is None else self._images
-        return f"no image with camera_info yet: {without.why_silent(self._info)}"
+        info = self._cameras.newest
+        without = self._infos if info is None else self._images
+        return f"no image with camera_info yet: {without.why_silent(info)}"
 
     def why_old(self) -> str:
         """Why the newest image is an old one, in one line."""
         if time.monotonic() - self._arrived_at > _SILENCE_S:
-            return self._images.why_silent(self._info)
+            return self._images.why_silent(self._cameras.newest)
         return f"{self._images.topic} arrives with old stamps: compare the clocks of camera and robot, or its delay"
 
     def until(self, reference_ns: int) -> tuple[list[Arrival], tuple[ContextFrame, ...]]:
@@ -193,13 +230,15 @@ class LiveContext:
             raise GoalError(CODES.NO_CONTEXT, reason)
         latest = reference_ns or 2**63
         with self._lock:
-            recent = [a for a in (*self._recent, self._newest) if a is not None and a.stamp_ns <= latest]
+            newest = self._paired(self._newest)
+            recent = [a for a in (*self._recent, newest) if a is not None and a.stamp_ns <= latest]
             kept = tuple(frame for frame in self._buffer.frames if frame.stamp_ns <= latest)
         if not recent and not kept:
             raise GoalError(CODES.NO_CONTEXT, f"no image from before reference_time = {reference_ns} ns is kept")
         return sorted(recent, key=lambda arrival: arrival.stamp_ns), kept
 
     def destroy(self) -> None:
-        """Unsubscribe."""
+        """Unsubscribe; what is being decoded is not waited for."""
         self._images.destroy()
         self._infos.destroy()
+        self._thread.shutdown(wait=False, cancel_futures=True)

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import sys
-import threading
 import time
-from collections import Counter, deque
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from functools import partial
@@ -13,7 +11,6 @@ from typing import Any
 
 import numpy as np
 from rclpy.action import ActionServer, CancelResponse, GoalResponse
-from rclpy.node import Node
 
 from ros2_raxels.engine import EngineError
 from ros2_raxels.estimation.learned_prior import named_card
@@ -26,7 +23,7 @@ from ros2_raxels.nodes.common.parameters import METRIC_FRAMES, ParameterError, e
 from ros2_raxels.nodes.common.runner import run
 from ros2_raxels.nodes.common.tf_listener import make_reader
 from ros2_raxels.nodes.views.goal import CODES, GoalError, GoalLimits, ViewRequest, code_name, read_goal
-from ros2_raxels.nodes.views.job import STATES, ViewJob
+from ros2_raxels.nodes.views.job import JobQueue, ViewJob
 from ros2_raxels.nodes.views.live_context import LiveContext
 from ros2_raxels.nodes.views.parameters import VIEWS_NODE, VIEWS_TABLE
 from ros2_raxels.nodes.views.view_maker import Predictor, ViewMaker
@@ -36,47 +33,14 @@ from ros2_raxels.view_synthesis.predictor import SHIPPED, ViewPredictor
 _WATCH_PERIOD_S = 0.1
 _RESULT_KEPT_S = 10
 _LONGEST = 400
-
-
-class _ActionServer(ActionServer):
-    """Goals run in the worker's thread: executing one tells the worker, and its result goes back to the executor."""
-
-    def __init__(self, node: Node, begin: Callable[[Any], None], **callbacks: Any) -> None:
-        self._begin = begin
-        super().__init__(
-            node,
-            PredictViews,
-            "~/predict_views",
-            # Never called: `notify_execute` stands in for it.
-            execute_callback=lambda _: PredictViews.Result(),
-            result_timeout=_RESULT_KEPT_S,
-            **callbacks,
-        )
-
-    def notify_execute(self, goal_handle: Any, execute_callback: Any) -> None:
-        """Called by rclpy when a goal may run: an executor with one thread must not wait for it."""
-        self._begin(goal_handle)
-
-    def finish(self, goal_handle: Any, result: Any) -> None:
-        """Send the result; any thread may call."""
-        super().notify_execute(goal_handle, lambda handle: _ended(handle, result))
-
-
-def _ended(handle: Any, result: Any) -> Any:
-    if result.error_code == CODES.NONE:
-        handle.succeed()
-    elif result.error_code == CODES.CANCELLED:
-        handle.canceled()
-    else:
-        handle.abort()
-    return result
+_WORKER_ENDED = "no goal is served after an internal error; deactivate and activate the server"
 
 
 class ViewServer(ManagedNode[Predictor | None]):
     """Serves ``~/predict_views``, one goal at a time.
 
-    The executor's thread checks goals and stores messages. One worker thread owns the engine, so that a goal that runs
-    delays neither cancelling nor diagnostics.
+    The executor's thread checks goals, stores messages and sends results, which it awaits. One worker thread owns the
+    engine, so that a goal that runs delays neither cancelling nor diagnostics.
 
     Args:
         make_predictor: of the name of a model card; the default is the real one. It may raise EngineError.
@@ -113,17 +77,19 @@ class ViewServer(ManagedNode[Predictor | None]):
         """Offer the action, so that goals which deactivation preempts still get their answer."""
         self._predictor = loaded
         undo.callback(self._forget_predictor)
-        self._ready = threading.Condition()
-        self._waiting: deque[ViewJob] = deque()
-        self._running: ViewJob | None = None
-        self._ended: Counter[str] = Counter()
+        self._jobs = JobQueue()
+        self._accepted: dict[bytes, ViewJob] = {}
         self._latencies = diagnostics.Latencies()
         self._rejected, self._last_rejected = 0, ""
-        self._server = _ActionServer(
+        self._server = ActionServer(
             self,
-            self._enqueue,
+            PredictViews,
+            "~/predict_views",
+            self._execute,
             goal_callback=self._on_goal,
+            handle_accepted_callback=self._on_accepted,
             cancel_callback=lambda _: CancelResponse.ACCEPT,
+            result_timeout=_RESULT_KEPT_S,
         )
         undo.callback(self._server.destroy)
 
@@ -132,7 +98,7 @@ class ViewServer(ManagedNode[Predictor | None]):
 
     def activate(self, undo: ExitStack) -> None:
         """Listen, and serve goals."""
-        self._closed = False
+        self._jobs = JobQueue(self._jobs.ended)
         self._status: PoseStatus | None = None
         self._reader = make_reader(self)
         undo.callback(self._reader.destroy)
@@ -151,14 +117,8 @@ class ViewServer(ManagedNode[Predictor | None]):
             lambda: int(self.get_clock().now().nanoseconds),
             self._unloaded,
         )
-        self._begin(partial(self._work, maker))
-        undo.callback(self._close)
-
-    def _close(self) -> None:
-        with self._ready:
-            self._closed = True
-            self._preempt_all("the server was deactivated")
-            self._ready.notify_all()
+        self._begin(partial(self._work, maker, self._jobs))
+        undo.callback(self._jobs.close, "the server was deactivated")
 
     def _listen(self) -> LiveContext:
         spread = SpreadSettings(
@@ -195,7 +155,7 @@ class ViewServer(ManagedNode[Predictor | None]):
     def _on_goal(self, goal: Any) -> GoalResponse:
         try:
             self._refuse_when_busy()
-            # rclpy calls `_enqueue` for the same goal right after.
+            # rclpy calls `_on_accepted` for the same goal right after.
             self._checked = self._read(goal)
         except Exception as error:
             # Whatever a goal holds, the node goes on.
@@ -210,7 +170,9 @@ class ViewServer(ManagedNode[Predictor | None]):
     def _refuse_when_busy(self) -> None:
         if not self._active:
             raise GoalError(CODES.PREEMPTED, "the server is not active; activate it first")
-        if self._settings.text("goal_policy") == "reject" and (self._running or self._waiting):
+        if reason := self._jobs.closed:
+            raise GoalError(CODES.PREEMPTED, reason)
+        if self._settings.text("goal_policy") == "reject" and self._jobs.is_busy:
             raise GoalError(CODES.PREEMPTED, "another goal runs and goal_policy is reject: wait for it or cancel it")
 
     def _read(self, goal: Any) -> ViewRequest:
@@ -219,45 +181,47 @@ class ViewServer(ManagedNode[Predictor | None]):
         # A frame in itself: known or not is all that matters yet.
         return read_goal(goal, limits, lambda frame: self._reader.lookup(frame, frame))
 
-    def _enqueue(self, handle: Any) -> None:
-        job = ViewJob(handle, self._checked, self._settings.number("max_duration_s"))
-        with self._ready:
-            self._preempt_all("a newer goal took over")
-            self._waiting.append(job)
-            if self._running is not None:
-                job.enter(STATES.STATE_WAITING)
-            self._ready.notify()
+    def _on_accepted(self, handle: Any) -> None:
+        job = ViewJob(handle, self._checked, self._settings.number("max_duration_s"), self.executor)
+        self._accepted[bytes(handle.goal_id.uuid)] = job
+        # First the state of the goal, then feedback about it.
+        handle.execute()
+        if not self._jobs.put(job):
+            job.result.give(_failed(CODES.PREEMPTED, self._jobs.closed))
 
-    def _preempt_all(self, reason: str) -> None:
-        for job in (self._running, *self._waiting):
-            if job is not None:
-                job.preempt(reason)
+    async def _execute(self, handle: Any) -> Any:
+        """Waits for the worker without keeping the executor, and ends the goal."""
+        result = await self._accepted.pop(bytes(handle.goal_id.uuid)).result
+        if result.error_code == CODES.NONE:
+            handle.succeed()
+        elif result.error_code == CODES.CANCELLED:
+            handle.canceled()
+        else:
+            handle.abort()
+        return result
 
     # -------------------------------------------------------------------------------------------- worker's thread
 
-    def _work(self, maker: ViewMaker) -> None:
-        while (job := self._next()) is not None:
-            begun = time.monotonic()
-            result = maker.make(job)
-            if result.error_code >= CODES.ENGINE_FAILED:
-                self._problems.report(f"goal ended with {code_name(result.error_code)}: {result.error_msg}")
-            took_s = time.monotonic() - begun
-            self._latencies.add(took_s)
-            self.get_logger().debug(f"{code_name(result.error_code)} after {took_s:.3f} s")
-            with self._ready:
-                # Before the client knows: its next goal must not find the server busy.
-                self._running = None
-                self._ended[code_name(result.error_code)] += 1
-            self._server.finish(job.handle, result)
+    def _work(self, maker: ViewMaker, jobs: JobQueue) -> None:
+        try:
+            while (job := jobs.take()) is not None:
+                self._serve(maker, jobs, job)
+        finally:
+            # There are some only after what no goal may catch. Their clients must not wait for ever.
+            for job in jobs.abandon(_WORKER_ENDED):
+                job.result.give(_failed(CODES.INTERNAL, _WORKER_ENDED))
 
-    def _next(self) -> ViewJob | None:
-        with self._ready:
-            while not self._waiting and not self._closed:
-                self._ready.wait()
-            if not self._waiting:
-                return None
-            self._running = self._waiting.popleft()
-            return self._running
+    def _serve(self, maker: ViewMaker, jobs: JobQueue, job: ViewJob) -> None:
+        begun = time.monotonic()
+        result = maker.make(job)
+        if result.error_code >= CODES.ENGINE_FAILED:
+            self._problems.report(f"goal ended with {code_name(result.error_code)}: {result.error_msg}")
+        took_s = time.monotonic() - begun
+        self._latencies.add(took_s)
+        self.get_logger().debug(f"{code_name(result.error_code)} after {took_s:.3f} s")
+        # Before the client knows: its next goal must not find the server busy.
+        jobs.count(code_name(result.error_code))
+        job.result.give(result)
 
     # -------------------------------------------------------------------------------------------------- diagnostics
 
@@ -285,10 +249,13 @@ class ViewServer(ManagedNode[Predictor | None]):
         return Health("goals", diagnostics.WARN if recent else diagnostics.OK, words, self._goal_counts())
 
     def _goal_counts(self) -> dict[str, str]:
-        with self._ready:
-            counts = {f"ended with {name}": str(count) for name, count in sorted(self._ended.items())}
+        counts = {f"ended with {name}": str(count) for name, count in sorted(self._jobs.ended.items())}
         counts |= self._latencies.values() | {"rejected": str(self._rejected), "last rejected": self._last_rejected}
-        return counts | {"last problem": self._problems.last, "running": str(self._running is not None)}
+        return counts | {"last problem": self._problems.last, "running": str(self._jobs.is_running)}
+
+
+def _failed(code: int, words: str) -> Any:
+    return PredictViews.Result(error_code=code, error_msg=words)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
-from ros2_raxels.nodes.pose.intake import NewestSlot
+from ros2_raxels.nodes.pose.intake import Errand, NewestSlot
+
+
+def errand(name: str, log: list[str]) -> Errand:
+    """Notes down what becomes of it."""
+    return Errand(lambda: log.append(name), lambda reason: log.append(f"{name}: {reason}"))
 
 
 def test_the_newest_item_wins_and_errands_are_all_kept_in_order() -> None:
@@ -11,13 +16,12 @@ def test_the_newest_item_wins_and_errands_are_all_kept_in_order() -> None:
     assert not slot.put(1)
     assert slot.put(2)
     for name in "ab":
-        assert slot.run_errand(lambda name=name: done.append(name))
-    assert slot.request_reset("anew")
+        assert slot.run_errand(errand(name, done))
     work = slot.take()
     assert work is not None
-    assert (work.item, work.reset_reason) == (2, "anew")
-    for errand in work.errands:
-        errand()
+    assert work.item == 2
+    for asked in work.errands:
+        asked.carry_out()
     assert done == ["a", "b"]
 
 
@@ -25,14 +29,24 @@ def test_once_closed_only_errands_are_left_and_no_more_are_taken() -> None:
     slot: NewestSlot[int] = NewestSlot()
     done: list[str] = []
     slot.put(1)
-    assert slot.run_errand(lambda: done.append("before"))
+    assert slot.run_errand(errand("before", done))
     slot.close()
-    assert not slot.run_errand(lambda: done.append("after"))
-    assert not slot.request_reset("anew")
+    assert not slot.run_errand(errand("after", done))
     work = slot.take()
     assert work is not None
     assert work.item is None
-    for errand in work.errands:
-        errand()
+    for asked in work.errands:
+        asked.carry_out()
     assert done == ["before"]
+    assert slot.take() is None
+
+
+def test_what_a_worker_leaves_undone_is_refused() -> None:
+    slot: NewestSlot[int] = NewestSlot()
+    told: list[str] = []
+    for name in "ab":
+        assert slot.run_errand(errand(name, told))
+    slot.abandon("it has ended")
+    assert told == ["a: it has ended", "b: it has ended"]
+    assert not slot.run_errand(errand("c", told))
     assert slot.take() is None

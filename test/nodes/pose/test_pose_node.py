@@ -18,14 +18,14 @@ import scripted_node as script
 from nav_msgs.msg import Path
 from pose_rig import CAMERA, FRAME, PERIOD_NS, UNKNOWN, Rig, next_stamp_ns, picture, settled_rig
 from rclpy.qos import DurabilityPolicy, QoSProfile
-from sensor_msgs.msg import Image
+from sensor_msgs.msg import CameraInfo, Image
 from std_msgs.msg import Header
 from std_srvs.srv import Trigger
 
 from raxels_interfaces.msg import PoseStatus
 from ros2_raxels.geometry.camera import PinholeCamera
 from ros2_raxels.geometry.poses import rotation_from_quaternion
-from ros2_raxels.nodes.common.messages import camera_info_message, image_message, stamp_ns
+from ros2_raxels.nodes.common.messages import camera_info_message, image_message, stamp_message, stamp_ns
 
 pytestmark = pytest.mark.ros
 
@@ -257,6 +257,27 @@ def test_images_of_another_size_reset_and_say_so(fresh: Rig):
     fresh.warned("image size changed from 64x48 to 32x24 px")
 
 
+def _info(camera: PinholeCamera, stamp: int) -> CameraInfo:
+    return camera_info_message(camera, Header(frame_id=FRAME, stamp=stamp_message(stamp)))
+
+
+def test_a_camera_that_changes_its_resolution_is_never_taken_with_the_camera_info_of_another_image(fresh: Rig):
+    """The small messages run ahead of the images."""
+    small = PinholeCamera(32, 24, 30.0, 30.0, 15.5, 11.5)
+    cameras = [CAMERA, small, CAMERA, small]
+    stamps = [next_stamp_ns() for _ in cameras]
+    for camera, stamp in zip(cameras, stamps, strict=True):
+        fresh.send_info(_info(camera, stamp))
+    fresh.taken()
+    dropped = 0
+    for camera, stamp in zip(cameras, stamps, strict=True):
+        status = fresh.answer(fresh.send(picture(width=camera.width, height=camera.height), stamp))
+        assert status.message == f"count 1 focal {camera.fx:g} lost.frames 3"
+        dropped = dropped or status.frames_dropped
+        assert status.frames_dropped == dropped
+    assert "but camera_info describes 32x24" not in fresh.node.log
+
+
 def test_a_tracker_that_keeps_failing_is_reset(fresh: Rig):
     fresh.solve()
     for _ in range(3):
@@ -276,6 +297,17 @@ def test_a_tracker_whose_keyframes_keep_failing_is_reset_and_their_images_are_an
     fresh.warned("the tracker failed on this keyframe: ZeroDivisionError: as the image asked")
     fresh.warned("the tracker failed on 3 keyframes in a row")
     assert fresh.solve().status.message.startswith("count 1 ")
+
+
+def test_an_image_that_was_solved_counts_as_processed_alone_even_if_its_answer_cannot_be_published(fresh: Rig):
+    before = fresh.solve().status
+    fresh.send(picture(script.UNSAID))
+    fresh.warned("internal error, image not answered: ValueError: cannot convert float NaN to integer")
+    after = fresh.solve().status
+    assert after.message.startswith("count 3 ")
+    assert after.frames_processed == before.frames_processed + 2
+    assert after.frames_dropped == before.frames_dropped
+    assert after.frames_received == after.frames_processed + after.frames_dropped
 
 
 def test_reset_service_starts_a_new_trajectory(rig: Rig):

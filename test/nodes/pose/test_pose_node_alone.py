@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import signal
+import threading
 import time
+from collections.abc import Iterator
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -18,7 +21,8 @@ from diagnostic_msgs.msg import DiagnosticStatus
 from geometry_msgs.msg import TransformStamped
 from nav_msgs.msg import Odometry
 from pose_rig import BEST_EFFORT, CAMERA, FRAME, Rig, agrees_with_truth, picture
-from sensor_msgs.msg import CompressedImage, Image
+from rclpy.parameter import Parameter
+from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 from std_msgs.msg import Header
 from tf2_msgs.msg import TFMessage
 
@@ -27,9 +31,11 @@ from ros2_raxels.geometry.camera import PinholeCamera
 from ros2_raxels.nodes.common.messages import camera_info_message, image_message, stamp_message, stamp_ns
 from ros2_raxels.nodes.common.subscription import FollowingSubscription
 from ros2_raxels.nodes.common.tf_broadcaster import tf_qos
+from ros2_raxels.nodes.pose.pose_node import PoseNode
 from ros2_raxels.scenes.renderer import render
 from ros2_raxels.scenes.trajectories import handheld_loop
 from ros2_raxels.scenes.world import furnished_room
+from ros2_raxels.tracking.types import TrackedPose, TrackState
 
 pytestmark = pytest.mark.ros
 
@@ -157,6 +163,136 @@ def test_without_camera_info_it_goes_on_and_starts_anew_when_one_comes(spawn: Sp
     time.sleep(0.1)
     assert rig.solve().status.message.startswith("count 1 focal 60")
     rig.warned("camera_info arrived")
+
+
+class _Patient(script.ScriptedTracker):
+    """Is busy with an image until it is told to go on."""
+
+    begun, go_on = threading.Event(), threading.Event()
+
+    def track(self, image: np.ndarray, stamp_ns: int, camera: PinholeCamera | None) -> TrackedPose:
+        self.begun.set()
+        self.go_on.wait(10.0)
+        return super().track(image, stamp_ns, camera)
+
+
+class _Here:
+    """A pose node in this process, with a tracker that is busy until it is told to go on, and a camera."""
+
+    def __init__(self, probe: Probe, kind: type[PoseNode] = PoseNode, stall_timeout_s: float = 60.0) -> None:
+        _Patient.begun.clear()
+        _Patient.go_on.clear()
+        stall = Parameter("stall_timeout_s", value=stall_timeout_s)
+        self._executor = probe.node.executor
+        self.node = kind(_Patient, context=probe.node.context, parameter_overrides=[stall])
+        self.node.start()
+        self._executor.add_node(self.node)
+        self.status: list[PoseStatus] = probe.collect(PoseStatus, "/raxels_pose/status")
+        self._images = matched(probe.publisher(Image, "/image"))
+        self._infos = matched(probe.publisher(CameraInfo, "/camera_info"))
+
+    def send_info(self, stamp: int, focal: float) -> None:
+        """Until the node has it."""
+        camera = PinholeCamera(CAMERA.width, CAMERA.height, focal, focal, CAMERA.cx, CAMERA.cy)
+        self._infos.publish(camera_info_message(camera, self._header(stamp)))
+        cameras = self.node._cameras
+        wait_until(lambda: (kept := cameras.newest) and stamp_ns(kept.header.stamp) == stamp, what="camera_info")
+
+    def send(self, stamp: int) -> None:
+        """Until the node has it."""
+        before = self.node._traffic.received
+        self._images.publish(image_message(picture(), self._header(stamp)))
+        wait_until(lambda: self.node._traffic.received > before, what="image")
+
+    @staticmethod
+    def _header(stamp: int) -> Header:
+        return Header(frame_id=FRAME, stamp=stamp_message(stamp))
+
+    def message(self, stamp: int) -> str:
+        """What the status of an image says."""
+        return wait_until(lambda: Rig.stamped(self.status, stamp), what="status").message
+
+    def close(self) -> None:
+        _Patient.go_on.set()
+        self._executor.remove_node(self.node)
+        self.node.stop()
+        self.node.destroy_node()
+
+
+@pytest.fixture
+def here(probe: Probe, request: pytest.FixtureRequest) -> Iterator[_Here]:
+    found = _Here(probe, **getattr(request, "param", {}))
+    yield found
+    found.close()
+
+
+def test_a_camera_info_that_comes_right_after_its_image_is_used_for_it(here: _Here):
+    here.send_info(1, 60.0)
+    here.send(1)
+    assert _Patient.begun.wait(5.0)
+    here.send(2)
+    here.send_info(2, 90.0)
+    _Patient.go_on.set()
+    assert here.message(1) == "count 1 focal 60 lost.frames 5"
+    assert here.message(2) == "count 2 focal 90 lost.frames 5"
+
+
+@pytest.mark.parametrize("here", [{"stall_timeout_s": 0.5}], indirect=True)
+def test_an_answer_that_comes_during_a_silence_does_not_hide_it(here: _Here):
+    here.send_info(1, 60.0)
+    here.send(1)
+    assert _Patient.begun.wait(5.0)
+    silent = "no image for"
+    wait_until(lambda: here.status and here.status[-1].message.startswith(silent), what="silence")
+    _Patient.go_on.set()
+    assert here.message(1).startswith("count 1 ")
+    wait_until(lambda: here.status[-1].message.startswith(silent), what="silence again")
+    assert here.node._tracking_health().level == DiagnosticStatus.WARN
+
+
+class _Shown(PoseNode):
+    """Notes down what the diagnostics would show of tracking after each change of the node."""
+
+    shown: list[tuple[str, str]] | None = None
+
+    def __setattr__(self, name: str, value: object) -> None:
+        super().__setattr__(name, value)
+        if self.shown is not None:
+            health = self._tracking_health()
+            self.shown.append((health.values["state"], health.message))
+
+
+@pytest.mark.parametrize("here", [{"kind": _Shown}], indirect=True)
+def test_no_state_is_shown_with_the_reason_of_another(here: _Here):
+    here.node.shown = []
+    here.node._set_state(TrackState.TRACKING, "on its way")
+    here.node._set_state(TrackState.LOST, "in the dark")
+    expected = [("WAITING", "WAITING: no image yet"), ("TRACKING", "on its way"), ("LOST", "LOST: in the dark")]
+    assert list(dict.fromkeys(here.node.shown)) == expected
+
+
+class _Ended(PoseNode):
+    """Odometry that another thread ends right after it was looked at."""
+
+    looked = False
+
+    @property
+    def _odometry(self) -> Any:
+        self.looked, looked = True, self.looked
+        return None if looked else SimpleNamespace(camera_to_odom=lambda _: np.eye(4))
+
+    @_odometry.setter
+    def _odometry(self, listener: Any) -> None:
+        self.looked = False
+
+
+def test_odometry_that_ends_while_the_worker_asks_for_it_is_no_failure(probe: Probe):
+    node = _Ended(_Patient, context=probe.node.context)
+    try:
+        np.testing.assert_array_equal(node._camera_to_odom(1), np.eye(4))
+        assert node._camera_to_odom(2) is None
+    finally:
+        node.destroy_node()
 
 
 def test_compressed_images_in_a_namespace(spawn: Spawn, probe: Probe):

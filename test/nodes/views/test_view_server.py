@@ -18,15 +18,12 @@ pytest.importorskip("raxels_interfaces.action")
 
 import scripted_views as script
 from diagnostic_msgs.msg import DiagnosticStatus
-from sensor_msgs.msg import CompressedImage
-from std_msgs.msg import Header
-from views_rig import BASE, CAMERA, EYE, MAP, PARAMETERS, WORLD, ViewsRig, at
+from views_rig import BASE, CAMERA, EYE, MAP, PARAMETERS, WORLD, ViewsRig, at, with_context
 
 from raxels_interfaces.action import PredictViews
 from raxels_interfaces.msg import PoseStatus
 from ros2_raxels.client import ViewClient, ViewClientError, make_goal
 from ros2_raxels.geometry.poses import OPTICAL_TO_BODY, make_pose, rotation_from_vector
-from ros2_raxels.nodes.common.messages import camera_info_message, stamp_message
 
 pytestmark = pytest.mark.ros
 
@@ -188,16 +185,6 @@ def test_context_of_the_goal_itself_is_used(rig: ViewsRig):
     found = rig.client.predict(with_context(make_goal([at(0.1)], WORLD, seed=9), [rig.stamp]))
     assert found.ok, found.message
     np.testing.assert_array_equal(found.images[0], script.painted(9, 1, at(0.1)))
-
-
-def with_context(goal: Any, stamps: list[int], frame: str = EYE, data: bytes | None = None) -> Any:
-    _, encoded = cv2.imencode(".png", np.full((CAMERA.height, CAMERA.width, 3), 90, np.uint8))
-    for stamp in stamps:
-        header = Header(frame_id=frame, stamp=stamp_message(stamp))
-        image = CompressedImage(header=header, format="png", data=encoded.tobytes() if data is None else data)
-        goal.context.append(image)
-    goal.context_camera_info.append(camera_info_message(CAMERA, Header(frame_id=frame)))
-    return goal
 
 
 # ------------------------------------------------------------------------------------------------------- refusals

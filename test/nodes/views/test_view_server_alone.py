@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import subprocess
 import sys
+import threading
 import time
+from collections import deque
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -16,13 +18,17 @@ from ros_testing import ROOT, Probe, Spawn, wait_until
 pytest.importorskip("rclpy")
 pytest.importorskip("raxels_interfaces.action")
 
+import scripted_views as script
+from rclpy.duration import Duration
+from rclpy.parameter import Parameter
 from std_msgs.msg import Header
-from views_rig import CAMERA, EYE, PARAMETERS, WORLD, ViewsRig, at
+from views_rig import CAMERA, EYE, PARAMETERS, WORLD, ViewsRig, at, with_context
 
 from ros2_raxels.client import ViewClient, ViewClientError, make_goal
 from ros2_raxels.geometry.camera import PinholeCamera
 from ros2_raxels.geometry.poses import make_pose, rotation_from_vector
-from ros2_raxels.nodes.common.messages import stamp_message
+from ros2_raxels.nodes.common.messages import camera_info_message, image_message, stamp_message
+from ros2_raxels.nodes.views.view_server import ViewServer
 from ros2_raxels.scenes.renderer import render
 from ros2_raxels.scenes.trajectories import handheld_loop
 from ros2_raxels.scenes.world import furnished_room
@@ -59,6 +65,65 @@ def test_while_one_runs_others_are_rejected_if_the_policy_says_so(served: Serve)
     assert running.result().code_name == "CANCELLED"
     rig.look(at(0.5))
     assert rig.client.predict(make_goal([at(0.1)], WORLD)).ok
+
+
+class _Slow(deque[Any]):
+    """The goals that wait: between one being taken and being said to run, there is time for another to be sent."""
+
+    taken, answered = threading.Event(), threading.Event()
+
+    def popleft(self) -> Any:
+        job = super().popleft()
+        self.taken.set()
+        self.answered.wait(0.5)
+        return job
+
+
+def test_no_goal_slips_in_between_another_being_taken_and_running(probe: Probe, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(view_job, "deque", _Slow)
+    policy = Parameter("goal_policy", value="reject")
+    server = ViewServer(script.PaintingPredictor, context=probe.node.context, parameter_overrides=[policy])
+    server.start()
+    probe.node.executor.add_node(server)
+    try:
+        with ViewClient() as client:
+            running = client.send(with_context(make_goal(views=1, steps=60), [time.time_ns()]))
+            assert _Slow.taken.wait(5.0)
+            with pytest.raises(ViewClientError, match="rejected"):
+                client.send(make_goal(views=1))
+            _Slow.answered.set()
+            assert running.cancel()
+            assert running.result().code_name == "CANCELLED"
+    finally:
+        _Slow.answered.set()
+        probe.node.executor.remove_node(server)
+        server.stop()
+        server.destroy_node()
+
+
+class _Quitting(script.PaintingPredictor):
+    """Ends the thread that it runs in."""
+
+    def imagine(self, *_: Any, **__: Any) -> Any:
+        raise SystemExit("as the test asked")
+
+
+def test_when_the_worker_has_ended_its_goal_is_answered_and_others_are_refused(probe: Probe):
+    server = ViewServer(_Quitting, context=probe.node.context)
+    server.start()
+    probe.node.executor.add_node(server)
+    goal = with_context(make_goal(views=1), [time.time_ns()])
+    try:
+        with ViewClient() as client:
+            found = client.predict(goal, timeout_s=10.0)
+            assert found.code_name == "INTERNAL"
+            assert found.message == "no goal is served after an internal error; deactivate and activate the server"
+            with pytest.raises(ViewClientError, match="rejected"):
+                client.send(goal)
+    finally:
+        probe.node.executor.remove_node(server)
+        server.stop()
+        server.destroy_node()
 
 
 def test_without_images_goals_end_in_words(served: Serve):
@@ -99,6 +164,26 @@ def test_images_of_another_size_than_their_camera_end_in_words(served: Serve):
     wait_until(refused, what="a word about the size")
     rig.warned("image is no context: image is 20x10 px")
     rig.settle()
+
+
+def test_images_go_with_the_camera_info_of_their_stamp_even_if_that_of_the_next_is_there(served: Serve):
+    rig = served()
+    rig.settle()
+    stamp = rig.look(at(0.5)) + 1
+    rig.place(WORLD, EYE, at(0.5), stamp)
+    header = Header(frame_id=EYE, stamp=stamp_message(stamp))
+    rig.infos.publish(camera_info_message(CAMERA, header))
+    next_one = Header(frame_id=EYE, stamp=stamp_message(stamp + 1))
+    rig.infos.publish(camera_info_message(CAMERA.resized(32, 24), next_one))
+    assert rig.infos.wait_for_all_acked(Duration(seconds=5.0))
+    rig.images.publish(image_message(np.full((CAMERA.height, CAMERA.width, 3), 90, np.uint8), header))
+
+    def served_or_refused() -> Any:
+        found = rig.client.predict(make_goal([at()], WORLD))
+        return found if found.stamp_ns == stamp or not found.ok else None
+
+    found = wait_until(served_or_refused, what="views from the image, or a word about it")
+    assert (found.code_name, found.message, found.stamp_ns) == ("NONE", "", stamp)
 
 
 def test_malformed_images_are_passed_over_and_the_last_good_one_serves(served: Serve):

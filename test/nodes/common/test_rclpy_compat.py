@@ -1,0 +1,93 @@
+"""nodes.common.rclpy_compat: what is private in rclpy is used there alone, and the installed release still has it."""
+
+from __future__ import annotations
+
+import ast
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from ros_testing import ROOT, Probe, wait_until
+
+pytest.importorskip("rclpy")
+
+import rclpy
+from rclpy.executors import Executor, SingleThreadedExecutor
+from rclpy.lifecycle import LifecycleNode
+from std_srvs.srv import Trigger
+
+from ros2_raxels.nodes.common.rclpy_compat import Answer
+
+PRIVATE = {"_LifecycleNodeMixin__change_state", "_state_machine", "_sigint_gc", "_parameter_overrides"}
+"""What the module may use, and no other."""
+
+HOOKS = {"notify_execute", "notify_goal_done", "take_data", "add_to_wait_set", "is_ready"}
+"""Of rclpy's action server and its waitables: without an underscore, but for the executor alone."""
+
+
+def _names(path: Path) -> Iterator[str]:
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+            yield node.name
+        elif isinstance(node, ast.Attribute):
+            yield node.attr
+        elif isinstance(node, ast.Constant) and isinstance(node.value, str):
+            yield node.value
+        elif isinstance(node, ast.ImportFrom) and str(node.module).startswith("rclpy"):
+            yield from str(node.module).split(".")
+
+
+def test_what_is_private_in_rclpy_is_used_in_one_module_alone() -> None:
+    private = PRIVATE | HOOKS | {"impl", "_rclpy_pybind11"}
+    modules = [*(ROOT / "ros2_raxels" / "nodes").rglob("*.py"), ROOT / "ros2_raxels" / "client.py"]
+    found = {
+        f"{path.relative_to(ROOT)}: {name}"
+        for path in modules
+        if path.name != "rclpy_compat.py"
+        for name in private & set(_names(path))
+    }
+    assert found == set()
+
+
+@pytest.mark.ros
+def test_the_installed_release_has_what_is_used(probe: Probe) -> None:
+    node = LifecycleNode("kept", context=probe.node.context)
+    try:
+        assert callable(node._LifecycleNodeMixin__change_state)
+        assert node._state_machine.current_state[1] == "unconfigured"
+        assert dict(node._parameter_overrides) == {}
+    finally:
+        node.destroy_node()
+    assert "_sigint_gc" in Executor.__del__.__code__.co_names
+
+
+@pytest.mark.ros
+def test_an_answer_wakes_the_callback_that_awaits_it(probe: Probe) -> None:
+    """The executor of the callback waits without a limit, and nothing else wakes it."""
+    node = rclpy.create_node("server", context=probe.node.context, start_parameter_services=False)
+    executor = SingleThreadedExecutor(context=probe.node.context)
+    executor.add_node(node)
+    asked: list[Answer[str]] = []
+
+    async def serve(_: Trigger.Request, response: Trigger.Response) -> Trigger.Response:
+        asked.append(Answer(executor))
+        response.message = await asked[-1]
+        return response
+
+    node.create_service(Trigger, "slow", serve)
+    spinning = threading.Thread(target=executor.spin)
+    spinning.start()
+    try:
+        client = probe.node.create_client(Trigger, "slow")
+        assert client.wait_for_service(5.0)
+        future = client.call_async(Trigger.Request())
+        wait_until(lambda: asked, what="request")
+        assert not future.done()
+        asked[-1].give("done")
+        wait_until(future.done, what="response")
+        assert future.result().message == "done"
+    finally:
+        executor.shutdown()
+        spinning.join(5.0)
+        node.destroy_node()

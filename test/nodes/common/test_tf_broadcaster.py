@@ -1,0 +1,65 @@
+"""nodes.transforms: which edges of others are heard, whatever the moment at which they come."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+
+import pytest
+from ros_testing import Probe
+
+pytest.importorskip("rclpy")
+
+from geometry_msgs.msg import TransformStamped
+from rclpy.serialization import serialize_message
+from std_msgs.msg import Header
+from tf2_msgs.msg import TFMessage
+
+from ros2_raxels.nodes.common.tf_broadcaster import EdgePublisher
+
+pytestmark = pytest.mark.ros
+
+
+def edge(parent: str, child: str) -> bytes:
+    """A message of /tf, as a raw subscription delivers it."""
+    found = TransformStamped(header=Header(frame_id=parent), child_frame_id=child)
+    found.transform.rotation.w = 1.0
+    message: bytes = serialize_message(TFMessage(transforms=[found]))
+    return message
+
+
+@pytest.fixture
+def edges(probe: Probe) -> Iterator[EdgePublisher]:
+    """One whose base is known from the beginning, and the camera from the first question about it."""
+    publisher = EdgePublisher(probe.node, ("base_link",))
+    yield publisher
+    publisher.destroy()
+
+
+class _Interrupted(str):
+    """A name at whose first use the executor gets its turn."""
+
+    meanwhile: Callable[[], None] | None
+
+    def lstrip(self, *characters: str) -> str:
+        if self.meanwhile is not None:
+            meanwhile, self.meanwhile = self.meanwhile, None
+            meanwhile()
+        return super().lstrip(*characters)
+
+
+def test_a_parent_that_is_heard_while_the_first_question_is_asked_counts(edges: EdgePublisher) -> None:
+    child = _Interrupted("eye")
+    child.meanwhile = lambda: edges._on_tf(edge("mast", "eye"))
+    assert edges.other_parent(child, "raxels_world") == "mast"
+    assert edges.refusal("raxels_world", "eye").startswith("TF frame eye already has the parent mast")
+
+
+def test_before_the_first_question_all_edges_count_and_afterwards_those_of_watched_children(edges: EdgePublisher):
+    edges._on_tf(edge("mast", "eye"))
+    assert edges.other_parent("eye", "raxels_world") == "mast"
+    for parent, child in (("pole", "lamp"), ("odom", "base_link")):
+        edges._on_tf(edge(parent, child))
+    assert edges.other_parent("base_link", "raxels_world") == "odom"
+    assert edges.other_parent("lamp", "raxels_world") == ""
+    edges._on_tf(edge("pole", "lamp"))
+    assert edges.other_parent("lamp", "raxels_world") == "pole"

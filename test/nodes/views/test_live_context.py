@@ -1,0 +1,136 @@
+"""nodes.live_context: images are decoded beside the executor, in order, and belong to the world they were taken in."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+
+import numpy as np
+import pytest
+from ros_testing import Probe, matched, wait_until
+
+pytest.importorskip("rclpy")
+
+from sensor_msgs.msg import CameraInfo, Image
+from std_msgs.msg import Header
+from views_rig import CAMERA, EYE, WORLD, at
+
+from ros2_raxels.geometry.frame_tree import FrameError
+from ros2_raxels.geometry.poses import FloatArray
+from ros2_raxels.nodes.common.messages import camera_info_message, image_message, stamp_message
+from ros2_raxels.nodes.common.tf_listener import TransformReader
+from ros2_raxels.nodes.views import live_context
+from ros2_raxels.nodes.views.live_context import LiveContext
+from ros2_raxels.recordings.image_codec import ImageArray
+from ros2_raxels.view_synthesis.context import SpreadSettings
+
+pytestmark = pytest.mark.ros
+
+S = 1_000_000_000
+
+
+class _Along(TransformReader):
+    """The camera moves a metre a second along x; nothing is known of what comes after `known_ns`."""
+
+    known_ns = 2**62
+
+    def lookup(self, target: str, source: str, stamp_ns: int = 0) -> FloatArray:
+        if stamp_ns > self.known_ns:
+            raise FrameError("later than known")
+        return at(stamp_ns / S)
+
+    def destroy(self) -> None:
+        pass
+
+
+class Live:
+    """A camera over DDS, and a context whose decoder works when it is allowed to."""
+
+    def __init__(self, probe: Probe, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.decoding, self.go_on, self.updates = threading.Event(), threading.Event(), 0
+        self.reader = _Along()
+        decode = live_context.image_array
+
+        def slowly(message: Image) -> ImageArray:
+            self.decoding.set()
+            self.go_on.wait(20.0)
+            return decode(message)
+
+        monkeypatch.setattr(live_context, "image_array", slowly)
+        self._node = probe.node
+        self.context = LiveContext(probe.node, "raw", False, WORLD, self.reader, SpreadSettings())
+        self._timer = probe.node.create_timer(0.02, self._update)
+        probe.node.executor.wake()
+        self._infos = matched(probe.publisher(CameraInfo, "/camera_info"))
+        self._images = matched(probe.publisher(Image, "/image"))
+
+    def _update(self) -> None:
+        self.context.update()
+        self.updates += 1
+
+    def look(self, stamp: int) -> None:
+        """An image, once it is the newest."""
+        header = Header(frame_id=EYE, stamp=stamp_message(stamp))
+
+        def came() -> bool:
+            self._infos.publish(camera_info_message(CAMERA, header))
+            self._images.publish(image_message(np.full((CAMERA.height, CAMERA.width, 3), 90, np.uint8), header))
+            return self.context.newest_ns == stamp
+
+        wait_until(came, what="image")
+
+    def spins_on(self) -> None:
+        """Waits for the executor to go round a few more times."""
+        before = self.updates
+        wait_until(lambda: self.updates >= before + 3, what="updates")
+
+    @property
+    def kept(self) -> list[int]:
+        """Stamps, s."""
+        return [frame.stamp_ns // S for frame in self.context.until(0)[1]]
+
+    def close(self) -> None:
+        self.go_on.set()
+        self._node.destroy_timer(self._timer)
+        self.context.destroy()
+
+
+@pytest.fixture
+def live(probe: Probe, monkeypatch: pytest.MonkeyPatch) -> Iterator[Live]:
+    instance = Live(probe, monkeypatch)
+    yield instance
+    instance.close()
+
+
+def test_neither_the_executor_nor_a_goal_waits_while_an_image_is_decoded(live: Live) -> None:
+    live.look(1 * S)
+    assert live.decoding.wait(8.0)
+    live.spins_on()
+    recent, kept = live.context.until(0)
+    assert [arrival.stamp_ns for arrival in recent][-1] == 1 * S
+    assert kept == ()
+    live.look(2 * S)
+    live.go_on.set()
+    wait_until(lambda: live.kept == [1, 2], what="both frames, in the order in which they were taken")
+
+
+def test_an_image_that_is_being_decoded_when_its_world_ends_is_not_kept(live: Live) -> None:
+    live.look(1 * S)
+    assert live.decoding.wait(8.0)
+    live.context.forget()
+    live.go_on.set()
+    live.look(3 * S)
+    wait_until(lambda: live.kept, what="a frame of the new world")
+    assert live.kept == [3]
+
+
+def test_images_wait_for_their_pose_and_no_more_than_the_recent_ones_do(live: Live) -> None:
+    live.reader.known_ns = 0
+    live.go_on.set()
+    for second in range(1, 15):
+        live.look(second * S)
+        live.spins_on()
+    assert live.kept == []
+    assert len(live.context.until(0)[0]) <= live_context._RECENT + 1
+    live.reader.known_ns = 2**62
+    wait_until(lambda: live.kept == [11, 12, 13, 14], what="frames whose pose is known now")
