@@ -1,4 +1,4 @@
-"""nodes.transforms: which edges of others are heard, whatever the moment at which they come."""
+"""tf_broadcaster: which edges of others are heard, whatever the moment at which they come."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""nodes.stream: what the worker is given, in which order, and what becomes of it when it ends."""
+"""intake: what the worker is given, in which order, and what becomes of it when it ends."""
 
 from __future__ import annotations
 

@@ -28,6 +28,7 @@ from ros2_raxels.client import ViewClient, ViewClientError, make_goal
 from ros2_raxels.geometry.camera import PinholeCamera
 from ros2_raxels.geometry.poses import make_pose, rotation_from_vector
 from ros2_raxels.nodes.common.messages import camera_info_message, image_message, stamp_message
+from ros2_raxels.nodes.views import job
 from ros2_raxels.nodes.views.view_server import ViewServer
 from ros2_raxels.scenes.renderer import render
 from ros2_raxels.scenes.trajectories import handheld_loop
@@ -80,7 +81,7 @@ class _Slow(deque[Any]):
 
 
 def test_no_goal_slips_in_between_another_being_taken_and_running(probe: Probe, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(view_job, "deque", _Slow)
+    monkeypatch.setattr(job, "deque", _Slow)
     policy = Parameter("goal_policy", value="reject")
     server = ViewServer(script.PaintingPredictor, context=probe.node.context, parameter_overrides=[policy])
     server.start()
