@@ -35,14 +35,15 @@ class Trajectory:
 
 
 @dataclass(frozen=True, eq=False)
-class Loop:
-    """A loop closure as it was measured: where one keyframe was found among those around another.
+class Link:
+    """Where one keyframe stands from another, as it was measured: a step of the trajectory, or a loop closure.
 
     Attributes:
-        first, second: numbers of the known keyframe and of the one that was found near it.
+        first, second: numbers of the keyframes: of a step the parent first, of a loop the one that was known.
         pose: 4x4, the second in the first, in the unit around the first at that time.
         log_scale: natural logarithm of the factor that turned distances around the second into the unit of the first.
-        covariance: 6x6 of (translation, rotation about the world's axes) of the solve, in that unit and rad.
+        covariance: 6x6 of (translation, rotation about the world's axes) of the solve, in that unit and rad; zeros for
+            steps, of which it is not known apart.
         log_growth: `Keyframe.log_growth` of both at that time.
     """
 
@@ -53,7 +54,7 @@ class Loop:
     covariance: FloatArray
     log_growth: tuple[float, float]
 
-    def between(self, first: Keyframe, second: Keyframe) -> Loop:
+    def between(self, first: Keyframe, second: Keyframe) -> Link:
         """The same measurement in the units of now, given its two keyframes."""
         since = (first.log_growth - self.log_growth[0], second.log_growth - self.log_growth[1])
         lengths = np.repeat([np.exp(since[0]), 1.0], 3)
@@ -73,7 +74,9 @@ class KeyframeMap:
     Attributes:
         keyframes: by number, in ascending order.
         window_numbers: of those that frames are solved against, the newest in the last place.
-        loops: as they were measured.
+        loops: loop closures as they were measured.
+        steps: from its parent to each keyframe that had settled when a loop was closed, by the number of the keyframe;
+            as they were before all loops. Steps that are not here are as they are now.
         trajectories: by the number of the keyframe with which they began.
         present: the one of these that goes on.
         handed_on: dropped keyframes, told beside the one that stands for them, and their `Keyframe.log_growth`.
@@ -81,7 +84,8 @@ class KeyframeMap:
 
     keyframes: dict[int, Keyframe] = field(default_factory=dict)
     window_numbers: list[int] = field(default_factory=list)
-    loops: list[Loop] = field(default_factory=list)
+    loops: list[Link] = field(default_factory=list)
+    steps: dict[int, Link] = field(default_factory=dict)
     trajectories: dict[int, Trajectory] = field(default_factory=lambda: {0: Trajectory()})
     present: int = 0
     handed_on: dict[int, tuple[KeyframePose, float]] = field(default_factory=dict)
@@ -246,6 +250,17 @@ class KeyframeMap:
         """A keyframe is known to be elsewhere (4x4)."""
         self.put(replace(self.keyframes[number], camera_to_world=orthogonal(camera_to_world)))
 
+    def settle(self, numbers: Iterable[int]) -> None:
+        """The steps to these keyframes will not be refined any more: keep them as they are now, if not kept before."""
+        for number in numbers:
+            keyframe = self.keyframes[number]
+            if keyframe.parent is None or number in self.steps:
+                continue
+            parent = self.keyframes[keyframe.parent]
+            pose = relative_pose(parent.camera_to_world, keyframe.camera_to_world)
+            growth = (parent.log_growth, keyframe.log_growth)
+            self.steps[number] = Link(parent.number, number, pose, 0.0, np.zeros((6, 6)), growth)
+
     def know_covariance(self, number: int, covariance: FloatArray) -> None:
         """The covariance (7x7) of a keyframe is another one."""
         self.put(replace(self.keyframes[number], covariance=covariance))
@@ -286,17 +301,19 @@ class KeyframeMap:
         self.present = older if self.present == newer else self.present
         return self.trajectories.pop(newer)
 
-    def drop(self, keyframe: Keyframe, remember: bool) -> None:
+    def drop(self, number: int, remember: bool) -> None:
         """Remove a stored keyframe; its parent, or else a child, stands for it where it is asked for.
 
         Args:
-            keyframe: not of the window.
+            number: of one that is not in the window.
             remember: whether `place` knows what was placed beside it from now on.
         """
+        keyframe = self.keyframes[number]
         heir = self._heir(keyframe)
         del self.keyframes[keyframe.number]
+        self.steps.pop(number, None)
         if heir is None:
-            self.loops = [loop for loop in self.loops if keyframe.number not in (loop.first, loop.second)]
+            self.loops = [loop for loop in self.loops if number not in (loop.first, loop.second)]
             return
         if remember:
             self.handed_on[keyframe.number] = (beside(heir, keyframe.camera_to_world), keyframe.log_growth)
@@ -304,26 +321,28 @@ class KeyframeMap:
             if other.parent == keyframe.number:
                 self.put(replace(other, parent=None if other.number == heir.number else heir.number))
         self.loops = [loop for loop in (self._inherited(loop, keyframe, heir) for loop in self.loops) if loop]
+        steps = (self._inherited(step, keyframe, heir) for step in self.steps.values())
+        self.steps = {step.second: step for step in steps if step is not None}
 
     def _heir(self, keyframe: Keyframe) -> Keyframe | None:
         if keyframe.parent is not None:
             return self.keyframes[keyframe.parent]
         return next((k for k in self.all if k.parent == keyframe.number), None)
 
-    def _inherited(self, loop: Loop, dropped: Keyframe, heir: Keyframe) -> Loop | None:
-        """A loop after one of its ends was dropped; None where nothing is left of it."""
-        if dropped.number not in (loop.first, loop.second):
-            return loop
+    def _inherited(self, link: Link, dropped: Keyframe, heir: Keyframe) -> Link | None:
+        """A link after one of its ends was dropped; None where nothing is left of it."""
+        if dropped.number not in (link.first, link.second):
+            return link
         ends = {dropped.number: dropped, **self.keyframes}
-        now = loop.between(ends[loop.first], ends[loop.second])
+        now = link.between(ends[link.first], ends[link.second])
         from_heir = relative_pose(heir.camera_to_world, dropped.camera_to_world)
-        if loop.first == dropped.number:
-            if heir.number == loop.second:
+        if link.first == dropped.number:
+            if heir.number == link.second:
                 return None
             return replace(
                 now, first=heir.number, pose=from_heir @ now.pose, log_growth=(heir.log_growth, now.log_growth[1])
             )
-        if heir.number == loop.first:
+        if heir.number == link.first:
             return None
         return replace(
             now,

@@ -11,7 +11,7 @@ from ros2_raxels.geometry.poses import FloatArray, inverse_pose, relative_pose, 
 from ros2_raxels.matching.matcher import Matcher
 from ros2_raxels.matching.tracks import Evidence
 from ros2_raxels.tracking.frame import Keyframe
-from ros2_raxels.tracking.keyframe_map import Loop
+from ros2_raxels.tracking.keyframe_map import Link
 from ros2_raxels.tracking.loop_correction import close_loop
 from ros2_raxels.tracking.mapping import Mapper
 from ros2_raxels.tracking.resection import FrameSolve, FrameSolver
@@ -67,13 +67,13 @@ class LoopCloser:
         if self._matcher.common_keypoints(known.features, keyframe.features) < _COMMON_KEYPOINTS:
             return None
         loop = self._measure(known, keyframe, self._mapper.around(known, recent))
-        effect = None if loop is None else close_loop(self._keyframes, loop)
+        effect = None if loop is None else close_loop(self._keyframes, loop, self._mapper.settings.bundle)
         if loop is None or effect is None:
             return None
         self._give_certainty(known.number, loop.covariance)
         return effect.growth
 
-    def _measure(self, known: Keyframe, keyframe: Keyframe, anchors: Sequence[Keyframe]) -> Loop | None:
+    def _measure(self, known: Keyframe, keyframe: Keyframe, anchors: Sequence[Keyframe]) -> Link | None:
         """Where the keyframe stands among older ones; None where that is not sure or not plausible."""
         evidence = self._mapper.shared.between(anchors, keyframe)
         step = 0.1 * self._keyframes.unit_of(known)
@@ -83,7 +83,7 @@ class LoopCloser:
         ratio = self._depth_ratio(solved, anchors, evidence, keyframe)
         if ratio is None or not self._plausible(known, keyframe, solved.camera_to_world):
             return None
-        return Loop(
+        return Link(
             known.number,
             keyframe.number,
             relative_pose(known.camera_to_world, solved.camera_to_world),

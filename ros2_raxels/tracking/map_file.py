@@ -15,7 +15,7 @@ from ros2_raxels.geometry.poses import FloatArray, GeometryError, relative_pose
 from ros2_raxels.matching.features import Features
 from ros2_raxels.matching.matcher import Matcher
 from ros2_raxels.tracking.frame import Keyframe, StreamFrame
-from ros2_raxels.tracking.keyframe_map import KeyframeMap, Loop, Trajectory
+from ros2_raxels.tracking.keyframe_map import KeyframeMap, Link, Trajectory
 from ros2_raxels.tracking.metric_scale import Scale, ScaleSource
 from ros2_raxels.utils.files import FileError, replacing
 
@@ -83,7 +83,9 @@ def _loop_tensors(keyframes: KeyframeMap) -> dict[str, np.ndarray]:
 
 
 def load(path: Path, matcher: Matcher) -> KeyframeMap:
-    """What `save` wrote, also before loops were kept as measured; nothing in the window, the last trajectory goes on.
+    """What `save` wrote, also before loops were kept as measured. The window is empty, and the last trajectory goes on.
+
+    Steps of the trajectory are taken to be as the keyframes stand, which loops have corrected.
 
     Raises:
         FileError: the file is missing, truncated, of another kind, or holds what cannot be.
@@ -117,23 +119,23 @@ def _map(
         raise ValueError(f"nothing is said of the trajectories {sorted(strange)}")
     numbers = {k.number: k for k in frames}
     loops = _loops(tensors, numbers, measured_loops)
-    return KeyframeMap(numbers, [], loops, trajectories, frames[-1].trajectory)
+    return KeyframeMap(numbers, [], loops, trajectories=trajectories, present=frames[-1].trajectory)
 
 
-def _loops(tensors: Mapping[str, np.ndarray], numbers: Mapping[int, Keyframe], are_measured: bool) -> list[Loop]:
+def _loops(tensors: Mapping[str, np.ndarray], numbers: Mapping[int, Keyframe], are_measured: bool) -> list[Link]:
     pairs = tensors["loops"]
     if pairs.dtype != np.int64 or pairs.shape != (len(pairs), 2) or not set(numbers).issuperset(pairs.ravel().tolist()):
         raise ValueError(f"loops are {pairs.shape} of {pairs.dtype}, not pairs of keyframes")
     ends = [(int(a), int(b)) for a, b in pairs]
     if not are_measured:
         as_now = [relative_pose(numbers[a].camera_to_world, numbers[b].camera_to_world) for a, b in ends]
-        return [Loop(a, b, pose, 0.0, np.zeros((6, 6)), (0.0, 0.0)) for (a, b), pose in zip(ends, as_now, strict=True)]
+        return [Link(a, b, pose, 0.0, np.zeros((6, 6)), (0.0, 0.0)) for (a, b), pose in zip(ends, as_now, strict=True)]
     poses, log_scale, covariance = (tensors[f"loop_{name}"] for name in ("pose", "log_scale", "covariance"))
     _check_poses("loop_pose", poses, len(ends))
     _check("loop_log_scale", log_scale, (len(ends),))
     _check("loop_covariance", covariance, (len(ends), 6, 6))
     return [
-        Loop(a, b, poses[k].astype(float), float(log_scale[k]), covariance[k].astype(float), (0.0, 0.0))
+        Link(a, b, poses[k].astype(float), float(log_scale[k]), covariance[k].astype(float), (0.0, 0.0))
         for k, (a, b) in enumerate(ends)
     ]
 

@@ -164,5 +164,5 @@ class Mapper:
                 poses = np.array([k.camera_to_world for k in stored])
                 units = np.array([self.keyframes.unit_of(k) for k in stored[1:-1]])
                 gone = stored[1 + int(distance(relative_pose(poses[:-2], poses[2:]), units).argmin())]
-            self.keyframes.drop(gone, self.settings.history)
+            self.keyframes.drop(gone.number, self.settings.history)
             self._places.forget(gone.number)
