@@ -83,8 +83,8 @@ def test_what_comes_with_a_pose(tracked: list[TrackedPose]) -> None:
             assert found.message == ""
             assert np.linalg.eigvalsh(found.covariance).min() > 0
             assert np.diag(found.covariance).max() < 0.05**2
-            assert 0.8 * found.correspondences < found.inliers <= found.correspondences
-            assert 0 < found.residual_px < 1
+            assert 0.8 * found.solve.correspondences < found.solve.inliers <= found.solve.correspondences
+            assert 0 < found.solve.residual_px < 1
         assert found.stage_s["look"] > 0
     assert 2 <= sum(f.keyframe for f in tracked) < COUNT // 3
 
@@ -122,7 +122,7 @@ def test_residuals_are_in_pixels_of_the_image_as_given(walk: Walk) -> None:
     )
     np.testing.assert_array_equal(of_large[-1].camera_to_world, of_small[-1].camera_to_world)
     assert of_small[-1].state is TRACKING
-    assert of_large[-1].residual_px == pytest.approx(2 * of_small[-1].residual_px, rel=1e-6)
+    assert of_large[-1].solve.residual_px == pytest.approx(2 * of_small[-1].solve.residual_px, rel=1e-6)
 
 
 def test_a_still_camera_does_not_drift(walk: Walk) -> None:
