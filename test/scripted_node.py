@@ -16,7 +16,7 @@ from ros2_raxels.geometry.poses import FloatArray, inverse_pose, make_pose, rota
 from ros2_raxels.nodes.common.runner import run
 from ros2_raxels.nodes.pose.pose_node import PoseNode
 from ros2_raxels.tracking.metric_scale import Odometry, Scale, ScaleSource
-from ros2_raxels.tracking.types import TrackedPose, TrackerSettings, TrackState
+from ros2_raxels.tracking.types import SolveQuality, TrackedPose, TrackerSettings, TrackState
 from ros2_raxels.utils.files import FileError, replacing
 
 TRACK, RAISE, SLEEP, LOST, HELD, INITIALISE, NOT_FINITE, HANG, QUIT, SPOIL = 10, 20, 30, 40, 50, 60, 70, 80, 90, 100
@@ -35,6 +35,7 @@ TURN_RAD = 0.02
 VARIANCES = (1.0, 2.0, 3.0, 4.0, 5.0, 6.0)
 """Of x, y, z and the rotations about them, optical axes."""
 
+QUALITY = SolveQuality(0.75, 0.5, 100, 80, 0.01, 0.02)
 _STATES = {LOST: TrackState.LOST, HELD: TrackState.HELD, INITIALISE: TrackState.INITIALISING}
 
 
@@ -95,10 +96,9 @@ class ScriptedTracker:
         message = f"count {self._count} focal {focal} lost.frames {self._settings.lost_frames}"
         covariance = np.eye(6) * UNKNOWN_VARIANCE if state == TrackState.LOST else np.diag(VARIANCES)
         spoil = action == SPOIL
-        matches: Any = np.nan if action == UNSAID else 100
-        answer = TrackedPose(
-            stamp_ns, pose, covariance, state, 0.75, 0.5, matches, 80, 0.01, 0.02, keyframe=spoil, message=message
-        )
+        matches: Any = np.nan if action == UNSAID else QUALITY.correspondences
+        quality = replace(QUALITY, correspondences=matches)
+        answer = TrackedPose(stamp_ns, pose, covariance, state, quality, keyframe=spoil, message=message)
         metric = self._settings.scale.source is ScaleSource.FIXED
         return replace(answer, scale=Scale(ScaleSource.FIXED, 2.0, 0.01)) if metric else answer
 

@@ -129,6 +129,11 @@ def nearest_rotation(matrix: npt.ArrayLike) -> FloatArray:
     return rotation
 
 
+def orthogonal(pose: FloatArray) -> FloatArray:
+    """The same pose (4x4) without what rounding did to its rotation: extrapolated from frame to frame it would grow."""
+    return make_pose(nearest_rotation(pose[:3, :3]), pose[:3, 3])
+
+
 def quaternion_from_rotation(rotation: npt.ArrayLike) -> FloatArray:
     """(x, y, z, w), unit norm, w >= 0, from a 3x3 rotation (transforms3d)."""
     w, x, y, z = quaternions.mat2quat(np.asarray(rotation, float))

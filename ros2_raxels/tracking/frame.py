@@ -1,46 +1,105 @@
-"""A frame of the stream, and poses beside a keyframe."""
+"""Frames of the stream: as they came, as keyframes of the map, and poses that are told beside a keyframe."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from typing import Protocol
 
 import numpy as np
 
 from ros2_raxels.geometry.camera import PinholeCamera
 from ros2_raxels.geometry.poses import FloatArray, relative_pose
 from ros2_raxels.matching.features import Features
-from ros2_raxels.tracking.metric_scale import Scale
 
 
-@dataclass(eq=False)
+class Seen(Protocol):
+    """What matching needs of a frame, keyframe or not."""
+
+    @property
+    def number(self) -> int:
+        """In the stream; later frames have higher ones."""
+        ...
+
+    @property
+    def features(self) -> Features:
+        """Of the working image."""
+        ...
+
+    @property
+    def camera(self) -> PinholeCamera:
+        """Of the working image."""
+        ...
+
+
+@dataclass(frozen=True, eq=False)
 class StreamFrame:
-    """A frame that later frames are compared with.
+    """A frame as it came.
 
     Attributes:
         number: in the stream; later frames have higher ones.
         stamp_ns: of the image.
         features: of the working image.
         camera: of the working image.
-        camera_to_world: 4x4, as well as it is known by now.
-        inverse_depth: (G,) of the points of the flow grid (`Matcher.grid`) in world units, NaN where not known; None
-            where none is.
-        covariance: 7x7 of (translation, rotation about the world's axes, logarithm of the unit) since the trajectory
-            began.
-        parent: number of the keyframe that it was solved against; None where a trajectory began.
-        trajectory: number of the keyframe with which its trajectory began; of the older one where a loop joined two.
-        grown: natural logarithm of how much lengths around it have been corrected since it was made.
     """
 
     number: int
     stamp_ns: int
     features: Features
     camera: PinholeCamera
+
+
+@dataclass(frozen=True, eq=False)
+class SolvedFrame:
+    """A frame whose pose is known.
+
+    Attributes:
+        frame: as it came.
+        camera_to_world: 4x4.
+        covariance: 7x7 of (translation, rotation about the world's axes, logarithm of the unit) since the trajectory
+            began.
+    """
+
+    frame: StreamFrame
     camera_to_world: FloatArray
-    inverse_depth: FloatArray | None = None
-    covariance: FloatArray = field(default_factory=lambda: np.zeros((7, 7)))
+    covariance: FloatArray
+
+
+@dataclass(frozen=True, eq=False)
+class Keyframe:
+    """A frame of the map. Only the map replaces one by another of the same number.
+
+    Attributes:
+        frame: as it came.
+        camera_to_world: 4x4, as well as it is known by now.
+        covariance: see `SolvedFrame`.
+        inverse_depth: (G,) of the points of the flow grid (`Matcher.grid`), per world unit; NaN where not known.
+        parent: number of the keyframe that it was solved against; None where a trajectory began.
+        trajectory: number of the keyframe with which its trajectory began; of the older one where a loop joined two.
+        log_growth: natural logarithm of the factor by which lengths around it have been corrected since it was made.
+    """
+
+    frame: StreamFrame
+    camera_to_world: FloatArray
+    covariance: FloatArray
+    inverse_depth: FloatArray
     parent: int | None = None
     trajectory: int = 0
-    grown: float = 0.0
+    log_growth: float = 0.0
+
+    @property
+    def number(self) -> int:
+        """See `StreamFrame`."""
+        return self.frame.number
+
+    @property
+    def features(self) -> Features:
+        """See `StreamFrame`."""
+        return self.frame.features
+
+    @property
+    def camera(self) -> PinholeCamera:
+        """See `StreamFrame`."""
+        return self.frame.camera
 
 
 @dataclass(frozen=True)
@@ -50,34 +109,26 @@ class KeyframePose:
     Attributes:
         keyframe: its number.
         pose: 4x4, in the keyframe.
-        grown: that of the keyframe when the pose was placed.
+        log_growth: that of the keyframe when the pose was placed.
     """
 
     keyframe: int
     pose: FloatArray
-    grown: float
+    log_growth: float
 
 
-def beside(frame: StreamFrame, camera_to_world: FloatArray) -> KeyframePose:
-    """Where a pose (4x4) stands beside a keyframe now."""
-    return KeyframePose(frame.number, relative_pose(frame.camera_to_world, camera_to_world), frame.grown)
-
-
-@dataclass
-class Trajectory:
-    """What holds for all keyframes of a trajectory.
-
-    Attributes:
-        unit: distance that counts as far, the median depth where it began.
-        scale: what is known of metres; of the present one, when its owner has last said so.
-    """
-
-    unit: float = 1.0
-    scale: Scale = field(default_factory=Scale)
+def beside(keyframe: Keyframe, camera_to_world: FloatArray) -> KeyframePose:
+    """A pose (4x4), told relative to a keyframe as that is known now."""
+    return KeyframePose(keyframe.number, relative_pose(keyframe.camera_to_world, camera_to_world), keyframe.log_growth)
 
 
 def scaled_about(pose: FloatArray, factor: float, centre: FloatArray) -> FloatArray:
-    """A pose after everything has become `factor` times as large about a point (3,)."""
+    """A pose (4x4) after everything has become `factor` times as large about a point (3,)."""
     scaled = pose.copy()
     scaled[:3, 3] = centre + factor * (pose[:3, 3] - centre)
     return scaled
+
+
+def grown(pose: FloatArray, log_growth: float) -> FloatArray:
+    """A relative pose (4x4) after lengths have grown by a factor, given by its natural logarithm."""
+    return scaled_about(pose, float(np.exp(log_growth)), np.zeros(3))

@@ -1,4 +1,4 @@
-"""Loops: a keyframe that shows a place known from long ago takes the drift since then out of all of them."""
+"""Loop closure: finds the keyframe that shows a place known from long ago, and measures where it stands there."""
 
 from __future__ import annotations
 
@@ -10,8 +10,10 @@ from ros2_raxels.geometry.covariance import compounded, with_unit
 from ros2_raxels.geometry.poses import FloatArray, inverse_pose, relative_pose, rotation_angle_rad
 from ros2_raxels.matching.matcher import Matcher
 from ros2_raxels.matching.tracks import Evidence
-from ros2_raxels.tracking.frame import StreamFrame
-from ros2_raxels.tracking.keyframe_map import KeyframeMap
+from ros2_raxels.tracking.frame import Keyframe
+from ros2_raxels.tracking.keyframe_map import Link
+from ros2_raxels.tracking.loop_correction import close_loop
+from ros2_raxels.tracking.mapping import Mapper
 from ros2_raxels.tracking.resection import FrameSolve, FrameSolver
 
 _VOTES = 15
@@ -38,16 +40,17 @@ class LoopCloser:
     """Looks for known places among the keyframes of a map.
 
     Args:
-        keyframes: looked through, and corrected.
+        mapper: of the map that is looked through and corrected.
         solver: places a keyframe among older ones.
         matcher: of the keyframes.
     """
 
-    def __init__(self, keyframes: KeyframeMap, solver: FrameSolver, matcher: Matcher) -> None:
-        self._keyframes, self._solver, self._matcher = keyframes, solver, matcher
+    def __init__(self, mapper: Mapper, solver: FrameSolver, matcher: Matcher) -> None:
+        self._mapper, self._solver, self._matcher = mapper, solver, matcher
+        self._keyframes = mapper.keyframes
         self._pause = _PAUSE
 
-    def close(self, frame: StreamFrame) -> float | None:
+    def close(self, keyframe: Keyframe) -> float | None:
         """Look for the place that the newest keyframe shows, and let all keyframes give way.
 
         Returns:
@@ -56,43 +59,54 @@ class LoopCloser:
         self._pause -= 1
         if self._pause > 0:
             return None
-        recent = self._keyframes.lately(frame, _RECENT)
-        known, votes = self._keyframes.like(frame, recent)
+        recent = self._keyframes.lately(keyframe, _RECENT)
+        known, votes = self._mapper.most_alike(keyframe, recent)
         if known is None or votes < _VOTES:
             return None
         self._pause = _PAUSE
-        if self._matcher.common_keypoints(known.features, frame.features) < _COMMON_KEYPOINTS:
+        if self._matcher.common_keypoints(known.features, keyframe.features) < _COMMON_KEYPOINTS:
             return None
-        anchors = self._keyframes.around(known, recent)
-        evidence = self._keyframes.shared.between(anchors, frame)
+        loop = self._measure(known, keyframe, self._mapper.around(known, recent))
+        effect = None if loop is None else close_loop(self._keyframes, loop, self._mapper.settings.bundle)
+        if loop is None or effect is None:
+            return None
+        self._give_certainty(known.number, loop.covariance)
+        return effect.growth
+
+    def _measure(self, known: Keyframe, keyframe: Keyframe, anchors: Sequence[Keyframe]) -> Link | None:
+        """Where the keyframe stands among older ones; None where that is not sure or not plausible."""
+        evidence = self._mapper.shared.between(anchors, keyframe)
         step = 0.1 * self._keyframes.unit_of(known)
-        solved = self._solver.solve([known.camera_to_world, frame.camera_to_world], anchors, evidence, step)
-        if solved is None or solved.confidence < _CONFIDENCE or solved.inliers < _INLIERS:
+        solved = self._solver.solve([known.camera_to_world, keyframe.camera_to_world], anchors, evidence, step)
+        if solved is None or solved.quality.confidence < _CONFIDENCE or solved.quality.inliers < _INLIERS:
             return None
-        ratio = self._depth_ratio(solved, anchors, evidence, frame)
-        if ratio is None or not self._plausible(known, frame, solved.camera_to_world):
+        ratio = self._depth_ratio(solved, anchors, evidence, keyframe)
+        if ratio is None or not self._plausible(known, keyframe, solved.camera_to_world):
             return None
-        grown = self._keyframes.close_loop(frame, known, solved.camera_to_world, float(np.log(ratio)))
-        self._give_certainty(known, solved.covariance)
-        return grown
+        return Link(
+            known.number,
+            keyframe.number,
+            relative_pose(known.camera_to_world, solved.camera_to_world),
+            float(np.log(ratio)),
+            solved.covariance,
+            (known.log_growth, keyframe.log_growth),
+        )
 
     def _depth_ratio(
-        self, solved: FrameSolve, anchors: Sequence[StreamFrame], evidence: Evidence, frame: StreamFrame
+        self, solved: FrameSolve, anchors: Sequence[Keyframe], evidence: Evidence, keyframe: Keyframe
     ) -> float | None:
         """Depths in the frame as old keyframes have them, over those that it has; None where few can be compared."""
-        if frame.inverse_depth is None:
-            return None
         chosen = np.flatnonzero(solved.agrees & (solved.inverse_depth > 0) & (evidence.anchor < len(anchors)))
         anchor = evidence.anchor[chosen]
         to_frame = relative_pose(solved.camera_to_world, np.array([f.camera_to_world for f in anchors]))[anchor]
         start = np.concatenate([evidence.plane[chosen, anchor], np.ones((len(chosen), 1))], axis=1)
         points = start / solved.inverse_depth[chosen, None]
         depth = (to_frame[:, 2, :3] * points).sum(axis=1) + to_frame[:, 2, 3]
-        grid, pixels = self._matcher.grid(frame.features.grey.shape), evidence.pixels[chosen, len(anchors)]
+        grid, pixels = self._matcher.grid(keyframe.features.grey.shape), evidence.pixels[chosen, len(anchors)]
         apart = np.linalg.norm(grid[:, None] - pixels, axis=-1)
-        apart[~np.isfinite(frame.inverse_depth)] = np.inf
+        apart[~np.isfinite(keyframe.inverse_depth)] = np.inf
         nearest = apart.argmin(axis=0)
-        ratio = depth * frame.inverse_depth[nearest]
+        ratio = depth * keyframe.inverse_depth[nearest]
         ratio = ratio[(apart[nearest, np.arange(len(chosen))] < _NEAR_PX) & (ratio > 0)]
         if len(ratio) < _COMMON_DEPTHS:
             return None
@@ -100,26 +114,27 @@ class LoopCloser:
         spread = float(np.median(np.abs(np.log(ratio / middle))))
         return middle if spread < _DEPTHS_AGREE else None
 
-    def _plausible(self, known: StreamFrame, frame: StreamFrame, found: FloatArray) -> bool:
+    def _plausible(self, known: Keyframe, keyframe: Keyframe, found: FloatArray) -> bool:
         """Whether drift can have brought the place where it seems to be."""
-        if known.number not in self._keyframes.joined(frame):
+        if known.number not in self._keyframes.joined(keyframe):
             # Another trajectory was begun in between, and nobody knows where.
             return True
-        between = self._keyframes.way(known, frame)
+        between = self._keyframes.way(known, keyframe)
         poses = np.array([f.camera_to_world for f in between])
         steps = relative_pose(poses[:-1], poses[1:])
         path = float(np.linalg.norm(steps[:, :3, 3], axis=1).sum())
         turn = float(rotation_angle_rad(steps[:, :3, :3]).sum())
-        off = inverse_pose(frame.camera_to_world) @ found
+        off = inverse_pose(keyframe.camera_to_world) @ found
         return bool(
             np.linalg.norm(off[:3, 3]) < _DRIFT * path + _LEAST_DRIFT * self._keyframes.unit
             and rotation_angle_rad(off[:3, :3]) < _TURN_DRIFT * turn + _LEAST_TURN_RAD
         )
 
-    def _give_certainty(self, known: StreamFrame, covariance: FloatArray) -> None:
-        """The newest keyframes are known as well as the old one is, and what the solve left open."""
+    def _give_certainty(self, known: int, covariance: FloatArray) -> None:
+        """The newest keyframes are known as well as the old one (by its number), and what the solve left open."""
+        certain_one = self._keyframes.keyframes[known]
         for newest in self._keyframes.window:
-            certain = compounded(known.covariance, known.camera_to_world, newest.camera_to_world)
+            certain = compounded(certain_one.covariance, certain_one.camera_to_world, newest.camera_to_world)
             certain += with_unit(covariance, 0.0)
             if np.trace(newest.covariance) > np.trace(certain):
-                newest.covariance = certain
+                self._keyframes.know_covariance(newest.number, certain)

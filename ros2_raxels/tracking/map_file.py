@@ -4,43 +4,32 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from ros2_raxels.geometry.camera import PinholeCamera
-from ros2_raxels.geometry.poses import FloatArray, GeometryError
+from ros2_raxels.geometry.poses import FloatArray, GeometryError, relative_pose
 from ros2_raxels.matching.features import Features
 from ros2_raxels.matching.matcher import Matcher
-from ros2_raxels.tracking.frame import StreamFrame, Trajectory
+from ros2_raxels.tracking.frame import Keyframe, StreamFrame
+from ros2_raxels.tracking.keyframe_map import KeyframeMap, Link, Trajectory
 from ros2_raxels.tracking.metric_scale import Scale, ScaleSource
 from ros2_raxels.utils.files import FileError, replacing
 
-_FORMAT = "raxels keyframes 3"
+_FORMAT = "raxels keyframes 4"
+_BEFORE_MEASURED_LOOPS = "raxels keyframes 3"
+"""Knows which keyframes a loop joins, and not what was measured: it is taken to be where they are."""
+
 _UNUSABLE = (OSError, ValueError, LookupError, TypeError, AttributeError, ArithmeticError, GeometryError)
 _MOST = 10_000
 _ROTATION_TOLERANCE = 1e-6
 
 
-@dataclass(frozen=True)
-class Keyframes:
-    """What a file holds.
-
-    Attributes:
-        frames: by number.
-        loops: pairs of numbers that were found to show the same place.
-        trajectories: by the number of the keyframe with which they began.
-    """
-
-    frames: list[StreamFrame]
-    loops: set[tuple[int, int]]
-    trajectories: Mapping[int, Trajectory]
-
-
-def save(path: Path, keyframes: Keyframes) -> None:
-    """Write keyframes, whole or not at all.
+def save(path: Path, keyframes: KeyframeMap) -> None:
+    """Write all keyframes of a map, whole or not at all.
 
     Args:
         path: replaced in one step.
@@ -49,29 +38,28 @@ def save(path: Path, keyframes: Keyframes) -> None:
     Raises:
         FileError: there are none, safetensors is not installed, or the file cannot be written.
     """
-    frames = keyframes.frames
+    frames = keyframes.all
     if not frames:
         raise FileError(f"{path}: there are no keyframes yet; move the camera until it is tracked")
     tensors: dict[str, np.ndarray] = {
-        "camera_to_world": np.array([f.camera_to_world for f in frames]),
-        "covariance": np.array([f.covariance for f in frames]),
-        "stamp_ns": np.array([f.stamp_ns for f in frames], np.int64),
-        "number": np.array([f.number for f in frames], np.int64),
-        "parent": np.array([-1 if f.parent is None else f.parent for f in frames], np.int64),
-        "trajectory": np.array([f.trajectory for f in frames], np.int64),
-        "loops": np.array(sorted(keyframes.loops), np.int64).reshape(-1, 2),
+        "camera_to_world": np.array([k.camera_to_world for k in frames]),
+        "covariance": np.array([k.covariance for k in frames]),
+        "stamp_ns": np.array([k.frame.stamp_ns for k in frames], np.int64),
+        "number": np.array([k.number for k in frames], np.int64),
+        "parent": np.array([-1 if k.parent is None else k.parent for k in frames], np.int64),
+        "trajectory": np.array([k.trajectory for k in frames], np.int64),
+        **_loop_tensors(keyframes),
     }
-    for frame in frames:
+    for keyframe in frames:
         # safetensors writes the memory of an array as it lies there, strides or not.
-        tensors[f"image.{frame.number}"] = np.ascontiguousarray(frame.features.grey)
-        if frame.inverse_depth is not None:
-            tensors[f"inverse_depth.{frame.number}"] = np.ascontiguousarray(frame.inverse_depth)
+        tensors[f"image.{keyframe.number}"] = np.ascontiguousarray(keyframe.features.grey)
+        tensors[f"inverse_depth.{keyframe.number}"] = np.ascontiguousarray(keyframe.inverse_depth)
     facts = {
         "trajectories": {
             str(begun): {"unit": t.unit, "scale": {**asdict(t.scale), "source": t.scale.source.name}}
             for begun, t in keyframes.trajectories.items()
         },
-        "cameras": [asdict(f.camera) for f in frames],
+        "cameras": [asdict(k.camera) for k in frames],
     }
     # By way of memory: its own writer leaves files of random names when the process is killed, for this user alone.
     content = _safetensors(path).numpy.save(tensors, metadata={"format": _FORMAT, "facts": json.dumps(facts)})
@@ -82,8 +70,22 @@ def save(path: Path, keyframes: Keyframes) -> None:
         raise FileError(f"{path} cannot be written: {error}") from error
 
 
-def load(path: Path, matcher: Matcher) -> Keyframes:
-    """What `save` wrote.
+def _loop_tensors(keyframes: KeyframeMap) -> dict[str, np.ndarray]:
+    """In the units of now: a map that is read anew starts without growth."""
+    numbers = keyframes.keyframes
+    loops = [loop.between(numbers[loop.first], numbers[loop.second]) for loop in keyframes.loops]
+    return {
+        "loops": np.array([(loop.first, loop.second) for loop in loops], np.int64).reshape(-1, 2),
+        "loop_pose": np.array([loop.pose for loop in loops]).reshape(-1, 4, 4),
+        "loop_log_scale": np.array([loop.log_scale for loop in loops]),
+        "loop_covariance": np.array([loop.covariance for loop in loops]).reshape(-1, 6, 6),
+    }
+
+
+def load(path: Path, matcher: Matcher) -> KeyframeMap:
+    """What `save` wrote, also before loops were kept as measured. The window is empty, and the last trajectory goes on.
+
+    Steps of the trajectory are taken to be as the keyframes stand, which loops have corrected.
 
     Raises:
         FileError: the file is missing, truncated, of another kind, or holds what cannot be.
@@ -92,13 +94,13 @@ def load(path: Path, matcher: Matcher) -> Keyframes:
     try:
         with safetensors.safe_open(str(path), "numpy") as file:
             header = file.metadata() or {}
-            if header.get("format") != _FORMAT:
+            if header.get("format") not in (_FORMAT, _BEFORE_MEASURED_LOOPS):
                 found = header.get("format", "no format")
                 raise FileError(
                     f"{path} holds no keyframes of this version ({found!r}, not {_FORMAT!r}); save them again"
                 )
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-        return _keyframes(tensors, json.loads(header["facts"]), matcher)
+        return _map(tensors, json.loads(header["facts"]), matcher, measured_loops=header["format"] == _FORMAT)
     except FileError:
         raise
     except (*_UNUSABLE, safetensors.SafetensorError) as error:
@@ -106,17 +108,36 @@ def load(path: Path, matcher: Matcher) -> Keyframes:
         raise FileError(f"{path} cannot be used as keyframes: {why}; save them again") from error
 
 
-def _keyframes(tensors: Mapping[str, np.ndarray], facts: Mapping[str, Any], matcher: Matcher) -> Keyframes:
+def _map(
+    tensors: Mapping[str, np.ndarray], facts: Mapping[str, Any], matcher: Matcher, measured_loops: bool
+) -> KeyframeMap:
     cameras = [PinholeCamera(**{**c, "distortion": tuple(c["distortion"])}) for c in facts["cameras"]]
     trajectories = {int(begun): _trajectory(entry) for begun, entry in facts["trajectories"].items()}
     frames = _frames(tensors, cameras, matcher)
-    strange = {f.trajectory for f in frames} - trajectories.keys()
+    strange = {k.trajectory for k in frames} - trajectories.keys()
     if strange:
         raise ValueError(f"nothing is said of the trajectories {sorted(strange)}")
-    loops, numbers = tensors["loops"], {f.number for f in frames}
-    if loops.dtype != np.int64 or loops.shape != (len(loops), 2) or not numbers.issuperset(loops.ravel().tolist()):
-        raise ValueError(f"loops are {loops.shape} of {loops.dtype}, not pairs of keyframes")
-    return Keyframes(frames, {(int(a), int(b)) for a, b in loops}, trajectories)
+    numbers = {k.number: k for k in frames}
+    loops = _loops(tensors, numbers, measured_loops)
+    return KeyframeMap(numbers, [], loops, trajectories=trajectories, present=frames[-1].trajectory)
+
+
+def _loops(tensors: Mapping[str, np.ndarray], numbers: Mapping[int, Keyframe], are_measured: bool) -> list[Link]:
+    pairs = tensors["loops"]
+    if pairs.dtype != np.int64 or pairs.shape != (len(pairs), 2) or not set(numbers).issuperset(pairs.ravel().tolist()):
+        raise ValueError(f"loops are {pairs.shape} of {pairs.dtype}, not pairs of keyframes")
+    ends = [(int(a), int(b)) for a, b in pairs]
+    if not are_measured:
+        as_now = [relative_pose(numbers[a].camera_to_world, numbers[b].camera_to_world) for a, b in ends]
+        return [Link(a, b, pose, 0.0, np.zeros((6, 6)), (0.0, 0.0)) for (a, b), pose in zip(ends, as_now, strict=True)]
+    poses, log_scale, covariance = (tensors[f"loop_{name}"] for name in ("pose", "log_scale", "covariance"))
+    _check_poses("loop_pose", poses, len(ends))
+    _check("loop_log_scale", log_scale, (len(ends),))
+    _check("loop_covariance", covariance, (len(ends), 6, 6))
+    return [
+        Link(a, b, poses[k].astype(float), float(log_scale[k]), covariance[k].astype(float), (0.0, 0.0))
+        for k, (a, b) in enumerate(ends)
+    ]
 
 
 def _trajectory(entry: Mapping[str, Any]) -> Trajectory:
@@ -129,36 +150,44 @@ def _trajectory(entry: Mapping[str, Any]) -> Trajectory:
     return Trajectory(unit, scale)
 
 
-def _frames(tensors: Mapping[str, np.ndarray], cameras: Sequence[PinholeCamera], matcher: Matcher) -> list[StreamFrame]:
-    poses = tensors["camera_to_world"]
+def _frames(tensors: Mapping[str, np.ndarray], cameras: Sequence[PinholeCamera], matcher: Matcher) -> list[Keyframe]:
     numbers, parents, begun, stamps_ns = (
         _integers(tensors, name) for name in ("number", "parent", "trajectory", "stamp_ns")
     )
     count = len(numbers)
     if not 0 < count <= _MOST or sorted(set(numbers)) != numbers or numbers[0] < 0:
         raise ValueError(f"{count} keyframes, numbered {numbers[:3]}...")
-    _check("camera_to_world", poses, (count, 4, 4))
-    _check("covariance", tensors["covariance"], (count, 7, 7))
-    turned = poses[:, :3, :3] @ np.swapaxes(poses[:, :3, :3], 1, 2)
-    rigid = np.abs(turned - np.eye(3)).max() < _ROTATION_TOLERANCE
-    right_handed = bool((np.linalg.det(poses[:, :3, :3]) > 0).all())
-    if not rigid or not right_handed or not np.array_equal(poses[:, 3], [[0, 0, 0, 1]] * count):
-        raise ValueError("camera_to_world has entries that are no poses")
+    poses, covariances = tensors["camera_to_world"], tensors["covariance"]
+    _check_poses("camera_to_world", poses, count)
+    _check("covariance", covariances, (count, 7, 7))
     frames = []
     columns = zip(numbers, parents, begun, stamps_ns, cameras, strict=True)
     for k, (number, parent, trajectory, stamp_ns, camera) in enumerate(columns):
-        features = _features(tensors[f"image.{number}"], camera, number)
-        frame = StreamFrame(number, stamp_ns, features, camera, poses[k].astype(float), trajectory=trajectory)
-        frame.covariance = tensors["covariance"][k].astype(float)
         if parent >= number or (parent >= 0 and parent not in numbers):
             raise ValueError(f"keyframe {number} is said to follow {parent}")
-        frame.parent = None if parent < 0 else parent
-        depth = tensors.get(f"inverse_depth.{number}")
-        if depth is not None:
-            _check(f"inverse_depth.{number}", np.nan_to_num(depth), (len(matcher.grid(features.grey.shape)),))
-            frame.inverse_depth = depth.astype(float)
-        frames.append(frame)
+        frame = StreamFrame(number, stamp_ns, _features(tensors[f"image.{number}"], camera, number), camera)
+        depth = _inverse_depth(tensors, number, len(matcher.grid(frame.features.grey.shape)))
+        parent_or_none = None if parent < 0 else parent
+        pose, covariance = poses[k].astype(float), covariances[k].astype(float)
+        frames.append(Keyframe(frame, pose, covariance, depth, parent_or_none, trajectory))
     return frames
+
+
+def _inverse_depth(tensors: Mapping[str, np.ndarray], number: int, points: int) -> FloatArray:
+    depth = tensors.get(f"inverse_depth.{number}")
+    if depth is None:
+        return np.full(points, np.nan)
+    _check(f"inverse_depth.{number}", np.nan_to_num(depth), (points,))
+    return depth.astype(float)
+
+
+def _check_poses(name: str, poses: np.ndarray, count: int) -> None:
+    _check(name, poses, (count, 4, 4))
+    turned = poses[:, :3, :3] @ np.swapaxes(poses[:, :3, :3], 1, 2)
+    rigid = bool((np.abs(turned - np.eye(3)) < _ROTATION_TOLERANCE).all())
+    right_handed = bool((np.linalg.det(poses[:, :3, :3]) > 0).all())
+    if not rigid or not right_handed or not np.array_equal(poses[:, 3], np.tile([0, 0, 0, 1], (count, 1))):
+        raise ValueError(f"{name} has entries that are no poses")
 
 
 def _integers(tensors: Mapping[str, np.ndarray], name: str) -> list[int]:

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from dataclasses import replace
 
 import numpy as np
 
 from ros2_raxels.geometry.poses import FloatArray
-from ros2_raxels.tracking.frame import KeyframePose, StreamFrame
-from ros2_raxels.tracking.keyframe_map import KeyframeMap
-from ros2_raxels.tracking.resection import FrameSolver
+from ros2_raxels.tracking.frame import KeyframePose, SolvedFrame, StreamFrame
+from ros2_raxels.tracking.mapping import Mapper
+from ros2_raxels.tracking.resection import FrameSolver, accumulated
 
 _MOST = 1000
 """Kept; beyond that every other one goes. An image takes 77 kB."""
@@ -26,12 +25,12 @@ class MissedFrames:
     """Keeps missed frames, and finds them.
 
     Args:
-        keyframes: among which they are looked for; those that are found are added, and may show others.
+        mapper: of the map in which they are looked for; those that are found are added, and may show others.
         solver: places them.
     """
 
-    def __init__(self, keyframes: KeyframeMap, solver: FrameSolver) -> None:
-        self._keyframes, self._solver = keyframes, solver
+    def __init__(self, mapper: Mapper, solver: FrameSolver) -> None:
+        self._mapper, self._solver = mapper, solver
         self._frames: list[StreamFrame] = []
         self._found: dict[int, KeyframePose] = {}
 
@@ -56,33 +55,35 @@ class MissedFrames:
         while found:
             found, left = False, []
             for frame in self._frames:
-                keyframe = self._find(frame, next_number)
-                if keyframe is None:
-                    left.append(frame)
-                else:
+                is_found = self._find(frame, next_number)
+                if is_found:
+                    self._found[frame.number] = KeyframePose(next_number, np.eye(4), 0.0)
                     found, next_number = True, next_number + 1
-                    self._found[frame.number] = KeyframePose(keyframe.number, np.eye(4), 0.0)
-                yield keyframe is not None
+                else:
+                    left.append(frame)
+                yield is_found
             self._frames = left
 
-    def _find(self, frame: StreamFrame, number: int) -> StreamFrame | None:
-        like, votes = self._keyframes.like(frame)
-        if like is None or votes < _VOTES:
-            return None
-        anchors = self._keyframes.around(like)
-        asked = replace(frame, number=number, parent=like.number)
-        evidence = self._keyframes.shared.between(anchors, asked)
-        starts = [like.camera_to_world, anchors[-1].camera_to_world]
-        solved = self._solver.solve(starts, anchors, evidence, _STEP * self._keyframes.unit_of(like))
-        if solved is None or solved.confidence < _CONFIDENCE or solved.inliers < _INLIERS:
-            self._keyframes.shared.forget_pairs(asked)
+    def _find(self, frame: StreamFrame, number: int) -> bool:
+        """Whether a frame shows what some keyframe shows; it becomes one then, under this number."""
+        alike, votes = self._mapper.most_alike(frame)
+        if alike is None or votes < _VOTES:
+            return False
+        anchors, shared = self._mapper.around(alike), self._mapper.shared
+        asked = StreamFrame(number, frame.stamp_ns, frame.features, frame.camera)
+        evidence = shared.between(anchors, asked)
+        starts = [alike.camera_to_world, anchors[-1].camera_to_world]
+        solved = self._solver.solve(starts, anchors, evidence, _STEP * self._mapper.keyframes.unit_of(alike))
+        if solved is None or solved.quality.confidence < _CONFIDENCE or solved.quality.inliers < _INLIERS:
+            shared.forget_pairs(asked)
             frame.features.keypoints = None
-            return None
-        asked.camera_to_world = solved.camera_to_world
-        self._keyframes.insert(asked, anchors)
-        return asked
+            return False
+        covariance = accumulated(anchors, solved.camera_to_world, solved.covariance)
+        placed = SolvedFrame(asked, solved.camera_to_world, covariance)
+        self._mapper.insert(placed, alike.number, anchors)
+        return True
 
     def place(self, number: int) -> FloatArray | None:
         """camera_to_world (4x4) of a frame that was missed, by its number; None unless it was found."""
         found = self._found.get(number)
-        return None if found is None else self._keyframes.place(found)
+        return None if found is None else self._mapper.keyframes.place(found)

@@ -12,17 +12,18 @@ from ros2_raxels.estimation.bundle_adjustment import Refined, RefineSettings, re
 from ros2_raxels.estimation.clip_covariance import INFLATION
 from ros2_raxels.estimation.hypotheses import Denoiser, RaxelHypotheses, possible
 from ros2_raxels.estimation.two_view import two_view
-from ros2_raxels.geometry.covariance import at_most_unknown, in_world_axes
+from ros2_raxels.geometry.covariance import at_most_unknown, compounded, in_world_axes, with_unit
 from ros2_raxels.geometry.poses import (
     FloatArray,
     make_pose,
-    nearest_rotation,
+    orthogonal,
     relative_pose,
     rotation_angle_rad,
 )
 from ros2_raxels.geometry.raxel_grid import clip_bearings, decode_clip, encode_clip
 from ros2_raxels.matching.tracks import Evidence
-from ros2_raxels.tracking.frame import StreamFrame
+from ros2_raxels.tracking.frame import Keyframe
+from ros2_raxels.tracking.types import SolveQuality
 
 INLIER_PX = 2.0
 FEW = 8
@@ -42,22 +43,14 @@ class FrameSolve:
     Attributes:
         camera_to_world: 4x4, in the world of the keyframes.
         covariance: 6x6 of (translation, rotation about the world's axes), the keyframes taken as exact.
-        confidence: 0 to 1: share of the tracks that agree, less where those are few.
-        residual_px: median of those that agree, px of the working image; NaN without any.
-        correspondences, inliers: tracks in the frame, and how many agree.
-        spread_rotation_rad, spread_translation: largest distance to a rival that explains the frame almost as well.
+        quality: how well the evidence agrees with the pose.
         inverse_depth: (P,) of the tracks of the evidence, in their anchor frames.
         agrees: (P,) which of them agree.
     """
 
     camera_to_world: FloatArray
     covariance: FloatArray
-    confidence: float
-    residual_px: float
-    correspondences: int
-    inliers: int
-    spread_rotation_rad: float
-    spread_translation: float
+    quality: SolveQuality
     inverse_depth: FloatArray
     agrees: npt.NDArray[np.bool_]
 
@@ -76,7 +69,7 @@ class FrameSolver:
         self._sure = sure
 
     def solve(
-        self, starts: Sequence[FloatArray], anchors: Sequence[StreamFrame], evidence: Evidence, step: float
+        self, starts: Sequence[FloatArray], anchors: Sequence[Keyframe], evidence: Evidence, step: float
     ) -> FrameSolve | None:
         """The best of the given starts and, where they explain the frame badly, of others as well.
 
@@ -92,7 +85,7 @@ class FrameSolver:
         if len(evidence.anchor) < FEW:
             return None
         solved = self.solve_from(starts, anchors, evidence)
-        if solved.confidence >= self._sure:
+        if solved.quality.confidence >= self._sure:
             return solved
         rivals, weights = self._two_view_start(anchors, evidence, step), None
         if self._denoiser is not None:
@@ -105,7 +98,7 @@ class FrameSolver:
     def solve_from(
         self,
         starts: Sequence[FloatArray],
-        anchors: Sequence[StreamFrame],
+        anchors: Sequence[Keyframe],
         evidence: Evidence,
         weights: FloatArray | None = None,
     ) -> FrameSolve:
@@ -127,7 +120,7 @@ class FrameSolver:
         return _summary(refine(evidence, poses, _POLISH, weights=weights, fixed=fixed), new)
 
     @staticmethod
-    def _two_view_start(anchors: Sequence[StreamFrame], evidence: Evidence, step: float) -> list[FloatArray]:
+    def _two_view_start(anchors: Sequence[Keyframe], evidence: Evidence, step: float) -> list[FloatArray]:
         """Two-view pose to the newest keyframe; none where there is none."""
         first, second = evidence.pair(len(anchors) - 1, len(anchors))
         relative = two_view(first, second, 1.0 / float(evidence.focal_px[-1]))
@@ -137,7 +130,7 @@ class FrameSolver:
 
     @staticmethod
     def _denoised_starts(
-        denoiser: Denoiser, anchors: Sequence[StreamFrame], evidence: Evidence, expected: FloatArray
+        denoiser: Denoiser, anchors: Sequence[Keyframe], evidence: Evidence, expected: FloatArray
     ) -> tuple[list[FloatArray], FloatArray | None]:
         """Poses that the prior finds likely, in the unit of the keyframes, and weights of the observations."""
         world = np.array([*(a.camera_to_world for a in anchors), expected])
@@ -156,11 +149,6 @@ class FrameSolver:
         return list(world[0] @ poses[:, -1]), None if out.inlier is None else possible(out.inlier)
 
 
-def orthogonal(pose: FloatArray) -> FloatArray:
-    """The same pose without what rounding did to its rotation: extrapolated from frame to frame, that would grow."""
-    return make_pose(nearest_rotation(pose[:3, :3]), pose[:3, 3])
-
-
 def _summary(refined: Refined, new: int) -> FrameSolve:
     residual = refined.residual_px[0, :, new]
     agree = residual < INLIER_PX
@@ -171,12 +159,14 @@ def _summary(refined: Refined, new: int) -> FrameSolve:
     return FrameSolve(
         orthogonal(refined.camera_to_first[0, new]),
         _covariance(refined.information[0, 6 * new : 6 * new + 6, 6 * new : 6 * new + 6], refined, new),
-        share * min(1.0, inliers / _ENOUGH_INLIERS),
-        float(np.median(residual[agree])) if inliers else float("nan"),
-        observed,
-        inliers,
-        float(rotation_angle_rad(motion[:, :3, :3]).max()),
-        float(np.linalg.norm(motion[:, :3, 3], axis=1).max()),
+        SolveQuality(
+            share * min(1.0, inliers / _ENOUGH_INLIERS),
+            float(np.median(residual[agree])) if inliers else float("nan"),
+            observed,
+            inliers,
+            float(rotation_angle_rad(motion[:, :3, :3]).max()),
+            float(np.linalg.norm(motion[:, :3, 3], axis=1).max()),
+        ),
         refined.inverse_depth[0],
         agree,
     )
@@ -186,3 +176,18 @@ def _covariance(information: FloatArray, refined: Refined, new: int) -> FloatArr
     """Information of (rotation in the camera, translation) to covariance of (translation, rotation), world axes."""
     spread = INFLATION**2 * np.linalg.pinv(information + 1e-9 * np.eye(6), hermitian=True)
     return at_most_unknown(in_world_axes(spread, refined.camera_to_first[0, new]))
+
+
+def accumulated(anchors: Sequence[Keyframe], camera_to_world: FloatArray, covariance: FloatArray) -> FloatArray:
+    """7x7 covariance since the trajectory began of a frame that was solved against keyframes.
+
+    Args:
+        anchors: the keyframes, the newest last; its uncertainty is compounded.
+        camera_to_world: 4x4, of the frame.
+        covariance: 6x6 of its solve, the keyframes taken as exact.
+    """
+    last = anchors[-1]
+    # What the frame adds to what is known of the unit: the error of a baseline over its length.
+    baseline = max(float(np.linalg.norm(camera_to_world[:3, 3] - a.camera_to_world[:3, 3])) for a in anchors)
+    unit = min(float(np.trace(covariance[:3, :3])) / max(baseline, 1e-9) ** 2, 1.0)
+    return compounded(last.covariance, last.camera_to_world, camera_to_world) + with_unit(covariance, unit)

@@ -1,4 +1,4 @@
-"""Frames of a stream and what they have in common: looked for where it is expected, and kept."""
+"""Matches between frames of the stream, looked for where they are expected, and kept by pair."""
 
 from __future__ import annotations
 
@@ -6,24 +6,20 @@ import itertools
 from collections.abc import Iterable, Sequence
 
 import numpy as np
-import numpy.typing as npt
 
-from ros2_raxels.estimation.bundle_adjustment import RefineSettings, refine
 from ros2_raxels.geometry.poses import FloatArray, relative_pose
 from ros2_raxels.matching.matcher import Matcher
-from ros2_raxels.matching.tracks import FLOW, Evidence, PairMatches
-from ros2_raxels.tracking.frame import StreamFrame
+from ros2_raxels.matching.tracks import Evidence, PairMatches
+from ros2_raxels.tracking.frame import Keyframe, Seen
 
 _ENOUGH_DEPTHS = 0.15
 _FEW = 8
 _SHARED = 0.25
 _LEAST_REACH = 0.35
-_CLOSE_PX = 2.0
 _MOST_ZOOM = 1.3
-_NO_STEPS = RefineSettings(widths_px=(_CLOSE_PX,), iterations=0)
 
 
-class SharedEvidence:
+class SharedMatches:
     """Matches between the frames of a stream, by pair.
 
     Args:
@@ -37,14 +33,12 @@ class SharedEvidence:
     def __len__(self) -> int:
         return len(self._matches)
 
-    def forget_all_but(self, frames: Iterable[StreamFrame]) -> None:
-        """Keep only what these have in common."""
-        kept = {frame.number for frame in frames}
+    def forget_all_but(self, frames: Iterable[int]) -> None:
+        """Keep only what these frames, given by number, have in common."""
+        kept = set(frames)
         self._matches = {pair: found for pair, found in self._matches.items() if kept.issuperset(pair)}
 
-    def expected(
-        self, anchors: Sequence[StreamFrame], frame: StreamFrame, camera_to_world: FloatArray
-    ) -> Evidence | None:
+    def expected(self, anchors: Sequence[Keyframe], frame: Seen, camera_to_world: FloatArray) -> Evidence | None:
         """Evidence of a frame with keyframes, looked for where known depths say that it is if the camera is there.
 
         A tenth of the time of a thorough look, and as exact where the expectation is right to some pixels.
@@ -60,30 +54,34 @@ class SharedEvidence:
             return None
         return self._assemble([*anchors, frame], must_see=len(anchors))
 
-    def glance(self, anchors: Sequence[StreamFrame], frame: StreamFrame) -> tuple[Evidence, float]:
+    def glance(self, anchors: Sequence[Keyframe], frame: Seen) -> tuple[Evidence, float]:
         """Evidence from coarse flow alone, and how much of the newest keyframe it reaches; 0 if that has no depth."""
         self.connect(anchors)
         self._find([(anchor, frame) for anchor in anchors], thorough=False)
         reach = self._matches[anchors[-1].number, frame.number].reach if self._has_depth(anchors) else 0.0
         return self._assemble([*anchors, frame], must_see=len(anchors)), reach
 
-    def between(self, anchors: Sequence[StreamFrame], frame: StreamFrame) -> Evidence:
+    def between(self, anchors: Sequence[Keyframe], frame: Seen) -> Evidence:
         """Evidence of a frame with keyframes, looked for thoroughly."""
         self.connect(anchors)
         self._find([(anchor, frame) for anchor in anchors], thorough=True)
         return self._assemble([*anchors, frame], must_see=len(anchors))
 
-    def connect(self, frames: Sequence[StreamFrame]) -> None:
+    def connect(self, frames: Sequence[Seen]) -> None:
         """Look thoroughly where a look near the expected found too little."""
         self._find(_all_pairs(frames), thorough=True)
 
-    def among(self, frames: Sequence[StreamFrame], tracks: int) -> Evidence:
-        """So many tracks at most of what is known of all pairs of keyframes."""
+    def among(self, frames: Sequence[Seen], tracks: int) -> Evidence:
+        """At most so many tracks, from what is known of all pairs of frames."""
         return self._assemble(frames, tracks=tracks)
 
-    def both_ways(self, anchors: Sequence[StreamFrame], frame: StreamFrame) -> None:
-        """A frame whose pose is known becomes a keyframe: look for it from others, and from its own grid for them."""
-        self._look_near([a for a in anchors if not self._known(a, frame)], frame, frame.camera_to_world)
+    def starting_in_last(self, frames: Sequence[Seen]) -> Evidence:
+        """Tracks that start in the last of the frames."""
+        return self._assemble(frames, starts_in=len(frames) - 1)
+
+    def both_ways(self, anchors: Sequence[Keyframe], frame: Seen, camera_to_world: FloatArray) -> None:
+        """A frame whose pose (4x4) is known becomes a keyframe: look for it in others, and in it for their points."""
+        self._look_near([a for a in anchors if not self._known(a, frame)], frame, camera_to_world)
         pairs = [(a, frame) for a in anchors if not self._known(a, frame, thorough=True)]
         near = [
             (a, b) for a, b in pairs if self._known(a, b) and self._matches[a.number, b.number].reach > _LEAST_REACH
@@ -93,22 +91,11 @@ class SharedEvidence:
         for (a, b), matches in zip(near, found, strict=True):
             self._matches[a.number, b.number] = matches
 
-    def measure(self, anchors: Sequence[StreamFrame], frame: StreamFrame) -> None:
-        """Depths of all points of a new keyframe's grid that were found in the others, poses as they are."""
-        frames = [*anchors, frame]
-        evidence = self._assemble(frames, starts_in=len(anchors))
-        if len(evidence.anchor) < _FEW:
-            return
-        poses: FloatArray = np.array([[f.camera_to_world for f in frames]])
-        found = refine(evidence, poses, _NO_STEPS)
-        agrees = np.nanmedian(found.residual_px[0], axis=1) < _CLOSE_PX
-        self.learn(frames, evidence, found.inverse_depth[0], agrees)
-
-    def forget_pairs(self, frame: StreamFrame) -> None:
+    def forget_pairs(self, frame: Seen) -> None:
         """Nothing that was found in this frame holds."""
         self._matches = {pair: found for pair, found in self._matches.items() if frame.number not in pair}
 
-    def image_motion(self, a: StreamFrame, b: StreamFrame) -> tuple[float, float]:
+    def image_motion(self, a: Seen, b: Seen) -> tuple[float, float]:
         """Median flow as a share of the image width, and the share of the flow grid (or keypoints) found again."""
         self._find([(a, b)], thorough=False)
         matches = self._matches[a.number, b.number]
@@ -127,25 +114,7 @@ class SharedEvidence:
         moved = np.linalg.norm(end[index[found]] - start[found], axis=1)
         return float(np.median(moved)) / width, len(found) / len(index)
 
-    def learn(
-        self, frames: Sequence[StreamFrame], evidence: Evidence, inverse_depth: FloatArray, sure: npt.NDArray[np.bool_]
-    ) -> None:
-        """Take over the depths (P,) of the tracks that are sure; `frames` are those of the evidence."""
-        for position, frame in enumerate(frames):
-            mine = sure & (evidence.anchor == position) & (evidence.kind == FLOW)
-            if frame.inverse_depth is None:
-                frame.inverse_depth = np.full(len(self._matcher.grid(frame.features.grey.shape)), np.nan)
-            frame.inverse_depth[evidence.index[mine]] = inverse_depth[mine]
-
-    def points(self, frame: StreamFrame) -> FloatArray:
-        """(K, 3) points of the grid of a keyframe whose depths are known, in its optical frame, world units."""
-        if frame.inverse_depth is None:
-            return np.zeros((0, 3))
-        known = frame.inverse_depth > 0
-        plane = frame.camera.normalise(self._matcher.grid(frame.features.grey.shape)[known])
-        return np.concatenate([plane, np.ones((len(plane), 1))], axis=1) / frame.inverse_depth[known, None]
-
-    def _has_depth(self, anchors: Sequence[StreamFrame]) -> bool:
+    def _has_depth(self, anchors: Sequence[Keyframe]) -> bool:
         """Whether flow from the newest keyframe has depth.
 
         Not where it shares none with the others, as the first after a recovery or of another image size: the scale
@@ -154,7 +123,7 @@ class SharedEvidence:
         last = anchors[-1].number
         return max((self._matches[anchor.number, last].reach for anchor in anchors[:-1]), default=1.0) >= _SHARED
 
-    def _look_near(self, anchors: Sequence[StreamFrame], frame: StreamFrame, camera_to_world: FloatArray) -> None:
+    def _look_near(self, anchors: Sequence[Keyframe], frame: Seen, camera_to_world: FloatArray) -> None:
         """Follow the points of keyframes to where they should be in a frame with this pose; keep what reaches far."""
         guesses = [self._expected_px(anchor, frame, camera_to_world) for anchor in anchors]
         near = [(anchor, guess) for anchor, guess in zip(anchors, guesses, strict=True) if guess is not None]
@@ -163,11 +132,11 @@ class SharedEvidence:
             if matches.reach > _LEAST_REACH:
                 self._matches[anchor.number, frame.number] = matches
 
-    def _known(self, a: StreamFrame, b: StreamFrame, thorough: bool = False) -> bool:
+    def _known(self, a: Seen, b: Seen, thorough: bool = False) -> bool:
         found = self._matches.get((a.number, b.number))
         return found is not None and (found.thorough or not thorough)
 
-    def _find(self, pairs: Sequence[tuple[StreamFrame, StreamFrame]], thorough: bool) -> None:
+    def _find(self, pairs: Sequence[tuple[Seen, Seen]], thorough: bool) -> None:
         known = [self._matches.get((a.number, b.number)) for a, b in pairs]
         found = self._matcher.match_all([(a.features, b.features) for a, b in pairs], known, thorough)
         for (a, b), matches in zip(pairs, found, strict=True):
@@ -175,7 +144,7 @@ class SharedEvidence:
 
     def _assemble(
         self,
-        frames: Sequence[StreamFrame],
+        frames: Sequence[Seen],
         must_see: int | None = None,
         starts_in: int | None = None,
         tracks: int | None = None,
@@ -187,9 +156,9 @@ class SharedEvidence:
             [f.features for f in frames], [f.camera for f in frames], matches, must_see, starts_in, tracks
         )
 
-    def _expected_px(self, anchor: StreamFrame, frame: StreamFrame, camera_to_world: FloatArray) -> FloatArray | None:
+    def _expected_px(self, anchor: Keyframe, frame: Seen, camera_to_world: FloatArray) -> FloatArray | None:
         """Where the flow grid of a keyframe lies in the frame (G, 2) px; None where its depths are not known."""
-        if anchor.inverse_depth is None or anchor.features.grey.shape != frame.features.grey.shape:
+        if anchor.features.grey.shape != frame.features.grey.shape:
             return None
         grid = self._matcher.grid(anchor.features.grey.shape)
         depths = _filled(grid, anchor.inverse_depth)
@@ -215,5 +184,5 @@ def _filled(grid: FloatArray, inverse_depth: FloatArray) -> FloatArray | None:
     return filled
 
 
-def _all_pairs(frames: Sequence[StreamFrame]) -> list[tuple[StreamFrame, StreamFrame]]:
+def _all_pairs(frames: Sequence[Seen]) -> list[tuple[Seen, Seen]]:
     return list(itertools.combinations(frames, 2))

@@ -1,59 +1,100 @@
-"""Stream of frames to trajectory: states, loss and recovery, scale. Free of ROS.
+"""Stream of frames to trajectory. Free of ROS.
 
-A new frame is solved against the keyframes of a window, whose poses are fixed and set the scale; the inverse depths of
-the tracks are solved with it. A frame that sees little of the last keyframe becomes one, and then the newest ones are
-refined together. Everything found about a frame or a pair of frames is kept, nothing is computed twice.
+The tracker is in one of four states. Each has a step that takes a frame and returns the answer and the next state::
+
+    INITIALISING --first cameras solved--> TRACKING --frame not solved--> HELD --too many--> LOST
+         ^                                    ^--------frame solved--------'                  |  |
+         |                                    '--------relocalised----------------------------'  |
+         '----------------------------new trajectory, `LostPolicy.RESET`-------------------------'
+
+A frame is solved against the keyframes of a window, whose poses are fixed and set the scale; the inverse depths of the
+tracks are solved with it. A frame that sees little of the last keyframe becomes one. What was found about a frame or a
+pair of frames is kept, nothing is computed twice.
 """
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import TypeGuard
 
 import numpy as np
 import numpy.typing as npt
 
-from ros2_raxels.estimation.estimator import ClipEstimate, Estimator
+from ros2_raxels.estimation.estimator import Estimator
 from ros2_raxels.estimation.hypotheses import Denoiser
 from ros2_raxels.geometry.camera import PinholeCamera, ordinary_camera
-from ros2_raxels.geometry.covariance import UNKNOWN_VARIANCE, compounded, in_other_unit, with_unit, with_unit_variance
-from ros2_raxels.geometry.poses import (
-    FloatArray,
-    interpolate_pose,
-    inverse_pose,
-    make_pose,
-    relative_pose,
-    rotation_angle_rad,
+from ros2_raxels.geometry.covariance import (
+    UNKNOWN_VARIANCE,
+    compounded,
+    in_other_unit,
+    with_unit,
+    with_unit_variance,
 )
+from ros2_raxels.geometry.poses import FloatArray, inverse_pose, relative_pose
 from ros2_raxels.matching.features import Features
 from ros2_raxels.matching.tracks import Evidence
 from ros2_raxels.tracking import map_file
-from ros2_raxels.tracking.frame import KeyframePose, StreamFrame, beside, scaled_about
-from ros2_raxels.tracking.keyframe_map import KeyframeMap, MapSettings
+from ros2_raxels.tracking.frame import Keyframe, KeyframePose, SolvedFrame, StreamFrame, beside
+from ros2_raxels.tracking.initializer import FirstCameras, Initializer, Waiting
+from ros2_raxels.tracking.keyframe_map import KeyframeMap
 from ros2_raxels.tracking.loop_closure import LoopCloser
-from ros2_raxels.tracking.map_file import Keyframes
+from ros2_raxels.tracking.mapping import Mapper, MapSettings
 from ros2_raxels.tracking.metric_scale import MetricScale, Odometry, ScaleSource
+from ros2_raxels.tracking.motion_model import MotionModel
 from ros2_raxels.tracking.relocalization import MissedFrames
-from ros2_raxels.tracking.resection import FEW, FrameSolve, FrameSolver, orthogonal
-from ros2_raxels.tracking.types import LostPolicy, Motion, TrackedPose, TrackerSettings, TrackState
+from ros2_raxels.tracking.resection import FEW, FrameSolve, FrameSolver, accumulated
+from ros2_raxels.tracking.types import LostPolicy, Motion, SolveQuality, TrackedPose, TrackerSettings, TrackState
+from ros2_raxels.tracking.what_is_wrong import what_is_wrong
 from ros2_raxels.utils.timing import timed
 
-_LEAST_STEP = 1e-3
-"""Of the scene's depth: what a camera moves at least from frame to frame where nothing else is known."""
-
-_LEAST_TURN_RAD = 0.02
-"""The same for turns."""
-
 _LEAST_REACH = 0.2
+"""Share of the newest keyframe that coarse flow must reach for a solve from it."""
+
 _BLIND = 20
-_BLURRED = 0.25
-_LIGHT = 1.6
-_MOTION_FRAMES = 10
-_MOST_STEPS = 5.0
-_STILL_PARALLAX, _STILL_RAD = 0.004, 0.004
-_TURN_RAD, _TURN_PARALLAX = 0.02, 0.15
+"""With fewer keypoints than this there is nothing to be seen."""
+
+
+@dataclass(frozen=True)
+class Initialising:
+    """There are no keyframes to solve against: frames are collected for the first cameras."""
+
+
+@dataclass(frozen=True)
+class Tracking:
+    """The last frame was solved; `apart` where coarse flow reached little of the keyframes."""
+
+    apart: bool = False
+
+
+@dataclass(frozen=True)
+class Held:
+    """The last frames were not solved, too few of them to call it a loss.
+
+    Attributes:
+        missed: how many.
+        apart: see `Tracking`, of the last frame that was solved.
+    """
+
+    missed: int
+    apart: bool = False
+
+
+@dataclass(frozen=True)
+class Lost:
+    """Frames are looked for among all keyframes.
+
+    Attributes:
+        missed: frames without a pose, without those in which nothing was to be seen after the loss.
+        unseen: all of them.
+    """
+
+    missed: int
+    unseen: int
+
+
+State = Initialising | Tracking | Held | Lost
 
 
 class Tracker:
@@ -66,7 +107,7 @@ class Tracker:
         settings: see there.
         denoiser: the learned prior for the first cameras, and for frames that constant velocity explains badly; None
             leaves two-view geometry alone with them.
-        odometry: where the scale is to come from odometry, what that says.
+        odometry: what the wheels say, where the scale is to come from odometry.
     """
 
     def __init__(
@@ -89,25 +130,22 @@ class Tracker:
         self._camera: PinholeCamera | None = None
         self._focal_found = False
         self._metric = MetricScale(self.settings.scale)
-        self._pending: list[StreamFrame] = []
-        self._use_new_map()
-        self._stand_at(np.eye(4), np.zeros((6, 6)))
+        self._use_map(KeyframeMap())
+        self._begin_in(Initialising(), MotionModel(np.eye(4), np.zeros((6, 6))))
 
-    def _use_new_map(self) -> None:
+    def _use_map(self, keyframes: KeyframeMap) -> None:
         s = self.settings
-        self._map = KeyframeMap(self._matcher, MapSettings(s.window, s.bundle, s.stored_keyframes, s.history))
-        self._loops = LoopCloser(self._map, self._solver, self._matcher)
-        self._missed_frames = MissedFrames(self._map, self._solver)
-        self._coming: StreamFrame | None = None
+        map_settings = MapSettings(s.window, s.bundle, s.stored_keyframes, s.history)
+        self._map = keyframes
+        self._mapper = Mapper(self._matcher, map_settings, keyframes)
+        self._loops = LoopCloser(self._mapper, self._solver, self._matcher)
+        self._missed_frames = MissedFrames(self._mapper, self._solver)
+        self._initializer = Initializer(s, self._estimator, self._mapper.shared)
+        self._coming: SolvedFrame | None = None
 
-    def _stand_at(self, pose: FloatArray, covariance: FloatArray) -> None:
-        """Begin there, with nothing known of the motion."""
-        self._pose, self._covariance = pose, covariance
-        self._motion: FloatArray = np.eye(4)
-        self._motion_ns = self._solved_ns = 0
-        self._lately: deque[FloatArray] = deque(maxlen=_MOTION_FRAMES)
-        self._bad_frames = self._unseen_frames = 0
-        self._was_apart = False
+    def _begin_in(self, state: State, motion: MotionModel) -> None:
+        self._state: State = state
+        self._motion = motion
         self._corrected = False
 
     @property
@@ -117,7 +155,7 @@ class Tracker:
 
     @property
     def camera(self) -> PinholeCamera | None:
-        """Intrinsics in use, of the image that is worked on (`EvidenceSettings`); a guess until there was motion."""
+        """Intrinsics in use, of the working image (`EvidenceSettings`); a guess until there was motion."""
         return self._camera
 
     def track(
@@ -146,34 +184,351 @@ class Tracker:
             self.improve()
         with timed(stage_s, "look"):
             features = self._matcher.look(image)
-            camera = None if camera is None else features.working_camera(camera)
-        frame = StreamFrame(self._next_number, stamp_ns, features, self._intrinsics(features, camera), self._pose)
+            working = None if camera is None else features.working_camera(camera)
+        frame = StreamFrame(self._next_number, stamp_ns, features, self._intrinsics(features, working))
         self._next_number += 1
-        if not self._map.window:
-            answer = self._initialise(frame, stamp_ns, camera is not None, stage_s)
-        else:
-            answer = self._follow(frame, stamp_ns, stage_s)
-        self._map.forget_all_but((*self._pending, *(() if self._coming is None else (self._coming,))))
+        answer, self._state = self._step(frame, camera is not None, stage_s)
+        self._forget_matches()
         answer = self._completed(answer, image.shape[1] / features.grey.shape[1])
         if answer.state is TrackState.TRACKING:
             self._observe_scale(stamp_ns)
         return answer
 
+    def _step(self, frame: StreamFrame, has_camera: bool, stage_s: dict[str, float]) -> tuple[TrackedPose, State]:
+        """What a frame does in the present state: the answer, and the next state."""
+        match self._state:
+            case Initialising():
+                return self._initialise(frame, has_camera or self._focal_found, stage_s)
+            case Tracking() as state:
+                return self._follow(frame, state, stage_s)
+            case Held() as state:
+                return self._regain(frame, state, stage_s)
+            case Lost() as state:
+                return self._relocalise(frame, state, stage_s)
+
+    def _forget_matches(self) -> None:
+        """Of frames that are neither keyframes nor will become one."""
+        waiting = [f.number for f in self._initializer.pending]
+        waiting += [] if self._coming is None else [self._coming.frame.number]
+        self._mapper.shared.forget_all_but([*self._map.keyframes, *waiting])
+
     def _completed(self, answer: TrackedPose, enlarged: float) -> TrackedPose:
         """What belongs to every answer: motion, scale, and residuals in px of the image as given."""
         corrected, self._corrected = self._corrected, False
+        is_tracking, window = answer.state is TrackState.TRACKING, self._map.window
         return replace(
             answer,
-            residual_px=answer.residual_px * enlarged,
+            solve=replace(answer.solve, residual_px=answer.solve.residual_px * enlarged),
             corrected=corrected,
-            motion=self._recent_motion() if answer.state is TrackState.TRACKING else Motion.UNKNOWN,
+            motion=self._motion.recent_motion(self._map.unit) if is_tracking else Motion.UNKNOWN,
             scale=self._metric.scale,
             number=self._next_number - 1,
-            keyframe_pose=beside(self._map.window[-1], answer.camera_to_world) if self._map.window else None,
+            keyframe_pose=beside(window[-1], answer.camera_to_world) if window else None,
         )
 
+    def _intrinsics(self, features: Features, given: PinholeCamera | None) -> PinholeCamera:
+        if given is not None:
+            self._camera = given
+        height, width = features.grey.shape
+        if self._camera is None or (self._camera.height, self._camera.width) != (height, width):
+            self._camera, self._focal_found = ordinary_camera(width, height), False
+        return self._camera
+
+    # -- INITIALISING
+
+    def _initialise(
+        self, frame: StreamFrame, focal_known: bool, stage_s: dict[str, float]
+    ) -> tuple[TrackedPose, State]:
+        found = self._initializer.see(frame, focal_known, stage_s)
+        if isinstance(found, Waiting):
+            if self.settings.history:
+                self._missed_frames.keep(found.given_up)
+            return self._unsolved(frame, TrackState.INITIALISING, found.reason, stage_s), Initialising()
+        return self._begin(found, stage_s), Tracking()
+
+    def _begin(self, first: FirstCameras, stage_s: dict[str, float]) -> TrackedPose:
+        """Keyframes of a new trajectory, which begins where the camera is thought to be."""
+        clip, unit = first.clip, self._metric.begin()
+        solved, clip_to_unit = first.placed(self._motion.camera_to_world, self._motion.covariance, unit)
+        self._mapper.begin(solved, clip, clip_to_unit, unit)
+        self._camera, self._focal_found = clip.cameras[-1], True
+        self._initializer = Initializer(self.settings, self._estimator, self._mapper.shared)
+        newest = solved[-1]
+        moved = float(np.linalg.norm((newest.camera_to_world - self._map.origin)[:3, 3]))
+        self._motion = MotionModel(newest.camera_to_world, newest.covariance[:6, :6], newest.frame.stamp_ns)
+        self._corrected = False
+        quality = SolveQuality(
+            float(clip.confidence[-1]),
+            float(np.nan_to_num(clip.residual_px[-1])),
+            int(clip.observations[-1]),
+            int(clip.inliers[-1]),
+            float(clip.spread_rotation_rad[-1]),
+            moved * float(clip.spread_direction_rad[-1]),
+        )
+        return replace(
+            self._solved(newest.frame, quality, keyframe=True, stage_s=stage_s), earlier=first.between(solved)
+        )
+
+    # -- TRACKING and HELD
+
+    def _follow(self, frame: StreamFrame, state: Tracking, stage_s: dict[str, float]) -> tuple[TrackedPose, State]:
+        """The frame after one that was solved: where constant velocity leads, else at a glance, else thoroughly."""
+        solved, apart = self._solve_expected(frame, stage_s), False
+        if solved is None:
+            solved, apart = self._solve_near(frame, stage_s)
+        if not self._is_good(solved):
+            return self._miss(frame, solved, Held(0, state.apart), stage_s)
+        return self._accept(frame, solved, self._map.window, state.apart, apart, stage_s)
+
+    def _regain(self, frame: StreamFrame, state: Held, stage_s: dict[str, float]) -> tuple[TrackedPose, State]:
+        """A frame after few that were not solved: they may have been blurred, and the camera cannot be far."""
+        solved, apart = self._solve_near(frame, stage_s)
+        if not self._is_good(solved):
+            return self._miss(frame, solved, state, stage_s)
+        return self._accept(frame, solved, self._map.window, state.apart, apart, stage_s, after_gap=True)
+
+    def _is_good(self, solved: FrameSolve | None) -> TypeGuard[FrameSolve]:
+        return solved is not None and solved.quality.confidence >= self.settings.confidence_min
+
+    def _accept(
+        self,
+        frame: StreamFrame,
+        solved: FrameSolve,
+        anchors: Sequence[Keyframe],
+        was_apart: bool,
+        apart: bool,
+        stage_s: dict[str, float],
+        after_gap: bool = False,
+    ) -> tuple[TrackedPose, State]:
+        """The pose of a frame that was solved, and whether it is to become a keyframe."""
+        covariance = accumulated(anchors, solved.camera_to_world, solved.covariance)
+        self._motion.solved(solved.camera_to_world, covariance[:6, :6], frame.stamp_ns, after_gap)
+        with timed(stage_s, "keyframe"):
+            # Thorough looks one after the other would cost more than a keyframe that ends them.
+            keyframe = self._sees_little(frame) or (apart and was_apart)
+        if keyframe:
+            self._coming = SolvedFrame(frame, solved.camera_to_world, covariance)
+        return self._solved(frame, solved.quality, keyframe, stage_s), Tracking(apart and not keyframe)
+
+    def _sees_little(self, frame: StreamFrame) -> bool:
+        """Whether a frame sees so little of the last keyframe that it must become one; that is done in `improve`."""
+        motion, overlap = self._mapper.shared.image_motion(self._map.window[-1], frame)
+        return motion > self.settings.keyframe_motion or overlap < self.settings.keyframe_overlap
+
+    def _solve_expected(self, frame: StreamFrame, stage_s: dict[str, float]) -> FrameSolve | None:
+        """Where constant velocity leads; None unless what is seen there agrees with it well."""
+        expected, window = self._motion.expected_pose(frame.stamp_ns), self._map.window
+        with timed(stage_s, "evidence"):
+            evidence = self._mapper.shared.expected(window, frame, expected)
+        if evidence is None or len(evidence.anchor) < FEW:
+            return None
+        with timed(stage_s, "solve"):
+            solved = self._solver.solve_from([expected], window, evidence)
+        if solved.quality.confidence < self.settings.sure:
+            self._mapper.shared.forget_pairs(frame)
+            return None
+        self._map.learn(window, evidence, solved.inverse_depth, solved.agrees)
+        return solved
+
+    def _solve_near(self, frame: StreamFrame, stage_s: dict[str, float]) -> tuple[FrameSolve | None, bool]:
+        """At a glance, else thoroughly; and whether coarse flow reached little of the keyframes."""
+        solved, apart = self._solve_at_a_glance(frame, stage_s)
+        if solved is None:
+            starts = [self._motion.expected_pose(frame.stamp_ns), self._motion.camera_to_world]
+            solved = self._solve_thoroughly(frame, self._map.window, starts, stage_s)
+        return solved, apart
+
+    def _solve_at_a_glance(self, frame: StreamFrame, stage_s: dict[str, float]) -> tuple[FrameSolve | None, bool]:
+        """From coarse flow, and whether it reached little of the keyframes; then nothing is taken that is not sure."""
+        window = self._map.window
+        with timed(stage_s, "evidence"):
+            evidence, reach = self._mapper.shared.glance(window, frame)
+        apart = reach < self.settings.keyframe_overlap
+        starts = [self._motion.expected_pose(frame.stamp_ns), self._motion.camera_to_world]
+        if reach < _LEAST_REACH:
+            return None, apart
+        if not apart:
+            return self._solve_from(frame, window, evidence, starts, stage_s), apart
+        if len(evidence.anchor) < FEW:
+            return None, apart
+        with timed(stage_s, "solve"):
+            solved = self._solver.solve_from(starts, window, evidence)
+        if solved.quality.confidence < self.settings.sure:
+            return None, apart
+        self._learn(window, evidence, solved)
+        return solved, apart
+
+    def _solve_thoroughly(
+        self,
+        frame: StreamFrame,
+        anchors: Sequence[Keyframe],
+        starts: Sequence[FloatArray],
+        stage_s: dict[str, float],
+    ) -> FrameSolve | None:
+        with timed(stage_s, "evidence"):
+            evidence = self._mapper.shared.between(anchors, frame)
+        return self._solve_from(frame, anchors, evidence, starts, stage_s)
+
+    def _solve_from(
+        self,
+        frame: StreamFrame,
+        anchors: Sequence[Keyframe],
+        evidence: Evidence,
+        starts: Sequence[FloatArray],
+        stage_s: dict[str, float],
+    ) -> FrameSolve | None:
+        """From these starts and, where they explain the frame badly, from others as well."""
+        with timed(stage_s, "solve"):
+            newest = anchors[-1]
+            step = self._motion.expected_distance(newest.camera_to_world, frame.stamp_ns, self._map.unit_of(newest))
+            solved = self._solver.solve(starts, anchors, evidence, step)
+        if self._is_good(solved):
+            self._learn(anchors, evidence, solved)
+        return solved
+
+    def _learn(self, anchors: Sequence[Keyframe], evidence: Evidence, solved: FrameSolve) -> None:
+        self._map.learn(anchors, evidence, solved.inverse_depth, solved.agrees)
+
+    # -- LOST
+
+    def _relocalise(self, frame: StreamFrame, state: Lost, stage_s: dict[str, float]) -> tuple[TrackedPose, State]:
+        """Look for the frame near the keyframe that shows most of the same."""
+        best, _ = self._mapper.most_alike(frame)
+        anchors = self._mapper.around(best or self._map.window[-1])
+        expected = [self._motion.expected_pose(frame.stamp_ns), self._motion.camera_to_world]
+        solved = self._solve_thoroughly(frame, anchors, [*expected, anchors[-1].camera_to_world], stage_s)
+        if not self._is_good(solved):
+            return self._miss(frame, solved, state, stage_s)
+        self._go_back_to(anchors)
+        return self._accept(frame, solved, anchors, False, False, stage_s, after_gap=True)
+
+    def _go_back_to(self, anchors: Sequence[Keyframe]) -> None:
+        """Known ground after a loss, in the unit of its trajectory, which may be in metres where the last was not."""
+        self._leave_scale()
+        left = self._map.present
+        self._map.go_back_to(anchors)
+        if self._map.present == left:
+            self._metric.forget_lengths()
+        else:
+            self._metric.adopt(self._map.trajectories[self._map.present].scale)
+        self._motion.jump()
+        self._corrected = True
+
+    def _miss(
+        self, frame: StreamFrame, solved: FrameSolve | None, state: Held | Lost, stage_s: dict[str, float]
+    ) -> tuple[TrackedPose, State]:
+        """A frame without a pose, in the state that it was not solved in."""
+        blind = isinstance(state, Lost) and self._is_blind(frame)
+        if self.settings.history and not blind:
+            self._missed_frames.keep([frame])
+        # A covered lens is no new place: nothing is begun there, however long it takes.
+        missed = state.missed + (0 if blind else 1)
+        unseen = state.unseen + 1 if isinstance(state, Lost) else missed
+        self._motion.missed(unseen, self._map.unit)
+        reason = _few_agree(solved) + what_is_wrong(frame.features, self._map.window[-1].features)
+        if missed < self.settings.lost_frames:
+            apart = state.apart if isinstance(state, Held) else False
+            confidence = 0.0 if solved is None else solved.quality.confidence
+            held = self._unsolved(frame, TrackState.HELD, f"pose held: {reason}", stage_s, confidence)
+            return held, Held(missed, apart)
+        next_state: State = Lost(missed, unseen)
+        give_up = self.settings.lost_frames + self.settings.restart_frames
+        if self.settings.lost_policy is LostPolicy.RESET and missed >= give_up:
+            self._restart(frame)
+            next_state, reason = Initialising(), "a new trajectory begins here"
+        if blind:
+            reason = "nothing to be seen (covered lens, darkness, blank wall)"
+        return self._unsolved(frame, TrackState.LOST, f"lost for {missed} frames: {reason}", stage_s), next_state
+
+    def _is_blind(self, frame: StreamFrame) -> bool:
+        return len(self._matcher.keypoints(frame.features).pixels) < _BLIND
+
+    def _restart(self, frame: StreamFrame) -> None:
+        """Begin anew where the camera is thought to be; the keyframes stay, and may be found again."""
+        self._leave_scale()
+        self._map.end_trajectory()
+        self._motion.stop()
+        self._initializer = Initializer(self.settings, self._estimator, self._mapper.shared, [frame])
+
+    # -- answers
+
+    def _solved(
+        self, frame: StreamFrame, quality: SolveQuality, keyframe: bool, stage_s: dict[str, float]
+    ) -> TrackedPose:
+        pose, covariance = self._motion.camera_to_world, self._motion.covariance
+        return TrackedPose(frame.stamp_ns, pose, covariance, TrackState.TRACKING, quality, keyframe, stage_s=stage_s)
+
+    def _unsolved(
+        self, frame: StreamFrame, state: TrackState, message: str, stage_s: dict[str, float], confidence: float = 0.0
+    ) -> TrackedPose:
+        covariance = self._motion.covariance if state is TrackState.HELD else np.eye(6) * UNKNOWN_VARIANCE
+        pose, quality = self._motion.camera_to_world, SolveQuality(confidence)
+        return TrackedPose(frame.stamp_ns, pose, covariance, state, quality, message=message, stage_s=stage_s)
+
+    # -- mapping
+
+    def improve(self) -> None:
+        """Make a keyframe of the last frame if it is to be one, refine the newest ones together, look for loops.
+
+        To be called when there is time, after the pose has been passed on; `track` catches up on what was left undone.
+        """
+        frame, self._coming = self._coming, None
+        if frame is None:
+            return
+        before = self._map.window[-1]
+        keyframe = self._mapper.add(frame)
+        if self.settings.scale.source is ScaleSource.HEIGHT:
+            step = relative_pose(keyframe.camera_to_world, before.camera_to_world)[:3, 3]
+            self._metric.see_ground(self._mapper.points(keyframe), step)
+        growth = self._close_loops(keyframe) if self.settings.loops else None
+        if growth is not None:
+            self._motion.grow_step(growth)
+            self._corrected = True
+        known = self._map.keyframes[keyframe.number]
+        self._motion.correct(known.camera_to_world, known.covariance[:6, :6])
+
+    def _close_loops(self, keyframe: Keyframe) -> float | None:
+        """Factor by which distances around the newest keyframe have grown; None when no loop was closed."""
+        self._leave_scale()
+        before = len(self._map.trajectories)
+        growth = self._loops.close(keyframe)
+        if growth is None:
+            return None
+        joined = self._map.trajectories[self._map.present].scale
+        if len(self._map.trajectories) < before and joined.is_metric:
+            self._metric.adopt(joined)
+        else:
+            self._metric.see_growth(growth)
+        return growth
+
+    def _leave_scale(self) -> None:
+        """Tell the map what is known of metres in the present trajectory."""
+        self._map.know_scale(self._map.present, self._metric.scale)
+
+    def _observe_scale(self, stamp_ns: int) -> None:
+        """Learn about metres, and make the world grow where they say so; not from turns on the spot."""
+        if self.settings.scale.source is ScaleSource.ODOM and self._odometry is not None:
+            self._metric.see_odometry(stamp_ns, self._motion.camera_to_world, self._odometry, self._map.unit)
+        was_metric = self._metric.scale.is_metric
+        here = self._motion.camera_to_world[:3, 3].copy()
+        correction = self._metric.correction(here, self._map.origin[:3, 3].copy())
+        if correction is None:
+            return
+        factor, centre = correction
+        self._map.rescale(self._map.present, factor, centre)
+        self._motion.rescale(factor, centre)
+        self._corrected |= not was_metric
+        variance = self._metric.scale.sigma**2
+        for keyframe in self._map.window:
+            self._map.know_covariance(keyframe.number, with_unit_variance(keyframe.covariance, variance))
+        if self._coming is not None:
+            covariance = with_unit_variance(in_other_unit(self._coming.covariance, factor), variance)
+            self._coming = replace(self._coming, camera_to_world=self._motion.camera_to_world, covariance=covariance)
+
+    # -- what is asked afterwards, and said from outside
+
     def pose_now(self, answer: TrackedPose) -> FloatArray:
-        """camera_to_world (4x4) of an earlier answer, as it is known by now: keyframes have been refined and corrected.
+        """camera_to_world (4x4) of an earlier answer as it is known now, after refinement and corrections.
 
         An answer from before a `reset` or `load_keyframes` is not to be asked for. Without `TrackerSettings.history`
         an answer whose keyframe has been thinned out stays as it was.
@@ -188,7 +543,7 @@ class Tracker:
         return answer.camera_to_world if placed is None else placed
 
     def look_again(self) -> Iterator[bool]:
-        """At the end of a recording: look for the frames that were missed among all keyframes; each time whether found.
+        """At the end of a recording: look for the missed frames among all keyframes; each time whether one was found.
 
         `pose_now` knows those that were. Without `TrackerSettings.history` there are none to look for.
         """
@@ -202,44 +557,6 @@ class Tracker:
         """How many frames `look_again` has to look for."""
         return len(self._missed_frames)
 
-    def improve(self) -> None:
-        """Make a keyframe of the last frame if it is to be one, refine the newest ones together, look for loops.
-
-        To be called when there is time, after the pose has been passed on; `track` catches up on what was left undone.
-        """
-        frame, self._coming = self._coming, None
-        if frame is None:
-            return
-        before = self._map.window[-1]
-        self._map.add(frame)
-        if self.settings.scale.source is ScaleSource.HEIGHT:
-            step = relative_pose(frame.camera_to_world, before.camera_to_world)[:3, 3]
-            self._metric.see_ground(self._map.shared.points(frame), step)
-        grown = self._close_loops(frame) if self.settings.loops else None
-        if grown is not None:
-            self._motion = scaled_about(self._motion, grown, np.zeros(3))
-            self._lately.clear()
-            self._corrected = True
-        self._pose, self._covariance = frame.camera_to_world, frame.covariance[:6, :6]
-
-    def _close_loops(self, frame: StreamFrame) -> float | None:
-        """Factor by which distances around the newest keyframe have grown; None when no loop was closed."""
-        self._leave_scale()
-        before = len(self._map.trajectories)
-        grown = self._loops.close(frame)
-        if grown is None:
-            return None
-        joined = self._map.trajectories[self._map.present].scale
-        if len(self._map.trajectories) < before and joined.is_metric:
-            self._metric.adopt(joined)
-        else:
-            self._metric.see_growth(grown)
-        return grown
-
-    def _leave_scale(self) -> None:
-        """Tell the map what is known of metres in the present trajectory."""
-        self._map.trajectories[self._map.present].scale = self._metric.scale
-
     def set_pose(self, camera_to_world: FloatArray, covariance: FloatArray) -> None:
         """Say where the camera of the newest frame is: the world is moved, nothing is forgotten.
 
@@ -248,15 +565,13 @@ class Tracker:
             covariance: 6x6 of (translation, rotation about the world's axes).
         """
         self.improve()
-        self._map.move(camera_to_world @ inverse_pose(self._pose))
-        for frame in self._pending:
-            frame.camera_to_world = camera_to_world
-        for frame in self._map.all:
-            spread = with_unit(covariance, frame.covariance[6, 6])
-            frame.covariance = compounded(spread, camera_to_world, frame.camera_to_world)
-        self._pose, self._covariance = camera_to_world, covariance
+        self._map.move(camera_to_world @ inverse_pose(self._motion.camera_to_world))
+        for keyframe in self._map.all:
+            spread = with_unit(covariance, keyframe.covariance[6, 6])
+            self._map.know_covariance(keyframe.number, compounded(spread, camera_to_world, keyframe.camera_to_world))
+        self._motion.correct(camera_to_world, covariance)
+        self._motion.jump()
         self._metric.forget_path()
-        self._lately.clear()
         self._corrected = True
 
     def point_up(self, up_in_camera: FloatArray) -> None:
@@ -270,10 +585,9 @@ class Tracker:
             FileError: there are none, or the file cannot be written.
         """
         self.improve()
-        frames = self._map.all
         self._leave_scale()
-        map_file.save(path, Keyframes(frames, self._map.loops, self._map.trajectories))
-        return len(frames)
+        map_file.save(path, self._map)
+        return len(self._map.keyframes)
 
     def load_keyframes(self, path: Path) -> int:
         """Forget everything, take over the keyframes of a file and look for them; says how many.
@@ -285,364 +599,17 @@ class Tracker:
             FileError: the file cannot be used; nothing has changed then.
         """
         known = map_file.load(path, self._matcher)
-        frames = known.frames
-        self._use_new_map()
-        self._map.restore(frames, known.loops, known.trajectories)
-        self._metric.adopt(known.trajectories[self._map.present].scale)
-        self._pending, self._next_number = [], frames[-1].number + 1
-        self._camera, self._focal_found = frames[-1].camera, True
-        self._stand_at(frames[-1].camera_to_world, np.eye(6) * UNKNOWN_VARIANCE)
-        self._bad_frames = self.settings.lost_frames
-        return len(frames)
-
-    def _intrinsics(self, features: Features, given: PinholeCamera | None) -> PinholeCamera:
-        if given is not None:
-            self._camera = given
-        height, width = features.grey.shape
-        if self._camera is None or (self._camera.height, self._camera.width) != (height, width):
-            self._camera, self._focal_found = ordinary_camera(width, height), False
-        return self._camera
-
-    # -- start
-
-    def _initialise(
-        self, frame: StreamFrame, stamp_ns: int, focal_known: bool, stage_s: dict[str, float]
-    ) -> TrackedPose:
-        if not self._pending:
-            self._pending.append(frame)
-            return self._unsolved(stamp_ns, TrackState.INITIALISING, "first frame; waiting for motion", stage_s)
-        with timed(stage_s, "evidence"):
-            motion, overlap = self._map.shared.image_motion(self._pending[0], frame)
-        waiting = len(self._pending)
-        self._pending.append(frame)
-        enough = self.settings.start_motion / (4.0 if waiting >= self.settings.start_frames else 1.0)
-        if overlap < 0.15 and waiting == 1:
-            enough = 0.0
-        if motion < enough and overlap > 0.3:
-            self._pending = _spread_out(self._pending, self.settings.start_frames)
-            reason = f"image moved {100 * motion:.1f} % of its width; {100 * enough:.1f} % needed to start"
-            return self._unsolved(stamp_ns, TrackState.INITIALISING, reason, stage_s)
-        return self._start(frame, stamp_ns, focal_known or self._focal_found, stage_s)
-
-    def _start(self, frame: StreamFrame, stamp_ns: int, focal_known: bool, stage_s: dict[str, float]) -> TrackedPose:
-        chosen = _spread_out(self._pending, self.settings.window + 1)
-        cameras = [f.camera for f in chosen] if focal_known else None
-        with timed(stage_s, "solve"):
-            clip = self._estimator.estimate_seen([f.features for f in chosen], cameras)
-        confidence = float(clip.confidence[-1])
-        if confidence < self.settings.confidence_min:
-            # The oldest frames may no longer overlap with the newest: start again from the middle.
-            half = len(self._pending) // 2
-            if self.settings.history:
-                self._missed_frames.keep(self._pending[:half])
-            self._pending = self._pending[half:]
-            reason = f"first cameras are too uncertain (confidence {confidence:.2f}); move sideways, not only turn"
-            return self._unsolved(stamp_ns, TrackState.INITIALISING, reason, stage_s)
-        self._camera, self._focal_found = clip.cameras[-1], True
-        self._place(chosen, clip, self._metric.begin())
-        earlier = _between(self._pending[:-1], chosen)
-        self._pending = []
-        self._stand_at(frame.camera_to_world, chosen[-1].covariance[:6, :6])
-        self._solved_ns = stamp_ns
-        return TrackedPose(
-            stamp_ns,
-            self._pose,
-            self._covariance,
-            TrackState.TRACKING,
-            confidence,
-            float(np.nan_to_num(clip.residual_px[-1])),
-            int(clip.observations[-1]),
-            int(clip.inliers[-1]),
-            float(clip.spread_rotation_rad[-1]),
-            float(np.linalg.norm((frame.camera_to_world - self._map.origin)[:3, 3]) * clip.spread_direction_rad[-1]),
-            True,
-            earlier=earlier,
-            stage_s=stage_s,
-        )
-
-    def _place(self, frames: Sequence[StreamFrame], clip: ClipEstimate, unit: float) -> None:
-        """Clip units to world units: the median depth becomes `unit`, also where a trajectory restarts."""
-        depth = clip.inverse_depth[(clip.evidence.anchor == 0) & (clip.inverse_depth > 0)]
-        scale = unit * (float(np.median(depth)) if len(depth) else 1.0)
-        first_to_world = frames[0].camera_to_world
-        covariance = with_unit(self._covariance + _isotropic(clip, unit), 0.0)
-        for frame, pose, camera in zip(frames, clip.camera_to_first, clip.cameras, strict=True):
-            moved = make_pose(pose[:3, :3], pose[:3, 3] * scale)
-            frame.camera_to_world, frame.camera, frame.covariance = first_to_world @ moved, camera, covariance
-        self._map.begin(frames, unit)
-        self._map.shared.learn(frames, clip.evidence, clip.inverse_depth / scale, clip.inverse_depth > 0)
-
-    # -- following
-
-    def _follow(self, frame: StreamFrame, stamp_ns: int, stage_s: dict[str, float]) -> TrackedPose:
-        lost = self._bad_frames >= self.settings.lost_frames
-        anchors = self._known_ground(frame) if lost else self._map.window
-        solved, apart = self._solve_expected(frame, stage_s), False
-        if solved is None and not lost:
-            solved, apart = self._solve_at_a_glance(frame, stage_s)
-        if solved is None:
-            solved = self._solve_thoroughly(frame, anchors, stage_s)
-        if solved is None or solved.confidence < self.settings.confidence_min:
-            return self._missed(frame, stamp_ns, solved, stage_s)
-        if lost:
-            self._go_back_to(anchors)
-        self._motion = inverse_pose(self._pose) @ solved.camera_to_world if self._bad_frames == 0 else np.eye(4)
-        self._motion_ns, self._solved_ns = stamp_ns - self._solved_ns, stamp_ns
-        self._bad_frames = self._unseen_frames = 0
-        frame.camera_to_world = solved.camera_to_world
-        frame.covariance = _accumulated(anchors, frame, solved.covariance)
-        self._pose, self._covariance = frame.camera_to_world, frame.covariance[:6, :6]
-        self._lately.append(self._pose)
-        with timed(stage_s, "keyframe"):
-            keyframe = self._is_keyframe(frame, apart)
-        return TrackedPose(
-            stamp_ns,
-            self._pose,
-            self._covariance,
-            TrackState.TRACKING,
-            solved.confidence,
-            solved.residual_px,
-            solved.correspondences,
-            solved.inliers,
-            solved.spread_rotation_rad,
-            solved.spread_translation,
-            keyframe,
-            stage_s=stage_s,
-        )
-
-    def _is_keyframe(self, frame: StreamFrame, apart: bool) -> bool:
-        """Whether it sees so little of the last keyframe that it must become one; that is done in `improve`."""
-        motion, overlap = self._map.shared.image_motion(self._map.window[-1], frame)
-        keyframe = motion > self.settings.keyframe_motion or overlap < self.settings.keyframe_overlap
-        # Thorough looks one after the other would cost more than a keyframe that ends them.
-        keyframe |= apart and self._was_apart
-        self._was_apart = apart and not keyframe
-        if keyframe:
-            self._coming = frame
-        return keyframe
-
-    def _expected_pose(self, stamp_ns: int) -> FloatArray:
-        """Where constant velocity leads; over a gap of frames further than from one to the next."""
-        elapsed_ns = stamp_ns - self._solved_ns
-        steps = elapsed_ns / self._motion_ns if elapsed_ns > 0 and self._motion_ns > 0 else 1.0
-        return orthogonal(self._pose @ interpolate_pose(np.eye(4), self._motion, min(steps, _MOST_STEPS)))
-
-    def _expected_step(self, anchor: StreamFrame, stamp_ns: int) -> float:
-        """How far constant velocity leads away from a keyframe."""
-        step = float(np.linalg.norm(anchor.camera_to_world[:3, 3] - self._expected_pose(stamp_ns)[:3, 3]))
-        return max(step, _LEAST_STEP * self._map.unit_of(anchor))
-
-    def _solve_expected(self, frame: StreamFrame, stage_s: dict[str, float]) -> FrameSolve | None:
-        """Where constant velocity leads; None unless what is seen there agrees with it well."""
-        if self._bad_frames:
-            return None
-        expected, window, shared = self._expected_pose(frame.stamp_ns), self._map.window, self._map.shared
-        with timed(stage_s, "evidence"):
-            evidence = shared.expected(window, frame, expected)
-        if evidence is None or len(evidence.anchor) < FEW:
-            return None
-        with timed(stage_s, "solve"):
-            solved = self._solver.solve_from([expected], window, evidence)
-        if solved.confidence < self.settings.sure:
-            shared.forget_pairs(frame)
-            return None
-        shared.learn(window, evidence, solved.inverse_depth, solved.agrees)
-        return solved
-
-    def _solve_at_a_glance(self, frame: StreamFrame, stage_s: dict[str, float]) -> tuple[FrameSolve | None, bool]:
-        """From coarse flow, and whether frame and keyframes are apart; None where they are and it is not sure."""
-        window = self._map.window
-        with timed(stage_s, "evidence"):
-            evidence, reach = self._map.shared.glance(window, frame)
-        apart = reach < self.settings.keyframe_overlap
-        if reach < _LEAST_REACH:
-            return None, apart
-        return self._solve_from_evidence(frame, window, evidence, stage_s, alone=apart), apart
-
-    def _solve_thoroughly(
-        self, frame: StreamFrame, anchors: Sequence[StreamFrame], stage_s: dict[str, float]
-    ) -> FrameSolve | None:
-        with timed(stage_s, "evidence"):
-            evidence = self._map.shared.between(anchors, frame)
-        return self._solve_from_evidence(frame, anchors, evidence, stage_s)
-
-    def _solve_from_evidence(
-        self,
-        frame: StreamFrame,
-        anchors: Sequence[StreamFrame],
-        evidence: Evidence,
-        stage_s: dict[str, float],
-        alone: bool = False,
-    ) -> FrameSolve | None:
-        """From constant velocity, standing still and, after a loss, known ground.
-
-        `alone` tries no others, and takes nothing that is not sure.
-        """
-        starts = [self._expected_pose(frame.stamp_ns), self._pose]
-        if self._bad_frames >= self.settings.lost_frames:
-            starts.append(anchors[-1].camera_to_world)
-        with timed(stage_s, "solve"):
-            if alone:
-                solved = self._solver.solve_from(starts, anchors, evidence) if len(evidence.anchor) >= FEW else None
-            else:
-                step = self._expected_step(anchors[-1], frame.stamp_ns)
-                solved = self._solver.solve(starts, anchors, evidence, step)
-        if alone and solved is not None and solved.confidence < self.settings.sure:
-            return None
-        if solved is not None and solved.confidence >= self.settings.confidence_min:
-            self._map.shared.learn(anchors, evidence, solved.inverse_depth, solved.agrees)
-        return solved
-
-    # -- loss
-
-    def _missed(
-        self, frame: StreamFrame, stamp_ns: int, solved: FrameSolve | None, stage_s: dict[str, float]
-    ) -> TrackedPose:
-        blind = self._bad_frames >= self.settings.lost_frames and self._is_blind(frame)
-        if self.settings.history and not blind:
-            self._missed_frames.keep([frame])
-        # A covered lens is no new place: nothing is begun there, however long it takes.
-        self._bad_frames += 0 if blind else 1
-        self._unseen_frames += 1
-        self._covariance = self._covariance + self._growth(self._unseen_frames)
-        confidence = solved.confidence if solved else 0.0
-        reason = f"{solved.inliers if solved else 0} of {solved.correspondences if solved else 0} matches agree"
-        reason += _what_is_wrong(frame, self._map.window[-1])
-        if self._bad_frames < self.settings.lost_frames:
-            return self._unsolved(stamp_ns, TrackState.HELD, f"pose held: {reason}", stage_s, confidence)
-        give_up = self.settings.lost_frames + self.settings.restart_frames
-        if self.settings.lost_policy is LostPolicy.RESET and self._bad_frames >= give_up:
-            self._restart(frame)
-            reason = "a new trajectory begins here"
-        if blind:
-            reason = "nothing to be seen (covered lens, darkness, blank wall)"
-        return self._unsolved(stamp_ns, TrackState.LOST, f"lost for {self._bad_frames} frames: {reason}", stage_s)
-
-    def _growth(self, frames: int) -> FloatArray:
-        """6x6 covariance that the last of so many frames without a solve adds.
-
-        The velocity is what is not known, so the standard deviation grows with the frames and not with their root; the
-        motion before the loss is the best guess of how fast.
-        """
-        step = max(float(np.linalg.norm(self._motion[:3, 3])), _LEAST_STEP * self._map.unit)
-        turn_rad = max(float(rotation_angle_rad(self._motion[:3, :3])), _LEAST_TURN_RAD)
-        return (2 * frames - 1) * np.diag([step**2] * 3 + [turn_rad**2] * 3)
-
-    def _is_blind(self, frame: StreamFrame) -> bool:
-        return len(self._matcher.keypoints(frame.features).pixels) < _BLIND
-
-    def _restart(self, frame: StreamFrame) -> None:
-        """Begin anew where the camera is thought to be; what was known stays, and may be found again."""
-        self._leave_scale()
-        self._map.end_trajectory()
-        self._motion = np.eye(4)
-        self._lately.clear()
-        self._pending = [frame]
-
-    def _known_ground(self, frame: StreamFrame) -> list[StreamFrame]:
-        """The keyframe that shows most of what the frame shows, and its neighbours."""
-        best, _ = self._map.like(frame)
-        return self._map.around(best or self._map.window[-1])
-
-    def _go_back_to(self, anchors: Sequence[StreamFrame]) -> None:
-        """Known ground after a loss, in the unit of its trajectory, which may be in metres where the last was not."""
-        self._leave_scale()
-        left = self._map.present
-        self._map.go_back_to(anchors)
-        if self._map.present == left:
-            self._metric.forget_lengths()
-        else:
-            self._metric.adopt(self._map.trajectories[self._map.present].scale)
-        self._lately.clear()
-        self._corrected = True
-
-    def _unsolved(
-        self, stamp_ns: int, state: TrackState, message: str, stage_s: dict[str, float], confidence: float = 0.0
-    ) -> TrackedPose:
-        covariance = self._covariance if state is TrackState.HELD else np.eye(6) * UNKNOWN_VARIANCE
-        return TrackedPose(stamp_ns, self._pose, covariance, state, confidence, message=message, stage_s=stage_s)
-
-    # -- motion and scale
-
-    def _recent_motion(self) -> Motion:
-        """Over the last frames: parallax is the distance over the depth of the scene."""
-        if len(self._lately) < 2:
-            return Motion.UNKNOWN
-        moved = relative_pose(self._lately[0], self._lately[-1])
-        parallax, turn = float(np.linalg.norm(moved[:3, 3])) / self._map.unit, float(rotation_angle_rad(moved[:3, :3]))
-        if parallax < _STILL_PARALLAX and turn < _STILL_RAD:
-            return Motion.STILL
-        return Motion.TURNING if turn > _TURN_RAD and parallax < _TURN_PARALLAX * turn else Motion.MOVING
-
-    def _observe_scale(self, stamp_ns: int) -> None:
-        """Learn about metres, and make the world grow where they say so; not from turns on the spot."""
-        if self.settings.scale.source is ScaleSource.ODOM and self._odometry is not None:
-            self._metric.see_odometry(stamp_ns, self._pose, self._odometry, self._map.unit)
-        was_metric = self._metric.scale.is_metric
-        correction = self._metric.correction(self._pose[:3, 3].copy(), self._map.origin[:3, 3].copy())
-        if correction is None:
-            return
-        factor, centre = correction
-        self._map.rescale(factor, centre)
-        self._pose = scaled_about(self._pose, factor, centre)
-        if self._coming is not None:
-            self._coming.camera_to_world = self._pose
-            self._coming.covariance = in_other_unit(self._coming.covariance, factor)
-        self._motion = scaled_about(self._motion, factor, np.zeros(3))
-        self._lately.clear()
-        self._corrected |= not was_metric
-        variance = self._metric.scale.sigma**2
-        for frame in (*self._map.window, *(() if self._coming is None else (self._coming,))):
-            frame.covariance = with_unit_variance(frame.covariance, variance)
-        self._covariance = in_other_unit(with_unit(self._covariance, 0.0), factor)[:6, :6]
+        newest = known.all[-1]
+        known.window_numbers = list(known.keyframes)[-self.settings.window :]
+        self._use_map(known)
+        self._metric.adopt(known.trajectories[known.present].scale)
+        self._next_number = newest.number + 1
+        self._camera, self._focal_found = newest.camera, True
+        unknown = MotionModel(newest.camera_to_world, np.eye(6) * UNKNOWN_VARIANCE)
+        self._begin_in(Lost(self.settings.lost_frames, 0), unknown)
+        return len(known.keyframes)
 
 
-def _accumulated(anchors: Sequence[StreamFrame], frame: StreamFrame, covariance: FloatArray) -> FloatArray:
-    """7x7 since the trajectory began, of a frame that was solved with a covariance (6, 6) against keyframes."""
-    last = anchors[-1]
-    # What the frame adds to what is known of the unit: the error of a baseline over its length.
-    baseline = max(float(np.linalg.norm(frame.camera_to_world[:3, 3] - a.camera_to_world[:3, 3])) for a in anchors)
-    unit = min(float(np.trace(covariance[:3, :3])) / max(baseline, 1e-9) ** 2, 1.0)
-    return compounded(last.covariance, last.camera_to_world, frame.camera_to_world) + with_unit(covariance, unit)
-
-
-def _what_is_wrong(frame: StreamFrame, last: StreamFrame) -> str:
-    """Likely reasons in the image itself, in words; empty for none."""
-    seen, known = frame.features.grey.astype(np.float32), last.features.grey.astype(np.float32)
-    light = float((seen.mean() + 1.0) / (known.mean() + 1.0))
-    if not 1.0 / _LIGHT < light < _LIGHT:
-        return f"; the image is {light:.2g} times as bright as the last keyframe"
-    sharpness = float(_edges(seen) / max(_edges(known), 1e-6))
-    if sharpness < _BLURRED:
-        return f"; the image is blurred ({100 * sharpness:.0f} % of the last keyframe's edges)"
-    return ""
-
-
-def _edges(grey: FloatArray) -> float:
-    return float(np.diff(grey, axis=1).var() + np.diff(grey, axis=0).var())
-
-
-def _between(frames: Sequence[StreamFrame], solved: Sequence[StreamFrame]) -> tuple[tuple[int, FloatArray], ...]:
-    """Poses of all frames by time between the solved ones: they lie a few frames apart, where motion is smooth."""
-    poses = []
-    for frame in frames:
-        after = next((s for s in solved if s.number >= frame.number), solved[-1])
-        before = next((s for s in reversed(solved) if s.number <= frame.number), solved[0])
-        gap = max(after.stamp_ns - before.stamp_ns, 1)
-        share = min(max((frame.stamp_ns - before.stamp_ns) / gap, 0.0), 1.0)
-        poses.append((frame.stamp_ns, interpolate_pose(before.camera_to_world, after.camera_to_world, share)))
-    return tuple(poses)
-
-
-def _spread_out(frames: Sequence[StreamFrame], count: int) -> list[StreamFrame]:
-    """At most `count` of them, evenly spread in time, the first and last among them."""
-    if len(frames) <= count:
-        return list(frames)
-    return [frames[k] for k in np.unique(np.linspace(0, len(frames) - 1, count).round().astype(int))]
-
-
-def _isotropic(clip: ClipEstimate, unit: float) -> FloatArray:
-    """Covariance of the first solve: the spread of its hypotheses, and at least a percent of the scene's depth."""
-    rotation = max(float(clip.spread_rotation_rad.max()), 0.005)
-    translation = max(0.01, 0.1 * float(clip.spread_direction_rad.max())) * unit
-    return np.diag([translation**2] * 3 + [rotation**2] * 3)
+def _few_agree(solved: FrameSolve | None) -> str:
+    inliers, correspondences = (0, 0) if solved is None else (solved.quality.inliers, solved.quality.correspondences)
+    return f"{inliers} of {correspondences} matches agree"

@@ -36,7 +36,7 @@ class Motion(enum.IntEnum):
 
 
 class LostPolicy(str, enum.Enum):
-    """What happens while tracking is lost; known ground ends a loss under all of them."""
+    """What happens while tracking is lost. Under all of them a frame that shows known ground ends the loss."""
 
     STOP = "stop"
     """No pose."""
@@ -44,6 +44,26 @@ class LostPolicy(str, enum.Enum):
     """The last pose, with unknown covariance."""
     RESET = "reset"
     """The same, and after a while a new trajectory is begun where the last one ended."""
+
+
+@dataclass(frozen=True)
+class SolveQuality:
+    """How well the evidence agrees with a pose.
+
+    Attributes:
+        confidence: 0 (a guess) to 1: share of the correspondences that agree, less where those are few.
+        residual_px: median reprojection error of the inliers; NaN without any.
+        correspondences, inliers: how many the solve was given, and how many agree with it.
+        spread_rotation_rad, spread_translation: largest distance to a rival hypothesis that explains the frame almost
+            as well; translation in pose units.
+    """
+
+    confidence: float = 0.0
+    residual_px: float = 0.0
+    correspondences: int = 0
+    inliers: int = 0
+    spread_rotation_rad: float = 0.0
+    spread_translation: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -56,17 +76,14 @@ class TrackedPose:
         covariance: 6x6 of (x, y, z, rotation about world x, y, z), in pose units and rad; 9999 on the diagonal of
             what is not known.
         state: see `TrackState`; TRACKING is the only state in which the pose is a fresh estimate.
-        confidence: 0 (a guess) to 1.
-        residual_px: median reprojection error of the inliers in the image as given.
-        correspondences, inliers: how many the solve was given and how many agree with it.
-        spread_rotation_rad, spread_translation: how far the hypotheses of the solve lie apart.
-        keyframe: whether this frame became one.
+        solve: how well the frame was solved, residuals in px of the image as given.
+        keyframe: whether this frame becomes one.
         corrected: the world has been corrected since the last frame (loop, scale, a pose set from outside): the step
             from the last pose to this one is no motion.
         motion: what the camera has been doing over the last frames.
         scale: whether poses are in metres.
         number: of the frame in the stream.
-        keyframe_pose: where it stands beside a keyframe; None before there is one. See `Tracker.pose_now`.
+        keyframe_pose: the pose told beside a keyframe; None before there is one. See `Tracker.pose_now`.
         earlier: (stamp_ns, camera_to_world) of frames that were INITIALISING and are known now.
         message: why the state is not TRACKING, in words; empty otherwise.
         stage_s: wall time of each stage ("look", "evidence", "solve", ...), s.
@@ -76,12 +93,7 @@ class TrackedPose:
     camera_to_world: FloatArray
     covariance: FloatArray
     state: TrackState
-    confidence: float
-    residual_px: float = 0.0
-    correspondences: int = 0
-    inliers: int = 0
-    spread_rotation_rad: float = 0.0
-    spread_translation: float = 0.0
+    solve: SolveQuality = SolveQuality()
     keyframe: bool = False
     corrected: bool = False
     motion: Motion = Motion.UNKNOWN
@@ -91,6 +103,11 @@ class TrackedPose:
     earlier: tuple[tuple[int, FloatArray], ...] = ()
     message: str = ""
     stage_s: dict[str, float] = field(default_factory=dict)
+
+    @property
+    def confidence(self) -> float:
+        """Of the solve, 0 (a guess) to 1."""
+        return self.solve.confidence
 
 
 @dataclass(frozen=True)
@@ -112,9 +129,9 @@ class TrackerSettings:
             where the last one ended, if `lost_policy` says so.
         lost_policy: see there.
         scale: where metres come from.
-        loops: whether places seen again correct the drift since then.
+        loops: whether loop closures correct drift.
         history: whether `Tracker.pose_now` knows all answers, and `Tracker.look_again` the frames that were missed;
-            memory then grows with the way.
+            memory then grows with the length of the recording.
         estimator: the stages below.
     """
 

@@ -27,7 +27,7 @@ from ros2_raxels.evaluation.clips.clip_sets import make_clips, read_answers, wri
 from ros2_raxels.evaluation.clips.metrics import mean_over_sets, score_sets
 from ros2_raxels.evaluation.tracks.recorded_track import Track
 from ros2_raxels.tracking.tracker import Tracker
-from ros2_raxels.tracking.types import TrackedPose, TrackState
+from ros2_raxels.tracking.types import SolveQuality, TrackedPose, TrackState
 
 CapSys = pytest.CaptureFixture[str]
 
@@ -325,7 +325,7 @@ class ScriptedTracker(Tracker):
         state = TrackState.TRACKING if count >= 3 else TrackState.INITIALISING
         known = [(stamp, self._pose_at(k)) for k, stamp in enumerate(self._stamps[:-1])] if count == 3 else []
         pose = self._pose_at(count - 1) if count >= 3 else np.eye(4)
-        return TrackedPose(stamp_ns, pose, np.eye(6), state, 1.0, earlier=tuple(known))
+        return TrackedPose(stamp_ns, pose, np.eye(6), state, SolveQuality(1.0), earlier=tuple(known))
 
     @staticmethod
     def _pose_at(index: int) -> Any:

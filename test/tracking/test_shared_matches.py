@@ -13,8 +13,10 @@ from ros2_raxels.scenes.clips import exact_flow
 from ros2_raxels.scenes.renderer import render
 from ros2_raxels.scenes.trajectories import handheld_loop
 from ros2_raxels.scenes.world import furnished_room
-from ros2_raxels.tracking.frame import StreamFrame
-from ros2_raxels.tracking.shared_matches import SharedEvidence
+from ros2_raxels.tracking.frame import Keyframe, SolvedFrame, StreamFrame
+from ros2_raxels.tracking.keyframe_map import KeyframeMap
+from ros2_raxels.tracking.mapping import Mapper, MapSettings
+from ros2_raxels.tracking.shared_matches import SharedMatches
 
 CAMERA = PinholeCamera(320, 240, 256.0, 256.0, 159.5, 119.5)
 FRAMES = (0, 8, 16, 20)
@@ -30,8 +32,18 @@ class Scene:
         self.features, self.depths = [self.matcher.look(s[0]) for s in seen], [s[1] for s in seen]
         self.grid = self.matcher.grid((240, 320)).astype(int)
 
-    def frames(self) -> list[StreamFrame]:
-        return [StreamFrame(k, k, self.features[k], CAMERA, self.poses[k].copy()) for k in range(len(FRAMES))]
+    def frames(self, share: float = 0.0) -> list[Keyframe]:
+        """With their true depths at a share of the points."""
+        return [
+            Keyframe(
+                StreamFrame(k, k, self.features[k], CAMERA), self.poses[k], np.zeros((7, 7)), self.depths_at(k, share)
+            )
+            for k in range(len(FRAMES))
+        ]
+
+    def depths_at(self, frame: int, share: float) -> FloatArray:
+        known = np.random.default_rng(frame).random(len(self.grid)) < share
+        return np.where(known, self.inverse_depth(frame), np.nan)
 
     def inverse_depth(self, frame: int) -> FloatArray:
         """Of the flow grid of a frame."""
@@ -49,15 +61,7 @@ def scene() -> Scene:
     return Scene()
 
 
-def with_depths(scene: Scene, frames: list[StreamFrame], share: float = 1.0) -> None:
-    """Give keyframes their true depths, at a share of the points."""
-    for k, frame in enumerate(frames):
-        depth = scene.inverse_depth(k)
-        known = np.random.default_rng(k).random(len(depth)) < share
-        frame.inverse_depth = np.where(known, depth, np.nan)
-
-
-def errors_px(scene: Scene, shared: SharedEvidence, source: int, target: int, back: bool = False) -> FloatArray:
+def errors_px(scene: Scene, shared: SharedMatches, source: int, target: int, back: bool = False) -> FloatArray:
     matches = shared._matches[min(source, target), max(source, target)]
     found = matches.flow_back if back else matches.flow
     error = np.linalg.norm(found - scene.true_px(source, target), axis=1)
@@ -67,9 +71,8 @@ def errors_px(scene: Scene, shared: SharedEvidence, source: int, target: int, ba
 @pytest.mark.parametrize("share", [1.0, 0.4])
 def test_points_are_found_where_they_are_though_the_expected_pose_is_off(scene: Scene, share: float) -> None:
     """Expected some pixels beside where they are, found to a fraction of one; unknown depths come from neighbours."""
-    frames = scene.frames()
-    with_depths(scene, frames[:3], share)
-    shared = SharedEvidence(scene.matcher)
+    frames = scene.frames(share)
+    shared = SharedMatches(scene.matcher)
     expected = frames[3].camera_to_world.copy()
     expected[:3, 3] += (0.03, -0.02, 0.02)
     truth = scene.true_px(2, 3)
@@ -89,16 +92,15 @@ def test_points_are_found_where_they_are_though_the_expected_pose_is_off(scene: 
 
 
 def test_a_new_keyframe_looks_back_and_measures_its_own_points(scene: Scene) -> None:
-    frames = scene.frames()
-    with_depths(scene, frames[:3])
-    shared = SharedEvidence(scene.matcher)
-    shared.both_ways(frames[:3], frames[3])
-    error = errors_px(scene, shared, 3, 2, back=True)
+    frames = scene.frames(1.0)
+    keyframes = KeyframeMap()
+    keyframes.begin(frames[:3], 1.0, window=3)
+    mapper = Mapper(scene.matcher, MapSettings(), keyframes)
+    added = mapper.add(SolvedFrame(frames[3].frame, frames[3].camera_to_world, np.zeros((7, 7))))
+    error = errors_px(scene, mapper.shared, 3, 2, back=True)
     assert len(error) > 0.5 * len(scene.grid)
     assert np.median(error) < 0.25
-    shared.measure(frames[:3], frames[3])
-    found, truth = frames[3].inverse_depth, scene.inverse_depth(3)
-    assert found is not None
+    found, truth = added.inverse_depth, scene.inverse_depth(3)
     known = np.isfinite(found)
     assert known.mean() > 0.5
     assert np.median(np.abs(found[known] / truth[known] - 1.0)) < 0.05
@@ -106,27 +108,25 @@ def test_a_new_keyframe_looks_back_and_measures_its_own_points(scene: Scene) -> 
 
 def test_without_depths_nothing_is_expected(scene: Scene) -> None:
     frames = scene.frames()
-    shared = SharedEvidence(scene.matcher)
+    shared = SharedMatches(scene.matcher)
     assert shared.expected(frames[:3], frames[3], frames[3].camera_to_world) is None
-    with_depths(scene, frames[:3], 0.05)
+    frames = scene.frames(0.05)
     assert shared.expected(frames[:3], frames[3], frames[3].camera_to_world) is None
 
 
 def test_a_pose_that_is_far_off_finds_nothing(scene: Scene) -> None:
-    frames = scene.frames()
-    with_depths(scene, frames[:3])
+    frames = scene.frames(1.0)
     behind = frames[3].camera_to_world.copy()
     behind[:3, :3] = behind[:3, :3] @ np.diag([-1.0, 1.0, -1.0])
-    assert SharedEvidence(scene.matcher).expected(frames[:3], frames[3], behind) is None
+    assert SharedMatches(scene.matcher).expected(frames[:3], frames[3], behind) is None
 
 
 def test_what_was_found_in_a_frame_can_be_forgotten(scene: Scene) -> None:
-    frames = scene.frames()
-    with_depths(scene, frames[:3])
-    shared = SharedEvidence(scene.matcher)
+    frames = scene.frames(1.0)
+    shared = SharedMatches(scene.matcher)
     assert shared.expected(frames[:3], frames[3], frames[3].camera_to_world) is not None
     assert len(shared) == 6
     shared.forget_pairs(frames[3])
     assert len(shared) == 3
-    shared.forget_all_but(frames[1:])
+    shared.forget_all_but([k.number for k in frames[1:]])
     assert len(shared) == 1

@@ -145,11 +145,11 @@ class PoseOutputs:
         status.scale_is_metric = answer.scale.is_metric
         status.scale, status.scale_sigma = float(answer.scale.metres_per_unit), float(answer.scale.sigma)
         status.confidence = float(answer.confidence)
-        status.hypothesis_spread_rotation_rad = float(answer.spread_rotation_rad)
-        status.hypothesis_spread_translation = float(answer.spread_translation)
-        status.residual_px = float(answer.residual_px)
-        status.correspondences = int(answer.correspondences)
-        status.inliers = int(answer.inliers)
+        status.hypothesis_spread_rotation_rad = float(answer.solve.spread_rotation_rad)
+        status.hypothesis_spread_translation = float(answer.solve.spread_translation)
+        status.residual_px = float(answer.solve.residual_px)
+        status.correspondences = int(answer.solve.correspondences)
+        status.inliers = int(answer.solve.inliers)
         self._status.publish(status)
 
     def announce(self, state: TrackState, message: str, counters: Counters) -> None:

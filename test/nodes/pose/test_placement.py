@@ -22,7 +22,7 @@ from ros2_raxels.geometry.poses import (
 )
 from ros2_raxels.nodes.pose.placement import Edge, FrameNames, Placed, Placement, TfMode
 from ros2_raxels.tracking.metric_scale import Scale, ScaleSource
-from ros2_raxels.tracking.types import TrackedPose, TrackState
+from ros2_raxels.tracking.types import SolveQuality, TrackedPose, TrackState
 
 STAMP = 5_000_000_000
 EYE = "eye"
@@ -35,7 +35,7 @@ VARIANCES = np.diag([1.0, 2.0, 3.0, 4.0, 5.0, 6.0])
 
 def answer(pose: FloatArray, metric: bool = False, covariance: FloatArray = VARIANCES) -> TrackedPose:
     scale = Scale(ScaleSource.ODOM, 2.0, 0.1) if metric else Scale()
-    return TrackedPose(STAMP, pose, covariance, TrackState.TRACKING, 1.0, scale=scale)
+    return TrackedPose(STAMP, pose, covariance, TrackState.TRACKING, SolveQuality(1.0), scale=scale)
 
 
 class Robot:

@@ -1,0 +1,168 @@
+"""Makes keyframes of solved frames: matches both ways, depths, bundle adjustment of the newest, thinning out."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from ros2_raxels.estimation.bundle_adjustment import RefineSettings, refine
+from ros2_raxels.estimation.estimator import ClipEstimate
+from ros2_raxels.geometry.poses import FloatArray, relative_pose
+from ros2_raxels.matching.matcher import Matcher
+from ros2_raxels.matching.tracks import FLOW
+from ros2_raxels.tracking.frame import Keyframe, Seen, SolvedFrame
+from ros2_raxels.tracking.keyframe_map import KeyframeMap, distance
+from ros2_raxels.tracking.place_index import PlaceIndex
+from ros2_raxels.tracking.resection import FEW, INLIER_PX
+from ros2_raxels.tracking.shared_matches import SharedMatches
+
+_BUNDLE = RefineSettings(widths_px=(3.0, 2.0), iterations=6)
+_BUNDLE_TRACKS = 1200
+_DEPTHS_ALONE = RefineSettings(widths_px=(INLIER_PX,), iterations=0)
+
+
+@dataclass(frozen=True)
+class MapSettings:
+    """How many keyframes, and how they are used.
+
+    Attributes:
+        window: keyframes that a new frame is solved against.
+        bundle: newest keyframes that are refined together.
+        stored: older keyframes kept for loops and for recovery after a loss; beyond that they are thinned out.
+        history: whether the map knows where dropped keyframes are now; takes half a kilobyte for each.
+    """
+
+    window: int = 3
+    bundle: int = 7
+    stored: int = 300
+    history: bool = False
+
+
+class Mapper:
+    """Grows a map.
+
+    Args:
+        matcher: of all frames.
+        settings: see there.
+
+    Attributes:
+        keyframes: the map.
+        shared: what its keyframes, and the frames that are solved against them, have in common.
+    """
+
+    def __init__(self, matcher: Matcher, settings: MapSettings, keyframes: KeyframeMap | None = None) -> None:
+        self.settings = settings
+        self.keyframes = keyframes or KeyframeMap()
+        self.shared = SharedMatches(matcher)
+        self._matcher = matcher
+        self._places = PlaceIndex()
+        for keyframe in self.keyframes.all:
+            self._remember(keyframe)
+            self._forget_keypoints([keyframe])
+
+    def begin(self, frames: Sequence[SolvedFrame], clip: ClipEstimate, clip_to_unit: float, unit: float) -> None:
+        """The first keyframes of a trajectory, and the depths that were solved with them.
+
+        Args:
+            frames: solved; poses in world units.
+            clip: what they were solved from.
+            clip_to_unit: world units of one clip unit.
+            unit: see `Trajectory`.
+        """
+        self.keyframes.begin([self._keyframe(frame) for frame in frames], unit, self.settings.window)
+        begun = [self.keyframes.keyframes[frame.frame.number] for frame in frames]
+        for keyframe in begun:
+            self._remember(keyframe)
+        self.keyframes.learn(begun, clip.evidence, clip.inverse_depth / clip_to_unit, clip.inverse_depth > 0)
+        self._thin_out()
+
+    def add(self, frame: SolvedFrame) -> Keyframe:
+        """Make the newest keyframe of a frame, and refine the newest ones together."""
+        window, present = self.keyframes.window, self.keyframes.present
+        others = [*self.keyframes.before(window[0], self.settings.bundle - self.settings.window), *window]
+        keyframe = self._measured(frame, others, parent=window[-1].number, trajectory=present)
+        self._remember(keyframe)
+        self.keyframes.put(keyframe)
+        self.keyframes.window_numbers = [*self.keyframes.window_numbers, keyframe.number][-self.settings.window :]
+        self._refine([*others, keyframe])
+        self._thin_out()
+        self._forget_keypoints(self.keyframes.stored[: -self.settings.bundle])
+        self.shared.connect(self.keyframes.window)
+        return self.keyframes.keyframes[keyframe.number]
+
+    def insert(self, frame: SolvedFrame, parent: int, near: Sequence[Keyframe]) -> None:
+        """Make a keyframe of a frame that is not where the trajectory is now, beside those near it."""
+        keyframe = self._measured(frame, near, parent=parent, trajectory=near[0].trajectory)
+        self._remember(keyframe)
+        self._forget_keypoints([keyframe])
+        self.keyframes.put(keyframe)
+        self._thin_out()
+
+    def most_alike(self, frame: Seen, besides: Iterable[Keyframe] = ()) -> tuple[Keyframe | None, int]:
+        """The keyframe that shows most of what a frame shows, except some, and its votes; None without any."""
+        excluded = {k.number for k in besides}
+        votes = self._places.votes(self._matcher.keypoints(frame.features))
+        allowed = {n: v for n, v in votes.items() if n in self.keyframes.keyframes and n not in excluded}
+        best = max(allowed, key=lambda n: allowed[n], default=-1)
+        return (self.keyframes.keyframes[best], allowed[best]) if allowed.get(best) else (None, 0)
+
+    def around(self, keyframe: Keyframe, besides: Iterable[Keyframe] = ()) -> list[Keyframe]:
+        """As many keyframes as a window has, see `KeyframeMap.around`."""
+        return self.keyframes.around(keyframe, self.settings.window, besides)
+
+    def points(self, keyframe: Keyframe) -> FloatArray:
+        """(K, 3) points of a keyframe's flow grid whose depths are known, in its optical frame, world units."""
+        known = keyframe.inverse_depth > 0
+        plane = keyframe.camera.normalise(self._matcher.grid(keyframe.features.grey.shape)[known])
+        return np.concatenate([plane, np.ones((len(plane), 1))], axis=1) / keyframe.inverse_depth[known, None]
+
+    def _keyframe(self, frame: SolvedFrame, parent: int | None = None, trajectory: int = 0) -> Keyframe:
+        nothing = np.full(len(self._matcher.grid(frame.frame.features.grey.shape)), np.nan)
+        return Keyframe(frame.frame, frame.camera_to_world, frame.covariance, nothing, parent, trajectory)
+
+    def _measured(self, frame: SolvedFrame, others: Sequence[Keyframe], parent: int, trajectory: int) -> Keyframe:
+        """A keyframe with the depths of all points of its grid that were found in others, poses as they are."""
+        keyframe = self._keyframe(frame, parent, trajectory)
+        self.shared.both_ways(others, keyframe, keyframe.camera_to_world)
+        evidence = self.shared.starting_in_last([*others, keyframe])
+        if len(evidence.anchor) >= FEW:
+            poses: FloatArray = np.array([[k.camera_to_world for k in (*others, keyframe)]])
+            found = refine(evidence, poses, _DEPTHS_ALONE)
+            agrees = np.nanmedian(found.residual_px[0], axis=1) < INLIER_PX
+            agrees &= evidence.kind == FLOW
+            keyframe.inverse_depth[evidence.index[agrees]] = found.inverse_depth[0][agrees]
+        return keyframe
+
+    def _refine(self, frames: Sequence[Keyframe]) -> None:
+        """Keyframes together; the oldest two hold the place and the scale."""
+        if len(frames) < 3:
+            return
+        evidence = self.shared.among(frames, _BUNDLE_TRACKS)
+        fixed = np.arange(len(frames)) < 2
+        refined = refine(evidence, np.array([[k.camera_to_world for k in frames]]), _BUNDLE, fixed=fixed)
+        for keyframe, pose in zip(frames, refined.camera_to_first[0], strict=True):
+            self.keyframes.move_keyframe(keyframe.number, pose)
+        agrees = np.nanmin(refined.residual_px[0], axis=1) < INLIER_PX
+        self.keyframes.learn(frames, evidence, refined.inverse_depth[0], agrees)
+
+    def _remember(self, keyframe: Keyframe) -> None:
+        self._places.add(keyframe.number, self._matcher.keypoints(keyframe.features))
+
+    @staticmethod
+    def _forget_keypoints(keyframes: Iterable[Keyframe]) -> None:
+        """Keypoints take a megabyte a frame, and are found again in no time where they are needed again."""
+        for keyframe in keyframes:
+            keyframe.features.keypoints = None
+
+    def _thin_out(self) -> None:
+        """Where there are too many, those go first whose neighbours stand closest to each other."""
+        while len(stored := self.keyframes.stored) > self.settings.stored:
+            gone = stored[0]
+            if len(stored) > 2:
+                poses = np.array([k.camera_to_world for k in stored])
+                units = np.array([self.keyframes.unit_of(k) for k in stored[1:-1]])
+                gone = stored[1 + int(distance(relative_pose(poses[:-2], poses[2:]), units).argmin())]
+            self.keyframes.drop(gone.number, self.settings.history)
+            self._places.forget(gone.number)

@@ -1,0 +1,117 @@
+"""Where the camera is, how it has been moving, and where it should be next."""
+
+from __future__ import annotations
+
+from collections import deque
+
+import numpy as np
+
+from ros2_raxels.geometry.covariance import in_other_unit, with_unit
+from ros2_raxels.geometry.poses import (
+    FloatArray,
+    interpolate_pose,
+    inverse_pose,
+    orthogonal,
+    relative_pose,
+    rotation_angle_rad,
+)
+from ros2_raxels.tracking.frame import scaled_about
+from ros2_raxels.tracking.types import Motion
+
+_LEAST_STEP = 1e-3
+"""Of the unit: what a camera moves at least from frame to frame where nothing else is known."""
+
+_LEAST_TURN_RAD = 0.02
+"""The same for turns."""
+
+_MOST_STEPS = 5.0
+"""Over a gap the last step is extrapolated so many times at most."""
+
+_RECENT_FRAMES = 10
+_STILL_PARALLAX, _STILL_RAD = 0.004, 0.004
+_TURN_RAD, _TURN_PARALLAX = 0.02, 0.15
+
+
+class MotionModel:
+    """Constant velocity from the last two solved frames, and an uncertainty that grows while none is solved.
+
+    Args:
+        camera_to_world: 4x4, where the camera is.
+        covariance: 6x6 of (translation, rotation about the world's axes).
+        stamp_ns: of the frame that was solved there; 0 where none was.
+
+    Attributes:
+        camera_to_world, covariance: as they are known now.
+        step: 4x4, motion between the last two solved frames, in the camera; identity where there was a gap.
+    """
+
+    def __init__(self, camera_to_world: FloatArray, covariance: FloatArray, stamp_ns: int = 0) -> None:
+        self.camera_to_world = camera_to_world
+        self.covariance = covariance
+        self.step: FloatArray = np.eye(4)
+        self._step_ns, self._solved_ns = 0, stamp_ns
+        self._recent: deque[FloatArray] = deque(maxlen=_RECENT_FRAMES)
+
+    def expected_pose(self, stamp_ns: int) -> FloatArray:
+        """Where constant velocity leads (4x4); over a gap of frames further than from one to the next."""
+        elapsed_ns = stamp_ns - self._solved_ns
+        steps = elapsed_ns / self._step_ns if elapsed_ns > 0 and self._step_ns > 0 else 1.0
+        return orthogonal(self.camera_to_world @ interpolate_pose(np.eye(4), self.step, min(steps, _MOST_STEPS)))
+
+    def expected_distance(self, other: FloatArray, stamp_ns: int, unit: float) -> float:
+        """How far constant velocity leads away from another pose (4x4); at least a little of the unit."""
+        away = float(np.linalg.norm(other[:3, 3] - self.expected_pose(stamp_ns)[:3, 3]))
+        return max(away, _LEAST_STEP * unit)
+
+    def solved(self, camera_to_world: FloatArray, covariance: FloatArray, stamp_ns: int, after_gap: bool) -> None:
+        """The next frame was solved; `after_gap` where the one before it was not."""
+        self.step = np.eye(4) if after_gap else inverse_pose(self.camera_to_world) @ camera_to_world
+        self._step_ns, self._solved_ns = stamp_ns - self._solved_ns, stamp_ns
+        self.camera_to_world, self.covariance = camera_to_world, covariance
+        self._recent.append(camera_to_world)
+
+    def missed(self, frames: int, unit: float) -> None:
+        """The last of so many frames in a row was not solved.
+
+        The velocity is what is not known, so the standard deviation grows with the frames and not with their root; the
+        motion before the gap is the best guess of how fast.
+        """
+        length = max(float(np.linalg.norm(self.step[:3, 3])), _LEAST_STEP * unit)
+        turn_rad = max(float(rotation_angle_rad(self.step[:3, :3])), _LEAST_TURN_RAD)
+        growth = (2 * frames - 1) * np.diag([length**2] * 3 + [turn_rad**2] * 3)
+        self.covariance = self.covariance + growth
+
+    def stop(self) -> None:
+        """Nothing is known of the motion any more."""
+        self.step = np.eye(4)
+        self._recent.clear()
+
+    def jump(self) -> None:
+        """The world has changed around the camera: steps from earlier poses to the next are no motion."""
+        self._recent.clear()
+
+    def correct(self, camera_to_world: FloatArray, covariance: FloatArray) -> None:
+        """The newest pose is known better, or said from outside."""
+        self.camera_to_world, self.covariance = camera_to_world, covariance
+
+    def rescale(self, factor: float, centre: FloatArray) -> None:
+        """The world has become `factor` times as large about a point (3,)."""
+        self.camera_to_world = scaled_about(self.camera_to_world, factor, centre)
+        self.covariance = in_other_unit(with_unit(self.covariance, 0.0), factor)[:6, :6]
+        self.grow_step(factor)
+
+    def grow_step(self, factor: float) -> None:
+        """Lengths around the camera have become `factor` times as large."""
+        self.step = scaled_about(self.step, factor, np.zeros(3))
+        self.jump()
+
+    def recent_motion(self, unit: float) -> Motion:
+        """What the camera has been doing over the last frames: parallax is the distance over the depth of the scene."""
+        if len(self._recent) < 2:
+            return Motion.UNKNOWN
+        moved = relative_pose(self._recent[0], self._recent[-1])
+        parallax, turn_rad = float(np.linalg.norm(moved[:3, 3])) / unit, float(rotation_angle_rad(moved[:3, :3]))
+        if parallax < _STILL_PARALLAX and turn_rad < _STILL_RAD:
+            return Motion.STILL
+        turned = turn_rad > _TURN_RAD and parallax < _TURN_PARALLAX * turn_rad
+        return Motion.TURNING if turned else Motion.MOVING

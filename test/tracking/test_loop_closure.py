@@ -1,0 +1,90 @@
+"""loop_closure: drift that was put in by hand is taken out, a place that looks alike is no loop."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from walk import (
+    CAMERA,
+    Image,
+    follow,
+)
+
+from ros2_raxels.geometry.poses import (
+    make_pose,
+    rotation_angle_rad,
+    rotation_from_vector,
+)
+from ros2_raxels.scenes.renderer import render
+from ros2_raxels.scenes.trajectories import handheld_loop
+from ros2_raxels.scenes.world import furnished_room
+from ros2_raxels.tracking.frame import scaled_about
+from ros2_raxels.tracking.loop_closure import LoopCloser
+from ros2_raxels.tracking.tracker import Tracker
+from ros2_raxels.tracking.types import TrackerSettings
+
+
+@pytest.fixture(scope="module")
+def rounds() -> list[Image]:
+    """Once round the loop and a second more, at 8 Hz."""
+    room, poses = furnished_room(3), handheld_loop(7.0, 8.0, seed=1)
+    poses = np.concatenate([poses, poses[:8]])
+    return [render(room, CAMERA, pose)[0] for pose in poses]
+
+
+def test_a_loop_takes_out_drift_that_was_put_in_by_hand(rounds: list[Image]) -> None:
+    """After one round all keyframes are bent, scale included, as drift bends them; then the first place is seen."""
+    tracker = Tracker(TrackerSettings(loops=False))
+    follow(tracker, rounds)
+    tracker.improve()
+    keyframes = tracker._map.all
+    assert len(keyframes) > 14
+    straight = np.array([f.camera_to_world for f in keyframes])
+
+    centre = np.array([1.0, 0.5, -2.0])
+    for k, keyframe in enumerate(keyframes):
+        share = max(0.0, (k - 3) / len(keyframes))
+        turn = rotation_from_vector([0.0, 0.03 * share, 0.0])
+        about = make_pose(turn, centre - turn @ centre)
+        pose = scaled_about(about @ keyframe.camera_to_world, 1.0 + 0.1 * share, centre)
+        depths = keyframe.inverse_depth / (1.0 + 0.1 * share)
+        tracker._map.put(replace(keyframe, camera_to_world=pose, inverse_depth=depths))
+    keyframes = tracker._map.all
+    bent = np.array([f.camera_to_world for f in keyframes])
+
+    uncertain = np.trace(keyframes[-1].covariance[:3, :3])
+    closer = LoopCloser(tracker._mapper, tracker._solver, tracker._matcher)
+    growth = [closer.close(keyframes[-1]) for _ in range(4)]
+    (factor,) = [g for g in growth if g is not None]
+    keyframes = tracker._map.all
+    assert factor == pytest.approx(1 / (1.0 + 0.1 * (len(keyframes) - 4) / len(keyframes)), rel=0.05)
+    closed = np.array([f.camera_to_world for f in keyframes])
+    before, after = (np.linalg.norm(p[:, :3, 3] - straight[:, :3, 3], axis=1) for p in (bent, closed))
+    assert before.max() > 0.1
+    assert after.max() < 0.35 * before.max()
+    assert after[-1] < 0.03
+    assert np.degrees(rotation_angle_rad(closed[-1, :3, :3].T @ straight[-1, :3, :3])) < 1.0
+    # It is known as well as the place where it was found, and better than the way there was.
+    assert np.trace(keyframes[-1].covariance[:3, :3]) < 0.8 * uncertain
+    (loop,) = tracker._map.loops
+    assert loop.second == keyframes[-1].number
+    # With what its solve left open, in the place of a constant.
+    assert 0.0 < np.sqrt(np.trace(loop.covariance[:3, :3])) < 0.05
+    assert 0.0 < np.sqrt(np.trace(loop.covariance[3:, 3:])) < 0.05
+
+
+def test_a_place_that_only_looks_alike_is_no_loop(rounds: list[Image]) -> None:
+    """The same picture, when the camera has come far since: nothing may move."""
+    tracker = Tracker(TrackerSettings(loops=False))
+    follow(tracker, rounds)
+    tracker.improve()
+    keyframes = tracker._map.all
+    for keyframe in keyframes[-3:]:
+        tracker._map.move_keyframe(keyframe.number, make_pose(np.eye(3), [0.0, 0.0, 40.0]) @ keyframe.camera_to_world)
+    keyframes = tracker._map.all
+    far = [f.camera_to_world for f in keyframes]
+    closer = LoopCloser(tracker._mapper, tracker._solver, tracker._matcher)
+    assert {closer.close(keyframes[-1]) for _ in range(8)} == {None}
+    np.testing.assert_array_equal(far, [f.camera_to_world for f in tracker._map.all])

@@ -1,0 +1,108 @@
+"""motion_model: extrapolation, growth of uncertainty, what the camera is doing; against analytic cases."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from walk import CAMERA, FIRST_NS, STEP_NS, TRACKING, Walk, states
+
+from ros2_raxels.geometry.poses import FloatArray, make_pose, relative_pose, rotation_angle_rad, rotation_from_vector
+from ros2_raxels.tracking.motion_model import MotionModel
+from ros2_raxels.tracking.tracker import Tracker
+from ros2_raxels.tracking.types import Motion
+
+STEP = make_pose(rotation_from_vector([0.0, 0.02, 0.0]), [0.1, 0.0, 0.05])
+COVARIANCE = np.diag([0.01] * 3 + [0.001] * 3)
+
+
+def moving(steps: int = 3, step: FloatArray = STEP) -> MotionModel:
+    """A camera that has taken the same step so many times, 100 ns each."""
+    model, pose = MotionModel(np.eye(4), COVARIANCE, 1000), np.eye(4)
+    for k in range(1, steps + 1):
+        pose = pose @ step
+        model.solved(pose, COVARIANCE, 1000 + 100 * k, after_gap=False)
+    return model
+
+
+def test_constant_velocity_leads_one_step_further_in_one_period_and_three_over_a_gap_of_three() -> None:
+    model = moving()
+    np.testing.assert_allclose(model.expected_pose(1400), model.camera_to_world @ STEP, atol=1e-12)
+    over_gap = relative_pose(model.camera_to_world, model.expected_pose(1600))
+    assert rotation_angle_rad(over_gap[:3, :3]) == pytest.approx(0.06)
+    # No further than five steps, however long the gap.
+    long_gap = relative_pose(model.camera_to_world, model.expected_pose(10**9))
+    assert rotation_angle_rad(long_gap[:3, :3]) == pytest.approx(0.10)
+    # A stamp that does not advance counts as one period.
+    np.testing.assert_allclose(model.expected_pose(1300), model.camera_to_world @ STEP, atol=1e-12)
+
+
+def test_after_a_gap_nothing_is_known_of_the_motion() -> None:
+    model = moving()
+    there = make_pose(np.eye(3), [5.0, 0.0, 0.0])
+    model.solved(there, COVARIANCE, 2000, after_gap=True)
+    np.testing.assert_allclose(model.expected_pose(2100), there, atol=1e-12)
+
+
+def test_the_expected_distance_is_at_least_a_thousandth_of_the_unit() -> None:
+    model = MotionModel(np.eye(4), COVARIANCE)
+    assert model.expected_distance(np.eye(4), 100, unit=3.0) == pytest.approx(3e-3)
+    assert model.expected_distance(make_pose(np.eye(3), [0.0, 2.0, 0.0]), 100, unit=3.0) == pytest.approx(2.0)
+
+
+def test_while_frames_are_missed_the_standard_deviation_grows_with_their_number() -> None:
+    """The sum of the first n odd numbers is n squared."""
+    model = moving()
+    for k in range(1, 5):
+        model.missed(k, unit=1.0)
+    length = np.linalg.norm(STEP[:3, 3])
+    np.testing.assert_allclose(np.diag(model.covariance)[:3], 0.01 + (4 * length) ** 2)
+    np.testing.assert_allclose(np.diag(model.covariance)[3:], 0.001 + (4 * 0.02) ** 2)
+
+
+def test_a_camera_that_stood_still_is_taken_to_move_a_little_while_it_is_not_seen() -> None:
+    model = MotionModel(np.eye(4), np.zeros((6, 6)))
+    model.missed(1, unit=2.0)
+    np.testing.assert_allclose(np.diag(model.covariance), [(2e-3) ** 2] * 3 + [0.02**2] * 3)
+
+
+def test_a_world_that_becomes_larger_takes_pose_step_and_covariance_along() -> None:
+    model = moving(1)
+    centre = np.array([1.0, 1.0, 1.0])
+    model.rescale(2.0, centre)
+    np.testing.assert_allclose(model.camera_to_world[:3, 3], centre + 2.0 * (STEP[:3, 3] - centre))
+    np.testing.assert_allclose(model.step[:3, 3], 2.0 * STEP[:3, 3])
+    np.testing.assert_allclose(np.diag(model.covariance), [0.04] * 3 + [0.001] * 3)
+    assert model.recent_motion(1.0) is Motion.UNKNOWN
+
+
+@pytest.mark.parametrize(
+    ("step", "motion"),
+    [
+        (np.eye(4), Motion.STILL),
+        (make_pose(rotation_from_vector([0.0, 0.02, 0.0]), [1e-4, 0.0, 0.0]), Motion.TURNING),
+        (make_pose(rotation_from_vector([0.0, 0.02, 0.0]), [0.02, 0.0, 0.0]), Motion.MOVING),
+        (make_pose(np.eye(3), [0.002, 0.0, 0.0]), Motion.MOVING),
+    ],
+)
+def test_what_the_camera_is_doing(step: FloatArray, motion: Motion) -> None:
+    assert moving(4, step).recent_motion(unit=1.0) is motion
+    assert moving(1, step).recent_motion(unit=1.0) is Motion.UNKNOWN
+    halted = moving(4, step)
+    halted.stop()
+    assert halted.recent_motion(1.0) is Motion.UNKNOWN
+    np.testing.assert_array_equal(halted.step, np.eye(4))
+
+
+def test_a_gap_between_frames_of_a_walk_is_extrapolated_by_its_length(walk: Walk) -> None:
+    """Frames that were dropped on the way are no change of speed."""
+    tracker = Tracker()
+    frames = [*range(14), 17, 18, 23, 24, 27]
+    found = [tracker.track(walk.images[k], FIRST_NS + k * STEP_NS, CAMERA) for k in frames]
+    begun = states(found).index(TRACKING)
+    assert states(found[begun:]) == [TRACKING] * (len(frames) - begun)
+    model = tracker._motion
+    # The last step went over three periods, and this one does.
+    expected = model.expected_pose(FIRST_NS + 30 * STEP_NS)
+    np.testing.assert_allclose(expected, found[-1].camera_to_world @ model.step, atol=1e-9)
+    half = relative_pose(found[-1].camera_to_world, model.expected_pose(FIRST_NS + 27 * STEP_NS + 3 * STEP_NS // 2))
+    np.testing.assert_allclose(half[:3, 3], model.step[:3, 3] / 2, atol=1e-9)
