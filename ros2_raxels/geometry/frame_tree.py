@@ -183,12 +183,6 @@ class FrameTree:
         with self._lock:
             return sorted(self._known())
 
-    def parent_of(self, child: str) -> str | None:
-        """Parent of the newest pose of a frame; None for a root and for an unknown frame."""
-        with self._lock:
-            edges = self._children.get(bare(child))
-            return edges.newest_parent if edges else None
-
     def other_parent(self, child: str, parent: str) -> str:
         """A parent of `child` that is not `parent` and was heard in the last `keep_s`; empty when there is none."""
         oldest = self._clock() - self._keep_s

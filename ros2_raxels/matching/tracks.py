@@ -111,19 +111,6 @@ class Evidence:
         """(P, N) whether the track was found there; true at the anchor."""
         return np.isfinite(self.pixels[..., 0])
 
-    def pick(self, index: IntArray | npt.NDArray[np.bool_]) -> Evidence:
-        """Only these tracks."""
-        return replace(
-            self,
-            anchor=self.anchor[index],
-            index=self.index[index],
-            pixels=self.pixels[index],
-            plane=self.plane[index],
-            weight=self.weight[index],
-            kind=self.kind[index],
-            score=self.score[index],
-        )
-
     def with_cameras(self, cameras: Sequence[PinholeCamera]) -> Evidence:
         """The same pixels seen through other cameras."""
         plane, focal = on_image_plane(self.pixels, cameras)

@@ -8,13 +8,14 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from ros2_raxels.estimation.bundle_adjustment import RefineSettings, refine
+from ros2_raxels.estimation.inliers import INLIER_PX
 from ros2_raxels.geometry.covariance import in_other_unit
 from ros2_raxels.geometry.poses import FloatArray, relative_pose, rotation_angle_rad
 from ros2_raxels.matching.matcher import Matcher
 from ros2_raxels.tracking.frame import KeyframePose, StreamFrame, Trajectory, beside, scaled_about
 from ros2_raxels.tracking.place_index import PlaceIndex
 from ros2_raxels.tracking.pose_graph import Edge, relax
-from ros2_raxels.tracking.resection import INLIER_PX, orthogonal
+from ros2_raxels.tracking.resection import orthogonal
 from ros2_raxels.tracking.shared_matches import SharedEvidence
 
 _WINDOW = RefineSettings(widths_px=(3.0, 2.0), iterations=6)

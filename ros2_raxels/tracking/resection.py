@@ -10,7 +10,8 @@ import numpy.typing as npt
 
 from ros2_raxels.estimation.bundle_adjustment import Refined, RefineSettings, refine, triangulate
 from ros2_raxels.estimation.clip_covariance import INFLATION
-from ros2_raxels.estimation.hypotheses import Denoiser, RaxelHypotheses, possible
+from ros2_raxels.estimation.hypotheses import Denoiser, PoseHypotheses, possible
+from ros2_raxels.estimation.inliers import ENOUGH_IN_STREAM, FEWEST_MATCHES, INLIER_PX, inlier_confidence
 from ros2_raxels.estimation.two_view import two_view
 from ros2_raxels.geometry.covariance import at_most_unknown, in_world_axes
 from ros2_raxels.geometry.poses import (
@@ -20,15 +21,10 @@ from ros2_raxels.geometry.poses import (
     relative_pose,
     rotation_angle_rad,
 )
-from ros2_raxels.geometry.raxel_grid import clip_bearings, decode_clip, encode_clip
+from ros2_raxels.geometry.raxel_grid import clip_bearings
 from ros2_raxels.matching.tracks import Evidence
 from ros2_raxels.tracking.frame import StreamFrame
 
-INLIER_PX = 2.0
-FEW = 8
-"""Fewer tracks than this say nothing."""
-
-_ENOUGH_INLIERS = 40.0
 _ENOUGH_KNOWN = 12
 _LEAST_SHARE = 1e-6
 _RESECT = RefineSettings(widths_px=(20.0, 12.0, 8.0, 5.0, 3.0, 2.0), iterations=6)
@@ -89,7 +85,7 @@ class FrameSolver:
         Returns:
             None where there is next to no evidence.
         """
-        if len(evidence.anchor) < FEW:
+        if len(evidence.anchor) < FEWEST_MATCHES:
             return None
         solved = self.solve_from(starts, anchors, evidence)
         if solved.confidence >= self._sure:
@@ -147,8 +143,8 @@ class FrameSolver:
             return [], None
         clip[:, :3, 3] /= reach
         bearings = clip_bearings([*(a.camera for a in anchors), anchors[-1].camera])
-        out = denoiser.denoise(evidence, bearings, RaxelHypotheses(encode_clip(bearings, clip[None])))
-        poses = decode_clip(bearings, out.raxels)
+        out = denoiser.denoise(evidence, bearings, PoseHypotheses(clip[None]))
+        poses = out.camera_to_first.copy()
         found = np.linalg.norm(poses[:, :-1, :3, 3], axis=-1).max(axis=1)
         # Where the prior lets the keyframes coincide it says nothing about their unit.
         scale = np.where(found > 0.1 * known / reach, known / np.maximum(found, _LEAST_SHARE), reach)
@@ -165,13 +161,12 @@ def _summary(refined: Refined, new: int) -> FrameSolve:
     residual = refined.residual_px[0, :, new]
     agree = residual < INLIER_PX
     inliers, observed = int(agree.sum()), int(np.isfinite(residual).sum())
-    share = inliers / max(observed, 1)
-    rivals = refined.camera_to_first[refined.cost < 1.1 * refined.cost[0] + 1e-9, new]
+    rivals = refined.contenders[:, new]
     motion = relative_pose(rivals[0], rivals)
     return FrameSolve(
         orthogonal(refined.camera_to_first[0, new]),
         _covariance(refined.information[0, 6 * new : 6 * new + 6, 6 * new : 6 * new + 6], refined, new),
-        share * min(1.0, inliers / _ENOUGH_INLIERS),
+        float(inlier_confidence(inliers, observed, ENOUGH_IN_STREAM)),
         float(np.median(residual[agree])) if inliers else float("nan"),
         observed,
         inliers,

@@ -9,18 +9,17 @@ import numpy as np
 import numpy.typing as npt
 
 from ros2_raxels.estimation.bundle_adjustment import RefineSettings, refine
+from ros2_raxels.estimation.inliers import FEWEST_MATCHES, INLIER_PX
 from ros2_raxels.geometry.poses import FloatArray, relative_pose
 from ros2_raxels.matching.matcher import Matcher
 from ros2_raxels.matching.tracks import FLOW, Evidence, PairMatches
 from ros2_raxels.tracking.frame import StreamFrame
 
 _ENOUGH_DEPTHS = 0.15
-_FEW = 8
 _SHARED = 0.25
 _LEAST_REACH = 0.35
-_CLOSE_PX = 2.0
 _MOST_ZOOM = 1.3
-_NO_STEPS = RefineSettings(widths_px=(_CLOSE_PX,), iterations=0)
+_NO_STEPS = RefineSettings(widths_px=(INLIER_PX,), iterations=0)
 
 
 class SharedEvidence:
@@ -97,11 +96,11 @@ class SharedEvidence:
         """Depths of all points of a new keyframe's grid that were found in the others, poses as they are."""
         frames = [*anchors, frame]
         evidence = self._assemble(frames, starts_in=len(anchors))
-        if len(evidence.anchor) < _FEW:
+        if len(evidence.anchor) < FEWEST_MATCHES:
             return
         poses: FloatArray = np.array([[f.camera_to_world for f in frames]])
         found = refine(evidence, poses, _NO_STEPS)
-        agrees = np.nanmedian(found.residual_px[0], axis=1) < _CLOSE_PX
+        agrees = np.nanmedian(found.residual_px[0], axis=1) < INLIER_PX
         self.learn(frames, evidence, found.inverse_depth[0], agrees)
 
     def forget_pairs(self, frame: StreamFrame) -> None:
@@ -114,14 +113,14 @@ class SharedEvidence:
         matches = self._matches[a.number, b.number]
         width = a.features.grey.shape[1]
         followed = np.isfinite(matches.flow[:, 0])
-        if followed.sum() >= _FEW:
+        if followed.sum() >= FEWEST_MATCHES:
             start = self._matcher.grid(a.features.grey.shape)
             moved = np.linalg.norm(matches.flow[followed] - start[followed], axis=1)
             return float(np.median(moved)) / width, float(followed.mean())
         self._find([(a, b)], thorough=True)
         index = self._matches[a.number, b.number].keypoints
         found = np.flatnonzero(index >= 0) if index is not None else np.zeros(0, int)
-        if index is None or len(found) < _FEW:
+        if index is None or len(found) < FEWEST_MATCHES:
             return 0.0, 0.0
         start, end = (self._matcher.keypoints(f.features).pixels for f in (a, b))
         moved = np.linalg.norm(end[index[found]] - start[found], axis=1)
@@ -207,7 +206,7 @@ class SharedEvidence:
 def _filled(grid: FloatArray, inverse_depth: FloatArray) -> FloatArray | None:
     """Unknown depths from the nearest point whose depth is known; None where those are too few."""
     known = np.isfinite(inverse_depth)
-    if known.sum() < _FEW or known.mean() < _ENOUGH_DEPTHS:
+    if known.sum() < FEWEST_MATCHES or known.mean() < _ENOUGH_DEPTHS:
         return None
     apart = ((grid[~known, None] - grid[known]) ** 2).sum(axis=-1)
     filled = inverse_depth.copy()

@@ -17,6 +17,7 @@ import numpy.typing as npt
 
 from ros2_raxels.estimation.estimator import ClipEstimate, Estimator
 from ros2_raxels.estimation.hypotheses import Denoiser
+from ros2_raxels.estimation.inliers import FEWEST_MATCHES
 from ros2_raxels.geometry.camera import PinholeCamera, ordinary_camera
 from ros2_raxels.geometry.covariance import UNKNOWN_VARIANCE, compounded, in_other_unit, with_unit, with_unit_variance
 from ros2_raxels.geometry.poses import (
@@ -36,7 +37,7 @@ from ros2_raxels.tracking.loop_closure import LoopCloser
 from ros2_raxels.tracking.map_file import Keyframes
 from ros2_raxels.tracking.metric_scale import MetricScale, Odometry, ScaleSource
 from ros2_raxels.tracking.relocalization import MissedFrames
-from ros2_raxels.tracking.resection import FEW, FrameSolve, FrameSolver, orthogonal
+from ros2_raxels.tracking.resection import FrameSolve, FrameSolver, orthogonal
 from ros2_raxels.tracking.types import LostPolicy, Motion, TrackedPose, TrackerSettings, TrackState
 from ros2_raxels.utils.timing import timed
 
@@ -439,7 +440,7 @@ class Tracker:
         expected, window, shared = self._expected_pose(frame.stamp_ns), self._map.window, self._map.shared
         with timed(stage_s, "evidence"):
             evidence = shared.expected(window, frame, expected)
-        if evidence is None or len(evidence.anchor) < FEW:
+        if evidence is None or len(evidence.anchor) < FEWEST_MATCHES:
             return None
         with timed(stage_s, "solve"):
             solved = self._solver.solve_from([expected], window, evidence)
@@ -483,7 +484,8 @@ class Tracker:
             starts.append(anchors[-1].camera_to_world)
         with timed(stage_s, "solve"):
             if alone:
-                solved = self._solver.solve_from(starts, anchors, evidence) if len(evidence.anchor) >= FEW else None
+                enough = len(evidence.anchor) >= FEWEST_MATCHES
+                solved = self._solver.solve_from(starts, anchors, evidence) if enough else None
             else:
                 step = self._expected_step(anchors[-1], frame.stamp_ns)
                 solved = self._solver.solve(starts, anchors, evidence, step)
