@@ -70,7 +70,7 @@ def rotation_angle_rad(rotation: npt.ArrayLike) -> FloatArray:
 
 
 def direction_angle_rad(a: npt.ArrayLike, b: npt.ArrayLike) -> float:
-    """Angle between two vectors in [0, pi]; pi/2 when one of them is zero, because then nothing is known."""
+    """Angle between two vectors in [0, pi]; pi/2 if one of them is zero, where the direction is unknown."""
     u, v = np.asarray(a, float), np.asarray(b, float)
     norms = np.linalg.norm(u) * np.linalg.norm(v)
     if norms < 1e-12:

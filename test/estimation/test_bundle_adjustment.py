@@ -455,7 +455,7 @@ def test_one_wrong_observation_in_three_does_not_spoil_a_depth() -> None:
     np.testing.assert_allclose(found, rho, rtol=1e-6)
 
 
-def test_what_has_no_weight_does_not_triangulate() -> None:
+def test_observations_without_weight_do_not_triangulate() -> None:
     rng = np.random.default_rng(10)
     truth = cameras(rng)
     evidence, rho = tracks_of(rng, truth)

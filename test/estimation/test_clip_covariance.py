@@ -145,7 +145,7 @@ def test_axes_are_those_of_the_first_camera() -> None:
     np.testing.assert_allclose(found[1:3], (1e-2, 1e-2), rtol=1e-2)
 
 
-def test_the_first_camera_is_the_world_and_known() -> None:
+def test_the_first_camera_has_no_covariance() -> None:
     rng = np.random.default_rng(4)
     truth = cameras(rng)
     evidence, _ = tracks_of(rng, truth, 80)
@@ -156,7 +156,7 @@ def test_the_first_camera_is_the_world_and_known() -> None:
     assert (deviations(covariance)[1:] >= np.array([FLOOR_TRANSLATION] * 3 + [FLOOR_ROTATION_RAD] * 3)).all()
 
 
-def test_what_no_evidence_speaks_of_is_not_known() -> None:
+def test_cameras_without_evidence_are_unknown() -> None:
     """A camera that no track was found in, and positions where everything is infinitely far."""
     rng = np.random.default_rng(5)
     truth = cameras(rng)

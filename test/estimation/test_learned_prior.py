@@ -75,7 +75,7 @@ def test_evidence_as_the_encode_graph_reads_it() -> None:
 
 
 @pytest.mark.parametrize("seed", range(3))
-def test_wrong_matches_are_told_from_right_ones(model: LearnedDenoiser, seed: int) -> None:
+def test_wrong_matches_are_distinguished_from_right_ones(model: LearnedDenoiser, seed: int) -> None:
     evidence, _, right = spoiled(seed, 0.3)
     inlier = model.judge(evidence, BEARINGS).inlier
     assert inlier.shape == (240, 4)

@@ -64,7 +64,7 @@ def test_lengths_in_another_unit() -> None:
     assert_same(in_other_unit(covariance, 5.0), errors)
 
 
-def test_no_direction_is_less_known_than_unknown_and_what_is_known_stays() -> None:
+def test_variance_is_bounded_in_every_direction_and_otherwise_kept() -> None:
     """Not entry by entry: a large one beside its diagonal would make the matrix indefinite."""
     rng = np.random.default_rng(0)
     directions = np.linalg.qr(rng.normal(size=(6, 6)))[0]
@@ -77,7 +77,7 @@ def test_no_direction_is_less_known_than_unknown_and_what_is_known_stays() -> No
 
 
 @pytest.mark.parametrize("variance", [1e-4, 0.5])
-def test_a_unit_that_becomes_known_takes_along_what_hangs_on_it(variance: float) -> None:
+def test_a_unit_that_becomes_known_keeps_its_correlations(variance: float) -> None:
     start = np.diag([0.01] * 6 + [0.04])
     far = compounded(start, np.eye(4), make_pose(np.eye(3), [3.0, 0.0, 0.0]))
     known = with_unit_variance(far, variance)
@@ -86,6 +86,6 @@ def test_a_unit_that_becomes_known_takes_along_what_hangs_on_it(variance: float)
     np.testing.assert_allclose(known[0, 6] / np.sqrt(variance), far[0, 6] / np.sqrt(far[6, 6]))
 
 
-def test_a_unit_that_was_exact_gets_its_variance_alone() -> None:
+def test_a_unit_that_was_exact_gets_a_variance_without_correlations() -> None:
     covariance = with_unit(np.diag([0.01] * 6), 0.0)
     np.testing.assert_array_equal(with_unit_variance(covariance, 0.25), np.diag([0.01] * 6 + [0.25]))

@@ -58,7 +58,7 @@ def test_rotation_vectors_agree_with_scipy(seed: int, angle: float) -> None:
 
 @steady
 @given(seeds, st.floats(-1, 2))
-def test_poses_between_others(seed: int, share: float) -> None:
+def test_interpolated_poses(seed: int, share: float) -> None:
     rng = np.random.default_rng(seed)
     start = random_pose(rng)
     turn, step = rng.normal(size=(2, 3))

@@ -30,7 +30,7 @@ def test_colour_is_grey() -> None:
         (np.zeros((24, 0, 3), np.uint8), "(24, 0, 3) is empty"),
     ],
 )
-def test_what_is_no_image_is_refused_by_shape(image: npt.NDArray[np.uint8], says: str) -> None:
+def test_an_array_that_is_no_image_is_refused_with_its_shape(image: npt.NDArray[np.uint8], says: str) -> None:
     with pytest.raises(ValueError, match="image of shape") as refused:
         to_grey(image)
     assert says in str(refused.value)

@@ -152,7 +152,7 @@ def occlusion(matcher: Matcher) -> tuple[float, float]:
     return float(alive[covered].mean()), float(alive[elsewhere].mean())
 
 
-def test_flow_into_hidden_places_is_dropped(matcher: Matcher) -> None:
+def test_flow_into_occluded_places_is_dropped(matcher: Matcher) -> None:
     covered, elsewhere = occlusion(matcher)
     assert covered < 0.1
     assert elsewhere > 0.85
@@ -286,7 +286,7 @@ def test_the_answer_is_the_same_every_time_and_on_any_number_of_threads() -> Non
             np.testing.assert_array_equal(getattr(answers[0], name), getattr(other, name))
 
 
-def test_a_thorough_look_after_a_quick_one_is_the_same_as_at_once(matcher: Matcher) -> None:
+def test_a_thorough_match_after_a_coarse_one_is_the_same_as_at_once(matcher: Matcher) -> None:
     images = [textured(16), warp(textured(16), TILTED)]
     a, b = (matcher.look(image) for image in images)
     quick = match(matcher, a, b, thorough=False)
@@ -303,7 +303,7 @@ def test_a_thorough_look_after_a_quick_one_is_the_same_as_at_once(matcher: Match
 
 
 @pytest.mark.parametrize("homography", [shift(7.4, -3.3), TILTED], ids=["near", "tilted"])
-def test_a_quick_look_is_as_exact_where_it_reaches(matcher: Matcher, homography: FloatArray) -> None:
+def test_coarse_flow_is_as_exact_where_it_reaches(matcher: Matcher, homography: FloatArray) -> None:
     image = textured(19)
     found = match(matcher, matcher.look(image), matcher.look(warp(image, homography)), thorough=False)
     error = np.linalg.norm(found.flow - mapped(homography, matcher.grid(image.shape)), axis=1)
