@@ -195,7 +195,7 @@ def test_a_child_that_changes_its_parent_is_found_under_each_at_its_time():
     assert tree.lookup("table", "cup", 35 * S // 100)[:2, 3].tolist() == [3.5, 9.0]
 
 
-def test_the_number_of_frames_and_poses_is_bounded():
+def test_names_and_poses_from_a_topic_do_not_fill_the_memory():
     tree = FrameTree(keep_s=1e6)
     reasons = [tree.insert("root", f"leaf{k}", S, *STILL) for k in range(10_002)]
     assert [bool(reason) for reason in reasons[-3:]] == [False, True, True]
