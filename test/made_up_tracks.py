@@ -1,21 +1,18 @@
-"""Cameras and the exact tracks that they see, with noise and outliers as asked for."""
+"""Cameras and the exact tracks that they see; noise and outliers on request."""
 
 from __future__ import annotations
 
 from dataclasses import replace
 
 import numpy as np
+import numpy.typing as npt
 from scipy.spatial.transform import Rotation
 
 from ros2_raxels.geometry.poses import FloatArray, direction_angle_rad, make_pose, relative_pose, rotation_angle_rad
 from ros2_raxels.matching.tracks import KEYPOINT, Evidence
 
 FRAMES = 4
-
-
 FOCAL_PX = 260.0
-
-
 HALF_PLANE = np.array([160.0, 120.0]) / FOCAL_PX
 
 
@@ -62,6 +59,12 @@ def moved(evidence: Evidence, shift_px: FloatArray) -> Evidence:
     shift_px = shift_px.copy()
     shift_px[np.arange(len(evidence.anchor)), evidence.anchor] = 0.0
     return replace(evidence, pixels=evidence.pixels + shift_px, plane=evidence.plane + shift_px / FOCAL_PX)
+
+
+def picked(evidence: Evidence, index: npt.NDArray[np.integer] | npt.NDArray[np.bool_]) -> Evidence:
+    """Some of the tracks."""
+    by_track = ("anchor", "index", "pixels", "plane", "weight", "kind", "score")
+    return replace(evidence, **{name: getattr(evidence, name)[index] for name in by_track})
 
 
 def rotation_error_rad(found: FloatArray, truth: FloatArray) -> float:

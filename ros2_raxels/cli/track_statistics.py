@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from ros2_raxels.estimation.bundle_adjustment import triangulate
+from ros2_raxels.estimation.inliers import FEWEST_MATCHES
 from ros2_raxels.evaluation.clips.clip_sets import CLIP_FRAMES, Clip, make_clips
 from ros2_raxels.geometry.poses import FloatArray, rotation_angle_rad
 from ros2_raxels.matching.matcher import Matcher
@@ -18,7 +19,6 @@ from ros2_raxels.scenes.motion import sample_motion
 _PER_SET = 20
 _DRAWN = 5000
 _PERCENTILES = (5, 25, 50, 75, 95)
-_FEW = 8
 
 
 def recorded(root: Path, per_set: int = _PER_SET) -> FloatArray:
@@ -47,7 +47,7 @@ def _in_depths(matcher: Matcher, clip: Clip) -> FloatArray | None:
 def _median_depth(evidence: Evidence, truth: FloatArray) -> float | None:
     inverse = triangulate(evidence, truth[None])[0][evidence.anchor == 0]
     inverse = inverse[inverse > 0]
-    return float(np.median(1.0 / inverse)) if len(inverse) >= _FEW else None
+    return float(np.median(1.0 / inverse)) if len(inverse) >= FEWEST_MATCHES else None
 
 
 def measures(poses: FloatArray) -> dict[str, FloatArray]:

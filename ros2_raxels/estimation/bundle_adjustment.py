@@ -1,4 +1,4 @@
-"""Robust refinement of the cameras of a clip, with one inverse depth per track, over several hypotheses at once.
+"""Bundle adjustment of the cameras of a clip, with one inverse depth per track, over several hypotheses at once.
 
 The model: a track starts at bearing ``d = (x, y, 1)`` of its anchor frame *a* with inverse depth ``rho`` (1 / z-depth
 in that frame, in units of the clip). In frame *j* it is seen at ``q = R_ja d + rho t_ja`` divided by its z. Residuals
@@ -11,26 +11,33 @@ step of all hypotheses is a few dozen NumPy calls.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, fields, replace
 
 import numpy as np
 import numpy.typing as npt
 
+from ros2_raxels.geometry.camera import PinholeCamera
 from ros2_raxels.geometry.poses import FloatArray, rotation_from_vector, skew
 from ros2_raxels.matching.tracks import Evidence
 
 _MIN_Z = 0.05
 _BEHIND_PX = 1e3
 _DEPTH_DAMPING = 1e-6
+_DEPTH_WIDTH_PX = 2.0
+"""Of the loss by which observations choose between candidate depths."""
+
+_RIVAL_COST = 1.1
+"""Times the lowest cost: hypotheses up to there explain the evidence almost as well."""
 
 
 @dataclass(frozen=True)
 class RefineSettings:
-    """Numbers of the refinement.
+    """Settings of a refinement.
 
     Attributes:
         widths_px: width of the Geman-McClure loss in each iteration, the last one repeated.
-        iterations: at most so many Levenberg-Marquardt steps.
+        iterations: maximum number of Levenberg-Marquardt steps.
         tolerance: stop when every hypothesis gains less than this share of its cost in a step.
         noise_px: standard deviation assumed for inliers, for covariances.
     """
@@ -66,39 +73,97 @@ class Refined:
         """The first `count` hypotheses."""
         return Refined(*(getattr(self, f.name)[:count] for f in fields(self)))
 
+    @property
+    def contenders(self) -> FloatArray:
+        """camera_to_first (C, N, 4, 4) of the best hypothesis and of all that explain the evidence almost as well."""
+        return np.asarray(self.camera_to_first[self.cost < _RIVAL_COST * self.cost[0] + 1e-9])
 
-class _Tracks:
-    """Evidence by anchor, padded: bearings (A, M, 3), observations (A, N, M), weights (1 or H, A, N, M)."""
 
-    def __init__(self, evidence: Evidence, weights: FloatArray | None) -> None:
-        self.anchors = np.unique(evidence.anchor)
-        counts = [int((evidence.anchor == a).sum()) for a in self.anchors]
-        shape = (len(self.anchors), max(counts, default=0))
-        self.index = np.full(shape, -1)
-        for row, (anchor, count) in enumerate(zip(self.anchors, counts, strict=True)):
-            self.index[row, :count] = np.flatnonzero(evidence.anchor == anchor)
-        used = self.index >= 0
-        seen = evidence.seen[self.index] & used[..., None]
-        seen[np.arange(shape[0]), :, self.anchors] = False
-        plane = np.where(seen[..., None], evidence.plane[self.index], 0.0)
-        weight = evidence.weight if weights is None else evidence.weight * np.asarray(weights, float)
-        if weight.ndim == 2:
-            weight = weight[None]
-        start = evidence.plane[self.index, self.anchors[:, None]]
-        self.bearing = np.concatenate([np.where(used[..., None], start, 0.0), np.ones((*shape, 1))], axis=-1)
-        self.x = np.ascontiguousarray(np.moveaxis(plane[..., 0], 2, 1))
-        self.y = np.ascontiguousarray(np.moveaxis(plane[..., 1], 2, 1))
-        self.weight = np.ascontiguousarray(np.moveaxis(np.where(seen, weight[:, self.index], 0.0), 3, 2))
-        self.seen = np.moveaxis(seen, 2, 1)
-        self.used = used
-        self.focal = evidence.focal_px[:, None]
-        self.tracks = len(evidence.anchor)
+@dataclass(frozen=True, eq=False)
+class BundleProblem:
+    """Evidence arranged for solving, built once for any number of solves: P tracks as A anchors of M tracks, padded.
 
-    def scatter(self, values: FloatArray, fill: float) -> FloatArray:
+    Attributes:
+        evidence: P tracks over N frames.
+        anchors: (A,) frames in which tracks start.
+        index: (A, M) of the tracks in the evidence, -1 where padded.
+        used: (A, M) where not padded.
+        seen: (A, N, M) where a track was found outside its anchor.
+        weight: (1 or H, A, N, M) of the observations, 0 where not seen.
+        bearing: (A, M, 3) on the plane z = 1 of the anchor.
+        x, y: (A, N, M) observations on the plane z = 1, 0 where not seen.
+        focal: (N, 1) px.
+    """
+
+    evidence: Evidence
+    anchors: npt.NDArray[np.integer]
+    index: npt.NDArray[np.integer]
+    used: npt.NDArray[np.bool_]
+    seen: npt.NDArray[np.bool_]
+    weight: FloatArray
+    bearing: FloatArray
+    x: FloatArray
+    y: FloatArray
+    focal: FloatArray
+
+    @classmethod
+    def of(cls, evidence: Evidence) -> BundleProblem:
+        """Arrange evidence, with its own weights."""
+        anchors = np.unique(evidence.anchor)
+        by_anchor = [np.flatnonzero(evidence.anchor == anchor) for anchor in anchors]
+        index = np.full((len(anchors), max(map(len, by_anchor), default=0)), -1)
+        for row, tracks in zip(index, by_anchor, strict=True):
+            row[: len(tracks)] = tracks
+        used = index >= 0
+        seen = evidence.seen[index] & used[..., None]
+        seen[np.arange(len(anchors)), :, anchors] = False
+        seen = np.moveaxis(seen, 2, 1)
+        weight = _gathered(evidence.weight[None], index, seen)
+        planes = _arranged_planes(evidence, anchors, index, used, seen)
+        return cls(evidence, anchors, index, used, seen, weight, *planes)
+
+    def weighted(self, weights: FloatArray | None) -> BundleProblem:
+        """The same with extra weights (P, N) or (H, P, N) of the observations."""
+        if weights is None:
+            return self
+        weight = self.evidence.weight * np.asarray(weights, float)
+        return replace(self, weight=_gathered(weight if weight.ndim == 3 else weight[None], self.index, self.seen))
+
+    def through(self, cameras: Sequence[PinholeCamera]) -> BundleProblem:
+        """The same pixels seen through N other cameras."""
+        evidence = self.evidence.with_cameras(cameras)
+        bearing, x, y, focal = _arranged_planes(evidence, self.anchors, self.index, self.used, self.seen)
+        return replace(self, evidence=evidence, bearing=bearing, x=x, y=y, focal=focal)
+
+    def arranged(self, values: FloatArray) -> FloatArray:
+        """(H, P) values of the tracks as (H, A, M), 0 where padded."""
+        return np.where(self.used, values[:, self.index], 0.0)
+
+    def scattered(self, values: FloatArray, fill: float) -> FloatArray:
         """(H, A, ..., M) back to (H, P, ...)."""
-        out = np.full((len(values), self.tracks, *values.shape[2:-1]), fill)
+        out = np.full((len(values), len(self.evidence.anchor), *values.shape[2:-1]), fill)
         out[:, self.index[self.used]] = np.moveaxis(values, -1, 2)[:, self.used]
         return out
+
+
+def _gathered(weight: FloatArray, index: npt.NDArray[np.integer], seen: npt.NDArray[np.bool_]) -> FloatArray:
+    """Weights (1 or H, P, N) as (1 or H, A, N, M), 0 where a track was not seen."""
+    return np.ascontiguousarray(np.where(seen, np.moveaxis(weight[:, index], 3, 2), 0.0))
+
+
+def _arranged_planes(
+    evidence: Evidence,
+    anchors: npt.NDArray[np.integer],
+    index: npt.NDArray[np.integer],
+    used: npt.NDArray[np.bool_],
+    seen: npt.NDArray[np.bool_],
+) -> tuple[FloatArray, FloatArray, FloatArray, FloatArray]:
+    """What depends on the cameras: bearings, x, y and focal lengths of `BundleProblem`."""
+    start = evidence.plane[index, anchors[:, None]]
+    bearing = np.concatenate([np.where(used[..., None], start, 0.0), np.ones((*used.shape, 1))], axis=-1)
+    plane = np.moveaxis(evidence.plane[index], 2, 1)
+    x, y = (np.ascontiguousarray(np.where(seen, plane[..., k], 0.0)) for k in range(2))
+    return bearing, x, y, evidence.focal_px[:, None]
 
 
 @dataclass
@@ -125,36 +190,36 @@ def _relative(pose: FloatArray, anchors: npt.NDArray[np.integer]) -> tuple[Float
     return relative, offset
 
 
-def _rotated(tracks: _Tracks, rotation: FloatArray) -> FloatArray:
+def _rotated(problem: BundleProblem, rotation: FloatArray) -> FloatArray:
     """Bearings in every frame without parallax: (H, A, N, 3, M)."""
-    return np.asarray(rotation @ np.swapaxes(tracks.bearing, -1, -2)[None, :, None])
+    return np.asarray(rotation @ np.swapaxes(problem.bearing, -1, -2)[None, :, None])
 
 
-def _evaluate(tracks: _Tracks, pose: FloatArray, rho: FloatArray) -> _State:
-    rotation, offset = _relative(pose, tracks.anchors)
-    q = _rotated(tracks, rotation)
+def _evaluate(problem: BundleProblem, pose: FloatArray, rho: FloatArray) -> _State:
+    rotation, offset = _relative(pose, problem.anchors)
+    q = _rotated(problem, rotation)
     q += offset[..., None] * rho[:, :, None, None, :]
     front = q[..., 2, :] > _MIN_Z
     inverse_z = 1.0 / np.where(front, q[..., 2, :], 1.0)
     u, v = q[..., 0, :] * inverse_z, q[..., 1, :] * inverse_z
-    scale = np.where(front, tracks.focal * inverse_z, 0.0)
-    dx, dy = (u - tracks.x) * tracks.focal, (v - tracks.y) * tracks.focal
+    scale = np.where(front, problem.focal * inverse_z, 0.0)
+    dx, dy = (u - problem.x) * problem.focal, (v - problem.y) * problem.focal
     squared = np.where(front, dx * dx + dy * dy, _BEHIND_PX**2)
     return _State(pose, rho, rotation, offset, u, v, scale, dx, dy, squared)
 
 
-def _cost(tracks: _Tracks, squared: FloatArray, width_px: float) -> FloatArray:
-    return np.asarray((tracks.weight * squared / (squared + width_px * width_px)).sum(axis=(1, 2, 3)))
+def _cost(problem: BundleProblem, squared: FloatArray, width_px: float) -> FloatArray:
+    return np.asarray((problem.weight * squared / (squared + width_px * width_px)).sum(axis=(1, 2, 3)))
 
 
-def _jacobian(tracks: _Tracks, s: _State, width_px: float) -> tuple[FloatArray, FloatArray, FloatArray]:
+def _jacobian(problem: BundleProblem, s: _State, width_px: float) -> tuple[FloatArray, FloatArray, FloatArray]:
     """Weighted Jacobians towards the relative pose (phi, tau of dq = phi x q + rho tau) and the inverse depth.
 
     Returns (H, A, N, 6, 2, M), (H, A, N, 2, M) and the weighted residual (H, A, N, 2, M).
     """
     c2 = width_px * width_px
-    root = np.sqrt(tracks.weight) * (width_px / (s.squared + c2)) * (s.scale > 0)
-    f, depth_step = root * tracks.focal, root * s.scale
+    root = np.sqrt(problem.weight) * (width_px / (s.squared + c2)) * (s.scale > 0)
+    f, depth_step = root * problem.focal, root * s.scale
     fu, fv = f * s.u, f * s.v
     tau = depth_step * s.rho[:, :, None]
     jacobian = np.zeros((*s.u.shape[:3], 6, 2, s.u.shape[3]))
@@ -201,8 +266,8 @@ class _Normal:
     depth_gradient: FloatArray
 
 
-def _normal_equations(tracks: _Tracks, s: _State, width_px: float, keep_depths: bool = False) -> _Normal:
-    jacobian, depth, residual = _jacobian(tracks, s, width_px)
+def _normal_equations(problem: BundleProblem, s: _State, width_px: float, keep_depths: bool = False) -> _Normal:
+    jacobian, depth, residual = _jacobian(problem, s, width_px)
     if keep_depths:
         depth = np.zeros_like(depth)
     h, a, n, _, _, m = jacobian.shape
@@ -218,7 +283,7 @@ def _normal_equations(tracks: _Tracks, s: _State, width_px: float, keep_depths: 
         block = slice(6 * j, 6 * j + 6)
         reduced[:, :, block, block] += own[:, :, j]
     gradient = gradient - (scaled @ depth_gradient[..., None])[..., 0]
-    pose_map = _pose_map(s, tracks.anchors)
+    pose_map = _pose_map(s, problem.anchors)
     transposed = np.swapaxes(pose_map, -1, -2)
     matrix = (transposed @ reduced @ pose_map).sum(axis=1)
     return _Normal(
@@ -227,7 +292,12 @@ def _normal_equations(tracks: _Tracks, s: _State, width_px: float, keep_depths: 
 
 
 def _step(
-    tracks: _Tracks, s: _State, normal: _Normal, damping: FloatArray, fixed: npt.NDArray[np.bool_], keep_depths: bool
+    problem: BundleProblem,
+    s: _State,
+    normal: _Normal,
+    damping: FloatArray,
+    fixed: npt.NDArray[np.bool_],
+    keep_depths: bool,
 ) -> _State:
     """The damped step of every hypothesis, evaluated."""
     held = np.repeat(fixed, 6, axis=1)
@@ -244,7 +314,7 @@ def _step(
     pose = s.pose.copy()
     pose[..., :3, :3] = s.pose[..., :3, :3] @ rotation_from_vector(delta[..., :3])
     pose[..., :3, 3] += delta[..., 3:]
-    return _evaluate(tracks, pose, rho)
+    return _evaluate(problem, pose, rho)
 
 
 def _choose(better: npt.NDArray[np.bool_], new: _State, old: _State) -> _State:
@@ -264,57 +334,66 @@ def _unit_scale(s: _State) -> _State:
     return replace(s, pose=pose, rho=s.rho * size[:, None, None], offset=s.offset / size[:, None, None, None])
 
 
-def parallax_px(evidence: Evidence, camera_to_first: FloatArray) -> FloatArray:
+def parallax_px(problem: BundleProblem, camera_to_first: FloatArray) -> FloatArray:
     """How far every observation lies from where it would be if the scene were infinitely far.
 
     Args:
-        evidence: P tracks over N frames.
+        problem: P tracks over N frames.
         camera_to_first: (N, 4, 4).
 
     Returns:
-        (P, N) px, NaN where a track was not seen and at its anchor. Noise and nothing else means that the cameras only
-        turned, and that their positions rest on nothing.
+        (P, N) px, NaN where a track was not seen and at its anchor. Where it is mere noise, the cameras only turned and
+        nothing fixes their positions.
     """
-    tracks = _Tracks(evidence, None)
-    state = _evaluate(tracks, np.asarray(camera_to_first, float)[None], np.zeros((1, *tracks.used.shape)))
-    parallax: FloatArray = tracks.scatter(np.where(tracks.seen, np.sqrt(state.squared), np.nan), np.nan)[0]
+    state = _evaluate(problem, np.asarray(camera_to_first, float)[None], np.zeros((1, *problem.used.shape)))
+    parallax: FloatArray = problem.scattered(np.where(problem.seen, np.sqrt(state.squared), np.nan), np.nan)[0]
     return parallax
 
 
-def triangulate(evidence: Evidence, camera_to_first: FloatArray, weights: FloatArray | None = None) -> FloatArray:
+def triangulate(
+    evidence: Evidence | BundleProblem, camera_to_first: FloatArray, weights: FloatArray | None = None
+) -> FloatArray:
     """Inverse depth (H, P) of every track for given cameras (H, N, 4, 4), robust to one wrong observation.
 
     Candidates are the least-squares depth of all observations and of each alone; the one that the most observations
     agree with wins.
+
+    Args:
+        evidence: P tracks over N frames; arranged already where several solves share it.
+        camera_to_first: (H, N, 4, 4).
+        weights: (P, N) or (H, P, N) extra weight per observation.
     """
-    tracks = _Tracks(evidence, weights)
-    return tracks.scatter(_triangulate(tracks, np.asarray(camera_to_first, float)), 0.0)
+    problem = _arranged(evidence).weighted(weights)
+    return problem.scattered(_triangulate(problem, np.asarray(camera_to_first, float)), 0.0)
 
 
-def _triangulate(tracks: _Tracks, pose: FloatArray) -> FloatArray:
-    rotation, offset = _relative(pose, tracks.anchors)
-    q = _rotated(tracks, rotation)
-    slope = np.stack(
-        [offset[..., 0, None] - tracks.x * offset[..., 2, None], offset[..., 1, None] - tracks.y * offset[..., 2, None]]
-    )
-    level = np.stack([tracks.x * q[..., 2, :] - q[..., 0, :], tracks.y * q[..., 2, :] - q[..., 1, :]])
-    numerator = (slope * level).sum(axis=0) * tracks.weight
-    denominator = (slope * slope).sum(axis=0) * tracks.weight
+def _triangulate(problem: BundleProblem, pose: FloatArray) -> FloatArray:
+    rotation, offset = _relative(pose, problem.anchors)
+    q = _rotated(problem, rotation)
+    tx, ty, tz = (offset[..., k, None] for k in range(3))
+    slope = np.stack([tx - problem.x * tz, ty - problem.y * tz])
+    level = np.stack([problem.x * q[..., 2, :] - q[..., 0, :], problem.y * q[..., 2, :] - q[..., 1, :]])
+    numerator = (slope * level).sum(axis=0) * problem.weight
+    denominator = (slope * slope).sum(axis=0) * problem.weight
     together = numerator.sum(axis=2, keepdims=True) / np.maximum(denominator.sum(axis=2, keepdims=True), 1e-12)
     candidates = np.concatenate([together, numerator / np.maximum(denominator, 1e-12)], axis=2)
     candidates = np.maximum(candidates, 0.0)
     best, best_cost = np.zeros(numerator.shape[:2] + numerator.shape[3:]), np.inf
     for k in range(candidates.shape[2]):
         rho = candidates[:, :, k]
-        miss = ((slope * rho[:, :, None] - level) ** 2).sum(axis=0) * tracks.focal**2
-        cost = (tracks.weight * miss / (miss + 4.0)).sum(axis=2)
+        miss = ((slope * rho[:, :, None] - level) ** 2).sum(axis=0) * problem.focal**2
+        cost = (problem.weight * miss / (miss + _DEPTH_WIDTH_PX**2)).sum(axis=2)
         best = np.where(cost < best_cost, rho, best)
         best_cost = np.minimum(cost, best_cost)
     return best
 
 
+def _arranged(evidence: Evidence | BundleProblem) -> BundleProblem:
+    return evidence if isinstance(evidence, BundleProblem) else BundleProblem.of(evidence)
+
+
 def refine(
-    evidence: Evidence,
+    evidence: Evidence | BundleProblem,
     camera_to_first: npt.ArrayLike,
     settings: RefineSettings | None = None,
     *,
@@ -326,7 +405,7 @@ def refine(
     """Refine hypotheses of the cameras of a clip against its evidence.
 
     Args:
-        evidence: tracks over N frames.
+        evidence: P tracks over N frames; arranged already where several solves share it.
         camera_to_first: (H, N, 4, 4) starting poses.
         weights: (P, N) or (H, P, N) extra weight per observation, for example an inlier probability.
         inverse_depth: (H, P) starting depths; triangulated when absent.
@@ -335,21 +414,18 @@ def refine(
         keep_depths: solve for the poses alone (resection).
     """
     settings = settings or RefineSettings()
-    tracks = _Tracks(evidence, weights)
+    problem = _arranged(evidence).weighted(weights)
     pose = np.array(camera_to_first, float)
     held = _fixed_frames(fixed, pose)
     own_scale = bool((held.sum(axis=1) < 2).all()) and not keep_depths
-    if inverse_depth is None:
-        rho = _triangulate(tracks, pose)
-    else:
-        rho = np.where(tracks.used, np.asarray(inverse_depth, float)[:, tracks.index], 0.0)
-    state = _evaluate(tracks, pose, rho)
+    rho = _triangulate(problem, pose) if inverse_depth is None else problem.arranged(np.asarray(inverse_depth, float))
+    state = _evaluate(problem, pose, rho)
     damping = np.full(len(pose), 1e-3)
     for iteration in range(settings.iterations):
         width = settings.widths_px[min(iteration, len(settings.widths_px) - 1)]
-        normal = _normal_equations(tracks, state, width, keep_depths)
-        trial = _step(tracks, state, normal, damping, held, keep_depths)
-        before, after = _cost(tracks, state.squared, width), _cost(tracks, trial.squared, width)
+        normal = _normal_equations(problem, state, width, keep_depths)
+        trial = _step(problem, state, normal, damping, held, keep_depths)
+        before, after = _cost(problem, state.squared, width), _cost(problem, trial.squared, width)
         better = after < before
         state = _choose(better, trial, state)
         damping = np.where(better, np.maximum(damping / 5.0, 1e-6), np.minimum(damping * 10.0, 1e3))
@@ -358,7 +434,7 @@ def refine(
         annealed = width == settings.widths_px[-1]
         if annealed and (better & (before - after < settings.tolerance * before)).all():
             break
-    return _result(tracks, state, settings, held)
+    return _result(problem, state, settings, held)
 
 
 def _fixed_frames(fixed: npt.ArrayLike | None, pose: FloatArray) -> npt.NDArray[np.bool_]:
@@ -367,19 +443,19 @@ def _fixed_frames(fixed: npt.ArrayLike | None, pose: FloatArray) -> npt.NDArray[
     return np.broadcast_to(np.asarray(fixed, bool), pose.shape[:2])
 
 
-def _result(tracks: _Tracks, s: _State, settings: RefineSettings, held: npt.NDArray[np.bool_]) -> Refined:
+def _result(problem: BundleProblem, s: _State, settings: RefineSettings, held: npt.NDArray[np.bool_]) -> Refined:
     width = settings.widths_px[-1]
-    cost = _cost(tracks, s.squared, width)
+    cost = _cost(problem, s.squared, width)
     order = np.argsort(cost, kind="stable")
     columns = np.repeat(held, 6, axis=1)
-    information = _normal_equations(tracks, s, width).matrix * (width / settings.noise_px) ** 2
+    information = _normal_equations(problem, s, width).matrix * (width / settings.noise_px) ** 2
     information = np.where(columns[:, :, None] | columns[:, None], 0.0, information)
-    residual = np.where(tracks.seen, np.sqrt(s.squared), np.nan)
+    residual = np.where(problem.seen, np.sqrt(s.squared), np.nan)
     return Refined(
         order,
         s.pose[order],
-        tracks.scatter(s.rho, 0.0)[order],
+        problem.scattered(s.rho, 0.0)[order],
         cost[order],
-        tracks.scatter(residual, np.nan)[order],
+        problem.scattered(residual, np.nan)[order],
         information[order],
     )

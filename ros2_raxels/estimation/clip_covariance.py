@@ -1,4 +1,4 @@
-"""How sure the poses of a clip are: what the evidence leaves open, and how far other explanations of it lie apart."""
+"""Covariance of the cameras of a clip: what the evidence leaves open, and how far competing hypotheses differ."""
 
 from __future__ import annotations
 
@@ -9,15 +9,19 @@ from ros2_raxels.geometry.covariance import in_world_axes
 from ros2_raxels.geometry.poses import FloatArray, rotation_vector
 
 INFLATION, DOUBT, MOST_INFLATION = 2.0, 2.0, 20.0
-"""Standard deviations over those of independent errors of `RefineSettings.noise_px`, because neighbouring tracks err
-alike; times 1 / confidence to the power of `DOUBT`, because what explains little of the evidence may be all wrong."""
+"""Factor on the standard deviations of independent errors of `RefineSettings.noise_px`, because neighbouring tracks err
+alike; times 1 / confidence to the power of `DOUBT`, because an answer that explains little of the evidence may be all
+wrong; at most `MOST_INFLATION`."""
+
 TEMPERATURE = 4.0
-"""Observations that a hypothesis may explain worse and still count e times less than the best."""
+"""Extra cost, in observations, that makes a hypothesis count e times less than the best."""
+
 FLOOR_ROTATION_RAD, FLOOR_TRANSLATION = 5e-4, 2e-3
-"""What no evidence tells: intrinsics, rolling shutter, time of exposure. Translation in clip units."""
+"""Standard deviations of what the evidence does not show: errors of the intrinsics, rolling shutter, exposure time.
+Translation in clip units."""
 
 _NOTHING_KNOWN = 1.0
-"""Information, 1 / variance, of a camera that no track tells of: a radian, or as far as the furthest camera."""
+"""Information, 1 / variance, of a camera without tracks: a radian, or the distance of the furthest camera."""
 
 _STILL = 1e-9
 
@@ -25,8 +29,8 @@ _STILL = 1e-9
 def pose_covariance(refined: Refined, confidence: float) -> FloatArray:
     """Covariance of every camera of the best hypothesis.
 
-    The sum of the inverse information of the solve, of the spread of the hypotheses weighed by how well they explain
-    the evidence, and of a floor. The scale of a clip is no unknown: its furthest camera lies at distance 1.
+    It is the sum of the inverse information of the solve, the spread of the hypotheses, weighted by how well they
+    explain the evidence, and a floor. Scale is not an unknown: the furthest camera of a clip is at distance 1.
 
     Args:
         refined: hypotheses, best first.
@@ -57,7 +61,7 @@ def _left_open(information: FloatArray, poses: FloatArray) -> FloatArray:
 
 
 def _in_units_of_reach(poses: FloatArray) -> FloatArray:
-    """Linear map (6N, 6N) of pose updates to what is left when the furthest camera is put back at distance 1."""
+    """Linear map (6N, 6N) of pose updates to what is left of them once the furthest camera is back at distance 1."""
     unit = np.eye(6 * len(poses))
     reach = np.linalg.norm(poses[:, :3, 3], axis=1)
     furthest = int(reach.argmax())

@@ -1,8 +1,8 @@
-"""Clip to cameras: evidence -> proposals -> (denoiser) -> guidance -> raxels -> decoded poses.
+"""Clip to cameras: evidence, hypotheses of two-view geometry, the learned prior, bundle adjustment, confidence.
 
-Raxels are the currency between the stages. A hypothesis is a raxel image per frame; the denoiser, where there is one,
-takes hypotheses and returns better ones with an inlier probability for every correspondence; guidance decodes them,
-pulls them onto the evidence and encodes them again; the answer is what the final raxels decode to.
+Between the stages a hypothesis is the pose of every camera in the first. The learned prior, where there is one, takes
+hypotheses and returns better ones, with a probability for every observation of the evidence; bundle adjustment refines
+all of them at once, and the answer is the one that explains the evidence best.
 """
 
 from __future__ import annotations
@@ -14,25 +14,24 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 import numpy.typing as npt
 
-from ros2_raxels.estimation.bundle_adjustment import Refined, RefineSettings, parallax_px, refine
+from ros2_raxels.estimation.bundle_adjustment import BundleProblem, Refined, RefineSettings, parallax_px, refine
 from ros2_raxels.estimation.clip_covariance import pose_covariance
 from ros2_raxels.estimation.focal import find_focal, guessed_camera
-from ros2_raxels.estimation.hypotheses import Denoiser, RaxelHypotheses, possible
+from ros2_raxels.estimation.hypotheses import Denoiser, PoseHypotheses, possible
+from ros2_raxels.estimation.inliers import ENOUGH_IN_CLIP, FEWEST_MATCHES, INLIER_PX, inlier_confidence
 from ros2_raxels.estimation.two_view import propose
 from ros2_raxels.geometry.camera import PinholeCamera
 from ros2_raxels.geometry.poses import FloatArray, direction_angle_rad, rotation_angle_rad
-from ros2_raxels.geometry.raxel_grid import clip_bearings, decode_clip, encode_clip
-from ros2_raxels.geometry.raxels import focal_from_raxels
+from ros2_raxels.geometry.raxel_grid import clip_bearings
 from ros2_raxels.matching.features import Features
 from ros2_raxels.matching.matcher import Matcher
 from ros2_raxels.matching.tracks import Evidence, EvidenceSettings
 from ros2_raxels.utils.timing import timed
 
-_INLIER_PX = 2.0
-_ENOUGH_INLIERS = 30.0
 _ENOUGH_PARALLAX_PX = 3.0
-_FEW = 8
-_RIVAL_COST = 1.1
+_DOUBTFUL_TURN_RAD, _DOUBTFUL_DIRECTION_RAD = 0.1, 0.5
+"""Differences between contending hypotheses that divide confidence by e each."""
+
 _SETTLED, _POLISHED = 4, 2
 """Hypotheses that are kept after the wide steps, and after the narrow ones."""
 
@@ -43,24 +42,22 @@ class ClipEstimate:
 
     Attributes:
         cameras: intrinsics used, as given or as estimated.
-        camera_to_first: (N, 4, 4), decoded from `raxels`.
-        raxels: (N, rows, columns, 3).
+        camera_to_first: (N, 4, 4).
         confidence: (N,) 0 (a guess) to 1.
         covariance: (N, 6, 6) of (x, y, z, rotation about x, y, z), axes of the first camera, clip units and rad; see
-            `uncertainty.pose_covariance`.
-        spread_rotation_rad, spread_direction_rad: (N,) largest difference to a rival hypothesis that explains the
+            `clip_covariance.pose_covariance`.
+        spread_rotation_rad, spread_direction_rad: (N,) largest difference to another hypothesis that explains the
             evidence almost as well.
-        parallax_px: (N,) median over inliers, towards the frame to which it is largest; working image.
-        residual_px: (N,) median over inliers, in px of the working image, NaN without any.
-        inliers, observations: (N,) of the evidence in each frame.
+        parallax_px: (N,) median over inliers shared with the frame where that is largest; px of the working image.
+        residual_px: (N,) median over inliers, px of the working image, NaN without any.
+        inliers, observations: (N,) numbers of them in each frame.
         inverse_depth: (P,) of each track in its anchor frame.
-        evidence: what the answer rests on.
+        evidence: P tracks over N frames, through `cameras`.
         stage_s: wall time by stage.
     """
 
     cameras: tuple[PinholeCamera, ...]
     camera_to_first: FloatArray
-    raxels: FloatArray
     confidence: FloatArray
     covariance: FloatArray
     spread_rotation_rad: FloatArray
@@ -83,7 +80,12 @@ class EstimatorSettings:
 
 
 class Estimator:
-    """Cameras of short clips. Safe to keep for the life of a process; not for use from two threads at once."""
+    """Cameras of short clips. May be kept for the life of a process; not for use by two threads at once.
+
+    Args:
+        settings: of the stages.
+        denoiser: the learned prior; None leaves two-view geometry alone.
+    """
 
     def __init__(self, settings: EstimatorSettings | None = None, denoiser: Denoiser | None = None) -> None:
         self.settings = settings or EstimatorSettings()
@@ -97,8 +99,8 @@ class Estimator:
 
         Args:
             images: two or more, (h, w) or (h, w, 3) RGB, uint8.
-            cameras: intrinsics of each image; None estimates one focal length for all (square pixels, principal point
-                in the centre, no distortion).
+            cameras: intrinsics of each image; None estimates one focal length for all of them (square pixels, centred
+                principal point, no distortion).
 
         Raises:
             ValueError: fewer than two images, a wrong shape or dtype, or a camera that does not fit its image.
@@ -116,138 +118,127 @@ class Estimator:
         cameras: Sequence[PinholeCamera] | None,
         stage_s: dict[str, float] | None = None,
     ) -> ClipEstimate:
-        """`estimate` for frames that were looked at before; cameras are those of the working images."""
+        """`estimate` for frames that the matcher has looked at before.
+
+        Args:
+            features: two or more.
+            cameras: of the working images; None estimates one focal length.
+            stage_s: wall times, added to by stage.
+        """
         stage_s = {} if stage_s is None else stage_s
         given = list(cameras) if cameras is not None else [guessed_camera(f) for f in features]
         with timed(stage_s, "evidence"):
             evidence = self.matcher.collect(features, given)
+        problem = BundleProblem.of(evidence)
         if cameras is None:
             with timed(stage_s, "focal"):
-                given = find_focal(features, evidence, self.settings.refine)
-            evidence = evidence.with_cameras(given)
-        bearings = clip_bearings(given)
+                given = find_focal(features, problem, self.settings.refine)
+            problem = problem.through(given)
         with timed(stage_s, "propose"):
-            hypotheses = self._hypotheses(evidence, bearings)
+            hypotheses = self._hypotheses(problem, given)
         with timed(stage_s, "guide"):
-            hypotheses, refined = guide(evidence, bearings, hypotheses, self.settings.refine)
-        with timed(stage_s, "decode"):
-            return _answer(given, evidence, bearings, hypotheses, refined, stage_s, focal_known=cameras is not None)
+            refined = guide(problem, hypotheses, self.settings.refine)
+        with timed(stage_s, "assess"):
+            return _answer(given, problem, refined, stage_s)
 
-    def _hypotheses(self, evidence: Evidence, bearings: FloatArray) -> RaxelHypotheses:
-        poses = propose(evidence)
+    def _hypotheses(self, problem: BundleProblem, cameras: Sequence[PinholeCamera]) -> PoseHypotheses:
+        poses = propose(problem)
         if not len(poses):
-            poses = np.tile(np.eye(4), (1, evidence.frames, 1, 1))
-        hypotheses = RaxelHypotheses(encode_clip(bearings, poses))
+            poses = np.tile(np.eye(4), (1, problem.evidence.frames, 1, 1))
+        hypotheses = PoseHypotheses(poses)
         if self._denoiser is not None:
-            hypotheses = self._denoiser.denoise(evidence, bearings, hypotheses)
+            hypotheses = self._denoiser.denoise(problem.evidence, clip_bearings(cameras), hypotheses)
         return hypotheses
 
 
-def guide(
-    evidence: Evidence, bearings: FloatArray, hypotheses: RaxelHypotheses, settings: RefineSettings
-) -> tuple[RaxelHypotheses, Refined]:
-    """Pull raxel hypotheses onto cameras that satisfy the evidence; best first."""
-    poses = decode_clip(bearings, hypotheses.raxels)
+def guide(problem: BundleProblem, hypotheses: PoseHypotheses, settings: RefineSettings) -> Refined:
+    """Refine hypotheses against the evidence, and choose between them; best first."""
     if hypotheses.inlier is None:
-        refined = refine(evidence, poses, settings)
-    else:
-        refined = _guide_judged(evidence, poses, hypotheses.inlier, settings)
-    return replace(hypotheses, raxels=encode_clip(bearings, refined.camera_to_first)), refined
+        return refine(problem, hypotheses.camera_to_first, settings)
+    return _guide_judged(problem, hypotheses.camera_to_first, hypotheses.inlier, settings)
 
 
-def _guide_judged(evidence: Evidence, poses: FloatArray, inlier: FloatArray, settings: RefineSettings) -> Refined:
-    """Few of many: all hypotheses take a few wide steps, the best go on, and what leads in the end is polished.
+def _guide_judged(problem: BundleProblem, poses: FloatArray, inlier: FloatArray, settings: RefineSettings) -> Refined:
+    """Few of many: all hypotheses take a few wide steps, the best go on, and the leading ones are polished.
 
-    The inlier probabilities choose between hypotheses; in the polish they only rule out what is surely wrong, because
-    near the answer the residuals know better.
+    The inlier probabilities choose between hypotheses. In the polish they only rule out what is surely wrong: near the
+    answer the residuals are the better judge.
     """
     widths, steps = settings.widths_px, settings.iterations
+    believed, not_ruled_out = problem.weighted(inlier), problem.weighted(possible(inlier))
     wide = replace(settings, widths_px=widths[:-1] or widths, iterations=steps // 3)
-    found = refine(evidence, poses, wide, weights=inlier).best(_SETTLED)
+    found = refine(believed, poses, wide).best(_SETTLED)
     narrow = replace(settings, widths_px=widths[-2:], iterations=steps - steps // 3)
-    found = refine(evidence, found.camera_to_first, narrow, weights=inlier, inverse_depth=found.inverse_depth)
-    leading = found.best(_POLISHED)
+    found = refine(believed, found.camera_to_first, narrow, inverse_depth=found.inverse_depth).best(_POLISHED)
     polish = replace(settings, widths_px=widths[-1:], iterations=steps // 2)
-    return refine(
-        evidence, leading.camera_to_first, polish, weights=possible(inlier), inverse_depth=leading.inverse_depth
-    )
+    return refine(not_ruled_out, found.camera_to_first, polish, inverse_depth=found.inverse_depth)
 
 
 def _answer(
-    cameras: Sequence[PinholeCamera],
-    evidence: Evidence,
-    bearings: FloatArray,
-    hypotheses: RaxelHypotheses,
-    refined: Refined,
-    stage_s: dict[str, float],
-    *,
-    focal_known: bool,
+    cameras: Sequence[PinholeCamera], problem: BundleProblem, refined: Refined, stage_s: dict[str, float]
 ) -> ClipEstimate:
-    raxels = hypotheses.raxels[0]
-    poses = decode_clip(bearings, raxels[None])[0]
-    observed = np.isfinite(refined.residual_px[0])
-    # A match between frames k and its anchor speaks for both.
-    observed_or_anchor = observed.copy()
-    observed_or_anchor[np.arange(len(observed)), evidence.anchor] = observed.any(axis=1)
-    agree = observed & (refined.residual_px[0] < _INLIER_PX)
-    agree[np.arange(len(agree)), evidence.anchor] = agree.any(axis=1)
-    inliers, observations = agree.sum(axis=0), observed_or_anchor.sum(axis=0)
-    rotation_rad, direction_rad = _spread(refined)
-    share = inliers / np.maximum(observations, 1)
-    parallax = _parallax(evidence, poses, refined.residual_px[0] < _INLIER_PX)
-    confidence = share * np.minimum(1.0, inliers / _ENOUGH_INLIERS) * np.minimum(1.0, parallax / _ENOUGH_PARALLAX_PX)
-    confidence = confidence * np.exp(-rotation_rad / 0.1 - direction_rad / 0.5)
-    if not focal_known:
-        cameras = [_with_focal(camera, raxels[0], bearings[0]) for camera in cameras]
+    """The best hypothesis, and how far it is to be trusted."""
+    evidence, poses, residual_px = problem.evidence, refined.camera_to_first[0], refined.residual_px[0]
+    close = residual_px < INLIER_PX
+    agree = _with_anchors(close, evidence)
+    inliers = agree.sum(axis=0)
+    observations = _with_anchors(np.isfinite(residual_px), evidence).sum(axis=0)
+    rotation_rad, direction_rad = _spread(refined.contenders)
+    parallax = _parallax(problem, poses, close)
+    confidence = inlier_confidence(inliers, observations, ENOUGH_IN_CLIP)
+    confidence = confidence * np.minimum(1.0, parallax / _ENOUGH_PARALLAX_PX)
+    confidence = confidence * np.exp(-rotation_rad / _DOUBTFUL_TURN_RAD - direction_rad / _DOUBTFUL_DIRECTION_RAD)
     return ClipEstimate(
-        tuple(cameras),
-        poses,
-        raxels,
-        confidence,
-        pose_covariance(refined, float(confidence.min())),
-        rotation_rad,
-        direction_rad,
-        parallax,
-        _median_residual(refined.residual_px[0], agree),
-        inliers,
-        observations,
-        refined.inverse_depth[0],
-        evidence,
-        stage_s,
+        cameras=tuple(cameras),
+        camera_to_first=poses,
+        confidence=confidence,
+        covariance=pose_covariance(refined, float(confidence.min())),
+        spread_rotation_rad=rotation_rad,
+        spread_direction_rad=direction_rad,
+        parallax_px=parallax,
+        residual_px=_median_residual(residual_px, agree),
+        inliers=inliers,
+        observations=observations,
+        inverse_depth=refined.inverse_depth[0],
+        evidence=evidence,
+        stage_s=stage_s,
     )
 
 
-def _spread(refined: Refined) -> tuple[FloatArray, FloatArray]:
-    best, frames = refined.camera_to_first[0], refined.camera_to_first.shape[1]
+def _with_anchors(observed: npt.NDArray[np.bool_], evidence: Evidence) -> npt.NDArray[np.bool_]:
+    """(P, N), with a track counted in its anchor as well where it is in any other frame: a match speaks for both."""
+    counted = observed.copy()
+    counted[np.arange(len(observed)), evidence.anchor] = observed.any(axis=1)
+    return counted
+
+
+def _spread(contenders: FloatArray) -> tuple[FloatArray, FloatArray]:
+    """(N,) largest rotation and direction, rad, between the first of some hypotheses (C, N, 4, 4) and the others."""
+    best, frames = contenders[0], contenders.shape[1]
     rotation, direction = np.zeros(frames), np.zeros(frames)
-    for rival in refined.camera_to_first[1:][refined.cost[1:] < _RIVAL_COST * refined.cost[0] + 1e-9]:
-        turn = rotation_angle_rad(np.swapaxes(rival[:, :3, :3], -1, -2) @ best[:, :3, :3])
+    for other in contenders[1:]:
+        turn = rotation_angle_rad(np.swapaxes(other[:, :3, :3], -1, -2) @ best[:, :3, :3])
         rotation = np.maximum(rotation, turn)
-        angles = [direction_angle_rad(a, b) for a, b in zip(rival[1:, :3, 3], best[1:, :3, 3], strict=True)]
+        angles = [direction_angle_rad(a, b) for a, b in zip(other[1:, :3, 3], best[1:, :3, 3], strict=True)]
         direction[1:] = np.maximum(direction[1:], angles)
     return rotation, direction
 
 
-def _parallax(evidence: Evidence, poses: FloatArray, agree: npt.NDArray[np.bool_]) -> FloatArray:
-    values = np.where(agree, parallax_px(evidence, poses), np.nan)
-    frames = evidence.frames
-    between = np.zeros((frames, frames))
-    for anchor, frame in itertools.permutations(range(frames), 2):
+def _parallax(problem: BundleProblem, poses: FloatArray, close: npt.NDArray[np.bool_]) -> FloatArray:
+    """(N,) median of the observations (P, N) that agree, to the frame where it is largest."""
+    evidence = problem.evidence
+    values = np.where(close, parallax_px(problem, poses), np.nan)
+    between = np.zeros((evidence.frames, evidence.frames))
+    for anchor, frame in itertools.permutations(range(evidence.frames), 2):
         seen = values[evidence.anchor == anchor, frame]
         seen = seen[np.isfinite(seen)]
-        between[anchor, frame] = np.median(seen) if len(seen) >= _FEW else 0.0
+        between[anchor, frame] = np.median(seen) if len(seen) >= FEWEST_MATCHES else 0.0
     return np.asarray(np.maximum(between, between.T).max(axis=0))
 
 
 def _median_residual(residual_px: FloatArray, agree: npt.NDArray[np.bool_]) -> FloatArray:
     values = np.where(agree, residual_px, np.nan)
     return np.array([np.median(c[np.isfinite(c)]) if np.isfinite(c).any() else np.nan for c in values.T])
-
-
-def _with_focal(camera: PinholeCamera, raxels: FloatArray, bearings: FloatArray) -> PinholeCamera:
-    offsets = bearings[..., :2] / bearings[..., 2:] * (camera.fx, camera.fy)
-    fx, fy = focal_from_raxels(raxels, offsets)
-    return replace(camera, fx=fx, fy=fy)
 
 
 def _working(features: Sequence[Features], cameras: Sequence[PinholeCamera] | None) -> list[PinholeCamera] | None:

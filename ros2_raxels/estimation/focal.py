@@ -1,4 +1,4 @@
-"""The focal length of a clip whose intrinsics nobody gave, by how well the evidence can be explained with it."""
+"""The focal length of a clip without intrinsics: a profile search for the one that explains the evidence best."""
 
 from __future__ import annotations
 
@@ -6,52 +6,51 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from ros2_raxels.estimation.bundle_adjustment import RefineSettings, refine
+from ros2_raxels.estimation.bundle_adjustment import BundleProblem, RefineSettings, refine
 from ros2_raxels.estimation.two_view import propose
 from ros2_raxels.geometry.camera import USUAL_FOCAL, PinholeCamera, ordinary_camera
 from ros2_raxels.geometry.poses import FloatArray
 from ros2_raxels.matching.features import Features
-from ros2_raxels.matching.tracks import Evidence
 
 _USUAL = 4
 _GUESSES = USUAL_FOCAL * 1.25 ** np.arange(-_USUAL, 9)
 """Focal length over the longer image side: 114 to 12 degrees of view, the usual lens among them."""
 
 _BEGINNINGS = (_USUAL - 2, _USUAL, _USUAL + 2)
-"""Of these guesses, for which hypotheses are proposed; through another lens they may be wrong altogether."""
+"""Guesses for which hypotheses are proposed; those proposed for a very different lens may be wrong altogether."""
 
 _HYPOTHESES = 3
 _NEIGHBOUR = RefineSettings(widths_px=(3.0, 2.0), iterations=6)
-"""From a neighbour's poses the way is short."""
+"""Starts close by, from the poses of the neighbouring guess."""
 
 _POLISH = RefineSettings(widths_px=(1.0,), iterations=20, tolerance=1e-6)
-"""Small residuals tell, once nothing is left of where the poses came from."""
+"""Small residuals tell focal lengths apart, once nothing is left of the start."""
 
 _HOPELESS = 1.5
-"""Times the lowest cost; further away from the usual lens nothing is looked for then."""
+"""Times the lowest cost; the search goes no further in a direction where costs are higher."""
 
 _FINE = 1.06 ** np.arange(-4, 5)
 _NOISE_PX, _LENSES = 0.35, 0.5
-"""Of matches, and the spread of the logarithm of focal lengths among lenses; chosen on rendered clips and the training
-sets."""
+"""Standard deviation of matches, and of the logarithm of focal lengths among lenses; chosen on rendered clips and the
+training sets."""
 
 
-def find_focal(features: Sequence[Features], evidence: Evidence, settings: RefineSettings) -> list[PinholeCamera]:
-    """One focal length for the clip: the likeliest by refined cost, over guesses and then finely around the best.
+def find_focal(features: Sequence[Features], problem: BundleProblem, settings: RefineSettings) -> list[PinholeCamera]:
+    """One focal length for the clip: the likeliest by refined cost, over coarse guesses, then finely around the best.
 
-    Hypotheses are proposed for three lenses; from the best of these on, every guess starts from what its neighbour
-    refined to. Where the longest or the shortest lens is the best, the motion says nothing of the lens: the usual one
-    is taken.
+    Hypotheses are proposed for three lenses; outwards from the best of these, every guess starts from the refined poses
+    of its neighbour. If the longest or the shortest lens is the best, the motion does not reveal the focal length, and
+    the usual one is taken.
 
     Args:
-        features: of the frames.
-        evidence: of the clip, through whatever cameras.
-        settings: of the refinement of what is proposed.
+        features: of the N frames.
+        problem: evidence of the clip; its cameras do not matter.
+        settings: for refining the proposed hypotheses.
 
     Returns:
         A camera for each frame.
     """
-    profile = _Profile(features, evidence)
+    profile = _Profile(features, problem)
     usual = profile.cameras(USUAL_FOCAL)
     begun = [(*best, k) for k in _BEGINNINGS if (best := profile.proposed(float(_GUESSES[k]), settings))]
     if not begun:
@@ -68,18 +67,18 @@ def find_focal(features: Sequence[Features], evidence: Evidence, settings: Refin
 
 
 class _Profile:
-    """Lowest costs by focal length."""
+    """Lowest costs by focal length over the longer image side."""
 
-    def __init__(self, features: Sequence[Features], evidence: Evidence) -> None:
-        self._features, self._evidence = features, evidence
+    def __init__(self, features: Sequence[Features], problem: BundleProblem) -> None:
+        self._features, self._problem = features, problem
 
     def cameras(self, focal_over_side: float) -> list[PinholeCamera]:
         """Of all frames, with one focal length."""
         return [guessed_camera(f, focal_over_side) for f in self._features]
 
     def proposed(self, focal_over_side: float, settings: RefineSettings) -> tuple[float, FloatArray] | None:
-        """The lowest cost of what is proposed for a lens, and the best poses (H, N, 4, 4); None without any."""
-        seen = self._evidence.with_cameras(self.cameras(focal_over_side))
+        """The lowest cost of the hypotheses proposed for a lens, and the best poses (H, N, 4, 4); None without any."""
+        seen = self._problem.through(self.cameras(focal_over_side))
         poses = propose(seen)
         if not len(poses):
             return None
@@ -87,9 +86,15 @@ class _Profile:
         return float(refined.cost[0]), refined.camera_to_first[:_HYPOTHESES]
 
     def along(self, focals: FloatArray, middle: int, poses: FloatArray) -> tuple[FloatArray, dict[int, FloatArray]]:
-        """Costs of focal lengths (F,), from the middle one and its poses (H, N, 4, 4) outwards, inf where hopeless.
+        """Costs of focal lengths, from one of them outwards.
 
-        Beside them poses by position among the focal lengths, the best first.
+        Args:
+            focals: (F,) ascending.
+            middle: index of the first.
+            poses: (H, N, 4, 4) to start there from.
+
+        Returns:
+            Costs (F,), inf where hopeless, and by index among the focal lengths refined poses, best first.
         """
         costs, found = np.full(len(focals), np.inf), {}
         costs[middle], found[middle] = self._cost(float(focals[middle]), poses)
@@ -103,24 +108,24 @@ class _Profile:
         return costs, found
 
     def _cost(self, focal: float, poses: FloatArray) -> tuple[float, FloatArray]:
-        """The lowest one, and poses for the neighbours to start from, the best first."""
-        seen = self._evidence.with_cameras(self.cameras(focal))
+        """The lowest cost, and poses for the neighbours to start from, best first."""
+        seen = self._problem.through(self.cameras(focal))
         near = refine(seen, poses, _NEIGHBOUR).camera_to_first
         polished = refine(seen, near[:1], _POLISH)
         return float(polished.cost[0]), np.concatenate([polished.camera_to_first, near[1:]])
 
 
 def _through_lens(camera_to_first: FloatArray, ratio: float) -> FloatArray:
-    """Poses that look alike through a lens so many times as long: motion along the axis shows less."""
+    """Poses that look alike through a lens `ratio` times as long, in which motion along the axis shows less."""
     poses = camera_to_first.copy()
     poses[..., 2, 3] *= ratio
     return poses
 
 
 def _likeliest(focals: FloatArray, costs: FloatArray) -> float:
-    """Where a parabola over the logarithm through the likeliest and its neighbours is lowest.
+    """Minimum of a parabola, over the logarithm, through the likeliest focal length and its neighbours.
 
-    Costs are residuals² / px² near zero, so that a lens that is unlikely by itself costs as much as residuals would.
+    Costs are residuals² / px² near zero, so an unusual lens is charged what residuals as unlikely would cost.
     """
     log_focal = np.log(focals)
     unlikely = costs + (_NOISE_PX * (log_focal - np.log(USUAL_FOCAL)) / _LENSES) ** 2

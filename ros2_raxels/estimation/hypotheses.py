@@ -1,4 +1,4 @@
-"""What passes between the estimator and the learned prior."""
+"""Hypotheses of a clip's cameras, and the learned prior as the stages that use it see it."""
 
 from __future__ import annotations
 
@@ -12,27 +12,33 @@ _SURELY_WRONG = 0.03
 
 
 @dataclass(frozen=True)
-class RaxelHypotheses:
-    """What passes between the stages.
+class PoseHypotheses:
+    """Candidate cameras of a clip, and how far its evidence is believed.
 
     Attributes:
-        raxels: (H, N, rows, columns, 3) in the frame of the clip's first camera, clip units.
-        inlier: (P, N) probability that an observation of the evidence is right; None means not judged.
+        camera_to_first: (H, N, 4, 4), clip units.
+        inlier: (P, N) probability that an observation of the evidence is right; None where nothing has judged it.
     """
 
-    raxels: FloatArray
+    camera_to_first: FloatArray
     inlier: FloatArray | None = None
 
 
 class Denoiser(Protocol):
-    """The learned prior: raxel hypotheses and evidence in, better hypotheses out."""
+    """The learned prior: evidence and hypotheses of the cameras in, better hypotheses out."""
 
-    def denoise(self, evidence: Evidence, bearings: FloatArray, hypotheses: RaxelHypotheses) -> RaxelHypotheses:
-        """`bearings` (N, rows, columns, 3) are the unit rays of each camera in its own frame."""
+    def denoise(self, evidence: Evidence, bearings: FloatArray, hypotheses: PoseHypotheses) -> PoseHypotheses:
+        """Propose cameras, and judge the evidence.
+
+        Args:
+            evidence: P tracks over N frames.
+            bearings: (N, rows, columns, 3) unit rays of each camera in its own frame, see `clip_bearings`.
+            hypotheses: one or more to begin with.
+        """
         ...
 
     def describe(self) -> str:
-        """In a line: model, backend."""
+        """Model and backend, in one line."""
         ...
 
 

@@ -1,4 +1,4 @@
-"""The learned prior in serving: evidence to raxel hypotheses, inlier probabilities and a focal length."""
+"""The learned prior in serving: a trained model that judges evidence and proposes cameras, as raxels, from noise."""
 
 from __future__ import annotations
 
@@ -13,10 +13,11 @@ import numpy.typing as npt
 from ros2_raxels.engine import Engine, EngineError
 from ros2_raxels.engine.choose import EngineOptions, open_engines
 from ros2_raxels.engine.model_card import ModelCard
-from ros2_raxels.estimation.bundle_adjustment import RefineSettings, refine
-from ros2_raxels.estimation.hypotheses import RaxelHypotheses
+from ros2_raxels.estimation.bundle_adjustment import BundleProblem, RefineSettings, refine
+from ros2_raxels.estimation.hypotheses import PoseHypotheses
 from ros2_raxels.geometry.poses import FloatArray
-from ros2_raxels.geometry.raxel_grid import decode_clip, encode_clip
+from ros2_raxels.geometry.raxel_grid import decode_clip
+from ros2_raxels.geometry.raxels import encode_raxels
 from ros2_raxels.matching.tracks import FLOW, Evidence
 from ros2_raxels.model.flow import sample, step_towards
 from ros2_raxels.utils.ros_environment import shipped_file
@@ -35,13 +36,13 @@ class DenoiseSettings:
     """How the model is used.
 
     Attributes:
-        samples: hypotheses, one sample of noise each.
+        samples: hypotheses from pure noise, one sample each.
         steps: denoising steps; one is best for poses.
-        guided: whether the evidence pulls the raxels between two steps.
-        alone: whether the hypotheses of two-view geometry are left out.
-        warm_samples: more hypotheses, that start from the first one given instead of from noise alone; in a stream
-            that is what the window before leads to expect.
-        warm_time: how far towards clean data those start.
+        guided: whether every step is followed by a short bundle adjustment.
+        alone: whether the given hypotheses are left out of the answer.
+        warm_samples: further hypotheses, which start from noise blended with the first given one; in a stream that is
+            the expected pose.
+        warm_time: time at which those start; 0 is pure noise, 1 clean data.
     """
 
     samples: int = 4
@@ -53,16 +54,16 @@ class DenoiseSettings:
 
 
 STREAM = DenoiseSettings(samples=2, warm_samples=2)
-"""For `tracker.Tracker`, which knows about where the camera is."""
+"""For a tracker, which expects the camera at a certain pose."""
 
 
 @dataclass(frozen=True)
 class Judged:
-    """What the model thinks of a clip's evidence, before any pose.
+    """The model's reading of a clip's evidence, before any pose.
 
     Attributes:
-        inlier: (P, N) probability that an observation is of the point that the anchor saw; 1 at the anchor.
-        focal: true focal length over the one that the evidence was given with.
+        inlier: (P, N) probability that an observation shows the point seen in the anchor; 1 at the anchor.
+        focal: estimated focal length over the one that the evidence was given with.
         tokens: inputs of the ray graph, by name.
     """
 
@@ -72,12 +73,12 @@ class Judged:
 
 
 class LearnedDenoiser:
-    """A trained model, ready to run; an `estimator.Denoiser`.
+    """A trained model, ready to run; a `hypotheses.Denoiser`.
 
     Args:
-        card: what it is.
-        encode, rays: engines of its graphs.
-        settings: see there.
+        card: of the model.
+        encode, rays: engines of its two graphs.
+        settings: how it is used.
     """
 
     def __init__(self, card: ModelCard, encode: Engine, rays: Engine, settings: DenoiseSettings | None = None) -> None:
@@ -88,21 +89,21 @@ class LearnedDenoiser:
     def load(
         cls, card_path: Path, settings: DenoiseSettings | None = None, options: EngineOptions | None = None
     ) -> LearnedDenoiser:
-        """Read and verify a model, and make its engines ready.
+        """Read and verify a model, and open its engines.
 
         Raises:
-            EngineError: it is missing, damaged or of another version, or no engine that is asked for can run it.
+            EngineError: it is missing, damaged or of another version, or none of the requested engines can run it.
         """
         card = ModelCard.read(card_path)
         graphs = open_engines(card, card_path.parent, ("encode", "rays"), options)
         return cls(card, graphs["encode"], graphs["rays"], settings)
 
     def used_as(self, settings: DenoiseSettings) -> LearnedDenoiser:
-        """The same model used in another way, on the engines of this one."""
+        """The same model with other settings, on the same engines."""
         return LearnedDenoiser(self.card, self._encode, self._rays, settings)
 
     def describe(self) -> str:
-        """In a line: model, backend."""
+        """Model and backend, in one line."""
         return f"{self.card.name}: {self._rays.describe()}"
 
     def judge(self, evidence: Evidence, bearings: FloatArray, *, focal_known: bool = True) -> Judged:
@@ -111,7 +112,7 @@ class LearnedDenoiser:
         Args:
             evidence: P tracks over N frames.
             bearings: (N, rows, columns, 3) of the cameras that the evidence was given with.
-            focal_known: whether those are the true ones.
+            focal_known: whether those are calibrated, not guessed.
         """
         known = np.array([float(focal_known)], np.float32)
         tokens = self._encode.run({**track_arrays(evidence, bearings), "known": known})
@@ -119,25 +120,27 @@ class LearnedDenoiser:
         inlier[np.arange(len(inlier)), evidence.anchor] = 1.0
         return Judged(inlier, float(np.exp(tokens.pop("log_focal")[0])), {**tokens, "known": known})
 
-    def denoise(self, evidence: Evidence, bearings: FloatArray, hypotheses: RaxelHypotheses) -> RaxelHypotheses:
+    def denoise(self, evidence: Evidence, bearings: FloatArray, hypotheses: PoseHypotheses) -> PoseHypotheses:
         """The given hypotheses and samples of the model, with the inlier probabilities of the evidence.
 
         Args:
             evidence: P tracks over N frames.
             bearings: (N, rows, columns, 3) unit rays of each camera in its own frame.
-            hypotheses: those of two-view geometry; left out where the settings say so.
+            hypotheses: of two-view geometry; kept, and first, unless the settings leave them out.
         """
         judged = self.judge(evidence, bearings)
         noise = np.random.default_rng(_SEED).normal(size=(self.settings.samples, *bearings.shape))
         # The first sample starts from the mean of the noise: the most likely answer when there is one.
         noise[0] = 0.0
-        after = (lambda raxels: _guided(evidence, bearings, raxels, judged.inlier)) if self.settings.guided else None
+        after = _Guidance(evidence, bearings, judged.inlier) if self.settings.guided else None
         raxels, _ = self.sample(judged, bearings, noise, self.settings.steps, after)
         if self.settings.warm_samples:
-            raxels = np.concatenate([raxels, self._warm(judged, bearings, hypotheses.raxels[0], after)])
+            expected = encode_raxels(bearings, hypotheses.camera_to_first[0])
+            raxels = np.concatenate([raxels, self._warm(judged, bearings, expected, after)])
+        poses = decode_clip(bearings, raxels)
         if not self.settings.alone:
-            raxels = np.concatenate([hypotheses.raxels, raxels])
-        return RaxelHypotheses(raxels, judged.inlier)
+            poses = np.concatenate([hypotheses.camera_to_first, poses])
+        return PoseHypotheses(poses, judged.inlier)
 
     def _warm(
         self,
@@ -146,6 +149,7 @@ class LearnedDenoiser:
         expected: FloatArray,
         after: Callable[[FloatArray], FloatArray] | None,
     ) -> FloatArray:
+        """Raxels of samples that start near the expected ones (N, rows, columns, 3)."""
         s, clean = self.settings, (expected - bearings) / self.card.ray_spread
         noise = np.random.default_rng(_SEED + 1).normal(size=(s.warm_samples, *bearings.shape))
         begin = step_towards(clean, noise, 0.0, s.warm_time)
@@ -160,19 +164,18 @@ class LearnedDenoiser:
         after: Callable[[FloatArray], FloatArray] | None = None,
         begin: float = 0.0,
     ) -> tuple[FloatArray, FloatArray]:
-        """Raxel hypotheses from noise.
+        """Raxels of hypotheses, from noise.
 
         Args:
-            judged: of `judge`.
+            judged: by `judge`.
             bearings: (N, rows, columns, 3) as given there.
-            noise: (H, N, rows, columns, 3) of unit variance, one sample a hypothesis.
+            noise: (H, N, rows, columns, 3) of unit variance, one sample for each hypothesis.
             steps: denoising steps.
-            after: changes the raxels (H, N, rows, columns, 3) of each step before the next, for example guidance.
-            begin: time at which `noise` stands, whitened, when it is not noise alone.
+            after: changes the raxels (H, N, rows, columns, 3) that each step predicts, for example guidance.
+            begin: time of `noise`, if it is a blend of noise and whitened raxels; 0 is pure noise.
 
         Returns:
-            Raxels (H, N, rows, columns, 3), and the distance (H, N, rows, columns) from the truth that the model
-            expects of each.
+            Raxels (H, N, rows, columns, 3), and the error (H, N, rows, columns) that the model expects of each.
         """
         told = bearings.astype(np.float32)[None]
         spread = self.card.ray_spread
@@ -196,7 +199,7 @@ class LearnedDenoiser:
 def load_denoiser(
     model: str, settings: DenoiseSettings | None = None, options: EngineOptions | None = None
 ) -> LearnedDenoiser | None:
-    """The denoiser of a card; None for ``none``, the shipped one for empty.
+    """The denoiser of a model card; the shipped one for an empty name, None for ``none``.
 
     Raises:
         EngineError: the model is missing, damaged or cannot be run.
@@ -205,7 +208,7 @@ def load_denoiser(
 
 
 def named_card(model: str, shipped: str = SHIPPED) -> Path:
-    """The card that an option or a parameter names; empty is the shipped one.
+    """The model card that an option or a parameter names; an empty name means the shipped one.
 
     Raises:
         EngineError: none is installed.
@@ -217,18 +220,30 @@ def named_card(model: str, shipped: str = SHIPPED) -> Path:
 
 
 def shipped_model(name: str = SHIPPED) -> Path | None:
-    """The card of a model that is installed with the package; None where there is none."""
+    """The card of a model that is installed with the package; None if it is not."""
     return shipped_file(f"engines/{name}.json")
 
 
-def _guided(evidence: Evidence, bearings: FloatArray, raxels: FloatArray, inlier: FloatArray) -> FloatArray:
-    """Raxels of the cameras nearby that satisfy the evidence, in the order given."""
-    refined = refine(evidence, decode_clip(bearings, raxels), _BETWEEN_STEPS, weights=inlier)
-    return encode_clip(bearings, refined.camera_to_first[np.argsort(refined.order)])
+class _Guidance:
+    """A short bundle adjustment of what a denoising step predicts.
+
+    Args:
+        evidence: P tracks over N frames.
+        bearings: (N, rows, columns, 3).
+        inlier: (P, N) weights of the observations.
+    """
+
+    def __init__(self, evidence: Evidence, bearings: FloatArray, inlier: FloatArray) -> None:
+        self._problem, self._bearings = BundleProblem.of(evidence).weighted(inlier), bearings
+
+    def __call__(self, raxels: FloatArray) -> FloatArray:
+        """Raxels (H, N, rows, columns, 3) of the cameras nearby that satisfy the evidence, in the order given."""
+        refined = refine(self._problem, decode_clip(self._bearings, raxels), _BETWEEN_STEPS)
+        return encode_raxels(self._bearings, refined.camera_to_first[np.argsort(refined.order)])
 
 
 def track_arrays(evidence: Evidence, bearings: FloatArray) -> dict[str, _Float32]:
-    """Evidence of one clip as the encode graph takes it, a batch of one; see `training.batch.Tracks`."""
+    """Evidence of one clip as the encode graph reads it, a batch of one; see `training.batch.Tracks`."""
     seen = evidence.seen
     anchor = np.zeros(seen.shape)
     anchor[np.arange(len(anchor)), evidence.anchor] = 1.0
@@ -245,7 +260,7 @@ def track_arrays(evidence: Evidence, bearings: FloatArray) -> dict[str, _Float32
 
 
 def _places(plane: FloatArray, bearings: FloatArray) -> FloatArray:
-    """Where points of the planes (P, N, 2) lie in the images, -1 to 1 from edge to edge, distortion left aside."""
+    """Positions of plane points (P, N, 2) in their images, -1 to 1 from edge to edge, distortion left aside."""
     grid = bearings[..., :2] / bearings[..., 2:]
     rows, columns = grid.shape[1:3]
     low = np.stack([grid[:, rows // 2, 0, 0], grid[:, 0, columns // 2, 1]], axis=-1)

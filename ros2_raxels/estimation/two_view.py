@@ -7,20 +7,24 @@ import itertools
 import cv2
 import numpy as np
 
-from ros2_raxels.estimation.bundle_adjustment import RefineSettings, refine, triangulate
+from ros2_raxels.estimation.bundle_adjustment import BundleProblem, RefineSettings, refine, triangulate
+from ros2_raxels.estimation.inliers import FEWEST_MATCHES
 from ros2_raxels.geometry.poses import FloatArray, inverse_pose, make_pose, rotation_from_vector, rotation_vector
-from ros2_raxels.matching.tracks import Evidence
 
-_MIN_MATCHES = 8
 _RESECT = RefineSettings(widths_px=(20.0, 10.0, 10.0, 5.0, 5.0, 3.0, 3.0, 2.0), iterations=8)
 
 
-def propose(evidence: Evidence, max_error_px: float = 1.0) -> FloatArray:
-    """Hypotheses (H, N, 4, 4) of ``camera_to_first``, none where no pair of frames has enough matches.
+def propose(problem: BundleProblem, max_error_px: float = 1.0) -> FloatArray:
+    """Hypotheses ``camera_to_first`` (H, N, 4, 4), one for each pair of frames with enough matches.
 
     For each pair: essential matrix (OpenCV USAC), depths from that pair, then the other frames by robust resection
     against those depths, starting from constant velocity.
+
+    Args:
+        problem: P tracks over N frames.
+        max_error_px: epipolar error of an inlier.
     """
+    evidence = problem.evidence
     starts, pairs = [], []
     for i, j in itertools.combinations(range(evidence.frames), 2):
         pose = two_view(*evidence.pair(i, j), max_error_px / float(evidence.focal_px[i]))
@@ -29,12 +33,20 @@ def propose(evidence: Evidence, max_error_px: float = 1.0) -> FloatArray:
             pairs.append((i, j))
     if not starts:
         return np.zeros((0, evidence.frames, 4, 4))
-    return _resect(evidence, np.array(starts), np.array(pairs))
+    return _resect(problem, np.array(starts), np.array(pairs))
 
 
 def two_view(first: FloatArray, second: FloatArray, max_error: float) -> FloatArray | None:
-    """Pose of the second camera in the first (unit baseline) from matches (M, 2) on the image planes, or None."""
-    if len(first) < _MIN_MATCHES:
+    """Pose of the second camera in the first, baseline 1, from matches on the planes z = 1.
+
+    Args:
+        first, second: (M, 2) points of the matches.
+        max_error: epipolar error of an inlier, on the plane.
+
+    Returns:
+        4x4, or None where there are too few matches or no essential matrix fits them.
+    """
+    if len(first) < FEWEST_MATCHES:
         return None
     essential, mask = cv2.findEssentialMat(first, second, np.eye(3), cv2.USAC_DEFAULT, 0.999, max_error)
     if essential is None or essential.shape != (3, 3) or not np.isfinite(essential).all():
@@ -54,14 +66,16 @@ def _constant_velocity(frames: int, i: int, j: int, j_to_i: FloatArray) -> Float
     return poses
 
 
-def _resect(evidence: Evidence, poses: FloatArray, pairs: FloatArray) -> FloatArray:
+def _resect(problem: BundleProblem, poses: FloatArray, pairs: FloatArray) -> FloatArray:
+    """The poses (H, N, 4, 4) with all frames but a pair each (H, 2) solved anew against the depths of that pair."""
+    anchor = problem.evidence.anchor
     known = np.zeros(poses.shape[:2], bool)
     known[np.arange(len(pairs))[:, None], pairs] = True
-    anchored = known[:, evidence.anchor]
-    depths = triangulate(evidence, poses, (anchored[..., None] & known[:, None]).astype(float))
-    if evidence.frames > 2:
+    anchored = known[:, anchor]
+    depths = triangulate(problem, poses, (anchored[..., None] & known[:, None]).astype(float))
+    if problem.evidence.frames > 2:
         usable = anchored & (depths > 0)
         weights = (usable[..., None] & ~known[:, None]).astype(float)
-        refined = refine(evidence, poses, _RESECT, weights=weights, inverse_depth=depths, fixed=known, keep_depths=True)
+        refined = refine(problem, poses, _RESECT, weights=weights, inverse_depth=depths, fixed=known, keep_depths=True)
         poses = refined.camera_to_first
     return np.asarray(inverse_pose(poses[:, :1]) @ poses)

@@ -10,14 +10,15 @@ import matplotlib
 import numpy as np
 import numpy.typing as npt
 
+from ros2_raxels.estimation.bundle_adjustment import BundleProblem
 from ros2_raxels.estimation.estimator import EstimatorSettings, guide
-from ros2_raxels.estimation.hypotheses import RaxelHypotheses
+from ros2_raxels.estimation.hypotheses import PoseHypotheses
 from ros2_raxels.estimation.learned_prior import LearnedDenoiser, load_denoiser
 from ros2_raxels.estimation.two_view import propose
 from ros2_raxels.figures.page import Page
 from ros2_raxels.figures.walk import TrackedWalk
 from ros2_raxels.geometry.poses import FloatArray, direction_angle_rad, relative_pose
-from ros2_raxels.geometry.raxel_grid import clip_bearings, decode_clip, encode_clip
+from ros2_raxels.geometry.raxel_grid import clip_bearings
 from ros2_raxels.matching.matcher import Matcher
 from ros2_raxels.matching.tracks import Evidence
 from ros2_raxels.visualization.drawing import DOTTED, FONT, MUTED, TEXT, TRUTH
@@ -58,19 +59,18 @@ def solved_clip(walk: TrackedWalk) -> SolvedClip:
     matcher = Matcher(settings.evidence)
     features = matcher.look_all([walk.images[k] for k in numbers])
     cameras = [f.working_camera(walk.camera) for f in features]
-    evidence, bearings = matcher.collect(features, cameras), clip_bearings(cameras)
-    proposals = RaxelHypotheses(encode_clip(bearings, propose(evidence)))
-    hypotheses = denoiser.denoise(evidence, bearings, proposals)
-    guided, _ = guide(evidence, bearings, hypotheses, settings.refine)
-    count = len(proposals.raxels)
+    evidence = matcher.collect(features, cameras)
+    problem = BundleProblem.of(evidence)
+    proposed = propose(problem)
+    hypotheses = denoiser.denoise(evidence, clip_bearings(cameras), PoseHypotheses(proposed))
     assert hypotheses.inlier is not None
     return SolvedClip(
         [f.grey for f in features],
         evidence,
         hypotheses.inlier,
-        decode_clip(bearings, hypotheses.raxels[:count]),
-        decode_clip(bearings, hypotheses.raxels[count:]),
-        decode_clip(bearings, guided.raxels),
+        proposed,
+        hypotheses.camera_to_first[len(proposed) :],
+        guide(problem, hypotheses, settings.refine).camera_to_first,
         _unit_reach(relative_pose(walk.truth[numbers[0]], walk.truth[numbers])),
     )
 

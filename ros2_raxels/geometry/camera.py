@@ -13,7 +13,6 @@ from ros2_raxels.geometry.poses import FloatArray, GeometryError
 
 _DISTORTION_LENGTHS = (0, 4, 5, 8)
 
-
 USUAL_FOCAL = 0.8
 """Focal length of an ordinary lens over the longer side of the image: 64 degrees of view."""
 
@@ -119,7 +118,7 @@ class PinholeCamera:
 
 
 def ordinary_camera(width: int, height: int, focal_over_side: float = USUAL_FOCAL) -> PinholeCamera:
-    """A camera whose focal length is so many times the longer side: square pixels, centred, without distortion."""
+    """A camera with square pixels, a centred principal point and no distortion; focal length over the longer side."""
     focal = focal_over_side * max(width, height)
     return PinholeCamera(width, height, focal, focal, (width - 1) / 2, (height - 1) / 2)
 

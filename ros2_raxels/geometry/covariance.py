@@ -1,4 +1,4 @@
-"""Covariance of poses: axes, units, and what compounds along a trajectory."""
+"""Covariance algebra of poses: other axes, other units, and how it compounds along a trajectory."""
 
 from __future__ import annotations
 
@@ -7,22 +7,32 @@ import numpy as np
 from ros2_raxels.geometry.poses import FloatArray, skew
 
 UNKNOWN_VARIANCE = 9999.0
-"""On the diagonal of what is not known: a fusing filter then gives it no weight; 0 would mean "certain"."""
+"""Variance of what is unknown, on the diagonal: a fusing filter gives it no weight, whereas 0 would mean "certain"."""
 
 
 def in_world_axes(covariance: FloatArray, camera_to_world: FloatArray) -> FloatArray:
-    """6x6 of the solver's updates (rotation in the camera, translation) as (x, y, z, rotation about x, y, z), world."""
+    """6x6 of (translation, rotation about the world's axes), from that of pose updates of the solver.
+
+    Args:
+        covariance: 6x6 of (rotation in the camera, translation in the world).
+        camera_to_world: 4x4.
+    """
     turn = np.zeros((6, 6))
     turn[:3, 3:], turn[3:, :3] = np.eye(3), camera_to_world[:3, :3]
     return np.asarray(turn @ covariance @ turn.T)
 
 
 def compounded(covariance: FloatArray, from_pose: FloatArray, to_pose: FloatArray) -> FloatArray:
-    """Covariance of a pose that is exactly known from an uncertain one: errors of turn and unit move what is far away.
+    """Covariance of a pose that is known exactly relative to an uncertain one.
+
+    Errors of rotation and of the unit of length displace it in proportion to the distance.
 
     Args:
         covariance: 7x7 of (translation, rotation about the world's axes, logarithm of the unit) of `from_pose`.
         from_pose, to_pose: 4x4, in the world.
+
+    Returns:
+        7x7 of the same of `to_pose`.
     """
     offset = to_pose[:3, 3] - from_pose[:3, 3]
     lever = np.eye(7)
@@ -31,14 +41,14 @@ def compounded(covariance: FloatArray, from_pose: FloatArray, to_pose: FloatArra
 
 
 def with_unit(covariance: FloatArray, variance: float) -> FloatArray:
-    """7x7 from 6x6 and the variance of the logarithm of the unit."""
+    """7x7 from 6x6 and the variance of the logarithm of the unit, uncorrelated."""
     joined = np.zeros((7, 7))
     joined[:6, :6], joined[6, 6] = covariance, variance
     return joined
 
 
 def with_unit_variance(covariance: FloatArray, variance: float) -> FloatArray:
-    """7x7 after the logarithm of the unit has become known to a variance; what hangs on it becomes so as well."""
+    """7x7 after the logarithm of the unit has become known to a variance; its correlations are kept."""
     known = covariance[6, 6]
     stretch = np.eye(7)
     stretch[6, 6] = np.sqrt(variance / known) if known > 0 else 1.0
@@ -48,7 +58,7 @@ def with_unit_variance(covariance: FloatArray, variance: float) -> FloatArray:
 
 
 def at_most_unknown(covariance: FloatArray) -> FloatArray:
-    """A covariance of which no direction is less known than unknown: `UNKNOWN_VARIANCE`."""
+    """The covariance with its variance bounded by `UNKNOWN_VARIANCE` in every direction."""
     variance, directions = np.linalg.eigh((covariance + covariance.T) / 2.0)
     return np.asarray((directions * np.clip(variance, 0.0, UNKNOWN_VARIANCE)) @ directions.T)
 

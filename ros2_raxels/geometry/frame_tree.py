@@ -1,4 +1,4 @@
-"""A tree of named frames with stamped poses, and the pose of any frame in any other. Free of ROS."""
+"""A tree of named frames with stamped poses, and the pose of any frame in any other, as tf2 has it; free of ROS."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ import numpy as np
 from ros2_raxels.geometry.poses import FloatArray, interpolate_pose, inverse_pose, make_pose, rotation_from_quaternion
 
 KEEP_S = 10.0
-"""How long poses of an edge are kept, and how long a parent counts after it was last heard; as tf2's own buffer."""
+"""How long poses of an edge are kept, and how long a parent counts after it was last heard; tf2's default."""
 
 JUMP_BACK_S = 1.0
-"""A pose of an edge older than its newest by more than this means that time started again (bag loop, simulation)."""
+"""A pose older than the newest of its edge by more than this means that time started again (bag loop, simulation)."""
 
 _UNIT_TOLERANCE = 1e-2
-"""Of the squared norm of a quaternion, as in tf2."""
+"""Of the squared norm of a quaternion; that of tf2."""
 
 _MOST_FRAMES = 10_000
 _MOST_POSES = 20_000
@@ -32,11 +32,11 @@ Sample = tuple[float, ...]
 
 
 class FrameError(ValueError):
-    """A pose that the tree cannot give; one line says which frame or edge is to blame."""
+    """A pose that the tree cannot give; the message names the frame or edge to blame."""
 
 
 class UnknownFrameError(FrameError):
-    """A frame of which no edge was ever heard."""
+    """A frame that no edge has ever named."""
 
 
 class NotConnectedError(FrameError):
@@ -44,12 +44,12 @@ class NotConnectedError(FrameError):
 
 
 class NoDataError(FrameError):
-    """There is a path, but one of its edges has no pose at that stamp."""
+    """There is a path, but an edge of it has no pose at that stamp."""
 
 
 @dataclass
 class _Edges:
-    """What one child was heard to be placed in. Parents may change: each pose has its own."""
+    """All edges to one child. Its parent may change: each pose has its own."""
 
     stamps_ns: list[int] = field(default_factory=list)
     parents: list[str] = field(default_factory=list)
@@ -81,7 +81,7 @@ class _Edges:
             del samples[:old]
 
     def at(self, child: str, stamp_ns: int) -> tuple[str, FloatArray]:
-        """Parent and ``child_to_parent``; between two poses in one parent interpolated, else the earlier one."""
+        """Parent and ``child_to_parent``, interpolated between two poses in one parent, else the earlier of the two."""
         if self.fixed is not None:
             return self.fixed[0], _pose(self.fixed[1])
         after = bisect.bisect_left(self.stamps_ns, stamp_ns)
@@ -108,12 +108,12 @@ class _Edges:
 class FrameTree:
     """Edges ``parent -> child`` with stamped poses. Safe to use from several threads.
 
-    A child has one parent at a time. Poses are kept for `keep_s`, static ones for ever. A leading slash of a frame's
-    name is dropped, as tf2 does.
+    A child has one parent at a time. Poses are kept for `keep_s`, static ones for ever. Leading slashes of names are
+    dropped, as in tf2.
 
     Args:
-        keep_s: how long before its newest pose an edge is known.
-        clock: steady seconds, for which parents are alive.
+        keep_s: age, relative to the newest pose of an edge, beyond which poses are dropped.
+        clock: steady clock, s, that decides which parents are alive.
     """
 
     def __init__(self, keep_s: float = KEEP_S, clock: Callable[[], float] = time.monotonic) -> None:
@@ -132,17 +132,17 @@ class FrameTree:
         quaternion: Sequence[float],
         static: bool = False,
     ) -> str:
-        """Take over a pose of `child` in `parent`.
+        """Add a pose of `child` in `parent`.
 
         Args:
             parent, child: names of frames.
-            stamp_ns: of the pose; a step back by more than `JUMP_BACK_S` forgets the edge's poses first.
+            stamp_ns: of the pose; a step back by more than `JUMP_BACK_S` first forgets the poses of the edge.
             translation: x, y, z.
-            quaternion: x, y, z, w; normalised where it is only rounded.
-            static: holds at any time.
+            quaternion: x, y, z, w; rounding of its norm is mended.
+            static: whether it holds at any time.
 
         Returns:
-            Why the pose was ignored, in one line; empty when it was not.
+            Why the pose was ignored, in one line; empty if it was not.
         """
         parent, child = bare(parent), bare(child)
         sample = (*translation, *quaternion)
@@ -171,7 +171,7 @@ class FrameTree:
         return ""
 
     def clear(self) -> None:
-        """Forget all that moves, because time jumped back; what is static stays."""
+        """Forget all but the static poses, because time jumped back."""
         with self._lock:
             for child in [child for child, edges in self._children.items() if edges.fixed is None]:
                 del self._children[child]
@@ -183,14 +183,8 @@ class FrameTree:
         with self._lock:
             return sorted(self._known())
 
-    def parent_of(self, child: str) -> str | None:
-        """Parent of the newest pose of a frame; None for a root and for an unknown frame."""
-        with self._lock:
-            edges = self._children.get(bare(child))
-            return edges.newest_parent if edges else None
-
     def other_parent(self, child: str, parent: str) -> str:
-        """A parent of `child` that is not `parent` and was heard in the last `keep_s`; empty when there is none."""
+        """Another parent of `child` than `parent`, heard within the last `keep_s`; empty if there is none."""
         oldest = self._clock() - self._keep_s
         with self._lock:
             edges = self._children.get(bare(child), _Edges())
@@ -200,14 +194,16 @@ class FrameTree:
     def lookup(self, target: str, source: str, stamp_ns: int = 0) -> FloatArray:
         """Pose of `source` in `target` at a stamp: ``source_to_target``, 4x4 float64.
 
-        Between two poses of an edge interpolated; never beyond its oldest or newest.
+        Interpolated between two poses of an edge; never extrapolated.
 
         Args:
             target, source: names of frames.
             stamp_ns: 0 means the latest moment at which all edges between the two are known.
 
         Raises:
-            UnknownFrameError, NotConnectedError, NoDataError: see there; all are FrameErrors.
+            UnknownFrameError: the tree does not know one of the frames.
+            NotConnectedError: no path leads from one to the other, or the edges form a loop.
+            NoDataError: an edge of the path has no pose at that stamp.
         """
         target, source = bare(target), bare(source)
         with self._lock:
@@ -235,11 +231,11 @@ class FrameTree:
         raise UnknownFrameError(f"TF has never heard of frame {frame!r}; {hint}")
 
     def _climb(self, frame: str, stamp_ns: int, needed: Collection[str]) -> dict[str, FloatArray]:
-        """``frame_to_ancestor`` of a frame and those above it, as far as they were placed at the stamp.
+        """``frame_to_ancestor`` for a frame and its ancestors, as far as they have poses at the stamp.
 
         Raises:
-            NoDataError: one of the needed ones was not.
-            NotConnectedError: they form a loop.
+            NoDataError: one of the needed frames has none.
+            NotConnectedError: the edges form a loop.
         """
         pose: FloatArray = np.eye(4)
         poses = {frame: pose}

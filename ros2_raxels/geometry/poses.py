@@ -1,4 +1,4 @@
-"""Poses, pinhole cameras and raxels: encode, decode in closed form, focal lengths. NumPy, no state.
+"""Poses and rotations as NumPy arrays, and the conventions of all geometry here.
 
 Conventions, everywhere in this package:
 
@@ -28,9 +28,6 @@ OPTICAL_TO_BODY: FloatArray = np.array(
 
 class GeometryError(ValueError):
     """A camera or pose that cannot be used; the message names the field, its value and what to do."""
-
-
-# ---------------------------------------------------------------------------------------------------------- poses
 
 
 def make_pose(rotation: npt.ArrayLike, translation: npt.ArrayLike) -> FloatArray:
@@ -73,7 +70,7 @@ def rotation_angle_rad(rotation: npt.ArrayLike) -> FloatArray:
 
 
 def direction_angle_rad(a: npt.ArrayLike, b: npt.ArrayLike) -> float:
-    """Angle between two vectors in [0, pi]; pi/2 when one of them is zero, because then nothing is known."""
+    """Angle between two vectors in [0, pi]; pi/2 if one of them is zero, where the direction is unknown."""
     u, v = np.asarray(a, float), np.asarray(b, float)
     norms = np.linalg.norm(u) * np.linalg.norm(v)
     if norms < 1e-12:
@@ -153,9 +150,3 @@ def rotation_from_quaternion(quaternion: npt.ArrayLike) -> FloatArray:
         raise GeometryError(f"quaternion (x, y, z, w) = {q.tolist()} is not of unit norm; send a normalised quaternion")
     x, y, z, w = q / norm
     return np.asarray(quaternions.quat2mat([w, x, y, z]))
-
-
-# -------------------------------------------------------------------------------------------------------- cameras
-
-
-# --------------------------------------------------------------------------------------------------------- raxels

@@ -1,4 +1,4 @@
-"""The raxel image of a clip: its grid, and poses to raxels and back."""
+"""The raxel image of a clip: its grid, and the poses that its raxels hold."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from ros2_raxels.geometry.camera import PinholeCamera
-from ros2_raxels.geometry.poses import FloatArray
+from ros2_raxels.geometry.poses import FloatArray, relative_pose
 from ros2_raxels.geometry.raxels import decode_raxels
 
 RAXEL_ROWS, RAXEL_COLUMNS = 12, 16
@@ -15,7 +15,7 @@ RAXEL_ROWS, RAXEL_COLUMNS = 12, 16
 
 
 def clip_bearings(cameras: Sequence[PinholeCamera]) -> FloatArray:
-    """Unit rays (N, rows, columns, 3) of every camera on the raxel grid."""
+    """Unit rays (N, rows, columns, 3) of every camera on the raxel grid, in its own frame."""
     known: dict[PinholeCamera, FloatArray] = {}
     for camera in cameras:
         if camera not in known:
@@ -23,15 +23,12 @@ def clip_bearings(cameras: Sequence[PinholeCamera]) -> FloatArray:
     return np.stack([known[camera] for camera in cameras])
 
 
-def encode_clip(bearings: FloatArray, camera_to_first: FloatArray) -> FloatArray:
-    """Raxels (..., N, rows, columns, 3) of poses (..., N, 4, 4)."""
-    rotation, centre = camera_to_first[..., :3, :3], camera_to_first[..., :3, 3]
-    return np.asarray(np.einsum("...nij,nrcj->...nrci", rotation, bearings) + centre[..., None, None, :])
-
-
 def decode_clip(bearings: FloatArray, raxels: FloatArray) -> FloatArray:
-    """Poses (H, N, 4, 4) of raxels (H, N, rows, columns, 3), with the first camera moved to the identity."""
-    poses = np.array(
-        [[decode_raxels(r, b).camera_to_source for r, b in zip(clip, bearings, strict=True)] for clip in raxels]
-    )
-    return np.asarray(np.linalg.inv(poses[:, :1]) @ poses)
+    """camera_to_first (..., N, 4, 4) of the raxels (..., N, rows, columns, 3) of a clip, whatever their source frame.
+
+    Args:
+        bearings: (N, rows, columns, 3), see `clip_bearings`.
+        raxels: of N frames in one source frame.
+    """
+    poses = decode_raxels(raxels, bearings)
+    return relative_pose(poses[..., :1, :, :], poses)

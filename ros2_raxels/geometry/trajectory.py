@@ -1,4 +1,4 @@
-"""How far a trajectory is from the truth: ATE and RPE as `evo` computes them, and the TUM file both read."""
+"""Errors of a trajectory against the truth: ATE and RPE as `evo` computes them, and TUM files."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from ros2_raxels.geometry.poses import (
 )
 
 _FEWEST = 3
-"""Poses that can be aligned."""
+"""Minimum number of poses that can be aligned."""
 
 
 @dataclass(frozen=True)
@@ -27,7 +27,7 @@ class AbsoluteError:
     """Errors of a whole trajectory after alignment.
 
     Attributes:
-        scale: factor that was put on the estimate; 1 without scale alignment.
+        scale: factor applied to the estimate; 1 without scale alignment.
         aligned: (N, 4, 4) estimated camera_to_world in the frame and unit of the truth.
         translation: (N,) distances, in the truth's unit.
         rotation_deg: (N,) geodesic angles.
@@ -110,8 +110,8 @@ def align_similarity(
 def absolute_error(estimated: npt.ArrayLike, truth: npt.ArrayLike, with_scale: bool = True) -> AbsoluteError:
     """Absolute trajectory error of camera_to_world poses (N, 4, 4) against true ones of the same frames.
 
-    Aligned by the positions alone, with Sim(3) or (``with_scale`` false) SE(3), so that the rotation error also counts
-    how well the two agree.
+    Only the positions are aligned, with Sim(3) or (``with_scale`` false) SE(3), so an error of that alignment counts as
+    rotation error.
 
     Raises:
         ValueError: as `align_similarity`.
@@ -171,17 +171,17 @@ def relative_error(
 
 
 def unit_by_part(estimated: npt.ArrayLike, truth: npt.ArrayLike, parts: int = 5) -> FloatArray:
-    """How the unit of an estimate changes on the way: (parts,) lengths, of which the first is 1.
+    """Scale drift: the unit of an estimate along its path, as (parts,) lengths, of which the first is 1.
 
     The true path is cut into parts of equal length, and each is aligned by itself (`align_similarity`). 2 means that a
-    metre has become twice as long in the estimate as it was in the first part.
+    metre is twice as long in the estimate as it was in the first part.
 
     Args:
         estimated, truth: camera_to_world poses (N, 4, 4) of the same frames.
-        parts: how many.
+        parts: number of them.
 
     Returns:
-        NaN for a part with fewer than three poses or without motion; all of them, if the first is such a part.
+        NaN for a part with fewer than three poses or without motion; all NaN if the first is such a part.
     """
     positions, true = (np.asarray(poses, float)[:, :3, 3] for poses in (estimated, truth))
     travelled = np.concatenate([[0.0], np.cumsum(np.linalg.norm(np.diff(true, axis=0), axis=1))])
@@ -200,14 +200,14 @@ class TrajectoryScore:
     """All errors of a trajectory; lengths are in the truth's unit. None where there is nothing to compare.
 
     Attributes:
-        poses: frames that have one.
+        poses: number of estimated poses.
         ate, ate_se3: root mean square of the distances after Sim(3) and SE(3) alignment.
         ate_percent, ate_se3_percent: the same as a share of the whole true path.
         rpe_frame, rpe_second: root mean square error of the motion over one frame and one second, with the scale of the
             Sim(3) alignment.
         rpe_frame_deg, rpe_second_deg: of its rotation.
-        scale_drift: the unit in the last fifth of the path over that in the first, see `unit_by_part`; 1 is none.
-        scale_range: largest over smallest unit of the fifths.
+        scale_drift: the unit in the last fifth of the path over that in the first, see `unit_by_part`; 1 is no drift.
+        scale_range: largest over smallest unit among the fifths.
     """
 
     poses: int

@@ -1,4 +1,4 @@
-"""One frame as the matcher sees it: its working image and its keypoints."""
+"""One frame as the matcher sees it: a working image and its keypoints."""
 
 from __future__ import annotations
 
@@ -15,11 +15,12 @@ GreyImage = npt.NDArray[np.uint8]
 
 
 class Features:
-    """One frame, looked at once and used against any other. Keypoints are found when first asked for.
+    """One frame, prepared once to be matched with any other.
 
     Attributes:
         grey: (height, width) uint8, the working image: as given, or smaller (`EvidenceSettings.working_pixels`).
-            All pixel coordinates in this module belong to it.
+            All pixel coordinates of the matcher belong to it.
+        keypoints: of the working image; None until `Matcher.keypoints` has found them.
     """
 
     def __init__(self, grey: GreyImage) -> None:
@@ -27,17 +28,17 @@ class Features:
         self.keypoints: Keypoints | None = None
 
     def working_camera(self, camera: PinholeCamera) -> PinholeCamera:
-        """The camera of the image as given, for the working image."""
+        """The camera of the working image, from that of the image as given."""
         height, width = self.grey.shape
         return camera if (width, height) == (camera.width, camera.height) else camera.resized(width, height)
 
 
 @dataclass(frozen=True)
 class Keypoints:
-    """SIFT of one frame.
+    """SIFT keypoints of one frame.
 
     Attributes:
-        pixels: (K, 2).
+        pixels: (K, 2) px of the working image.
         descriptors: (K, 128) float32.
         strength: (K,) response of the detector.
     """
@@ -48,7 +49,7 @@ class Keypoints:
 
 
 def to_grey(image: npt.NDArray[np.uint8]) -> GreyImage:
-    """(height, width) uint8 from grey or RGB uint8.
+    """A grey image (height, width) uint8, from grey or from RGB (height, width, 3), uint8.
 
     Raises:
         ValueError: another shape or dtype, or an empty image.

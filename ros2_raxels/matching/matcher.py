@@ -1,8 +1,8 @@
 """Correspondences between the frames of a clip: SIFT keypoints for wide baselines, checked dense flow for the rest.
 
-The currency is the *track*: a point that starts in one frame (its anchor) and was found again in some of the others.
-Keypoints give exact tracks across large changes of view; flow gives many where texture is weak. Tracks carry no 3-D
-structure; `guidance` adds one inverse depth to each.
+They become *tracks*: a track is a point of one frame, its anchor, found again in some of the others. Keypoints give
+exact tracks across large changes of view; flow gives many where texture is weak. Tracks carry no 3-D structure;
+`estimation.bundle_adjustment` adds one inverse depth to each.
 """
 
 from __future__ import annotations
@@ -39,7 +39,12 @@ _Result = TypeVar("_Result")
 
 
 class Matcher:
-    """Finds evidence. Holds the detectors and a small thread pool; OpenCV releases the GIL."""
+    """Finds correspondences between frames.
+
+    Args:
+        settings: defaults if None.
+        threads: of a pool that the frames and pairs of a call share; OpenCV releases the GIL.
+    """
 
     def __init__(self, settings: EvidenceSettings | None = None, threads: int = 2) -> None:
         self.settings = settings or EvidenceSettings()
@@ -60,18 +65,18 @@ class Matcher:
         if shrink < 1.0:
             size = [max(1, round(side * shrink)) for side in (grey.shape[1], grey.shape[0])]
             grey = np.asarray(cv2.resize(grey, size, interpolation=cv2.INTER_AREA), np.uint8)
-        # Kept for long: the caller may use its own memory again.
+        # Kept for long, and the caller may reuse its own memory.
         return Features(grey.copy() if np.may_share_memory(grey, image) else grey)
 
     def look_all(self, images: Iterable[npt.NDArray[np.uint8]]) -> list[Features]:
-        """`look` for several frames, and their keypoints if those are always compared, at once."""
+        """`look` at several frames in parallel; finds their keypoints as well if those are always compared."""
         frames = self._map(self.look, images)
         if self.settings.keypoint_reach > 1.0:
             self._map(self.keypoints, frames)
         return frames
 
     def keypoints(self, frame: Features) -> Keypoints:
-        """Keypoints of a frame, found once."""
+        """Keypoints of a frame, found on the first call."""
         if frame.keypoints is None:
             found, descriptors = self._sift.detectAndCompute(frame.grey, None)
             pixels = np.array([k.pt for k in found], float).reshape(-1, 2)
@@ -83,11 +88,11 @@ class Matcher:
     def match_all(
         self, pairs: Sequence[tuple[Features, Features]], known: Sequence[PairMatches | None], thorough: bool = True
     ) -> list[PairMatches]:
-        """What the frames of each pair have in common, several pairs at once.
+        """Match the frames of each pair, several pairs in parallel.
 
         Args:
             pairs: the frames.
-            known: what was found before; returned as it is where it is enough.
+            known: earlier matches of each pair, or None; returned as they are where they are thorough enough.
             thorough: fine flow, and keypoints where that does not reach far; otherwise coarse flow alone, in a fifth
                 of the time.
         """
@@ -103,9 +108,10 @@ class Matcher:
         return [matches for matches in found if matches is not None]
 
     def dense_flow(self, pairs: Sequence[tuple[Features, Features]]) -> list[tuple[FloatArray, FloatArray]]:
-        """(H, W, 2) px from the first frame of each pair to the second, and back; unchecked.
+        """Unchecked flow from the first frame of each pair to the second, and back.
 
-        NaN where there can be no flow: between frames of two sizes, or too small for it.
+        Returns:
+            (H, W, 2) px each; NaN between frames of different sizes, or too small for flow.
         """
 
         def both_ways(pair: tuple[Features, Features]) -> tuple[FloatArray, FloatArray]:
@@ -119,11 +125,11 @@ class Matcher:
     def match_near(
         self, pairs: Sequence[tuple[Features, Features]], expected: Sequence[FloatArray]
     ) -> list[PairMatches]:
-        """Flow from the grid of the first frame of each pair, where it is known about where it ends.
+        """Flow from the grid of the first frame of each pair to where it is expected to end.
 
         Args:
             pairs: the frames.
-            expected: (G, 2) px in the second frame of each, right to some pixels; NaN where nobody knows.
+            expected: (G, 2) px in the second frame of each pair, right to some pixels; NaN where unknown.
         """
         found = self._map(lambda k: self._near(*pairs[k], expected[k]), range(len(pairs)))
         nowhere = [self.grid(b.grey.shape) * np.nan for _, b in pairs]
@@ -133,7 +139,7 @@ class Matcher:
         ]
 
     def match_back(self, pairs: Sequence[tuple[Features, Features]], known: Sequence[PairMatches]) -> list[PairMatches]:
-        """The same matches with flow from the grid of the second frame added, which ends near what is known."""
+        """Add flow from the grid of the second frame of each pair, started from the matches known, and keypoints."""
 
         def back(k: int) -> tuple[FloatArray, FloatArray]:
             a, b = pairs[k]
@@ -151,14 +157,14 @@ class Matcher:
         return list(self._with_keypoints(pairs, fresh).values())
 
     def common_keypoints(self, a: Features, b: Features) -> int:
-        """How many keypoints match, a cheap measure of whether two frames see the same place."""
+        """Number of keypoints that match: a cheap measure of whether two frames show the same place."""
         return int((self._match_keypoints(self.keypoints(a), self.keypoints(b))[0] >= 0).sum())
 
     def collect(self, frames: Sequence[Features], cameras: Sequence[PinholeCamera]) -> Evidence:
         """Evidence between all pairs of frames, thinned to `EvidenceSettings.tracks`.
 
         Raises:
-            ValueError: fewer than two frames, or not as many cameras.
+            ValueError: fewer than two frames, or another number of cameras.
         """
         if len(frames) < 2 or len(frames) != len(cameras):
             raise ValueError(f"{len(frames)} frames and {len(cameras)} cameras: two or more frames, a camera each")
@@ -182,7 +188,7 @@ class Matcher:
             matches: by positions in `frames`.
             must_see: keep only tracks that were found in this frame.
             starts_in: keep only tracks whose anchor is this frame.
-            tracks: at most so many; None takes `EvidenceSettings.tracks`.
+            tracks: maximum number; None takes `EvidenceSettings.tracks`.
         """
         parts = [self._keypoint_tracks(frames, matches), self._flow_tracks(frames, matches)]
         anchor, index, pixels, score = (np.concatenate([p[k] for p in parts]) for k in range(4))
@@ -208,7 +214,7 @@ class Matcher:
     def _with_keypoints(
         self, pairs: Sequence[tuple[Features, Features]], found: Mapping[int, PairMatches]
     ) -> dict[int, PairMatches]:
-        """The matches of some of the pairs, by number, with keypoints where flow does not reach far."""
+        """Matches by position among the pairs, with keypoints added where flow does not reach far."""
         # For all pairs or none: a track has to get through all of them.
         sparse = any(matches.reach < self.settings.keypoint_reach for matches in found.values())
         needy = list(found) if sparse else []
@@ -220,7 +226,7 @@ class Matcher:
         }
 
     def _match_keypoints(self, a: Keypoints, b: Keypoints) -> tuple[IntArray, FloatArray]:
-        """For every keypoint of *a* its mutual best in *b* that passes the ratio test, or -1; and its score."""
+        """For every keypoint of *a* its mutual best match in *b* that passes the ratio test, or -1; and its score."""
         result, score = np.full(len(a.descriptors), -1), np.zeros(len(a.descriptors))
         if len(a.descriptors) < 2 or len(b.descriptors) < 2:
             return result, score
@@ -298,7 +304,7 @@ class Matcher:
         return self._follow(a, b, grids[0], there, back), self._follow(b, a, grids[1], back, there)
 
     def _flows(self, a: Features, b: Features) -> bool:
-        """Whether flow can be found; on images smaller than a cell of the grid OpenCV fails, or crashes."""
+        """Whether flow is possible; on images smaller than a cell of the grid OpenCV fails or crashes."""
         return a.grey.shape == b.grey.shape and len(self.grid(a.grey.shape)) > 0
 
     @staticmethod
@@ -337,7 +343,7 @@ class Matcher:
         if not len(inside):
             return result, score
         end, found = _sharpen(a.grey, b.grey, start[inside], expected[inside], s.window_px, s.near_levels)
-        # Not from where it should return to: it would stay there.
+        # Not started from where it should return to: it would stay there.
         astray = start[inside] + s.check_px * np.array([1.0, -1.0])
         returned, found_back = _sharpen(b.grey, a.grey, end, astray, s.window_px, s.near_levels)
         gap_px = np.linalg.norm(returned - start[inside], axis=1)
@@ -351,8 +357,8 @@ class Matcher:
 
 
 def _dense_flow(finest_scale: int) -> Any:
-    # Without variational smoothing and not at full resolution, a fraction of the time of the MEDIUM preset:
-    # Lucas-Kanade then gives back more accuracy than the smoothing did.
+    # Without variational smoothing and not at full resolution it takes a fraction of the time of the MEDIUM preset;
+    # Lucas-Kanade regains more accuracy than the smoothing gave.
     dis = cv2.DISOpticalFlow_create(cv2.DISOPTICAL_FLOW_PRESET_FAST)
     dis.setFinestScale(finest_scale)
     dis.setGradientDescentIterations(12)
@@ -361,7 +367,7 @@ def _dense_flow(finest_scale: int) -> Any:
 
 
 def flow_at(flow: FloatArray, pixels: npt.NDArray[np.float32]) -> FloatArray:
-    """Dense flow (H, W, 2) at (rows, columns, 2) px, which need not be whole; absurdly large outside the image."""
+    """Dense flow (H, W, 2) interpolated at (rows, columns, 2) px; absurdly large outside the image."""
     x, y = (np.ascontiguousarray(pixels[..., k]) for k in range(2))
     outside = (1e9, 1e9)
     return np.asarray(
@@ -372,7 +378,7 @@ def flow_at(flow: FloatArray, pixels: npt.NDArray[np.float32]) -> FloatArray:
 def _sharpen(
     a: GreyImage, b: GreyImage, start: FloatArray, end: FloatArray, window_px: int, levels: int = 0
 ) -> tuple[FloatArray, npt.NDArray[np.bool_]]:
-    """Lucas-Kanade from where the flow ended, over so many halvings: (G, 2) and whether it converged."""
+    """Lucas-Kanade from `end`, over `levels` further pyramid levels: (G, 2) px, and whether it converged (G,)."""
     criteria = (cv2.TERM_CRITERIA_COUNT | cv2.TERM_CRITERIA_EPS, 10, 0.02)
     moved, found, _ = cv2.calcOpticalFlowPyrLK(
         a,

@@ -1,4 +1,4 @@
-"""Tracks: points of one frame that were found again in others, and how pairwise matches become them."""
+"""Tracks: points of one frame found again in others, and how matches between pairs of frames become tracks."""
 
 from __future__ import annotations
 
@@ -21,21 +21,21 @@ KEYPOINT, FLOW = 0, 1
 
 @dataclass(frozen=True)
 class EvidenceSettings:
-    """Numbers of the matcher. Lengths in px of the working image.
+    """Settings of the matcher. Lengths in px of the working image.
 
     Attributes:
-        working_pixels: larger images are shrunk to so many pixels.
-        keypoints: at most so many per frame.
+        working_pixels: larger images are shrunk to this number of pixels.
+        keypoints: maximum per frame.
         contrast: SIFT contrast threshold; OpenCV's default (0.04) finds nothing on dim indoor walls.
-        ratio: a match must be this much closer than the second best.
+        ratio: largest distance of a match over that of the second best.
         keypoint_reach: keypoints are compared where flow reaches less than this share of the grid; above 1 always.
-        flow_scale: flow is found on the image halved so many times, and once more for a quick look.
+        flow_scale: how often the image is halved before dense flow; once more for coarse flow.
         grid_px: spacing of the flow tracks.
-        check_px: flow must come back this close on the way there and back.
+        check_px: flow there and back must end this close to where it started.
         window_px: Lucas-Kanade window that sharpens the flow.
-        drift_px: a sharpened point may not leave the flow by more.
-        near_levels: halvings of the image in which flow is followed from where it is expected.
-        tracks: so many are kept for the solve, half of them keypoints where there are enough.
+        drift_px: how far a sharpened point may be from the dense flow.
+        near_levels: pyramid levels, beyond the image itself, in which flow is followed from where it is expected.
+        tracks: maximum for a solve, half of them keypoints where there are enough.
     """
 
     working_pixels: int = 105_000
@@ -54,12 +54,14 @@ class EvidenceSettings:
 
 @dataclass(frozen=True)
 class PairMatches:
-    """What two frames *a*, *b* have in common.
+    """Matches between two frames *a* and *b*.
 
     Attributes:
-        keypoints: (Ka,) index of the keypoint in *b*, or -1; None when they were not compared.
-        thorough: whether everything was tried.
-        flow, flow_back: (G, 2) where the grid of *a* lies in *b*, and of *b* in *a*, px; NaN where not known.
+        keypoints: (Ka,) index in *b* of the match of each keypoint of *a*, or -1; None if they were not compared.
+        flow, flow_back: (G, 2) px where the grid of *a* lies in *b*, and that of *b* in *a*; NaN where not found.
+        keypoint_score: (Ka,) 0 to 1; None if they were not compared.
+        flow_score, flow_back_score: (G,) 0 to 1, 0 where not found.
+        thorough: whether fine flow, and keypoints where needed, were tried; not coarse flow alone.
     """
 
     keypoints: IntArray | None
@@ -88,8 +90,8 @@ class Evidence:
         focal_px: (N,) geometric mean of fx and fy, turns plane distances into px.
         weight: (P, N) prior weight of every observation, 0 to 1.
         kind: (P,) KEYPOINT or FLOW.
-        score: (P, N) how sure the matcher is of every observation, 0 to 1; 1 at the anchor, 0 where a keypoint was
-            reached through other frames only.
+        score: (P, N) the matcher's score of every observation, 0 to 1; 1 at the anchor, 0 where a keypoint was reached
+            only through other frames.
     """
 
     anchor: IntArray
@@ -111,35 +113,29 @@ class Evidence:
         """(P, N) whether the track was found there; true at the anchor."""
         return np.isfinite(self.pixels[..., 0])
 
-    def pick(self, index: IntArray | npt.NDArray[np.bool_]) -> Evidence:
-        """Only these tracks."""
-        return replace(
-            self,
-            anchor=self.anchor[index],
-            index=self.index[index],
-            pixels=self.pixels[index],
-            plane=self.plane[index],
-            weight=self.weight[index],
-            kind=self.kind[index],
-            score=self.score[index],
-        )
-
     def with_cameras(self, cameras: Sequence[PinholeCamera]) -> Evidence:
-        """The same pixels seen through other cameras."""
+        """The same pixels through N other cameras."""
         plane, focal = on_image_plane(self.pixels, cameras)
         return replace(self, plane=plane, focal_px=focal)
 
     def pair(self, first: int, second: int) -> tuple[FloatArray, FloatArray]:
-        """Matches between two frames on their image planes: (M, 2) and (M, 2), whichever frame they start in."""
+        """Matches of the tracks that start in either of two frames: (M, 2) and (M, 2) on their planes z = 1."""
         both = self.seen[:, first] & self.seen[:, second] & ((self.anchor == first) | (self.anchor == second))
         return self.plane[both, first], self.plane[both, second]
 
 
 def chain_matches(matches: Mapping[tuple[int, int], IntArray], sizes: Sequence[int]) -> IntArray:
-    """Pairwise matches to tracks (P, N) of keypoint indices, -1 where absent.
+    """Chain the keypoint matches of pairs of frames into tracks.
 
     A track starts at the first frame that has it, takes direct matches first and fills gaps through the frames in
     between. A keypoint belongs to one track only.
+
+    Args:
+        matches: by frames (i, j), i < j: index in j of the match of each keypoint of i, or -1.
+        sizes: (N,) number of keypoints in each frame.
+
+    Returns:
+        (P, N) indices of keypoints, -1 where absent.
     """
     count = len(sizes)
     taken = [np.zeros(size, bool) for size in sizes]
@@ -164,7 +160,7 @@ def chain_matches(matches: Mapping[tuple[int, int], IntArray], sizes: Sequence[i
 def keypoint_scores(
     chains: IntArray, anchor: IntArray, index: IntArray, matches: Mapping[tuple[int, int], PairMatches]
 ) -> FloatArray:
-    """(P, N) scores of the direct matches between a track's anchor and the other frames, 0 where there is none."""
+    """(P, N) scores of the direct matches between the anchor of a track and the other frames, 0 where there is none."""
     score = np.zeros(chains.shape)
     score[np.arange(len(chains)), anchor] = 1.0
     for (a, j), found in matches.items():
@@ -177,7 +173,7 @@ def keypoint_scores(
 
 
 def _keep_first(column: IntArray, taken: npt.NDArray[np.bool_]) -> None:
-    """Clear, in place, keypoints that an earlier track or an earlier row has."""
+    """Clear, in place, keypoints that belong to an earlier track or an earlier row."""
     rows = np.flatnonzero(column >= 0)
     _, first = np.unique(column[rows], return_index=True)
     repeated = np.ones(len(rows), bool)
@@ -186,7 +182,7 @@ def _keep_first(column: IntArray, taken: npt.NDArray[np.bool_]) -> None:
 
 
 def thin_tracks(kind: IntArray, limit: int) -> IntArray:
-    """Indices of at most `limit` tracks, half of them keypoints where possible, the same ones every time."""
+    """Indices of at most `limit` tracks, half of them keypoints where possible; deterministic."""
     rng = np.random.default_rng(0)
     keypoints, flow = (rng.permutation(np.flatnonzero(kind == k)) for k in (KEYPOINT, FLOW))
     keypoints = keypoints[: max(limit // 2, limit - len(flow))]
@@ -194,6 +190,6 @@ def thin_tracks(kind: IntArray, limit: int) -> IntArray:
 
 
 def on_image_plane(pixels: FloatArray, cameras: Sequence[PinholeCamera]) -> tuple[FloatArray, FloatArray]:
-    """Pixels (P, N, 2) on the undistorted image plane at z = 1 of each camera, and (N,) focal lengths, px."""
+    """Pixels (P, N, 2) on the undistorted plane z = 1 of each of N cameras, and focal lengths (N,) px."""
     plane = np.stack([camera.normalise(pixels[:, j]) for j, camera in enumerate(cameras)], axis=1)
     return plane, np.array([np.sqrt(camera.fx * camera.fy) for camera in cameras])

@@ -9,13 +9,13 @@ import numpy as np
 
 from ros2_raxels.estimation.bundle_adjustment import RefineSettings, refine
 from ros2_raxels.estimation.estimator import ClipEstimate
+from ros2_raxels.estimation.inliers import FEWEST_MATCHES, INLIER_PX
 from ros2_raxels.geometry.poses import FloatArray, relative_pose
 from ros2_raxels.matching.matcher import Matcher
 from ros2_raxels.matching.tracks import FLOW
 from ros2_raxels.tracking.frame import Keyframe, Seen, SolvedFrame
 from ros2_raxels.tracking.keyframe_map import KeyframeMap, distance
 from ros2_raxels.tracking.place_index import PlaceIndex
-from ros2_raxels.tracking.resection import FEW, INLIER_PX
 from ros2_raxels.tracking.shared_matches import SharedMatches
 
 _BUNDLE = RefineSettings(widths_px=(3.0, 2.0), iterations=6)
@@ -127,7 +127,7 @@ class Mapper:
         keyframe = self._keyframe(frame, parent, trajectory)
         self.shared.both_ways(others, keyframe, keyframe.camera_to_world)
         evidence = self.shared.starting_in_last([*others, keyframe])
-        if len(evidence.anchor) >= FEW:
+        if len(evidence.anchor) >= FEWEST_MATCHES:
             poses: FloatArray = np.array([[k.camera_to_world for k in (*others, keyframe)]])
             found = refine(evidence, poses, _DEPTHS_ALONE)
             agrees = np.nanmedian(found.residual_px[0], axis=1) < INLIER_PX

@@ -8,9 +8,10 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from ros2_raxels.estimation.bundle_adjustment import Refined, RefineSettings, refine, triangulate
+from ros2_raxels.estimation.bundle_adjustment import BundleProblem, Refined, RefineSettings, refine, triangulate
 from ros2_raxels.estimation.clip_covariance import INFLATION
-from ros2_raxels.estimation.hypotheses import Denoiser, RaxelHypotheses, possible
+from ros2_raxels.estimation.hypotheses import Denoiser, PoseHypotheses, possible
+from ros2_raxels.estimation.inliers import ENOUGH_IN_STREAM, FEWEST_MATCHES, INLIER_PX, inlier_confidence
 from ros2_raxels.estimation.two_view import two_view
 from ros2_raxels.geometry.covariance import at_most_unknown, compounded, in_world_axes, with_unit
 from ros2_raxels.geometry.poses import (
@@ -20,16 +21,11 @@ from ros2_raxels.geometry.poses import (
     relative_pose,
     rotation_angle_rad,
 )
-from ros2_raxels.geometry.raxel_grid import clip_bearings, decode_clip, encode_clip
+from ros2_raxels.geometry.raxel_grid import clip_bearings
 from ros2_raxels.matching.tracks import Evidence
 from ros2_raxels.tracking.frame import Keyframe
 from ros2_raxels.tracking.types import SolveQuality
 
-INLIER_PX = 2.0
-FEW = 8
-"""Fewer tracks than this say nothing."""
-
-_ENOUGH_INLIERS = 40.0
 _ENOUGH_KNOWN = 12
 _LEAST_SHARE = 1e-6
 _RESECT = RefineSettings(widths_px=(20.0, 12.0, 8.0, 5.0, 3.0, 2.0), iterations=6)
@@ -82,7 +78,7 @@ class FrameSolver:
         Returns:
             None where there is next to no evidence.
         """
-        if len(evidence.anchor) < FEW:
+        if len(evidence.anchor) < FEWEST_MATCHES:
             return None
         solved = self.solve_from(starts, anchors, evidence)
         if solved.quality.confidence >= self._sure:
@@ -103,7 +99,7 @@ class FrameSolver:
         weights: FloatArray | None = None,
     ) -> FrameSolve:
         """The best of the given starts alone; `weights` (P, N) of the observations."""
-        new = len(anchors)
+        new, problem = len(anchors), BundleProblem.of(evidence)
         poses: FloatArray = np.array([[*(a.camera_to_world for a in anchors), start] for start in starts])
         fixed = np.arange(new + 1) < new
         # Depths come from the keyframes first, so that a wrong start cannot bend them.
@@ -113,11 +109,11 @@ class FrameSolver:
         if weights is not None:
             known = known * weights
         if known.sum() > _ENOUGH_KNOWN:
-            depths = triangulate(evidence, poses, among)
+            depths = triangulate(problem, poses, among)
             poses = refine(
-                evidence, poses, _RESECT, weights=known, inverse_depth=depths, fixed=fixed, keep_depths=True
+                problem, poses, _RESECT, weights=known, inverse_depth=depths, fixed=fixed, keep_depths=True
             ).camera_to_first
-        return _summary(refine(evidence, poses, _POLISH, weights=weights, fixed=fixed), new)
+        return _summary(refine(problem, poses, _POLISH, weights=weights, fixed=fixed), new)
 
     @staticmethod
     def _two_view_start(anchors: Sequence[Keyframe], evidence: Evidence, step: float) -> list[FloatArray]:
@@ -140,8 +136,8 @@ class FrameSolver:
             return [], None
         clip[:, :3, 3] /= reach
         bearings = clip_bearings([*(a.camera for a in anchors), anchors[-1].camera])
-        out = denoiser.denoise(evidence, bearings, RaxelHypotheses(encode_clip(bearings, clip[None])))
-        poses = decode_clip(bearings, out.raxels)
+        out = denoiser.denoise(evidence, bearings, PoseHypotheses(clip[None]))
+        poses = out.camera_to_first.copy()
         found = np.linalg.norm(poses[:, :-1, :3, 3], axis=-1).max(axis=1)
         # Where the prior lets the keyframes coincide it says nothing about their unit.
         scale = np.where(found > 0.1 * known / reach, known / np.maximum(found, _LEAST_SHARE), reach)
@@ -153,14 +149,13 @@ def _summary(refined: Refined, new: int) -> FrameSolve:
     residual = refined.residual_px[0, :, new]
     agree = residual < INLIER_PX
     inliers, observed = int(agree.sum()), int(np.isfinite(residual).sum())
-    share = inliers / max(observed, 1)
-    rivals = refined.camera_to_first[refined.cost < 1.1 * refined.cost[0] + 1e-9, new]
+    rivals = refined.contenders[:, new]
     motion = relative_pose(rivals[0], rivals)
     return FrameSolve(
         orthogonal(refined.camera_to_first[0, new]),
         _covariance(refined.information[0, 6 * new : 6 * new + 6, 6 * new : 6 * new + 6], refined, new),
         SolveQuality(
-            share * min(1.0, inliers / _ENOUGH_INLIERS),
+            float(inlier_confidence(inliers, observed, ENOUGH_IN_STREAM)),
             float(np.median(residual[agree])) if inliers else float("nan"),
             observed,
             inliers,

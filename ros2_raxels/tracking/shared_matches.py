@@ -7,13 +7,13 @@ from collections.abc import Iterable, Sequence
 
 import numpy as np
 
+from ros2_raxels.estimation.inliers import FEWEST_MATCHES
 from ros2_raxels.geometry.poses import FloatArray, relative_pose
 from ros2_raxels.matching.matcher import Matcher
 from ros2_raxels.matching.tracks import Evidence, PairMatches
 from ros2_raxels.tracking.frame import Keyframe, Seen
 
 _ENOUGH_DEPTHS = 0.15
-_FEW = 8
 _SHARED = 0.25
 _LEAST_REACH = 0.35
 _MOST_ZOOM = 1.3
@@ -101,14 +101,14 @@ class SharedMatches:
         matches = self._matches[a.number, b.number]
         width = a.features.grey.shape[1]
         followed = np.isfinite(matches.flow[:, 0])
-        if followed.sum() >= _FEW:
+        if followed.sum() >= FEWEST_MATCHES:
             start = self._matcher.grid(a.features.grey.shape)
             moved = np.linalg.norm(matches.flow[followed] - start[followed], axis=1)
             return float(np.median(moved)) / width, float(followed.mean())
         self._find([(a, b)], thorough=True)
         index = self._matches[a.number, b.number].keypoints
         found = np.flatnonzero(index >= 0) if index is not None else np.zeros(0, int)
-        if index is None or len(found) < _FEW:
+        if index is None or len(found) < FEWEST_MATCHES:
             return 0.0, 0.0
         start, end = (self._matcher.keypoints(f.features).pixels for f in (a, b))
         moved = np.linalg.norm(end[index[found]] - start[found], axis=1)
@@ -176,7 +176,7 @@ class SharedMatches:
 def _filled(grid: FloatArray, inverse_depth: FloatArray) -> FloatArray | None:
     """Unknown depths from the nearest point whose depth is known; None where those are too few."""
     known = np.isfinite(inverse_depth)
-    if known.sum() < _FEW or known.mean() < _ENOUGH_DEPTHS:
+    if known.sum() < FEWEST_MATCHES or known.mean() < _ENOUGH_DEPTHS:
         return None
     apart = ((grid[~known, None] - grid[known]) ** 2).sum(axis=-1)
     filled = inverse_depth.copy()

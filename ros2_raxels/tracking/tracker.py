@@ -24,6 +24,7 @@ import numpy.typing as npt
 
 from ros2_raxels.estimation.estimator import Estimator
 from ros2_raxels.estimation.hypotheses import Denoiser
+from ros2_raxels.estimation.inliers import FEWEST_MATCHES
 from ros2_raxels.geometry.camera import PinholeCamera, ordinary_camera
 from ros2_raxels.geometry.covariance import (
     UNKNOWN_VARIANCE,
@@ -44,7 +45,7 @@ from ros2_raxels.tracking.mapping import Mapper, MapSettings
 from ros2_raxels.tracking.metric_scale import MetricScale, Odometry, ScaleSource
 from ros2_raxels.tracking.motion_model import MotionModel
 from ros2_raxels.tracking.relocalization import MissedFrames
-from ros2_raxels.tracking.resection import FEW, FrameSolve, FrameSolver, accumulated
+from ros2_raxels.tracking.resection import FrameSolve, FrameSolver, accumulated
 from ros2_raxels.tracking.types import LostPolicy, Motion, SolveQuality, TrackedPose, TrackerSettings, TrackState
 from ros2_raxels.tracking.what_is_wrong import what_is_wrong
 from ros2_raxels.utils.timing import timed
@@ -320,7 +321,7 @@ class Tracker:
         expected, window = self._motion.expected_pose(frame.stamp_ns), self._map.window
         with timed(stage_s, "evidence"):
             evidence = self._mapper.shared.expected(window, frame, expected)
-        if evidence is None or len(evidence.anchor) < FEW:
+        if evidence is None or len(evidence.anchor) < FEWEST_MATCHES:
             return None
         with timed(stage_s, "solve"):
             solved = self._solver.solve_from([expected], window, evidence)
@@ -349,7 +350,7 @@ class Tracker:
             return None, apart
         if not apart:
             return self._solve_from(frame, window, evidence, starts, stage_s), apart
-        if len(evidence.anchor) < FEW:
+        if len(evidence.anchor) < FEWEST_MATCHES:
             return None, apart
         with timed(stage_s, "solve"):
             solved = self._solver.solve_from(starts, window, evidence)

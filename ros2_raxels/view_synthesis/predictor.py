@@ -18,7 +18,8 @@ from ros2_raxels.engine.choose import EngineOptions, open_engines
 from ros2_raxels.engine.model_card import ModelCard
 from ros2_raxels.geometry.camera import PinholeCamera
 from ros2_raxels.geometry.poses import FloatArray, relative_pose
-from ros2_raxels.geometry.raxel_grid import clip_bearings, decode_clip, encode_clip
+from ros2_raxels.geometry.raxel_grid import clip_bearings, decode_clip
+from ros2_raxels.geometry.raxels import encode_raxels
 from ros2_raxels.matching.matcher import Matcher
 from ros2_raxels.model.flow import sample, schedule, step_towards
 from ros2_raxels.recordings.image_codec import ImageArray
@@ -196,7 +197,7 @@ class ViewPredictor:
         clip = _Clip.of(known, camera, np.concatenate([poses, trajectory]))
         swept = self._swept(clip, find_points(self._matcher, known, camera, clip.poses[: len(known)]))
         video, count = clip.noise(np.random.default_rng(seed)), self.settings.steps if steps is None else steps
-        rays = (encode_clip(clip.bearings, clip.poses) - clip.bearings) / self.card.ray_spread
+        rays = (encode_raxels(clip.bearings, clip.poses) - clip.bearings) / self.card.ray_spread
         done = 0
         first: dict[str, npt.NDArray[Any]] = {}
         out = first
@@ -290,8 +291,7 @@ class ViewPredictor:
 
     def _poses(self, clip: _Clip, clean: FloatArray) -> FloatArray:
         """(N, 4, 4) that whitened rays mean, in the first frame's, the furthest at distance 1."""
-        poses = decode_clip(clip.bearings, (clip.bearings + clean * self.card.ray_spread)[None])[0]
-        return _unit_reach(poses)
+        return _unit_reach(decode_clip(clip.bearings, clip.bearings + clean * self.card.ray_spread))
 
     def _swept(self, clip: _Clip, points: KnownPoints) -> _Swept:
         """What the sweep says of all frames of a clip."""

@@ -1,26 +1,29 @@
-"""guidance: exact synthetic tracks over four cameras, then noise, mismatches and everything that must not move."""
+"""Bundle adjustment of exact made-up tracks over four cameras, then noise, mismatches and all that must not move."""
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import fields, replace
 
 import numpy as np
 import pytest
-from made_up_tracks import FRAMES, cameras, direction_error_rad, moved, rotation_error_rad, tracks_of
+from made_up_tracks import FOCAL_PX, FRAMES, cameras, direction_error_rad, moved, picked, rotation_error_rad, tracks_of
 from scipy.spatial.transform import Rotation
 
 from ros2_raxels.estimation.bundle_adjustment import (
+    BundleProblem,
+    Refined,
     RefineSettings,
     _cost,
     _evaluate,
     _jacobian,
     _normal_equations,
     _pose_map,
-    _Tracks,
+    parallax_px,
     refine,
     triangulate,
 )
-from ros2_raxels.geometry.poses import FloatArray
+from ros2_raxels.geometry.camera import PinholeCamera
+from ros2_raxels.geometry.poses import FloatArray, relative_pose
 from ros2_raxels.matching.tracks import Evidence
 
 PATIENT = RefineSettings(iterations=40)
@@ -113,7 +116,7 @@ def test_two_in_five_mismatches_do_not_matter(seed: int) -> None:
 # ----------------------------------------------------------------------------------------------------- derivatives
 
 
-def problem(seed: int) -> tuple[_Tracks, FloatArray, FloatArray]:
+def off_the_truth(seed: int) -> tuple[BundleProblem, FloatArray, FloatArray]:
     """Three hypotheses away from the truth, with residuals, weights of all sizes and wrong observations."""
     rng = np.random.default_rng(seed)
     truth = cameras(rng)
@@ -121,9 +124,8 @@ def problem(seed: int) -> tuple[_Tracks, FloatArray, FloatArray]:
     focal_px = np.array([260.0, 250.0, 270.0, 255.0])
     evidence = replace(evidence, weight=rng.uniform(0.2, 1, evidence.weight.shape), focal_px=focal_px)
     poses = np.array([perturbed(rng, truth, 1.0, 0.05) for _ in range(3)])
-    tracks = _Tracks(evidence, None)
-    padded = np.where(tracks.used, (rho * rng.uniform(0.8, 1.2, rho.shape))[tracks.index], 0.0)
-    return tracks, poses, np.repeat(padded[None], 3, axis=0)
+    problem = BundleProblem.of(evidence)
+    return problem, poses, problem.arranged(np.repeat((rho * rng.uniform(0.8, 1.2, rho.shape))[None], 3, axis=0))
 
 
 def step_poses(poses: FloatArray, frame: int, component: int, size: float) -> FloatArray:
@@ -138,17 +140,17 @@ def step_poses(poses: FloatArray, frame: int, component: int, size: float) -> Fl
 
 
 def test_jacobians_equal_numeric_ones() -> None:
-    tracks, poses, rho = problem(0)
+    problem, poses, rho = off_the_truth(0)
     width = 4.0
-    state = _evaluate(tracks, poses, rho)
-    to_relative, to_depth, residual = _jacobian(tracks, state, width)
-    root = np.sqrt(tracks.weight) * width / (state.squared + width**2)
-    pose_map = _pose_map(state, tracks.anchors).reshape(*rho.shape[:2], FRAMES, 6, FRAMES, 6)
+    state = _evaluate(problem, poses, rho)
+    to_relative, to_depth, residual = _jacobian(problem, state, width)
+    root = np.sqrt(problem.weight) * width / (state.squared + width**2)
+    pose_map = _pose_map(state, problem.anchors).reshape(*rho.shape[:2], FRAMES, 6, FRAMES, 6)
     np.testing.assert_allclose(residual, np.stack([root * state.dx, root * state.dy], axis=-2), atol=1e-12)
-    assert (state.squared[:, tracks.seen] > 1).mean() > 0.5
+    assert (state.squared[:, problem.seen] > 1).mean() > 0.5
 
     def both(poses: FloatArray, rho: FloatArray) -> FloatArray:
-        s = _evaluate(tracks, poses, rho)
+        s = _evaluate(problem, poses, rho)
         return np.stack([s.dx, s.dy], axis=-2)
 
     size = 1e-5
@@ -164,12 +166,12 @@ def test_jacobians_equal_numeric_ones() -> None:
 
 
 def test_the_gradient_is_that_of_the_robust_cost() -> None:
-    tracks, poses, rho = problem(1)
+    problem, poses, rho = off_the_truth(1)
     width, size = 3.0, 1e-5
-    gradient = _normal_equations(tracks, _evaluate(tracks, poses, rho), width, keep_depths=True).gradient
+    gradient = _normal_equations(problem, _evaluate(problem, poses, rho), width, keep_depths=True).gradient
 
     def cost(poses: FloatArray, rho: FloatArray) -> FloatArray:
-        return _cost(tracks, _evaluate(tracks, poses, rho).squared, width)
+        return _cost(problem, _evaluate(problem, poses, rho).squared, width)
 
     for frame in range(FRAMES):
         for component in range(6):
@@ -185,13 +187,13 @@ def test_information_is_that_of_the_poses_with_depths_eliminated() -> None:
     rng = np.random.default_rng(5)
     truth = cameras(rng)
     evidence, rho = tracks_of(rng, truth, 60)
-    tracks = _Tracks(evidence, None)
-    padded = np.where(tracks.used, rho[tracks.index], 0.0)[None]
+    problem = BundleProblem.of(evidence)
+    padded = problem.arranged(rho[None])
     size, columns = 1e-6, []
 
     def residuals(poses: FloatArray, rho: FloatArray) -> FloatArray:
-        s = _evaluate(tracks, poses, rho)
-        return np.concatenate([s.dx[0][tracks.seen], s.dy[0][tracks.seen]])
+        s = _evaluate(problem, poses, rho)
+        return np.concatenate([s.dx[0][problem.seen], s.dy[0][problem.seen]])
 
     for frame in range(1, FRAMES):
         for component in range(6):
@@ -199,7 +201,7 @@ def test_information_is_that_of_the_poses_with_depths_eliminated() -> None:
             columns.append((up - down) / (2 * size))
     poses_part = np.array(columns)
     depth_part = []
-    for a, m in np.argwhere(tracks.used):
+    for a, m in np.argwhere(problem.used):
         shift = np.zeros_like(padded)
         shift[0, a, m] = size
         up, down = (residuals(truth[None], padded + s * shift) for s in (1, -1))
@@ -212,6 +214,71 @@ def test_information_is_that_of_the_poses_with_depths_eliminated() -> None:
     assert not information[:6].any()
     assert not information[:, :6].any()
     np.testing.assert_allclose(information[6:, 6:], schur, atol=2e-3 * np.abs(schur).max())
+
+
+# --------------------------------------------------------------------------------------------------------- problems
+
+
+def assert_same(found: Refined, expected: Refined) -> None:
+    for field in fields(Refined):
+        np.testing.assert_array_equal(getattr(found, field.name), getattr(expected, field.name))
+
+
+def test_a_problem_solves_as_its_evidence_does_and_any_number_of_times() -> None:
+    rng = np.random.default_rng(20)
+    truth = cameras(rng)
+    evidence, _ = tracks_of(rng, truth)
+    evidence = moved(evidence, 0.3 * rng.normal(size=evidence.plane.shape))
+    starts = np.array([perturbed(rng, truth, 1.0, 0.05) for _ in range(2)])
+    weights = rng.uniform(0, 1, evidence.seen.shape)
+    expected, with_weights = refine(evidence, starts), refine(evidence, starts, weights=weights)
+    assert with_weights.cost[0] < 0.8 * expected.cost[0]
+    problem = BundleProblem.of(evidence)
+    for _ in range(2):
+        assert_same(refine(problem, starts), expected)
+        assert_same(refine(problem, starts, weights=weights), with_weights)
+        assert_same(refine(problem.weighted(weights), starts), with_weights)
+        np.testing.assert_array_equal(triangulate(problem, starts, weights), triangulate(evidence, starts, weights))
+
+
+def test_a_problem_through_other_cameras_is_that_of_their_evidence() -> None:
+    rng = np.random.default_rng(21)
+    truth = cameras(rng)
+    evidence, _ = tracks_of(rng, truth)
+    lens = PinholeCamera(320, 240, 300.0, 310.0, 150.0, 125.0, (-0.1, 0.02, 0.0, 0.0))
+    found = refine(BundleProblem.of(evidence).through([lens] * FRAMES), truth[None])
+    assert_same(found, refine(evidence.with_cameras([lens] * FRAMES), truth[None]))
+    assert found.cost[0] > 10 * refine(evidence, truth[None]).cost[0]
+
+
+def test_tracks_are_arranged_by_anchor_and_scattered_back() -> None:
+    rng = np.random.default_rng(22)
+    evidence, rho = tracks_of(rng, cameras(rng), 50)
+    problem = BundleProblem.of(evidence)
+    arranged = problem.arranged(rho[None])
+    for anchor, row, used in zip(problem.anchors, arranged[0], problem.used, strict=True):
+        np.testing.assert_array_equal(row[used], rho[evidence.anchor == anchor])
+        assert not row[~used].any()
+    np.testing.assert_array_equal(problem.scattered(arranged, np.nan), rho[None])
+
+
+def test_parallax_is_the_distance_from_where_an_infinitely_far_point_would_be() -> None:
+    rng = np.random.default_rng(23)
+    truth = cameras(rng)
+    evidence, _ = tracks_of(rng, truth, 80)
+    found = parallax_px(BundleProblem.of(evidence), truth)
+    observed = evidence.seen & (np.arange(FRAMES) != evidence.anchor[:, None])
+    np.testing.assert_array_equal(np.isfinite(found), observed)
+    for track, frame in np.argwhere(observed):
+        anchor = evidence.anchor[track]
+        ray = np.append(evidence.plane[track, anchor], 1.0)
+        far = relative_pose(truth[frame], truth[anchor])[:3, :3] @ ray
+        gap = FOCAL_PX * np.linalg.norm(far[:2] / far[2] - evidence.plane[track, frame])
+        assert found[track, frame] == pytest.approx(gap, abs=1e-9)
+    turning = truth.copy()
+    turning[:, :3, 3] = 0.0
+    only_turned, _ = tracks_of(rng, turning, 80)
+    assert np.nanmax(parallax_px(BundleProblem.of(only_turned), turning)) < 1e-9
 
 
 # ----------------------------------------------------------------------------------------------- what must not move
@@ -350,6 +417,13 @@ def test_weights_of_each_hypothesis_are_its_own() -> None:
     assert shared.cost[list(shared.order).index(1)] > 10
 
 
+def test_contenders_cost_at_most_a_tenth_more_than_the_best() -> None:
+    evidence, starts = several(5)
+    found = replace(refine(evidence, starts), cost=np.array([10.0, 10.9, 11.1, 40.0]))
+    np.testing.assert_array_equal(found.contenders, found.camera_to_first[:2])
+    np.testing.assert_array_equal(found.best(1).contenders, found.camera_to_first[:1])
+
+
 # ------------------------------------------------------------------------------------------------------- triangulate
 
 
@@ -370,7 +444,7 @@ def test_one_wrong_observation_in_three_does_not_spoil_a_depth() -> None:
     rng = np.random.default_rng(9)
     truth = cameras(rng)
     evidence, rho = tracks_of(rng, truth, 400)
-    full = evidence.pick(evidence.seen.all(axis=1))
+    full = picked(evidence, evidence.seen.all(axis=1))
     rho = rho[evidence.seen.all(axis=1)]
     assert len(rho) > 100
     victim = (full.anchor + rng.integers(1, FRAMES, len(rho))) % FRAMES
@@ -381,7 +455,7 @@ def test_one_wrong_observation_in_three_does_not_spoil_a_depth() -> None:
     np.testing.assert_allclose(found, rho, rtol=1e-6)
 
 
-def test_what_has_no_weight_does_not_triangulate() -> None:
+def test_observations_without_weight_do_not_triangulate() -> None:
     rng = np.random.default_rng(10)
     truth = cameras(rng)
     evidence, rho = tracks_of(rng, truth)
@@ -416,7 +490,7 @@ def test_too_little_evidence_is_no_error(count: int) -> None:
     rng = np.random.default_rng(12)
     truth = cameras(rng)
     evidence, _ = tracks_of(rng, truth, 30)
-    few = evidence.pick(np.flatnonzero(evidence.seen.all(axis=1))[:count])
+    few = picked(evidence, np.flatnonzero(evidence.seen.all(axis=1))[:count])
     found = refine(few, np.array([truth, truth]))
     assert found.camera_to_first.shape == (2, FRAMES, 4, 4)
     assert found.inverse_depth.shape == (2, count)

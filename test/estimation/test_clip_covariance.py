@@ -1,26 +1,21 @@
-"""uncertainty: stated covariances against what noise does, rivals by hand, and coverage of draws from known ones."""
+"""Covariances of a clip against the scatter that noise makes, and hypotheses that compete, by hand."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import replace
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from made_up_tracks import cameras, moved, tracks_of
-from scipy import stats
+from made_up_tracks import cameras, moved, picked, tracks_of
 from scipy.spatial.transform import Rotation
 
 from ros2_raxels.estimation import clip_covariance
 from ros2_raxels.estimation.bundle_adjustment import Refined, RefineSettings, refine
 from ros2_raxels.estimation.clip_covariance import FLOOR_ROTATION_RAD, FLOOR_TRANSLATION, TEMPERATURE, pose_covariance
-from ros2_raxels.evaluation.clips.clip_sets import Clip, ClipAnswer
-from ros2_raxels.evaluation.clips.metrics import coverage
-from ros2_raxels.geometry.covariance import UNKNOWN_VARIANCE
 from ros2_raxels.geometry.poses import FloatArray, make_pose, rotation_from_vector, rotation_vector
 
 DRAWS = 150
@@ -150,7 +145,7 @@ def test_axes_are_those_of_the_first_camera() -> None:
     np.testing.assert_allclose(found[1:3], (1e-2, 1e-2), rtol=1e-2)
 
 
-def test_the_first_camera_is_the_world_and_known() -> None:
+def test_the_first_camera_has_no_covariance() -> None:
     rng = np.random.default_rng(4)
     truth = cameras(rng)
     evidence, _ = tracks_of(rng, truth, 80)
@@ -161,14 +156,14 @@ def test_the_first_camera_is_the_world_and_known() -> None:
     assert (deviations(covariance)[1:] >= np.array([FLOOR_TRANSLATION] * 3 + [FLOOR_ROTATION_RAD] * 3)).all()
 
 
-def test_what_no_evidence_speaks_of_is_not_known() -> None:
+def test_cameras_without_evidence_are_unknown() -> None:
     """A camera that no track was found in, and positions where everything is infinitely far."""
     rng = np.random.default_rng(5)
     truth = cameras(rng)
     evidence, _ = tracks_of(rng, truth, 80)
     unseen = np.where(np.arange(4)[:, None] == 2, np.nan, evidence.plane)
     keep = evidence.anchor != 2
-    blind = replace(evidence, plane=unseen, pixels=unseen).pick(keep)
+    blind = picked(replace(evidence, plane=unseen, pixels=unseen), keep)
     stated = deviations(pose_covariance(refine(blind, truth[None], POLISH), 1.0))
     assert stated[1, 3:].max() < 0.05
     assert stated[2].min() > 0.1
@@ -264,111 +259,3 @@ def test_confidence_widens_as_its_inverse_square_up_to_a_limit() -> None:
     np.testing.assert_allclose(widths(0.5), 1e-3 * clip_covariance.INFLATION / 0.5**clip_covariance.DOUBT, rtol=1e-4)
     for confidence in (0.05, 0.0):
         np.testing.assert_allclose(widths(confidence), 1e-3 * clip_covariance.MOST_INFLATION, rtol=1e-4)
-
-
-# ------------------------------------------------------------------------------------------------------------ coverage
-
-CLIPS, MOVING = 500, 2
-SHARES = {"rotation_68": (3, 0.68), "rotation_95": (3, 0.95), "direction_68": (2, 0.68), "direction_95": (2, 0.95)}
-
-
-def drawn(seed: int) -> tuple[list[Clip], dict[str, ClipAnswer]]:
-    """Clips of four cameras, the last of which hardly moved, and answers drawn from the covariance that they state."""
-    rng = np.random.default_rng(seed)
-    clips, answers = [], {}
-    for index in range(CLIPS):
-        root = rng.normal(0, 0.01, (4, 6, 6))
-        root[:, 3:] *= 0.7
-        covariance = root @ np.swapaxes(root, 1, 2) + 1e-6 * np.eye(6)
-        found = np.tile(np.eye(4), (4, 1, 1))
-        found[1:, :3, :3] = rotation_from_vector(rng.normal(0, 0.3, (3, 3)))
-        found[1:, :3, 3] = rng.normal(size=(3, 3))
-        found[1:, :3, 3] *= np.array([1.0, 0.7, 0.01])[:, None] / np.linalg.norm(found[1:, :3, 3], axis=1)[:, None]
-        truth = found.copy()
-        for k in (1, 2, 3):
-            error = rng.multivariate_normal(np.zeros(6), covariance[k])
-            truth[k, :3, :3] = rotation_from_vector(error[3:]) @ found[k, :3, :3]
-            if k < 3:
-                truth[k, :3, 3] += error[:3]
-        name = f"{index}"
-        clips.append(Clip(name, "set", (), None, truth))
-        answers[name] = ClipAnswer(name, found, covariance=covariance)
-    return clips, answers
-
-
-def with_covariance(answers: dict[str, ClipAnswer], factor: float) -> dict[str, ClipAnswer]:
-    changed: dict[str, Any] = {}
-    for name, answer in answers.items():
-        assert answer.covariance is not None
-        changed[name] = replace(answer, covariance=factor * answer.covariance)
-    return changed
-
-
-@pytest.mark.parametrize("factor", [1.0, 0.25, 4.0])
-def test_coverage_is_the_share_that_such_covariances_hold(factor: float) -> None:
-    """Of draws from a normal distribution whose covariance is stated this many times too large."""
-    clips, answers = drawn(0)
-    found = coverage(clips, with_covariance(answers, factor))
-    assert found is not None
-    assert found.keys() == SHARES.keys()
-    for name, (freedoms, share) in SHARES.items():
-        expected = stats.chi2.cdf(factor * stats.chi2.ppf(share, freedoms), freedoms)
-        count = CLIPS * (3 if freedoms == 3 else MOVING)
-        assert abs(found[name] - expected) < 4 * np.sqrt(expected * (1 - expected) / count) + 1e-3
-        if factor == 1.0:
-            assert expected == pytest.approx(share)
-        else:
-            assert (expected < share) == (factor < 1.0)
-
-
-def test_an_error_along_the_direction_is_no_error_of_the_direction() -> None:
-    """And across, the deviation counts by the angle: .03 at distance .5 is .06 rad; 2 of these are inside of 95 %."""
-    truth, found = (np.tile(np.eye(4), (2, 1, 1)) for _ in range(2))
-    covariance = np.tile(np.diag([0.03**2] * 3 + [0.01**2] * 3), (2, 1, 1))
-    found[1, :3, 3] = (0.0, 0.0, 0.5)
-    expected = {"direction_68": 0.0, "direction_95": 0.0}
-    for angle, length, inside in ((0.0, 5.0, (1, 1)), (0.12, 3.0, (0, 1)), (0.16, 1.0, (0, 0)), (0.05, 0.2, (1, 1))):
-        truth[1, :3, 3] = length * np.array([np.sin(angle), 0.0, np.cos(angle)])
-        share = coverage([Clip("a", "s", (), None, truth)], {"a": ClipAnswer("a", found, covariance=covariance)})
-        expected = dict(zip(expected, map(float, inside), strict=True))
-        assert share == {"rotation_68": 1.0, "rotation_95": 1.0, **expected}
-
-
-def test_without_covariances_there_is_no_coverage() -> None:
-    clips, answers = drawn(1)
-    assert coverage(clips, {}) is None
-    assert coverage(clips, {name: replace(answer, covariance=None) for name, answer in answers.items()}) is None
-    assert coverage([replace(clip, camera_to_first=None) for clip in clips], answers) is None
-    # Those that state one count, whatever the others do.
-    some = {name: answer if int(name) % 2 else replace(answer, covariance=None) for name, answer in answers.items()}
-    assert coverage(clips, some) == coverage(clips[1::2], answers)
-
-
-# -------------------------------------------------------------------------------------------------- of trajectories
-
-
-def test_no_direction_is_less_known_than_unknown_and_what_is_known_stays() -> None:
-    """Not entry by entry: a large one beside its diagonal would make the matrix indefinite."""
-    rng = np.random.default_rng(0)
-    directions = np.linalg.qr(rng.normal(size=(6, 6)))[0]
-    variance = np.array([1e-4, 1e-2, 1.0, 5e3, 1e6, 1e8])
-    bounded = clip_covariance.at_most_unknown((directions * variance) @ directions.T)
-    assert semidefinite(bounded[None])
-    found, along = np.linalg.eigh(bounded)
-    np.testing.assert_allclose(found, [1e-4, 1e-2, 1.0, 5e3, UNKNOWN_VARIANCE, UNKNOWN_VARIANCE], rtol=1e-2)
-    np.testing.assert_allclose(np.abs((along[:, 3] * directions[:, 3]).sum()), 1.0, atol=1e-6)
-
-
-@pytest.mark.parametrize("variance", [1e-4, 0.5])
-def test_a_unit_that_becomes_known_takes_along_what_hangs_on_it(variance: float) -> None:
-    start = np.diag([0.01] * 6 + [0.04])
-    far = clip_covariance.compounded(start, np.eye(4), make_pose(np.eye(3), [3.0, 0.0, 0.0]))
-    known = clip_covariance.with_unit_variance(far, variance)
-    assert known[6, 6] == variance
-    assert semidefinite(known[None])
-    np.testing.assert_allclose(known[0, 6] / np.sqrt(variance), far[0, 6] / np.sqrt(far[6, 6]))
-
-
-def test_a_unit_that_was_exact_gets_its_variance_alone() -> None:
-    covariance = clip_covariance.with_unit(np.diag([0.01] * 6), 0.0)
-    np.testing.assert_array_equal(clip_covariance.with_unit_variance(covariance, 0.25), np.diag([0.01] * 6 + [0.25]))

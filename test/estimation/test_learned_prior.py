@@ -1,4 +1,4 @@
-"""denoise: the shipped model on tracks with known cameras: what it judges, samples and improves."""
+"""The learned prior: the shipped model on tracks of known cameras; what it judges, samples and improves."""
 
 from __future__ import annotations
 
@@ -10,20 +10,22 @@ import pytest
 
 pytest.importorskip("onnxruntime")
 
-from made_up_tracks import cameras, direction_error_rad, rotation_error_rad, tracks_of
+from made_up_tracks import cameras, direction_error_rad, picked, rotation_error_rad, tracks_of
 
 from ros2_raxels.engine import EngineError
-from ros2_raxels.estimation.bundle_adjustment import RefineSettings
+from ros2_raxels.estimation.bundle_adjustment import BundleProblem, RefineSettings
 from ros2_raxels.estimation.estimator import guide
-from ros2_raxels.estimation.hypotheses import RaxelHypotheses
+from ros2_raxels.estimation.hypotheses import PoseHypotheses
 from ros2_raxels.estimation.learned_prior import DenoiseSettings, LearnedDenoiser, shipped_model, track_arrays
 from ros2_raxels.geometry.camera import PinholeCamera
 from ros2_raxels.geometry.poses import FloatArray
-from ros2_raxels.geometry.raxel_grid import clip_bearings, decode_clip, encode_clip
+from ros2_raxels.geometry.raxel_grid import clip_bearings, decode_clip
+from ros2_raxels.geometry.raxels import encode_raxels
 from ros2_raxels.matching.tracks import Evidence
 
 CAMERA = PinholeCamera(320, 240, 260.0, 260.0, 159.5, 119.5)
 BEARINGS = clip_bearings([CAMERA] * 4)
+NOTHING = PoseHypotheses(np.tile(np.eye(4), (1, 4, 1, 1)))
 
 
 @pytest.fixture(scope="module")
@@ -54,7 +56,7 @@ def spoiled(seed: int, share: float) -> tuple[Evidence, FloatArray, FloatArray]:
     return changed.with_cameras([CAMERA] * 4), poses, ~wrong
 
 
-def test_evidence_as_the_graph_takes_it() -> None:
+def test_evidence_as_the_encode_graph_reads_it() -> None:
     evidence, _, _ = spoiled(0, 0.2)
     arrays = track_arrays(evidence, BEARINGS)
     assert {name: a.shape for name, a in arrays.items()} == {
@@ -73,7 +75,7 @@ def test_evidence_as_the_graph_takes_it() -> None:
 
 
 @pytest.mark.parametrize("seed", range(3))
-def test_wrong_matches_are_told_from_right_ones(model: LearnedDenoiser, seed: int) -> None:
+def test_wrong_matches_are_distinguished_from_right_ones(model: LearnedDenoiser, seed: int) -> None:
     evidence, _, right = spoiled(seed, 0.3)
     inlier = model.judge(evidence, BEARINGS).inlier
     assert inlier.shape == (240, 4)
@@ -89,11 +91,9 @@ def test_samples_start_close_enough_for_guidance(model: LearnedDenoiser, seed: i
     """No two-view geometry anywhere: noise, one step of denoising, guidance, and the cameras are right."""
     evidence, poses, _ = spoiled(seed, 0.3)
     alone = LearnedDenoiser(model.card, model._encode, model._rays, DenoiseSettings(samples=6, alone=True))
-    nothing = RaxelHypotheses(encode_clip(BEARINGS, np.tile(np.eye(4), (1, 4, 1, 1))))
-    hypotheses = alone.denoise(evidence, BEARINGS, nothing)
-    assert hypotheses.raxels.shape == (6, 4, 12, 16, 3)
-    _, refined = guide(evidence, BEARINGS, hypotheses, RefineSettings())
-    found = refined.camera_to_first[0]
+    hypotheses = alone.denoise(evidence, BEARINGS, NOTHING)
+    assert hypotheses.camera_to_first.shape == (6, 4, 4, 4)
+    found = guide(BundleProblem.of(evidence), hypotheses, RefineSettings()).camera_to_first[0]
     truth = np.linalg.inv(poses[0]) @ poses
     assert np.degrees(rotation_error_rad(found, truth)) < 0.5
     assert np.degrees(direction_error_rad(found, truth)) < 3.0
@@ -101,10 +101,10 @@ def test_samples_start_close_enough_for_guidance(model: LearnedDenoiser, seed: i
 
 def test_two_view_hypotheses_stay_and_come_first(model: LearnedDenoiser) -> None:
     evidence, poses, _ = spoiled(1, 0.2)
-    given = RaxelHypotheses(encode_clip(BEARINGS, poses[None]))
+    given = PoseHypotheses(poses[None])
     found = model.denoise(evidence, BEARINGS, given)
-    assert len(found.raxels) == 1 + model.settings.samples
-    np.testing.assert_array_equal(found.raxels[0], given.raxels[0])
+    assert len(found.camera_to_first) == 1 + model.settings.samples
+    np.testing.assert_array_equal(found.camera_to_first[0], poses)
     assert found.inlier is not None
     assert given.inlier is None
 
@@ -117,7 +117,7 @@ def test_more_steps_and_guidance_between_them(model: LearnedDenoiser) -> None:
 
     def to_the_truth(raxels: FloatArray) -> FloatArray:
         calls.append(raxels)
-        return np.repeat(encode_clip(BEARINGS, poses[None]), len(raxels), axis=0)
+        return np.repeat(encode_raxels(BEARINGS, poses[None]), len(raxels), axis=0)
 
     guided, expected = model.sample(judged, BEARINGS, noise, steps=3, after=to_the_truth)
     assert len(calls) == 3
@@ -128,23 +128,21 @@ def test_more_steps_and_guidance_between_them(model: LearnedDenoiser) -> None:
 
 def test_the_answer_is_the_same_every_time(model: LearnedDenoiser) -> None:
     evidence, poses, _ = spoiled(4, 0.2)
-    given = RaxelHypotheses(encode_clip(BEARINGS, poses[None]))
-    first, second = (model.denoise(evidence, BEARINGS, given) for _ in range(2))
-    np.testing.assert_array_equal(first.raxels, second.raxels)
+    first, second = (model.denoise(evidence, BEARINGS, PoseHypotheses(poses[None])) for _ in range(2))
+    np.testing.assert_array_equal(first.camera_to_first, second.camera_to_first)
 
 
 def test_warm_samples_stay_nearer_to_what_was_expected(model: LearnedDenoiser) -> None:
-    """Of two answers that the evidence hardly tells apart, the one that the window before leads to."""
+    """Where the evidence hardly decides between answers, the one that was expected."""
     settings = DenoiseSettings(samples=1, warm_samples=4, warm_time=0.8, guided=False)
     warmed = LearnedDenoiser(model.card, model._encode, model._rays, settings)
     errors = []
     for seed in range(6, 12):
         evidence, poses, _ = spoiled(seed, 0.2)
-        expected = RaxelHypotheses(encode_clip(BEARINGS, poses[None]))
-        found = warmed.denoise(evidence.pick(np.arange(12)), BEARINGS, expected)
-        assert found.raxels.shape == (1 + 1 + 4, 4, 12, 16, 3)
-        assert np.ptp(found.raxels[2:], axis=0).max() > 1e-3
-        cold, warm = decode_clip(BEARINGS, found.raxels[1:2]), decode_clip(BEARINGS, found.raxels[2:])
+        found = warmed.denoise(picked(evidence, np.arange(12)), BEARINGS, PoseHypotheses(poses[None])).camera_to_first
+        assert found.shape == (1 + 1 + 4, 4, 4, 4)
+        assert np.ptp(found[2:], axis=0).max() > 1e-3
+        cold, warm = found[1:2], found[2:]
         errors.append([np.mean([rotation_error_rad(p, poses) for p in part]) for part in (cold, warm)])
     cold_rad, warm_rad = np.mean(errors, axis=0)
     assert warm_rad < 0.8 * cold_rad
@@ -165,13 +163,16 @@ def test_any_number_of_frames(model: LearnedDenoiser, frames: int) -> None:
         evidence.score[:, columns],
     )
     bearings = clip_bearings([CAMERA] * frames)
-    nothing = RaxelHypotheses(encode_clip(bearings, np.tile(np.eye(4), (1, frames, 1, 1))))
-    found = model.denoise(evidence, bearings, nothing)
-    assert found.raxels.shape == (5, frames, 12, 16, 3)
-    assert np.isfinite(found.raxels).all()
+    found = model.denoise(evidence, bearings, PoseHypotheses(np.tile(np.eye(4), (1, frames, 1, 1)))).camera_to_first
+    assert found.shape == (5, frames, 4, 4)
+    np.testing.assert_allclose(found[:, 0], np.tile(np.eye(4), (5, 1, 1)), atol=1e-12)
+    np.testing.assert_allclose(
+        found[..., :3, :3] @ np.swapaxes(found[..., :3, :3], -1, -2), np.eye(3) + 0 * found[..., :3, :3], atol=1e-9
+    )
+    assert np.isfinite(found).all()
 
 
-def test_a_model_that_is_not_there_is_said_in_words(tmp_path: Path) -> None:
+def test_a_missing_model_is_refused_with_its_path_and_the_way_out(tmp_path: Path) -> None:
     with pytest.raises(EngineError, match=r"nowhere.json is not a model card .*install the package again"):
         LearnedDenoiser.load(tmp_path / "nowhere.json")
 

@@ -1,4 +1,4 @@
-"""evaluation.trajectory: equal to evo to 1e-9, and right where evo has no opinion."""
+"""Trajectory errors equal those of evo to 1e-9, and are right where evo has no opinion."""
 
 from __future__ import annotations
 
@@ -86,7 +86,7 @@ def test_a_perfect_trajectory_in_another_world_and_unit_has_no_error() -> None:
     assert error.translation_percent < 1e-6
 
 
-def test_a_known_error_has_the_known_size() -> None:
+def test_a_known_error_is_measured() -> None:
     truth = np.tile(np.eye(4), (4, 1, 1))
     truth[:, :3, 3] = [[0, 0, 0], [4, 0, 0], [4, 4, 0], [0, 4, 0]]
     estimated = truth.copy()
@@ -99,7 +99,7 @@ def test_a_known_error_has_the_known_size() -> None:
     assert path_length(truth) == 12
 
 
-def test_rotations_on_a_straight_path_are_judged_by_themselves() -> None:
+def test_rotation_error_on_a_straight_path_does_not_depend_on_positions() -> None:
     truth = np.tile(np.eye(4), (10, 1, 1))
     truth[:, 0, 3] = np.arange(10)
     generator = np.random.default_rng(8)
@@ -117,7 +117,7 @@ def test_a_mirrored_trajectory_is_not_aligned_by_a_reflection() -> None:
     assert np.linalg.det(rotation) == pytest.approx(1.0)
 
 
-def test_standing_still_and_straight_lines_have_an_answer() -> None:
+def test_still_and_straight_trajectories_can_be_aligned() -> None:
     truth = wandering(10, 5)
     still = np.tile(np.eye(4), (10, 1, 1))
     error = absolute_error(still, truth)
@@ -163,7 +163,7 @@ def drifting(truth: np.ndarray, unit: np.ndarray) -> np.ndarray:
     return estimated
 
 
-def test_the_unit_of_each_part_of_the_way_is_found() -> None:
+def test_scale_drift_is_found_part_by_part() -> None:
     """A circle at constant speed, of which every fifth is drawn larger than the one before."""
     angle = 2 * np.pi * np.arange(501) / 500
     truth = np.tile(np.eye(4), (501, 1, 1))
@@ -179,7 +179,7 @@ def test_the_unit_of_each_part_of_the_way_is_found() -> None:
     assert (steady.scale_drift, steady.scale_range, steady.ate) == pytest.approx((1, 1, 0), abs=1e-9)
 
 
-def test_a_way_that_says_nothing_of_the_unit_has_none() -> None:
+def test_without_motion_there_is_no_scale_drift() -> None:
     truth = wandering(40, 2)
     still = np.tile(np.eye(4), (40, 1, 1))
     assert np.isnan(unit_by_part(still, truth)).all()
@@ -189,7 +189,7 @@ def test_a_way_that_says_nothing_of_the_unit_has_none() -> None:
     assert (score.scale_drift, score.scale_range) == (None, None)
 
 
-def test_a_score_holds_what_the_parts_say() -> None:
+def test_a_score_is_put_together_from_its_parts() -> None:
     truth, noisy = wandering(60, 7), wandering(60, 7)
     noisy[:, :3, 3] += np.random.default_rng(0).normal(0, 0.02, (60, 3))
     kept = [*range(20), *range(30, 60)]

@@ -1,4 +1,4 @@
-"""evidence: tracks between images whose true correspondence is known, and the bookkeeping on hand-made matches."""
+"""The matcher on images whose true correspondence is known."""
 
 from __future__ import annotations
 
@@ -6,11 +6,12 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 import pytest
+from made_up_tracks import picked
 from scipy.spatial.transform import Rotation
 
 from ros2_raxels.geometry.camera import PinholeCamera
 from ros2_raxels.geometry.poses import FloatArray
-from ros2_raxels.matching.features import Features, Keypoints, to_grey
+from ros2_raxels.matching.features import Features, Keypoints
 from ros2_raxels.matching.matcher import Matcher
 from ros2_raxels.matching.tracks import (
     FLOW,
@@ -18,9 +19,6 @@ from ros2_raxels.matching.tracks import (
     Evidence,
     EvidenceSettings,
     PairMatches,
-    chain_matches,
-    keypoint_scores,
-    thin_tracks,
 )
 
 Image = npt.NDArray[np.uint8]
@@ -114,7 +112,7 @@ def test_keypoints_of_a_track_are_those_of_the_frames_and_belong_to_one_track(ma
     image = textured(3)
     frames = matcher.look_all([warp(image, step) for step in (np.eye(3), shift(20, 2), TILTED)])
     evidence = matcher.collect(frames, [CAMERA] * 3)
-    chosen = evidence.pick(evidence.kind == KEYPOINT)
+    chosen = picked(evidence, evidence.kind == KEYPOINT)
     assert len(chosen.anchor) > 100
     for k, frame in enumerate(frames):
         place = chosen.pixels[chosen.seen[:, k], k]
@@ -131,7 +129,7 @@ def test_keypoints_of_a_track_are_those_of_the_frames_and_belong_to_one_track(ma
 def test_flow_starts_on_its_grid(matcher: Matcher) -> None:
     image = textured(4)
     evidence = collect(matcher, [image, warp(image, shift(3, 1))])
-    chosen = evidence.pick(evidence.kind == FLOW)
+    chosen = picked(evidence, evidence.kind == FLOW)
     start = chosen.pixels[np.arange(len(chosen.anchor)), chosen.anchor]
     np.testing.assert_array_equal(start, matcher.grid((240, 320))[chosen.index])
     step = EvidenceSettings().grid_px
@@ -154,45 +152,12 @@ def occlusion(matcher: Matcher) -> tuple[float, float]:
     return float(alive[covered].mean()), float(alive[elsewhere].mean())
 
 
-def test_flow_into_hidden_places_is_dropped(matcher: Matcher) -> None:
+def test_flow_into_occluded_places_is_dropped(matcher: Matcher) -> None:
     covered, elsewhere = occlusion(matcher)
     assert covered < 0.1
     assert elsewhere > 0.85
     unchecked, _ = occlusion(Matcher(EvidenceSettings(check_px=1e6, drift_px=1e6)))
     assert unchecked > 0.5
-
-
-# ------------------------------------------------------------------------------------------------- chains by hand
-
-
-def test_chains_take_direct_matches_first_and_close_gaps_through_the_middle() -> None:
-    matches = {
-        (0, 1): np.array([1, -1, 0]),
-        (0, 2): np.array([-1, -1, 1]),
-        (1, 2): np.array([2, 0, -1]),
-    }
-    chains = chain_matches(matches, [3, 3, 3])
-    # 0 -> 1 -> 0 through the middle; 2 -> 0 -> 1 directly, although the middle says 2.
-    assert chains.tolist() == [[0, 1, 0], [2, 0, 1]]
-
-
-def test_chains_may_start_later_and_pairs_may_be_missing() -> None:
-    chains = chain_matches(
-        {(0, 1): np.array([0, -1]), (2, 3): np.array([1, -1]), (1, 3): np.array([-1, 0])}, [2, 2, 2, 2]
-    )
-    assert chains.tolist() == [[0, 0, -1, -1], [-1, 1, -1, 0], [-1, -1, 0, 1]]
-
-
-def test_a_keypoint_belongs_to_one_track() -> None:
-    matches = {(0, 1): np.array([-1, 1]), (0, 2): np.array([1, -1]), (1, 2): np.array([0, 1])}
-    # Both keypoints of the first frame lead to keypoint 1 of the last, one of them through the middle: the first has
-    # it. The middle's other keypoint begins a track of its own.
-    assert chain_matches(matches, [2, 2, 2]).tolist() == [[0, -1, 1], [1, 1, -1], [-1, 0, 0]]
-
-
-def test_a_later_track_cannot_take_what_an_earlier_one_has() -> None:
-    matches = {(0, 2): np.array([0]), (1, 2): np.array([0]), (1, 3): np.array([0]), (2, 3): np.array([0])}
-    assert chain_matches(matches, [1, 1, 1, 1]).tolist() == [[0, -1, 0, 0]]
 
 
 def test_keypoints_match_when_each_is_the_others_best_and_clearly_so(matcher: Matcher) -> None:
@@ -213,84 +178,6 @@ def test_keypoints_match_when_each_is_the_others_best_and_clearly_so(matcher: Ma
     assert score[[1, 3]].tolist() == [0, 0]
 
 
-def test_scores_of_keypoint_tracks_are_those_of_their_direct_matches() -> None:
-    def found(index: list[int], score: list[float]) -> PairMatches:
-        none, nothing = np.zeros((0, 2)), np.zeros(0)
-        return PairMatches(np.array(index), none, none, np.array(score), nothing, nothing, True)
-
-    matches = {(0, 1): found([1, -1], [0.9, 0.0]), (1, 2): found([-1, 0], [0.0, 0.4])}
-    chains = chain_matches({pair: m.keypoints for pair, m in matches.items() if m.keypoints is not None}, [2, 2, 1])
-    assert chains.tolist() == [[0, 1, 0]]
-    score = keypoint_scores(chains, np.array([0]), chains[:, 0], matches)
-    np.testing.assert_allclose(score, [[1.0, 0.9, 0.0]])
-
-
-def test_without_matches_there_are_no_chains() -> None:
-    assert chain_matches({}, [4, 5]).shape == (0, 2)
-    assert chain_matches({(0, 1): np.zeros(0, int)}, [0, 0]).shape == (0, 2)
-
-
-@pytest.mark.parametrize(
-    ("keypoints", "flow", "limit", "expected"),
-    [
-        (100, 100, 60, (30, 30)),
-        (10, 100, 60, (10, 50)),
-        (100, 10, 60, (50, 10)),
-        (20, 20, 60, (20, 20)),
-        (0, 0, 60, (0, 0)),
-    ],
-)
-def test_thinning_keeps_half_of_each_kind_where_there_is_enough(
-    keypoints: int, flow: int, limit: int, expected: tuple[int, int]
-) -> None:
-    kind = np.random.default_rng(0).permutation(np.repeat([KEYPOINT, FLOW], [keypoints, flow]))
-    kept = thin_tracks(kind, limit)
-    assert tuple(np.bincount(kind[kept].astype(int), minlength=2)) == expected
-    assert (np.diff(kept) > 0).all()
-    np.testing.assert_array_equal(kept, thin_tracks(kind, limit))
-
-
-# ------------------------------------------------------------------------------------------------- evidence by hand
-
-
-def three_tracks() -> Evidence:
-    pixels = np.arange(18, dtype=float).reshape(3, 3, 2)
-    pixels[0, 2] = pixels[1, 0] = np.nan
-    return Evidence(
-        np.array([0, 1, 2]),
-        np.array([5, 6, 7]),
-        pixels,
-        pixels / 10,
-        np.ones(3),
-        np.ones((3, 3)),
-        np.zeros(3, int),
-        np.arange(9).reshape(3, 3) / 9,
-    )
-
-
-def test_a_pair_holds_what_starts_in_one_of_its_frames_and_was_found_in_the_other() -> None:
-    evidence = three_tracks()
-    for (i, j), rows in {(0, 1): [0], (1, 2): [1, 2], (0, 2): [2], (2, 1): [1, 2]}.items():
-        first, second = evidence.pair(i, j)
-        np.testing.assert_array_equal(first, evidence.plane[rows, i])
-        np.testing.assert_array_equal(second, evidence.plane[rows, j])
-
-
-def test_picking_and_other_cameras() -> None:
-    evidence = three_tracks()
-    np.testing.assert_array_equal(evidence.seen, [[1, 1, 0], [0, 1, 1], [1, 1, 1]])
-    assert evidence.frames == 3
-    for chosen in (evidence.pick(np.array([2, 0])), evidence.pick(np.array([True, False, True]))):
-        assert sorted(chosen.index.tolist()) == [5, 7]
-    np.testing.assert_array_equal(evidence.pick(np.array([2, 0])).anchor, [2, 0])
-    wide = PinholeCamera(320, 240, 100.0, 400.0, 10.0, 20.0)
-    other = evidence.with_cameras([wide, CAMERA, wide])
-    np.testing.assert_array_equal(other.pixels, evidence.pixels)
-    np.testing.assert_allclose(other.plane[2, 0], (evidence.pixels[2, 0] - (10, 20)) / (100, 400))
-    np.testing.assert_allclose(other.focal_px, [200.0, np.sqrt(260.0 * 255.0), 200.0])
-    assert np.isnan(other.plane[1, 0]).all()
-
-
 def test_only_what_a_frame_sees_is_assembled_on_request(matcher: Matcher) -> None:
     image = textured(7)
     frames = matcher.look_all([image, warp(image, shift(5, 0)), warp(image, shift(60, 0))])
@@ -307,35 +194,10 @@ def test_only_what_a_frame_sees_is_assembled_on_request(matcher: Matcher) -> Non
 # ----------------------------------------------------------------------------------------------------------- images
 
 
-def test_colour_is_grey() -> None:
-    grey = textured(8)
-    np.testing.assert_array_equal(to_grey(np.repeat(grey[..., None], 3, axis=2)), grey)
-    primary = np.eye(3, dtype=np.uint8)[None] * 255
-    np.testing.assert_array_equal(to_grey(primary), [[76, 150, 29]])
-
-
 def test_colour_and_grey_frames_match_alike(matcher: Matcher) -> None:
     grey = [textured(8), warp(textured(8), shift(5, 2))]
     plain, colour = (collect(matcher, images) for images in (grey, [np.repeat(g[..., None], 3, axis=2) for g in grey]))
     np.testing.assert_array_equal(plain.pixels, colour.pixels)
-
-
-@pytest.mark.parametrize(
-    ("image", "says"),
-    [
-        (np.zeros((24, 32), np.float32), "(24, 32) and type float32"),
-        (np.zeros((24, 32, 3), np.uint16), "(24, 32, 3) and type uint16"),
-        (np.zeros((24, 32, 4), np.uint8), "(24, 32, 4) and type uint8"),
-        (np.zeros(77, np.uint8), "(77,) and type uint8"),
-        (np.zeros((2, 24, 32, 3), np.uint8), "(2, 24, 32, 3)"),
-        (np.zeros((0, 32), np.uint8), "(0, 32) is empty"),
-        (np.zeros((24, 0, 3), np.uint8), "(24, 0, 3) is empty"),
-    ],
-)
-def test_what_is_no_image_is_refused_by_shape(matcher: Matcher, image: Image, says: str) -> None:
-    with pytest.raises(ValueError, match="image of shape") as refused:
-        matcher.look(image)
-    assert says in str(refused.value)
 
 
 @pytest.mark.parametrize(("frames", "cameras"), [(0, 0), (1, 1), (2, 3)])
@@ -424,7 +286,7 @@ def test_the_answer_is_the_same_every_time_and_on_any_number_of_threads() -> Non
             np.testing.assert_array_equal(getattr(answers[0], name), getattr(other, name))
 
 
-def test_a_thorough_look_after_a_quick_one_is_the_same_as_at_once(matcher: Matcher) -> None:
+def test_a_thorough_match_after_a_coarse_one_is_the_same_as_at_once(matcher: Matcher) -> None:
     images = [textured(16), warp(textured(16), TILTED)]
     a, b = (matcher.look(image) for image in images)
     quick = match(matcher, a, b, thorough=False)
@@ -441,7 +303,7 @@ def test_a_thorough_look_after_a_quick_one_is_the_same_as_at_once(matcher: Match
 
 
 @pytest.mark.parametrize("homography", [shift(7.4, -3.3), TILTED], ids=["near", "tilted"])
-def test_a_quick_look_is_as_exact_where_it_reaches(matcher: Matcher, homography: FloatArray) -> None:
+def test_coarse_flow_is_as_exact_where_it_reaches(matcher: Matcher, homography: FloatArray) -> None:
     image = textured(19)
     found = match(matcher, matcher.look(image), matcher.look(warp(image, homography)), thorough=False)
     error = np.linalg.norm(found.flow - mapped(homography, matcher.grid(image.shape)), axis=1)

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from ros2_raxels.cli.contact_sheet import contact_sheet
-from ros2_raxels.estimation.estimator import Estimator, clip_bearings, encode_clip
+from ros2_raxels.estimation.estimator import Estimator
 from ros2_raxels.geometry.camera import PinholeCamera
 from ros2_raxels.geometry.poses import (
     direction_angle_rad,
@@ -20,6 +20,8 @@ from ros2_raxels.geometry.poses import (
     rotation_angle_rad,
     rotation_from_vector,
 )
+from ros2_raxels.geometry.raxel_grid import clip_bearings
+from ros2_raxels.geometry.raxels import encode_raxels
 from ros2_raxels.scenes import clips as clips_module
 from ros2_raxels.scenes.clips import NEAR, RenderedClip, augment, exact_flow, random_camera, render_clip
 from ros2_raxels.scenes.motion import KINDS, Motion, sample_motion
@@ -268,7 +270,7 @@ def test_colours_follow_the_flow(clips: list[RenderedClip]) -> None:
 
 def test_raxels_are_those_of_the_estimator(clips: list[RenderedClip]) -> None:
     clip = clips[0]
-    expected = encode_clip(clip_bearings([clip.camera] * 4), clip.camera_to_first)
+    expected = encode_raxels(clip_bearings([clip.camera] * 4), clip.camera_to_first)
     np.testing.assert_allclose(clip.raxels(*expected.shape[1:3]), expected, atol=1e-12)
     assert clip.raxels().shape == clip.images.shape
 

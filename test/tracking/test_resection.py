@@ -13,7 +13,7 @@ from walk import (
     follow,
 )
 
-from ros2_raxels.estimation.hypotheses import RaxelHypotheses
+from ros2_raxels.estimation.hypotheses import PoseHypotheses
 from ros2_raxels.geometry.camera import PinholeCamera
 from ros2_raxels.geometry.poses import (
     FloatArray,
@@ -22,7 +22,6 @@ from ros2_raxels.geometry.poses import (
     rotation_angle_rad,
     rotation_from_vector,
 )
-from ros2_raxels.geometry.raxel_grid import decode_clip, encode_clip
 from ros2_raxels.matching.features import Features
 from ros2_raxels.matching.tracks import Evidence
 from ros2_raxels.tracking.frame import Keyframe, StreamFrame
@@ -39,11 +38,11 @@ class Prior:
     def describe(self) -> str:
         return "the truth"
 
-    def denoise(self, evidence: Evidence, bearings: FloatArray, hypotheses: RaxelHypotheses) -> RaxelHypotheses:
-        self.given.append(decode_clip(bearings, hypotheses.raxels[:1])[0])
+    def denoise(self, evidence: Evidence, bearings: FloatArray, hypotheses: PoseHypotheses) -> PoseHypotheses:
+        self.given.append(hypotheses.camera_to_first[0])
         clip = relative_pose(self.poses[0], self.poses)
         clip[:, :3, 3] /= np.linalg.norm(clip[:, :3, 3], axis=1).max()
-        return RaxelHypotheses(np.concatenate([hypotheses.raxels, encode_clip(bearings, clip[None])]))
+        return PoseHypotheses(np.concatenate([hypotheses.camera_to_first, clip[None]]))
 
 
 def test_the_prior_finds_a_frame_that_constant_velocity_misses(walk: Walk, scale: float) -> None:

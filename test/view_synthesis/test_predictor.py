@@ -438,7 +438,7 @@ def test_rays_and_pixels_are_imagined_side_by_side() -> None:
         np.testing.assert_allclose(then["video"][0, 1:], video[0, 1:], atol=1e-4)
     bearings = CAMERA.bearings(RAXEL_ROWS, RAXEL_COLUMNS)
     raxels = bearings + together[-1][1]["clean"][0].astype(float) * predictor.card.ray_spread
-    poses = np.array([decode_raxels(frame, bearings).camera_to_source for frame in raxels])
+    poses = np.array([decode_raxels(frame, bearings) for frame in raxels])
     expected = (np.linalg.inv(poses[0]) @ poses)[1:]
     expected[:, :3, 3] /= np.linalg.norm(expected[:, :3, 3], axis=1).max()
     np.testing.assert_allclose(views.camera_to_world, expected, atol=1e-9)

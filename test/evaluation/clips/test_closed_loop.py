@@ -20,7 +20,8 @@ from ros2_raxels.evaluation.clips import variants
 from ros2_raxels.evaluation.clips.clip_sets import Clip
 from ros2_raxels.evaluation.clips.closed_loop import Loop, agreement, procedural_clips
 from ros2_raxels.geometry.poses import FloatArray, make_pose, rotation_from_vector
-from ros2_raxels.geometry.raxel_grid import clip_bearings, encode_clip
+from ros2_raxels.geometry.raxel_grid import clip_bearings
+from ros2_raxels.geometry.raxels import encode_raxels
 from ros2_raxels.view_synthesis.predictor import ViewPredictor
 
 
@@ -143,7 +144,7 @@ def test_pixels_alone_are_asked_once_a_step_and_answer_with_their_poses(tmp_path
         assert cv2.imwrite(str(path), np.full((120, 160, 3), 40 * k, np.uint8))
     bearings = clip_bearings([CAMERA] * 3)
     spread = 0.4
-    engine = Knowing(((encode_clip(bearings, truth) - bearings) / spread).astype(np.float32))
+    engine = Knowing(((encode_raxels(bearings, truth) - bearings) / spread).astype(np.float32))
     size = {"sweep_depths": 8, "sweep_contexts": 4}
     predictor = ViewPredictor(ModelCard("m", "tiny", {}, spread, {}, size=size), engine, engine)
     found = variants.pixels_only(predictor)

@@ -1,0 +1,45 @@
+"""Working images: grey of any image, and the camera that belongs to them."""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+import pytest
+
+from ros2_raxels.geometry.camera import PinholeCamera
+from ros2_raxels.matching.features import Features, to_grey
+
+
+def test_colour_is_grey() -> None:
+    grey = np.random.default_rng(8).integers(0, 256, (24, 32), np.uint8)
+    np.testing.assert_array_equal(to_grey(np.repeat(grey[..., None], 3, axis=2)), grey)
+    np.testing.assert_array_equal(to_grey(grey), grey)
+    primary = np.eye(3, dtype=np.uint8)[None] * 255
+    np.testing.assert_array_equal(to_grey(primary), [[76, 150, 29]])
+
+
+@pytest.mark.parametrize(
+    ("image", "says"),
+    [
+        (np.zeros((24, 32), np.float32), "(24, 32) and type float32"),
+        (np.zeros((24, 32, 3), np.uint16), "(24, 32, 3) and type uint16"),
+        (np.zeros((24, 32, 4), np.uint8), "(24, 32, 4) and type uint8"),
+        (np.zeros(77, np.uint8), "(77,) and type uint8"),
+        (np.zeros((2, 24, 32, 3), np.uint8), "(2, 24, 32, 3)"),
+        (np.zeros((0, 32), np.uint8), "(0, 32) is empty"),
+        (np.zeros((24, 0, 3), np.uint8), "(24, 0, 3) is empty"),
+    ],
+)
+def test_an_array_that_is_no_image_is_refused_with_its_shape(image: npt.NDArray[np.uint8], says: str) -> None:
+    with pytest.raises(ValueError, match="image of shape") as refused:
+        to_grey(image)
+    assert says in str(refused.value)
+
+
+def test_the_camera_of_the_working_image_sees_the_same_rays() -> None:
+    camera = PinholeCamera(640, 480, 500.0, 510.0, 300.0, 250.0, (-0.1, 0.02, 0.0, 0.0))
+    working = Features(np.zeros((120, 160), np.uint8)).working_camera(camera)
+    assert (working.width, working.height, working.distortion) == (160, 120, camera.distortion)
+    edges = np.array([[-0.5, -0.5], [639.5, 479.5]])
+    np.testing.assert_allclose(working.normalise((edges + 0.5) / 4 - 0.5), camera.normalise(edges), atol=1e-9)
+    assert Features(np.zeros((480, 640), np.uint8)).working_camera(camera) is camera

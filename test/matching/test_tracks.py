@@ -1,0 +1,143 @@
+"""Tracks: how pairwise matches become them, and what evidence says of a pair, on hand-made matches."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from ros2_raxels.geometry.camera import PinholeCamera
+from ros2_raxels.matching.tracks import (
+    FLOW,
+    KEYPOINT,
+    Evidence,
+    PairMatches,
+    chain_matches,
+    keypoint_scores,
+    on_image_plane,
+    thin_tracks,
+)
+
+CAMERA = PinholeCamera(320, 240, 260.0, 255.0, 158.0, 121.0)
+
+# ------------------------------------------------------------------------------------------------- chains by hand
+
+
+def test_chains_take_direct_matches_first_and_close_gaps_through_the_middle() -> None:
+    matches = {
+        (0, 1): np.array([1, -1, 0]),
+        (0, 2): np.array([-1, -1, 1]),
+        (1, 2): np.array([2, 0, -1]),
+    }
+    chains = chain_matches(matches, [3, 3, 3])
+    # 0 -> 1 -> 0 through the middle; 2 -> 0 -> 1 directly, although the middle says 2.
+    assert chains.tolist() == [[0, 1, 0], [2, 0, 1]]
+
+
+def test_chains_may_start_later_and_pairs_may_be_missing() -> None:
+    chains = chain_matches(
+        {(0, 1): np.array([0, -1]), (2, 3): np.array([1, -1]), (1, 3): np.array([-1, 0])}, [2, 2, 2, 2]
+    )
+    assert chains.tolist() == [[0, 0, -1, -1], [-1, 1, -1, 0], [-1, -1, 0, 1]]
+
+
+def test_a_keypoint_belongs_to_one_track() -> None:
+    matches = {(0, 1): np.array([-1, 1]), (0, 2): np.array([1, -1]), (1, 2): np.array([0, 1])}
+    # Both keypoints of the first frame lead to keypoint 1 of the last, one of them through the middle: the first has
+    # it. The middle's other keypoint begins a track of its own.
+    assert chain_matches(matches, [2, 2, 2]).tolist() == [[0, -1, 1], [1, 1, -1], [-1, 0, 0]]
+
+
+def test_a_later_track_cannot_take_what_an_earlier_one_has() -> None:
+    matches = {(0, 2): np.array([0]), (1, 2): np.array([0]), (1, 3): np.array([0]), (2, 3): np.array([0])}
+    assert chain_matches(matches, [1, 1, 1, 1]).tolist() == [[0, -1, 0, 0]]
+
+
+def test_scores_of_keypoint_tracks_are_those_of_their_direct_matches() -> None:
+    def found(index: list[int], score: list[float]) -> PairMatches:
+        none, nothing = np.zeros((0, 2)), np.zeros(0)
+        return PairMatches(np.array(index), none, none, np.array(score), nothing, nothing, True)
+
+    matches = {(0, 1): found([1, -1], [0.9, 0.0]), (1, 2): found([-1, 0], [0.0, 0.4])}
+    chains = chain_matches({pair: m.keypoints for pair, m in matches.items() if m.keypoints is not None}, [2, 2, 1])
+    assert chains.tolist() == [[0, 1, 0]]
+    score = keypoint_scores(chains, np.array([0]), chains[:, 0], matches)
+    np.testing.assert_allclose(score, [[1.0, 0.9, 0.0]])
+
+
+def test_without_matches_there_are_no_chains() -> None:
+    assert chain_matches({}, [4, 5]).shape == (0, 2)
+    assert chain_matches({(0, 1): np.zeros(0, int)}, [0, 0]).shape == (0, 2)
+
+
+@pytest.mark.parametrize(
+    ("keypoints", "flow", "limit", "expected"),
+    [
+        (100, 100, 60, (30, 30)),
+        (10, 100, 60, (10, 50)),
+        (100, 10, 60, (50, 10)),
+        (20, 20, 60, (20, 20)),
+        (0, 0, 60, (0, 0)),
+    ],
+)
+def test_thinning_keeps_half_of_each_kind_where_there_is_enough(
+    keypoints: int, flow: int, limit: int, expected: tuple[int, int]
+) -> None:
+    kind = np.random.default_rng(0).permutation(np.repeat([KEYPOINT, FLOW], [keypoints, flow]))
+    kept = thin_tracks(kind, limit)
+    assert tuple(np.bincount(kind[kept].astype(int), minlength=2)) == expected
+    assert (np.diff(kept) > 0).all()
+    np.testing.assert_array_equal(kept, thin_tracks(kind, limit))
+
+
+# ------------------------------------------------------------------------------------------------- evidence by hand
+
+
+def three_tracks() -> Evidence:
+    pixels = np.arange(18, dtype=float).reshape(3, 3, 2)
+    pixels[0, 2] = pixels[1, 0] = np.nan
+    return Evidence(
+        np.array([0, 1, 2]),
+        np.array([5, 6, 7]),
+        pixels,
+        pixels / 10,
+        np.ones(3),
+        np.ones((3, 3)),
+        np.zeros(3, int),
+        np.arange(9).reshape(3, 3) / 9,
+    )
+
+
+def test_a_pair_holds_what_starts_in_one_of_its_frames_and_was_found_in_the_other() -> None:
+    evidence = three_tracks()
+    for (i, j), rows in {(0, 1): [0], (1, 2): [1, 2], (0, 2): [2], (2, 1): [1, 2]}.items():
+        first, second = evidence.pair(i, j)
+        np.testing.assert_array_equal(first, evidence.plane[rows, i])
+        np.testing.assert_array_equal(second, evidence.plane[rows, j])
+
+
+def test_the_same_pixels_through_other_cameras() -> None:
+    evidence = three_tracks()
+    np.testing.assert_array_equal(evidence.seen, [[1, 1, 0], [0, 1, 1], [1, 1, 1]])
+    assert evidence.frames == 3
+    wide = PinholeCamera(320, 240, 100.0, 400.0, 10.0, 20.0)
+    other = evidence.with_cameras([wide, CAMERA, wide])
+    np.testing.assert_array_equal(other.pixels, evidence.pixels)
+    np.testing.assert_allclose(other.plane[2, 0], (evidence.pixels[2, 0] - (10, 20)) / (100, 400))
+    np.testing.assert_allclose(other.focal_px, [200.0, np.sqrt(260.0 * 255.0), 200.0])
+    assert np.isnan(other.plane[1, 0]).all()
+
+
+def test_pixels_on_the_planes_of_cameras_with_lenses_of_their_own() -> None:
+    bent = PinholeCamera(320, 240, 240.0, 240.0, 155.0, 123.0, (-0.2, 0.05, 0.001, -0.001))
+    plane = np.array([[[0.1, -0.2], [0.3, 0.25]], [[0.0, 0.05], [-0.4, 0.1]]])
+    rays = np.concatenate([plane, np.ones((2, 2, 1))], axis=-1)
+    pixels = np.stack([camera.project(rays[:, k]) for k, camera in enumerate((CAMERA, bent))], axis=1)
+    found, focal_px = on_image_plane(pixels, [CAMERA, bent])
+    np.testing.assert_allclose(found, plane, atol=1e-9)
+    np.testing.assert_allclose(focal_px, [np.sqrt(260.0 * 255.0), 240.0])
+
+
+@pytest.mark.parametrize(("flow", "reach"), [([[1.0, 2.0], [np.nan, np.nan]], 0.5), (np.zeros((0, 2)), 0.0)])
+def test_reach_is_the_share_of_the_grid_that_was_found(flow: list[list[float]], reach: float) -> None:
+    there, nothing = np.array(flow), np.zeros(0)
+    assert PairMatches(None, there, there, None, nothing, nothing, False).reach == reach
