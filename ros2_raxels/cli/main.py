@@ -91,13 +91,12 @@ def _parser(command: str | None) -> argparse.ArgumentParser:
 
 def _report(error: Exception) -> int:
     from ros2_raxels.recordings.image_codec import ImageError
-    from ros2_raxels.recordings.source import SourceError
     from ros2_raxels.utils.files import FileError
 
     if os.environ.get("RAXELS_DEBUG"):
         traceback.print_exception(error)
     message = " ".join(str(error).split())
-    if isinstance(error, (FileError, ImageError, SourceError)):
+    if isinstance(error, (FileError, ImageError)):
         print(f"raxels: {message}", file=sys.stderr)
         return WRONG_INPUT
     kind = type(error).__name__

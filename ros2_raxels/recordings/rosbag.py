@@ -13,13 +13,13 @@ from ros2_raxels.geometry.camera import PinholeCamera
 from ros2_raxels.recordings.camera_info import CameraInfoError, camera_from_info
 from ros2_raxels.recordings.image_codec import ImageArray, ImageError, decode_compressed, decode_image
 from ros2_raxels.recordings.source import (
-    _PROBED_FRAMES,
     DEFAULT_RATE_HZ,
+    PROBED_FRAMES,
     Frame,
     FrameSource,
     SourceError,
-    _check_camera_fits,
-    _median_rate_hz,
+    check_camera_fits,
+    median_rate_hz,
 )
 
 _BAG_SUFFIXES = (".mcap", ".db3")
@@ -57,13 +57,13 @@ class Bag(FrameSource):
             stamps_ns: list[int] = []
             for index, (stamp_ns, message) in enumerate(self._messages(reader, self._topic)):
                 if index == 0:
-                    _check_camera_fits(self.camera, self._decode(message, self._frame_name(0)), self._topic)
+                    check_camera_fits(self.camera, self._decode(message, self._frame_name(0)), self._topic)
                 stamps_ns.append(stamp_ns)
-                if index == _PROBED_FRAMES:
+                if index == PROBED_FRAMES:
                     break
         if not stamps_ns:
             raise SourceError(f"{path}: topic {self._topic} holds no image; record it again")
-        self.rate_hz = _median_rate_hz(stamps_ns, DEFAULT_RATE_HZ)
+        self.rate_hz = median_rate_hz(stamps_ns, DEFAULT_RATE_HZ)
 
     def __iter__(self) -> Iterator[Frame]:
         index = 0
@@ -73,7 +73,7 @@ class Bag(FrameSource):
                     return
                 name = self._frame_name(index)
                 image = self._decode(message, name)
-                _check_camera_fits(self.camera, image, name)
+                check_camera_fits(self.camera, image, name)
                 yield Frame(index, stamp_ns, image, self.camera, None, name)
                 index += 1
         if self.length is not None and index < self.length:

@@ -9,7 +9,7 @@ import os
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 
@@ -17,6 +17,9 @@ from ros2_raxels.geometry.poses import FloatArray
 
 _SHOWN_CHARACTERS = 60
 _ABANDONED_S = 600.0
+_KINDS: dict[type, str] = {str: "a text", int: "a whole number", list: "a list"}
+
+Kind = TypeVar("Kind", str, int, list[Any])
 
 
 class FileError(ValueError):
@@ -148,9 +151,18 @@ def take_list(record: object, key: str, where: str) -> list[Any]:
     Raises:
         FileError: as `take`, or the value is no list.
     """
-    value = take(record, key, where)
-    if not isinstance(value, list):
-        raise FileError(f"{where}: {key} = {shown(value)} must be a list; correct it")
+    return of_kind(take(record, key, where), list, f"{where}: {key}")
+
+
+def of_kind(value: object, kind: type[Kind], where: str) -> Kind:
+    """A value that must be a text, a whole number or a list.
+
+    Raises:
+        FileError: it is something else.
+    """
+    # JSON's true and false are integers to Python.
+    if not isinstance(value, kind) or isinstance(value, bool):
+        raise FileError(f"{where} = {shown(value)} must be {_KINDS[kind]}; correct it")
     return value
 
 

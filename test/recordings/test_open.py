@@ -131,7 +131,7 @@ BAD_FIELDS: list[tuple[list[Any], Any, list[str]]] = [
     (["frames"], [], ["frames is empty"]),
     (["frame_rate"], -5, ["frame_rate", "-5", "positive"]),
     (["frame_rate"], "fast", ["frame_rate", "fast"]),
-    (["frames", 1], 7, ["frames[1] has no file"]),
+    (["frames", 1], 7, ["frames[1] = 7", "an object with 'file'"]),
     (["frames", 1, "file"], 7, ["frames[1].file", "7"]),
     (["frames", 1, "file"], "images/no.png", ["frames[1].file", "no.png", "does not exist"]),
     (["frames", 2, "timestamp"], "noon", ["frames[2].timestamp", "noon", "seconds"]),
