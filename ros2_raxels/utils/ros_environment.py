@@ -1,4 +1,8 @@
-"""The environment in which a process of ours finds ROS and gets its images through."""
+"""The environment in which a process of ours finds ROS and gets its images through. Imports the standard library only.
+
+``python ros2_raxels/utils/ros_environment.py DISTRIBUTION`` prints the variable in which the Fast DDS of that ROS 2
+distribution looks for a profile; scripts/setup.sh asks so before the package is installed.
+"""
 
 from __future__ import annotations
 
@@ -91,6 +95,11 @@ def profile_settings(environment: Mapping[str, str]) -> dict[str, str]:
     return {name: chosen} if chosen and not environment.get(name) else {}
 
 
+def profile_variable(distribution: str) -> str:
+    """Where the Fast DDS of a ROS 2 distribution, like "jazzy", looks for a profile."""
+    return PROFILE_VARIABLES[distribution in _WITH_FAST_DDS_2]
+
+
 def _has_fast_dds_2(environment: Mapping[str, str]) -> bool:
     distribution = environment.get("ROS_DISTRO")
     if distribution:
@@ -98,3 +107,7 @@ def _has_fast_dds_2(environment: Mapping[str, str]) -> bool:
     # Of wheels, which set no such variable.
     prefixes = (environment.get("AMENT_PREFIX_PATH") or sys.prefix).split(os.pathsep)
     return any((Path(prefix) / "lib" / "libfastrtps.so").exists() for prefix in prefixes)
+
+
+if __name__ == "__main__":
+    print(profile_variable(sys.argv[1]))
