@@ -14,10 +14,10 @@ from typing import Any
 
 import torch
 
-from ros2_raxels.cli.train import Draws
 from ros2_raxels.evaluation.machine.machine import machine
 from ros2_raxels.model.presets import PRESETS, ModelSize
 from ros2_raxels.training.checkpoint import Progress
+from ros2_raxels.training.draws import Draws
 from ros2_raxels.training.loop import Trainer, TrainSettings
 from ros2_raxels.training.losses import LossWeights
 from ros2_raxels.training.pixels import PixelClips

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import math
 import sys
 from contextlib import nullcontext
 from pathlib import Path
@@ -19,6 +18,7 @@ from ros2_raxels.recordings.open import open_source
 from ros2_raxels.recordings.source import FrameSource, SourceError
 from ros2_raxels.tracking.tracker import Tracker
 from ros2_raxels.tracking.types import TrackState
+from ros2_raxels.utils.argument_types import intrinsics_px
 from ros2_raxels.utils.files import check_writable, replacing
 from ros2_raxels.utils.terminal import INTERRUPTED
 from ros2_raxels.visualization.rerun_view import TrackView, check_view, open_view
@@ -43,7 +43,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--intrinsics",
-        type=parse_intrinsics,
+        type=intrinsics_px,
         metavar="FX,FY,CX,CY",
         help="px; default: those of the recording, else the focal length is estimated",
     )
@@ -56,21 +56,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="write every pose as it was answered at its time; default: as it is known at the end, corrected by loops",
     )
     parser.add_argument("--limit", type=int, metavar="N", help="at most so many frames")
-
-
-def parse_intrinsics(text: str) -> tuple[float, float, float, float]:
-    """fx, fy, cx, cy in px from ``fx,fy,cx,cy``.
-
-    Raises:
-        argparse.ArgumentTypeError: other than four finite numbers, or a focal length that is not positive.
-    """
-    try:
-        fx, fy, cx, cy = (float(part) for part in text.split(","))
-    except ValueError:
-        raise argparse.ArgumentTypeError(f"{text!r} must be four numbers fx,fy,cx,cy in px") from None
-    if not all(map(math.isfinite, (fx, fy, cx, cy))) or fx <= 0 or fy <= 0:
-        raise argparse.ArgumentTypeError(f"{text!r} must be finite, and fx and fy positive")
-    return fx, fy, cx, cy
 
 
 def run(args: argparse.Namespace) -> int:

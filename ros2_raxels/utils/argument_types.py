@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import math
 from collections.abc import Callable, Iterable
 
 
@@ -37,6 +38,21 @@ def above_zero(text: str) -> float:
     if not 0 < value < 1e5:
         raise argparse.ArgumentTypeError(f"{text!r} must be a number above 0 and below 100000")
     return value
+
+
+def intrinsics_px(text: str) -> tuple[float, float, float, float]:
+    """fx, fy, cx, cy in px from ``fx,fy,cx,cy``.
+
+    Raises:
+        argparse.ArgumentTypeError: other than four finite numbers, or a focal length that is not positive.
+    """
+    try:
+        fx, fy, cx, cy = (float(part) for part in text.split(","))
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"{text!r} must be four numbers fx,fy,cx,cy in px") from None
+    if not all(map(math.isfinite, (fx, fy, cx, cy))) or fx <= 0 or fy <= 0:
+        raise argparse.ArgumentTypeError(f"{text!r} must be finite, and fx and fy positive")
+    return fx, fy, cx, cy
 
 
 def _at_least(least: int, text: str) -> int:
