@@ -18,6 +18,8 @@ from ros2_raxels.cli.main import main
 from ros2_raxels.estimation.learned_prior import LearnedDenoiser
 from ros2_raxels.evaluation.clips import variants
 from ros2_raxels.scenes import random_textures
+from ros2_raxels.scenes.random_textures import RANDOM_PATTERNS
+from ros2_raxels.scenes.textures import PATTERNS
 
 
 @pytest.fixture(scope="module")
@@ -86,8 +88,8 @@ def test_the_yardstick_finds_the_numbers_of_the_report(evaluated: Ran) -> None:
 def test_evaluate_shows_views_of_the_closed_loop(
     rendered: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    # All tiles take half a minute to draw on a busy machine. Pools are kept by their seed: no other test takes this one.
-    monkeypatch.setattr(random_textures, "_POOL_TILES", 6)
+    # One tile of each family is enough. Pools are kept by their seed, and no other test takes this one.
+    monkeypatch.setattr(random_textures, "_POOL_TILES", len(PATTERNS) + len(RANDOM_PATTERNS))
     options = ["--per-set", "2", "--seed", "91", "--peer", "none", "--model", "none", "--closed-loop"]
     options += ["--out", str(tmp_path)]
     assert main(["evaluate", str(rendered), *options]) == 0
