@@ -29,10 +29,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     sections = several_of(SECTIONS, "section")
     parser.add_argument("--only", type=sections, metavar="NAME,NAME", help=f"of {', '.join(SECTIONS)} (default: all)")
     parser.add_argument(
-        "--memory-frames", type=positive, metavar="N", help="track so many, the source again and again: does it grow?"
+        "--memory-frames",
+        type=positive,
+        metavar="N",
+        help="frames for memory, which repeats the source to see whether it grows",
     )
     parser.add_argument("--clips", type=positive, default=12, metavar="N", help="clips for estimate (default: 12)")
-    parser.add_argument("--calls", type=positive, default=20, metavar="N", help="of the networks (default: 20)")
+    parser.add_argument("--calls", type=positive, default=20, metavar="N", help="calls of each network (default: 20)")
     add_model_argument(parser)
     parser.add_argument("--views-model", default="", metavar="CARD", help="model card for views (default: shipped)")
     parser.add_argument("--out", type=Path, metavar="FILE", help="report to write (.json)")

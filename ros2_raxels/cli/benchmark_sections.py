@@ -114,7 +114,7 @@ def _estimate(args: argparse.Namespace, source: FrameSource) -> Measured:
 def _views(args: argparse.Namespace, source: FrameSource) -> Measured:
     predictor = make_predictor(args.views_model)
     images, camera = _small_clip(source)
-    # Where the cameras are does not change the time: a step sideways each will do.
+    # Where the cameras are does not change the time: a step to the side each will do.
     path = np.array([make_pose(np.eye(3), (0.05 * k, 0.0, 0.0)) for k in range(len(images) + _VIEWS)])
     known, ahead = path[: len(images)], path[len(images) :]
     seconds: dict[int, list[float]] = {steps: [] for steps in STEPS}
@@ -150,7 +150,7 @@ SECTIONS: dict[str, Callable[[argparse.Namespace, FrameSource], Measured]] = {
     "views": _views,
     "memory": _memory,
 }
-"""What is measured, by the name that --only knows it by."""
+"""What is measured, by its name for --only."""
 
 
 def _spread_table(title: str, spreads: dict[str, Spread]) -> Table:
@@ -177,7 +177,7 @@ def _clip(source: FrameSource) -> tuple[list[ImageArray], list[PinholeCamera | N
 
 
 def _small_clip(source: FrameSource) -> tuple[list[ImageArray], PinholeCamera]:
-    """The same at the size of views, as if through an ordinary lens."""
+    """The same frames at the size of views, as if seen through an ordinary lens."""
     images, _ = _clip(source)
     small: list[ImageArray] = [np.asarray(cv2.resize(i, _VIEW_SIZE, interpolation=cv2.INTER_AREA)) for i in images]
     return small, ordinary_camera(*_VIEW_SIZE)

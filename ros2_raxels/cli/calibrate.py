@@ -31,7 +31,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--tasks", type=Path, nargs="*", default=[], metavar="FILE", help="tasks.json with truth, as for raxels views"
     )
-    parser.add_argument("--clips", type=positive, default=150, metavar="N", help="rendered besides (default: 150)")
+    parser.add_argument("--clips", type=positive, default=150, metavar="N", help="rendered clips to add (default: 150)")
     parser.add_argument("--seed", type=natural, default=0, help="of the rendered clips")
 
 

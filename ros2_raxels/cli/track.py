@@ -53,7 +53,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--live",
         action="store_true",
-        help="write every pose as it was answered at its time; default: as it is known at the end, corrected by loops",
+        help="write every pose as it was answered live; default: as it is known at the end, corrected by loop closures",
     )
     parser.add_argument("--limit", type=int, metavar="N", help="at most so many frames")
 
@@ -103,7 +103,7 @@ def _follow_with_progress(
     tracker: Tracker,
     view: TrackView | None,
 ) -> int:
-    """The exit status that the recording's end stands for."""
+    """Track to the end of the recording; returns the exit status of how it ended."""
     try:
         with tqdm(total=source.length, unit="frame", disable=not sys.stderr.isatty()) as progress:
             for frame, found in follow(track, source, tracker, intrinsics):
@@ -151,7 +151,7 @@ def _error_words(track: Track, rate_hz: float) -> list[str]:
     score = None if truth is None else score_trajectory(np.array(track.poses), truth, rate_hz)
     if truth is None or score is None:
         return []
-    # Without its rotation error: on a straight path the alignment may turn about the path at will.
+    # No rotation error after alignment: on a straight path the alignment may turn about the path at will.
     lines = [
         f"true path: {path_length(truth):.4g} units",
         f"ATE after Sim(3): {score.ate:.4g} units ({score.ate_percent:.2f} % of the path)",

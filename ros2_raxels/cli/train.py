@@ -40,7 +40,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--rate", type=float, default=1e-3, help="learning rate (default: 0.001)")
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--threads", type=int, default=0, help="of the CPU (default: all cores)")
+    parser.add_argument("--threads", type=int, default=0, help="CPU threads (default: all cores)")
     parser.add_argument(
         "--workers",
         type=natural,
@@ -82,7 +82,7 @@ def run(args: argparse.Namespace) -> int:
         validation = validation.with_views(PixelClips(args.pixels, size.video_size_px[1], held_out=True), size)
         data += "; pixels of " + ", ".join(folder.name for folder in args.pixels)
     start = Progress(seed=args.seed, preset=args.preset, data=data, has_pixels=pixels is not None)
-    # Other processes have no business on the GPU.
+    # Worker processes must not take memory of the GPU.
     draw = Draws(args.seed, args.batch, "cpu" if args.workers else args.device, pixels, size)
     trainer = Trainer(size, draw, args.out, settings, start, validation, args.init)
     if trainer.progress.step and trainer.rank == 0:

@@ -15,7 +15,7 @@ from ros2_raxels.recordings.image_codec import ImageArray, ImageError, decode_co
 from ros2_raxels.utils.files import FileError
 
 DEFAULT_RATE_HZ = 30.0
-"""Rate of recordings that carry no times, unless the caller knows better."""
+"""Rate of recordings without times, unless the caller gives another."""
 
 PROBED_FRAMES = 10
 """How many frames of a video or bag are looked at when it is opened."""
@@ -31,7 +31,7 @@ class Frame:
 
     Attributes:
         index: place in the recording, from 0.
-        stamp_ns: time of exposure as recorded, or index / rate where nothing is recorded.
+        stamp_ns: time of exposure as recorded; index / rate where none is.
         image: (H, W, 3) uint8 RGB.
         camera: intrinsics of this image; None when they are not known.
         camera_to_world: true 4x4 pose of the optical frame, in the recording's unit; None when not known.
@@ -59,7 +59,7 @@ class FrameSource(ABC):
         is_metric: whether those poses are known to be in metres.
 
     Iterating raises `SourceError` for an image that cannot be read. Stamps increase strictly, except those of
-    a bag, which are as recorded (a loop or a clock jump is the consumer's to see).
+    a bag, which are as recorded: a loop or a jump of the clock is for the consumer to notice.
     """
 
     name: str

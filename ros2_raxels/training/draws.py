@@ -1,4 +1,4 @@
-"""What a training step learns from: correspondences or clips with pixels, by the number of the step alone."""
+"""The data of a training step, correspondences or clips with pixels, from the number of the step alone."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ from ros2_raxels.training.pixels import PixelClips
 _FRAMES = (2, 3, 4, 4, 4, 5)
 _TRACKS = (96, 160, 224)
 _PIXEL_SHARE = 0.9
-"""Of the steps, where there are clips with pixels; the rest are correspondences, so that poses are not forgotten."""
+"""Share of the steps, where there are clips with pixels; the rest are correspondences, so that poses stay learned."""
 _PIXEL_TASKS, _PIXEL_TASK_SHARES = (Task.VIEWS, Task.IMAGINE, Task.POSE), (0.88, 0.08, 0.04)
 
 
 @dataclass(frozen=True, eq=False)
 class Draws:
-    """Data of a step from its number alone, so that a resumed run goes on with what would have come.
+    """Data of a step from its number alone, so that a resumed run goes on with the same data.
 
     Attributes:
         seed: of everything.
@@ -38,7 +38,7 @@ class Draws:
     size: ModelSize | None = None
 
     def __call__(self, step: int, rank: int) -> Draw:
-        """Of one process."""
+        """Data of one step of one process."""
         generator = np.random.default_rng(np.random.SeedSequence([self.seed, step, rank]))
         if self.pixels is not None and self.size is not None and generator.random() < _PIXEL_SHARE:
             task = _PIXEL_TASKS[generator.choice(len(_PIXEL_TASKS), p=_PIXEL_TASK_SHARES)]

@@ -1,4 +1,4 @@
-"""Values of command-line options that several commands share, checked as they are read."""
+"""Types of command-line options that several commands share."""
 
 from __future__ import annotations
 
@@ -62,11 +62,11 @@ def _at_least(least: int, text: str) -> int:
 
 
 def several_of(known: Iterable[str], what: str) -> Callable[[str], tuple[str, ...]]:
-    """A reader of names with commas between them.
+    """The type of an option that takes names with commas between them.
 
     Args:
         known: names to choose from.
-        what: they stand for, in the message of the argparse.ArgumentTypeError about any other.
+        what: noun for one of them, for the message of the argparse.ArgumentTypeError about an unknown name.
     """
     choices = tuple(known)
 

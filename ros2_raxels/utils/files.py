@@ -1,4 +1,4 @@
-"""Files that are read with care and written whole: JSON values that are checked, replacement that is atomic."""
+"""Files: JSON with checked values, and replacement that is atomic."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ def make_folder(folder: Path) -> None:
 
 
 def check_writable(path: Path) -> None:
-    """Say before the work that its result could not be written after it.
+    """Check before the work that its result can be written after it.
 
     Raises:
         FileError: the folder does not exist or may not be written to, or the path is something else than a file.
@@ -75,8 +75,8 @@ def check_writable(path: Path) -> None:
 def replacing(path: Path) -> Iterator[Path]:
     """A temporary file's path; the file takes the place of ``path`` when the block ends well, else it is removed.
 
-    Whoever reads ``path`` meanwhile sees the old file or all of the new one, also after a power cut. What an earlier
-    process left because it was killed while it wrote is removed.
+    A reader of ``path`` sees the old file or all of the new one, even after a power cut. Temporary files of processes
+    that were killed while they wrote are removed.
 
     Raises:
         FileError: as `check_writable`.
@@ -97,7 +97,7 @@ def replacing(path: Path) -> Iterator[Path]:
 def _remove_abandoned(target: Path) -> None:
     for left in target.parent.glob(f".{glob.escape(target.stem)}.*{glob.escape(target.suffix)}"):
         writer = left.name.removeprefix(f".{target.stem}.").removesuffix(target.suffix)
-        # Where a folder is shared, that of another machine's process may be one that it writes now.
+        # In a shared folder a process of another machine may be writing it now.
         with contextlib.suppress(OSError, OverflowError):
             if writer.isdecimal() and not _runs(int(writer)) and time.time() - left.stat().st_mtime > _ABANDONED_S:
                 left.unlink()
