@@ -9,9 +9,6 @@ SOURCE ?=
 ARGS ?=
 
 export DISTRO
-# Without the profile the default shared memory drops nearly every image of 640x480 and more. Fast DDS 2 has the old name.
-PROFILE := $(if $(filter jazzy,$(DISTRO)),FASTRTPS,FASTDDS)_DEFAULT_PROFILES_FILE
-export $(PROFILE) ?= $(CURDIR)/config/fastdds.xml
 export RMW_IMPLEMENTATION := rmw_fastrtps_cpp
 # Nothing here may talk to, or listen to, a robot on the same network.
 export ROS_AUTOMATIC_DISCOVERY_RANGE := LOCALHOST
@@ -21,6 +18,10 @@ export AMENT_PREFIX_PATH := $(VENV)
 # A sourced ROS would come before the wheels in .venv, with libraries of another build.
 unexport PYTHONPATH PYTHONHOME LD_LIBRARY_PATH CMAKE_PREFIX_PATH COLCON_PREFIX_PATH _ROS_WHEELS_BOOTSTRAP_COMPLETE
 unexport ROS_LOCALHOST_ONLY ROS_STATIC_PEERS ROS_DISCOVERY_SERVER
+
+# Written by scripts/setup.sh. Sets the profile of Fast DDS, without which the default shared memory drops nearly every
+# image of 640x480 and more.
+ENVIRONMENT := $(VENV)/setup.sh
 
 .PHONY: help setup setup-training demo test format clean distclean
 .DEFAULT_GOAL := help
@@ -42,11 +43,11 @@ setup-training:
 	@scripts/setup.sh --training
 
 demo: setup
-	@$(VENV)/bin/raxels demo $(SOURCE) $(ARGS)
+	@. $(ENVIRONMENT); $(VENV)/bin/raxels demo $(SOURCE) $(ARGS)
 
 # All checks run, so that one failure does not hide the next; the last line tells which failed.
 test: setup-training
-	@export PATH="$(VENV)/bin:$$PATH"; failed=(); \
+	@. $(ENVIRONMENT); export PATH="$(VENV)/bin:$$PATH"; failed=(); \
 	check() { local name=$$1; shift; printf '\n== %s: %s\n' "$$name" "$$*"; "$$@" || failed+=("$$name"); }; \
 	check lint ruff check .; \
 	check format ruff format --check .; \

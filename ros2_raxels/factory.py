@@ -1,4 +1,7 @@
-"""Models for commands: of the card that an option names, or the shipped ones; what cannot be had is said in words."""
+"""Estimator, tracker and view predictor of the commands, from the model card of an option or from the shipped one.
+
+A model that cannot be loaded is a `FileError` whose message says what the command offers instead.
+"""
 
 from __future__ import annotations
 
@@ -22,7 +25,7 @@ from ros2_raxels.view_synthesis.predictor import PredictorSettings, ViewPredicto
 
 
 def make_estimator(model: str) -> Estimator:
-    """An estimator with the denoiser of a card; ``none`` leaves it out, empty takes the shipped one.
+    """An estimator with the denoiser of a card; ``none`` leaves the denoiser out, empty takes the shipped one.
 
     Raises:
         FileError: the model is missing, damaged or cannot be run.
@@ -31,7 +34,7 @@ def make_estimator(model: str) -> Estimator:
 
 
 def make_denoiser(model: str, settings: DenoiseSettings | None = None) -> LearnedDenoiser | None:
-    """`load_denoiser` for commands.
+    """The denoiser of a card; None for ``none``, the shipped one for empty.
 
     Raises:
         FileError: the model is missing, damaged or cannot be run.
@@ -43,7 +46,7 @@ def make_denoiser(model: str, settings: DenoiseSettings | None = None) -> Learne
 
 
 def model_card(model: str, shipped: str = SHIPPED) -> Path:
-    """`named_card` for commands.
+    """The card that an option names; empty is the shipped one.
 
     Raises:
         FileError: none is installed.
@@ -55,7 +58,7 @@ def model_card(model: str, shipped: str = SHIPPED) -> Path:
 
 
 def make_tracker(model: str) -> Tracker:
-    """A tracker with the denoiser of a card; ``none`` leaves it out, empty takes the shipped one.
+    """A tracker that keeps the whole trajectory, with the denoiser of a card as in `make_estimator`.
 
     Raises:
         FileError: the model is missing, damaged or cannot be run.

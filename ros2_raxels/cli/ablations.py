@@ -1,4 +1,4 @@
-"""What each part of the method is worth: ``python -m ros2_raxels.cli.ablations REPORT.json [PIXEL_DIR]``.
+"""How much each part of the method contributes: ``python -m ros2_raxels.cli.ablations REPORT.json [PIXEL_DIR]``.
 
 Small models, the same data, the same number of steps; one part left out at a time.
 """
@@ -14,10 +14,10 @@ from typing import Any
 
 import torch
 
-from ros2_raxels.cli.train import Draws
 from ros2_raxels.evaluation.machine.machine import machine
 from ros2_raxels.model.presets import PRESETS, ModelSize
 from ros2_raxels.training.checkpoint import Progress
+from ros2_raxels.training.draws import Draws
 from ros2_raxels.training.loop import Trainer, TrainSettings
 from ros2_raxels.training.losses import LossWeights
 from ros2_raxels.training.pixels import PixelClips
@@ -33,13 +33,13 @@ POSES: dict[str, tuple[ModelSize, LossWeights]] = {
     "without the pose loss": (SIZE, LossWeights(pose=0.0)),
     "Pluecker rays": (replace(SIZE, pluecker=True), LossWeights()),
 }
-"""Learned from correspondences alone: in these the ray branch works by itself."""
+"""Trained on correspondences alone: there the ray branch works by itself."""
 
 PIXELS: dict[str, tuple[ModelSize, LossWeights]] = {
     "decoupled attention": (SIZE, LossWeights()),
     "joined attention": (replace(SIZE, decoupled=False), LossWeights()),
 }
-"""Learned from pixels too: only there do the branches meet."""
+"""Trained on pixels too: only there do the branches meet."""
 
 
 def measure(size: ModelSize, weights: LossWeights, pixels: PixelClips | None, check: Validation) -> dict[str, Any]:
@@ -53,7 +53,7 @@ def measure(size: ModelSize, weights: LossWeights, pixels: PixelClips | None, ch
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Train and measure all variants, and write what came of it after each."""
+    """Train and measure all variants, and write the report after each."""
     if not 1 <= len(arguments) <= 2:
         print("usage: python -m ros2_raxels.cli.ablations REPORT.json [PIXEL_DIR]", file=sys.stderr)
         return 2

@@ -1,4 +1,4 @@
-"""Many random worlds in one picture, for eyes: ``python -m ros2_raxels.cli.contact_sheet docs/scenes.jpg``."""
+"""Many random worlds in one picture: ``python -m ros2_raxels.cli.contact_sheet docs/scenes.jpg``."""
 
 from __future__ import annotations
 

@@ -30,7 +30,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     build.add_argument(
         "--target", type=_targets, default=(CURRENT,), metavar="sm89,sm120", help=f"GPUs (default: {CURRENT})"
     )
-    build.add_argument("--again", action="store_true", help="even where a valid plan is there")
+    build.add_argument("--again", action="store_true", help="even where there is a valid plan")
     check = actions.add_parser("check", help="the chosen engine against ONNX Runtime in single precision")
     check.add_argument("--backend", choices=BACKENDS, default="auto", help="default: auto")
     check.add_argument("--half", action="store_true", help="the half-precision graphs of GPUs, on ONNX Runtime")
@@ -48,7 +48,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def _say(line: str) -> None:
-    """At once, also into a pipe: compiling takes a while."""
+    """Print at once even into a pipe: compiling takes a while."""
     print(line, flush=True)
 
 
@@ -61,7 +61,7 @@ def _targets(text: str) -> tuple[str, ...]:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Do it.
+    """Run the chosen action.
 
     Returns:
         0, or 1 where some plan could not be compiled or the check failed.

@@ -1,4 +1,4 @@
-"""Do two sets of engines give the same poses and views? On made-up clips, the same ones every time."""
+"""Whether two sets of engines give the same poses and views, on synthetic clips that are always the same."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ from ros2_raxels.matching.tracks import FLOW, KEYPOINT, Evidence
 from ros2_raxels.view_synthesis.predictor import ViewPredictor
 
 ROTATION_DEG, TRANSLATION_PERCENT = 0.1, 0.5
-"""What may differ for engines of the same model: less than the best poses are worth."""
+"""Largest difference between engines of one model: below the error of the best poses."""
 
 GREY_LEVELS = 1.0
-"""What may differ on average in views."""
+"""Largest mean difference of views."""
 
 CLIPS = 6
 
@@ -34,7 +34,7 @@ Engines = Mapping[str, Engine]
 
 @dataclass(frozen=True)
 class Parity:
-    """How far answers differ, and what they take.
+    """How far the answers of two sets of engines differ, and how long they take.
 
     Attributes:
         differences: by name, the unit in it.
@@ -54,7 +54,7 @@ class Parity:
 
 
 def compare_poses(card: ModelCard, reference: Engines, candidate: Engines, clips: int = CLIPS) -> Parity:
-    """Poses of the denoiser alone, with nothing after it that would correct them.
+    """Compare poses of the denoiser alone, with nothing after it that would correct them.
 
     Args:
         card: of the model.
@@ -92,7 +92,7 @@ def _pose_difference(a: FloatArray, b: FloatArray) -> tuple[float, float]:
 
 
 def compare_views(card: ModelCard, reference: Engines, candidate: Engines) -> Parity:
-    """Views along a short trajectory.
+    """Compare views along a short trajectory.
 
     Args:
         card: of the model.
@@ -111,7 +111,7 @@ def compare_views(card: ModelCard, reference: Engines, candidate: Engines) -> Pa
 
 
 def made_up_clip(seed: int, frames: int = 4, tracks: int = 400) -> tuple[Evidence, FloatArray]:
-    """Points seen by a moving camera as a matcher would find them: noise, mismatches, tracks that end.
+    """Points seen by a moving camera as a matcher would find them, with noise, mismatches and tracks that end.
 
     Returns:
         Evidence of P tracks over N frames, and the cameras' bearings (N, rows, columns, 3).

@@ -1,4 +1,4 @@
-"""Speed of the graphs in torch on a GPU, beside what plain matrix products and copies reach on the same one.
+"""Speed of the graphs in torch on a GPU, beside the speed of plain matrix products and copies on the same GPU.
 
 ``python -m ros2_raxels.cli.engine_speed REPORT.json CARD [CARD]``, where torch sees a GPU.
 """
@@ -30,7 +30,7 @@ _BATCHES: Mapping[str, tuple[str, tuple[int, ...]]] = {
     "sweep": ("views", (1, 4)),
     "joint": ("frames", (8,)),
 }
-"""The side that each graph is timed over, and its lengths."""
+"""The axis over which each graph is timed, and its lengths."""
 
 _SIDES = {
     "frames": 4,
@@ -46,7 +46,7 @@ _SIDES = {
 
 @dataclass(frozen=True)
 class Ceiling:
-    """What the GPU reaches at best: TFLOP/s of a large matrix product, TB/s read and written by a large copy."""
+    """The best that the GPU reaches: TFLOP/s of a large matrix product, TB/s read and written by a large copy."""
 
     float32_tflops: float
     tf32_tflops: float
@@ -92,7 +92,7 @@ def _best_s(work: Callable[[], object], calls: int = 8) -> float:
 
 
 def measure_ceiling() -> Ceiling:
-    """Of the GPU in use."""
+    """Measure the ceiling of the GPU in use."""
     a, b = (torch.randn(_SIDE, _SIDE, device="cuda") for _ in range(2))
 
     def tflops(precision: str) -> float:
@@ -106,7 +106,7 @@ def measure_ceiling() -> Ceiling:
 
 
 def graph_speed(engine: TorchEngine, role: str, length: int, precision: str, weights: int, top: Ceiling) -> GpuSpeed:
-    """One graph at one size.
+    """Time one graph at one size.
 
     Args:
         engine: fresh: it records its graph at the precision that is set.

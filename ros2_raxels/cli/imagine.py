@@ -11,15 +11,14 @@ import numpy as np
 from tqdm import tqdm
 
 from ros2_raxels.cli.model_arguments import add_predictor_arguments
-from ros2_raxels.cli.track import parse_intrinsics
-from ros2_raxels.cli.views import record_of, write_views
+from ros2_raxels.cli.view_output import record_of, write_views
 from ros2_raxels.engine import EngineError
 from ros2_raxels.estimation.estimator import Estimator
 from ros2_raxels.factory import make_predictor
 from ros2_raxels.geometry.camera import USUAL_FOCAL, PinholeCamera, ordinary_camera
 from ros2_raxels.recordings.image_codec import ImageArray
 from ros2_raxels.recordings.source import read_image
-from ros2_raxels.utils.argument_types import positive
+from ros2_raxels.utils.argument_types import intrinsics_px, positive
 from ros2_raxels.utils.files import make_folder, write_json
 from ros2_raxels.view_synthesis.predictor import ViewPredictor
 from ros2_raxels.view_synthesis.self_consistency import check_views
@@ -35,7 +34,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--steps", type=positive, default=None, metavar="N", help="denoising steps (default: 8)")
     parser.add_argument(
         "--intrinsics",
-        type=parse_intrinsics,
+        type=intrinsics_px,
         metavar="FX,FY,CX,CY",
         help=f"px, of all images (default: an ordinary lens, focal length {USUAL_FOCAL} of the longer side)",
     )

@@ -29,7 +29,7 @@ _COMMANDS = {
     "calibrate": ("ros2_raxels.cli.calibrate", "fit the confidence of views of a model"),
     "evaluate": ("ros2_raxels.cli.evaluate", "accuracy and speed beside classical two-view geometry"),
     "benchmark": ("ros2_raxels.cli.benchmark", "speed and memory on this machine, by stage"),
-    "engine": ("ros2_raxels.cli.engine", "compile TensorRT plans, list and drop them, check the chosen engine"),
+    "engine": ("ros2_raxels.cli.engine", "compile TensorRT plans, list and remove them, check the chosen engine"),
     "soak": ("ros2_raxels.soak", "real nodes for minutes or hours, faults on a schedule, and what they did"),
     "demo": ("ros2_raxels.demo", "see it work on a recording, or on a rendered room without one"),
 }
@@ -53,7 +53,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         sys.stdout.flush()
         return status
     except BrokenPipeError:
-        # Python flushes stdout once more when it ends, and must not meet the closed pipe there.
+        # Python flushes stdout once more at exit, and must not meet the closed pipe then.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return BROKEN_PIPE
     except KeyboardInterrupt:
@@ -74,7 +74,7 @@ def _run(arguments: list[str]) -> int:
 
 
 def _parser(command: str | None) -> argparse.ArgumentParser:
-    """The parser, with the options of one command only: those of the others would cost their imports."""
+    """The parser, with the options of one command alone: those of the others would cost their imports."""
     parser = argparse.ArgumentParser(
         prog="raxels",
         description="Poses, trajectories and predicted views of one camera.",
@@ -91,13 +91,12 @@ def _parser(command: str | None) -> argparse.ArgumentParser:
 
 def _report(error: Exception) -> int:
     from ros2_raxels.recordings.image_codec import ImageError
-    from ros2_raxels.recordings.source import SourceError
     from ros2_raxels.utils.files import FileError
 
     if os.environ.get("RAXELS_DEBUG"):
         traceback.print_exception(error)
     message = " ".join(str(error).split())
-    if isinstance(error, (FileError, ImageError, SourceError)):
+    if isinstance(error, (FileError, ImageError)):
         print(f"raxels: {message}", file=sys.stderr)
         return WRONG_INPUT
     kind = type(error).__name__

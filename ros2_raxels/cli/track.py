@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import math
 import sys
 from contextlib import nullcontext
 from pathlib import Path
@@ -19,6 +18,7 @@ from ros2_raxels.recordings.open import open_source
 from ros2_raxels.recordings.source import FrameSource, SourceError
 from ros2_raxels.tracking.tracker import Tracker
 from ros2_raxels.tracking.types import TrackState
+from ros2_raxels.utils.argument_types import intrinsics_px
 from ros2_raxels.utils.files import check_writable, replacing
 from ros2_raxels.utils.terminal import INTERRUPTED
 from ros2_raxels.visualization.rerun_view import TrackView, check_view, open_view
@@ -43,7 +43,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--intrinsics",
-        type=parse_intrinsics,
+        type=intrinsics_px,
         metavar="FX,FY,CX,CY",
         help="px; default: those of the recording, else the focal length is estimated",
     )
@@ -53,24 +53,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--live",
         action="store_true",
-        help="write every pose as it was answered at its time; default: as it is known at the end, corrected by loops",
+        help="write every pose as it was answered live; default: as it is known at the end, corrected by loop closures",
     )
     parser.add_argument("--limit", type=int, metavar="N", help="at most so many frames")
-
-
-def parse_intrinsics(text: str) -> tuple[float, float, float, float]:
-    """fx, fy, cx, cy in px from ``fx,fy,cx,cy``.
-
-    Raises:
-        argparse.ArgumentTypeError: other than four finite numbers, or a focal length that is not positive.
-    """
-    try:
-        fx, fy, cx, cy = (float(part) for part in text.split(","))
-    except ValueError:
-        raise argparse.ArgumentTypeError(f"{text!r} must be four numbers fx,fy,cx,cy in px") from None
-    if not all(map(math.isfinite, (fx, fy, cx, cy))) or fx <= 0 or fy <= 0:
-        raise argparse.ArgumentTypeError(f"{text!r} must be finite, and fx and fy positive")
-    return fx, fy, cx, cy
 
 
 def run(args: argparse.Namespace) -> int:
@@ -118,7 +103,7 @@ def _follow_with_progress(
     tracker: Tracker,
     view: TrackView | None,
 ) -> int:
-    """The exit status that the recording's end stands for."""
+    """Track to the end of the recording; returns the exit status of how it ended."""
     try:
         with tqdm(total=source.length, unit="frame", disable=not sys.stderr.isatty()) as progress:
             for frame, found in follow(track, source, tracker, intrinsics):
@@ -166,7 +151,7 @@ def _error_words(track: Track, rate_hz: float) -> list[str]:
     score = None if truth is None else score_trajectory(np.array(track.poses), truth, rate_hz)
     if truth is None or score is None:
         return []
-    # Without its rotation error: on a straight path the alignment may turn about the path at will.
+    # No rotation error after alignment: on a straight path the alignment may turn about the path at will.
     lines = [
         f"true path: {path_length(truth):.4g} units",
         f"ATE after Sim(3): {score.ate:.4g} units ({score.ate_percent:.2f} % of the path)",

@@ -10,22 +10,20 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import cv2
 import numpy as np
 from tqdm import tqdm
 
 from ros2_raxels.cli.model_arguments import add_predictor_arguments
+from ros2_raxels.cli.view_output import record_of, write_image, write_views
 from ros2_raxels.engine import EngineError
 from ros2_raxels.estimation.estimator import Estimator
 from ros2_raxels.evaluation.views.tasks import ViewTask, read_tasks
 from ros2_raxels.factory import make_predictor
-from ros2_raxels.geometry.poses import FloatArray
-from ros2_raxels.recordings.image_codec import ImageArray
 from ros2_raxels.recordings.source import SourceError, read_image
 from ros2_raxels.utils.argument_types import positive
-from ros2_raxels.utils.files import FileError, make_folder, replacing, write_json
-from ros2_raxels.view_synthesis.predictor import PredictedViews, ViewPredictor
-from ros2_raxels.view_synthesis.self_consistency import Checked, check_views
+from ros2_raxels.utils.files import make_folder, write_json
+from ros2_raxels.view_synthesis.predictor import ViewPredictor
+from ros2_raxels.view_synthesis.self_consistency import check_views
 from ros2_raxels.visualization.views_sheet import draw_sheet
 
 REPORT = "views.json"
@@ -92,43 +90,10 @@ def _answer(
             truth = [read_image(path) for path in task.truth]
         except SourceError as error:
             return {**record, "error": str(error)}, str(error)
-        _write_image(
+        write_image(
             task.folder(args.out) / SHEET, draw_sheet(images, truth, replace(views, confidence=checked.confidence))
         )
     return record, ""
-
-
-def record_of(views: PredictedViews, checked: Checked) -> dict[str, Any]:
-    """What a report says of views; null where the pose that a view shows could not be told."""
-
-    def known(values: FloatArray) -> list[float | None]:
-        return [round(float(v), 4) if np.isfinite(v) else None for v in values]
-
-    return {
-        "confidence": checked.confidence.round(4).tolist(),
-        "self_consistency_rotation_deg": known(np.degrees(checked.rotation_rad)),
-        "self_consistency_translation": known(checked.distance),
-        "made_up": views.made_up.mean(axis=(1, 2)).round(4).tolist(),
-        "camera_to_world": views.camera_to_world.tolist(),
-        "steps": views.steps,
-    }
-
-
-def write_views(folder: Path, views: PredictedViews) -> None:
-    """``000.png``, ``001.png``, ... of views, each whole or not at all.
-
-    Raises:
-        FileError: the folder cannot be made or written to.
-    """
-    make_folder(folder)
-    for index, image in enumerate(views.images):
-        _write_image(folder / f"{index:03d}.png", image)
-
-
-def _write_image(path: Path, image: ImageArray) -> None:
-    with replacing(path) as temporary:
-        if not cv2.imwrite(str(temporary), cv2.cvtColor(image, cv2.COLOR_RGB2BGR)):
-            raise FileError(f"{path} could not be written; make room or give another --out")
 
 
 def _summary(records: Sequence[dict[str, Any]], out: Path) -> str:

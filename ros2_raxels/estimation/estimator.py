@@ -263,8 +263,4 @@ def _check(images: Sequence[npt.NDArray[np.uint8]], cameras: Sequence[PinholeCam
     if len(cameras) != len(images):
         raise ValueError(f"{len(images)} images but {len(cameras)} cameras; give one for each")
     for index, (image, camera) in enumerate(zip(images, cameras, strict=True)):
-        if image.shape[:2] != (camera.height, camera.width):
-            raise ValueError(
-                f"image {index} is {image.shape[1]}x{image.shape[0]} px but its camera is "
-                f"{camera.width}x{camera.height} px; resize one of them"
-            )
+        camera.check_fits(image, f"image {index}")

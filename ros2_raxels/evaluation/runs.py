@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from ros2_raxels.geometry.poses import FloatArray
-from ros2_raxels.recordings.posed_set import PosedSet
+from ros2_raxels.recordings.posed_set import CompleteSet
 
 _TRIES = 4000
 
@@ -50,12 +50,8 @@ class Run:
     camera_to_origin: FloatArray
 
 
-def draw_runs(posed: PosedSet, rule: RunRule, count: int, seed: int) -> list[Run]:
-    """At most so many runs of a set; one is left out when it breaks the rule or when no camera moves.
-
-    Raises:
-        FileError: the rule asks for one camera, and a frame has no size.
-    """
+def draw_runs(posed: CompleteSet, rule: RunRule, count: int, seed: int) -> list[Run]:
+    """At most so many runs of a set; one is left out when it breaks the rule or when no camera moves."""
     runs: dict[tuple[int, int], Run] = {}
     for first, stride in _draws(seed, posed.name, len(posed.images), rule.strides):
         if len(runs) == count:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any
 
 import cv2
 import numpy as np
@@ -70,6 +71,23 @@ class PinholeCamera:
         """Angle between the outer edges of the first and last pixel column, without distortion."""
         left = np.arctan((self.cx + 0.5) / self.fx)
         return float(left + np.arctan((self.width - 0.5 - self.cx) / self.fx))
+
+    def check_fits(self, image: npt.NDArray[Any], name: str) -> None:
+        """See that an image is of the size of this camera's.
+
+        Args:
+            image: (H, W, ...).
+            name: of the image, for the message.
+
+        Raises:
+            GeometryError: it is of another size.
+        """
+        height, width = image.shape[:2]
+        if (width, height) != (self.width, self.height):
+            raise GeometryError(
+                f"{name} is {width}x{height} px but its camera is {self.width}x{self.height} px; "
+                "give the intrinsics of this image size"
+            )
 
     def resized(self, width: int, height: int) -> PinholeCamera:
         """The camera of the same image resampled to another size, px; keeps pixel centres where they belong."""

@@ -1,4 +1,4 @@
-"""The camera that a sensor_msgs/CameraInfo means, from its fields alone: from a topic or a bag, without ROS."""
+"""The camera that a sensor_msgs/CameraInfo describes, by its fields alone: of a topic or a bag, without ROS."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ _PINHOLE_MODELS = ("plumb_bob", "rational_polynomial", "")
 
 
 class CameraInfoError(ValueError):
-    """It cannot be used; one line naming the field, its value and the remedy."""
+    """A CameraInfo that cannot be used; the message is one line: the field, its value and the remedy."""
 
 
 def camera_from_info(info: Any, rectified: bool = False) -> PinholeCamera:
@@ -57,7 +57,7 @@ def _intrinsics(info: Any, rectified: bool) -> tuple[str, tuple[float, ...]]:
 def _distortion(info: Any) -> tuple[float, ...]:
     coefficients = tuple(float(value) for value in info.d)
     if len(coefficients) > 8 and not any(coefficients[8:]):
-        # OpenCV's rational calibration writes 12 or 14 numbers, of which the thin prism part is usually unused.
+        # OpenCV's rational calibration writes 12 or 14 numbers; those of the thin prism are usually unused.
         return coefficients[:8]
     return coefficients
 

@@ -26,7 +26,7 @@ _CHANNELS = {"rgb8": 3, "bgr8": 3, "rgba8": 4, "bgra8": 4, "mono8": 1, "mono16":
 _TO_RGB = {"bgr8": cv2.COLOR_BGR2RGB, "rgba8": cv2.COLOR_RGBA2RGB, "bgra8": cv2.COLOR_BGRA2RGB}
 
 _MOST_MARKERS = 1000
-"""Looked at before the size of a JPEG, fill bytes among them; a header has a few dozen."""
+"""Searched for the size of a JPEG, fill bytes included; a real header has a few dozen."""
 
 SUPPORTED_ENCODINGS = tuple(_CHANNELS)
 """Encodings of raw images that `decode_image` reads."""
@@ -73,14 +73,14 @@ def decode_image(
 
 
 def check_raw(size: int, height: int, width: int, encoding: str, step: int) -> None:
-    """Refuse what `decode_image` would, by the fields alone: it takes no time.
+    """Refuse what `decode_image` would, by the fields alone and so in no time.
 
     Args:
         size: of the data, bytes.
-        height, width, encoding, step: see there.
+        height, width, encoding, step: as for `decode_image`.
 
     Raises:
-        ImageError: as there.
+        ImageError: as `decode_image`.
     """
     if encoding not in _CHANNELS:
         raise ImageError(f"image encoding {shown(encoding)} is not supported; publish one of {', '.join(_CHANNELS)}")
@@ -130,10 +130,10 @@ def decode_compressed(data: ImageBytes, format: str = "", *, honour_orientation:
 
 
 def check_compressed(raw: bytes, format: str = "") -> None:
-    """Refuse what `decode_compressed` would, as far as it can be told without decoding.
+    """Refuse what `decode_compressed` would, as far as the header shows it.
 
     Raises:
-        ImageError: as there.
+        ImageError: as `decode_compressed`.
     """
     named = _named(format)
     if "compressedDepth" in format:
@@ -175,7 +175,7 @@ def _check_size(height: int, width: int) -> None:
         )
 
 
-# OpenCV allocates what a header asks for before it finds that the data ends early, so sizes are read first.
+# OpenCV allocates what a header asks for before it notices that the data ends early, so sizes are read first.
 
 
 def _stored_size(data: bytes) -> tuple[int, int] | None:

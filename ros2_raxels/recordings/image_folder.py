@@ -12,9 +12,9 @@ from ros2_raxels.recordings.source import (
     Frame,
     FrameSource,
     SourceError,
-    _check_camera_fits,
-    _check_increasing,
-    _median_rate_hz,
+    check_camera_fits,
+    check_increasing,
+    median_rate_hz,
     read_image,
 )
 
@@ -35,9 +35,9 @@ class ImageFolder(FrameSource):
         known = [stamp for stamp in stamps_ns if stamp is not None]
         self.rate_hz = rate_hz or DEFAULT_RATE_HZ
         if len(known) == len(files):
-            _check_increasing(known, path, [file.name for file in self._files])
+            check_increasing(known, path, [file.name for file in self._files])
             self._stamps_ns = known[:limit]
-            self.rate_hz = _median_rate_hz(known, self.rate_hz)
+            self.rate_hz = median_rate_hz(known, self.rate_hz)
         else:
             self._stamps_ns = [round(index / self.rate_hz * 1e9) for index in range(len(files))][:limit]
         self._files = self._files[:limit]
@@ -46,7 +46,7 @@ class ImageFolder(FrameSource):
         self.camera = camera
         first = read_image(self._files[0])
         self._shape = first.shape
-        _check_camera_fits(camera, first, self._files[0])
+        check_camera_fits(camera, first, self._files[0])
 
     def __iter__(self) -> Iterator[Frame]:
         for index, file in enumerate(self._files):

@@ -1,4 +1,4 @@
-"""One door to every kind of recording."""
+"""Opens a recording of any kind."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def open_source(
     image_topic: str | None = None,
     limit: int | None = None,
 ) -> FrameSource:
-    """Open a recording and look at its beginning, so that what is wrong with it is said now.
+    """Open a recording and look at its beginning, so that its faults are reported at once.
 
     Args:
         spec: directory with cameras.json and images (posed set), directory of images, video file, rosbag2

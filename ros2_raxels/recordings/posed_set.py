@@ -1,13 +1,12 @@
-"""Posed sets on disk, and runs of frames drawn from them, for ever the same for the same seed."""
+"""Posed sets: folders of images with a ``cameras.json`` of cameras, true poses and times; the one parser of it."""
 
 from __future__ import annotations
 
-import json
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TypeGuard, TypeVar
 
 import numpy as np
 
@@ -18,175 +17,226 @@ from ros2_raxels.recordings.source import (
     Frame,
     FrameSource,
     SourceError,
-    _check_camera_fits,
-    _check_increasing,
-    _median_rate_hz,
+    check_camera_fits,
+    check_increasing,
+    median_rate_hz,
     read_image,
 )
-from ros2_raxels.utils.files import FileError, load_json, numbers, take, take_list
+from ros2_raxels.utils.files import FileError, has, load_json, numbers, of_kind, shown, take, take_list
+
+CAMERAS_FILE = "cameras.json"
+
+Value = TypeVar("Value")
 
 _SAME_CAMERA_DECIMALS = 1
-"""Of intrinsics, px: what is the same so far is one camera."""
+"""Of intrinsics in px: frames that agree to this many are of one camera."""
+
+_ORTHONORMAL_TOLERANCE, _LAST_ROW_TOLERANCE = 1e-2, 1e-6
+"""Poses are written with few digits, so rotations are only nearly orthonormal."""
 
 
 @dataclass(frozen=True, eq=False)
-class PosedSet:
-    """A ``cameras.json``.
+class CompleteSet:
+    """A posed set whose every frame has intrinsics and a pose.
 
     Attributes:
         name: of the set.
         images: N files.
-        intrinsics: (N, 4) fx, fy, cx, cy in px.
-        camera_to_world: (N, 4, 4) optical frames, the set's own unit.
-        frames: as the file has them.
-        where: each frame's place in the file, for messages.
+        sizes: (N, 2) width and height, px.
+        intrinsics: (N, 4) fx, fy, cx, cy, px.
+        camera_to_world: (N, 4, 4) optical frames, in the set's unit.
     """
 
     name: str
     images: tuple[Path, ...]
+    sizes: FloatArray
     intrinsics: FloatArray
     camera_to_world: FloatArray
-    frames: Sequence[Any]
-    where: Sequence[str]
-
-    @classmethod
-    def read(cls, file: Path) -> PosedSet:
-        """Read the file.
-
-        Raises:
-            FileError: it is malformed.
-        """
-        record = load_json(file)
-        name, frames = str(take(record, "name", str(file))), take_list(record, "frames", str(file))
-        where = [f"{file}: frames[{index}]" for index in range(len(frames))]
-        images = [file.parent / str(take(f, "file", w)) for f, w in zip(frames, where, strict=True)]
-        intrinsics = [numbers(take(f, "K", w), (4,), f"{w}.K") for f, w in zip(frames, where, strict=True)]
-        poses = [numbers(take(f, "c2w", w), (4, 4), f"{w}.c2w") for f, w in zip(frames, where, strict=True)]
-        return cls(name, tuple(images), np.array(intrinsics), np.array(poses), frames, where)
 
     def has_one_camera(self, chosen: slice) -> bool:
-        """Whether these frames are of one size and, to a tenth of a pixel, of the same intrinsics.
-
-        Raises:
-            FileError: a frame has no size, or none in numbers.
-        """
-        frames, sides = zip(self.frames[chosen], self.where[chosen], strict=True), ("width", "height")
-        sizes = [[numbers(take(f, side, w), (), f"{w}.{side}") for side in sides] for f, w in frames]
-        cameras = np.column_stack([sizes, self.intrinsics[chosen].round(_SAME_CAMERA_DECIMALS)])
+        """Whether these frames have one size and, to a tenth of a pixel, one set of intrinsics."""
+        cameras = np.hstack([self.sizes[chosen], self.intrinsics[chosen].round(_SAME_CAMERA_DECIMALS)])
         return len(np.unique(cameras, axis=0)) == 1
 
 
-def set_files(root: Path) -> list[Path]:
-    """The ``cameras.json`` of all posed sets of a folder.
+@dataclass(frozen=True, eq=False)
+class PosedSet:
+    """What a ``cameras.json`` says, every value checked. The images themselves are not looked at.
 
-    Raises:
-        FileError: there is none.
+    Attributes:
+        file: the ``cameras.json``.
+        name: of the set; empty where the file gives none.
+        images: N files.
+        cameras: N; None for a frame without intrinsics.
+        poses: N camera-to-world 4x4 of optical frames, in the set's unit; None for a frame without a pose.
+        stamps_ns: N, strictly increasing; index / rate for a frame without a time.
+        rate_hz: typical frame rate.
+        is_metric: whether the unit is known to be the metre.
     """
-    files = sorted(root.glob("*/cameras.json"))
-    if not files:
-        raise FileError(f"{root} holds no posed set (*/cameras.json); give the folder that holds the sets")
-    return files
+
+    file: Path
+    name: str
+    images: tuple[Path, ...]
+    cameras: tuple[PinholeCamera | None, ...]
+    poses: tuple[FloatArray | None, ...]
+    stamps_ns: tuple[int, ...]
+    rate_hz: float
+    is_metric: bool
+
+    @classmethod
+    def read(cls, file: Path, rate_hz: float | None = None, limit: int | None = None) -> PosedSet:
+        """Read the file.
+
+        Args:
+            file: the ``cameras.json``.
+            rate_hz: of frames without a time; outranks the rate that the file gives.
+            limit: at most so many frames; those after them are not looked at.
+
+        Raises:
+            SourceError: the file cannot be read, or a value is missing or wrong.
+        """
+        try:
+            return cls._parsed(file, load_json(file), rate_hz, limit)
+        except FileError as error:
+            raise SourceError(str(error)) from error
+
+    @classmethod
+    def _parsed(cls, file: Path, record: object, rate_hz: float | None, limit: int | None) -> PosedSet:
+        frames = [
+            (frame, f"{file}: frames[{index}]")
+            for index, frame in enumerate(take_list(record, "frames", str(file))[:limit])
+        ]
+        if not frames:
+            raise SourceError(f"{file}: frames is empty; it must list at least one image")
+        images = [file.parent / of_kind(take(frame, "file", where), str, f"{where}.file") for frame, where in frames]
+        cameras = [_camera(frame, where) for frame, where in frames]
+        poses = [_pose(frame, where) for frame, where in frames]
+        rate = rate_hz or _frame_rate_hz(record, file)
+        stamps_ns = [_stamp_ns(*frame, index / rate) for index, frame in enumerate(frames)]
+        check_increasing(stamps_ns, file, [f"frames[{index}].timestamp" for index in range(len(frames))])
+        is_timed = any(_optional(frame, "timestamp") is not None for frame, _ in frames)
+        return cls(
+            file=file,
+            name=str(_optional(record, "name") or ""),
+            images=tuple(images),
+            cameras=tuple(cameras),
+            poses=tuple(poses),
+            stamps_ns=tuple(stamps_ns),
+            rate_hz=median_rate_hz(stamps_ns, rate) if is_timed else rate,
+            is_metric=_optional(record, "metric_scale") is True,
+        )
+
+    def complete(self) -> CompleteSet:
+        """The set as evaluation needs it.
+
+        Raises:
+            SourceError: it has no name, or a frame has no intrinsics or no pose.
+        """
+        if not self.name:
+            raise SourceError(f"{self.file} has no 'name'; add it")
+        cameras = [self._given(camera, index, "K") for index, camera in enumerate(self.cameras)]
+        poses = [self._given(pose, index, "c2w") for index, pose in enumerate(self.poses)]
+        return CompleteSet(
+            self.name,
+            self.images,
+            np.array([(c.width, c.height) for c in cameras], float),
+            np.array([(c.fx, c.fy, c.cx, c.cy) for c in cameras]),
+            np.array(poses),
+        )
+
+    def _given(self, value: Value | None, index: int, key: str) -> Value:
+        if value is None:
+            raise SourceError(f"{self.file}: frames[{index}] has no {key!r}; add it")
+        return value
 
 
 class PosedSetSource(FrameSource):
-    """Images of a ``cameras.json``, with their cameras and true poses."""
+    """Images of a posed set, with their cameras and true poses."""
 
     kind = "posed set"
 
     def __init__(self, path: Path, camera: PinholeCamera | None, rate_hz: float | None, limit: int | None) -> None:
-        self._path, self._file = path, path / "cameras.json"
-        record = self._load()
-        frames = self._field(record, "frames", list, "cameras.json")[:limit]
-        if not frames:
-            raise SourceError(f"{self._file}: frames is empty; it must list at least one image")
-        self.name = str(record.get("name") or path.resolve().name)
-        rate = rate_hz or self._frame_rate(record)
-        self._files = [self._image_file(frame, f"frames[{i}]") for i, frame in enumerate(frames)]
-        self._cameras = [camera or self._camera(frame, f"frames[{i}]") for i, frame in enumerate(frames)]
-        self._poses = [self._pose(frame, f"frames[{i}]") for i, frame in enumerate(frames)]
-        self._stamps_ns = [self._stamp_ns(frame, i, rate) for i, frame in enumerate(frames)]
-        _check_increasing(self._stamps_ns, self._file, [f"frames[{i}].timestamp" for i in range(len(frames))])
-        self.length = len(frames)
-        is_timed = any(frame.get("timestamp") is not None for frame in frames)
-        self.rate_hz = _median_rate_hz(self._stamps_ns, rate) if is_timed else rate
+        self._set = posed = PosedSet.read(path / CAMERAS_FILE, rate_hz, limit)
+        for index, image in enumerate(posed.images):
+            if not image.is_file():
+                raise SourceError(f"{posed.file}: frames[{index}].file = {image} does not exist; restore the image")
+        self._cameras = [camera or own for own in posed.cameras]
+        self.name = posed.name or path.resolve().name
+        self.length = len(posed.images)
+        self.rate_hz = posed.rate_hz
         self.camera = self._cameras[0]
-        self.has_truth = all(pose is not None for pose in self._poses)
-        self.is_metric = record.get("metric_scale") is True
+        self.has_truth = all(pose is not None for pose in posed.poses)
+        self.is_metric = posed.is_metric
 
     def __iter__(self) -> Iterator[Frame]:
-        for index, file in enumerate(self._files):
+        posed = self._set
+        for index, file in enumerate(posed.images):
             image = read_image(file)
-            camera = self._cameras[index]
-            _check_camera_fits(camera, image, file)
-            yield Frame(index, self._stamps_ns[index], image, camera, self._poses[index], file.name)
+            check_camera_fits(self._cameras[index], image, file)
+            yield Frame(index, posed.stamps_ns[index], image, self._cameras[index], posed.poses[index], file.name)
 
-    def _load(self) -> dict[str, Any]:
-        try:
-            record = json.loads(self._file.read_text(encoding="utf-8"))
-        except (OSError, ValueError) as error:
-            raise SourceError(f"{self._file} is not readable JSON ({error}); write it again") from error
-        if not isinstance(record, dict):
-            raise SourceError(f"{self._file} holds a {type(record).__name__}; it must be an object with frames")
-        return record
 
-    def _wrong(self, field: str, value: object, wanted: str) -> SourceError:
-        return SourceError(f"{self._file}: {field} = {str(value)[:80]!r} must be {wanted}")
+def set_files(root: Path) -> list[Path]:
+    """The ``cameras.json`` of every posed set in a folder.
 
-    def _field(self, record: object, key: str, kind: type, where: str) -> Any:
-        if not isinstance(record, dict) or key not in record:
-            raise SourceError(f"{self._file}: {where} has no {key}; add it")
-        value = record[key]
-        if not isinstance(value, kind) or isinstance(value, bool):
-            raise self._wrong(f"{where}.{key}", value, f"a {kind.__name__}")
-        return value
+    Raises:
+        SourceError: there is none.
+    """
+    files = sorted(root.glob(f"*/{CAMERAS_FILE}"))
+    if not files:
+        raise SourceError(f"{root} holds no posed set (*/{CAMERAS_FILE}); give the folder that holds the sets")
+    return files
 
-    def _numbers(self, value: object, shape: tuple[int, ...], field: str) -> FloatArray:
-        try:
-            array = np.array(value, float)
-        except (TypeError, ValueError):
-            array = np.empty(0)
-        if array.shape != shape or not np.isfinite(array).all():
-            raise self._wrong(field, value, f"{'x'.join(map(str, shape))} finite numbers")
-        return array
 
-    def _frame_rate(self, record: dict[str, Any]) -> float:
-        rate = record.get("frame_rate")
-        if rate is None:
-            return DEFAULT_RATE_HZ
-        if isinstance(rate, bool) or not isinstance(rate, (int, float)) or not 0 < rate < math.inf:
-            raise self._wrong("frame_rate", rate, "a positive number of Hz or null")
-        return float(rate)
+# ---------------------------------------------------------------------------------------------------------- fields
 
-    def _image_file(self, frame: object, where: str) -> Path:
-        file: Path = self._path / self._field(frame, "file", str, where)
-        if not file.is_file():
-            raise SourceError(f"{self._file}: {where}.file = {file} does not exist; restore the image")
-        return file
 
-    def _camera(self, frame: dict[str, Any], where: str) -> PinholeCamera | None:
-        if frame.get("K") is None:
-            return None
-        intrinsics = self._numbers(frame["K"], (4,), f"{where}.K")
-        width, height = (self._field(frame, key, int, where) for key in ("width", "height"))
-        try:
-            return PinholeCamera(width, height, *intrinsics.tolist())
-        except GeometryError as error:
-            raise SourceError(f"{self._file}: {where}.K: {error}") from error
+def _optional(record: object, key: str) -> object:
+    return record.get(key) if isinstance(record, dict) else None
 
-    def _pose(self, frame: dict[str, Any], where: str) -> FloatArray | None:
-        if frame.get("c2w") is None:
-            return None
-        pose = self._numbers(frame["c2w"], (4, 4), f"{where}.c2w")
-        rotation = pose[:3, :3]
-        rigid = np.allclose(rotation @ rotation.T, np.eye(3), atol=1e-2) and np.linalg.det(rotation) > 0
-        if not rigid or not np.allclose(pose[3], (0, 0, 0, 1), atol=1e-6):
-            raise self._wrong(f"{where}.c2w", frame["c2w"], "a rotation and a translation over 0 0 0 1")
-        return pose
 
-    def _stamp_ns(self, frame: dict[str, Any], index: int, rate_hz: float) -> int:
-        stamp = frame.get("timestamp")
-        if stamp is None:
-            return round(index / rate_hz * 1e9)
-        if isinstance(stamp, bool) or not isinstance(stamp, (int, float)) or not math.isfinite(stamp):
-            raise self._wrong(f"frames[{index}].timestamp", stamp, "a number of seconds or null")
-        return round(stamp * 1e9)
+def _frame_rate_hz(record: object, file: Path) -> float:
+    rate = _optional(record, "frame_rate")
+    if rate is None:
+        return DEFAULT_RATE_HZ
+    if not _is_number(rate) or not 0 < rate < math.inf:
+        raise FileError(f"{file}: frame_rate = {shown(rate)} must be a positive number of Hz or null; correct it")
+    return float(rate)
+
+
+def _camera(frame: object, where: str) -> PinholeCamera | None:
+    if not has(frame, "K"):
+        return None
+    intrinsics = numbers(take(frame, "K", where), (4,), f"{where}.K")
+    width, height = (of_kind(take(frame, key, where), int, f"{where}.{key}") for key in ("width", "height"))
+    try:
+        return PinholeCamera(width, height, *intrinsics.tolist())
+    except GeometryError as error:
+        raise FileError(f"{where}.K: {error}") from error
+
+
+def _pose(frame: object, where: str) -> FloatArray | None:
+    if not has(frame, "c2w"):
+        return None
+    value = take(frame, "c2w", where)
+    pose = numbers(value, (4, 4), f"{where}.c2w")
+    rotation = pose[:3, :3]
+    is_rotation = np.allclose(rotation @ rotation.T, np.eye(3), atol=_ORTHONORMAL_TOLERANCE)
+    is_rotation = is_rotation and np.linalg.det(rotation) > 0
+    if not is_rotation or not np.allclose(pose[3], (0, 0, 0, 1), atol=_LAST_ROW_TOLERANCE):
+        raise FileError(f"{where}.c2w = {shown(value)} must be a rotation and a translation over 0 0 0 1; correct it")
+    return pose
+
+
+def _stamp_ns(frame: object, where: str, otherwise_s: float) -> int:
+    stamp_s = _optional(frame, "timestamp")
+    if stamp_s is None:
+        return round(otherwise_s * 1e9)
+    if not _is_number(stamp_s) or not math.isfinite(stamp_s):
+        raise FileError(f"{where}.timestamp = {shown(stamp_s)} must be a number of seconds or null; correct it")
+    return round(stamp_s * 1e9)
+
+
+def _is_number(value: object) -> TypeGuard[float]:
+    # JSON's true and false are integers to Python.
+    return isinstance(value, int | float) and not isinstance(value, bool)

@@ -1,7 +1,8 @@
-"""The image topic of a rosbag2 as a recording."""
+"""An image topic of a rosbag2 as a recording."""
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -13,23 +14,21 @@ from ros2_raxels.geometry.camera import PinholeCamera
 from ros2_raxels.recordings.camera_info import CameraInfoError, camera_from_info
 from ros2_raxels.recordings.image_codec import ImageArray, ImageError, decode_compressed, decode_image
 from ros2_raxels.recordings.source import (
-    _PROBED_FRAMES,
     DEFAULT_RATE_HZ,
+    PROBED_FRAMES,
     Frame,
     FrameSource,
     SourceError,
-    _check_camera_fits,
-    _median_rate_hz,
+    check_camera_fits,
+    median_rate_hz,
 )
 
 _BAG_SUFFIXES = (".mcap", ".db3")
-
-
 _IMAGE_TYPES = ("sensor_msgs/msg/Image", "sensor_msgs/msg/CompressedImage")
 
 
 def find_bag(path: Path) -> Path | None:
-    """What to hand to the bag reader, or None when the path is no bag."""
+    """The path to give to the bag reader; None when this is no bag."""
     if path.is_file():
         return path if path.suffix in _BAG_SUFFIXES else None
     if (path / "metadata.yaml").exists():
@@ -57,13 +56,13 @@ class Bag(FrameSource):
             stamps_ns: list[int] = []
             for index, (stamp_ns, message) in enumerate(self._messages(reader, self._topic)):
                 if index == 0:
-                    _check_camera_fits(self.camera, self._decode(message, self._frame_name(0)), self._topic)
+                    check_camera_fits(self.camera, self._decode(message, self._frame_name(0)), self._topic)
                 stamps_ns.append(stamp_ns)
-                if index == _PROBED_FRAMES:
+                if index == PROBED_FRAMES:
                     break
         if not stamps_ns:
             raise SourceError(f"{path}: topic {self._topic} holds no image; record it again")
-        self.rate_hz = _median_rate_hz(stamps_ns, DEFAULT_RATE_HZ)
+        self.rate_hz = median_rate_hz(stamps_ns, DEFAULT_RATE_HZ)
 
     def __iter__(self) -> Iterator[Frame]:
         index = 0
@@ -73,7 +72,7 @@ class Bag(FrameSource):
                     return
                 name = self._frame_name(index)
                 image = self._decode(message, name)
-                _check_camera_fits(self.camera, image, name)
+                check_camera_fits(self.camera, image, name)
                 yield Frame(index, stamp_ns, image, self.camera, None, name)
                 index += 1
         if self.length is not None and index < self.length:
@@ -88,8 +87,8 @@ class Bag(FrameSource):
             f"{self._path} is broken or truncated ({reason}); repair it with `ros2 bag reindex` or `mcap recover`"
         )
 
-    # The reader meets corrupt bytes with whatever exception they happen to cause (struct, sqlite, yaml,
-    # assert), so everything it raises is taken as a verdict on the bag.
+    # Corrupt bytes make the reader raise whatever they happen to trip over (struct, sqlite, yaml, assert), so that any
+    # exception of its means a broken bag.
 
     def _open(self) -> Any:
         try:
@@ -103,7 +102,7 @@ class Bag(FrameSource):
             reader.open()
         except Exception as error:
             raise self._broken(error) from error
-        return _Closing(reader)
+        return contextlib.closing(reader)
 
     def _messages(self, reader: Any, topic: str) -> Iterator[tuple[int, Any]]:
         connections = [c for c in reader.connections if c.topic == topic]
@@ -118,7 +117,7 @@ class Bag(FrameSource):
                 return
             except Exception as error:
                 raise self._broken(error) from error
-            # Drivers that do not stamp leave 0: then the time of recording is the best there is.
+            # Drivers that do not stamp leave 0; the time of recording is then the best that is known.
             yield stamp_ns or log_ns, message
 
     def _choose_topic(self, reader: Any, wanted: str | None) -> tuple[str, int]:
@@ -163,16 +162,3 @@ class Bag(FrameSource):
         except ImageError as error:
             raise SourceError(f"{self._path}: {name}: {error}") from error
         return image if image.ndim == 3 else np.asarray(cv2.cvtColor(image, cv2.COLOR_GRAY2RGB), np.uint8)
-
-
-class _Closing:
-    """An open bag reader that is closed quietly, also when its file broke under it."""
-
-    def __init__(self, reader: Any) -> None:
-        self._reader = reader
-
-    def __enter__(self) -> Any:
-        return self._reader
-
-    def __exit__(self, *_: object) -> None:
-        self._reader.close()

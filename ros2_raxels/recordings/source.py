@@ -1,25 +1,27 @@
-"""Frames from wherever a recording lives: posed set, image folder, video, rosbag2 or camera. Free of ROS."""
+"""What all recordings have in common: frames, errors, and the checks of sizes and times. Free of ROS."""
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
 from ros2_raxels.geometry.camera import PinholeCamera
-from ros2_raxels.geometry.poses import FloatArray
+from ros2_raxels.geometry.poses import FloatArray, GeometryError
 from ros2_raxels.recordings.image_codec import ImageArray, ImageError, decode_compressed
+from ros2_raxels.utils.files import FileError
 
 DEFAULT_RATE_HZ = 30.0
-"""Rate of recordings that carry no times, unless the caller knows better."""
+"""Rate of recordings without times, unless the caller gives another."""
 
-_PROBED_FRAMES = 10
+PROBED_FRAMES = 10
+"""How many frames of a video or bag are looked at when it is opened."""
 
 
-class SourceError(ValueError):
+class SourceError(FileError):
     """A recording that cannot be read; the message is one line: the path, the value and the remedy."""
 
 
@@ -29,7 +31,7 @@ class Frame:
 
     Attributes:
         index: place in the recording, from 0.
-        stamp_ns: time of exposure as recorded, or index / rate where nothing is recorded.
+        stamp_ns: time of exposure as recorded; index / rate where none is.
         image: (H, W, 3) uint8 RGB.
         camera: intrinsics of this image; None when they are not known.
         camera_to_world: true 4x4 pose of the optical frame, in the recording's unit; None when not known.
@@ -57,7 +59,7 @@ class FrameSource(ABC):
         is_metric: whether those poses are known to be in metres.
 
     Iterating raises `SourceError` for an image that cannot be read. Stamps increase strictly, except those of
-    a bag, which are as recorded (a loop or a clock jump is the consumer's to see).
+    a bag, which are as recorded: a loop or a jump of the clock is for the consumer to notice.
     """
 
     name: str
@@ -73,9 +75,6 @@ class FrameSource(ABC):
         """Frames in order."""
 
 
-# ---------------------------------------------------------------------------------------------- image files
-
-
 def read_image(path: Path) -> ImageArray:
     """RGB pixels (H, W, 3) uint8 of an image file, upright by its EXIF orientation.
 
@@ -88,16 +87,31 @@ def read_image(path: Path) -> ImageArray:
         raise SourceError(f"{path} cannot be read: {error}") from error
 
 
-def _check_camera_fits(camera: PinholeCamera | None, image: ImageArray, name: str | Path) -> None:
-    height, width = image.shape[:2]
-    if camera is not None and (camera.width, camera.height) != (width, height):
-        raise SourceError(
-            f"{name} is {width}x{height} px but its camera is {camera.width}x{camera.height} px; "
-            "give the intrinsics of this image size"
-        )
+def check_camera_fits(camera: PinholeCamera | None, image: ImageArray, name: str | Path) -> None:
+    """See that an image (H, W, ...) has the size that its camera says, where the camera is known.
+
+    Raises:
+        SourceError: it has another.
+    """
+    if camera is None:
+        return
+    try:
+        camera.check_fits(image, str(name))
+    except GeometryError as error:
+        raise SourceError(str(error)) from error
 
 
-def _check_increasing(stamps_ns: list[int], where: str | Path, names: list[str]) -> None:
+def check_increasing(stamps_ns: Sequence[int], where: str | Path, names: Sequence[str]) -> None:
+    """See that every stamp is later than the one before it.
+
+    Args:
+        stamps_ns: of the frames, in order.
+        where: the recording, for the message.
+        names: one for each stamp, for the message.
+
+    Raises:
+        SourceError: one is not.
+    """
     for index in range(1, len(stamps_ns)):
         if stamps_ns[index] <= stamps_ns[index - 1]:
             raise SourceError(
@@ -106,13 +120,8 @@ def _check_increasing(stamps_ns: list[int], where: str | Path, names: list[str])
             )
 
 
-def _median_rate_hz(stamps_ns: list[int], default_hz: float) -> float:
+def median_rate_hz(stamps_ns: Sequence[int], default_hz: float) -> float:
+    """Frame rate by the median gap between stamps; the default where there is no gap."""
     gaps = np.diff(np.array(stamps_ns, dtype=np.int64))
     gaps = gaps[gaps > 0]
     return 1e9 / float(np.median(gaps)) if len(gaps) else default_hz
-
-
-# ---------------------------------------------------------------------------------------------------- video
-
-
-# -------------------------------------------------------------------------------------------------- rosbag2

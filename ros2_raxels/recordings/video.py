@@ -12,12 +12,12 @@ import numpy as np
 
 from ros2_raxels.geometry.camera import PinholeCamera
 from ros2_raxels.recordings.source import (
-    _PROBED_FRAMES,
     DEFAULT_RATE_HZ,
+    PROBED_FRAMES,
     Frame,
     FrameSource,
     SourceError,
-    _check_camera_fits,
+    check_camera_fits,
 )
 
 
@@ -49,12 +49,12 @@ class Video(FrameSource):
 
     def _probe(self, capture: cv2.VideoCapture, camera: PinholeCamera | None) -> list[int]:
         stamps_ns: list[int] = []
-        for _ in range(_PROBED_FRAMES):
+        for _ in range(PROBED_FRAMES):
             ok, image = capture.read()
             if not ok:
                 break
             if not stamps_ns:
-                _check_camera_fits(camera, np.asarray(image, np.uint8), self._path)
+                check_camera_fits(camera, np.asarray(image, np.uint8), self._path)
             stamps_ns.append(_position_ns(capture))
         if not stamps_ns:
             raise SourceError(f"{self._path} holds no frame that can be decoded; re-encode it as mp4 with ffmpeg")
@@ -116,7 +116,7 @@ class LiveCamera(FrameSource):
                 if not ok:
                     raise SourceError(f"camera {self._device} stopped after {index} frames; check its cable")
                 rgb = np.asarray(cv2.cvtColor(image, cv2.COLOR_BGR2RGB), np.uint8)
-                _check_camera_fits(self.camera, rgb, self.name)
+                check_camera_fits(self.camera, rgb, self.name)
                 yield Frame(index, previous_ns, rgb, self.camera, None, f"{self.name}#{index}")
                 index += 1
         finally:

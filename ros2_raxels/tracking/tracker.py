@@ -175,11 +175,8 @@ class Tracker:
         Raises:
             ValueError: an image of the wrong shape or dtype, or a camera of another size than its image.
         """
-        if camera is not None and image.shape[:2] != (camera.height, camera.width):
-            raise ValueError(
-                f"image is {image.shape[1]}x{image.shape[0]} px but its camera is {camera.width}x{camera.height} px; "
-                "use the calibration of this resolution"
-            )
+        if camera is not None:
+            camera.check_fits(image, "image")
         stage_s: dict[str, float] = {}
         with timed(stage_s, "improve"):
             self.improve()

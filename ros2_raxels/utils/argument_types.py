@@ -1,8 +1,9 @@
-"""Values of command-line options that several commands share, checked as they are read."""
+"""Types of command-line options that several commands share."""
 
 from __future__ import annotations
 
 import argparse
+import math
 from collections.abc import Callable, Iterable
 
 
@@ -39,6 +40,21 @@ def above_zero(text: str) -> float:
     return value
 
 
+def intrinsics_px(text: str) -> tuple[float, float, float, float]:
+    """fx, fy, cx, cy in px from ``fx,fy,cx,cy``.
+
+    Raises:
+        argparse.ArgumentTypeError: other than four finite numbers, or a focal length that is not positive.
+    """
+    try:
+        fx, fy, cx, cy = (float(part) for part in text.split(","))
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"{text!r} must be four numbers fx,fy,cx,cy in px") from None
+    if not all(map(math.isfinite, (fx, fy, cx, cy))) or fx <= 0 or fy <= 0:
+        raise argparse.ArgumentTypeError(f"{text!r} must be finite, and fx and fy positive")
+    return fx, fy, cx, cy
+
+
 def _at_least(least: int, text: str) -> int:
     if not text.isdecimal() or int(text) < least:
         raise argparse.ArgumentTypeError(f"{text!r} must be a whole number of at least {least}")
@@ -46,11 +62,11 @@ def _at_least(least: int, text: str) -> int:
 
 
 def several_of(known: Iterable[str], what: str) -> Callable[[str], tuple[str, ...]]:
-    """A reader of names with commas between them.
+    """The type of an option that takes names with commas between them.
 
     Args:
         known: names to choose from.
-        what: they stand for, in the message of the argparse.ArgumentTypeError about any other.
+        what: noun for one of them, for the message of the argparse.ArgumentTypeError about an unknown name.
     """
     choices = tuple(known)
 

@@ -1,4 +1,4 @@
-"""Files that are read with care and written whole: JSON values that are checked, replacement that is atomic."""
+"""Files: JSON with checked values, and replacement that is atomic."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import os
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 
@@ -17,6 +17,9 @@ from ros2_raxels.geometry.poses import FloatArray
 
 _SHOWN_CHARACTERS = 60
 _ABANDONED_S = 600.0
+_KINDS: dict[type, str] = {str: "a text", int: "a whole number", list: "a list"}
+
+Kind = TypeVar("Kind", str, int, list[Any])
 
 
 class FileError(ValueError):
@@ -54,7 +57,7 @@ def make_folder(folder: Path) -> None:
 
 
 def check_writable(path: Path) -> None:
-    """Say before the work that its result could not be written after it.
+    """Check before the work that its result can be written after it.
 
     Raises:
         FileError: the folder does not exist or may not be written to, or the path is something else than a file.
@@ -72,8 +75,8 @@ def check_writable(path: Path) -> None:
 def replacing(path: Path) -> Iterator[Path]:
     """A temporary file's path; the file takes the place of ``path`` when the block ends well, else it is removed.
 
-    Whoever reads ``path`` meanwhile sees the old file or all of the new one, also after a power cut. What an earlier
-    process left because it was killed while it wrote is removed.
+    A reader of ``path`` sees the old file or all of the new one, even after a power cut. Temporary files of processes
+    that were killed while they wrote are removed.
 
     Raises:
         FileError: as `check_writable`.
@@ -94,7 +97,7 @@ def replacing(path: Path) -> Iterator[Path]:
 def _remove_abandoned(target: Path) -> None:
     for left in target.parent.glob(f".{glob.escape(target.stem)}.*{glob.escape(target.suffix)}"):
         writer = left.name.removeprefix(f".{target.stem}.").removesuffix(target.suffix)
-        # Where a folder is shared, that of another machine's process may be one that it writes now.
+        # In a shared folder a process of another machine may be writing it now.
         with contextlib.suppress(OSError, OverflowError):
             if writer.isdecimal() and not _runs(int(writer)) and time.time() - left.stat().st_mtime > _ABANDONED_S:
                 left.unlink()
@@ -148,9 +151,18 @@ def take_list(record: object, key: str, where: str) -> list[Any]:
     Raises:
         FileError: as `take`, or the value is no list.
     """
-    value = take(record, key, where)
-    if not isinstance(value, list):
-        raise FileError(f"{where}: {key} = {shown(value)} must be a list; correct it")
+    return of_kind(take(record, key, where), list, f"{where}: {key}")
+
+
+def of_kind(value: object, kind: type[Kind], where: str) -> Kind:
+    """A value that must be a text, a whole number or a list.
+
+    Raises:
+        FileError: it is something else.
+    """
+    # JSON's true and false are integers to Python.
+    if not isinstance(value, kind) or isinstance(value, bool):
+        raise FileError(f"{where} = {shown(value)} must be {_KINDS[kind]}; correct it")
     return value
 
 

@@ -1,4 +1,8 @@
-"""The environment in which a process of ours finds ROS and gets its images through."""
+"""Environment variables with which our processes find ROS and pass images on. Imports the standard library only.
+
+``python ros2_raxels/utils/ros_environment.py DISTRIBUTION`` prints the variable in which the Fast DDS of that ROS 2
+distribution looks for a profile; scripts/setup.sh asks so before the package is installed.
+"""
 
 from __future__ import annotations
 
@@ -25,12 +29,12 @@ class RosNotFoundError(RuntimeError):
 
 
 ONE_BLAS_THREAD = ("OPENBLAS_NUM_THREADS", "1")
-"""Our matrices are small: threads of BLAS would only wait for each other on cores that OpenCV needs. It is read when
-NumPy is imported, so only a parent process, or one that has not imported it yet, can set it."""
+"""Our matrices are small: BLAS threads would only wait for each other on cores that OpenCV needs. The variable is read
+when NumPy is imported, so only a parent process, or one that has not imported NumPy yet, can set it."""
 
 
 def require_ros() -> None:
-    """See that rclpy and the interface package are there, without importing them.
+    """Check that rclpy and the interface package can be imported, without importing them.
 
     Raises:
         RosNotFoundError: one of them is missing.
@@ -43,9 +47,8 @@ def require_ros() -> None:
 def ros_environment(domain_id: int | None = None) -> dict[str, str]:
     """Environment for a child process that runs one of our nodes.
 
-    It is this process's own, with what is missing filled in: where ROS packages are, Fast DDS with room for images in
-    shared memory (config/fastdds.xml), discovery on this machine only, one BLAS thread. Nothing that the user has set
-    is replaced.
+    It is this process's own with the gaps filled: where ROS packages are, Fast DDS with room for images in shared
+    memory (config/fastdds.xml), discovery on this machine only, one BLAS thread. What the user has set stays.
 
     Args:
         domain_id: ROS_DOMAIN_ID for a network of its own; None leaves the user's.
@@ -59,7 +62,7 @@ def ros_environment(domain_id: int | None = None) -> dict[str, str]:
     if domain_id is not None:
         environment["ROS_DOMAIN_ID"] = str(domain_id)
     if "LD_LIBRARY_PATH" not in environment:
-        # The flag says that the loader path is set. Alone it stops rclpy from setting it, and so from loading.
+        # The flag claims that the loader path is set. Without that path it keeps rclpy from setting it and loading.
         environment.pop(_BOOTSTRAPPED, None)
     return environment
 
@@ -78,12 +81,12 @@ def shipped_file(relative: str, prefixes: str | None = None) -> Path | None:
 
 
 def profile_settings(environment: Mapping[str, str]) -> dict[str, str]:
-    """What is missing in an environment for Fast DDS to have room for images in shared memory.
+    """Variables that an environment lacks for Fast DDS to have room for images in shared memory.
 
-    A profile, or transports, that the user has chosen stay; a profile under the other version's name is meant for this
-    one too. Our profile switches the built-in transports off, and with them what was asked for.
+    A profile or transports of the user's choice stay; a profile under the name that the other version of Fast DDS reads
+    is taken for this one too. Our profile switches the built-in transports off, so it must not meet a choice of them.
     """
-    # Not both names: Kilted complains of the older one in every process.
+    # Not both names: Kilted warns about the older one in every process.
     name = PROFILE_VARIABLES[_has_fast_dds_2(environment)]
     chosen = next((environment[name] for name in PROFILE_VARIABLES if environment.get(name)), "")
     if not chosen and "FASTDDS_BUILTIN_TRANSPORTS" not in environment:
@@ -91,10 +94,19 @@ def profile_settings(environment: Mapping[str, str]) -> dict[str, str]:
     return {name: chosen} if chosen and not environment.get(name) else {}
 
 
+def profile_variable(distribution: str) -> str:
+    """Where the Fast DDS of a ROS 2 distribution, like "jazzy", looks for a profile."""
+    return PROFILE_VARIABLES[distribution in _WITH_FAST_DDS_2]
+
+
 def _has_fast_dds_2(environment: Mapping[str, str]) -> bool:
     distribution = environment.get("ROS_DISTRO")
     if distribution:
         return distribution in _WITH_FAST_DDS_2
-    # Of wheels, which set no such variable.
+    # Wheels set no such variable.
     prefixes = (environment.get("AMENT_PREFIX_PATH") or sys.prefix).split(os.pathsep)
     return any((Path(prefix) / "lib" / "libfastrtps.so").exists() for prefix in prefixes)
+
+
+if __name__ == "__main__":
+    print(profile_variable(sys.argv[1]))

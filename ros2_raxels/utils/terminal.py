@@ -1,4 +1,4 @@
-"""What long commands owe the terminal: an end when it is asked for, and a line that says where they are."""
+"""Long commands on a terminal: how they are interrupted, and a line that shows their progress."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ _LINE_PERIOD_S = 2.0
 
 @contextmanager
 def interruptible() -> Iterator[Event]:
-    """SIGTERM ends the children as Ctrl-C does; the event is set from then on.
+    """Within the block SIGINT and SIGTERM raise KeyboardInterrupt, and set the event.
 
-    The exception alone is not enough: where C++ calls back into Python it is printed and forgotten.
+    The exception alone is not enough: raised in a callback from C++ it is printed and lost.
     """
     interrupted = Event()
 
@@ -36,7 +36,7 @@ def interruptible() -> Iterator[Event]:
 
 
 class StatusLine:
-    """One line that is overwritten on a terminal, and now and then a new one elsewhere."""
+    """A line of progress: overwritten in place on a terminal, printed anew every few seconds elsewhere."""
 
     def __init__(self) -> None:
         self._overwrite = sys.stderr.isatty()
@@ -51,5 +51,5 @@ class StatusLine:
             self._shown = time.monotonic()
 
     def keep(self, text: str) -> None:
-        """Show this text for good; what is shown next goes below."""
+        """Print this text for good; the next one goes below it."""
         print(("\r\x1b[2K" if self._overwrite else "") + text, file=sys.stderr, flush=True)

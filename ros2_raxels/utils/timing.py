@@ -1,4 +1,4 @@
-"""Wall time of stages."""
+"""Wall time of the stages of a computation."""
 
 from __future__ import annotations
 

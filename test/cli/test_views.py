@@ -1,4 +1,4 @@
-"""`raxels views`, `imagine` and `render`: what they write and say, and how they end, for good input and bad."""
+"""`raxels views`, and what it shares with `imagine`: views, report, and bad tasks and models."""
 
 from __future__ import annotations
 
@@ -6,97 +6,20 @@ import json
 from pathlib import Path
 from typing import Any
 
-import cv2
 import numpy as np
 import pytest
-from views_scene import TexturedPlane, exported_card, shifted
+from commands_rig import CapSys, error_line, files_of
+from view_tasks import AHEAD, CAMERA, IMAGES, INTRINSICS, POSES, task, views_of, write_image, write_tasks
 
 from ros2_raxels.cli.main import main
+from ros2_raxels.engine import EngineError
 from ros2_raxels.estimation.estimator import Estimator
-from ros2_raxels.geometry.camera import USUAL_FOCAL, PinholeCamera
 from ros2_raxels.recordings.image_codec import ImageArray
 from ros2_raxels.recordings.source import read_image
-from ros2_raxels.scenes.shards import read_shard
+from ros2_raxels.view_synthesis.predictor import ViewPredictor
 from ros2_raxels.view_synthesis.self_consistency import check_views
 
-torch = pytest.importorskip("torch")
-pytest.importorskip("onnxruntime")
-
-from ros2_raxels.engine import EngineError  # noqa: E402
-from ros2_raxels.view_synthesis.predictor import ViewPredictor  # noqa: E402
-
-CapSys = pytest.CaptureFixture[str]
-
-CAMERA = PinholeCamera(160, 90, 140.0, 142.0, 81.0, 43.0)
-INTRINSICS = [140.0, 142.0, 81.0, 43.0]
-POSES = np.array([shifted(-0.3), shifted(-0.2, 0.02, turn_deg=(1, 2, 0)), shifted(-0.1)])
-AHEAD = np.array([shifted(0.0), shifted(0.1), shifted(0.2)])
-IMAGES = TexturedPlane(2.0).views(CAMERA, POSES)
-
-
 pytestmark = [pytest.mark.usefixtures("one_torch_thread"), pytest.mark.xdist_group("exported_card")]
-
-
-@pytest.fixture(scope="module")
-def card(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return exported_card(tmp_path_factory)
-
-
-@pytest.fixture(scope="module")
-def predictor(card: Path) -> ViewPredictor:
-    return ViewPredictor.load(card)
-
-
-@pytest.fixture
-def frames(tmp_path: Path) -> list[str]:
-    """Files of the context, oldest first."""
-    folder = tmp_path / "frames"
-    folder.mkdir()
-    return [write_image(folder / f"{index}.png", image) for index, image in enumerate(IMAGES)]
-
-
-def write_image(path: Path, image: ImageArray) -> str:
-    assert cv2.imwrite(str(path), cv2.cvtColor(image, cv2.COLOR_RGB2BGR))
-    return str(path)
-
-
-def task(frames: list[str], name: str = "room/000001x2", **changes: Any) -> dict[str, Any]:
-    """As `score_views.py tasks` writes it, with the last context camera as the world."""
-    world = np.linalg.inv(POSES[-1])
-    return {
-        "id": name,
-        "set": "room",
-        "context": frames,
-        "context_poses": (world @ POSES).tolist(),
-        "intrinsics": INTRINSICS,
-        "trajectory": (world @ AHEAD).tolist(),
-        "truth": ["not/read.png"] * 3,
-    } | changes
-
-
-def write_tasks(path: Path, *tasks: dict[str, Any]) -> str:
-    path.write_text(json.dumps({"tasks": tasks}))
-    return str(path)
-
-
-def error_line(capsys: CapSys) -> str:
-    """The one line on stderr."""
-    captured = capsys.readouterr().err
-    assert captured.count("\n") == 1, captured
-    assert captured.startswith("raxels: ")
-    return captured
-
-
-def files_of(folder: Path) -> list[str]:
-    """All of a folder, hidden ones too: what is left of a temporary file would show."""
-    return sorted(str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file())
-
-
-def views_of(folder: Path) -> ImageArray:
-    return np.array([read_image(path) for path in sorted(folder.glob("*.png"))])
-
-
-# ---------------------------------------------------------------------------------------------------------- views
 
 
 def test_views_are_those_of_the_predictor(
@@ -315,9 +238,6 @@ def test_steps_are_a_whole_number(tmp_path: Path, capsys: CapSys, command: list[
     assert f"argument --steps: {steps!r} must be a whole number of at least 1" in capsys.readouterr().err
 
 
-# -------------------------------------------------------------------------------------- model and folder, for both
-
-
 @pytest.fixture(params=["views", "imagine"])
 def command(request: pytest.FixtureRequest, frames: list[str], tmp_path: Path) -> list[str]:
     """A command that would do, without model and folder."""
@@ -347,133 +267,6 @@ def test_a_model_that_is_missing_or_makes_no_views_is_refused(
     assert main([*command, *out, "--model", str(tmp_path / "moved.json")]) == 2
     assert "tiny_sweep.onnx cannot be read (No such file or directory)" in error_line(capsys)
     assert not (tmp_path / "out").exists() or files_of(tmp_path / "out") == []
-
-
-# -------------------------------------------------------------------------------------------------------- imagine
-
-
-def test_each_image_is_imagined_into_a_folder_of_its_own(
-    card: Path, predictor: ViewPredictor, tmp_path: Path, capsys: CapSys
-) -> None:
-    """Two images of one name, in different folders."""
-    paths = []
-    for name, image in zip("ab", IMAGES, strict=False):
-        (tmp_path / name).mkdir()
-        paths.append(write_image(tmp_path / name / "view.png", image))
-    out = tmp_path / "out"
-    options = ["--frames", "2", "--steps", "2", "--seed", "4", "--intrinsics", ",".join(map(str, INTRINSICS))]
-    assert main(["imagine", *paths, "--out", str(out), "--model", str(card), *options]) == 0
-    captured = capsys.readouterr()
-    assert (captured.out, captured.err) == (f"2 frames from each of 2 images -> {out}\n", "")
-    folders = ["000_view", "001_view"]
-    assert files_of(out) == [*(f"{folder}/00{index}.png" for folder in folders for index in range(2)), "imagine.json"]
-    report = json.loads((out / "imagine.json").read_text())
-    assert (report["model"], report["seed"]) == ("tiny", 4)
-    assert [record["image"] for record in report["images"]] == paths
-    for record, folder, image in zip(report["images"], folders, IMAGES, strict=False):
-        expected = predictor.imagine(image, CAMERA, 2, seed=4, steps=2)
-        np.testing.assert_array_equal(views_of(out / folder), expected.images)
-        assert (record["folder"], record["steps"]) == (folder, 2)
-        assert (record["intrinsics"], record["intrinsics_assumed"]) == (INTRINSICS, False)
-        np.testing.assert_array_equal(record["camera_to_world"], expected.camera_to_world)
-        checked = check_views(predictor, Estimator(), [image], np.eye(4)[None], expected)
-        np.testing.assert_allclose(record["confidence"], checked.confidence, atol=1e-4)
-        assert len(record["self_consistency_rotation_deg"]) == 2
-    assert np.abs(np.subtract(*(record["camera_to_world"] for record in report["images"]))).max() > 1e-4
-
-
-def test_an_ordinary_lens_is_assumed_and_said_so(card: Path, frames: list[str], tmp_path: Path) -> None:
-    out = tmp_path / "out"
-    assert main(["imagine", frames[0], "--frames", "1", "--out", str(out), "--model", str(card)]) == 0
-    (record,) = json.loads((out / "imagine.json").read_text())["images"]
-    assert record["intrinsics_assumed"] is True
-    np.testing.assert_allclose(record["intrinsics"], [USUAL_FOCAL * 160, USUAL_FOCAL * 160, 79.5, 44.5])
-    assert record["steps"] == 8
-    assert files_of(out) == ["000_0/000.png", "imagine.json"]
-    assert views_of(out / "000_0").shape == (1, 72, 128, 3)
-
-
-def test_one_bad_image_does_not_lose_the_others(card: Path, frames: list[str], tmp_path: Path, capsys: CapSys) -> None:
-    (tmp_path / "bad.png").write_bytes(b"no picture")
-    bad, gone, out = str(tmp_path / "bad.png"), str(tmp_path / "gone.png"), tmp_path / "out"
-    options = ["--frames", "1", "--steps", "1", "--out", str(out), "--model", str(card)]
-    assert main(["imagine", bad, frames[1], gone, *options]) == 1
-    captured = capsys.readouterr()
-    lines = captured.err.splitlines()
-    assert len(lines) == 2
-    assert lines[0].startswith(f"raxels: {bad} failed: {bad} cannot be read")
-    assert lines[1].startswith(f"raxels: {gone} failed: {gone} cannot be read")
-    assert captured.out == f"1 frames from each of 1 images -> {out}\n"
-    report = json.loads((out / "imagine.json").read_text())["images"]
-    assert ["error" in record for record in report] == [True, False, True]
-    assert report[1]["folder"] == "001_1"
-    assert files_of(out) == ["001_1/000.png", "imagine.json"]
-
-
-def test_imagine_refuses_wrong_options(frames: list[str], tmp_path: Path, capsys: CapSys) -> None:
-    out = ["--out", str(tmp_path / "out")]
-    assert main(["imagine", frames[0], *out, "--frames", "0"]) == 2
-    assert "argument --frames: '0' must be a whole number of at least 1" in capsys.readouterr().err
-    assert main(["imagine", frames[0], *out, "--intrinsics", "1,2,3"]) == 2
-    assert "argument --intrinsics: '1,2,3' must be four numbers" in capsys.readouterr().err
-    assert main(["imagine", *out]) == 2
-    assert "required: IMAGE" in capsys.readouterr().err
-
-
-# --------------------------------------------------------------------------------------------------------- render
-
-
-def test_render_goes_on_where_it_was_and_refuses_another_recipe(tmp_path: Path, capsys: CapSys) -> None:
-    out = tmp_path / "new" / "clips"
-    size = ["--frames", "2", "--width", "48", "--height", "36"]
-    arguments = ["render", str(out), "--clips", "1", *size, "--seed", "5", "--workers", "1"]
-    assert main(arguments) == 0
-    assert capsys.readouterr().out == f"1 clips of 2 frames in 1 shards -> {out}\n"
-    assert files_of(out) == ["clips_00000.npz", "recipe.json"]
-    assert json.loads((out / "recipe.json").read_text()) == {
-        "seed": 5,
-        "count": 1,
-        "frames": 2,
-        "width": 48,
-        "height": 36,
-        "augmented": True,
-    }
-    path = out / "clips_00000.npz"
-    shard = read_shard(path)
-    assert shard.images.shape == (1, 2, 36, 48, 3)
-    np.testing.assert_allclose(shard.camera_to_first[0, 0], np.eye(4), atol=1e-9)
-    # A shard that is there is left as it is, also by a second run that has nothing to do.
-    path.write_bytes(b"left alone")
-    assert main(arguments) == 0
-    assert path.read_bytes() == b"left alone"
-    # One that is missing is made again, and the same.
-    path.unlink()
-    assert main(arguments) == 0
-    again = read_shard(path)
-    for name, value in vars(shard).items():
-        np.testing.assert_array_equal(getattr(again, name), value, err_msg=name)
-    capsys.readouterr()
-    for change in (["--seed", "6"], ["--frames", "3"], ["--width", "64"], ["--clean"]):
-        assert main([*arguments, *change]) == 2
-        line = error_line(capsys)
-        assert line.startswith(f"raxels: {out / 'recipe.json'} says {{'seed': 5, 'count': 1, 'frames': 2,")
-        assert line.endswith("give another folder or the same values\n")
-    assert files_of(out) == ["clips_00000.npz", "recipe.json"]
-
-
-def test_render_refuses_what_it_cannot_do(tmp_path: Path, capsys: CapSys) -> None:
-    assert main(["render", "/dev/null/clips"]) == 2
-    assert "/dev/null/clips cannot be made (Not a directory)" in error_line(capsys)
-    for option in ("--clips", "--frames", "--width", "--height", "--workers"):
-        assert main(["render", str(tmp_path / "out"), option, "0"]) == 2
-        assert f"argument {option}: '0' must be a whole number of at least 1" in capsys.readouterr().err
-    assert not (tmp_path / "out").exists()
-
-
-def test_a_recipe_that_is_none_is_named(tmp_path: Path, capsys: CapSys) -> None:
-    (tmp_path / "recipe.json").write_text("{")
-    assert main(["render", str(tmp_path), "--clips", "1"]) == 2
-    assert str(tmp_path / "recipe.json") in error_line(capsys)
 
 
 @pytest.mark.parametrize("command", ["views", "imagine", "render"])

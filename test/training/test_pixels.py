@@ -507,7 +507,7 @@ def no_image(frames: list[dict[str, Any]]) -> None:
 @pytest.mark.parametrize(
     ("change", "words"),
     [
-        (no_number, r"frames\[3\]\.c2w = .* must be 4x4 finite numbers"),
+        (no_number, r"frames\[3\]\.c2w = .* must be 4x4 finite number\(s\)"),
         (not_rigid, r"frames\[4\]\.c2w = .* must be a rotation and a translation"),
         (no_pose, "frame 5 has no intrinsics or no pose; training needs both"),
         (no_intrinsics, "frame 2 has no intrinsics or no pose; training needs both"),

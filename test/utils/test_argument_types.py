@@ -1,4 +1,4 @@
-"""options: what is given on the command line is what was meant, or refused."""
+"""argument_types: what is given on the command line is what was meant, or refused."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import argparse
 
 import pytest
 
-from ros2_raxels.utils.argument_types import above_zero, several_of
+from ros2_raxels.utils.argument_types import above_zero, intrinsics_px, natural, positive, several_of
 
 
 def test_names_are_read_once_and_in_order() -> None:
@@ -27,3 +27,33 @@ def test_numbers_above_zero_are_read_and_others_refused_with_their_text() -> Non
     for text in ("0", "-1", "nan", "inf", "1e5", "many"):
         with pytest.raises(argparse.ArgumentTypeError, match=f"'{text}' must be a number above 0"):
             above_zero(text)
+
+
+def test_whole_numbers_are_read_and_others_refused_with_their_text() -> None:
+    assert (positive("1"), positive("007"), natural("0")) == (1, 7, 0)
+    for read, least, texts in ((positive, 1, ("0", "-1", "1.0", "", "one")), (natural, 0, ("-1", "+1", "1e3"))):
+        for text in texts:
+            with pytest.raises(argparse.ArgumentTypeError) as caught:
+                read(text)
+            assert str(caught.value) == f"{text!r} must be a whole number of at least {least}"
+
+
+def test_intrinsics_are_four_numbers() -> None:
+    assert intrinsics_px("600,601.5,-3,0") == (600.0, 601.5, -3.0, 0.0)
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("1,2,3", "must be four numbers fx,fy,cx,cy in px"),
+        ("1,2,3,4,5", "must be four numbers"),
+        ("a,b,c,d", "must be four numbers"),
+        ("0,1,2,3", "must be finite, and fx and fy positive"),
+        ("1,-1,2,3", "must be finite, and fx and fy positive"),
+        ("1,1,nan,3", "must be finite"),
+    ],
+)
+def test_other_intrinsics_are_refused_with_their_text(text: str, words: str) -> None:
+    with pytest.raises(argparse.ArgumentTypeError) as caught:
+        intrinsics_px(text)
+    assert str(caught.value).startswith(f"{text!r} {words}")

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import os
+import re
+import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+from ros_testing import ROOT
 
 from ros2_raxels.utils import ros_environment as module
 from ros2_raxels.utils.ros_environment import RosNotFoundError, require_ros, ros_environment, shipped_file
@@ -44,6 +47,28 @@ def test_the_profile_is_under_the_one_name_that_the_distribution_reads(
 ) -> None:
     bare.setenv("ROS_DISTRO", distribution)
     assert profiles() == {name: str(shipped_file("config/fastdds.xml", ""))}
+
+
+@pytest.mark.parametrize(("distribution", "name"), [("jazzy", OLD), ("kilted", NEW)])
+def test_the_set_up_asks_for_that_name_before_the_package_is_installed(distribution: str, name: str) -> None:
+    script = ROOT / "ros2_raxels" / "utils" / "ros_environment.py"
+    asked = subprocess.run([sys.executable, "-I", script, distribution], capture_output=True, text=True, timeout=20)
+    assert (asked.stdout, asked.stderr) == (f"{name}\n", "")
+    assert module.profile_variable(distribution) == name
+    for recipe in ("Makefile", "scripts/setup.sh"):
+        assert not re.search("FAST(RTPS|DDS)_", (ROOT / recipe).read_text()), f"{recipe} has a name of its own"
+
+
+def test_the_setup_file_of_the_environment_sets_the_name_that_is_read(bare: pytest.MonkeyPatch) -> None:
+    file = Path(sys.prefix) / "setup.sh"
+    if not file.is_file():
+        pytest.skip(f"{file} is not there: Python is not of an environment of `make setup`")
+    printed = subprocess.run(["bash", "-c", f'. "{file}"; env'], capture_output=True, text=True, timeout=20, check=True)
+    sourced = dict(line.split("=", 1) for line in printed.stdout.splitlines() if "=" in line)
+    (name,) = (name for name in module.PROFILE_VARIABLES if name in sourced)
+    bare.setenv("ROS_DISTRO", sourced["ROS_DISTRO"])
+    assert list(profiles()) == [name]
+    assert Path(sourced[name]).name == "fastdds.xml"
 
 
 def test_without_a_word_of_the_distribution_its_library_decides(bare: pytest.MonkeyPatch, tmp_path: Path) -> None:

@@ -169,7 +169,7 @@ def clips_of_set(file: Path, count: int, seed: int = 0) -> list[Clip]:
     Raises:
         FileError: it is malformed.
     """
-    posed = PosedSet.read(file)
+    posed = PosedSet.read(file).complete()
     return [
         Clip(run.id, posed.name, posed.images[run.chosen], posed.intrinsics[run.chosen], run.camera_to_origin)
         for run in draw_runs(posed, _RULE, count, seed)

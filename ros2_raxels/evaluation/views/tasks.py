@@ -9,7 +9,7 @@ from ros2_raxels.evaluation.runs import RunRule, draw_runs
 from ros2_raxels.geometry.camera import PinholeCamera
 from ros2_raxels.geometry.poses import FloatArray
 from ros2_raxels.recordings.image_codec import ImageArray
-from ros2_raxels.recordings.posed_set import PosedSet, set_files
+from ros2_raxels.recordings.posed_set import CompleteSet, PosedSet, set_files
 from ros2_raxels.recordings.source import read_image
 from ros2_raxels.utils.files import FileError, load_json, numbers, shown, take, take_list
 
@@ -107,7 +107,7 @@ def make_view_tasks(root: Path, per_set: int, seed: int = 0) -> list[ViewTask]:
     Raises:
         FileError: there is no set, one is malformed, or none has a task.
     """
-    tasks = [task for file in set_files(root) for task in _tasks_of_set(PosedSet.read(file), per_set, seed)]
+    tasks = [task for file in set_files(root) for task in _tasks_of_set(PosedSet.read(file).complete(), per_set, seed)]
     if not tasks:
         raise FileError(
             f"{root}: no set has {CONTEXT + AHEAD} frames of one camera that moves and turns by no more than "
@@ -121,7 +121,7 @@ def set_of(task: ViewTask) -> str:
     return task.id.rpartition("/")[0]
 
 
-def _tasks_of_set(posed: PosedSet, count: int, seed: int) -> list[ViewTask]:
+def _tasks_of_set(posed: CompleteSet, count: int, seed: int) -> list[ViewTask]:
     tasks = []
     for run in draw_runs(posed, _RULE, count, seed):
         images, poses = posed.images[run.chosen], run.camera_to_origin

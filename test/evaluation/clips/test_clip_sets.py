@@ -42,6 +42,9 @@ def rendered(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return write_rendered_set(tmp_path_factory.mktemp("data") / "room").parent
 
 
+CAMERA_FIELDS = {"K": [1, 2, 3, 4], "width": 8, "height": 8}
+
+
 def records(clips: list[Clip]) -> dict[str, Any]:
     return {"clips": [clip.record() for clip in clips]}
 
@@ -96,7 +99,11 @@ def test_a_root_without_sets_is_an_error(tmp_path: Path) -> None:
         ({"frames": 3}, "frames = 3 must be a list"),
         ({"frames": [7]}, r"frames\[0\] = 7 must be an object"),
         ({"frames": [{"file": "a.png", "K": [1, 2, 3], "c2w": np.eye(4).tolist()}]}, r"frames\[0\].K = .* must be 4"),
-        ({"frames": [{"file": "a.png", "K": [1, 2, 3, 4]}]}, r"frames\[0\] has no 'c2w'"),
+        ({"frames": [{"file": "a.png", **CAMERA_FIELDS}]}, r"frames\[0\] has no 'c2w'"),
+        (
+            {"frames": [{"file": "a.png", **CAMERA_FIELDS, "c2w": np.diag([1, 1, -1, 1]).tolist()}]},
+            r"frames\[0\].c2w = .* must be a rotation and a translation",
+        ),
     ],
 )
 def test_a_malformed_set_is_named(tmp_path: Path, change: dict[str, Any], message: str) -> None:

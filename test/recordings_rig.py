@@ -1,0 +1,69 @@
+"""Small recordings of every kind, and the messages with which bad ones are refused."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import pytest
+
+from ros2_raxels.geometry.camera import PinholeCamera
+from ros2_raxels.recordings.open import open_source
+from ros2_raxels.recordings.source import SourceError
+
+WIDTH_PX, HEIGHT_PX = 32, 24
+CAMERA = PinholeCamera(WIDTH_PX, HEIGHT_PX, 30.0, 31.0, 15.5, 11.5)
+
+
+def picture(seed: int, width: int = WIDTH_PX, height: int = HEIGHT_PX) -> np.ndarray:
+    """Smooth RGB image that differs from seed to seed, so that codecs keep it recognisable."""
+    coarse = np.random.default_rng(seed).integers(0, 256, (3, 4, 3), dtype=np.uint8)
+    return np.asarray(cv2.resize(coarse, (width, height), interpolation=cv2.INTER_LINEAR))
+
+
+def write_image(path: Path, rgb: np.ndarray) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    assert cv2.imwrite(str(path), cv2.cvtColor(rgb, cv2.COLOR_RGB2BGR))
+
+
+def refusal(spec: str | Path, *, drain: bool = False, **options: Any) -> str:
+    """The message of the SourceError that opening (or reading to the end) gives; always one line."""
+    with pytest.raises(SourceError) as caught:
+        read_all(spec, drain, options)
+    message = str(caught.value)
+    assert "\n" not in message
+    return message
+
+
+def read_all(spec: str | Path, drain: bool, options: dict[str, Any]) -> None:
+    source = open_source(spec, **options)
+    assert drain, "opening should have failed"
+    list(source)
+
+
+def posed_record(count: int = 3) -> dict[str, Any]:
+    frames = []
+    for index in range(count):
+        pose = np.eye(4)
+        pose[:3, 3] = (0.1 * index, 0.2, -0.3)
+        frames.append(
+            {
+                "file": f"images/{index:06d}.png",
+                "timestamp": 12.25 + 0.1 * index,
+                "K": [30.0 + index, 31.0, 15.5, 11.5],
+                "width": WIDTH_PX,
+                "height": HEIGHT_PX,
+                "c2w": pose.tolist(),
+            }
+        )
+    return {"name": "desk", "frame_rate": 10, "metric_scale": True, "frames": frames}
+
+
+def write_set(folder: Path, record: Any) -> Path:
+    for index in range(3):
+        write_image(folder / f"images/{index:06d}.png", picture(index))
+    (folder / "cameras.json").write_text(json.dumps(record))
+    return folder
