@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import re
 import sys
 import time
@@ -14,10 +13,11 @@ from pathlib import Path
 from threading import Event
 from typing import TYPE_CHECKING, Any
 
+from ros2_raxels.harness.ros_start import start_ros
 from ros2_raxels.recordings.open import open_source
 from ros2_raxels.recordings.source import FrameSource, SourceError
 from ros2_raxels.utils.argument_types import above_zero
-from ros2_raxels.utils.ros_environment import RosNotFoundError, require_ros, ros_environment
+from ros2_raxels.utils.ros_environment import RosNotFoundError, ros_environment
 from ros2_raxels.utils.terminal import INTERRUPTED, StatusLine, interruptible
 
 if TYPE_CHECKING:
@@ -79,11 +79,7 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _run(args: argparse.Namespace, interrupted: Event) -> None:
-    require_ros()
-    os.environ.update(ros_environment())
-    # First, because the wheels start the whole process anew on it.
-    import rclpy  # noqa: F401
-
+    start_ros()
     from ros2_raxels.demo.summary import read_recording, summarise
 
     play = _prepare(args)

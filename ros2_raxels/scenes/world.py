@@ -6,6 +6,7 @@ World axes: z up, metres. Surfaces are numbered through: planes first, then six 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -215,8 +216,12 @@ def _texture_shift_m(count: int) -> FloatArray:
     return np.asarray((np.arange(1, count + 1)[:, None] * steps % 1.0) * TILE_PX * TEXEL_M)
 
 
+@lru_cache(maxsize=2)
 def furnished_room(seed: int = 0) -> World:
-    """A room of 6 x 5 x 2.7 m with boxes, stacks, balls and bumps; the space at ``x < 0`` is free for a camera."""
+    """A room of 6 x 5 x 2.7 m with boxes, stacks, balls and bumps; the space at ``x < 0`` is free for a camera.
+
+    The last two rooms are kept, because it takes seconds to draw their textures; they are not to be written to.
+    """
     generator = np.random.default_rng(seed)
     shade = int(generator.integers(12))
     atlas = TextureAtlas.build([PATTERNS[kind](generator, shade + variant) for kind, variant in _SURFACES])

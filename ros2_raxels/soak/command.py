@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import sys
 import time
 from collections.abc import Iterator, Sequence
@@ -16,12 +15,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ros2_raxels.geometry.poses import FloatArray
+from ros2_raxels.harness.ros_start import start_ros
 from ros2_raxels.recordings.open import open_source
 from ros2_raxels.recordings.source import Frame, FrameSource, SourceError
 from ros2_raxels.soak.truth import WRONG
 from ros2_raxels.utils.argument_types import above_zero
 from ros2_raxels.utils.files import write_json
-from ros2_raxels.utils.ros_environment import RosNotFoundError, require_ros, ros_environment
+from ros2_raxels.utils.ros_environment import RosNotFoundError, ros_environment
 from ros2_raxels.utils.terminal import INTERRUPTED, StatusLine, interruptible
 
 if TYPE_CHECKING:
@@ -93,11 +93,7 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _run(args: argparse.Namespace, interrupted: Flag) -> int:
-    require_ros()
-    os.environ.update(ros_environment())
-    # First, because the wheels start the whole process anew on it.
-    import rclpy  # noqa: F401
-
+    start_ros()
     source = _source(args)
     args.out.mkdir(parents=True, exist_ok=True)
     record = _soak(args, source, interrupted)

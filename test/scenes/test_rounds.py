@@ -1,17 +1,13 @@
-"""Rounds through rooms: closed, calm, clear of everything, seeded; written whole or not at all."""
+"""Rounds through rooms: closed, calm, clear of everything, seeded."""
 
 from __future__ import annotations
-
-from pathlib import Path
 
 import numpy as np
 import pytest
 
-from ros2_raxels.cli.main import main
 from ros2_raxels.geometry.poses import inverse_pose, relative_pose, rotation_angle_rad
-from ros2_raxels.recordings.open import open_source
 from ros2_raxels.scenes import rounds
-from ros2_raxels.scenes.film import Film, write_film
+from ros2_raxels.scenes.film import Film
 from ros2_raxels.scenes.procedural import ProceduralWorld
 from ros2_raxels.scenes.renderer import render
 from ros2_raxels.scenes.rounds import CLEARANCE_M, MOST_TURN_DEG_S, SHAPES, rounds_film
@@ -96,58 +92,3 @@ def test_every_seed_has_a_room_among_the_first(shape: str, monkeypatch: pytest.M
         rounds_film(shape, 1000, 320, 240, seed, progress=lambda done, total: told.append((done, total)))
         assert told == [(k, 25) for k in range(len(told))]
         assert len(told) <= 10
-
-
-def test_where_no_room_has_space_it_says_so(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(rounds, "_WORLDS", 2)
-    monkeypatch.setattr(rounds, "CLEARANCE_M", 9.0)
-    assert main(["render", str(tmp_path / "set"), "--sequence", "loop", "--seed", "3"]) == 2
-    said = capsys.readouterr().err.splitlines()
-    assert said[-1] == "raxels: 2 rooms, and in none of them space for a loop of 1000 frames; give another seed"
-    assert list(tmp_path.iterdir()) == []
-
-
-def test_a_film_becomes_a_posed_set(films: dict[str, Film], tmp_path: Path) -> None:
-    whole = films["eight"]
-    film = Film("short", whole.world, whole.camera, whole.camera_to_world[:13], RATE_HZ)
-    told: list[tuple[int, int]] = []
-    folder = tmp_path / "new" / "set"
-    write_film(film, folder, lambda done, total: told.append((done, total)))
-    assert told[-1] == (13, 13)
-    assert [done for done, _ in told] == sorted(done for done, _ in told)
-    source = open_source(folder)
-    assert (source.name, source.length, source.is_metric, source.rate_hz) == ("short", 13, True, pytest.approx(RATE_HZ))
-    for frame in source:
-        np.testing.assert_array_equal(frame.camera_to_world, film.camera_to_world[frame.index])
-        assert frame.camera == film.camera
-        exact = render(film.world, film.camera, film.camera_to_world[frame.index])[0]
-        assert np.abs(frame.image.astype(int) - exact).mean() < 8
-
-
-def test_an_interrupted_film_leaves_nothing(films: dict[str, Film], tmp_path: Path) -> None:
-    def interrupt(done: int, total: int) -> None:
-        raise KeyboardInterrupt
-
-    with pytest.raises(KeyboardInterrupt):
-        write_film(films["loop"], tmp_path / "set", interrupt)
-    assert list(tmp_path.iterdir()) == []
-
-
-def test_render_writes_a_sequence(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    out = tmp_path / "set"
-    options = ["--sequence", "eight", "--frames", "500", "--width", "32", "--height", "24", "--seed", "3"]
-    assert main(["render", str(out), *options]) == 0
-    assert "500 frames, " in capsys.readouterr().out
-    assert open_source(out).length == 500
-    assert main(["render", str(out), *options]) == 2
-    assert f"{out} is there already; remove it" in capsys.readouterr().err
-
-
-def test_a_way_that_would_have_to_be_run_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["render", str(tmp_path / "set"), "--sequence", "loop", "--frames", "100"]) == 2
-    assert "100 frames at 30 Hz are too few for a loop; give 600 or more" in capsys.readouterr().err
-    assert list(tmp_path.iterdir()) == []
-    with pytest.raises(ValueError, match="'spiral' is no way round; choose from loop, eight"):
-        rounds_film("spiral", 1000, *SIZE, seed=0)
