@@ -103,10 +103,9 @@ class Rig:
         def answered() -> bool:
             self.send_info(info)
             self.send(image)
-            time.sleep(0.05)
             return any(status.state == PoseStatus.STATE_INITIALISING for status in self.status)
 
-        wait_until(answered, what="first answer")
+        wait_until(answered, what="first answer", every_s=0.05)
 
     def follows(self, publisher: Any) -> bool:
         """Whether the node listens to this reliable publisher reliably by now."""
@@ -133,6 +132,13 @@ class Rig:
         message = CompressedImage(header=Header(frame_id=FRAME), format="png")
         message.data.frombytes(cv2.imencode(".png", image)[1].tobytes())
         return message
+
+    def keep_busy(self, action: int = script.SLEEP) -> int:
+        """Send an image over which the worker falls asleep, and wait until it has; its stamp."""
+        naps = self.node.log.count(script.ASLEEP)
+        stamp = self.send(picture(action))
+        wait_until(lambda: self.node.log.count(script.ASLEEP) > naps, what="worker that sleeps")
+        return stamp
 
     def answer(self, stamp: int, timeout_s: float = 8.0) -> PoseStatus:
         """The status of an image."""

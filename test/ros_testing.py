@@ -9,7 +9,7 @@ import signal
 import subprocess
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -18,14 +18,40 @@ import pytest
 ROOT = Path(__file__).resolve().parent.parent
 
 
-def wait_until(condition: Callable[[], Any], timeout_s: float = 8.0, what: str = "condition") -> Any:
-    """The first true value of ``condition``; fails the test when there is none in time."""
+def wait_until(
+    condition: Callable[[], Any], timeout_s: float = 8.0, what: str = "condition", every_s: float = 0.01
+) -> Any:
+    """The first true value of ``condition``; fails the test when there is none in time.
+
+    The only way for a test to wait. Where the condition publishes something, ``every_s`` is how long it then gives the
+    other side before it asks again.
+    """
     until = time.monotonic() + timeout_s
     while not (value := condition()):
         if time.monotonic() > until:
             pytest.fail(f"{what} not within {timeout_s} s")
-        time.sleep(0.01)
+        time.sleep(every_s)
     return value
+
+
+def paced(rate_hz: float, count: int) -> Iterator[int]:
+    """0 to ``count`` - 1, each when it falls due at this rate: as a camera or an odometer sends."""
+    begun = time.monotonic()
+    for number in range(count):
+        time.sleep(max(0.0, begun + number / rate_hz - time.monotonic()))
+        yield number
+
+
+def be_slow(seconds: float) -> None:
+    """What a test has scripted takes so long. For slowness that is itself under test, never to wait for somebody."""
+    time.sleep(seconds)
+
+
+def received(publisher: Any, timeout_s: float = 5.0) -> None:
+    """Waits until all that a reliable publisher has sent has reached its subscribers; fails the test otherwise."""
+    from rclpy.duration import Duration
+
+    assert publisher.wait_for_all_acked(Duration(seconds=timeout_s)), f"{publisher.topic_name} was not received"
 
 
 class NodeProcess:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import time
-
 import pytest
 from ros_testing import Probe, Spawn, wait_until
 
@@ -34,10 +32,9 @@ class Robot:
 
     def settle(self) -> None:
         """Send until the node answers."""
-        wait_until(lambda: self.step() and self._answered(), what=f"first answer of {self.name}")
+        wait_until(lambda: self.step() and self._answered(), what=f"first answer of {self.name}", every_s=0.05)
 
     def _answered(self) -> bool:
-        time.sleep(0.05)
         return any(s.state == PoseStatus.STATE_TRACKING for s in self.rig.status)
 
     def step(self) -> int:

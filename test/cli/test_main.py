@@ -25,7 +25,6 @@ from ros2_raxels.estimation.learned_prior import LearnedDenoiser
 from ros2_raxels.evaluation.clips import variants
 from ros2_raxels.evaluation.clips.clip_sets import make_clips, read_answers, write_clips
 from ros2_raxels.evaluation.clips.metrics import mean_over_sets, score_sets
-from ros2_raxels.evaluation.tracks.recorded_track import Track
 from ros2_raxels.tracking.tracker import Tracker
 from ros2_raxels.tracking.types import TrackedPose, TrackState
 
@@ -388,13 +387,6 @@ def test_a_recording_that_breaks_off_keeps_what_was_tracked(tmp_path: Path, caps
     assert main(["track", str(source), "--out", str(out)]) == 2
     assert "000002.png cannot be read" in error_line(capsys)
     assert len(tum(out)) == 2
-
-
-def test_losses_are_counted() -> None:
-    tracking, held, lost = TrackState.TRACKING, TrackState.HELD, TrackState.LOST
-    known = Track(states=[lost, lost, tracking, held, lost, tracking, lost, lost])
-    assert known.losses == 3
-    assert known.share(tracking) == 0.25
 
 
 # ------------------------------------------------------------------------------------------------------------- evaluate

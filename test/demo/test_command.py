@@ -8,12 +8,12 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import numpy as np
 import pytest
 from demo_runs import FRAMES, WALK
+from ros_testing import wait_until
 
 pytest.importorskip("rclpy")
 pytest.importorskip("raxels_interfaces")
@@ -123,11 +123,12 @@ def test_a_recording_without_intrinsics_plays_too(cache: Path, tmp_path: Path, w
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_interrupting_the_demo_ends_its_nodes(cache: Path, tmp_path: Path, number: signal.Signals) -> None:
     process = demo([*ROOM, "--speed", "0.05"], cache, tmp_path)
-    until = time.monotonic() + 40
-    while len(set(nodes_of(tmp_path)) - {process.pid}) < 2:
+
+    def both_run() -> bool:
         assert process.poll() is None
-        assert time.monotonic() < until
-        time.sleep(0.1)
+        return len(set(nodes_of(tmp_path)) - {process.pid}) == 2
+
+    wait_until(both_run, 40.0, "both nodes", every_s=0.1)
     process.send_signal(number)
     _, errors = process.communicate(timeout=20)
     assert process.returncode == 130

@@ -76,7 +76,8 @@ class Knowing:
 
 
 def test_pixels_alone_are_asked_once_a_step_and_answer_with_their_poses(tmp_path: Path) -> None:
-    turn, way = np.radians([4.0, 9.0]), np.array([[0.14, 0.0, 0.38], [0.77, 0.0, 0.64]])
+    turn, bearing = np.radians([4.0, 9.0]), np.radians([20.0, 50.0])
+    way = np.array([[0.4], [1.0]]) * np.stack([np.sin(bearing), 0 * bearing, np.cos(bearing)], axis=1)
     moved = make_pose(rotation_from_vector(np.stack([0 * turn, turn, 0 * turn], axis=1)), way)
     truth = np.concatenate([np.eye(4)[None], moved])
     files = tuple(tmp_path / f"{k}.png" for k in range(3))

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import pytest
+from ros_testing import be_slow
 
-from ros2_raxels.evaluation.machine.graph_work import matrix_flop
+from ros2_raxels.engine import Arrays, TensorSpec
+from ros2_raxels.evaluation.machine.graph_work import WatchedEngine, matrix_flop
 
 
 def test_work_of_a_graph_is_counted_by_its_shapes(tmp_path: Path) -> None:
@@ -27,3 +32,32 @@ def test_work_of_a_graph_is_counted_by_its_shapes(tmp_path: Path) -> None:
     onnx.save(model, str(path))
     arrays = {"a": np.zeros((3, 5), np.float32), "c": np.zeros((3, 2), np.float32)}
     assert matrix_flop(path, arrays) == 2 * 3 * 5 * 7 + 2 * 7 * 3 * 2
+
+
+class Slow:
+    """An engine that takes 10 ms."""
+
+    inputs, outputs = (TensorSpec("a", "float32", (1,)),), (TensorSpec("b", "float32", (1,)),)
+
+    def run(self, arrays: Arrays) -> dict[str, npt.NDArray[Any]]:
+        be_slow(0.01)
+        return {"b": arrays["a"] + 1}
+
+    def warm_up(self, sides: Mapping[str, int]) -> None:
+        self.warmed = dict(sides)
+
+    def describe(self) -> str:
+        return "slow"
+
+
+def test_a_watched_engine_is_the_engine_and_remembers_input_and_time() -> None:
+    slow = Slow()
+    watched = WatchedEngine(slow)
+    assert (watched.inputs, watched.outputs, watched.describe()) == (slow.inputs, slow.outputs, "slow")
+    watched.warm_up({"n": 3})
+    assert slow.warmed == {"n": 3}
+    for number in (1.0, 2.0):
+        np.testing.assert_array_equal(watched.run({"a": np.array([number], np.float32)})["b"], [number + 1])
+    np.testing.assert_array_equal(watched.last["a"], [2.0])
+    assert len(watched.seconds) == 2
+    assert min(watched.seconds) >= 0.01
