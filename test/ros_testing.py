@@ -179,10 +179,15 @@ def matched(publisher: Any) -> Any:
 
 
 def documented_tests(text: str) -> set[str]:
-    """Names of the tests that a text tells of, as `test_x.py::test_y`; fails the test for one that is not there."""
+    """Names of the tests that a text tells of, as `test_x.py::test_y`, with or without the folder below test/.
+
+    Fails the test for one that is not there.
+    """
     names = set()
-    for module, name in re.findall(r"`(test_\w+)\.py::(test_\w+)`", text):
-        source = (ROOT / "test" / f"{module}.py").read_text(encoding="utf-8")
-        assert re.search(rf"^ *def {name}\(", source, re.MULTILINE), f"{module}.py has no {name}"
+    for module, name in re.findall(r"`((?:\w+/)*test_\w+\.py)::(test_\w+)`", text):
+        sources = [path.read_text(encoding="utf-8") for path in (ROOT / "test").rglob(module)]
+        assert any(re.search(rf"^ *def {name}\(", source, re.MULTILINE) for source in sources), (
+            f"there is no {module} with {name}"
+        )
         names.add(name)
     return names
