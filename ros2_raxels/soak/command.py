@@ -25,15 +25,15 @@ from ros2_raxels.utils.ros_environment import RosNotFoundError, ros_environment
 from ros2_raxels.utils.terminal import INTERRUPTED, StatusLine, interruptible
 
 if TYPE_CHECKING:
-    from ros2_raxels.harness.processes import Child
+    from ros2_raxels.harness.processes import Child, Family
     from ros2_raxels.soak.camera import Camera
     from ros2_raxels.soak.goals import Goals
     from ros2_raxels.soak.listener import Listener
     from ros2_raxels.soak.record import Record
 
-_APART = {"raxels_pose": "pose_node", "raxels_views": "view_server"}
+_APART = {"raxels_pose": "pose.pose_node", "raxels_views": "views.view_server"}
 _TOGETHER = {"raxels": "server"}
-"""Modules of the processes."""
+"""Modules of the processes, below ``ros2_raxels.nodes``, by the name of the node or of both nodes."""
 
 _MOST_FRAMES = 300
 """Kept in memory and played forth and back."""
@@ -153,12 +153,12 @@ def _truth(frames: Sequence[Frame]) -> FloatArray | None:
     return None if any(place is None for place in places) else np.array(there_and_back(places))
 
 
-def _start(family: Any, module: str, out: Path) -> Child:
+def _start(family: Family, module: str, out: Path) -> Child:
     from ros2_raxels.soak.camera import NAMESPACE
 
     arguments = ["--ros-args", "-r", f"__ns:={NAMESPACE}"]
-    child: Child = family.start(f"ros2_raxels.nodes.{module}", arguments, ros_environment(), out / f"{module}.log")
-    return child
+    log = out / f"{module.rpartition('.')[2]}.log"
+    return family.start(f"ros2_raxels.nodes.{module}", arguments, ros_environment(), log)
 
 
 def _wait_for(camera: Camera, listener: Listener, children: dict[str, Child]) -> None:
