@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 
 from ros2_raxels.cli.contact_sheet import contact_sheet
+
+# To draw the tiles takes eight seconds, and one process keeps them.
+pytestmark = pytest.mark.xdist_group("tiles")
 
 
 def test_a_contact_sheet_shows_different_worlds() -> None:

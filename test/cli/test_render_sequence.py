@@ -11,13 +11,16 @@ from ros2_raxels.recordings.open import open_source
 from ros2_raxels.scenes import rounds
 from ros2_raxels.scenes.rounds import rounds_film
 
+# To draw the tiles takes eight seconds, and one process keeps them.
+pytestmark = pytest.mark.xdist_group("tiles")
+
 
 def test_where_no_room_has_space_it_says_so(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(rounds, "_WORLDS", 2)
     monkeypatch.setattr(rounds, "CLEARANCE_M", 9.0)
-    assert main(["render", str(tmp_path / "set"), "--sequence", "loop", "--seed", "3"]) == 2
+    assert main(["render", str(tmp_path / "set"), "--sequence", "loop", "--seed", "0"]) == 2
     said = capsys.readouterr().err.splitlines()
     assert said[-1] == "raxels: 2 rooms, and in none of them space for a loop of 1000 frames; give another seed"
     assert list(tmp_path.iterdir()) == []
@@ -25,7 +28,7 @@ def test_where_no_room_has_space_it_says_so(
 
 def test_render_writes_a_sequence(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     out = tmp_path / "set"
-    options = ["--sequence", "eight", "--frames", "500", "--width", "32", "--height", "24", "--seed", "3"]
+    options = ["--sequence", "eight", "--frames", "500", "--width", "32", "--height", "24", "--seed", "0"]
     assert main(["render", str(out), *options]) == 0
     assert "500 frames, " in capsys.readouterr().out
     assert open_source(out).length == 500

@@ -22,6 +22,9 @@ from ros2_raxels.scenes.renderer import depth_map, render
 from ros2_raxels.scenes.trajectories import look_at
 from ros2_raxels.scenes.world import Light
 
+# To draw the tiles takes eight seconds, and one process keeps them.
+pytestmark = pytest.mark.xdist_group("tiles")
+
 CAMERA = PinholeCamera(160, 120, 130.0, 131.0, 79.5, 59.5)
 
 

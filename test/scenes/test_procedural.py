@@ -15,6 +15,9 @@ from ros2_raxels.geometry.poses import (
 from ros2_raxels.scenes.procedural import WORLD_KINDS, ProceduralWorld, random_world
 from ros2_raxels.scenes.renderer import depth_map
 
+# To draw the tiles takes eight seconds, and one process keeps them.
+pytestmark = pytest.mark.xdist_group("tiles")
+
 CAMERA = PinholeCamera(160, 120, 130.0, 131.0, 79.5, 59.5)
 
 

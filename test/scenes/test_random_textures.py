@@ -9,6 +9,9 @@ import pytest
 from ros2_raxels.scenes.random_textures import RANDOM_PATTERNS, texture_pool
 from ros2_raxels.scenes.textures import TILE_PX
 
+# To draw the tiles takes eight seconds, and one process keeps them.
+pytestmark = pytest.mark.xdist_group("tiles")
+
 
 @pytest.mark.parametrize("name", RANDOM_PATTERNS)
 def test_random_patterns_are_seeded_varied_and_never_flat(name: str) -> None:

@@ -8,6 +8,9 @@ import pytest
 from ros2_raxels.evaluation.clips.closed_loop import Loop, agreement, procedural_clips
 from ros2_raxels.geometry.poses import FloatArray, make_pose, rotation_from_vector
 
+# To draw the tiles takes eight seconds, and one process keeps them.
+pytestmark = pytest.mark.xdist_group("tiles")
+
 
 def turned(turns_deg: list[float], bearings_deg: list[float], lengths: list[float] | None = None) -> FloatArray:
     """The identity, then cameras turned about y by so much, at a place that lies in this direction in the x-z plane."""
