@@ -78,7 +78,7 @@ def test_means_curve_calibration_time_and_loop_are_those_of_the_record(record: d
     stated = read.rows("Stated uncertainty")
     assert [text for text, _ in stated["raxels"]] == ["76 %", "86 %", "75 %", "86 %"]
     assert "opencv-both" not in stated
-    total = next(row for row in read.tables["Time a clip, ms"] if [t for t, _ in row[:2]] == ["opencv-both", "total"])
+    total = next(row for row in read.tables["Time per clip, ms"] if [t for t, _ in row[:2]] == ["opencv-both", "total"])
     assert [text for text, _ in total[2:]] == [
         f"{record['methods']['opencv-both']['ms']['total'][key]:.1f}" for key in ("median", "p95")
     ]
@@ -141,7 +141,7 @@ def test_without_a_peer_nothing_is_marked(record: dict[str, Any]) -> None:
     found = Read(as_page(alone, sections_of(alone, [], [], [])))
     assert "▲" not in found.html
     assert {c for row in found.tables["Poses of clips: raxels"] for _, c in row} <= {"group", "first", ""}
-    assert set(found.tables) == {"Means over sets", "Poses of clips: raxels", "Stated uncertainty", "Time a clip, ms"}
+    assert set(found.tables) == {"Means over sets", "Poses of clips: raxels", "Stated uncertainty", "Time per clip, ms"}
 
 
 # ------------------------------------------------------------------------------------------------------- trajectories
@@ -171,7 +171,7 @@ def test_tracks_are_marked_beside_the_first_peer(record: dict[str, Any]) -> None
         *[("2.00", ""), ("1.00", ""), ("-", ""), ("0.10", "")],
     ]
     assert "drawn" in [caption for _, caption in found.pictures]
-    assert [text for text, _ in found.rows("Trajectories, ms a frame")["b"]][:3] == ["3", "11.0", "14.0"]
+    assert [text for text, _ in found.rows("Trajectories, ms per frame")["b"]][:3] == ["3", "11.0", "14.0"]
 
 
 def test_markdown_has_the_narrow_tables(record: dict[str, Any]) -> None:
