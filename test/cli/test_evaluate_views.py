@@ -34,7 +34,7 @@ def rendered(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.mark.slow
-def test_evaluate_views_reports_what_can_be_computed_again(rendered: Path, tmp_path: Path, capsys: CapSys) -> None:
+def test_evaluate_views_reports_numbers_that_can_be_recomputed(rendered: Path, tmp_path: Path, capsys: CapSys) -> None:
     options = [*ALONE, "--views", "--views-per-set", "2", "--out", str(tmp_path)]
     assert main(["evaluate", str(rendered), *options]) == 0
     terminal, found = capsys.readouterr().out, json.loads((tmp_path / "report.json").read_text())

@@ -43,7 +43,7 @@ def walk_folder(cache: Path) -> Path:
             Heard(published_ns=[1, 2], message="waiting for motion"),
             "no pose in 50 frames; the pose node says: waiting for",
         ),
-        (Heard(poses={7: np.eye(4)}, latency_s={7: 0.1}), "1 poses came, but of none is it known which frame"),
+        (Heard(poses={7: np.eye(4)}, latency_s={7: 0.1}), "1 poses were received, but none can be assigned to a frame"),
     ],
 )
 def test_a_run_that_shows_nothing_says_what_is_missing(
@@ -152,7 +152,7 @@ def test_the_last_words_of_a_node_that_dies_are_shown(cache: Path, tmp_path: Pat
     assert not nodes_of(tmp_path / "out")
 
 
-def test_a_source_that_cannot_be_opened_is_said_in_one_line(cache: Path, tmp_path: Path) -> None:
+def test_a_source_that_cannot_be_opened_is_reported_in_one_line(cache: Path, tmp_path: Path) -> None:
     process = demo(["/nowhere"], cache, tmp_path / "out")
     _, errors = process.communicate(timeout=30)
     assert process.returncode == 1

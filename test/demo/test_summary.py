@@ -18,7 +18,7 @@ from ros2_raxels.demo.summary import summarise
 
 @pytest.mark.parametrize("heard_from", [0, 7])
 @pytest.mark.parametrize("speed", [1.0, 0.5])
-def test_poses_are_attributed_to_their_frames_although_the_first_stamps_were_missed(
+def test_poses_are_assigned_to_their_frames_although_the_first_stamps_were_missed(
     heard_from: int, speed: float
 ) -> None:
     jitter_ns = np.random.default_rng(0).integers(0, 4_000_000, FRAMES)

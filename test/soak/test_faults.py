@@ -23,7 +23,7 @@ def test_every_fault_comes_once_before_any_comes_again_and_none_beside_another()
     assert schedule(900.0, 20.0, seed=5) != events
 
 
-def test_what_follows_a_fault_is_put_down_to_it():
+def test_the_aftermath_is_attributed_to_the_fault():
     events = [Event(FAULTS[0], 10.0)]
     end = events[0].end_s
     assert [fault_at(events, at) for at in (9.9, 10.0, end)] == ["none", "drop", "none"]

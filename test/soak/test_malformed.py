@@ -16,7 +16,7 @@ from ros2_raxels.recordings.image_codec import ImageError
 from ros2_raxels.soak.malformed import malformed_image
 
 
-def test_every_malformed_image_is_one():
+def test_every_malformed_image_is_refused():
     generator = np.random.default_rng(0)
     for _ in range(500):
         with pytest.raises(ImageError):

@@ -25,7 +25,7 @@ def test_poses_are_compared_with_the_truth_world_by_world():
     assert len(pose_errors(few)) == sum(s.stamp_ns >= 50 for s in few.sent if s.stamp_ns in few.answers)
 
 
-def test_wild_poses_are_broken_and_bend_the_fit_of_no_other():
+def test_outliers_are_reported_and_do_not_bend_the_alignment():
     record = walked_record(wild=slice(4000, 4300))
     poses = summarise(record)["poses"]
     assert poses["wrong"] == 200

@@ -31,7 +31,7 @@ def records(clips: list[Clip]) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize(("per_set", "seed"), [(1, 0), (8, 0), (8, 7), (500, 1)])
-def test_fixed_clips_are_the_yardsticks_to_the_last_bit(tmp_path: Path, per_set: int, seed: int) -> None:
+def test_fixed_clips_equal_the_yardsticks_to_the_last_bit(tmp_path: Path, per_set: int, seed: int) -> None:
     write_set(tmp_path / "b_wild", wandering(80, 1, turn=0.2))
     write_set(tmp_path / "a_calm", wandering(50, 2))
     write_set(tmp_path / "c_short", wandering(3, 3))
@@ -44,7 +44,7 @@ def test_fixed_clips_are_the_yardsticks_to_the_last_bit(tmp_path: Path, per_set:
 
 @pytest.mark.data
 @pytest.mark.skipif(not DEV.is_dir(), reason="recorded data is not there")
-def test_fixed_clips_of_recorded_data_are_the_yardsticks() -> None:
+def test_fixed_clips_of_recorded_data_equal_the_yardsticks() -> None:
     assert records(make_clips(DEV, 30, 0)) == yardstick("score_poses").make_clips(DEV, 30, 0)
 
 
@@ -113,7 +113,7 @@ def test_clips_survive_a_round_trip(tmp_path: Path) -> None:
     assert json.loads(path.read_text()) == record
 
 
-def test_clips_need_no_intrinsics_when_nobody_does(tmp_path: Path) -> None:
+def test_clips_may_lack_intrinsics_where_they_are_not_needed(tmp_path: Path) -> None:
     path = tmp_path / "clips.json"
     path.write_text(json.dumps({"clips": [clip_record(intrinsics=...)]}))
     assert read_clips(path, need_intrinsics=False)[0].intrinsics is None
@@ -140,7 +140,7 @@ def test_clips_need_no_intrinsics_when_nobody_does(tmp_path: Path) -> None:
         ({"clips": [clip_record(), clip_record()]}, r"clips\[1\].id = 'walk/0' occurs twice"),
     ],
 )
-def test_bad_clips_are_worded(tmp_path: Path, content: Any, message: str) -> None:
+def test_errors_in_clips_are_named(tmp_path: Path, content: Any, message: str) -> None:
     path = tmp_path / "clips.json"
     if content is not None:
         path.write_text(content if isinstance(content, str) else json.dumps(content))
@@ -189,7 +189,7 @@ def test_answers_survive_a_round_trip(tmp_path: Path) -> None:
         ({"id": "a", "pairs": {}, "seconds": "fast"}, "seconds = 'fast' must be a number"),
     ],
 )
-def test_bad_answers_are_worded(tmp_path: Path, entry: Any, message: str) -> None:
+def test_errors_in_answers_are_named(tmp_path: Path, entry: Any, message: str) -> None:
     path = tmp_path / "answer.json"
     path.write_text(json.dumps({"clips": [entry]}))
     with pytest.raises(FileError, match=message):

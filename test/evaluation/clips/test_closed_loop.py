@@ -34,7 +34,7 @@ def test_agreement_is_the_median_over_all_cameras_but_the_first() -> None:
     assert found["shuffled"] == pytest.approx({"rotation_deg": 65.0, "direction_deg": 84.0})
 
 
-def test_poses_that_come_back_as_they_were_agree_and_those_of_another_clip_do_not() -> None:
+def test_identical_poses_agree_and_those_of_another_clip_do_not() -> None:
     poses = [turned([k * 5.0, k * 9.0], [40.0 * k, 60.0 * k]) for k in range(1, 4)]
     found = agreement([Loop(p, p.copy()) for p in poses])
     assert found["loop"] == pytest.approx({"rotation_deg": 0.0, "direction_deg": 0.0}, abs=1e-6)
@@ -42,7 +42,7 @@ def test_poses_that_come_back_as_they_were_agree_and_those_of_another_clip_do_no
     assert found["shuffled"] == pytest.approx({"rotation_deg": 9.0, "direction_deg": 60.0})
 
 
-def test_turns_count_about_every_axis_and_sizes_do_not() -> None:
+def test_rotations_about_every_axis_count_and_lengths_do_not() -> None:
     asked = turned([5.0], [30.0])
     found = asked.copy()
     found[1, :3, :3] = asked[1, :3, :3] @ rotation_from_vector(np.radians(7.0) * np.array([0.6, 0.0, 0.8]))

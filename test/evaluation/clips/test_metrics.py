@@ -75,7 +75,7 @@ def test_the_opposite_direction_is_wrong_unless_the_sign_does_not_count() -> Non
     assert (score.rta15, score.rta15_blind, score.rta30_blind) == (0, 1, 1)
 
 
-def test_what_is_missing_is_wrong() -> None:
+def test_missing_poses_count_as_wrong() -> None:
     clip = line_clip()
     broken = np.tile(np.eye(4), (3, 1, 1))
     broken[1, 0, 0] = np.nan
@@ -87,7 +87,7 @@ def test_what_is_missing_is_wrong() -> None:
         assert (score.rra30, score.rta30, score.rta30_blind, score.auc30) == (0, 0, 0, 0)
 
 
-def test_no_motion_found_is_half_wrong() -> None:
+def test_a_translation_of_zero_is_90_degrees_off() -> None:
     errors = pair_errors(line_clip(), ClipAnswer("a", np.tile(np.eye(4), (3, 1, 1))))
     np.testing.assert_array_equal(errors.direction_deg, 90)
     np.testing.assert_array_equal(errors.rotation_deg, 0)
@@ -114,7 +114,7 @@ def test_a_clip_without_truth_cannot_be_scored() -> None:
         pair_errors(Clip("a", "s", (Path("0"), Path("1"))), None)
 
 
-def test_sets_count_alike_and_pairs_add_up() -> None:
+def test_sets_have_equal_weight_and_pairs_add_up() -> None:
     clip = line_clip()
     clips = [clip, Clip("b", "s", clip.images, None, clip.camera_to_first)]
     clips.append(Clip("c", "t", clip.images, None, clip.camera_to_first))
@@ -159,7 +159,7 @@ def noisy_answers(clips: list[Clip], seed: int) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize("seed", range(4))
-def test_scores_are_the_yardsticks(tmp_path: Path, seed: int) -> None:
+def test_scores_equal_the_yardsticks(tmp_path: Path, seed: int) -> None:
     tool = yardstick("score_poses")
     for name in ("a", "b", "c"):
         poses = wandering(60, 10 * seed + ord(name))

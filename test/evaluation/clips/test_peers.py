@@ -49,13 +49,13 @@ def check_peer(clips: list[Clip]) -> None:
     assert ours.auc30 == pytest.approx(expected["auc30"], abs=0.01)
 
 
-def test_the_peer_is_the_yardsticks(rendered: Path) -> None:
+def test_the_peer_is_as_good_as_the_yardsticks(rendered: Path) -> None:
     check_peer(make_clips(rendered, 4))
 
 
 @pytest.mark.data
 @pytest.mark.skipif(not DEV.is_dir(), reason="recorded data is not there")
-def test_the_peer_is_the_yardsticks_on_recorded_data() -> None:
+def test_the_peer_is_as_good_as_the_yardsticks_on_recorded_data() -> None:
     check_peer([clip for clip in make_clips(DEV, 3) if clip.set_name in ("drone_field", "kitti_seq1", "llff_fern")])
 
 
@@ -67,7 +67,7 @@ def test_the_peer_finds_rendered_cameras(rendered: Path) -> None:
     assert score.dir_med_deg < 15
 
 
-def test_the_peer_has_an_answer_to_nothing(tmp_path: Path) -> None:
+def test_images_without_texture_have_a_finite_answer(tmp_path: Path) -> None:
     path = tmp_path / "grey.png"
     cv2.imwrite(str(path), np.full((60, 80), 128, np.uint8))
     answer = TwoViewPeer().answer(Clip("a", "s", (path, path), np.array([[80, 80, 40, 30]] * 2)))

@@ -41,7 +41,7 @@ def test_sections_show_the_record() -> None:
     assert chart.shape[1] == 1440
     assert caption.startswith("Below the dashed line")
     assert '<b>17.25</b><span class="sign">▲</span><i>repeat: 11.75</i>' in read.html
-    assert "50 % of all have that" in read.text
+    assert "50 % of all views of raxels, 1 step reach that" in read.text
 
 
 def test_a_range_without_views_is_not_known() -> None:

@@ -41,7 +41,7 @@ def write_zooming_set(folder: Path, count: int, every: int) -> None:
 
 
 @pytest.mark.parametrize(("per_set", "seed"), [(1, 0), (12, 0), (12, 7), (500, 1)])
-def test_tasks_are_the_yardsticks_to_the_last_bit(tmp_path: Path, per_set: int, seed: int) -> None:
+def test_tasks_equal_the_yardsticks_to_the_last_bit(tmp_path: Path, per_set: int, seed: int) -> None:
     write_set(tmp_path / "b_wild", wandering(80, 1, turn=0.1))
     write_set(tmp_path / "a_calm", wandering(60, 2, turn=0.02))
     write_set(tmp_path / "c_short", wandering(7, 3))
@@ -55,7 +55,7 @@ def test_tasks_are_the_yardsticks_to_the_last_bit(tmp_path: Path, per_set: int, 
 
 @pytest.mark.data
 @pytest.mark.skipif(not DEV.is_dir(), reason="recorded data is not there")
-def test_tasks_of_recorded_data_are_the_yardsticks() -> None:
+def test_tasks_of_recorded_data_equal_the_yardsticks() -> None:
     assert records(make_view_tasks(DEV, 12, 0)) == yardstick("score_views").make_tasks(DEV, 12, 0)["tasks"]
 
 
