@@ -17,6 +17,9 @@ import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
 
+START_S = 30.0
+"""Deadline for processes to start in: a node that loads a model takes seconds on a busy machine."""
+
 
 def wait_until(
     condition: Callable[[], Any], timeout_s: float = 8.0, what: str = "condition", every_s: float = 0.01
@@ -150,7 +153,8 @@ class Probe:
         received: list[Any] = []
         subscription = self.node.create_subscription(kind, topic, received.append, qos)
         self._executor.wake()
-        wait_until(lambda: self.node.count_publishers(subscription.topic_name), what=f"publisher of {topic}")
+        there = self.node.count_publishers
+        wait_until(lambda: there(subscription.topic_name), START_S, f"publisher of {topic}")
         return received
 
     def call(self, kind: Any, name: str, request: Any, timeout_s: float = 8.0) -> Any:
@@ -174,7 +178,7 @@ class Probe:
 
 def matched(publisher: Any) -> Any:
     """The publisher, once somebody subscribes."""
-    wait_until(publisher.get_subscription_count, what=f"subscriber of {publisher.topic_name}")
+    wait_until(publisher.get_subscription_count, START_S, f"subscriber of {publisher.topic_name}")
     return publisher
 
 

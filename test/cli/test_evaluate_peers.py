@@ -6,10 +6,16 @@ import sys
 from pathlib import Path
 
 import pytest
+from posed_sets import write_rendered_set
 from ros_testing import ROOT
 
 from ros2_raxels.cli.main import main
 from ros2_raxels.evaluation.tracks.track_scores import PEERS
+
+
+@pytest.fixture(scope="module")
+def room(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_rendered_set(tmp_path_factory.mktemp("data") / "room", 8)
 
 
 def test_without_pycolmap_the_pin_is_named_before_any_work(
