@@ -52,7 +52,7 @@ test: setup-training
 	check lint ruff check .; \
 	check format ruff format --check .; \
 	check types mypy; \
-	check tests python -m pytest -n auto --maxprocesses 4 --dist loadgroup $(ARGS); \
+	check tests python -m pytest -n auto --maxprocesses 4 --dist loadgroup --durations 20 $(ARGS); \
 	echo; \
 	if (($${#failed[@]})); then echo "make test: FAILED: $${failed[*]}"; exit 1; fi; \
 	echo 'make test: all passed'

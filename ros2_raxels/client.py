@@ -1,4 +1,4 @@
-"""A client of ``raxels_views`` that never waits for ever: trajectories in, views as arrays out."""
+"""A client of ``raxels_views`` whose every wait has a bound: trajectories in, views as arrays out."""
 
 from __future__ import annotations
 
@@ -30,10 +30,10 @@ from ros2_raxels.recordings.image_codec import ImageArray
 
 ACTION = "/raxels_views/predict_views"
 CONNECT_S = 5.0
-"""Default bound of finding the server, and of its answer to a goal or to a cancel request."""
+"""Default bound, s, on finding the server, and on its answer to a goal or to a cancel request."""
 
 RESULT_S = 60.0
-"""Default bound of a result."""
+"""Default bound on a result, s."""
 
 _SPIN_S = 0.1
 _ENDED = {
@@ -44,7 +44,7 @@ _ENDED = {
 
 
 class ViewClientError(RuntimeError):
-    """No answer in time, or a goal that was rejected; one line says which."""
+    """No answer in time, or a rejected goal; the message, one line, says which."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -53,18 +53,18 @@ class Views:
 
     Attributes:
         ended: ``succeeded``, ``aborted`` or ``canceled``.
-        code: one of PredictViews.Result; 0 when all views that were asked for are there.
-        message: the same in words; empty then.
-        images: (H, W, 3) RGB uint8, in the order of the trajectory; fewer than asked for unless `ok`.
+        code: one of PredictViews.Result; 0 when all requested views are there.
+        message: the same in words; empty for 0.
+        images: (H, W, 3) RGB uint8, in the order of the trajectory; fewer than requested unless `ok`.
         camera: of the images; None when there are none.
-        stamp_ns: moment that the views are of.
+        stamp_ns: time for which the views were predicted.
         optical_frame: of the camera.
         frame_id: of the poses.
         poses: (T, 4, 4) optical frame of each view in `frame_id`.
         confidence: (T,) 0 to 1, probability that each view is close to what the camera would see.
         rotation_rad, translation: (T,) self-consistency, NaN where unknown; see the action.
-        seed: that reproduces the views.
-        model_id: what made them.
+        seed: reproduces the views.
+        model_id: of the model that made them.
         inference_s: time inside the engine.
     """
 
@@ -86,21 +86,21 @@ class Views:
 
     @property
     def ok(self) -> bool:
-        """Whether all views that were asked for are there."""
+        """Whether all requested views are there."""
         return bool(self.code == CODES.NONE)
 
     @property
     def code_name(self) -> str:
-        """Name of the code, as in the action."""
+        """Name of `code`, as in the action."""
         return code_name(self.code)
 
     @classmethod
     def of(cls, response: Any) -> Views:
-        """From what the action server answers: a status and a PredictViews.Result.
+        """From the answer of the action server: a status and a PredictViews.Result.
 
         Raises:
             ViewClientError: the server does not know the goal any more.
-            ImageError, CameraInfoError: pictures or camera cannot be read.
+            ImageError, CameraInfoError: images or camera cannot be read.
         """
         if response.status not in _ENDED:
             raise ViewClientError("the server does not know the goal any more: ask for its result sooner")
@@ -141,16 +141,16 @@ def make_goal(
     """A PredictViews.Goal on the server's live images.
 
     Args:
-        poses: (N, 4, 4) in `frame_id`; none lets the model imagine a trajectory of `views` poses.
-        frame_id: any that TF connects to the camera.
+        poses: (N, 4, 4) in `frame_id`; without any the model imagines a trajectory of `views` poses.
+        frame_id: any frame that TF connects to the camera.
         place_base: the poses place the robot's base frame, not the camera's optical frame.
         views: spread over the trajectory; 0 makes one for each pose.
         size: width and height, px; (0, 0) is the engine's own.
         steps: of denoising; 0 is the server's default.
         seed: of the noise; 0 lets the server draw one.
-        reference_ns: moment of frames and images; 0 is the newest image.
+        reference_ns: time of transforms and images; 0 is that of the newest image.
         max_duration_s: 0 is the server's limit.
-        stream: send each view as feedback when it is done.
+        stream: whether each view is sent as feedback when it is done.
     """
     goal = PredictViews.Goal()
     placed = np.asarray(poses, float).reshape(-1, 4, 4)
@@ -165,10 +165,10 @@ def make_goal(
 
 
 class _ActionClient(ActionClient):
-    """No answer overtakes the request that it answers.
+    """An action client in which no answer overtakes the request that it answers.
 
-    rclpy sends a request and notes down afterwards what waits for the answer; in some versions its executor may take
-    the answer in between, and nobody ever hears of it.
+    rclpy sends a request and registers afterwards what waits for the answer. In some versions its executor may take
+    the answer in between; it is then lost.
 
     Attributes:
         sending: to be held while a request is sent.
@@ -179,7 +179,7 @@ class _ActionClient(ActionClient):
         super().__init__(node, PredictViews, action)
 
     async def execute(self, taken_data: Any) -> None:
-        """Called by rclpy with the answers that have come."""
+        """Called by rclpy with answers that have arrived."""
         with self.sending:
             pass
         await super().execute(taken_data)
@@ -194,7 +194,7 @@ class PendingViews:
             self._result = handle.get_result_async()
 
     def cancel(self, timeout_s: float = CONNECT_S) -> bool:
-        """Ask the server to stop; whether it will. What is done then comes as the result.
+        """Ask the server to stop; whether it will. The result then holds the views that are done.
 
         Raises:
             ViewClientError: no answer in time.
@@ -209,7 +209,7 @@ class PendingViews:
         """Wait for the views.
 
         Raises:
-            ViewClientError: none in time; the goal is cancelled then, so that it does not go on for nobody.
+            ViewClientError: none in time; the goal is then cancelled, since nobody waits for it any more.
         """
         try:
             return Views.of(_await(self._result, timeout_s, "result"))
@@ -219,7 +219,7 @@ class PendingViews:
 
 
 class ViewClient:
-    """Asks a view server, from any thread. Has a node and a thread of its own.
+    """A client of a view server, usable from any thread. It has a node and a thread of its own.
 
     Args:
         action: name of the action.
@@ -257,7 +257,7 @@ class ViewClient:
 
         Args:
             goal: PredictViews.Goal; see `make_goal`.
-            timeout_s: for finding the server and for its answer, together.
+            timeout_s: bound on finding the server and on its answer together.
             on_feedback: called with each PredictViews.Feedback, in the client's thread.
 
         Raises:

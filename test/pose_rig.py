@@ -105,10 +105,9 @@ class Rig:
         def answered() -> bool:
             self.send_info(info)
             self.send(image)
-            time.sleep(0.05)
             return any(status.state == PoseStatus.STATE_INITIALISING for status in self.status)
 
-        wait_until(answered, what="first answer")
+        wait_until(answered, what="first answer", every_s=0.05)
 
     def follows(self, publisher: Any) -> bool:
         """Whether the node listens to this reliable publisher reliably by now."""
@@ -141,6 +140,13 @@ class Rig:
         for publisher in (self.infos, self.images):
             assert publisher.wait_for_all_acked(Duration(seconds=5.0))
         self.probe.call(ListParameters, "/raxels_pose/list_parameters", ListParameters.Request())
+
+    def keep_busy(self, action: int = script.SLEEP) -> int:
+        """Send an image over which the worker falls asleep, and wait until it has; its stamp."""
+        naps = self.node.log.count(script.ASLEEP)
+        stamp = self.send(picture(action))
+        wait_until(lambda: self.node.log.count(script.ASLEEP) > naps, what="worker that sleeps")
+        return stamp
 
     def answer(self, stamp: int, timeout_s: float = 8.0) -> PoseStatus:
         """The status of an image."""

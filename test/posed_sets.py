@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.util
 import json
 import sys
+from functools import cache
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -75,11 +76,16 @@ def write_rendered_set(folder: Path, count: int = 16) -> Path:
     poses = handheld_loop(6.0, 10.0, seed=3)[:count]
     write_set(folder, poses)
     (folder / "images").mkdir()
-    world = furnished_room(2)
     for index, pose in enumerate(poses):
-        image = cv2.cvtColor(render(world, CAMERA, pose)[0], cv2.COLOR_RGB2BGR)
-        assert cv2.imwrite(str(folder / f"images/{index:06d}.png"), image)
+        (folder / f"images/{index:06d}.png").write_bytes(_png_from(pose.tobytes()))
     return folder
+
+
+@cache
+def _png_from(pose: bytes) -> bytes:
+    """The room from a pose (4, 4), which most sets share."""
+    image = render(furnished_room(2), CAMERA, np.frombuffer(pose).reshape(4, 4))[0]
+    return cv2.imencode(".png", cv2.cvtColor(image, cv2.COLOR_RGB2BGR))[1].tobytes()
 
 
 def wandering(count: int, seed: int, turn: float = 0.05) -> FloatArray:

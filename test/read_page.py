@@ -9,6 +9,8 @@ from html.parser import HTMLParser
 import cv2
 import numpy as np
 
+from ros2_raxels.evaluation.report.page import Picture
+
 
 @dataclass
 class Read(HTMLParser):
@@ -68,3 +70,8 @@ class Read(HTMLParser):
     def rows(self, title: str) -> dict[str, list[tuple[str, str]]]:
         """Of a table, by their first cell."""
         return {row[0][0]: row[1:] for row in self.tables[title]}
+
+
+def flat_png() -> bytes:
+    """Five by four pixels of one colour, RGB (200, 100, 50)."""
+    return Picture.of(np.full((4, 5, 3), (200, 100, 50), np.uint8), "").png

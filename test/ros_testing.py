@@ -9,7 +9,7 @@ import signal
 import subprocess
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -17,15 +17,44 @@ import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
 
+START_S = 30.0
+"""Deadline for processes to start in: a node that loads a model takes seconds on a busy machine."""
 
-def wait_until(condition: Callable[[], Any], timeout_s: float = 8.0, what: str = "condition") -> Any:
-    """The first true value of ``condition``; fails the test when there is none in time."""
+
+def wait_until(
+    condition: Callable[[], Any], timeout_s: float = 8.0, what: str = "condition", every_s: float = 0.01
+) -> Any:
+    """The first true value of ``condition``; fails the test when there is none in time.
+
+    The only way for a test to wait. Where the condition publishes something, ``every_s`` is how long it then gives the
+    other side before it asks again.
+    """
     until = time.monotonic() + timeout_s
     while not (value := condition()):
         if time.monotonic() > until:
             pytest.fail(f"{what} not within {timeout_s} s")
-        time.sleep(0.01)
+        time.sleep(every_s)
     return value
+
+
+def paced(rate_hz: float, count: int) -> Iterator[int]:
+    """0 to ``count`` - 1, each when it falls due at this rate: as a camera or an odometer sends."""
+    begun = time.monotonic()
+    for number in range(count):
+        time.sleep(max(0.0, begun + number / rate_hz - time.monotonic()))
+        yield number
+
+
+def be_slow(seconds: float) -> None:
+    """What a test has scripted takes so long. For slowness that is itself under test, never to wait for somebody."""
+    time.sleep(seconds)
+
+
+def received(publisher: Any, timeout_s: float = 5.0) -> None:
+    """Waits until all that a reliable publisher has sent has reached its subscribers; fails the test otherwise."""
+    from rclpy.duration import Duration
+
+    assert publisher.wait_for_all_acked(Duration(seconds=timeout_s)), f"{publisher.topic_name} was not received"
 
 
 class NodeProcess:
@@ -124,7 +153,8 @@ class Probe:
         received: list[Any] = []
         subscription = self.node.create_subscription(kind, topic, received.append, qos)
         self._executor.wake()
-        wait_until(lambda: self.node.count_publishers(subscription.topic_name), what=f"publisher of {topic}")
+        there = self.node.count_publishers
+        wait_until(lambda: there(subscription.topic_name), START_S, f"publisher of {topic}")
         return received
 
     def call(self, kind: Any, name: str, request: Any, timeout_s: float = 8.0) -> Any:
@@ -148,15 +178,20 @@ class Probe:
 
 def matched(publisher: Any) -> Any:
     """The publisher, once somebody subscribes."""
-    wait_until(publisher.get_subscription_count, what=f"subscriber of {publisher.topic_name}")
+    wait_until(publisher.get_subscription_count, START_S, f"subscriber of {publisher.topic_name}")
     return publisher
 
 
 def documented_tests(text: str) -> set[str]:
-    """Names of the tests that a text tells of, as `test_x.py::test_y`; fails the test for one that is not there."""
+    """Names of the tests that a text tells of, as `test_x.py::test_y`, with or without the folder below test/.
+
+    Fails the test for one that is not there.
+    """
     names = set()
-    for module, name in re.findall(r"`([\w/]*test_\w+)\.py::(test_\w+)`", text):
-        source = (ROOT / "test" / f"{module}.py").read_text(encoding="utf-8")
-        assert re.search(rf"^ *def {name}\(", source, re.MULTILINE), f"{module}.py has no {name}"
+    for module, name in re.findall(r"`((?:\w+/)*test_\w+\.py)::(test_\w+)`", text):
+        sources = [path.read_text(encoding="utf-8") for path in (ROOT / "test").rglob(module)]
+        assert any(re.search(rf"^ *def {name}\(", source, re.MULTILINE) for source in sources), (
+            f"there is no {module} with {name}"
+        )
         names.add(name)
     return names

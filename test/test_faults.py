@@ -16,7 +16,7 @@ from typing import Any
 import cv2
 import numpy as np
 import pytest
-from ros_testing import ROOT, NodeProcess, Probe, Spawn, documented_tests, matched, wait_until
+from ros_testing import ROOT, NodeProcess, Probe, Spawn, documented_tests, matched, paced, wait_until
 
 pytest.importorskip("rclpy")
 pytest.importorskip("raxels_interfaces.msg")
@@ -140,14 +140,13 @@ def test_a_clock_that_jumps_back_and_ahead_again_is_one_reset(fresh: Rig):
 def test_bad_images_never_take_the_place_of_a_good_one_that_waits(fresh: Rig):
     before = fresh.solve().status
     generator = np.random.default_rng(2)
-    busy = fresh.send(picture(script.SLEEP))
-    time.sleep(0.2)
+    busy = fresh.keep_busy()
     good = fresh.send(picture())
     other = image_message(picture(), Header(frame_id="other_optical_frame"))
-    for bad in [malformed_image(generator, Header(frame_id=FRAME)) for _ in range(19)] + [other]:
-        fresh.send(bad)
-        # Slower than the queue of the subscription fills.
-        time.sleep(0.02)
+    bad = [malformed_image(generator, Header(frame_id=FRAME)) for _ in range(19)] + [other]
+    # Slower than the queue of the subscription fills.
+    for number in paced(50.0, len(bad)):
+        fresh.send(bad[number])
     assert counted(fresh.answer(busy)) == counted(before) + 1
     assert counted(fresh.answer(good)) == counted(before) + 2
     assert fresh.solve().status.frames_dropped == before.frames_dropped + 20
@@ -157,11 +156,9 @@ def test_beside_100_malformed_messages_a_second_no_pose_is_lost(fresh: Rig):
     images = matched(fresh.probe.publisher(Image, "/image"))
     before, good, unsaid = fresh.solve().status, 60, len(fresh.node.log)
     with malformed_flood(fresh, images) as flood:
-        for number in range(1, good + 1):
-            begun = time.monotonic()
+        for number in paced(30.0, good):
             fresh.send_info()
-            assert counted(fresh.answer(fresh.send(picture()))) == counted(before) + number
-            time.sleep(max(0.0, begun + 1 / 30 - time.monotonic()))
+            assert counted(fresh.answer(fresh.send(picture()))) == counted(before) + number + 1
     assert flood["sent"] >= 100 * 0.8 * flood["seconds"]
     # Every encoding is another one, and still of the same kind.
     said = fresh.node.log[unsaid:].count("is not supported")
@@ -226,16 +223,20 @@ def test_frames_of_another_camera_are_left_out_until_the_first_is_silent(fresh: 
     words = f"image of the camera 'other_optical_frame' comes in between those of '{FRAME}': remap one of them"
     fresh.warned(words)
 
-    def heard(image: Any) -> PoseStatus | None:
-        stamp = fresh.send(image)
-        time.sleep(0.05)
-        return fresh.stamped(fresh.status, stamp)
+    def heard(image: Any, sent: list[int]) -> PoseStatus | None:
+        """The first answer to the images of a camera; another one is sent."""
+        answers = (fresh.stamped(fresh.status, stamp) for stamp in sent)
+        found = next(filter(None, answers), None)
+        if found is None:
+            sent.append(fresh.send(image))
+        return found
 
     # Its own is silent from here on.
-    status = wait_until(lambda: heard(other), what="the other camera")
+    later: tuple[list[int], list[int]] = ([], [])
+    status = wait_until(lambda: heard(other, later[0]), what="the other camera", every_s=0.05)
     assert (counted(status), status.child_frame_id) == (1, "other_optical_frame")
     fresh.warned(f"tracking reset: images come from the camera 'other_optical_frame' now, no longer from '{FRAME}'")
-    wait_until(lambda: heard(picture()), what="its own again")
+    wait_until(lambda: heard(picture(), later[1]), what="its own again", every_s=0.05)
 
 
 def test_a_camera_that_is_killed_and_started_again_is_followed_without_a_reset(

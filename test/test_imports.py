@@ -30,7 +30,7 @@ FLOORS = (
 ONLY_IN = {
     "torch": {"model", "training", "engine", "cli.train", "cli.engine_speed", "cli.ablations", "cli.export"},
     "onnx": {"training"},
-    "ROS": {"nodes", "client", "harness", "demo", "soak"},
+    "ROS": {"nodes", "client", "harness", "soak"},
 }
 """What most rooms and modules must do without, by `kind_of`."""
 

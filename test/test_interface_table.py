@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 import pytest
-from ros_testing import ROOT, Probe, Spawn, wait_until
+from ros_testing import ROOT, START_S, Probe, Spawn, wait_until
 
 pytest.importorskip("rclpy")
 pytest.importorskip("raxels_interfaces.msg")
@@ -13,7 +13,6 @@ pytest.importorskip("raxels_interfaces.msg")
 pytestmark = pytest.mark.ros
 
 NODE = "raxels_pose"
-START_S = 30.0
 OF_EVERY_NODE = ("/rosout", "/parameter_events", f"/{NODE}/transition_event", "/clock")
 NOT_IN_THIS_RUN = {"/image/compressed"}
 

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 import yaml
-from ros_testing import ROOT, Probe, Spawn, wait_until
+from ros_testing import ROOT, START_S, Probe, Spawn, wait_until
 
 pytest.importorskip("rclpy")
 pytest.importorskip("raxels_interfaces.msg")
@@ -27,7 +27,6 @@ from ros2_raxels.scenes.trajectories import handheld_loop
 from ros2_raxels.scenes.world import furnished_room
 
 RECIPES = sorted((ROOT / "config" / "recipes").glob("*.yaml"))
-START_S = 30.0
 TYPES = {bool: "bool_value", int: "integer_value", float: "double_value", str: "string_value"}
 
 

@@ -71,25 +71,23 @@ def test_security_that_is_asked_for_and_cannot_be_had_ends_the_node(
     assert "security" in node.log.lower()
 
 
-def calls() -> Iterator[tuple[Path, ast.Call]]:
-    """Every call of the library."""
+def library() -> Iterator[tuple[Path, ast.AST]]:
+    """Every part of the library's code."""
     for path in sorted((ROOT / "ros2_raxels").rglob("*.py")):
-        for found in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
-            if isinstance(found, ast.Call):
-                yield path, found
+        for part in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            yield path, part
 
 
 def test_nothing_is_unpickled_or_evaluated():
-    for path in sorted((ROOT / "ros2_raxels").rglob("*.py")):
-        for found in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
-            names = [alias.name for alias in found.names] if isinstance(found, ast.Import) else []
-            module = found.module or "" if isinstance(found, ast.ImportFrom) else ""
-            assert not RUNS_CODE & {name.partition(".")[0] for name in (*names, module)}, path
-    for path, call in calls():
-        name = ast.unparse(call.func)
-        assert name not in ("eval", "exec", "torch.load", "yaml.load", "yaml.unsafe_load", "os.system"), path
-        if name in ("np.load", "numpy.load"):
-            assert _keyword(call, "allow_pickle") is False, path
+    for path, found in library():
+        names = [alias.name for alias in found.names] if isinstance(found, ast.Import) else []
+        module = found.module or "" if isinstance(found, ast.ImportFrom) else ""
+        assert not RUNS_CODE & {name.partition(".")[0] for name in (*names, module)}, path
+        if isinstance(found, ast.Call):
+            name = ast.unparse(found.func)
+            assert name not in ("eval", "exec", "torch.load", "yaml.load", "yaml.unsafe_load", "os.system"), path
+            if name in ("np.load", "numpy.load"):
+                assert _keyword(found, "allow_pickle") is False, path
 
 
 def _keyword(call: ast.Call, name: str) -> Any:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import time
-
 import pytest
 from ros_testing import Probe, Spawn, wait_until
 
@@ -34,10 +32,9 @@ class Robot:
 
     def settle(self) -> None:
         """Send until the node answers."""
-        wait_until(lambda: self.step() and self._answered(), what=f"first answer of {self.name}")
+        wait_until(lambda: self.step() and self._answered(), what=f"first answer of {self.name}", every_s=0.05)
 
     def _answered(self) -> bool:
-        time.sleep(0.05)
         return any(s.state == PoseStatus.STATE_TRACKING for s in self.rig.status)
 
     def step(self) -> int:
@@ -52,9 +49,9 @@ class Robot:
         return self.rig.answer(self.step())
 
 
-@pytest.fixture
-def robots(probe: Probe, spawn: Spawn) -> tuple[Robot, Robot]:
-    robots = Robot("ada", 60.0, probe, spawn), Robot("bob", 90.0, probe, spawn)
+@pytest.fixture(scope="module")
+def robots(module_probe: Probe, module_spawn: Spawn) -> tuple[Robot, Robot]:
+    robots = Robot("ada", 60.0, module_probe, module_spawn), Robot("bob", 90.0, module_probe, module_spawn)
     for robot in robots:
         robot.settle()
     return robots
@@ -92,10 +89,10 @@ def test_on_the_tf_that_they_share_each_publishes_only_its_own_edge(robots: tupl
     assert not any("already has the parent" in robot.rig.node.log for robot in robots)
 
 
-def test_what_is_asked_of_one_leaves_the_other_alone(robots: tuple[Robot, Robot], probe: Probe):
+def test_what_is_asked_of_one_leaves_the_other_alone(robots: tuple[Robot, Robot], module_probe: Probe):
     ada, bob = robots
     before = int(bob.answer().message.split()[1])
-    assert probe.call(Trigger, "/ada/raxels_pose/reset", Trigger.Request()).success
+    assert module_probe.call(Trigger, "/ada/raxels_pose/reset", Trigger.Request()).success
     wait_until(lambda: "tracking reset" in ada.rig.node.log, what="reset of ada")
     assert ada.answer().message.startswith("count 1 ")
     assert bob.answer().message.startswith(f"count {before + 1} ")

@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
 from geometry_msgs.msg import TransformStamped
-from ros_testing import NodeProcess, Probe, matched, wait_until
+from ros_testing import NodeProcess, Probe, matched, received, wait_until
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 from std_msgs.msg import Header
 from tf2_msgs.msg import TFMessage
@@ -104,14 +104,14 @@ class ViewsRig:
 
         def served() -> int:
             stamp = self.look(at(0.5))
-            time.sleep(0.02)
+            received(self.images)
             try:
                 found = self.client.send(make_goal([at()], WORLD, seed=1)).result()
             except ViewClientError:
                 return 0
             return stamp if found.ok and found.stamp_ns == stamp else 0
 
-        return wait_until(served, what="first views")
+        return wait_until(served, what="first views", every_s=0.02)
 
     def tell(self, *, metric: bool, state: int = PoseStatus.STATE_TRACKING) -> None:
         """What the pose node would say of its world."""

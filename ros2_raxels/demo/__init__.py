@@ -1,4 +1,4 @@
-"""``raxels demo``: a recording played through real ROS 2 nodes, and what they made of it as numbers and a picture."""
+"""``raxels demo``: a recording played through real ROS 2 nodes, with the results as numbers and a picture."""
 
 from ros2_raxels.demo.command import add_arguments, run
 

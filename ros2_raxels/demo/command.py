@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import re
 import sys
 import time
@@ -14,10 +13,11 @@ from pathlib import Path
 from threading import Event
 from typing import TYPE_CHECKING, Any
 
+from ros2_raxels.harness.ros_start import start_ros
 from ros2_raxels.recordings.open import open_source
 from ros2_raxels.recordings.source import FrameSource, SourceError
 from ros2_raxels.utils.argument_types import above_zero
-from ros2_raxels.utils.ros_environment import RosNotFoundError, require_ros, ros_environment
+from ros2_raxels.utils.ros_environment import RosNotFoundError, ros_environment
 from ros2_raxels.utils.terminal import INTERRUPTED, StatusLine, interruptible
 
 if TYPE_CHECKING:
@@ -35,7 +35,7 @@ _STEP_S = 0.1
 
 
 class DemoError(RuntimeError):
-    """The demo cannot go on; the message says which part and why, with the part's own last words below."""
+    """The demo cannot go on; the message says which part failed and why, with the last lines of its output."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -79,11 +79,7 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _run(args: argparse.Namespace, interrupted: Event) -> None:
-    require_ros()
-    os.environ.update(ros_environment())
-    # First, because the wheels start the whole process anew on it.
-    import rclpy  # noqa: F401
-
+    start_ros()
     from ros2_raxels.demo.summary import read_recording, summarise
 
     play = _prepare(args)
@@ -108,7 +104,7 @@ class _Play:
 
     @property
     def frames(self) -> int | None:
-        """How many there will be, if that is known."""
+        """Expected number of frames, if known."""
         counts = [n for n in (self.source.length, self.max_frames or None) if n is not None]
         return min(counts, default=None)
 
@@ -133,7 +129,7 @@ def _rendered(args: argparse.Namespace) -> Path:
 
 
 def _play(play: _Play, out: Path, interrupted: Event) -> tuple[Heard, int]:
-    """What was heard, and how many frames were played."""
+    """What the observer heard, and the number of frames that were played."""
     from ros2_raxels.harness.observer import Observer
     from ros2_raxels.harness.processes import Family
 
@@ -148,7 +144,7 @@ def _play(play: _Play, out: Path, interrupted: Event) -> tuple[Heard, int]:
 
 
 def _run_nodes(play: _Play, out: Path, observer: Observer, family: Family) -> int:
-    """Start both nodes, watch until the recording ends; the number of frames that were played."""
+    """Start both nodes and watch until the recording ends; the number of frames that were played."""
     from ros2_raxels.harness.observer import IMAGE_TOPIC, INFO_TOPIC, POSE_TOPIC, STATUS_TOPIC
 
     line = _Progress(play.frames, has_latency=not play.source_stamps)
@@ -184,7 +180,7 @@ def _wait_for(observer: Observer, child: Child, topics: tuple[str, ...], line: _
 
 
 def _pose_arguments(play: _Play) -> list[str]:
-    # Waiting for intrinsics that will not come would cost the beginning of the recording.
+    # Waiting for intrinsics that will never come would cost the beginning of the recording.
     patience = [] if play.source.camera is not None else ["-p", "camera_info_timeout_s:=0.0"]
     return ["--ros-args", "-r", "image:=/camera/image_raw", "-r", "camera_info:=/camera/camera_info", *patience]
 
@@ -232,7 +228,7 @@ def _played_frames(camera: Child) -> int:
 
 
 class _Progress:
-    """Where the demo is, on the status line."""
+    """Progress of the demo on the status line."""
 
     def __init__(self, frames: int | None, has_latency: bool) -> None:
         self._frames, self._has_latency = frames, has_latency
@@ -241,11 +237,11 @@ class _Progress:
         self.show = self._line.show
 
     def update(self, observer: Observer) -> None:
-        """Show where it is."""
+        """Show the current state."""
         self.show(self._text(observer))
 
     def end(self, observer: Observer) -> None:
-        """Show where it ended, and keep that line."""
+        """Show the final state, and keep that line."""
         self._line.keep(self._text(observer))
 
     def _text(self, observer: Observer) -> str:
@@ -274,7 +270,7 @@ def _report(summary: Summary, play: _Play, out: Path) -> None:
     if summary.indices:
         draw(summary, picture)
     else:
-        # One of an earlier run would pass for this one's.
+        # The picture of an earlier run would pass for this run's.
         picture.unlink(missing_ok=True)
     for name, value in _table(summary):
         print(f"  {name:<10}{value}")
@@ -283,14 +279,14 @@ def _report(summary: Summary, play: _Play, out: Path) -> None:
 
 
 def _what_is_missing(heard: Heard, played: int, out: Path) -> str:
-    """Why there is nothing to show, and what to do."""
+    """Why there is nothing to show, and the remedy."""
     if not heard.poses:
         said = heard.message or "nothing"
         return f"no pose in {played} frames; the pose node says: {said}; all that it said is in {out / 'pose_node.log'}"
     return (
-        f"{len(heard.poses)} poses came, but of none is it known which frame it belongs to: stamps of "
-        f"{len(heard.published_ns)} of {played} frames were received from the camera, and no pose has one of them; see "
-        "that no other camera or pose node runs with this ROS_DOMAIN_ID, and start again"
+        f"{len(heard.poses)} poses were received, but none can be assigned to a frame: stamps of "
+        f"{len(heard.published_ns)} of {played} frames were received from the camera, no pose has one of them; make "
+        "sure that no other camera or pose node uses this ROS_DOMAIN_ID, and start again"
     )
 
 

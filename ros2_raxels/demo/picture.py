@@ -1,4 +1,4 @@
-"""The picture: the path as it was and as it was estimated, film strip and raxels of the same frames, numbers."""
+"""The picture: the estimated path and the true one, a film strip with raxels of the same frames, and numbers."""
 
 from __future__ import annotations
 
@@ -65,7 +65,7 @@ def draw(summary: Summary, path: Path) -> None:
 
 
 def _choose_shots(summary: Summary) -> list[int]:
-    """Places in the list of poses: evenly spread, and where an image was kept if there are any."""
+    """Indices of poses: evenly spread, and of frames whose image was kept if there are enough."""
     kept = [k for k, index in enumerate(summary.indices) if index in summary.recording.images]
     count = _columns(_camera(summary))
     pool = kept if len(kept) >= min(count, len(summary.indices)) else list(range(len(summary.indices)))
@@ -74,12 +74,12 @@ def _choose_shots(summary: Summary) -> list[int]:
 
 
 def _aspect(camera: PinholeCamera) -> float:
-    """Width by height of its images in parts of the figure."""
+    """Aspect ratio of its images in figure coordinates."""
     return camera.width / camera.height * _SIZE_IN[1] / _SIZE_IN[0]
 
 
 def _columns(camera: PinholeCamera) -> int:
-    """How many of its images fill the strip."""
+    """Number of its images that fill the strip."""
     return int(np.clip(round((_RIGHT - _LEFT) / (_SHOT_HEIGHT * _aspect(camera) + _SHOT_GAP)), *_SHOTS))
 
 
@@ -111,7 +111,7 @@ def _path_panel(figure: Figure, summary: Summary, shots: list[int]) -> None:
         draw_camera(axes, _camera(summary), estimate[shot], 0.13 * path.extent, colour)
         plumb = np.array([estimate[shot, :3, 3], path.shadow[shot]])
         axes.plot(*flat(plumb).T, color=colour, lw=0.8, alpha=0.55, zorder=2)
-    # A little to the right of the legend.
+    # A little to the right, clear of the legend.
     fit(axes, path.reach, place[2] * _SIZE_IN[0] / (place[3] * _SIZE_IN[1]), aside=0.05)
     _path_legend(axes, summary, truth is not None)
 
@@ -137,7 +137,7 @@ def _path_legend(axes: Any, summary: Summary, has_truth: bool) -> None:
 
 
 def _camera(summary: Summary) -> PinholeCamera:
-    """The recording's camera, or one of ordinary field of view to draw with."""
+    """The camera of the recording, or one with an ordinary field of view."""
     if summary.recording.camera is not None:
         return summary.recording.camera
     shape = next(iter(summary.recording.images.values())).shape if summary.recording.images else (480, 640)
@@ -196,7 +196,7 @@ def _card_texts(summary: Summary) -> list[tuple[str, str, str, str]]:
 
 
 def _curves(figure: Figure, summary: Summary) -> None:
-    """What happened over time, under the cards."""
+    """Curves over time, below the cards."""
     time_s = _times_s(summary)
     panels: list[tuple[str, FloatArray]] = []
     if summary.error is not None:

@@ -1,4 +1,4 @@
-"""From what was heard to numbers: which frame each pose belongs to, how late and how wrong it is."""
+"""The numbers of a demo: the frame of each pose, its latency and its error."""
 
 from __future__ import annotations
 
@@ -19,20 +19,20 @@ from ros2_raxels.recordings.source import FrameSource
 _KEPT_IMAGES = 48
 _KEPT_HEIGHT_PX = 360
 FEWEST_TO_ALIGN = 3
-"""So many positions fix a similarity."""
+"""Number of positions that determine a similarity."""
 
 
 @dataclass(frozen=True, eq=False)
 class Recording:
-    """What the demo knows of the frames that were played, by frame number.
+    """What is known of the frames that were played, by frame number.
 
     Attributes:
         name: for titles.
         stamps_ns: (N,) as recorded.
-        truth: (N, 4, 4) camera_to_world; None when not every frame has one.
+        truth: (N, 4, 4) camera_to_world; None unless every frame has one.
         unit: of the truth, "m" or "units".
         camera: of the first frame.
-        images: some frames, reduced, by number.
+        images: some frames, downscaled, by number.
     """
 
     name: str
@@ -44,7 +44,7 @@ class Recording:
 
 
 def read_recording(source: FrameSource, played: int) -> Recording:
-    """Read the first ``played`` frames of a source again; nothing but a name is known of a live camera."""
+    """Read the first ``played`` frames of a source again; of a live camera only the name is known."""
     stamps_ns: list[int] = []
     poses: list[FloatArray] = []
     images: dict[int, ImageArray] = {}
@@ -80,12 +80,12 @@ class Summary:
         delivered: frames that reached the pose node.
         indices: (M,) frame number of each pose, increasing.
         poses: (M, 4, 4) camera_to_world as published.
-        latency_s: (M,) from stamp to reception; empty when stamps are not of the wall clock.
+        latency_s: (M,) from stamp to reception; empty when stamps are not those of the wall clock.
         confidence: (M,).
-        transforms: how many TF edges came.
-        error: of the positions against the truth, after Sim(3); None without truth or with fewer than three poses.
-        rotation_rmse_deg: of the rotations against the true ones, after the one rotation that fits them best; NaN
-            where ``error`` is None. (Aligned by positions, roll about a straight path would count as an error.)
+        transforms: number of transforms received on TF.
+        error: of the positions after Sim(3) alignment; None without truth or with fewer than three poses.
+        rotation_rmse_deg: of the rotations, after the rotation that aligns them best; NaN where ``error`` is None.
+            (Alignment by positions leaves the roll about a straight path undetermined.)
     """
 
     recording: Recording
@@ -106,7 +106,7 @@ class Summary:
 
     @property
     def latency_percentiles_s(self) -> tuple[float, float] | None:
-        """Median and 95th percentile; None when unknown."""
+        """Median and 95th percentile; None where unknown."""
         if not len(self.latency_s):
             return None
         median, high = np.percentile(self.latency_s, (50, 95))
@@ -115,7 +115,7 @@ class Summary:
     def drawn(self) -> tuple[FloatArray, FloatArray | None]:
         """Estimate (M, 4, 4) and truth (N, 4, 4) in the body axes (x forward, z up) of the first camera.
 
-        With truth both are in its unit, otherwise the estimate is as published.
+        With truth both are in its unit; otherwise the estimate is as published.
         """
         if self.error is None or self.recording.truth is None:
             return self.poses, None
@@ -123,7 +123,7 @@ class Summary:
         return first @ self.error.aligned, first @ self.recording.truth
 
     def record(self) -> dict[str, Any]:
-        """For report.json: names carry their units, None is what is not known."""
+        """For report.json: names carry their units, None is unknown."""
         latency, error = self.latency_percentiles_s, self.error
         return {
             "source": self.recording.name,
@@ -147,11 +147,11 @@ def summarise(heard: Heard, recording: Recording, played: int, speed: float, sou
     """Numbers of one run.
 
     Args:
-        heard: by the observer.
+        heard: what the observer received.
         recording: what was played.
-        played: frames that the camera says it published.
-        speed: at which it played, relative to the recording.
-        source_stamps: whether it stamped with the recording's times instead of the wall clock.
+        played: number of frames published, as stated by the camera.
+        speed: of playback, relative to the recording.
+        source_stamps: whether frames carried the stamps of the recording instead of the wall clock.
     """
     number = _frame_numbers(heard, recording, played, speed, source_stamps)
     stamps = sorted((stamp for stamp in heard.poses if stamp in number), key=number.__getitem__)
@@ -185,7 +185,7 @@ def _frame_numbers(
     published = sorted(heard.published_ns)
     if len(published) == played or not recorded or not published:
         return {stamp: index for index, stamp in enumerate(published)}
-    # Stamps are missed while the observer is still being discovered, never at the end, and the camera keeps to its
-    # schedule: so the frame is the nearest place in it, counted back from the last.
+    # Stamps are missed while the observer is being discovered, never at the end, and the camera keeps to its schedule:
+    # the frame is the nearest one on the schedule, counted back from the last.
     before_last = (np.array(recorded[:played], np.int64) - recorded[:played][-1]) / speed
     return {stamp: int(np.abs(before_last - (stamp - published[-1])).argmin()) for stamp in published}

@@ -1,1 +1,1 @@
-"""How good the answers are: data sets, metrics, peers, reports."""
+"""Accuracy and speed: data sets, metrics, classical peers, reports."""

@@ -1,4 +1,4 @@
-"""Runs of frames drawn from posed sets, for ever the same for the same seed."""
+"""Runs of frames drawn from posed sets, reproducible from a seed."""
 
 from __future__ import annotations
 
@@ -11,9 +11,8 @@ from ros2_raxels.geometry.poses import FloatArray
 from ros2_raxels.recordings.posed_set import CompleteSet
 
 _TRIES = 4000
-
-
 _STILL = 1e-6
+"""No camera of a run that moves less, in the unit of its set, has moved."""
 
 
 @dataclass(frozen=True)
@@ -22,10 +21,10 @@ class RunRule:
 
     Attributes:
         frames: of a run.
-        strides: between its frames, each as likely as the others.
-        origin: the frame of a run in whose camera its poses are told.
-        max_rotation_deg: no camera of a run turns further from that one.
-        one_camera: whether all frames must be of one.
+        strides: steps between its frames, all equally likely.
+        origin: index of the frame whose camera is the origin of the poses of a run.
+        max_rotation_deg: runs in which a camera is turned further from the origin are skipped.
+        one_camera: whether all frames must have one size and the same intrinsics.
     """
 
     frames: int
@@ -37,12 +36,12 @@ class RunRule:
 
 @dataclass(frozen=True, eq=False)
 class Run:
-    """Some frames of a set.
+    """Equally spaced frames of a set.
 
     Attributes:
-        id: of set, first frame and stride.
-        chosen: of the set's frames.
-        camera_to_origin: (frames, 4, 4) in the camera of the rule's origin.
+        id: names the set, the first frame and the stride.
+        chosen: slice of the set's frames.
+        camera_to_origin: (frames, 4, 4) poses in the camera of the rule's origin.
     """
 
     id: str
@@ -51,7 +50,7 @@ class Run:
 
 
 def draw_runs(posed: CompleteSet, rule: RunRule, count: int, seed: int) -> list[Run]:
-    """At most so many runs of a set; one is left out when it breaks the rule or when no camera moves."""
+    """Up to ``count`` runs of a set; those that break the rule, or in which no camera moves, are skipped."""
     runs: dict[tuple[int, int], Run] = {}
     for first, stride in _draws(seed, posed.name, len(posed.images), rule.strides):
         if len(runs) == count:
@@ -68,7 +67,7 @@ def draw_runs(posed: CompleteSet, rule: RunRule, count: int, seed: int) -> list[
 
 
 def _draws(seed: int, name: str, frames: int, strides: Sequence[int]) -> Iterator[tuple[int, int]]:
-    """First frame and stride; the order of the draws is what keeps the runs fixed."""
+    """First frame and stride. The order of the draws must not change: it is what makes runs reproducible."""
     generator = np.random.default_rng([seed, *name.encode()])
     for _ in range(_TRIES if frames else 0):
         stride = int(generator.choice(strides))

@@ -1,4 +1,4 @@
-"""Draw all figures into a folder: ``python -m ros2_raxels.figures docs/images``, a minute."""
+"""Draw all figures into a folder, in about a minute: ``python -m ros2_raxels.figures docs/images``."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _WALK_FRAMES = 151
 
 
 def main(folder: Path) -> None:
-    """Draw them.
+    """Draw all figures into a folder.
 
     Raises:
         FileError: the folder cannot be made or written to.

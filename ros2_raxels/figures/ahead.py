@@ -1,4 +1,4 @@
-"""Views with what the model says of them: expected error, and what it had to make up."""
+"""The figure of predicted views: each with its expected error and the share that the model made up."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _COLUMNS = (
 
 
 def draw_view_figure(walk: TrackedWalk) -> Page:
-    """A row for each view, 1136 x 681 px."""
+    """One row for each view, 1136 x 681 px."""
     newest = len(walk.estimate) - 1
     known, ahead = newest - _CONTEXT_STEP * np.arange(_CONTEXT)[::-1], newest + np.array(_AHEAD)
     predict = make_predictor("").predict

@@ -1,4 +1,4 @@
-"""From evidence to poses on one clip: what the matcher found, what the model thinks of it, and where guidance leads."""
+"""The figures of one clip: correspondences, what the model thinks of them, hypotheses before and after guidance."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ class SolvedClip:
     Attributes:
         grey: working images.
         evidence: of them.
-        inlier: (P, N) that the model gives each observation.
+        inlier: (P, N) probability that the model gives each observation.
         proposed, sampled, guided: (H, N, 4, 4) camera_to_first by stage.
         truth: (N, 4, 4) camera_to_first, the furthest at distance 1.
     """
@@ -52,7 +52,7 @@ class SolvedClip:
 
 
 def solved_clip(walk: TrackedWalk) -> SolvedClip:
-    """Four frames of the walk through the stages of `estimator.Estimator`."""
+    """Four frames of the walk, taken through the stages of `estimation.estimator.Estimator`."""
     numbers = _STEP * np.arange(_FRAMES)
     settings, denoiser = EstimatorSettings(), load_denoiser("")
     assert isinstance(denoiser, LearnedDenoiser)
@@ -85,7 +85,7 @@ def _unit_reach(poses: FloatArray) -> FloatArray:
 
 
 def draw_evidence_figure(clip: SolvedClip) -> Page:
-    """Where points of the first frame are found in the others, and what the model thinks of it; 1136 x 332 px."""
+    """Correspondences of the first frame, and which of them the model believes; 1136 x 332 px."""
     page = Page(3 * _TILE_W + 2 * _GAP + 2 * _MARGIN, _TILE_H + 62)
     found = clip.evidence.seen & (clip.evidence.anchor == 0)[:, None]
     found[:, 0] = False
@@ -100,7 +100,7 @@ def draw_evidence_figure(clip: SolvedClip) -> Page:
 
 
 def _draw_tracks(axes: Any, clip: SolvedClip, chosen: npt.NDArray[np.bool_], colour: str) -> None:
-    """Lines from points in the first frame to where they are in the others; `chosen` (P, N)."""
+    """Lines from points in the first frame to their positions in the others; ``chosen`` (P, N)."""
     image = cv2.resize(clip.grey[0], (_TILE_W, _TILE_H), interpolation=cv2.INTER_AREA)
     axes.imshow(np.repeat((_DIM * image).astype(np.uint8)[..., None], 3, axis=2), extent=_extent(clip), aspect="auto")
     track, frame = np.nonzero(chosen)
@@ -119,7 +119,7 @@ def _extent(clip: SolvedClip) -> tuple[float, float, float, float]:
 
 
 def draw_guidance_figure(clip: SolvedClip) -> Page:
-    """Hypotheses of the cameras from above, stage by stage; 1136 x 332 px."""
+    """Camera hypotheses from above, stage by stage; 1136 x 332 px."""
     page = Page(3 * _TILE_W + 2 * _GAP + 2 * _MARGIN, _TILE_H + 62)
     stages = (("Two-view geometry", clip.proposed), ("Model, one step", clip.sampled), ("Guided", clip.guided))
     with matplotlib.rc_context(FONT):
@@ -131,7 +131,7 @@ def draw_guidance_figure(clip: SolvedClip) -> Page:
 
 
 def _direction_deg(poses: FloatArray, truth: FloatArray) -> float:
-    """Median over hypotheses and frames."""
+    """Median direction error over hypotheses and frames."""
     angles = [direction_angle_rad(p[:3, 3], t[:3, 3]) for h in poses for p, t in zip(h[1:], truth[1:], strict=True)]
     return float(np.degrees(np.median(angles)))
 

@@ -1,4 +1,4 @@
-"""The picture on top of the README: frames, their raxels, the trajectory, and views along the way ahead."""
+"""The picture at the top of the README: frames, their raxels, the trajectory, and views along the path ahead."""
 
 from __future__ import annotations
 
@@ -123,7 +123,7 @@ def _legend(axes: Any) -> None:
 
 
 def _views(page: Page, walk: TrackedWalk, ahead: FloatArray) -> None:
-    """Views along the way ahead, above what the camera saw there later."""
+    """Views along the path ahead, above what the camera saw there later."""
     top = _ROWS_TOP[2]
     page.heading(_left(3), top - 20, "4  Views ahead", "predicted above, seen later below")
     views = _predicted(walk, ahead)

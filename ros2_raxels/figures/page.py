@@ -17,13 +17,13 @@ from ros2_raxels.visualization.drawing import MUTED, NIGHT, add_panel
 
 _DPI = 100
 _LEVEL = 8
-"""Step between two levels of a colour: finer ones are not seen, and take most of a PNG of photographs."""
+"""Step between two levels of a colour: finer ones are invisible, and take up most of a PNG of photographs."""
 
 _HEADING_PT, _WORDS_PT = 13.0, 10.5
 
 
 class Page:
-    """Axes by px from the top left corner.
+    """A figure whose axes are placed in px from the top left corner.
 
     Args:
         width, height: px.
@@ -41,7 +41,7 @@ class Page:
         return add_panel(self.figure, *parts)
 
     def heading(self, left: float, middle: float, name: str, words: str = "") -> None:
-        """A name in bold and words behind it, from a place in px."""
+        """A name in bold with words behind it, at a position in px."""
         at = (left / self.width, 1.0 - middle / self.height)
         bold = self.figure.text(*at, name, fontsize=_HEADING_PT, fontweight="bold", va="center")
         beside: Any = {"xycoords": bold, "xytext": (10, -1), "textcoords": "offset points"}
@@ -50,7 +50,7 @@ class Page:
         )
 
     def write(self, path: Path) -> None:
-        """As PNG of few levels: half the size.
+        """Write as PNG with few levels of each colour: half the size.
 
         Raises:
             FileError: the file cannot be written.

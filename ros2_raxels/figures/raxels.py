@@ -1,4 +1,4 @@
-"""What a raxel image is: two cameras from above, and the pictures that their raxels make."""
+"""The figure that explains raxels: two cameras from above, and their raxels as pictures."""
 
 from __future__ import annotations
 

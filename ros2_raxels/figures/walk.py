@@ -1,4 +1,4 @@
-"""What all figures show: a rendered walk through a room, tracked frame by frame."""
+"""The walk shown by all figures: a rendered room, tracked frame by frame."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from ros2_raxels.recordings.open import open_source
 
 @dataclass(frozen=True, eq=False)
 class TrackedWalk:
-    """A recording with truth, and what the tracker made of its beginning.
+    """A recording with truth, and the tracked poses of its beginning.
 
     Attributes:
         images: of all N frames.
@@ -38,7 +38,7 @@ class TrackedWalk:
 
 
 def tracked_walk(frames: int) -> TrackedWalk:
-    """The demo's walk, of which the tracker sees so many frames."""
+    """The walk of the demo, with its first frames tracked."""
     walk = Walk()
     folder = str(shown_walk(walk))
     recorded = list(open_source(folder))

@@ -1,4 +1,4 @@
-"""What a listener hears of a pose node: when, how late and how sure."""
+"""What a pose node publishes, by stamp: poses, latency, confidence and state."""
 
 from __future__ import annotations
 
@@ -25,17 +25,17 @@ _STATES = ("waiting", "initialising", "tracking", "held", "lost")
 
 @dataclass
 class Heard:
-    """Everything received, by stamp.
+    """Everything received.
 
     Attributes:
         published_ns: stamps of the camera's frames in order.
         poses: camera_to_world of the frames that were tracked, by stamp, ns.
-        latency_s: from stamp to reception of the pose, by stamp, ns; only means something with wall-clock stamps.
+        latency_s: from stamp to reception of the pose, by stamp, ns; only meaningful with wall-clock stamps.
         confidence: by stamp, ns.
-        state: newest state in words.
-        message: why it is not tracking, in words.
-        received, dropped: the pose node's own count of frames.
-        transforms: frames whose transform came.
+        state: name of the newest state.
+        message: why the node is not tracking.
+        received, dropped: the pose node's own counts of frames.
+        transforms: number of frames whose transform was received.
     """
 
     published_ns: list[int] = field(default_factory=list)
@@ -53,7 +53,7 @@ class Observer(SpunNode):
     """Fills `Heard` while it is spun.
 
     Args:
-        has_camera_info: whether the camera sends one with every frame; else stamps are read from the images.
+        has_camera_info: whether a camera_info comes with every frame; if not, stamps are read from the images.
         interrupted: set once the user wants it to end.
     """
 
@@ -70,7 +70,7 @@ class Observer(SpunNode):
             subscribe(Image, IMAGE_TOPIC, self._on_raw_image, 10, raw=True)
 
     def hears(self, *topics: str) -> bool:
-        """Whether all of these have a publisher already."""
+        """Whether a publisher of each of these topics has been discovered."""
         return all(self.node.count_publishers(topic) for topic in topics)
 
     def _on_info(self, message: CameraInfo) -> None:
@@ -98,5 +98,5 @@ class Observer(SpunNode):
 
 
 def state_name(state: int) -> str:
-    """Of PoseStatus, in a word."""
+    """Name of a state of PoseStatus."""
     return next((name for name in _STATES if getattr(PoseStatus, f"STATE_{name.upper()}") == state), f"state {state}")

@@ -1,4 +1,4 @@
-"""Child processes that end when the parent does, and whose last words are kept."""
+"""Child processes that end with their parent, and whose last output is kept."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ _LAST_WORDS = 12
 
 @contextlib.contextmanager
 def _uninterrupted() -> Iterator[None]:
-    """Puts SIGINT and SIGTERM off until the end of the block; then they reach the handlers that they would have.
+    """Defers SIGINT and SIGTERM to the end of the block, where they reach the handlers in place before it.
 
-    By handlers, not by the signal mask: a child inherits the mask, and could then not be asked to end.
+    By handlers, not by the signal mask: a child would inherit the mask and could not be asked to end.
     """
     caught: list[int] = []
     before = {n: signal.signal(n, lambda number, _: caught.append(number)) for n in (signal.SIGINT, signal.SIGTERM)}
@@ -32,7 +32,7 @@ def _uninterrupted() -> Iterator[None]:
 
 
 class Family:
-    """Children that all end together. Between the start of one and its being known here, nothing can interrupt."""
+    """Children that end together. No interrupt can come between the start of a child and its registration here."""
 
     def __init__(self) -> None:
         self._children: list[Child] = []
@@ -45,7 +45,7 @@ class Family:
         return child
 
     def end(self) -> None:
-        """End all, the youngest first; a second Ctrl-C must not leave one behind."""
+        """End all, the youngest first. A second Ctrl-C does not leave one behind."""
         with _uninterrupted():
             while self._children:
                 self._children.pop().end()
@@ -63,7 +63,7 @@ class Child:
 
     def __init__(self, module: str, arguments: Sequence[str], environment: Mapping[str, str], log: Path) -> None:
         self.module, self.log = module, log
-        # In a session of its own, so that Ctrl-C in the terminal reaches the parent alone, which ends all in order.
+        # In a session of its own: Ctrl-C in the terminal reaches the parent alone, which ends its children in order.
         with log.open("wb") as file:
             self._process = subprocess.Popen(
                 [sys.executable, "-m", module, *arguments],
@@ -86,12 +86,12 @@ class Child:
 
     @property
     def last_words(self) -> list[str]:
-        """Its last lines that are not empty."""
+        """The last lines of its output that are not empty."""
         lines = self.log.read_text(encoding="utf-8", errors="replace").splitlines()
         return [line for line in lines if line.strip()][-_LAST_WORDS:]
 
     def end(self) -> int:
-        """Ask with SIGINT, then force; the exit status. For one that has ended already, only the latter."""
+        """Send SIGINT, then SIGKILL if it does not end; the exit status, also of a child that has ended already."""
         if self.code is None:
             self._signal(signal.SIGINT)
         try:

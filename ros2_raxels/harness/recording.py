@@ -1,4 +1,4 @@
-"""A rendered walk through a room, on disk as the posed set that a user's own recording would be."""
+"""A rendered walk through a room, stored on disk as a posed set like a user's own recording."""
 
 from __future__ import annotations
 
@@ -43,12 +43,12 @@ class Walk:
 
 
 def recorded_walk(walk: Walk, progress: Progress, cache: Path | None = None) -> Path:
-    """Directory of the rendered walk as a posed set; rendered once and then kept.
+    """Folder of the rendered walk as a posed set; it is rendered once and then kept.
 
     Args:
         walk: what to render.
-        progress: told about every few frames; not called when nothing has to be rendered.
-        cache: where it is kept; default ``$XDG_CACHE_HOME/ros2_raxels/demo``.
+        progress: called every few frames; not called when nothing has to be rendered.
+        cache: where walks are kept; default ``$XDG_CACHE_HOME/ros2_raxels/demo``.
     """
     folder = (cache or default_cache()) / _key(walk)
     if not (folder / "cameras.json").is_file():
@@ -66,12 +66,12 @@ def shown_walk(walk: Walk) -> Path:
 
 
 def default_cache() -> Path:
-    """Where rendered walks are kept unless told otherwise."""
+    """Where rendered walks are kept by default."""
     return user_folder("XDG_CACHE_HOME", ".cache") / "demo"
 
 
 def _key(walk: Walk) -> str:
-    """Changes with the parameters and with the code that turns them into images."""
+    """A hash of the parameters and of the code that turns them into images."""
     digest = hashlib.sha256(json.dumps(asdict(walk), sort_keys=True).encode())
     folders = (Path(package.__path__[0]) for package in (geometry, scenes))
     files = [Path(__file__), *(file for folder in folders for file in sorted(folder.glob("*.py")))]

@@ -1,4 +1,4 @@
-"""A node in a context of its own that its owner drives, so that Ctrl-C reaches Python and not ROS."""
+"""A node in a context of its own that is spun by its owner, so that Ctrl-C reaches Python and not ROS."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from rclpy.signals import SignalHandlerOptions
 
 
 class SpunNode:
-    """See the module.
+    """A node that its owner spins.
 
     Args:
         name: of the node.
@@ -27,24 +27,24 @@ class SpunNode:
     def __init__(self, name: str, interrupted: Event, **options: Any) -> None:
         self._interrupted = interrupted
         self._context = rclpy.Context()
-        # The children of the process are ended by its KeyboardInterrupt.
+        # The KeyboardInterrupt of the process ends its children.
         rclpy.init(context=self._context, signal_handler_options=SignalHandlerOptions.NO)
         self.node = rclpy.create_node(name, context=self._context, **options)
         self._executor = SingleThreadedExecutor(context=self._context)
         self._executor.add_node(self.node)
 
     def spin(self, seconds: float) -> None:
-        """Receive for so long.
+        """Receive messages for so long.
 
         Raises:
-            KeyboardInterrupt: it was interrupted, now or before.
+            KeyboardInterrupt: ``interrupted`` is set, or was before.
         """
         for _ in self._received(seconds):
             if self._interrupted.is_set():
                 raise KeyboardInterrupt
 
     def drain(self, seconds: float) -> None:
-        """Receive what is still on its way, interrupted or not."""
+        """Receive messages that are still in transit, interrupted or not."""
         for _ in self._received(seconds):
             pass
 

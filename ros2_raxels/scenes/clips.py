@@ -1,4 +1,4 @@
-"""Clips of random worlds as a moving camera sees them, with the exact truth: poses, depth, flow and raxels."""
+"""Clips of random worlds seen by a moving camera, with exact truth: poses, depth, flow and raxels."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from ros2_raxels.scenes.renderer import depth_map, render
 from ros2_raxels.scenes.trajectories import look_at
 
 NEAR = 0.1
-"""Nothing comes closer to a camera than this share of the median depth that the first one sees."""
+"""Nothing comes closer to a camera than this share of the median depth seen by the first one."""
 
 _FOV_LIMITS_DEG, _FOV_MEDIAN_DEG, _FOV_SPREAD = (25.0, 95.0), 58.0, 0.27
 _PROBE_COLUMNS = 32
@@ -44,7 +44,7 @@ class RenderedClip:
         images: (N, H, W, 3) RGB uint8.
         camera: of all frames.
         camera_to_first: (N, 4, 4) float64.
-        depth: (N, H, W) float32 z-depth of what the ray through each pixel's centre meets first.
+        depth: (N, H, W) float32 z-depth of the first surface on the ray through each pixel's centre.
         world_kind: key of `procedural.WORLD_KINDS`.
         motion_kind: one of `motion.KINDS`.
     """
@@ -57,12 +57,12 @@ class RenderedClip:
     motion_kind: str
 
     def flow(self, source: int, target: int) -> FloatArray:
-        """(H, W, 2) px: where each pixel of one frame is in another, minus where it was; NaN where it is not seen."""
+        """(H, W, 2) displacement of each pixel from one frame to another, px; NaN where it is not seen there."""
         moved = relative_pose(self.camera_to_first[target], self.camera_to_first[source])
         return exact_flow(self.camera, self.depth[source], self.depth[target], moved)
 
     def raxels(self, rows: int | None = None, columns: int | None = None) -> FloatArray:
-        """(N, rows, columns, 3) of all frames, in the frame of the first; without a grid, one for each pixel."""
+        """(N, rows, columns, 3) of all frames in the frame of the first; by default one for each pixel."""
         bearings = self.camera.bearings(rows, columns)
         return np.stack([encode_raxels(bearings, pose) for pose in self.camera_to_first])
 
@@ -93,11 +93,11 @@ def exact_flow(
 
 
 def _is_seen(place: FloatArray, expected: FloatArray, depth: FloatArray) -> npt.NDArray[np.bool_]:
-    """Whether points that ought to lie at these pixels, this deep, are no deeper than what is there."""
+    """Whether points at these pixels and depths are no deeper than the surfaces there."""
     height, width = depth.shape
     with np.errstate(invalid="ignore"):
         inside = ((place > -0.5) & (place < (width - 0.5, height - 0.5))).all(axis=-1)
-        # Between pixels a slanted surface is as deep as something between its neighbours.
+        # Between pixels the depth of a slanted surface lies between those of its neighbours.
         deepest = cv2.dilate(depth, np.ones((3, 3), np.uint8))
         x, y = (np.where(inside, place[..., k], 0.0).astype(np.float32) for k in (0, 1))
         around = cv2.remap(deepest, x, y, cv2.INTER_NEAREST, borderMode=cv2.BORDER_REPLICATE)
@@ -105,7 +105,7 @@ def _is_seen(place: FloatArray, expected: FloatArray, depth: FloatArray) -> npt.
 
 
 def random_camera(generator: np.random.Generator, width: int, height: int) -> PinholeCamera:
-    """A camera of 25 to 95 degrees across, most of 45 to 75, its principal point near the middle."""
+    """A camera of 25 to 95 degrees horizontally, mostly 45 to 75, with its principal point near the middle."""
     fov_deg = 0.0
     while not _FOV_LIMITS_DEG[0] <= fov_deg <= _FOV_LIMITS_DEG[1]:
         fov_deg = float(np.exp(generator.normal(np.log(_FOV_MEDIAN_DEG), _FOV_SPREAD)))
@@ -117,19 +117,19 @@ def random_camera(generator: np.random.Generator, width: int, height: int) -> Pi
 def render_clip(
     generator: np.random.Generator, frames: int, width: int, height: int, pool: TexturePool | None = None
 ) -> RenderedClip:
-    """A clip of a random world, seen by a random camera that moves as a real one does.
+    """A clip of a random world, seen by a random camera with realistic motion.
 
-    With more than one BLAS thread (`ros_environment.ONE_BLAS_THREAD`) it takes up to three times as long.
+    With several BLAS threads (see `ros_environment.ONE_BLAS_THREAD`) it takes up to three times as long.
 
     Args:
-        generator: decides on everything but the tiles.
+        generator: source of everything but the tiles.
         frames: two or more.
         width, height: px.
         pool: tiles, see `random_world`.
 
     Raises:
         ValueError: fewer than two frames.
-        RuntimeError: no world had room for a camera; does not happen by chance.
+        RuntimeError: no world had room for the camera; practically impossible.
     """
     camera = random_camera(generator, width, height)
     for _ in range(_WORLDS):
@@ -139,18 +139,18 @@ def render_clip(
             clip = _try_to_render(generator, world, camera, first, motion, index)
             if clip is not None:
                 return clip
-    raise RuntimeError(f"{_WORLDS} worlds, and in none of them room for a camera that moves over {frames} frames")
+    raise RuntimeError(f"none of {_WORLDS} worlds has room for a camera that moves over {frames} frames")
 
 
 def probe_of(camera: PinholeCamera) -> PinholeCamera:
-    """The same camera with few pixels, to see whether a place is worth a full picture."""
+    """The same camera with few pixels, to test whether a viewpoint is worth rendering in full."""
     return camera.resized(_PROBE_COLUMNS, max(8, round(_PROBE_COLUMNS * camera.height / camera.width)))
 
 
 def _promising(
     generator: np.random.Generator, world: ProceduralWorld, camera: PinholeCamera, motion: Motion
 ) -> Iterator[tuple[FloatArray, int]]:
-    """First poses (camera to world) and the motion that they allow, as far as a few pixels tell."""
+    """First poses (camera to world) and the index of a motion that fits them, as far as a few pixels show."""
     probe = probe_of(camera)
     for index in range(len(motion.kind)):
         for _ in range(_VIEWPOINTS):
@@ -167,7 +167,7 @@ def _promising(
 
 
 def _viewpoint(generator: np.random.Generator, world: ProceduralWorld) -> FloatArray:
-    """camera_to_world somewhere that looks at something, upright but for some degrees."""
+    """camera_to_world of a random viewpoint that looks at a target, upright to within some degrees."""
     eye = generator.uniform(world.eye_low_m, world.eye_high_m)
     target = world.targets_m[generator.integers(len(world.targets_m))]
     aside = generator.normal(0, 0.1, 3) * np.linalg.norm(target - eye)
@@ -188,13 +188,13 @@ def _in_world(first: FloatArray, camera_to_first: FloatArray, unit_m: float) -> 
 
 
 def _is_clear(world: ProceduralWorld, poses: FloatArray, unit_m: float) -> bool:
-    """Whether the camera passes through nothing on its way."""
+    """Whether the camera keeps clear of all surfaces on its path."""
     between = [interpolate_pose(a, b, share) for a, b in itertools.pairwise(poses) for share in (0.25, 0.5, 0.75)]
     return bool(world.clearance_m(np.array([*poses, *between])[:, :3, 3]).min() > NEAR * unit_m)
 
 
 def _sees_enough(world: ProceduralWorld, probe: PinholeCamera, poses: FloatArray, unit_m: float) -> bool:
-    """Whether no frame stares at a wall, and each has something in common with the one before."""
+    """Whether no frame is filled by a wall, and each overlaps with the one before."""
     depths = [depth_map(world, probe, pose) for pose in poses]
     if not all(_LEAST_MEDIAN * unit_m < np.median(depth) < _MOST_MEDIAN * unit_m for depth in depths):
         return False
@@ -213,7 +213,7 @@ def _try_to_render(
     motion: Motion,
     index: int,
 ) -> RenderedClip | None:
-    """The clip at full size, or None where the probe overlooked something close."""
+    """The clip at full size, or None where the probe missed a near surface."""
     unit_m = float(np.median(depth_map(world, camera, first)))
     poses = _in_world(first, motion.camera_to_first[index], unit_m)
     if not _is_clear(world, poses, unit_m):
@@ -231,8 +231,8 @@ def _try_to_render(
 def well_lit(
     generator: np.random.Generator, world: ProceduralWorld, camera: PinholeCamera, first: FloatArray
 ) -> ProceduralWorld:
-    """As a camera exposes: the first picture neither black nor, but for its highlights, white."""
-    # In dim light, so that nothing is clipped yet.
+    """Expose the world as a camera would: the first image neither black nor, except for highlights, white."""
+    # Measured in dim light, where nothing is clipped.
     dim = exposed(world, _DIM)
     seen = render(dim, probe_of(camera), first)[0].max(axis=2)
     wanted = float(generator.uniform(*_BRIGHTNESS)) / max(2.0, float(seen.mean()))
@@ -240,9 +240,9 @@ def well_lit(
 
 
 def augment(generator: np.random.Generator, images: ImageArray) -> ImageArray:
-    """What a real camera does to pictures (N, H, W, 3): exposure, colour, vignette, blur, noise and JPEG.
+    """Apply what a real camera does to images (N, H, W, 3): exposure, colour, vignette, blur, noise and JPEG.
 
-    Colour, vignette, sharpness and the kind of noise belong to the clip; exposure wanders from frame to frame.
+    Colour, vignette, sharpness and noise level are those of the clip; exposure varies from frame to frame.
     """
     shape = images.shape
     pixels = images.astype(np.float32) / 255.0

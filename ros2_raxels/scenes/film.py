@@ -1,4 +1,4 @@
-"""A camera on its way through a world, rendered to disk as the posed set that a recording would be."""
+"""Renders a camera path through a world to disk, as a posed set like a recording."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ _CHUNK_FRAMES = 6
 _JPEG_QUALITY = 95
 
 Progress = Callable[[int, int], None]
-"""Called with how much is done and how much there is in all."""
+"""Called with the amount done and the total."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -35,7 +35,7 @@ class Film:
 
     Attributes:
         name: of the set.
-        world: what there is, m.
+        world: lengths in m.
         camera: of all frames.
         camera_to_world: (N, 4, 4) optical frames, m.
         rate_hz: frames a second.
@@ -49,16 +49,16 @@ class Film:
 
 
 def write_film(film: Film, folder: Path, progress: Progress, processes: int = 2) -> None:
-    """Render into a folder that appears when it is whole; whatever happens before leaves nothing.
+    """Render into a folder that appears when it is complete; a failure before that leaves nothing behind.
 
     Args:
         film: what to render.
-        folder: must not exist yet, or be empty.
-        progress: told about every few frames.
-        processes: that render.
+        folder: must not exist yet, or must be empty.
+        progress: called every few frames.
+        processes: number of rendering processes.
 
     Raises:
-        OSError: the folder holds something, or cannot be written to.
+        OSError: the folder is not empty, or cannot be written to.
     """
     folder.parent.mkdir(parents=True, exist_ok=True)
     unfinished = Path(tempfile.mkdtemp(prefix=".unfinished_", dir=folder.parent))
@@ -66,7 +66,7 @@ def write_film(film: Film, folder: Path, progress: Progress, processes: int = 2)
         (unfinished / "images").mkdir()
         _render_all(film, unfinished, progress, processes)
         (unfinished / "cameras.json").write_text(json.dumps(_record(film)), encoding="utf-8")
-        # Made for this user alone as temporary folders are.
+        # Temporary folders are accessible to their owner alone.
         unfinished.chmod(0o755)
         unfinished.rename(folder)
     finally:
@@ -108,7 +108,7 @@ def _image_name(index: int) -> str:
 def _render_all(film: Film, folder: Path, progress: Progress, processes: int) -> None:
     count = len(film.camera_to_world)
     chunks = [range(start, min(start + _CHUNK_FRAMES, count)) for start in range(0, count, _CHUNK_FRAMES)]
-    # A forked child would inherit the locks of OpenCV's threads in whatever state they are.
+    # A forked child would inherit the locks of OpenCV's threads in an arbitrary state.
     fresh = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(min(processes, len(chunks)), fresh, _start_worker, (film,)) as pool:
         try:
@@ -127,7 +127,7 @@ _film: Film
 
 def _start_worker(film: Film) -> None:
     global _film
-    # Ctrl-C is the parent's to handle: it cancels what has not begun.
+    # The parent handles Ctrl-C: it cancels what has not begun.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     cv2.setNumThreads(1)
     _film = film

@@ -1,7 +1,7 @@
-"""Clips of cameras that move as real ones do, by the thousand: poses alone, without a scene.
+"""Realistic camera motions, thousands at a time: poses alone, without a scene.
 
-The unit of length is the median depth that the first camera sees, so that a baseline means the same everywhere. The
-distributions of baseline and turn follow those of real recordings (`docs/training.md` shows both histograms).
+The unit of length is the median depth seen by the first camera, so that baselines are comparable. The distributions of
+baseline and rotation follow those of real recordings (`docs/training.md` shows both histograms).
 """
 
 from __future__ import annotations
@@ -14,10 +14,10 @@ import numpy.typing as npt
 from ros2_raxels.geometry.poses import FloatArray, interpolate_pose, inverse_pose, rotation_from_vector
 
 KINDS = ("handheld", "forward", "sideways", "orbit", "drone", "rotation", "stop_and_go")
-"""What moves the camera."""
+"""Kinds of motion."""
 
 MAX_TURN_DEG = 40.0
-"""No camera of a clip turns further from the first: the views would hardly overlap."""
+"""No camera of a clip is turned further from the first: the views would hardly overlap."""
 
 _SHARES = (0.25, 0.1, 0.08, 0.40, 0.08, 0.04, 0.05)
 _STEP_MEDIAN, _STEP_SPREAD = 0.115, 0.8
@@ -40,7 +40,7 @@ class Motion:
 def sample_motion(generator: np.random.Generator, clips: int, frames: int) -> Motion:
     """Draw the camera paths of `clips` clips of `frames` frames.
 
-    Half of the clips run backwards in time, as a robot does that reverses.
+    Half of the clips run backwards in time, like a robot that reverses.
 
     Raises:
         ValueError: fewer than two frames, or no clip.
@@ -57,7 +57,7 @@ def sample_motion(generator: np.random.Generator, clips: int, frames: int) -> Mo
     poses = _shaken(generator, poses, step)
     backwards = generator.random(clips) < 0.5
     poses[backwards] = poses[backwards, ::-1]
-    # After the reversal: the turn counts from what is the first camera now.
+    # After the reversal, because the rotation counts from the first camera.
     poses = _limit_turn(poses)
     return Motion(inverse_pose(poses[:, :1]) @ poses, kind)
 
@@ -65,7 +65,7 @@ def sample_motion(generator: np.random.Generator, clips: int, frames: int) -> Mo
 def _times(
     generator: np.random.Generator, clips: int, frames: int, stops: npt.NDArray[np.bool_]
 ) -> npt.NDArray[np.float64]:
-    """(B, N) when each frame is taken: uneven as dropped frames make it; while it stands, time does too."""
+    """(B, N) time of each frame: uneven, as with dropped frames; while the camera stands, time stands still."""
     gaps = np.exp(generator.normal(0.0, 0.15, (clips, frames - 1)))
     stands = stops[:, None] & (generator.random(gaps.shape) < 0.4)
     gaps = np.where(stands, generator.uniform(0.0, 0.05, gaps.shape), gaps)
@@ -73,7 +73,7 @@ def _times(
 
 
 def _unit(generator: np.random.Generator, clips: int, stretch: tuple[float, float, float]) -> FloatArray:
-    """(B, 3) random directions, more often along the axes that are stretched."""
+    """(B, 3) random directions, biased towards the stretched axes."""
     v = generator.normal(size=(clips, 3)) * stretch
     return np.asarray(v / np.linalg.norm(v, axis=1, keepdims=True))
 
@@ -97,7 +97,7 @@ def _direction(generator: np.random.Generator, kind: npt.NDArray[np.intp]) -> Fl
 def _along_a_path(
     generator: np.random.Generator, kind: npt.NDArray[np.intp], time: FloatArray, step: FloatArray
 ) -> FloatArray:
-    """(B, N, 4, 4): accelerated motion with a turn of its own, and a gaze that may stay on what it looked at."""
+    """(B, N, 4, 4): accelerated motion with an independent rotation, and a gaze that may fixate a point."""
     clips, frames = time.shape
     velocity = _direction(generator, kind) * step[:, None]
     bend = generator.normal(size=(clips, 3)) * step[:, None] * 0.15
@@ -107,7 +107,7 @@ def _along_a_path(
     rate_deg = np.where(steady, rate_deg * 0.15, rate_deg)
     turn = np.radians(rate_deg)[:, None] * _unit(generator, clips, (0.5, 1.0, 0.3))
     turn = time[..., None] * turn[:, None] * (1.0 + 0.2 * generator.normal(size=(clips, 1, 1)) * time[..., None])
-    # A person keeps what they film in the middle: the camera turns back by the angle that it moved past it.
+    # People keep their subject in the middle: the camera turns back by the angle by which it moved past it.
     share = np.where(steady, 0.0, generator.beta(0.5, 0.7, clips))
     fixation = np.stack([position[..., 1], -position[..., 0], np.zeros((clips, frames))], axis=-1)
     poses = np.tile(np.eye(4), (clips, frames, 1, 1))
@@ -117,7 +117,7 @@ def _along_a_path(
 
 
 def _around_a_point(generator: np.random.Generator, time: FloatArray, step: FloatArray) -> FloatArray:
-    """(B, N, 4, 4) on a circle around a point in front of the first camera, which all of them look at."""
+    """(B, N, 4, 4) on a circle around a point in front of the first camera, at which all cameras look."""
     clips = len(step)
     distance = generator.uniform(0.7, 1.2, clips)
     axis = _unit(generator, clips, (0.35, 1.0, 0.25))
@@ -133,7 +133,7 @@ def _around_a_point(generator: np.random.Generator, time: FloatArray, step: Floa
 
 
 def _shaken(generator: np.random.Generator, poses: FloatArray, step: FloatArray) -> FloatArray:
-    """With the tremble of a hand or a wheel: some percent of a step, and a fraction of a degree."""
+    """Add the shake of a hand or of wheels: some percent of a step, and a fraction of a degree."""
     clips, frames = poses.shape[:2]
     rough = np.exp(generator.normal(np.log(0.3), 1.2, (clips, 1, 1))).clip(0.0, 3.0)
     shift = generator.normal(size=(clips, frames, 3)) * step[:, None, None] * 0.12 * rough
@@ -145,7 +145,7 @@ def _shaken(generator: np.random.Generator, poses: FloatArray, step: FloatArray)
 
 
 def _limit_turn(poses: FloatArray) -> FloatArray:
-    """Whole clips slowed down until no camera turns more than `MAX_TURN_DEG` from the first."""
+    """Slow whole clips down until no camera is turned more than `MAX_TURN_DEG` from the first."""
     relative = np.swapaxes(poses[:, :1, :3, :3], -1, -2) @ poses[..., :3, :3]
     cosine = (np.trace(relative, axis1=-2, axis2=-1) - 1.0) / 2.0
     furthest_deg = np.degrees(np.arccos(cosine.clip(-1.0, 1.0))).max(axis=1)

@@ -1,7 +1,7 @@
-"""Worlds without end: rooms, corridors, streets, table tops, rough ground and clutter, each different.
+"""Random worlds: rooms, corridors, streets, table tops, rough ground and clutter, each different.
 
-What things mean does not matter to a camera that wants to know how it moved; how near, thin, repeated, flat or
-textured they are does. So variety goes into these.
+For camera motion it does not matter what things are, but how near, thin, repetitive, flat or textured they are. So the
+variety lies in these properties.
 """
 
 from __future__ import annotations
@@ -27,12 +27,12 @@ _FAR_M = (40.0, 160.0)
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class ProceduralWorld(World):
-    """A world, and where in it a camera makes sense.
+    """A world, and where in it a camera may be.
 
     Attributes:
         kind: a key of `WORLD_KINDS`.
-        eye_low_m, eye_high_m: (3,) corners of the space from which to look.
-        targets_m: (T, 3) what to look at.
+        eye_low_m, eye_high_m: (3,) corners of the space of viewpoints.
+        targets_m: (T, 3) points to look at.
     """
 
     kind: str
@@ -54,11 +54,11 @@ class ProceduralWorld(World):
 def random_world(
     generator: np.random.Generator, pool: TexturePool | None = None, kind: str | None = None
 ) -> ProceduralWorld:
-    """A new world.
+    """A random world.
 
     Args:
-        generator: decides on everything but the tiles.
-        pool: tiles for its surfaces; None takes `texture_pool(0)`.
+        generator: source of everything but the tiles.
+        pool: tiles for its surfaces; None uses `texture_pool(0)`.
         kind: a key of `WORLD_KINDS`; None draws one.
     """
     kind = kind or str(generator.choice(list(WORLD_KINDS)))
@@ -111,7 +111,7 @@ class _Site:
         return bool(self.generator.random() < share)
 
     def yaw(self) -> FloatArray:
-        """A turn about the vertical, in two of five cases none."""
+        """A rotation about the vertical; none in two of five cases."""
         return rotation_from_vector(np.multiply(_UP, 0.0 if self.chance(0.4) else self.between(0, np.pi)))
 
     def any_turn(self) -> FloatArray:
@@ -189,7 +189,7 @@ def _table(site: _Site, at: FloatArray, size: float) -> None:
 
 
 def _shelf(site: _Site, at: FloatArray, size: float) -> None:
-    """Boards between two sides, with things on them: much that is alike."""
+    """Boards between two sides, with similar things on them."""
     turn, board = site.yaw(), size * 0.02
     width, depth, height = size * site.generator.uniform((0.3, 0.12, 0.6), (0.7, 0.25, 1.2))
     wood, levels = site.wardrobe.anything(size), site.count(2, 4)
@@ -224,7 +224,7 @@ def _slab(site: _Site, at: FloatArray, size: float) -> None:
 
 
 def _wire_frame(site: _Site, at: FloatArray, size: float) -> None:
-    """The twelve edges of a box: what is behind shows through."""
+    """The twelve edges of a box, which the background shows through."""
     half, wire = size * site.generator.uniform(0.2, 0.5, 3), size * site.log_between(0.008, 0.03)
     turn, material = site.yaw(), site.wardrobe.anything(size)
     for axis in range(3):
@@ -245,7 +245,7 @@ def _tree(site: _Site, at: FloatArray, size: float) -> None:
 
 
 def _fence(site: _Site, at: FloatArray, size: float) -> None:
-    """Equal bars at equal distances: every one could be its neighbour."""
+    """Equal bars at equal distances, each easily mistaken for its neighbour."""
     turn, count, gap = site.yaw(), site.count(5, 11), size * site.between(0.08, 0.3)
     bar, material = size * site.log_between(0.01, 0.04), site.wardrobe.anything(size)
     for k in range(count):
@@ -259,7 +259,7 @@ _STREET_SHARES = np.array([4, 1, 1, 1, 0, 4, 2, 3, 0.7, 5, 2])
 
 
 def _scatter(site: _Site, places: FloatArray, size: tuple[float, float], shares: FloatArray) -> None:
-    """One thing at each place (N, 3), its size log-uniform, m; all of them targets."""
+    """Put one thing of log-uniform size, m, at each place (N, 3); all of them become targets."""
     chosen = site.generator.choice(len(_THINGS), len(places), p=shares / shares.sum())
     for place, which in zip(places, chosen, strict=True):
         extent = site.log_between(*size)
@@ -299,7 +299,7 @@ def _shine_from_afar(site: _Site, corner_shade: float = 0.3) -> None:
 
 
 def _shadowed(site: _Site, world: ProceduralWorld) -> ProceduralWorld:
-    """With cast shadows where there is a lamp, but not always: an overcast sky casts none."""
+    """Add cast shadows where there is a lamp, but not always: under an overcast sky there are none."""
     casts = world.light.diffuse > 0 and not site.chance(0.25)
     lit = replace(world, light=replace(world.light, contact_shade=0.0 if casts else _CONTACT_SHADE))
     if not casts:
@@ -376,7 +376,7 @@ def _corridor(site: _Site) -> tuple[FloatArray, FloatArray]:
 
 
 def _outdoors(site: _Site, ground: int) -> float:
-    """Ground, sky and a far backdrop all round; returns how far away that is, m."""
+    """Ground, sky and a distant backdrop all round; returns the distance of the backdrop, m."""
     far = site.log_between(*_FAR_M)
     backdrop = site.wardrobe.of(str(site.generator.choice(["clouds", "noise", "strokes", "leaves"])), 0.9 * far)
     sky = site.wardrobe.of("clouds", 1.5 * far)
@@ -405,7 +405,7 @@ def _street(site: _Site) -> tuple[FloatArray, FloatArray]:
 
 
 def _rough_ground(site: _Site) -> tuple[FloatArray, FloatArray]:
-    """Bumps as of a height field, rocks, trees."""
+    """Bumps like those of a height field, rocks and trees."""
     earth = site.wardrobe.anything(3.0)
     _outdoors(site, earth)
     extent = site.log_between(3.0, 15.0)
@@ -436,7 +436,7 @@ def _table_top(site: _Site) -> tuple[FloatArray, FloatArray]:
 
 
 def _clutter(site: _Site) -> tuple[FloatArray, FloatArray]:
-    """Things at every depth and in every attitude, floating: geometry without habits."""
+    """Floating things at every depth and in every attitude: geometry without regularities."""
     half, height = site.generator.uniform(2.5, 6.0, 2), site.between(4.0, 9.0)
     walls = [site.wardrobe.anything(half.max()) for _ in range(4)]
     _enclose(site, half, height, walls, site.wardrobe.anything(half.max()), site.wardrobe.anything(half.max()))
@@ -461,7 +461,7 @@ WORLD_KINDS: dict[str, Callable[[_Site], tuple[FloatArray, FloatArray]]] = {
     "table_top": _table_top,
     "clutter": _clutter,
 }
-"""Every kind of world by name: furnishes a site and returns the corners (3,) of the space from which to look, m."""
+"""Every kind of world by name: furnishes a site and returns the corners (3,) of the space of viewpoints, m."""
 
 
 def exposed(world: ProceduralWorld, factor: float) -> ProceduralWorld:

@@ -1,4 +1,4 @@
-"""Surfaces of every look: families of random patterns, pooled, and random materials that recolour and rescale them."""
+"""Random surfaces: families of patterns, a pool of tiles, and materials that recolour and rescale the tiles."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _WALLS = ("plaster", "bricks", "checks", "stripes", "noise", "planks", "speckle"
 
 
 def random_colours(generator: np.random.Generator, count: int) -> FloatArray:
-    """(count, 3) RGB in [0, 255]: any hue, more often pale than vivid, seldom black."""
+    """(count, 3) RGB in [0, 255]: any hue, more often pale than vivid, rarely black."""
     hue = generator.uniform(0, 360, count)
     saturation, value = generator.beta(1.0, 3.5, count), generator.uniform(0.18, 1.0, count)
     hsv = np.stack([hue, saturation, value], axis=1).astype(np.float32)[None]
@@ -41,7 +41,7 @@ def _graded(generator: np.random.Generator, shade: FloatArray) -> FloatArray:
 
 
 def _finished(generator: np.random.Generator, pixels: FloatArray) -> ImageArray:
-    """With grain of its own on top: no real surface is without, and flat colour cannot be matched."""
+    """Add grain: every real surface has some, and flat colour cannot be matched."""
     grain = generator.uniform(0.02, 0.09) * fractal_noise(generator, 16, generator.uniform(0.7, 0.95))
     return np.asarray((pixels * (1 + grain[..., None])).clip(0, 255), np.uint8)
 
@@ -126,7 +126,7 @@ def panels(generator: np.random.Generator) -> ImageArray:
 
 
 def leaves(generator: np.random.Generator) -> ImageArray:
-    """Shapes of all sizes, one over the other: the statistics of natural pictures (dead leaves)."""
+    """Overlapping shapes of all sizes, with the statistics of natural images (dead leaves)."""
     image = _finished(generator, _graded(generator, fractal_noise(generator)))
     inks, squared = random_colours(generator, 24).astype(int).tolist(), generator.random() < 0.4
     for _ in range(700):
@@ -182,7 +182,7 @@ def speckle(generator: np.random.Generator) -> ImageArray:
 
 
 def faint(generator: np.random.Generator) -> ImageArray:
-    """Almost nothing to see: painted wall, plastic, sheet metal."""
+    """Almost no texture: painted wall, plastic, sheet metal."""
     shade = fractal_noise(generator, 2, 0.5)[..., None]
     ground = random_colours(generator, 1)[0] * (1 + generator.uniform(0.02, 0.1) * shade)
     fine = 1 + 0.012 * fractal_noise(generator, 64, 0.9)[..., None]
@@ -190,7 +190,7 @@ def faint(generator: np.random.Generator) -> ImageArray:
 
 
 def clouds(generator: np.random.Generator) -> ImageArray:
-    """Soft, pale, from blue to white: what is far away."""
+    """Soft, pale, from blue to white: distant sky."""
     shade = (0.5 + 0.25 * fractal_noise(generator, 4, 0.5)).clip(0, 1)[..., None]
     deep = np.array([90.0, 140.0, 200.0]) * generator.uniform(0.7, 1.1, 3)
     return np.asarray((deep * (1 - shade) + 245.0 * shade).clip(0, 255), np.uint8)
@@ -228,7 +228,7 @@ class TexturePool:
 
 @lru_cache(maxsize=_KEPT_POOLS)
 def texture_pool(seed: int) -> TexturePool:
-    """Tiles of all families, those of `RANDOM_PATTERNS` about twice each. The newest few pools are kept, read only."""
+    """Tiles of all families, those of `RANDOM_PATTERNS` about twice each. The last pools are kept, read only."""
     generator = np.random.default_rng(seed)
     families = (*PATTERNS, *RANDOM_PATTERNS, *RANDOM_PATTERNS, "noise", "leaves", "glyphs", "strokes", "panels")
     tiles = [_draw(family, generator) for family in families[:_POOL_TILES]]
@@ -255,13 +255,13 @@ class Wardrobe:
         return self._add(int(self._generator.choice(others)), extent_m * _log_uniform(self._generator, 0.8, 6.0))
 
     def wall(self, extent_m: float) -> int:
-        """Index of a new material for walls, floors and facades; two in five have hardly any texture."""
+        """Index of a new material for walls, floors and facades; two in five have very little texture."""
         family = "faint" if self._generator.random() < 0.2 else str(self._generator.choice(_WALLS))
         weak = self._generator.uniform(0.1, 0.4) if self._generator.random() < 0.25 else 1.0
         return self._add(self._one_of(family), extent_m * _log_uniform(self._generator, 0.3, 1.2), weak)
 
     def of(self, family: str, extent_m: float) -> int:
-        """Index of a new material of one family whose tile spans this much, m, in colours of its own."""
+        """Index of a new material of one family in its own colours, whose tile spans this much, m."""
         return self._add(self._one_of(family), extent_m, keep=True)
 
     def atlas(self) -> TextureAtlas:

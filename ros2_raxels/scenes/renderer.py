@@ -1,7 +1,7 @@
 """Ray caster: colours and exact depth of a world through a pinhole camera. NumPy, one thread.
 
-Textures are averaged over each pixel's footprint; only pixels at outlines are traced again with several rays.
-Shading does not depend on where the camera is, so that brightness is constant from frame to frame.
+Textures are averaged over the footprint of each pixel; only pixels at outlines are traced again with several rays.
+Shading does not depend on the position of the camera, so that brightness is constant from frame to frame.
 """
 
 from __future__ import annotations
@@ -56,7 +56,7 @@ class _Hits:
     surface: npt.NDArray[np.intp]
 
     def keep_nearer(self, region: Region, depth_m: FloatArray, hit: npt.NDArray[np.bool_]) -> npt.NDArray[np.bool_]:
-        """Take over what is hit and nearer; returns where that is."""
+        """Keep hits that are nearer; returns where they are."""
         known = self.depth_m[region]
         nearer: npt.NDArray[np.bool_] = hit & (depth_m < known)
         np.copyto(known, depth_m, where=nearer)
@@ -64,23 +64,23 @@ class _Hits:
         return nearer
 
     def name(self, region: Region, nearer: npt.NDArray[np.bool_], surface: npt.NDArray[np.intp] | int) -> None:
-        """Number the surface (one, or one for each place) where something nearer was kept."""
+        """Store the number of the surface (one, or one for each place) where a nearer hit was kept."""
         known = self.surface[region]
         known[nearer] = surface
         self.surface[region] = known
 
 
 def render(world: World, camera: PinholeCamera, camera_to_world: npt.ArrayLike) -> tuple[ImageArray, FloatArray]:
-    """What the camera sees.
+    """Image and depth of a world.
 
     Args:
-        world: what there is.
+        world: the scene.
         camera: intrinsics; distortion is honoured.
         camera_to_world: 4x4 pose of the optical frame (x right, y down, z forward) in the world, m.
 
     Returns:
-        RGB (H, W, 3) uint8, and the z-depth (H, W) float32, m, of what the ray through each pixel's centre meets
-        first (infinite where that is nothing).
+        RGB (H, W, 3) uint8, and the z-depth (H, W) float32, m, of the first surface on the ray through each pixel's
+        centre (infinite where there is none).
     """
     pose = np.asarray(camera_to_world, float)
     faces = face_table(world)
@@ -94,7 +94,7 @@ def render(world: World, camera: PinholeCamera, camera_to_world: npt.ArrayLike) 
 
 
 def depth_map(world: World, camera: PinholeCamera, camera_to_world: npt.ArrayLike) -> FloatArray:
-    """The depth alone, as `render` gives it, in a fraction of the time."""
+    """The depth of `render` alone, in a fraction of the time."""
     pose = np.asarray(camera_to_world, float)
     return _trace(world, _Rays.of(pose, _directions(camera)), _Framing(camera, pose)).depth_m
 
@@ -107,7 +107,7 @@ def _directions(camera: PinholeCamera) -> FloatArray:
 
 
 class _Framing:
-    """Where in the image a thing can be, so that only the rays there are tried.
+    """Bounds things in the image, so that only the rays there are tried.
 
     Args:
         camera: intrinsics.
@@ -121,12 +121,12 @@ class _Framing:
         self._camera, self._pixels, self._world_to_camera = camera, pixels, inverse_pose(camera_to_world)
 
     def in_reach(self, corners_m: FloatArray) -> Iterator[tuple[int, Region]]:
-        """As `visible`, for what may reach a little beyond its hull: of chosen pixels, which are few, all are tried."""
+        """As `visible`, for things that extend a little beyond their hulls: chosen pixels, being few, are all tried."""
         for index, rows, columns in self._rectangles(corners_m):
             yield index, (rows, columns) if self._pixels is None else _WHOLE
 
     def visible(self, corners_m: FloatArray) -> Iterator[tuple[int, Region]]:
-        """Of convex hulls (B, K, 3) in the world, those in sight, and where all of each is."""
+        """Of convex hulls (B, K, 3) in the world, the index of each in sight and the region that covers it."""
         for index, rows, columns in self._rectangles(corners_m):
             region = self._within(rows, columns)
             if region is not None:
@@ -183,7 +183,7 @@ def _meet_box(world: World, rays: _Rays, hits: _Hits, index: int, first: int, re
     axes = boxes.box_to_world[index].astype(np.float32)
     origin = ((rays.origin_m - boxes.centre_m[index].astype(np.float32)) @ axes)[:, None, None]
     inverse = 1.0 / rays.along(axes.T, region)
-    # A ray that goes up along an axis enters through the low face.
+    # A ray in the positive direction of an axis enters through the low face.
     half = np.copysign(boxes.half_size_m[index].astype(np.float32)[:, None, None], inverse)
     near, far = (-half - origin) * inverse, (half - origin) * inverse
     enter = np.maximum(np.maximum(near[0], near[1]), near[2])
@@ -219,7 +219,7 @@ def _shade(
     points = direction * depth[:, None] + rays.origin_m
     normal, uv, texture = _surface_properties(world, faces, points, surface)
     cosine = -np.einsum("ni,ni->n", normal, direction) / np.sqrt(np.einsum("ni,ni->n", direction, direction))
-    # Geometric mean of the footprint's two sides: the long one alone would blur what is seen at a slant.
+    # Geometric mean of both sides of the footprint: the long side alone would blur slanted surfaces.
     footprint = depth / np.float32(np.sqrt(camera.fx * camera.fy)) / np.sqrt(np.maximum(cosine, 0.02))
     colour = world.atlas.sample(texture, uv, footprint)
     brightness = _brightness(world, points, normal)
@@ -249,7 +249,7 @@ def _surface_properties(
 
 
 def _on_sphere(world: World, points: FloatArray, which: npt.NDArray[np.intp]) -> tuple[FloatArray, FloatArray]:
-    """Normals and texture coordinates; the texture is laid on as on the six sides of a cube, without poles."""
+    """Normals and texture coordinates; the texture is mapped as on the six sides of a cube, without poles."""
     radius = world.spheres.radius_m[which].astype(np.float32)
     normal = (points - world.spheres.centre_m[which].astype(np.float32)) / radius[:, None]
     axis = np.abs(normal).argmax(axis=1)
@@ -273,7 +273,7 @@ def _brightness(world: World, points: FloatArray, normal: FloatArray) -> FloatAr
 
 
 def _corner_shade(world: World, points: FloatArray, normal: FloatArray) -> FloatArray:
-    """Darker near planes, as light from everywhere is where it is hidden; a plane does not shade itself."""
+    """Darker near planes, which block ambient light; a plane does not shade itself."""
     shade = np.ones(len(points), np.float32)
     for plane, offset in zip(world.planes.normal.astype(np.float32), world.planes.offset_m, strict=True):
         facing = 1.0 - np.abs(normal @ plane)
@@ -283,7 +283,7 @@ def _corner_shade(world: World, points: FloatArray, normal: FloatArray) -> Float
 
 
 def _contact_shade(world: World, points: FloatArray, normal: FloatArray, framing: _Framing) -> FloatArray:
-    """(H, W) darker beside and below what stands on a surface that faces up: without it, things seem to float."""
+    """(H, W) darker beside and below things that stand on a surface facing up: without it they seem to float."""
     shade = np.ones(points.shape[:2], np.float32)
     boxes, spheres = world.boxes, world.spheres
     margin = np.array([_CONTACT_REACH_M, _CONTACT_REACH_M, 0.02])

@@ -1,4 +1,4 @@
-"""Long ways through random rooms that come back to where they began, as a camera in a hand would take them."""
+"""Long closed paths of a handheld camera through random rooms."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ from ros2_raxels.scenes.renderer import depth_map, render
 from ros2_raxels.scenes.trajectories import look_at, sway
 
 SHAPES = ("loop", "eight")
-"""What a round looks like from above: an oval, or an eight that crosses itself in the middle."""
+"""Shapes of a round from above: an oval, or a figure of eight that crosses itself in the middle."""
 
 CLEARANCE_M = 0.25
-"""Nothing comes closer to the camera."""
+"""No surface comes closer to the camera."""
 
 MOST_TURN_DEG_S = 75.0
 """The camera never turns faster."""
@@ -29,7 +29,7 @@ _LEAST_ROUNDS = {"loop": 2, "eight": 1}
 _SPEED_M_S = (0.35, 0.9)
 _EYE_M = (1.1, 1.8)
 _WORLDS, _WAYS = 25, 8
-"""Two of five rooms have space for one of so many ways, so that one seed in a million finds none."""
+"""Two of five rooms have space for one of so many paths, so that one seed in a million finds none."""
 
 _LOOKED_AT = 24
 _LEAST_MEDIAN_M = 0.7
@@ -38,7 +38,7 @@ _CORNERS, _CONTRAST, _MISSED_SHARE = 60, 12, 0.15
 
 
 class NoRoomError(RuntimeError):
-    """No room had space for the way; does not happen by chance."""
+    """No room had space for the path; practically impossible."""
 
 
 def rounds_film(
@@ -50,22 +50,22 @@ def rounds_film(
     rate_hz: float = 30.0,
     progress: Progress = lambda done, total: None,
 ) -> Film:
-    """A film of rounds through a random room; every seed has its own room and way.
+    """A film of rounds through a random room; every seed has its own room and path.
 
     Args:
         shape: one of `SHAPES`.
-        frames: in all; the one after the last would be the first again.
+        frames: in all; after the last one the first would follow again.
         width, height: px.
-        seed: decides on everything.
+        seed: of everything.
         rate_hz: frames a second.
-        progress: told about every room that was looked at in vain, and how many will be at most.
+        progress: called for every room that was tried in vain, with the most rooms that will be tried.
 
     Raises:
-        ValueError: an unknown shape, or so few frames that the camera would run.
-        NoRoomError: see there.
+        ValueError: an unknown shape, or so few frames that the camera would move at a run.
+        NoRoomError: no room had space for the path.
     """
     if shape not in SHAPES:
-        raise ValueError(f"{shape!r} is no way round; choose from {', '.join(SHAPES)}")
+        raise ValueError(f"{shape!r} is no shape of a round; choose from {', '.join(SHAPES)}")
     least = round(rate_hz * _ROUND_S[shape] * _LEAST_ROUNDS[shape] * 2 / 3)
     if frames < least:
         raise ValueError(f"{frames} frames at {rate_hz:g} Hz are too few for a {shape}; give {least} or more")
@@ -80,13 +80,13 @@ def rounds_film(
                 lit = well_lit(generator, world, camera, poses[0])
                 if _sees_enough(lit, probe_of(camera), poses):
                     return Film(f"{shape}_{seed}", lit, camera, poses, rate_hz)
-    raise NoRoomError(f"{_WORLDS} rooms, and in none of them space for a {shape} of {frames} frames; give another seed")
+    raise NoRoomError(f"none of {_WORLDS} rooms has space for a {shape} of {frames} frames; give another seed")
 
 
 def _way(
     generator: np.random.Generator, world: ProceduralWorld, shape: str, seconds: float, rate_hz: float
 ) -> FloatArray:
-    """camera_to_world (N, 4, 4) of a way that fits between the walls at walking pace."""
+    """camera_to_world (N, 4, 4) of a path that fits between the walls at walking pace."""
     rounds = max(_LEAST_ROUNDS[shape], round(seconds / _ROUND_S[shape]))
     time_s = np.arange(round(seconds * rate_hz)) / rate_hz
     phase = 2 * np.pi * rounds * time_s / seconds + generator.uniform(0, 2 * np.pi)
@@ -104,12 +104,12 @@ def _way(
 
 
 def _reach_of_pace(generator: np.random.Generator, round_s: float) -> float:
-    """Radius of the circle that is walked in one round, m."""
+    """Radius of a circle that is walked in one round, m."""
     return float(generator.uniform(*_SPEED_M_S)) * round_s / (2 * np.pi)
 
 
 def _gaze(generator: np.random.Generator, path: FloatArray, phase: FloatArray, shape: str) -> FloatArray:
-    """Yaw, pitch and roll (N, 3), rad, of a gaze that goes ahead or to one side, and wanders."""
+    """Yaw, pitch and roll (N, 3), rad, of a gaze ahead or to one side that wanders."""
     velocity = np.roll(path, -1, axis=0) - np.roll(path, 1, axis=0)
     aside = float(generator.uniform(-1.2, 0.2)) if shape == "loop" else float(generator.uniform(-0.4, 0.4))
     heading = np.arctan2(velocity[:, 1], velocity[:, 0])
@@ -128,7 +128,7 @@ def _is_calm(poses: FloatArray, rate_hz: float) -> bool:
 
 
 def _sees_enough(world: ProceduralWorld, probe: PinholeCamera, poses: FloatArray) -> bool:
-    """Whether the camera never stares at a wall or into the light, and nearly always sees something to hold on to."""
+    """Whether no frame is filled by a wall or badly exposed, and nearly all have enough corners to track."""
     looks = poses[np.linspace(0, len(poses) - 1, _LOOKED_AT).round().astype(int)]
     if min(np.median(depth_map(world, probe, pose)) for pose in looks) < _LEAST_MEDIAN_M:
         return False

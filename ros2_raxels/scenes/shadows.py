@@ -1,4 +1,4 @@
-"""Shadows that things cast: the world seen from its lamp, once, whatever the number of frames."""
+"""Cast shadows: the depth of the world seen from its lamp, computed once for all frames."""
 
 from __future__ import annotations
 
@@ -24,8 +24,8 @@ def with_shadows(world: SomeWorld, target_m: FloatArray, radius_m: float) -> Som
 
     Args:
         world: its lamp must not be straight above the target.
-        target_m: (3,) middle of what shadows fall on.
-        radius_m: how far around it they do; a lamp nearer than that sees less.
+        target_m: (3,) centre of the region with shadows.
+        radius_m: of that region; a lamp nearer than that covers less.
     """
     position = np.array(world.light.position_m)
     distance = float(np.linalg.norm(position - target_m))

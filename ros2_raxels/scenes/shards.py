@@ -1,4 +1,4 @@
-"""Rendered clips on disk: shards of arrays for training, written by many processes and resumed where they stopped."""
+"""Rendered clips on disk: shards of arrays for training, written by several processes and resumed after interrupts."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ _LARGEST_DEPTH = float(np.finfo(np.float16).max)
 
 @dataclass(frozen=True)
 class Recipe:
-    """What the clips of a folder are made from; the same recipe gives the same clips.
+    """Everything that determines the clips of a folder: the same recipe gives the same clips.
 
     Attributes:
         seed: of everything.
@@ -55,17 +55,17 @@ class Recipe:
 
     @property
     def clips_per_shard(self) -> int:
-        """As many as fit into SHARD_BYTES."""
+        """As many as fit into `SHARD_BYTES`."""
         clip_bytes = self.frames * (self.width * self.height * _BYTES_PER_PIXEL + _OTHER_BYTES)
         return max(1, SHARD_BYTES // clip_bytes)
 
     def shards(self) -> list[range]:
-        """Numbers of the clips in each."""
+        """The numbers of the clips in each shard."""
         size = self.clips_per_shard
         return [range(first, min(first + size, self.count)) for first in range(0, self.count, size)]
 
     def clip(self, index: int) -> RenderedClip:
-        """The clip of this number, its tiles shared with the others of its shard."""
+        """The clip of this number; it shares its tiles with the others of its shard."""
         generator = np.random.default_rng([self.seed, index])
         pool = texture_pool(self.seed + index // self.clips_per_shard)
         clip = render_clip(generator, self.frames, self.width, self.height, pool)
@@ -108,7 +108,7 @@ class Shard:
         return len(self.images)
 
     def clip(self, index: int) -> RenderedClip:
-        """One clip, with all that can be derived from it; depth has half the digits that it was rendered with."""
+        """One clip; its depth is in half precision, unlike that of a rendered one."""
         height, width = self.images.shape[2:4]
         return RenderedClip(
             self.images[index],
@@ -121,7 +121,7 @@ class Shard:
 
 
 def read_shard(path: Path) -> Shard:
-    """A shard that `write_clips` wrote. Nothing in the file is executed, whoever wrote it."""
+    """A shard that `write_clips` wrote. Nothing in the file is executed."""
     with np.load(path, allow_pickle=False) as arrays:
         return Shard(**arrays)
 
@@ -141,16 +141,16 @@ def write_clips(
     workers: int = 1,
     augmented: bool = True,
 ) -> list[Path]:
-    """Render clips into shards of at most SHARD_BYTES; shards that are there already are kept.
+    """Render clips into shards of at most `SHARD_BYTES`; shards that exist already are kept.
 
     Args:
-        folder: where; made if it does not exist.
+        folder: created if it does not exist.
         count: clips in all.
         seed: of everything; folders with different seeds hold different clips.
         frames: of each clip.
         width, height: px.
-        workers: processes.
-        augmented: whether images look as from a real camera, or clean.
+        workers: number of processes.
+        augmented: whether images look like those of a real camera; otherwise they are clean.
 
     Returns:
         The shards, in order.
@@ -180,8 +180,8 @@ def _settle(path: Path, recipe: Recipe) -> None:
 
 
 def _render_all(recipe: Recipe, missing: dict[Path, range], workers: int) -> Iterator[int]:
-    """Numbers of clips as they get done."""
-    # A forked child would inherit the locks of OpenCV's threads in whatever state they are.
+    """Numbers of clips as shards are completed."""
+    # A forked child would inherit the locks of OpenCV's threads in an arbitrary state.
     fresh = multiprocessing.get_context("spawn")
     os.environ.setdefault(*ONE_BLAS_THREAD)
     with ProcessPoolExecutor(min(workers, len(missing)), fresh, _start_worker) as pool:
@@ -194,7 +194,7 @@ def _render_all(recipe: Recipe, missing: dict[Path, range], workers: int) -> Ite
 
 
 def _start_worker() -> None:
-    # Ctrl-C is the parent's to handle: it cancels what has not begun.
+    # The parent handles Ctrl-C: it cancels what has not begun.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     cv2.setNumThreads(1)
 

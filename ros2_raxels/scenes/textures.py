@@ -1,4 +1,4 @@
-"""Procedural surfaces with detail at every scale, and the mip-mapped atlas from which they are sampled."""
+"""Procedural textures with detail at every scale, and the mip-mapped atlas from which they are sampled."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ TILE_PX = 1024
 TEXEL_M = 0.005
 """Side of a texel on the surface, m, where a material does not say otherwise."""
 MAX_TILES = 31
-"""What one atlas holds: OpenCV addresses no more than 32767 rows."""
+"""Capacity of an atlas: OpenCV addresses no more than 32767 rows."""
 
 _BORDER_PX = 1
 _LEVELS = 9
@@ -28,7 +28,7 @@ _INK = ((32, 36, 44), (240, 236, 226), (214, 73, 51), (242, 177, 52), (38, 110, 
 
 @dataclass(frozen=True, eq=False)
 class Materials:
-    """How the tiles of an atlas are laid on surfaces.
+    """How the tiles of an atlas are mapped onto surfaces.
 
     Attributes:
         tile: (M,) which tile of the atlas.
@@ -43,7 +43,7 @@ class Materials:
 
     @staticmethod
     def plain(count: int) -> Materials:
-        """Every tile as it is."""
+        """Every tile unchanged."""
         return Materials(
             np.arange(count),
             np.full(count, TEXEL_M, np.float32),
@@ -60,7 +60,7 @@ class TextureAtlas:
 
     Attributes:
         pixels: uint8 RGB.
-        materials: what surfaces are made of; a surface's texture is an index into these.
+        materials: of the surfaces; the texture of a surface is an index into these.
     """
 
     pixels: ImageArray
@@ -73,12 +73,12 @@ class TextureAtlas:
         return TextureAtlas(strips, Materials.plain(len(textures)))
 
     def sample(self, texture: npt.NDArray[np.intp], uv_m: FloatArray, footprint_m: FloatArray) -> FloatArray:
-        """Colours (N, 3) float32, not negative, averaged over about the footprint (trilinear).
+        """Colours (N, 3) float32, not negative, averaged over approximately the footprint (trilinear).
 
         Args:
             texture: (N,) index of a material.
-            uv_m: (N, 2) place on the surface, m.
-            footprint_m: (N,) side of what a pixel covers there, m.
+            uv_m: (N, 2) position on the surface, m.
+            footprint_m: (N,) side of the area covered by a pixel, m.
         """
         made = self.materials
         texel_m = made.texel_m[texture]
@@ -251,7 +251,7 @@ def _shade(colour: tuple[int, int, int], factor: float) -> tuple[int, int, int]:
 
 
 def _draw_picture(image: ImageArray, hung: npt.NDArray[np.bool_], generator: np.random.Generator) -> None:
-    """A framed picture of random shapes, as they hang on walls; none where another hangs already."""
+    """Draw a framed picture of random shapes, unless it would overlap another."""
     width, height = (int(v) for v in generator.integers(70, 190, 2))
     x, y = (int(generator.integers(10, TILE_PX - side - 10)) for side in (width, height))
     if hung[y : y + height, x : x + width].any():

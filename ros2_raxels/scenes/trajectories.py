@@ -1,4 +1,4 @@
-"""Cameras that move like those of people and robots: smooth, never at constant speed, never quite steady."""
+"""Camera paths like those of people and robots: smooth, never at constant speed, never quite steady."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ _SWAY_HZ = (0.4, 2.2)
 def handheld_loop(seconds: float, rate_hz: float = 30.0, seed: int = 0) -> FloatArray:
     """Poses of a camera carried once round the free half of `world.furnished_room`, ending where it began.
 
-    It goes sideways and forward along an oval, looks at things on the other side with a gaze that wanders, and sways
-    as a hand does (centimetres and a degree, between 0.4 and 2.2 Hz). 6 to 8 s are a walking pace.
+    It moves sideways and forward along an oval, looks at things on the other side with a wandering gaze, and sways like
+    a hand (centimetres and a degree, between 0.4 and 2.2 Hz). 6 to 8 s correspond to walking pace.
 
     Args:
         seconds: duration of the loop.
@@ -41,7 +41,7 @@ def handheld_loop(seconds: float, rate_hz: float = 30.0, seed: int = 0) -> Float
 
 
 def sway(generator: np.random.Generator, time_s: FloatArray, seconds: float) -> FloatArray:
-    """(N, 3) smooth wandering of about unit deviation, periodic over the whole so that a loop closes."""
+    """(N, 3) smooth random motion of about unit deviation, periodic over the duration so that a loop closes."""
     cycles = np.arange(max(1, round(_SWAY_HZ[0] * seconds)), max(2, round(_SWAY_HZ[1] * seconds)) + 1)
     weight = 1.0 / cycles
     weight /= np.sqrt((weight**2).sum() / 2)

@@ -1,11 +1,12 @@
-"""A world of planes, boxes and spheres, held as arrays so that rays meet all of a kind at once.
+"""A world of planes, boxes and spheres as arrays, so that rays are intersected with all of a kind at once.
 
-World axes: z up, metres. Surfaces are numbered through: planes first, then six faces a box, then spheres.
+World axes: z up, metres. Surfaces are numbered consecutively: planes, then six faces per box, then spheres.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -37,12 +38,12 @@ _SURFACES = (
 
 @dataclass(frozen=True, eq=False)
 class Planes:
-    """Infinite planes ``normal . x = offset_m``, seen from the side that the normal points to.
+    """Infinite planes ``normal . x = offset_m``, visible from the side that the normal points to.
 
     Attributes:
         normal: (P, 3) unit.
         offset_m: (P,).
-        tangent: (P, 3) unit, in the plane: the direction of the texture's rows, to the right for who looks at it.
+        tangent: (P, 3) unit, in the plane: the direction of the texture's rows, to the right as seen from the front.
         texture: (P,) index into the atlas.
     """
 
@@ -78,7 +79,7 @@ class Boxes:
 
 @dataclass(frozen=True, eq=False)
 class Spheres:
-    """Spheres; one sunk into a plane is a bump.
+    """Spheres; one that is sunk into a plane is a bump.
 
     Attributes:
         centre_m: (S, 3).
@@ -99,15 +100,15 @@ class Spheres:
 
 @dataclass(frozen=True)
 class Light:
-    """A lamp and the light from everywhere.
+    """A lamp and ambient light.
 
     Attributes:
         position_m: in the world.
-        ambient: brightness that every surface has.
-        diffuse: brightness of a surface 1 m below the lamp, in addition.
-        fade_m: distance at which the lamp's share has halved.
-        corner_shade: how much darker it is where surfaces meet, 0 to 1.
-        contact_shade: how much darker it is beside and below what stands on something, 0 to 1.
+        ambient: brightness of every surface.
+        diffuse: additional brightness of a surface directly below the lamp and close to it.
+        fade_m: distance at which the share of the lamp has halved.
+        corner_shade: darkening where surfaces meet, 0 to 1.
+        contact_shade: darkening beside and below things that stand on something, 0 to 1.
     """
 
     position_m: tuple[float, float, float]
@@ -120,7 +121,7 @@ class Light:
 
 @dataclass(frozen=True, eq=False)
 class ShadowMap:
-    """What the lamp sees, so that a surface that it does not see lies in shadow.
+    """Depth seen from the lamp: a surface that the lamp does not see lies in shadow.
 
     Attributes:
         camera: at the lamp.
@@ -136,7 +137,7 @@ class ShadowMap:
         """Share (N,) of light that reaches points (N, 3) on surfaces of these normals (N, 3); 1 beyond the map."""
         camera, pose = self.camera, self.world_to_lamp.astype(np.float32)
         there = points_m @ pose[:3, :3].T + pose[:3, 3]
-        # A surface must not shade itself where it lies aslant in a cell of the map.
+        # A surface must not shade itself where it is slanted within a cell of the map.
         there += normal @ pose[:3, :3].T * (_SHADOW_BIAS_PX / np.float32(camera.fx) * np.abs(there[:, 2:]))
         with np.errstate(divide="ignore", invalid="ignore"):
             x, y = (there[:, k] / there[:, 2] * camera.fx + c for k, c in enumerate((camera.cx, camera.cy)))
@@ -153,7 +154,7 @@ class ShadowMap:
 
 @dataclass(frozen=True, eq=False)
 class World:
-    """What a camera can look at."""
+    """A scene to render; see the module."""
 
     planes: Planes
     boxes: Boxes
@@ -167,7 +168,7 @@ class World:
 class FaceTable:
     """All flat faces of a world (planes, then boxes' sides) in the order of their surface numbers.
 
-    A last row of zeros stands for all that is not flat, so that any surface number can be looked up.
+    A last row of zeros stands for everything that is not flat, so that any surface number can be looked up.
 
     Attributes:
         normal: (F + 1, 3) unit, outward.
@@ -215,8 +216,12 @@ def _texture_shift_m(count: int) -> FloatArray:
     return np.asarray((np.arange(1, count + 1)[:, None] * steps % 1.0) * TILE_PX * TEXEL_M)
 
 
+@lru_cache(maxsize=2)
 def furnished_room(seed: int = 0) -> World:
-    """A room of 6 x 5 x 2.7 m with boxes, stacks, balls and bumps; the space at ``x < 0`` is free for a camera."""
+    """A room of 6 x 5 x 2.7 m with boxes, stacks, balls and bumps; the space at ``x < 0`` is free for a camera.
+
+    The last two rooms are kept, because it takes seconds to draw their textures; they are not to be written to.
+    """
     generator = np.random.default_rng(seed)
     shade = int(generator.integers(12))
     atlas = TextureAtlas.build([PATTERNS[kind](generator, shade + variant) for kind, variant in _SURFACES])
@@ -235,7 +240,7 @@ def _room() -> Planes:
 
 
 def _place_boxes(generator: np.random.Generator) -> tuple[Boxes, FloatArray]:
-    """Boxes on a loose grid in the far half, some with a smaller one on top; and the centres of what is free on top."""
+    """Boxes on a loose grid in the far half, some with a smaller one on top; and the free centres on top of them."""
     centres, halves, yaws, tops = [], [], [], []
     for x, y in ((0.5, -1.9), (0.6, 1.8), (1.2, -0.6), (1.3, 0.8), (2.2, -1.6), (2.3, 0.1), (2.2, 1.7)):
         at = np.array([x, y]) + generator.uniform(-0.15, 0.15, 2)

@@ -1,4 +1,4 @@
-"""``raxels soak``: real nodes for as long as wanted, faults on a schedule, and what latency, memory and poses did."""
+"""``raxels soak``: real nodes for minutes or hours, faults on a schedule, and a report of latency, memory and poses."""
 
 from ros2_raxels.soak.command import add_arguments, run
 

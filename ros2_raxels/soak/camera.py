@@ -1,4 +1,4 @@
-"""A camera on the network that misbehaves on schedule, and writes down what it sent."""
+"""A camera on the network that misbehaves on schedule and records what it sent."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ _DEPTH = 5
 
 
 def there_and_back(items: Sequence[_Item]) -> list[_Item]:
-    """The order in which frames are played, again and again, so that the motion never jumps."""
+    """The order in which frames are played over and over, so that the motion never jumps."""
     return [*items, *items[-2:0:-1]]
 
 
@@ -52,7 +52,7 @@ class Camera:
         camera: of all of them.
         rate_hz: frames a second.
         events: what goes wrong, and when.
-        seed: of what the faults draw.
+        seed: of the random numbers of the faults.
     """
 
     def __init__(
@@ -60,7 +60,7 @@ class Camera:
     ) -> None:
         self.sent: list[Sent] = []
         self.bad_sent = 0
-        """Frames that nobody must answer."""
+        """Frames that need no answer."""
         self.failure: Exception | None = None
         self._frames = [image_message(frame, Header(frame_id=FRAME)) for frame in there_and_back(frames)]
         self._black = image_message(np.zeros_like(frames[0]), Header(frame_id=FRAME))
@@ -109,7 +109,7 @@ class Camera:
 
     @property
     def listeners(self) -> int:
-        """Of the images."""
+        """Number of subscribers of the images."""
         return int(self._images.get_subscription_count())
 
     def begin(self) -> None:
@@ -145,7 +145,7 @@ class Camera:
                     away = not away
                     self._leave() if away else self._open()
                 self._step(number, at, fault)
-                # A machine that was asleep, or stopped, does not owe the frames of that time.
+                # After the machine was suspended, the frames of that time are not made up for.
                 number = max(number + 1, int(self.now_s / self._period_s))
             if away:
                 self._open()
@@ -214,7 +214,7 @@ class Camera:
         return sent
 
     def _due(self, fault: str, rate_hz: float) -> int:
-        """How many bad frames fall due with this good one."""
+        """Number of bad frames that fall due with this good one."""
         owed = self._owed[fault] + rate_hz * self._period_s
         count = int(owed)
         self._owed[fault] = owed - count

@@ -1,10 +1,9 @@
-"""The command: both nodes in processes of their own, a camera and a planner that bother them, and a report."""
+"""The command: both nodes in processes of their own, a camera and a planner that disturb them, and a report."""
 
 from __future__ import annotations
 
 import argparse
 import json
-import os
 import sys
 import time
 from collections.abc import Iterator, Sequence
@@ -16,27 +15,28 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ros2_raxels.geometry.poses import FloatArray
+from ros2_raxels.harness.ros_start import start_ros
 from ros2_raxels.recordings.open import open_source
 from ros2_raxels.recordings.source import Frame, FrameSource, SourceError
 from ros2_raxels.soak.truth import WRONG
 from ros2_raxels.utils.argument_types import above_zero
 from ros2_raxels.utils.files import write_json
-from ros2_raxels.utils.ros_environment import RosNotFoundError, require_ros, ros_environment
+from ros2_raxels.utils.ros_environment import RosNotFoundError, ros_environment
 from ros2_raxels.utils.terminal import INTERRUPTED, StatusLine, interruptible
 
 if TYPE_CHECKING:
-    from ros2_raxels.harness.processes import Child
+    from ros2_raxels.harness.processes import Child, Family
     from ros2_raxels.soak.camera import Camera
     from ros2_raxels.soak.goals import Goals
     from ros2_raxels.soak.listener import Listener
     from ros2_raxels.soak.record import Record
 
-_APART = {"raxels_pose": "pose_node", "raxels_views": "view_server"}
+_APART = {"raxels_pose": "pose.pose_node", "raxels_views": "views.view_server"}
 _TOGETHER = {"raxels": "server"}
-"""Modules of the processes."""
+"""Modules of the processes, below ``ros2_raxels.nodes``, by the name of the node or of both nodes."""
 
 _MOST_FRAMES = 300
-"""Kept in memory and played forth and back."""
+"""Kept in memory and played forward and backward."""
 
 _START_TIMEOUT_S = 60.0
 _STEP_S = 0.1
@@ -45,7 +45,7 @@ _DRAIN_S = 1.0
 
 
 class SoakError(RuntimeError):
-    """It cannot begin; the message says which part and why."""
+    """The soak cannot start; the message says which part failed and why."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -93,11 +93,7 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _run(args: argparse.Namespace, interrupted: Flag) -> int:
-    require_ros()
-    os.environ.update(ros_environment())
-    # First, because the wheels start the whole process anew on it.
-    import rclpy  # noqa: F401
-
+    start_ros()
     source = _source(args)
     args.out.mkdir(parents=True, exist_ok=True)
     record = _soak(args, source, interrupted)
@@ -131,7 +127,7 @@ def _soak(args: argparse.Namespace, source: FrameSource, interrupted: Flag) -> R
     assert source.camera is not None
     events = [] if args.no_faults else schedule(60 * args.minutes, args.fault_every, args.seed)
     frames = list(source)
-    # What is closed last comes first: the nodes end after those that they talk to.
+    # Closed in reverse order: the nodes end after those that they talk to.
     with ExitStack() as stack:
         family = Family()
         stack.callback(family.end)
@@ -150,19 +146,19 @@ def _soak(args: argparse.Namespace, source: FrameSource, interrupted: Flag) -> R
 
 
 def _truth(frames: Sequence[Frame]) -> FloatArray | None:
-    """Where the camera was in each frame that is played; None where the recording does not tell."""
+    """(F, 3) camera position in each frame that is played; None where the recording has no truth."""
     from ros2_raxels.soak.camera import there_and_back
 
     places = [None if frame.camera_to_world is None else frame.camera_to_world[:3, 3] for frame in frames]
     return None if any(place is None for place in places) else np.array(there_and_back(places))
 
 
-def _start(family: Any, module: str, out: Path) -> Child:
+def _start(family: Family, module: str, out: Path) -> Child:
     from ros2_raxels.soak.camera import NAMESPACE
 
     arguments = ["--ros-args", "-r", f"__ns:={NAMESPACE}"]
-    child: Child = family.start(f"ros2_raxels.nodes.{module}", arguments, ros_environment(), out / f"{module}.log")
-    return child
+    log = out / f"{module.rpartition('.')[2]}.log"
+    return family.start(f"ros2_raxels.nodes.{module}", arguments, ros_environment(), log)
 
 
 def _wait_for(camera: Camera, listener: Listener, children: dict[str, Child]) -> None:
@@ -181,7 +177,7 @@ def _wait_for(camera: Camera, listener: Listener, children: dict[str, Child]) ->
 def _watch(
     seconds: float, camera: Camera, listener: Listener, goals: Goals, children: dict[str, Child]
 ) -> dict[str, list[tuple[float, int]]]:
-    """Until the time is over, the user interrupts, or a node or the camera is gone; memory by node."""
+    """Run until the time is over, the user interrupts, or a node or the camera fails; memory by node."""
     from ros2_raxels.utils.memory import rss_bytes
 
     line = StatusLine()
@@ -198,7 +194,7 @@ def _watch(
     except KeyboardInterrupt:
         pass
     except OSError:
-        # A node that ended between two looks; why is in its log.
+        # A node that ended between two samples; its log says why.
         pass
     line.keep(_progress(seconds, camera, listener, goals, memory))
     return memory
@@ -234,7 +230,7 @@ def _recorded(
     memory: dict[str, list[tuple[float, int]]],
     truth: FloatArray | None,
 ) -> Record:
-    """Everything, once the camera is silent and the last answers are there."""
+    """The record, once the camera is silent and the last answers have come in."""
     from ros2_raxels.soak.record import Record
 
     seconds = camera.now_s

@@ -1,4 +1,4 @@
-"""Which faults there are, and when each comes: the same seed gives the same schedule."""
+"""The faults, and the schedule on which they come: the same seed gives the same schedule."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ from dataclasses import dataclass
 import numpy as np
 
 AFTERMATH_S = 3.0
-"""So long after a fault what happens is still put down to it: publishers are found again, poses come back."""
+"""Time after a fault that is still attributed to it, s: publishers are discovered again, poses come back."""
 
 NONE = "none"
 
 _FIRST_S = 15.0
-"""Before it nothing is disturbed: the nodes start, the camera finds its first places."""
+"""Nothing is disturbed earlier: the nodes start, and the tracker initialises."""
 
 
 @dataclass(frozen=True)
@@ -33,13 +33,13 @@ class Fault:
 
 FAULTS = (
     Fault("drop", 5.0, "30 % of the frames are not sent"),
-    Fault("late", 5.0, "every third frame comes .5 s late, after newer ones"),
+    Fault("late", 5.0, "every third frame arrives 0.5 s late, after newer ones"),
     Fault("black", 2.0, "the pictures are black"),
     Fault("malformed", 5.0, "100 malformed images a second beside the good ones"),
     Fault("restart", 2.0, "the camera leaves the network and comes back"),
     Fault("silence", 4.0, "the camera sends nothing"),
     Fault("nan_info", 3.0, "camera_info holds NaN"),
-    Fault("other_info", 5.0, "camera_info tells a focal length 5 % longer"),
+    Fault("other_info", 5.0, "camera_info has a focal length 5 % longer"),
     Fault("clock_jump", 5.0, "stamps are 100 s in the past, then right again"),
     Fault("repeat", 4.0, "every third stamp repeats the one before"),
     Fault("other_camera", 4.0, "frames of another size and frame_id come in between, at 10 Hz"),
@@ -48,11 +48,11 @@ FAULTS = (
 
 @dataclass(frozen=True)
 class Event:
-    """A fault that is to happen.
+    """A fault on the schedule.
 
     Attributes:
-        fault: see there.
-        begin_s: after the first frame.
+        fault: which one.
+        begin_s: its start, after the first frame.
     """
 
     fault: Fault
@@ -60,16 +60,16 @@ class Event:
 
     @property
     def end_s(self) -> float:
-        """After the first frame."""
+        """Its end, after the first frame."""
         return self.begin_s + self.fault.seconds
 
 
 def schedule(seconds: float, every_s: float, seed: int) -> list[Event]:
-    """Faults within so many seconds: all in an order of their own, then all in another.
+    """Faults within so many seconds: all of them in random order, then all again in another order.
 
     Args:
-        seconds: of the whole run; the last fault leaves time to recover.
-        every_s: from the end of one to the beginning of the next, on average; half of it at least.
+        seconds: duration of the run; the last fault leaves time to recover.
+        every_s: mean time from the end of one fault to the start of the next; at least half of it passes.
         seed: of order and gaps.
     """
     generator = np.random.default_rng(seed)
@@ -85,5 +85,5 @@ def schedule(seconds: float, every_s: float, seed: int) -> list[Event]:
 
 
 def fault_at(events: Sequence[Event], at_s: float, aftermath_s: float = 0.0) -> str:
-    """Name of the fault that acts at a moment, or has so shortly before; `NONE` otherwise."""
+    """Name of the fault that is active at a moment, or ended at most ``aftermath_s`` before; `NONE` without one."""
     return next((e.fault.name for e in events if e.begin_s <= at_s < e.end_s + aftermath_s), NONE)

@@ -1,4 +1,4 @@
-"""Goals for the view server, one after the other, of all kinds that a planner may send."""
+"""Goals for the view server, one at a time, of every kind that a planner may send."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _ACTION = f"{NAMESPACE}/raxels_views/predict_views"
 _KINDS = {"ahead": 0.7, "imagined": 0.1, "cancelled": 0.1, "nonsense": 0.1}
 _VIEWS = 4
 _STEP = 0.05
-"""From view to view, in the unit of the poses."""
+"""Distance between views, in the unit of the poses."""
 
 _CANCEL_AFTER_S = 0.2
 
@@ -29,9 +29,9 @@ class Goals:
     """Sends goals from a thread of its own.
 
     Args:
-        every_s: from the end of one to the next.
-        seed: of the order of kinds.
-        newest: frame and pose of the newest tracked image; None before there is one.
+        every_s: pause between goals.
+        seed: of the kinds.
+        newest: frame id and pose of the newest tracked image; None before there is one.
         now_s: seconds after the first frame.
     """
 
@@ -51,7 +51,7 @@ class Goals:
         self._thread.start()
 
     def close(self) -> None:
-        """Stop, and leave the network. A goal that runs is not waited for: its answer breaks off with the client."""
+        """Stop, and leave the network. A running goal is not waited for and does not count."""
         self._stopping.set()
         self._client.close()
 
@@ -78,7 +78,7 @@ class Goals:
         except ViewClientError as error:
             return ("rejected" if "rejected" in str(error) else "no answer"), str(error)
         except Exception as error:
-            # The client is torn down under the goal that runs at the end; before that it is worth a word.
+            # At the end the client is torn down under a running goal. At any other time this is worth reporting.
             return "no answer", f"{type(error).__name__}: {error}"
 
     def _goal(self, kind: str, frame: str, pose: FloatArray) -> Any:

@@ -1,4 +1,4 @@
-"""What the nodes say during a soak, and what memory they take."""
+"""What the nodes publish during a soak: poses, statuses and counts."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _REPLACED, _REJECTED = "frames replaced by a newer one", "frames rejected"
 
 
 class Listener(SpunNode):
-    """Keeps what is said while it is spun.
+    """Keeps what is published while it is spun.
 
     Args:
         now_s: seconds after the first frame.
@@ -49,7 +49,7 @@ class Listener(SpunNode):
         return state_name(self._state)
 
     def hears_both(self) -> bool:
-        """Whether pose node and view server are there."""
+        """Whether pose node and view server have been discovered."""
         names = {f"{space.rstrip('/')}/{name}" for name, space in self.node.get_node_names_and_namespaces()}
         return {f"{NAMESPACE}/raxels_pose", f"{NAMESPACE}/raxels_views"} <= names
 
@@ -68,7 +68,7 @@ class Listener(SpunNode):
         self._state = message.state
         self.counts.received, self.counts.processed = int(message.frames_received), int(message.frames_processed)
         tracked = message.state == PoseStatus.STATE_TRACKING
-        # Statuses that belong to no image are stamped with the moment: no frame has that stamp.
+        # Statuses that belong to no image carry the current time, which is the stamp of no frame.
         self.answers[stamp_ns(message.header.stamp)] = Answer(self._now_s(), tracked, float(message.latency_s))
 
     def _on_diagnostics(self, message: DiagnosticArray) -> None:

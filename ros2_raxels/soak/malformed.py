@@ -1,4 +1,4 @@
-"""Images that no driver should send, in all the ways that the fields of a message allow."""
+"""Malformed images, in all the ways that the fields of a message allow."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _MOST_BYTES = 4096
 
 
 def malformed_image(generator: np.random.Generator, header: Header) -> Image:
-    """One that must be refused. The data is short, whatever the fields claim."""
+    """An image that must be refused. Its data is short, whatever its fields claim."""
     image = Image(header=header, height=48, width=64, encoding="rgb8", step=192)
     image.data.frombytes(generator.bytes(int(generator.integers(_MOST_BYTES))))
     _WAYS[generator.integers(len(_WAYS))](image, generator)

@@ -74,7 +74,7 @@ def _title(figure: Figure, record: Record, report: Mapping[str, Any]) -> None:
 
 
 def _name_faults(axes: Any, record: Record) -> None:
-    """Over each band where there is room, else once for each kind."""
+    """Label each band where there is room, otherwise each kind once."""
     above = {"transform": axes.get_xaxis_transform(), "fontsize": 8.5, "va": "bottom", "clip_on": False}
     if len(record.events) <= _MOST_NAMED:
         for event in record.events:
@@ -115,7 +115,7 @@ def _latency(axes: Any, record: Record, edges: FloatArray) -> None:
 
 
 def _frames(axes: Any, record: Record, edges: FloatArray) -> None:
-    """Frames a second, by what became of them."""
+    """Frame rate, by the fate of the frames."""
     pairs = [(s, record.answer(s)) for s in record.sent]
     kinds = {
         "with a pose": [s.at_s for s, a in pairs if a and a.tracked],
@@ -125,7 +125,7 @@ def _frames(axes: Any, record: Record, edges: FloatArray) -> None:
     }
     width = edges[1] - edges[0]
     rates = [np.histogram(at, edges)[0] / width for at in kinds.values()]
-    # The last bin is seldom full.
+    # The last bin is rarely full.
     parts = axes.stackplot(
         _middles(edges)[:-1], [rate[:-1] for rate in rates], colors=(_GOOD, _WEAK, _BAD, LINE), step="mid", lw=0
     )
@@ -166,7 +166,7 @@ def _legend(axes: Any) -> None:
 
 
 def _cards(figure: Figure, report: Mapping[str, Any]) -> None:
-    """The numbers, beside the curves."""
+    """The numbers beside the curves."""
     y = 0.885
     for name, value, small in _numbers(report):
         figure.text(_CARDS, y, name, fontsize=10, color=MUTED, va="top")

@@ -1,4 +1,4 @@
-"""What a soak remembers of its frames, answers, goals and processes."""
+"""The record of a soak: frames, answers, goals and processes."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ class Sent:
     """A good frame that was due.
 
     Attributes:
-        at_s: when, after the first.
-        stamp_ns: that it carried; None when it was withheld.
-        fault: that acts, or has just acted.
-        timely: it came when its stamp says, so that the latency of its answer means something.
-        expected: it must be answered; one that comes after newer ones must not.
-        frame: of those that are played.
+        at_s: when it was due, after the first frame.
+        stamp_ns: its stamp; None when it was withheld.
+        fault: the one that is active, or has just been.
+        timely: it was sent at the time of its stamp, so that the latency of its answer is meaningful.
+        expected: it must be answered; one that is sent after newer ones need not be.
+        frame: index among the frames that are played.
     """
 
     at_s: float
@@ -34,12 +34,12 @@ class Sent:
 
 @dataclass(frozen=True)
 class Answer:
-    """Status of a frame.
+    """The status of a frame.
 
     Attributes:
-        at_s: when it came, after the first frame.
-        tracked: its pose was solved.
-        latency_s: from stamp to pose, as the node says.
+        at_s: when it arrived, after the first frame.
+        tracked: whether its pose was solved.
+        latency_s: from stamp to pose, as stated by the node.
     """
 
     at_s: float
@@ -59,14 +59,14 @@ class NodeCounts:
 
 @dataclass(frozen=True)
 class Ended:
-    """A goal and what became of it.
+    """A goal and its outcome.
 
     Attributes:
         at_s: when it was sent, after the first frame.
         kind: one of ahead, imagined, cancelled, nonsense.
-        outcome: name of the code, rejected, or "no answer".
-        seconds: until then.
-        words: that came with it.
+        outcome: name of the code, "rejected", or "no answer".
+        seconds: from goal to result.
+        words: the message that came with it.
     """
 
     at_s: float
@@ -84,16 +84,16 @@ class Record:
         seconds: from the first frame to the end.
         events: faults on the schedule.
         sent: frames that were due.
-        bad_sent: frames that nobody must answer.
+        bad_sent: frames that need no answer.
         answers: statuses by stamp, ns.
         counts: of the pose node.
-        memory: by node, (seconds, bytes) about every second.
+        memory: by node, (s, bytes) about every second.
         goals: that ended.
         logs: lines by node.
-        died: which node, with what exit status and last words.
-        unusable: what is wrong with the first pose that cannot be used; empty where all can.
-        truth: (F, 3) where the camera was in each frame that is played; None where that is not known.
-        places: published ones by stamp, ns: the number of the world, which begins anew in between, and (3,) in it.
+        died: a line for each node that ended: exit status and last output.
+        unusable: what is wrong with the first published pose that cannot be used; empty without one.
+        truth: (F, 3) camera position in each frame that is played; None where unknown.
+        places: published positions by stamp, ns: number of the world (tracking may start anew), and (3,) in it.
     """
 
     seconds: float
@@ -111,7 +111,7 @@ class Record:
     places: Mapping[int, tuple[int, FloatArray]] = field(default_factory=dict)
 
     def answer(self, sent: Sent) -> Answer | None:
-        """To a frame."""
+        """The answer to a frame."""
         return None if sent.stamp_ns is None else self.answers.get(sent.stamp_ns)
 
     def latencies(self) -> FloatArray:

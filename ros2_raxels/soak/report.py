@@ -1,4 +1,4 @@
-"""From what was sent and heard to numbers, and from numbers to what is broken."""
+"""The numbers of a soak, and what they show to be broken."""
 
 from __future__ import annotations
 
@@ -18,16 +18,16 @@ from ros2_raxels.soak.record import Ended, Record
 from ros2_raxels.soak.truth import WRONG, pose_errors
 
 POSE_PATIENCE_S = 10.0
-"""The longest time without a pose that is not put down to a fault."""
+"""The longest time without a pose that is not attributed to a fault."""
 
 _WARM_UP_S, _WARM_UP_SHARE = 600.0, 0.4
-"""Keyframes come until all places are known, after each reset again; arenas of the allocator until every kind of work
-was done once. As measured over an hour."""
+"""Keyframes accumulate until all places are known, again after each reset; the allocator adds arenas until every kind
+of work was done once. As measured over an hour."""
 
 _FEWEST_MINUTES = 4
 _MOST_WRONG = 0.01
 _GROWTH_MB = 20.0
-"""A slope counts only once it has come to so much: an allocator is no leak."""
+"""A slope counts only once memory has grown by so much: an allocator is no leak."""
 
 _BROKEN_OUTCOMES = ("INTERNAL", "ENGINE_FAILED", "no answer")
 _MOST_LINES = 20
@@ -40,7 +40,7 @@ _MB = 1e-6
 
 
 def summarise(record: Record) -> dict[str, Any]:
-    """For soak.json: names carry their units, None is what is not known."""
+    """For soak.json: names carry their units, None is unknown."""
     return {
         "seconds": round(record.seconds, 1),
         "frames": _frames(record),
@@ -59,7 +59,7 @@ def summarise(record: Record) -> dict[str, Any]:
 
 
 def _frames(record: Record) -> dict[str, int]:
-    """Where each frame went; what the node counted is beside what is known here."""
+    """The fate of the frames, beside the counts of the node."""
     sent = [s for s in record.sent if s.stamp_ns is not None]
     answers = [answer for s in sent if (answer := record.answer(s))]
     return {
@@ -77,7 +77,7 @@ def _frames(record: Record) -> dict[str, int]:
 
 
 def _poses(record: Record) -> dict[str, Any]:
-    """How far they are from the truth, % of the extent of the true path."""
+    """Position errors, % of the extent of the true path."""
     error = 100 * pose_errors(record)
     spread = [round(float(e), 2) for e in np.percentile(error, (50, 95, 100))] if len(error) else [None] * 3
     names = ("error_p50_percent", "error_p95_percent", "highest_percent")
@@ -85,7 +85,7 @@ def _poses(record: Record) -> dict[str, Any]:
 
 
 def _by_fault(record: Record) -> dict[str, dict[str, Any]]:
-    """By what acted, or had just acted, when a frame was due."""
+    """By the fault that was active, or had just been, when a frame was due."""
     found = {}
     for name in (NONE, *(fault.name for fault in FAULTS)):
         sent = [s for s in record.sent if s.fault == name and s.stamp_ns is not None and s.expected]
@@ -103,7 +103,7 @@ def _by_fault(record: Record) -> dict[str, dict[str, Any]]:
 
 
 def _recovery(record: Record, events: Sequence[Event]) -> float | None:
-    """The longest time from the end of a fault to a pose of a frame sent after it; None without such a fault."""
+    """The longest time from the end of a fault to the next pose; None without such a fault."""
     tracked = _tracked_at(record)
     waits = []
     for event in events:
@@ -113,12 +113,12 @@ def _recovery(record: Record, events: Sequence[Event]) -> float | None:
 
 
 def _tracked_at(record: Record) -> FloatArray:
-    """When frames with a pose were sent, s."""
+    """Times at which frames with a pose were sent, s."""
     return np.array([s.at_s for s in record.sent if (answer := record.answer(s)) and answer.tracked])
 
 
 def _longest_gap(record: Record) -> tuple[float, float]:
-    """The longest time without a pose, less that of faults and what follows them; and when it began, s."""
+    """The longest time without a pose, not counting faults and their aftermath, and its start; s."""
     edges = np.concatenate([[0.0], _tracked_at(record), [record.seconds]])
     worst = (0.0, 0.0)
     for begin, end in itertools.pairwise(edges):
@@ -129,7 +129,7 @@ def _longest_gap(record: Record) -> tuple[float, float]:
 
 
 def _minutes(record: Record) -> list[dict[str, Any]]:
-    """What happened in each minute; a last one of less than a second is left out."""
+    """The numbers of each minute; a last one of less than a second is left out."""
     latencies = record.latencies()
     tracked = _tracked_at(record)
     return [
@@ -164,7 +164,7 @@ def _median(values: Sequence[float]) -> float | None:
 
 
 def _memory(samples: Sequence[tuple[float, int]]) -> dict[str, float | None]:
-    """First, last and highest, MB, and the slope after the warm-up, MB an hour; None for a run too short for one."""
+    """First, last and highest, MB, and the slope after the warm-up, MB per hour; None where the run was too short."""
     values = [value * _MB for _, value in samples]
     slope, grown = slope_of(samples)
     rounded = {"slope_mb_per_h": slope, "grown_mb": grown}
@@ -174,9 +174,9 @@ def _memory(samples: Sequence[tuple[float, int]]) -> dict[str, float | None]:
 
 
 def slope_of(samples: Sequence[tuple[float, int]]) -> tuple[float | None, float | None]:
-    """MB an hour and MB in all after the warm-up: the median of all slopes between medians of minutes.
+    """Growth after the warm-up, MB per hour and MB in all: the median of all slopes between medians of minutes.
 
-    Neither a step nor the work of one goal tilts it, as they do a line of least squares.
+    Unlike a least-squares line it is not tilted by a single step or by the work of one goal.
     """
     last_s = samples[-1][0] if samples else 0.0
     warm = max(_WARM_UP_S, _WARM_UP_SHARE * last_s)
@@ -208,7 +208,7 @@ def _alarms(logs: Mapping[str, Sequence[str]]) -> list[str]:
 
 
 def _warnings(logs: Mapping[str, Sequence[str]]) -> dict[str, int]:
-    """How often each kind was said."""
+    """Number of warnings of each kind."""
     kinds: Counter[str] = Counter()
     for lines in logs.values():
         for found in filter(None, map(_WARNING.search, lines)):
@@ -219,7 +219,7 @@ def _warnings(logs: Mapping[str, Sequence[str]]) -> dict[str, int]:
 def broken(
     record: Record, report: Mapping[str, Any], slope_max_mb_per_h: float, least_poses_percent: float
 ) -> list[str]:
-    """What must not be, each in a line; none if all is well."""
+    """What is broken, a line each; none if all is well."""
     words = [
         *record.died,
         *([f"raxels_pose published a pose that cannot be used: {record.unusable}"] if record.unusable else ()),

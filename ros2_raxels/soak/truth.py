@@ -1,4 +1,4 @@
-"""Published poses beside the truth: worlds begin anew in between, and each has an origin and a unit of its own."""
+"""Errors of the published poses. Tracking may start anew; each such world has an origin and a unit of its own."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from ros2_raxels.geometry.trajectory import align_similarity
 from ros2_raxels.soak.record import Record
 
 WRONG = 0.2
-"""Of the extent of the true path: a pose that is off by more is not where the camera was."""
+"""Share of the extent of the true path: a pose with a larger error is wrong."""
 
 _FEWEST = 100
 _SMALL, _TRIES, _OUTLIER = 6, 60, 4.0
@@ -19,8 +19,8 @@ _SMALL, _TRIES, _OUTLIER = 6, 60, 4.0
 def pose_errors(record: Record) -> FloatArray:
     """(N,) errors of the tracked frames, as shares of the extent of the true path.
 
-    Each world is fitted to the truth by itself, and so that a few wild poses do not bend the fit; those of which there
-    are too few poses are left out, and so is all where the truth is not known.
+    Each world is aligned with the truth by itself, robustly, so that a few outliers do not bend the fit. Worlds with
+    too few poses are left out, and so is everything where the truth is unknown.
     """
     if record.truth is None:
         return np.zeros(0)
@@ -43,7 +43,7 @@ def _distances(seen: list[tuple[FloatArray, FloatArray]]) -> FloatArray:
         scale, rotation, translation = align_similarity(places[of], truth[of])
         return np.asarray(np.linalg.norm(scale * places @ rotation.T + translation - truth, axis=1))
 
-    # The least median of a few small fits: wild poses, however far away, are in some of them only.
+    # Least median of squares over small samples: outliers, however far away, are in some of them only.
     tries = [distances(generator.choice(len(places), _SMALL, replace=False)) for _ in range(_TRIES)]
     error = min(tries, key=lambda error: float(np.median(error)))
     return distances(np.flatnonzero(error <= _OUTLIER * np.median(error)))

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from ros2_raxels.utils.files import FileError, replacing
+from ros2_raxels.utils.files import FileError, check_writable, replacing
 
 
 def test_a_file_is_replaced_whole_or_not_at_all(tmp_path: Path) -> None:
@@ -48,3 +48,12 @@ def test_what_a_killed_writer_left_is_removed_and_that_of_one_that_lives_is_not(
 def test_a_folder_that_is_not_there_is_named(tmp_path: Path) -> None:
     with pytest.raises(FileError, match=r"folder .*none does not exist; create it"), replacing(tmp_path / "none" / "a"):
         pass
+
+
+def test_outputs_that_cannot_be_written_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(FileError, match="does not exist; create it"):
+        check_writable(tmp_path / "gone" / "answer.json")
+    with pytest.raises(FileError, match="is not a file"):
+        check_writable(tmp_path)
+    with pytest.raises(FileError, match="is not a file"):
+        check_writable(Path("/dev/null"))

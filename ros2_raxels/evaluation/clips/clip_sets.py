@@ -2,7 +2,7 @@
 
 ``clips.json`` holds ``{"clips": [{"id", "set", "images": [path], "intrinsics": [[fx, fy, cx, cy]], "camera_to_first":
 [4x4]}]}``, ``answer.json`` ``{"name", "clips": [{"id", "camera_to_first": [4x4], "intrinsics", "confidence",
-"seconds"}]}``; a method that solves every pair of frames for itself gives ``"pairs": {"0-1": 4x4}`` instead of
+"seconds"}]}``; a method that solves each pair of frames by itself gives ``"pairs": {"0-1": 4x4}`` instead of
 ``camera_to_first``. Axes are OpenCV's (x right, y down, z forward), intrinsics in px, translations in the set's unit.
 """
 
@@ -45,7 +45,7 @@ class Clip:
 
     Attributes:
         id: unique among the clips of a file.
-        set_name: the recording it comes from; scores are means over these.
+        set_name: the recording that it comes from; scores are averaged over recordings.
         images: N files, N >= 2.
         intrinsics: (N, 4) fx, fy, cx, cy in px; None when not known.
         camera_to_first: (N, 4, 4) true poses in the frame of the first camera; None when not known.
@@ -90,7 +90,7 @@ class Clip:
 
 @dataclass(frozen=True, eq=False)
 class ClipAnswer:
-    """What a method says about one clip: poses of all frames, or of every pair for itself.
+    """The answer of a method to one clip: poses of all frames, or of each pair by itself.
 
     Attributes:
         id: the clip's.
@@ -99,8 +99,8 @@ class ClipAnswer:
         intrinsics: (N, 4) fx, fy, cx, cy in px, as used or estimated.
         confidence: (N,) 0 (a guess) to 1.
         seconds: wall time from image paths to poses.
-        stage_s: the same by stage; stays in memory.
-        covariance: (N, 6, 6) as `estimator.ClipEstimate` has it; stays in memory.
+        stage_s: the same by stage; not written to files.
+        covariance: (N, 6, 6) as in `estimation.estimator.ClipEstimate`; not written to files.
     """
 
     id: str
@@ -136,7 +136,7 @@ class ClipAnswer:
 
 
 def _between(a: FloatArray, b: FloatArray) -> FloatArray | None:
-    # A general inverse: an answer's rotation need not be one, and then its transpose would flatter it.
+    # A general inverse: where an answer is no rotation, its transpose would hide the error.
     try:
         return np.asarray(np.linalg.inv(a) @ b)
     except np.linalg.LinAlgError:
@@ -147,15 +147,15 @@ def _between(a: FloatArray, b: FloatArray) -> FloatArray | None:
 
 
 def make_clips(root: Path, per_set: int = 30, seed: int = 0) -> list[Clip]:
-    """Clips drawn from all posed sets (``*/cameras.json``) below a folder, for ever the same for the same seed.
+    """Clips drawn from all posed sets (``*/cameras.json``) below a folder, reproducible from the seed.
 
     First frame and stride are drawn at random; a clip is left out when a camera turns by more than `MAX_ROTATION_DEG`
     or when none moves.
 
     Args:
         root: folder of the sets.
-        per_set: at most so many clips of each; short sets give fewer.
-        seed: of the draw, which is another for every set name.
+        per_set: most clips of one set; short sets yield fewer.
+        seed: of the draw; every set has a draw of its own.
 
     Raises:
         FileError: there is no set, or one is malformed.

@@ -1,4 +1,4 @@
-"""Closed loop: poses from video, views from these poses and the first frame, poses from the views; do both agree?"""
+"""Closed loop: poses of a clip, views predicted at these poses from its first frame, poses of the views, compared."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ from ros2_raxels.view_synthesis.self_consistency import estimate_back
 
 @dataclass(frozen=True, eq=False)
 class Loop:
-    """One clip, once around.
+    """One clip, taken once round the loop.
 
     Attributes:
-        asked: (N, 4, 4) poses from the video, in the first frame's.
-        found: (N, 4, 4) poses from the views made for them.
+        asked: (N, 4, 4) poses estimated from the clip, in the camera of its first frame.
+        found: (N, 4, 4) poses estimated from the views that were predicted for them.
     """
 
     asked: FloatArray
@@ -34,10 +34,10 @@ class Loop:
 def go_round(
     estimator: Estimator, predictor: ViewPredictor, images: Sequence[ImageArray], camera: PinholeCamera
 ) -> tuple[Loop, PredictedViews]:
-    """The loop of one clip, and its views; the first image is the only one that the views are made from.
+    """Take a clip round the loop. The views, returned beside it, are predicted from the first image alone.
 
     Raises:
-        ValueError: as the estimator and the predictor.
+        ValueError: the estimator or the predictor refuses the images.
     """
     asked = estimator.estimate(images, [camera] * len(images)).camera_to_first
     views = predictor.predict(images[:1], camera, asked[:1], asked[1:])
@@ -47,7 +47,7 @@ def go_round(
 def agreement(loops: Sequence[Loop]) -> dict[str, Any]:
     """Median errors between asked and found poses, deg, over all cameras but the first.
 
-    Beside them the control: the same against the poses of another clip, which must be bad.
+    With a control: the same against the poses of another clip, where the errors must be large.
     """
     shuffled = [Loop(a.asked, b.found) for a, b in zip(loops, [*loops[1:], *loops[:1]], strict=True)]
     return {name: _errors(of) for name, of in (("loop", loops), ("shuffled", shuffled))} | {"clips": len(loops)}

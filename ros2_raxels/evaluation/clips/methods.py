@@ -20,10 +20,10 @@ Attempt = Callable[[Clip], tuple[ClipAnswer, str]]
 
 @dataclass
 class Method:
-    """A method, its answers so far by clip id, and in words why some are none.
+    """A method, its answers by clip id, and the reasons for those that failed.
 
     Attributes:
-        attempt: gives the answer to a clip, and why it is none (empty when it is one).
+        attempt: answers a clip, and says why where it fails (empty where it does not).
     """
 
     name: str
@@ -32,7 +32,7 @@ class Method:
     failures: dict[str, str] = field(default_factory=dict)
 
     def solve(self, clip: Clip) -> None:
-        """Answer a clip and keep what comes of it."""
+        """Answer a clip and keep the outcome."""
         self.answers[clip.id], reason = self.attempt(clip)
         if reason:
             self.failures[clip.id] = reason
@@ -59,7 +59,7 @@ class Method:
         return {name: {"median": spread.p50, "p95": spread.p95} for name, spread in spreads.items()}
 
     def median_ms(self) -> float | None:
-        """Of the whole, over the clips; None when none was answered."""
+        """Median of the total over the clips; None when none was answered."""
         return self.stages_ms().get("total", {}).get("median")
 
 
@@ -79,15 +79,15 @@ def _peer_answer(peer: TwoViewPeer, clip: Clip) -> tuple[ClipAnswer, str]:
 def answer_all(clips: Sequence[Clip], methods: Sequence[Method]) -> None:
     """Have every method answer every clip."""
     for method in methods:
-        # Untimed: nobody should pay for what is loaded at first use.
+        # Not timed: what is loaded on first use should not be charged to a clip.
         method.attempt(clips[0])
     for number, clip in enumerate(tqdm(clips, unit="clip", disable=not sys.stderr.isatty())):
-        # In turns, so that neither always finds the images in the cache that the other filled.
+        # Alternating, so that no method always profits from images that another has read into the cache.
         for method in methods if number % 2 == 0 else methods[::-1]:
             method.solve(clip)
 
 
 def speed_ratio(ours: Method, peer: Method) -> float | None:
-    """How many times faster ours is than the peer, by medians; None when one of them answered nothing."""
+    """Ratio of median times, the peer's over ours; None when one of them answered nothing."""
     own_ms, peer_ms = ours.median_ms(), peer.median_ms()
     return peer_ms / own_ms if own_ms and peer_ms else None

@@ -1,7 +1,7 @@
-"""How right the poses of clips are: errors over all pairs of frames, RRA, RTA and AUC, per set and over sets.
+"""Accuracy of the poses of clips: errors over all pairs of frames, RRA, RTA and AUC, by set and over sets.
 
-Angles are arc cosines of trace and dot product, as in the public scripts that published numbers come from, so that
-numbers compare to the last digit; both are blind below about 0.01 deg.
+Angles are arc cosines of trace and dot product, as in the public scripts behind published numbers, so that results
+agree to the last digit; neither resolves angles below about 0.01 deg.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from ros2_raxels.geometry.poses import FloatArray, direction_angle_rad, rotation
 from ros2_raxels.utils.files import FileError
 
 MIN_BASELINE = 0.05
-"""Share of a clip's longest baseline below which the direction between two cameras means nothing."""
+"""Share of a clip's longest baseline below which the direction between two cameras is meaningless."""
 
 WRONG_DEG = 180.0
 """Error of a pose that is missing or not finite."""
@@ -60,19 +60,19 @@ class PairErrors:
 
 _CHI2_3 = {"68": 3.506, "95": 7.815}
 _CHI2_2 = {"68": 2.279, "95": 5.991}
-"""Squared distances that hold so many percent of a normal distribution of three and of two dimensions."""
+"""Squared Mahalanobis distances that enclose so many percent of a normal distribution in three and two dimensions."""
 
 
 @dataclass(frozen=True)
 class PoseScore:
-    """Numbers of one set, or their means over sets.
+    """Scores of one set, or their means over sets.
 
     Attributes:
-        pairs, masked: how many pairs, and how many of them have no direction that counts.
+        pairs, masked: number of pairs, and of those whose direction does not count.
         rot_med_deg, dir_med_deg: median errors.
         rra5, rra15, rra30: share of pairs with a rotation error below so many degrees.
         rta15, rta30: share of unmasked pairs with a direction error below so many degrees.
-        rta15_blind, rta30_blind: the same when the opposite direction counts as right too.
+        rta15_blind, rta30_blind: the same, with the opposite direction counted as right.
         auc5, auc10, auc30: area under the accuracy curve of the larger error up to so many degrees, 0 to 1.
     """
 
@@ -121,7 +121,7 @@ def _pose_error_deg(found: FloatArray | None, true: FloatArray) -> tuple[float, 
 
 
 def _direction_error_deg(a: FloatArray, b: FloatArray) -> float:
-    """Half way between right and opposite for a translation of zero, which has no direction."""
+    """90 for a translation of zero, which has no direction."""
     norms = float(np.linalg.norm(a) * np.linalg.norm(b))
     return 90.0 if norms < 1e-12 else _arccos_deg(a @ b / norms)
 
@@ -138,9 +138,9 @@ def auc(errors_deg: npt.ArrayLike, limit_deg: int) -> float:
 
 
 def pose_score(errors: PairErrors) -> PoseScore:
-    """Numbers of these pairs."""
+    """Score of these pairs."""
     rotation, direction = errors.rotation_deg, errors.direction_deg[~errors.masked]
-    # What is missing is wrong however one looks at it.
+    # A missing pose is wrong for the sign-blind measures too.
     folded = np.where(errors.missing, WRONG_DEG, np.minimum(errors.direction_deg, 180.0 - errors.direction_deg))
     blind = folded[~errors.masked]
     combined = errors.combined_deg
@@ -167,7 +167,7 @@ def _share_below(errors_deg: FloatArray, limit_deg: float) -> float:
 
 
 def score_sets(clips: Sequence[Clip], answers: Mapping[str, ClipAnswer]) -> dict[str, PoseScore]:
-    """Numbers of every set, in the order in which the clips name them.
+    """Scores of every set, in the order in which the clips name them.
 
     Raises:
         FileError: a clip has no true poses.
@@ -179,7 +179,7 @@ def score_sets(clips: Sequence[Clip], answers: Mapping[str, ClipAnswer]) -> dict
 
 
 def mean_over_sets(scores: Mapping[str, PoseScore]) -> PoseScore:
-    """Means over sets, each set counting alike; pairs and masked are sums."""
+    """Means over sets with equal weights; pairs and masked are sums."""
     means = {f.name: float(np.mean([getattr(s, f.name) for s in scores.values()])) for f in fields(PoseScore)}
     counts = {name: sum(getattr(s, name) for s in scores.values()) for name in ("pairs", "masked")}
     return PoseScore(**{**means, **counts})

@@ -1,4 +1,4 @@
-"""Our own answers to clips, as the commands time and score them."""
+"""Our own method on clips, as the commands time and score it."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ NAME = "raxels"
 
 
 def answer_clip(estimator: Estimator, clip: Clip, use_intrinsics: bool = True) -> tuple[ClipAnswer, str]:
-    """Poses of a clip, timed from image paths to poses, and in words why they are missing (empty when they are not).
+    """Poses of a clip, timed from image paths to poses, and the reason of a failure (empty without one).
 
-    Whatever goes wrong stays with this clip: its answer is then the identity with confidence 0.
+    A failure costs this clip alone: its answer is then the identity with confidence 0.
     """
     begin = time.perf_counter()
     try:
         return _solve(estimator, clip, use_intrinsics, begin), ""
-    # One bad clip must not lose the others, whatever is bad about it.
+    # One bad clip must not cost the others, whatever is wrong with it.
     except Exception as error:
         if os.environ.get("RAXELS_DEBUG"):
             traceback.print_exc()

@@ -1,7 +1,6 @@
-"""Classical two-view geometry, to compare with: SIFT and checked dense flow, 5-point with MAGSAC for every pair.
+"""Classical two-view geometry as a baseline: SIFT, dense flow checked both ways, five-point with MAGSAC for each pair.
 
-Deliberately shares nothing with `evidence`, `proposals` and `guidance`, so that what helps or harms them does not move
-the yardstick.
+Deliberately shares nothing with `matching` and `estimation`, so that changes there do not move the baseline.
 """
 
 from __future__ import annotations
@@ -57,7 +56,7 @@ class _Keypoints:
 
 
 class TwoViewMatcher:
-    """SIFT and dense flow of OpenCV with their detectors made once."""
+    """SIFT and dense flow of OpenCV; the detectors are created once."""
 
     def __init__(self) -> None:
         self._sift = cv2.SIFT_create(_KEYPOINTS)
@@ -70,7 +69,7 @@ class TwoViewMatcher:
         return _Keypoints(np.array([k.pt for k in found], float).reshape(-1, 2), descriptors)
 
     def match_keypoints(self, a: _Keypoints, b: _Keypoints) -> Matches:
-        """Nearest neighbours that are clearly nearer than the second nearest."""
+        """Nearest neighbours that pass the ratio test."""
         good: list[Any] = []
         if a.descriptors is not None and b.descriptors is not None and len(b.pixels) > 1:
             nearest = self._brute.knnMatch(a.descriptors, b.descriptors, k=2)
@@ -84,10 +83,10 @@ class TwoViewMatcher:
         return np.asarray(self._dis.calc(a, b, None))
 
     def match_flow(self, a: GreyImage, b: GreyImage, ahead: FloatArray | None = None) -> Matches:
-        """Grid points whose flow comes back to where it started.
+        """Grid points from which the flow leads back to where it started.
 
         Args:
-            a, b: images of the same size; of different sizes have no matches.
+            a, b: images; those of different sizes have no matches.
             ahead: flow from a to b, where it is known already.
         """
         if a.shape != b.shape:
@@ -106,7 +105,7 @@ class TwoViewMatcher:
 
 
 def two_view(matches: Matches, first: PinholeCamera, second: PinholeCamera) -> FloatArray:
-    """Pose (4, 4) of the second camera in the first, of unit baseline; the identity where there is no answer."""
+    """Pose (4, 4) of the second camera in the first, of unit baseline; the identity where there is no solution."""
     if len(matches.first) < _MIN_MATCHES:
         return np.eye(4)
     a, b = first.normalise(matches.first), second.normalise(matches.second)
@@ -119,7 +118,7 @@ def two_view(matches: Matches, first: PinholeCamera, second: PinholeCamera) -> F
 
 
 class TwoViewPeer:
-    """Every pair of a clip for itself."""
+    """Solves every pair of a clip by itself."""
 
     name = "opencv-both"
 
@@ -174,13 +173,13 @@ class _Keyframe:
 
 @dataclass(frozen=True, eq=False)
 class PeerTrajectory:
-    """Some frames of a recording.
+    """Poses that a peer has found for some frames of a recording.
 
     Attributes:
         indices: numbers of the K frames that have a pose, ascending.
         poses: (K, 4, 4) camera_to_world, in a world and a unit of the peer's own.
         seconds: wall time it took.
-        note: how it was run, for people.
+        note: how it was run.
     """
 
     indices: list[int]

@@ -1,4 +1,4 @@
-"""Ours with parts left out, and over the number of steps: what `raxels evaluate` sets beside it."""
+"""Ablations of our method, and the method over the number of denoising steps, for `raxels evaluate`."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def over_steps(denoiser: LearnedDenoiser) -> dict[str, Estimator]:
     """The denoiser by itself, and with guidance, by number of steps; neither is given two-view hypotheses.
 
     Args:
-        denoiser: whose engines all of them use.
+        denoiser: its engines are shared by all of them.
     """
     found = {}
     for steps in STEPS:
@@ -45,7 +45,7 @@ def over_steps(denoiser: LearnedDenoiser) -> dict[str, Estimator]:
 
 
 def pixels_only(predictor: ViewPredictor) -> dict[str, Callable[[Clip], ClipAnswer]]:
-    """The joint model without any evidence, as in the paper, by number of steps."""
+    """The joint model without correspondences, as in the paper, by number of steps."""
 
     def answer(clip: Clip, steps: int) -> ClipAnswer:
         begin = time.perf_counter()
@@ -60,7 +60,7 @@ def pixels_only(predictor: ViewPredictor) -> dict[str, Callable[[Clip], ClipAnsw
 
 
 def by_steps(names: Iterable[str]) -> dict[str, dict[int, str]]:
-    """Those of the names that stand for a method over the number of steps: by method and number."""
+    """The names that stand for a method with a number of steps, by method and number."""
     found: dict[str, dict[int, str]] = {}
     for name in names:
         if match := _NAME.fullmatch(name):

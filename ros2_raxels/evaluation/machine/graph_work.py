@@ -1,4 +1,4 @@
-"""Speed of the denoiser's graphs, and how much of the processor's matrix products it makes use of."""
+"""Speed of the denoiser's graphs, also as a share of the processor's peak in matrix products."""
 
 from __future__ import annotations
 
@@ -24,11 +24,11 @@ from ros2_raxels.geometry.poses import FloatArray
 from ros2_raxels.matching.tracks import Evidence
 
 BATCHES = (1, 2, 4, 8, 16)
-"""Numbers of hypotheses that are denoised at once."""
+"""Numbers of hypotheses that are denoised in one batch."""
 
 
 class WatchedEngine:
-    """An engine that remembers what it was given last, and how long each run took, s."""
+    """An engine that remembers its last input, and how long each run took, s."""
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
@@ -68,11 +68,11 @@ class GraphSpeed:
 
     Attributes:
         graph: role in the model card.
-        batch: hypotheses at once; 1 for a graph that has none.
+        batch: hypotheses in one call; 1 for a graph without hypotheses.
         ms: of a call.
         gflop: arithmetic of its matrix products, 10^9 additions and multiplications.
         gflops: of the fastest call, 10^9 a second.
-        share_of_peak: that over what plain matrix products reach at best.
+        share_of_peak: that over the peak of plain matrix products.
     """
 
     graph: str
@@ -88,8 +88,8 @@ class DenoiserSpeed:
     """A denoiser on the evidence of one clip.
 
     Attributes:
-        peak_gflops: what plain matrix products reach on all cores, measured before and after; the better of both.
-        tracks: of the evidence.
+        peak_gflops: of plain matrix products on all cores; the better of two measurements, before and after.
+        tracks: number of tracks in the evidence.
         graphs: at one batch size each.
     """
 
@@ -104,7 +104,7 @@ def denoiser_speed(card_path: Path, evidence: Evidence, bearings: FloatArray, ca
     Args:
         card_path: model card.
         evidence, bearings: as for `LearnedDenoiser.judge`.
-        calls: timed of each batch, after one that is not.
+        calls: timed calls of each batch size, after one that is not timed.
 
     Raises:
         EngineError: the model is missing, damaged or cannot be run.
@@ -137,7 +137,7 @@ def _graph_speed(role: str, batch: int, file: Path, engine: WatchedEngine) -> Gr
 def matrix_flop(graph: Path, arrays: Arrays) -> int:
     """Additions and multiplications of the matrix products in one run of a graph whose left operands are no weights.
 
-    ONNX Runtime runs it once, as it is written, and reports the shapes that it met.
+    ONNX Runtime runs the graph once, without optimising it, and reports all shapes.
     """
     import onnxruntime
 
@@ -157,6 +157,6 @@ def _flop_of(node: Mapping[str, Any]) -> int:
     if node.get("op_name") not in ("MatMul", "Gemm") or "output_type_shape" not in node:
         return 0
     left, out = (next(iter(node[side][0].values())) for side in ("input_type_shape", "output_type_shape"))
-    # Gemm may read its left operand turned over, so the length summed over is what the output does not have.
+    # Gemm may transpose its left operand: the dimension summed over is the one that the output lacks.
     summed = left[-1] if node["op_name"] == "MatMul" else math.prod(left) // out[0]
     return int(2 * math.prod(out) * summed)

@@ -1,4 +1,4 @@
-"""What numbers of speed and memory depend on: processor, cores and versions; the process's memory."""
+"""What measured speed and memory depend on: processor, cores and versions."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def machine() -> dict[str, Any]:
 
 
 def cores() -> int:
-    """How many this process may use."""
+    """Number of cores that this process may use."""
     return len(os.sched_getaffinity(0))
 
 
@@ -53,10 +53,10 @@ def _version(package: str) -> str | None:
 
 
 def matrix_product_gflops(threads: int, seconds: float = 1.5) -> float:
-    """What plain float32 matrix products reach at best on so many threads at once, GFLOP/s.
+    """Peak of plain float32 matrix products on so many threads at once, GFLOP/s.
 
-    Products of 512x512, each short enough to be done before somebody else gets the core; the quickest of each thread
-    counts, because whatever else the machine does only makes them slower.
+    Products of 512x512, each short enough to end before another process gets the core. The fastest of each thread
+    counts, because whatever else the machine does can only make them slower.
     """
     generator = np.random.default_rng(0)
     sides = (_PRODUCT_SIDE, _PRODUCT_SIDE)

@@ -1,4 +1,4 @@
-"""How long it takes until the first frame is answered; run as a program it is the process that is timed."""
+"""Time from the start of a process to its first pose. Run as a program, this module is that process."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Startup:
-    """A process from its start on, s since then.
+    """Milestones of a process, s after its start.
 
     Attributes:
-        imported: when all modules were imported.
-        loaded: when the tracker, its model verified and loaded, was ready for frames.
-        answered: when the first frame had its answer.
+        imported: all modules were imported.
+        loaded: the tracker was ready for frames, its model verified and loaded.
+        answered: the first frame was answered.
     """
 
     imported: float
@@ -25,13 +25,13 @@ class Startup:
 
 
 def start_process(model: str) -> Startup:
-    """Start a process that makes a tracker and gives it a frame.
+    """Start a process that creates a tracker and tracks one frame.
 
     Args:
-        model: as for `load.make_tracker`.
+        model: as for `factory.make_tracker`.
 
     Raises:
-        RuntimeError: it failed; the message has its last words.
+        RuntimeError: it failed; the message ends with the last line of its output.
     """
     begin = time.monotonic()
     command = [sys.executable, "-m", "ros2_raxels.evaluation.machine.startup", model]

@@ -1,4 +1,4 @@
-"""How long something took, many times over."""
+"""Statistics of repeated timings."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ class Spread:
 
     @staticmethod
     def of(seconds: Iterable[float]) -> Spread:
-        """Of durations, s; one or more."""
+        """Statistics of one or more durations, s."""
         ms = 1e3 * np.array(list(seconds))
         p50, p95 = np.percentile(ms, (50, 95))
         return Spread(float(p50), float(p95), float(ms.max()), float(ms.mean()))

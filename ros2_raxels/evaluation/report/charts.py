@@ -22,7 +22,7 @@ Values = Sequence[float | None]
 
 
 def colours(methods: Sequence[str]) -> dict[str, str]:
-    """One for each method, the first of which is ours: a method has the same in all charts of a report."""
+    """A colour for each method, ours first; a method keeps its colour in all charts of a report."""
     return {name: _OTHERS[(k - 1) % len(_OTHERS)] if k else _OURS for k, name in enumerate(methods)}
 
 
@@ -120,9 +120,9 @@ def stated_and_seen(stated: Sequence[float], observed: Sequence[float], counts: 
 
     Args:
         stated: mean probability of each group, 0 to 1.
-        observed: share of it that came true.
-        counts: how many statements a group has.
-        what: should have come true.
+        observed: share of each group in which the event occurred.
+        counts: number of statements in each group.
+        what: the event whose probability was stated.
     """
     figure = Figure(figsize=(_WIDTH_IN, 3.6), layout="constrained")
     (axes,) = _panels(figure, 1)
@@ -149,7 +149,7 @@ def _panels(figure: Figure, count: int) -> list[Any]:
 
 
 def _png(figure: Figure) -> bytes:
-    """With one legend for all panels, above them."""
+    """Draw one legend for all panels above them, and encode."""
     handles, labels = figure.axes[0].get_legend_handles_labels()
     if len(labels) > 1:
         # Makes room for the legend, which the layout does not see.

@@ -15,7 +15,7 @@ from ros2_raxels.recordings.image_codec import ImageArray
 
 
 class Mark(Enum):
-    """How a value is beside the one that it is compared to."""
+    """How a value compares with another."""
 
     BETTER = "better"
     WORSE = "worse"
@@ -23,7 +23,7 @@ class Mark(Enum):
 
     @staticmethod
     def of(own: str, other: str, higher_is_better: bool) -> Mark:
-        """From the numbers as they are shown: what reads the same is no better."""
+        """From the numbers as shown: equal digits count as equal."""
         difference = float(own) - float(other)
         if difference == 0 or difference != difference:
             return Mark.SAME
@@ -40,7 +40,7 @@ class Picture:
     Attributes:
         png: the file.
         caption: what it shows.
-        narrow: three of them stand beside each other.
+        narrow: shown three to a row.
     """
 
     png: bytes
@@ -56,12 +56,12 @@ class Picture:
 
 @dataclass(frozen=True)
 class Card:
-    """One number that comes before all others.
+    """A headline number.
 
     Attributes:
         name, value: of the number.
-        beside: what it is compared to, in words.
-        mark: how it is beside that.
+        beside: what it is compared with, in words.
+        mark: how it compares.
     """
 
     name: str
@@ -92,7 +92,7 @@ class Section:
     Attributes:
         title: of the part.
         table: for a terminal, and for the page where there is no grid.
-        note: what one must know to read it.
+        note: how to read it.
         cards, pictures: shown above the table.
         grid: shown in place of the table.
     """
@@ -110,9 +110,9 @@ def page(title: str, lead: str, sections: Sequence[Section], facts: Mapping[str,
 
     Args:
         title: of the page.
-        lead: what is measured, in a line or two.
+        lead: what was measured, in a line or two.
         sections: in order.
-        facts: what else is to be known, by name; at the end.
+        facts: further facts by name, shown at the end.
     """
     links = "".join(f'<a href="#part{k}">{escape(s.title)}</a>' for k, s in enumerate(sections))
     terms = "".join(f"<dt>{escape(name)}</dt><dd>{escape(value)}</dd>" for name, value in facts.items())
@@ -187,7 +187,7 @@ def _table(grid: Grid) -> Iterator[str]:
 
 
 def _group_starts(groups: Sequence[tuple[str, int]]) -> set[int]:
-    """Columns at which a group begins, but for the first."""
+    """Columns at which a group begins, except the first group."""
     ends = [sum(span for _, span in groups[: k + 1]) for k in range(len(groups))]
     return set(ends[:-1])
 
@@ -202,7 +202,7 @@ def _cell(text: str, mark: Mark | None, classes: Sequence[str]) -> str:
 
 
 def _sign(mark: Mark) -> str:
-    """Beside the colour, for those who do not see it; of one width, so that digits stay below each other."""
+    """In addition to the colour, for those who cannot see it; of fixed width, so that digits stay aligned."""
     return f'<span class="sign">{_SIGNS[mark]}</span>'
 
 

@@ -1,4 +1,4 @@
-"""What ``raxels evaluate`` tells people, from the record that ``report.json`` holds: sections for terminal and page."""
+"""The report of ``raxels evaluate``: sections for terminal and page, from the record in ``report.json``."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ from ros2_raxels.evaluation.views.report import view_sections
 
 _MEAN = "mean over sets"
 _SIDE_BY_SIDE = 3
-"""Methods that share the cells of a table; all others are in the table of means."""
+"""Methods that share the cells of a table; further ones are in the table of means alone."""
 
 _FEWEST_DRAWN = 2
-"""Rows that are worth a chart."""
+"""Fewer rows are not worth a chart."""
 
 Record = Mapping[str, Any]
 """As JSON holds it."""
@@ -28,7 +28,7 @@ Record = Mapping[str, Any]
 
 @dataclass(frozen=True)
 class _Number:
-    """A number of a score: its name for people, its key in the record, its format, and which way is better."""
+    """A number of a score: its displayed name, its key in the record, its format, and which way is better."""
 
     name: str
     key: str
@@ -61,7 +61,7 @@ _LISTED = (
 _COMPARED = (_AUC5, _AUC30, _ROTATION, _DIRECTION)
 
 _STATED = {"rotation_68": 0.68, "rotation_95": 0.95, "direction_68": 0.68, "direction_95": 0.95}
-"""What should lie inside, by key of the record."""
+"""The share that should lie inside, by key of the record."""
 
 
 def sections_of(
@@ -71,13 +71,13 @@ def sections_of(
     sheets: Sequence[Picture],
     view_sheets: Sequence[Picture] = (),
 ) -> list[Section]:
-    """All sections that the record has something for.
+    """All sections for which the record holds something.
 
     Args:
         report: as ``report.json`` holds it.
         tracks: the tracks of the record.
         pictures: of the tracks.
-        sheets: of views of the closed loop.
+        sheets: of the views of the closed loop.
         view_sheets: of predicted views.
     """
     methods = report["methods"]
@@ -124,12 +124,12 @@ def as_markdown(report: Record, sections: Sequence[Section]) -> str:
 
 
 def _peer_of(methods: Record) -> str | None:
-    """What ours, the first, is compared to."""
+    """The method that ours, the first, is compared with."""
     return TwoViewPeer.name if TwoViewPeer.name in methods else None
 
 
 def _summary(methods: Record) -> Section:
-    """One row a method: what a table with a column for each would be too wide for."""
+    """One row for each method: a column for each would make the table too wide."""
     rows = [["method", *(number.name for number in _COMPARED), "ms"]]
     rows += [[name, *(number.of(of["mean"]) for number in _COMPARED), _median_ms(of)] for name, of in methods.items()]
     names, ours = rows[0][1:], rows[1][1:]
@@ -142,8 +142,8 @@ def _summary(methods: Record) -> Section:
         beside = [f"{peer}: {text}" for text in texts]
     cards = [Card(*of) for of in zip(names, ours, beside, marks, strict=True)]
     note = (
-        "Means over sets, every set counting alike. AUC@5 and AUC@30: area under the curve of right pairs of frames "
-        "over the error allowed, up to 5 and 30 degrees. Errors are medians; ms is the median time a clip."
+        "Means over sets with equal weights. AUC@5 and AUC@30: area under the curve of the share of correct pairs of "
+        "frames over the allowed error, up to 5 and 30 degrees. Errors are medians; ms is the median time per clip."
     )
     grid = Grid((), rows, {(1, column): mark for column, mark in enumerate(marks, 1)})
     return Section("Means over sets", rows, note, [*cards, *_sets_won(methods, peer)], grid=grid)
@@ -164,7 +164,7 @@ def _sets_won(methods: Record, peer: str | None) -> list[Card]:
 
 
 def _sets(methods: Record) -> Section:
-    """Every set: all numbers in shared cells for a terminal, and the chosen ones beside the peer for a page."""
+    """Every set: all numbers in shared cells for a terminal, selected ones beside the peer for a page."""
     shown = dict(list(methods.items())[:_SIDE_BY_SIDE])
     scores = [{**of["sets"], _MEAN: of["mean"]} for of in shown.values()]
     rows = [["set", "pairs", "masked", *(number.name for number in _LISTED)]]
@@ -178,7 +178,7 @@ def _sets(methods: Record) -> Section:
 
 
 def _sign_words(peer: str) -> str:
-    return f"▲ raxels is better than {peer} as far as the digits show, ▼ worse."
+    return f"▲ raxels is better than {peer} in the digits shown, ▼ worse."
 
 
 def _sets_grid(shown: Record, scores: Sequence[Record]) -> Grid:
@@ -238,8 +238,8 @@ def _calibration(methods: Record) -> Section:
         shares = {label: _STATED[key] for label, key in labels.items()}
         observed = {name: {label: of[key] for label, key in labels.items()} for name, of in stated.items()}
         caption = (
-            "How often the truth lies inside the ellipsoid that should hold 68 or 95 % of it. Below the dashed line "
-            "the covariance promises too much, above it too little."
+            "How often the truth lies inside the ellipsoid that should contain it with 68 or 95 % probability. Below "
+            "the dashed line the covariance is overconfident, above it underconfident."
         )
         pictures = [Picture(charts.stated_and_true(shares, observed, charts.colours(list(methods))), caption)]
     return Section("Stated uncertainty", rows, pictures=pictures)
@@ -251,11 +251,11 @@ def _times(report: Record) -> Section:
         rows += [[name, stage, f"{ms['median']:.1f}", f"{ms['p95']:.1f}"] for stage, ms in of["ms"].items()]
     if (ratio := report["speed_ratio"]) is not None:
         rows.append(["ratio of medians", "total", f"{ratio:.2f}", ""])
-    return Section("Time a clip, ms", rows)
+    return Section("Time per clip, ms", rows)
 
 
 def _failed(methods: Record) -> list[Section]:
-    """Clips without an answer; none where there are none."""
+    """The section about clips without an answer, if there are any."""
     rows = [[name, clip, why] for name, of in methods.items() for clip, why in of["failures"].items()]
     note = "These count as wrong."
     return [Section("Clips without an answer", [["method", "clip", "why"], *rows], note)] if rows else []
@@ -273,7 +273,7 @@ def _trajectories(tracks: Sequence[TrackScore], pictures: Sequence[Picture]) -> 
 
 
 def _track_marks(tracks: Sequence[TrackScore], table: Table) -> dict[tuple[int, int], Mark]:
-    """Both rows of ours beside that of the first peer, which follows them."""
+    """Both rows of ours, compared with that of the first peer, which follows them."""
     columns = [table[0].index(name) for name in ("ATE Sim(3)", "% of path")]
     marks, line = {}, 1
     for track in tracks:
@@ -295,12 +295,12 @@ def _trajectory_chart(tracks: Sequence[TrackScore]) -> list[Picture]:
     panels = {"ATE after Sim(3), % of the path": values}
     names, colour = [t.name for t in tracks], charts.colours(list(found))
     drawn = charts.side_by_side(names, panels, colour, higher_is_better=False, logarithmic=True)
-    return [Picture(drawn, "Left is better. raxels as answered frame by frame, and as known at the end.")]
+    return [Picture(drawn, "Left is better. raxels live, frame by frame, and as known at the end.")]
 
 
 def _trajectory_times(tracks: Sequence[TrackScore]) -> Section:
-    note = "From image to pose; whole: with the keyframes that are made after the pose is out."
-    return Section("Trajectories, ms a frame", time_table(tracks), note)
+    note = "From image to pose; whole: including the keyframes that are made after the pose was published."
+    return Section("Trajectories, ms per frame", time_table(tracks), note)
 
 
 def _closed_loop(loops: Record, sheets: Sequence[Picture]) -> Section:
@@ -309,7 +309,7 @@ def _closed_loop(loops: Record, sheets: Sequence[Picture]) -> Section:
         errors = [of[k][error] for k in ("loop", "shuffled") for error in ("rotation_deg", "direction_deg")]
         rows.append([name, str(of["clips"]), *(f"{error:.1f}" for error in errors)])
     note = (
-        "Poses from a clip, views made for them from its first frame alone, poses from the views: how far apart both "
-        "are. Shuffled: against the poses of another clip, which must be bad."
+        "Poses estimated from a clip, against poses estimated from the views that were predicted for them from its "
+        "first frame alone. Shuffled: against the poses of another clip, where the errors must be large."
     )
     return Section("Closed loop, median error", rows, note, pictures=sheets)

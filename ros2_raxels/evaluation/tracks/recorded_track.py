@@ -1,4 +1,4 @@
-"""A whole recording through the tracker: what it answered frame by frame, and what it knows at the end."""
+"""A recording run through the tracker: its answers frame by frame, and what is known at the end."""
 
 from __future__ import annotations
 
@@ -25,16 +25,16 @@ class Track:
     Attributes:
         stamps_ns: as recorded.
         poses: (4, 4) camera_to_world each; held ones included.
-        live: the same as they were answered; empty until `settle`.
-        found_again: how many frames that were missed `settle` has found.
-        answers: those of the tracker.
+        live: the poses as first answered; empty until `settle`.
+        found_again: number of missed frames that `settle` has solved.
+        answers: of the tracker.
         truth: true camera_to_world each, or None.
         states: of the tracker; frames that were solved later count as TRACKING.
-        keyframes: how many there were.
+        keyframes: number of keyframes.
         frame_s: wall time from image to pose, s.
-        between_s: wall time of what a frame leaves to be done after its pose, s.
+        between_s: wall time of the work that a frame leaves for after its pose, s.
         camera: intrinsics of the last frame, px.
-        camera_given: whether those were known beforehand.
+        camera_given: whether they were given, not estimated.
     """
 
     stamps_ns: list[int] = field(default_factory=list)
@@ -51,7 +51,7 @@ class Track:
     camera_given: bool = False
 
     def add(self, frame: Frame, found: TrackedPose, seconds: float) -> None:
-        """Take over the answer for the newest frame and what it says about earlier ones."""
+        """Add the answer for the newest frame, and what it says about earlier ones."""
         self.stamps_ns.append(found.stamp_ns)
         self.poses.append(found.camera_to_world)
         self.answers.append(found)
@@ -63,11 +63,11 @@ class Track:
             self._replace(stamp_ns, pose, found)
 
     def settle(self, tracker: Tracker, look: bool = True) -> None:
-        """Take over what is known of all frames at the end; what was answered at their time is kept as `live`.
+        """Replace all poses by what is known at the end; the poses as first answered are kept as `live`.
 
         Args:
-            tracker: that has answered.
-            look: for frames that were missed once more, with progress on a terminal.
+            tracker: that gave the answers.
+            look: whether it looks once more for missed frames, with progress on a terminal.
         """
         if look:
             looks = tqdm(
@@ -93,12 +93,12 @@ class Track:
         return self.count(state) / max(1, len(self.states))
 
     def true_poses(self) -> FloatArray | None:
-        """(N, 4, 4) of all frames; None when one of them is not known."""
+        """(N, 4, 4) of all frames; None when one of them is unknown."""
         known = [pose for pose in self.truth if pose is not None]
         return np.array(known) if len(known) == len(self.poses) > 0 else None
 
     def drawn(self, title: str) -> DrawnTrack:
-        """As a picture shows it."""
+        """For a picture."""
         missed = np.array([state is not TrackState.TRACKING for state in self.states])
         return DrawnTrack(title, self.stamps_ns, np.array(self.poses), missed, self.true_poses())
 
@@ -121,7 +121,7 @@ def follow(
     tracker: Tracker,
     intrinsics: tuple[float, float, float, float] | None = None,
 ) -> Iterator[tuple[Frame, TrackedPose]]:
-    """Track frame by frame into ``track``, which is complete up to the last answer whenever this stops.
+    """Track frame by frame into ``track``, which is complete up to the last answer wherever the caller stops.
 
     Args:
         track: filled.

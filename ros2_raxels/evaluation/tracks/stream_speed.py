@@ -32,10 +32,10 @@ class StreamSpeed:
         frames: that were timed, after the untimed ones at the beginning.
         width, height: px of the images as given.
         states: number of frames by state.
-        keyframes: how many there were.
+        keyframes: number of keyframes.
         image_to_pose: from pixels to the pose.
-        whole: that and what the frame leaves to be done after its pose.
-        stages: over all frames; one that a frame did without counts as 0.
+        whole: that and the work that a frame leaves for after its pose.
+        stages: over all frames; a stage that a frame skipped counts as 0.
     """
 
     name: str
@@ -53,7 +53,7 @@ def stream_speed(source: FrameSource, tracker: Tracker) -> StreamSpeed:
     """Track a recording from its beginning.
 
     Args:
-        source: the recording; its first frames are tracked once without being timed, for what is loaded at first use.
+        source: the recording; its first frames are tracked once untimed, for what is loaded on first use.
         tracker: is reset.
 
     Raises:
@@ -83,7 +83,7 @@ def stream_speed(source: FrameSource, tracker: Tracker) -> StreamSpeed:
 
 def _by_stage(stages_s: Sequence[dict[str, float]]) -> dict[str, Spread]:
     names = dict.fromkeys(name for frame in stages_s for name in frame)
-    # What comes after the pose stands last.
+    # Work after the pose comes last.
     names = dict.fromkeys([*(n for n in names if n != "improve"), "improve"])
     return {name: Spread.of(frame.get(name, 0.0) for frame in stages_s) for name in names}
 
@@ -97,12 +97,12 @@ class MemoryTrend:
 
     Attributes:
         frames: tracked.
-        laps: how often the recording began.
+        laps: number of times the recording began.
         settled_after: frames at the beginning that the slope leaves out.
-        settled_bytes, end_bytes, most_bytes: memory in RAM then, at the end, and the most of all samples.
+        settled_bytes, end_bytes, most_bytes: resident memory at that frame, at the end, and at most.
         bytes_per_frame: slope of the line of least squares through the samples since then.
-        lost: frames LOST, which there are where the end of a recording does not lead to its beginning.
-        samples: number of the frame and bytes then, some dozens evenly spread.
+        lost: frames that were LOST, as happens where the end of a recording does not join its beginning.
+        samples: frame number and resident bytes, some dozens evenly spread.
     """
 
     frames: int
@@ -117,9 +117,9 @@ class MemoryTrend:
 
 
 def memory_trend(source: FrameSource, tracker: Tracker, frames: int) -> MemoryTrend:
-    """Track so many frames of a recording that starts again when it ends, and watch the memory.
+    """Track so many frames of a recording played in a loop, and sample the memory.
 
-    The tracker is not told that the recording starts again: a jump there is a loss and a recovery, or a new beginning.
+    The tracker is not told that the recording starts again: a jump there costs a loss and a recovery, or a new start.
 
     Raises:
         SourceError: an image cannot be read, or does not fit its camera.
@@ -142,7 +142,7 @@ def memory_trend(source: FrameSource, tracker: Tracker, frames: int) -> MemoryTr
 
 
 def again_and_again(source: FrameSource) -> Iterator[Frame]:
-    """Frames of a recording without end; stamps go on where the last round ended."""
+    """Frames of a recording in an endless loop; stamps continue where the last round ended."""
     offset_ns = last_ns = 0
     while True:
         for frame in source:

@@ -1,4 +1,4 @@
-"""Whole recordings through the tracker, and peers on the same frames in the same run."""
+"""Scores of the tracker on whole recordings, and of peers on the same frames in the same run."""
 
 from __future__ import annotations
 
@@ -35,8 +35,8 @@ class PeerScore:
     """A peer on the same frames.
 
     Attributes:
-        frames: that have a pose.
-        seconds: wall time of all.
+        frames: number of frames with a pose.
+        seconds: wall time in total.
         note: how it was run.
         error: None where too few frames have a pose.
     """
@@ -49,18 +49,18 @@ class PeerScore:
 
 @dataclass(frozen=True)
 class TrackScore:
-    """A whole set, tracked.
+    """The tracker on a whole set.
 
     Attributes:
         frames: of the set.
         path: length of the true path, in the set's unit.
         tracked, held, lost: number of frames in this state at the end.
         losses: how often tracking was lost.
-        keyframes: how many there were.
-        error: over all frames, those that were held or lost with the pose that was held; as known at the end.
-        live: the same, every pose as it was answered at its time.
+        keyframes: number of keyframes.
+        error: over all frames, as known at the end; frames held or lost count with the held pose.
+        live: the same of the poses as first answered.
         image_to_pose: ms.
-        whole: the same with the keyframes that are made after the pose is out.
+        whole: the same with the work that follows the pose.
         peers: by name.
     """
 
@@ -84,7 +84,7 @@ class TrackScore:
 
 
 PEERS = ("chain", "colmap")
-"""Methods for whole recordings."""
+"""Names of the methods for whole recordings."""
 
 
 def run_peer(name: str, source: FrameSource, most: int = MOST_FRAMES) -> PeerTrajectory:
@@ -93,7 +93,7 @@ def run_peer(name: str, source: FrameSource, most: int = MOST_FRAMES) -> PeerTra
     Args:
         name: one of `PEERS`.
         source: the recording; of known length.
-        most: frames that the offline peer is given.
+        most: frames given to the offline peer.
 
     Raises:
         FileError: a frame has no intrinsics, or what the peer needs is missing.
@@ -104,7 +104,7 @@ def run_peer(name: str, source: FrameSource, most: int = MOST_FRAMES) -> PeerTra
 def evaluate_track(
     source: FrameSource, tracker: Tracker, peers: Sequence[str], most: int = MOST_FRAMES
 ) -> tuple[TrackScore, DrawnTrack]:
-    """Track a recording from its beginning, and let the peers have it too.
+    """Track a recording from its beginning, and run the peers on it.
 
     Args:
         source: with true poses of all frames, and intrinsics for peers.
@@ -153,7 +153,7 @@ def _peer_score(peer: PeerTrajectory, truth: FloatArray, rate_hz: float) -> Peer
 
 
 def accuracy_table(tracks: Sequence[TrackScore]) -> Table:
-    """A row for each set and method."""
+    """One row for each set and method."""
     errors = ["ATE Sim(3)", "% of path", "ATE SE(3)", "RPE frame", "deg", "RPE 1 s", "deg", "scale drift", "range"]
     rows: Table = [["set", "method", "frames", "posed", "lost", "losses", *errors, "s in all", "how"]]
     for t in tracks:
@@ -185,7 +185,7 @@ def _error_cells(error: TrajectoryScore | None) -> list[str]:
 
 
 def time_table(tracks: Sequence[TrackScore]) -> Table:
-    """Ours, from image to pose and with what follows it."""
+    """Times of ours: from image to pose, and with the work that follows the pose."""
     rows: Table = [["set", "keyframes", "p50", "p95", "max", "whole p50", "whole p95", "whole max", "whole mean"]]
     for t in tracks:
         ms = [t.image_to_pose.p50, t.image_to_pose.p95, t.image_to_pose.max]

@@ -1,4 +1,4 @@
-"""What ``raxels evaluate --views`` tells people, from its part of the record that ``report.json`` holds."""
+"""The sections of ``raxels evaluate --views``, from their part of the record in ``report.json``."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from ros2_raxels.visualization.views_sheet import draw_sheet
 
 _OURS = ours(STEPS[0])
 _MEASURES = {"PSNR dB": ("psnr_db", ".2f"), "SSIM": ("ssim", ".3f")}
-"""Names for people, keys of the record, and formats."""
+"""Displayed names, keys of the record, and formats."""
 _NONE = "-"
 
 
@@ -24,7 +24,7 @@ def view_sections(record: Mapping[str, Any], sheets: Sequence[Picture]) -> list[
     """Sections about predicted views; none of an empty record.
 
     Args:
-        record: of `view_scores.record_of_views`, and under ``failures`` why tasks failed, by id.
+        record: of `scores.record_of_views`, and under ``failures`` the reasons of failed tasks by id.
         sheets: of some of the tasks.
     """
     if not record:
@@ -45,7 +45,7 @@ def sheet_of(task: ViewTask, views: PredictedViews) -> Picture:
         SourceError: an image cannot be read.
     """
     known, truth = ([read_image(path) for path in paths] for paths in (task.context, task.truth))
-    caption = f"{task.id}: known frames, the truth, views made of them, how far they are off, and what was expected."
+    caption = f"{task.id}: context frames, truth, predicted views, their errors, and the errors expected."
     return Picture.of(draw_sheet(known, truth, views), caption)
 
 
@@ -71,12 +71,12 @@ def _methods(
             ]
         )
     note = (
-        "What the camera sees next, predicted from the last 4 frames and the way ahead; means over sets, every set "
-        "counting alike. Repeat shows the newest frame again, rotate turns it as the camera was: whoever predicts "
-        "must be better than both. Gain is over repeat. Rank correlation, of confidence with PSNR: 1 when the views "
-        "that are sure of themselves are the better ones, 0 when confidence says nothing. Brier score: mean square of "
-        f"confidence minus whether the view has {GOOD_DB:.0f} dB; 0 is best, and always saying 50 % gives .25. Time is "
-        "for the 4 views of a task, with all that is found in the frames."
+        "What the camera sees next, predicted from the last 4 frames and the poses ahead; means over sets with equal "
+        "weights. Repeat shows the newest frame again, rotate warps it by the rotation alone: a prediction must be "
+        "better than both. Gain is over repeat. Rank correlation of confidence with PSNR: 1 when the more confident "
+        "views are the better ones, 0 when confidence says nothing. Brier score: mean square of confidence minus "
+        f"whether the view reaches {GOOD_DB:.0f} dB; 0 is best, and a constant 50 % gives .25. Time is for the 4 views "
+        "of a task, including all work on the context frames."
     )
     if failed:
         note += f" {failed} task{'s' * (failed > 1)} failed and did not count; report.json says why."
@@ -121,9 +121,10 @@ def _seen(bins: Sequence[Mapping[str, Any]]) -> Section:
         numbers = ((of["psnr_db"], ".2f"), (of["repeat_psnr_db"], ".2f"), (of["ssim"], ".3f"))
         rows.append([_range(of), str(of["views"]), *(_shown(value, form) for value, form in numbers)])
     note = (
-        "How much of a view the known frames show, found by flow between the true view and them, without the model. "
-        "What no frame shows nobody can know. Flow misses what has no texture or moved by more than some 10 % of the "
-        "width, so the share is rather too small. Views count alike here, not sets."
+        "How much of a view the context frames show, found by optical flow between the true view and them, without "
+        "the model. What no frame shows cannot be known. Flow fails where there is no texture or where things have "
+        "moved by more than about 10 % of the width, so the share is an underestimate. Here all views have equal "
+        "weight, not all sets."
     )
     return Section("Predicted views by what was seen", rows, note)
 
@@ -135,11 +136,11 @@ def _confidence(of: Mapping[str, Any]) -> Section:
         shares = (_shown(group[key] and 100 * group[key], ".0f") for key in ("stated", "good"))
         rows.append([_range(group), str(group["views"]), *(f"{s} %" if s != _NONE else s for s in shares)])
     note = (
-        f"Confidence of a view, read as the probability that its PSNR is {good}; {100 * of['good']:.0f} % of all have "
-        f"that. Views of {_OURS}."
+        f"Confidence of a view, read as the probability that its PSNR is {good}; {100 * of['good']:.0f} % of all views "
+        f"of {_OURS} reach that."
     )
     some = [group for group in of["bins"] if group["views"]]
     stated, true, counts = ([group[key] for group in some] for key in ("stated", "good", "views"))
-    caption = "Below the dashed line confidence promises too much, above it too little. Small groups may be chance."
+    caption = "Below the dashed line the model is overconfident, above it underconfident. Small groups may be chance."
     chart = Picture(charts.stated_and_seen(stated, true, counts, f"views of {good}"), caption)
     return Section("Confidence of predicted views", rows, note, pictures=[chart])

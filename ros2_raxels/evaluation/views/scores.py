@@ -1,4 +1,4 @@
-"""How good predicted views are: beside trivial peers, by what the known frames have seen, and by what was promised.
+"""Quality of predicted views: against trivial baselines, by the share seen before, and against stated confidence.
 
 Views are compared at 128 px width. PSNR is over all channels, SSIM over grey levels with a Gaussian window.
 """
@@ -33,13 +33,13 @@ _Made = TypeVar("_Made")
 
 REPEAT = "repeat"
 STEPS = (1, 2, 4)
-"""Denoising steps that ours is asked for, its default first."""
+"""Numbers of denoising steps of ours, the default first."""
 
 SEEN_EDGES = (0.0, 0.5, 0.75, 0.9, 1.0)
 CONFIDENCE_EDGES = (0.0, 0.2, 0.4, 0.6, 0.8, 1.0)
 
 _LEAST_SQUARE = 1e-3
-"""Of an error in grey levels: what is the same has a PSNR of 78 dB."""
+"""Least mean square error, grey levels squared: identical views have a PSNR of 78 dB."""
 _WINDOW_PX, _WINDOW_SIGMA_PX = (7, 7), 1.5
 _SSIM_C1, _SSIM_C2 = (0.01 * 255) ** 2, (0.03 * 255) ** 2
 
@@ -65,8 +65,8 @@ class TaskScore:
     """One task, answered by all methods.
 
     Attributes:
-        set_name: it is from.
-        seen: (T,) share of each true view that a known frame shows, see `seen_share`.
+        set_name: the set that it was drawn from.
+        seen: (T,) share of each true view that a context frame shows, see `seen_share`.
         methods: by name.
     """
 
@@ -76,7 +76,7 @@ class TaskScore:
 
 
 def ours(steps: int) -> str:
-    """Name of ours as a method."""
+    """Name of our method with so many steps."""
     return f"raxels, {steps} step{'s' * (steps > 1)}"
 
 
@@ -107,15 +107,15 @@ def ssim(view: ImageArray, truth: ImageArray) -> float:
 
 
 def seen_share(matcher: Matcher, known: Sequence[Features], truth: Features) -> float:
-    """Share of a true view that known frames show, 0 to 1, whatever a model says of it.
+    """Share of a true view that context frames show, 0 to 1, independent of any model.
 
-    A pixel is seen when dense flow takes it to one of them, and from there back to where it came from. Flow also fails
-    where there is no texture, and where things have moved by more than some 10 % of the image's width, so this is
-    rather too little than too much.
+    A pixel is seen when dense flow takes it to one of them and from there back to where it came from. Flow also fails
+    where there is no texture, and where things have moved by more than about 10 % of the image's width, so this is an
+    underestimate.
 
     Args:
-        matcher: finds the flow.
-        known: one or more frames of the truth's size; others show nothing.
+        matcher: computes the flow.
+        known: one or more frames of the size of the truth; others show nothing.
         truth: the view.
     """
     flow = matcher.dense_flow([(truth, frame) for frame in known])
@@ -135,16 +135,16 @@ def _resized(image: ImageArray, size: tuple[int, int]) -> ImageArray:
 
 
 def score_task(predictor: ViewPredictor, matcher: Matcher, task: ViewTask) -> tuple[TaskScore, PredictedViews]:
-    """Answers of ours and of the peers to a task, and the views of ours in its default steps.
+    """Scores of ours and of the baselines on a task, and our views with the default number of steps.
 
     Args:
-        predictor: makes the views.
-        matcher: finds the flow that says what was seen.
+        predictor: predicts the views.
+        matcher: computes the flow that says what was seen.
         task: with its truth.
 
     Raises:
         SourceError: an image cannot be read.
-        ValueError: the task is none for the predictor; see there.
+        ValueError: the predictor refuses the task; see there.
     """
     images, camera = task.read()
     truth = [read_image(path) for path in task.truth]
@@ -164,19 +164,19 @@ def score_task(predictor: ViewPredictor, matcher: Matcher, task: ViewTask) -> tu
 
 
 def _timed(make: Callable[[], _Made]) -> tuple[_Made, float]:
-    """What comes of it, and seconds."""
+    """The result, and wall time, s."""
     begin = time.perf_counter()
     made = make()
     return made, time.perf_counter() - begin
 
 
 def _repeat(images: Sequence[ImageArray], camera: PinholeCamera, task: ViewTask) -> list[ImageArray]:
-    """The newest frame, whatever was asked for."""
+    """The newest frame for every pose."""
     return [images[-1]] * len(task.trajectory)
 
 
 def _rotate(images: Sequence[ImageArray], camera: PinholeCamera, task: ViewTask) -> list[ImageArray]:
-    """The newest frame, turned as the camera was: right if everything were infinitely far away."""
+    """The newest frame, warped by the rotation: exact for a scene at infinity."""
     newest, size = task.context_to_world[-1][:3, :3], (camera.width, camera.height)
     views = []
     for pose in task.trajectory:
@@ -195,7 +195,7 @@ _PEERS: dict[str, Callable[[Sequence[ImageArray], PinholeCamera, ViewTask], list
 def _scored(
     views: Iterable[ImageArray], truth: Sequence[ImageArray], seconds: float, confidence: FloatArray | None = None
 ) -> ViewScores:
-    """Of views of any size with the truth's field of view."""
+    """Scores of views of any size with the field of view of the truth."""
     pairs = [(_resized(view, (t.shape[1], t.shape[0])), t) for view, t in zip(views, truth, strict=True)]
     psnr, similarity = (np.array([measure(*pair) for pair in pairs]) for measure in (psnr_db, ssim))
     return ViewScores(psnr, similarity, seconds, confidence)
@@ -205,7 +205,7 @@ def _scored(
 
 
 def record_of_views(scores: Sequence[TaskScore]) -> dict[str, Any]:
-    """As ``report.json`` holds it: means over sets by method, by seen share, and what confidence is worth.
+    """As ``report.json`` holds it: means over sets by method, by share seen, and how reliable confidence is.
 
     Args:
         scores: one or more.
@@ -254,10 +254,10 @@ def _confidence_record(scores: Sequence[TaskScore], name: str) -> dict[str, Any]
 
 
 def reliability(confidence: FloatArray, psnr: FloatArray) -> dict[str, Any]:
-    """What stated confidence (V,) says of the PSNR (V,) of views, dB.
+    """How well stated confidence (V,) predicts the PSNR (V,) of views, dB.
 
     Returns:
-        ``rank_correlation`` (Spearman, -1 to 1; None where all of one are the same), ``brier`` (mean square of
+        ``rank_correlation`` (Spearman, -1 to 1; None where either is constant), ``brier`` (mean square of
         confidence minus outcome, 0 is best), ``good`` (share of views with `GOOD_DB` or more), and ``bins``: for each
         range of `CONFIDENCE_EDGES` the number of views, their mean ``stated`` confidence and the share ``good``.
     """
@@ -276,7 +276,7 @@ def binned(edges: Sequence[float], columns: Mapping[str, npt.ArrayLike]) -> list
 
     Args:
         edges: growing; a range holds its lower edge, the last its upper one too.
-        columns: (V,) each; the first says which range a view is in.
+        columns: (V,) each; the first one decides in which range a view is.
     """
     values = {name: np.asarray(column, float) for name, column in columns.items()}
     place = np.digitize(next(iter(values.values())), edges[1:-1])

@@ -1,4 +1,4 @@
-"""Tasks of views: known frames and a trajectory; of a file, or drawn from posed sets, where the truth is known."""
+"""View prediction tasks: context frames and a trajectory, from a file or drawn from posed sets with known truth."""
 
 from __future__ import annotations
 
@@ -14,22 +14,22 @@ from ros2_raxels.recordings.source import read_image
 from ros2_raxels.utils.files import FileError, load_json, numbers, shown, take, take_list
 
 CONTEXT, AHEAD = 4, 4
-"""Frames that are known, and views to make, of each task."""
+"""Context frames and views to predict in each task."""
 
 _RULE = RunRule(CONTEXT + AHEAD, (1, 2, 3, 5, 8), origin=CONTEXT - 1, max_rotation_deg=25.0, one_camera=True)
 
 
 @dataclass(frozen=True, eq=False)
 class ViewTask:
-    """Known frames and a trajectory to look along.
+    """Context frames, and a trajectory along which views are predicted.
 
     Attributes:
-        id: of the task.
+        id: unique name.
         context: image files, oldest first.
         context_to_world: (K, 4, 4) optical frames.
         intrinsics: fx, fy, cx, cy, px of the stored images.
         trajectory: (T, 4, 4) camera to world.
-        truth: image files of what was seen along it, where that is known.
+        truth: image files of what the camera saw along it, where known.
     """
 
     id: str
@@ -40,12 +40,12 @@ class ViewTask:
     truth: tuple[Path, ...] = ()
 
     def folder(self, root: Path) -> Path:
-        """Where its views go."""
+        """Where its views are written."""
         return root / self.name
 
     @property
     def name(self) -> str:
-        """Of its folder."""
+        """Name of its folder."""
         return self.id.replace("/", "_")
 
     def read(self) -> tuple[list[ImageArray], PinholeCamera]:
@@ -53,7 +53,7 @@ class ViewTask:
 
         Raises:
             SourceError: an image cannot be read.
-            ValueError: images of several sizes, or intrinsics that no camera has.
+            ValueError: intrinsics that cannot belong to a camera.
         """
         images = [read_image(path) for path in self.context]
         height, width = images[0].shape[:2]
@@ -95,14 +95,14 @@ def _task(record: object, where: str) -> ViewTask:
 
 
 def make_view_tasks(root: Path, per_set: int, seed: int = 0) -> list[ViewTask]:
-    """Tasks drawn from all posed sets (``*/cameras.json``) of a folder, for ever the same for the same seed.
+    """Tasks drawn from all posed sets (``*/cameras.json``) of a folder, reproducible from the seed.
 
-    The world is the newest known camera. Sets that are too short for a task are left out.
+    The world is the newest context camera. Sets that are too short for a task are skipped.
 
     Args:
         root: folder of the sets.
-        per_set: at most so many tasks of each.
-        seed: of the draw, which is another for every set name.
+        per_set: most tasks of one set.
+        seed: of the draw; every set has a draw of its own.
 
     Raises:
         FileError: there is no set, one is malformed, or none has a task.

@@ -9,11 +9,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 from posed_sets import write_rendered_set
-from ros_testing import ROOT
 
-from ros2_raxels.cli.main import main
 from ros2_raxels.evaluation.clips.colmap_peer import map_offline
-from ros2_raxels.evaluation.tracks.track_scores import PEERS
 from ros2_raxels.geometry.trajectory import score_trajectory
 from ros2_raxels.recordings.open import open_source
 from ros2_raxels.utils.files import FileError
@@ -45,17 +42,6 @@ def test_a_rendered_room_is_mapped(room: Path) -> None:
     assert score.rpe_second_deg < 0.5
 
 
-def test_without_pycolmap_the_pin_is_named_before_any_work(
-    room: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    monkeypatch.setitem(sys.modules, "pycolmap", None)
-    assert main(["evaluate", str(room.parent), "--tracks", "room", "--peers", "chain,colmap"]) == 2
-    said = capsys.readouterr().err
-    assert "pip install -r requirements/peers.txt" in said
-    pins = ROOT / "requirements" / "peers.txt"
-    assert "\npycolmap==" in pins.read_text()
-
-
 def test_frames_that_it_cannot_use_are_named(room: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "pycolmap", sys)
     frames = list(open_source(room))
@@ -65,8 +51,3 @@ def test_frames_that_it_cannot_use_are_named(room: Path, monkeypatch: pytest.Mon
     bent = replace(frames[0].camera, distortion=(0.1, 0.0, 0.0, 0.0, 0.0))
     with pytest.raises(FileError, match="lens with distortion; undistort the images first"):
         map_offline([replace(frames[0], camera=bent)], 1, 1)
-
-
-def test_an_unknown_peer_is_refused(room: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["evaluate", str(room.parent), "--peers", "chain,orb"]) == 2
-    assert f"'orb' is no peer; choose from {', '.join(PEERS)}" in capsys.readouterr().err

@@ -1,48 +1,36 @@
-"""evaluate --views: tasks equal the neutral yardstick's, measures those worked out by other means, records by hand."""
+"""Scores of views: measures worked out by other means, records worked out by hand."""
 
 from __future__ import annotations
 
 import json
 from functools import cache
 from pathlib import Path
-from typing import Any, cast
+from typing import cast
 
 import cv2
 import numpy as np
 import pytest
-from posed_sets import CAMERA, DEV, set_record, wandering, write_rendered_set, write_set, yardstick
-from read_page import Read
+from posed_sets import yardstick
+from view_scores import METHODS, SCORES, shrunk
 from views_scene import TexturedPlane, psnr_db, shifted
 
-from ros2_raxels.cli.main import main
-from ros2_raxels.evaluation.report import charts
-from ros2_raxels.evaluation.report.page import page
 from ros2_raxels.evaluation.views import scores
-from ros2_raxels.evaluation.views.report import view_sections
 from ros2_raxels.evaluation.views.scores import (
-    TaskScore,
-    ViewScores,
     binned,
     record_of_views,
     reliability,
     score_task,
     seen_share,
 )
-from ros2_raxels.evaluation.views.tasks import ViewTask, make_view_tasks, set_of
-from ros2_raxels.factory import make_predictor
+from ros2_raxels.evaluation.views.tasks import ViewTask
 from ros2_raxels.geometry.camera import PinholeCamera
 from ros2_raxels.geometry.poses import FloatArray
 from ros2_raxels.matching.features import Features
 from ros2_raxels.matching.matcher import Matcher
 from ros2_raxels.recordings.image_codec import ImageArray
 from ros2_raxels.recordings.source import read_image
-from ros2_raxels.utils.files import FileError
 from ros2_raxels.view_synthesis.confidence import Signs
 from ros2_raxels.view_synthesis.predictor import PredictedViews, ViewPredictor
-
-CapSys = pytest.CaptureFixture[str]
-ALONE = ["--per-set", "1", "--peer", "none"]
-METHODS = ["repeat", "rotate", "raxels, 1 step", "raxels, 2 steps", "raxels, 4 steps"]
 
 
 @cache
@@ -53,94 +41,6 @@ def matcher() -> Matcher:
 def random_image(seed: int, shape: tuple[int, int] = (96, 128)) -> ImageArray:
     image = np.random.default_rng(seed).integers(0, 256, (*shape, 3)).astype(np.uint8)
     return np.asarray(cv2.GaussianBlur(image, (0, 0), 2.0), np.uint8)
-
-
-# -------------------------------------------------------------------------------------------------------------- tasks
-
-
-def records(tasks: list[ViewTask]) -> list[dict[str, Any]]:
-    """As the yardstick writes them."""
-    return [
-        {
-            "id": task.id,
-            "set": set_of(task),
-            "context": [str(path) for path in task.context],
-            "context_poses": task.context_to_world.tolist(),
-            "intrinsics": task.intrinsics.tolist(),
-            "trajectory": task.trajectory.tolist(),
-            "truth": [str(path) for path in task.truth],
-        }
-        for task in tasks
-    ]
-
-
-def write_zooming_set(folder: Path, count: int, every: int) -> None:
-    """A set whose focal length changes by so much as counts, every so many frames."""
-    folder.mkdir()
-    found = set_record(folder.name, wandering(count, 5, turn=0.01))
-    for index, frame in enumerate(found["frames"]):
-        frame["K"][0] += 0.2 * (index // every)
-    (folder / "cameras.json").write_text(json.dumps(found))
-
-
-@pytest.mark.parametrize(("per_set", "seed"), [(1, 0), (12, 0), (12, 7), (500, 1)])
-def test_tasks_are_the_yardsticks_to_the_last_bit(tmp_path: Path, per_set: int, seed: int) -> None:
-    write_set(tmp_path / "b_wild", wandering(80, 1, turn=0.1))
-    write_set(tmp_path / "a_calm", wandering(60, 2, turn=0.02))
-    write_set(tmp_path / "c_short", wandering(7, 3))
-    write_set(tmp_path / "d_still", np.tile(np.eye(4), (20, 1, 1)))
-    write_zooming_set(tmp_path / "e_zoom", 60, every=12)
-    tool = yardstick("score_views")
-    tasks = make_view_tasks(tmp_path, per_set, seed)
-    assert {set_of(task) for task in tasks} == {"a_calm", "b_wild", "e_zoom"}
-    assert records(tasks) == tool.make_tasks(tmp_path, per_set, seed)["tasks"]
-
-
-@pytest.mark.data
-@pytest.mark.skipif(not DEV.is_dir(), reason="recorded data is not there")
-def test_tasks_of_recorded_data_are_the_yardsticks() -> None:
-    assert records(make_view_tasks(DEV, 12, 0)) == yardstick("score_views").make_tasks(DEV, 12, 0)["tasks"]
-
-
-def test_tasks_obey_their_rules(tmp_path: Path) -> None:
-    poses = wandering(60, 4, turn=0.08)
-    folder = write_set(tmp_path / "walk", poses)
-    tasks = make_view_tasks(tmp_path, 15, 5)
-    assert len(tasks) == len({task.id for task in tasks}) == 15
-    for task in tasks:
-        first, stride = (int(part) for part in task.id.removeprefix("walk/").split("x"))
-        assert stride in (1, 2, 3, 5, 8)
-        frames = [first + stride * k for k in range(8)]
-        assert [*task.context, *task.truth] == [folder / f"images/{k:06d}.png" for k in frames]
-        assert len(task.context) == len(task.context_to_world) == len(task.trajectory) == 4
-        expected = np.linalg.inv(poses[frames[3]]) @ poses[frames]
-        found = np.concatenate([task.context_to_world, task.trajectory])
-        np.testing.assert_allclose(found, expected, atol=1e-9)
-        np.testing.assert_allclose(task.context_to_world[-1], np.eye(4), atol=1e-12)
-        turns = [np.linalg.norm(cv2.Rodrigues(pose[:3, :3])[0]) for pose in found]
-        assert np.degrees(max(turns)) < 25.01
-        np.testing.assert_array_equal(task.intrinsics, [CAMERA.fx, CAMERA.fy, CAMERA.cx, CAMERA.cy])
-    assert records(tasks) == records(make_view_tasks(tmp_path, 15, 5))
-    assert records(tasks) != records(make_view_tasks(tmp_path, 15, 6))
-
-
-def test_a_task_has_one_camera(tmp_path: Path) -> None:
-    write_zooming_set(tmp_path / "zoom", 40, every=10)
-    tasks = make_view_tasks(tmp_path, 50)
-    # Three runs of neighbours fit into ten frames of a camera, and nothing wider does.
-    assert {task.id for task in tasks} == {f"zoom/{ten + k:06d}x1" for ten in (0, 10, 20, 30) for k in range(3)}
-    for task in tasks:
-        first = int(task.id[5:11])
-        assert task.intrinsics[0] == pytest.approx(CAMERA.fx + 0.2 * (first // 10))
-    found = set_record("sizes", wandering(9, 5, turn=0.01))
-    found["frames"][4]["width"] += 1
-    (tmp_path / "zoom" / "cameras.json").write_text(json.dumps(found))
-    with pytest.raises(FileError, match="no set has 8 frames of one camera"):
-        make_view_tasks(tmp_path, 50)
-    del found["frames"][4]["width"]
-    (tmp_path / "zoom" / "cameras.json").write_text(json.dumps(found))
-    with pytest.raises(FileError, match=r"frames\[4\] has no 'width'"):
-        make_view_tasks(tmp_path, 50)
 
 
 # ----------------------------------------------------------------------------------------------------------- measures
@@ -284,11 +184,6 @@ def plane_from(pose: FloatArray) -> ImageArray:
     return shrunk(PLANE.view(WIDE, pose))
 
 
-def shrunk(image: ImageArray) -> ImageArray:
-    """To 128 px of width, where that makes 96 of height."""
-    return np.asarray(cv2.resize(image, (128, 96), interpolation=cv2.INTER_AREA), np.uint8)
-
-
 def write_views_of_plane(folder: Path, poses: FloatArray) -> ViewTask:
     files = tuple(folder / f"{k}.png" for k in range(len(poses)))
     for path, image in zip(files, PLANE.views(WIDE, poses), strict=True):
@@ -346,24 +241,6 @@ def test_a_task_is_answered_by_all_methods(tmp_path: Path) -> None:
 # ------------------------------------------------------------------------------------------------------------- record
 
 
-def scored(set_name: str, seen: list[float], gain: float, confidence: list[float]) -> TaskScore:
-    """Views of ours that are better than repeating by so much, and worse with every step."""
-    count = len(seen)
-    repeat = np.linspace(10.0, 14.0, count)
-    methods = {name: ViewScores(repeat, np.full(count, 0.25), 0.002) for name in METHODS[:2]}
-    for worse, name in enumerate(METHODS[2:]):
-        psnr, sure = repeat + gain - worse, np.array(confidence)
-        methods[name] = ViewScores(psnr, np.full(count, 0.5 - worse / 8), 0.1 * (worse + 1) * count, sure)
-    return TaskScore(set_name, np.array(seen), methods)
-
-
-SCORES = [
-    scored("a", [0.2, 0.6, 0.95], 8.0, [0.1, 0.5, 0.9]),
-    scored("a", [0.3], 12.0, [0.3]),
-    scored("b", [0.8, 1.0], 2.0, [0.7, 0.7]),
-]
-
-
 def test_record_by_hand() -> None:
     found = record_of_views(SCORES)
     assert (found["tasks"], found["views"]) == (3, 6)
@@ -392,151 +269,3 @@ def test_record_by_hand() -> None:
     assert [of["good"] for of in stated["bins"]] == [0.0, 1.0, 1.0, 0.0, 1.0]
     assert stated["brier"] == pytest.approx((0.01 + 0.25 + 0.01 + 0.49 * 3) / 6)
     json.dumps(found, allow_nan=False)
-
-
-def shown(scores: list[TaskScore], failures: dict[str, str] | None = None) -> Read:
-    """The sections on a page."""
-    record = {**record_of_views(scores), "failures": failures or {}}
-    return Read(page("t", "l", view_sections(record, []), {}))
-
-
-def test_sections_show_the_record() -> None:
-    read = shown(SCORES)
-    assert "failed" not in read.text
-    methods = read.rows("Predicted views")
-    assert list(methods) == ["method", *METHODS]
-    assert [text for text, _ in methods["repeat"]] == ["11.75", "0.250", "+0.00", "-", "-", "2", "2"]
-    ours = [text for text, _ in methods["raxels, 1 step"]]
-    assert ours[:3] == ["17.25", "0.500", "+5.50"]
-    assert ours[4:] == [f"{(0.01 + 0.25 + 0.01 + 0.49 * 3) / 6:.3f}", "200", "290"]
-    sets = read.rows("Predicted views by set")
-    assert [name for name, _ in sets["set"]] == ["views", *["raxels, 1 step", "repeat"] * 2]
-    assert sets["a"] == [("4", ""), ("20.50", "first better"), ("11.50", ""), ("0.500", "first better"), ("0.250", "")]
-    assert [text for text, _ in sets["mean over sets"]] == ["", "17.25", "11.75", "0.500", "0.250"]
-    seen = read.rows("Predicted views by what was seen")
-    assert [text for text, _ in seen["50 to 75 %"]] == ["1", "20.00", "12.00", "0.500"]
-    stated = read.rows("Confidence of predicted views")
-    assert [text for text, _ in stated["60 to 80 %"]] == ["2", "70 %", "0 %"]
-    assert [text for text, _ in stated["0 to 20 %"]] == ["1", "10 %", "0 %"]
-    (chart, caption) = read.pictures[0]
-    assert chart.shape[1] == 1440
-    assert caption.startswith("Below the dashed line")
-    assert '<b>17.25</b><span class="sign">▲</span><i>repeat: 11.75</i>' in read.html
-    assert "50 % of all have that" in read.text
-
-
-def test_a_range_without_views_is_not_known() -> None:
-    read = shown(SCORES[:1])
-    assert [text for text, _ in read.rows("Predicted views by what was seen")["75 to 90 %"]] == ["0", "-", "-", "-"]
-    assert [text for text, _ in read.rows("Confidence of predicted views")["60 to 80 %"]] == ["0", "-", "-"]
-
-
-def test_tasks_that_failed_are_counted() -> None:
-    assert "1 task failed and did not count" in shown(SCORES, {"a/1": "why"}).text
-    assert "2 tasks failed and did not count" in shown(SCORES, {"a/1": "why", "a/2": "why"}).text
-
-
-def test_without_views_there_is_no_section() -> None:
-    assert view_sections({}, []) == []
-
-
-def dots(png: bytes) -> FloatArray:
-    """(N, 2) middle of each dot of ours, px."""
-    image = cv2.cvtColor(cv2.imdecode(np.frombuffer(png, np.uint8), cv2.IMREAD_COLOR), cv2.COLOR_BGR2RGB)
-    blue = (np.abs(image.astype(int) - (31, 111, 178)).max(axis=2) < 30).astype(np.uint8)
-    # Lines are thinner, and the legend is above.
-    blue[:50], whole = 0, np.ones((9, 9), np.uint8)
-    middles = cv2.connectedComponentsWithStats(cv2.morphologyEx(blue, cv2.MORPH_OPEN, whole))[3][1:]
-    return np.asarray(sorted(middles.tolist()))
-
-
-def test_the_chart_has_its_dots_where_they_belong() -> None:
-    png = charts.stated_and_seen([0.0, 0.25, 1.0], [0.0, 0.75, 0.5], [3, 1, 2], "views")
-    origin, second, third = dots(png)
-    across, up = third[0] - origin[0], 2 * (origin[1] - third[1])
-    assert second[0] - origin[0] == pytest.approx(0.25 * across, abs=2)
-    assert origin[1] - second[1] == pytest.approx(0.75 * up, abs=2)
-
-
-# ------------------------------------------------------------------------------------------------------------ command
-
-
-@pytest.fixture(scope="module")
-def rendered(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A data root with one rendered set."""
-    return write_rendered_set(tmp_path_factory.mktemp("data") / "room").parent
-
-
-@pytest.mark.slow
-def test_evaluate_views_reports_what_can_be_computed_again(rendered: Path, tmp_path: Path, capsys: CapSys) -> None:
-    options = [*ALONE, "--views", "--views-per-set", "2", "--out", str(tmp_path)]
-    assert main(["evaluate", str(rendered), *options]) == 0
-    terminal, found = capsys.readouterr().out, json.loads((tmp_path / "report.json").read_text())
-    assert found["closed_loop"] == {}
-    views = found["views"]
-    assert (views["per_set"], views["tasks"], views["views"], views["failures"]) == (2, 2, 8, {})
-    tasks, predictor = make_view_tasks(rendered, 2), make_predictor("")
-    assert views["model"] == predictor.card.name
-    psnr: dict[int, list[float]] = {1: [], 4: []}
-    repeated, confidence, seen = [], [], []
-    for task in tasks:
-        images, camera = task.read()
-        for steps, values in psnr.items():
-            made = predictor.predict(images, camera, task.context_to_world, task.trajectory, steps=steps)
-            confidence += made.confidence.tolist() if steps == 1 else []
-            for view, path in zip(made.images, task.truth, strict=True):
-                values.append(psnr_db(view, shrunk(read_image(path))))
-        small = [shrunk(image) for image in (images[-1], *map(read_image, task.truth))]
-        repeated += [psnr_db(small[0], truth) for truth in small[1:]]
-        known = [matcher().look(image) for image in images]
-        seen += [seen_share(matcher(), known, matcher().look(read_image(path))) for path in task.truth]
-    for steps, name in ((1, "raxels, 1 step"), (4, "raxels, 4 steps")):
-        assert views["methods"][name]["mean"]["psnr_db"] == pytest.approx(np.mean(psnr[steps]), abs=1e-6)
-        assert views["methods"][name]["sets"]["room"]["views"] == 8
-    assert views["methods"]["repeat"]["mean"]["psnr_db"] == pytest.approx(np.mean(repeated), abs=1e-6)
-    gain = np.mean(psnr[1]) - np.mean(repeated)
-    assert views["methods"]["raxels, 1 step"]["mean"]["gain_db"] == pytest.approx(gain, abs=1e-6)
-    stated = views["confidence"]["raxels, 1 step"]
-    good = np.array(psnr[1]) >= 20.0
-    assert stated["brier"] == pytest.approx(np.mean((np.array(confidence) - good) ** 2), abs=1e-6)
-    ranks = [np.argsort(np.argsort(values)) for values in (confidence, psnr[1])]
-    assert stated["rank_correlation"] == pytest.approx(np.corrcoef(*ranks)[0, 1], abs=1e-6)
-    assert [of["views"] for of in views["seen"]] == np.histogram(seen, (0.0, 0.5, 0.75, 0.9, 1.0))[0].tolist()
-    read = Read((tmp_path / "report.html").read_text())
-    assert read.rows("Predicted views")["raxels, 1 step"][0][0] == f"{np.mean(psnr[1]):.2f}"
-    sheets = [image for image, caption in read.pictures if caption.startswith(tuple(task.id for task in tasks))]
-    # Four known frames, truth, prediction, difference and expected error: five rows of four.
-    assert all(image.shape[1] > 4 * 2 * 128 and image.shape[0] > 5 * 2 * 96 for image in sheets)
-    assert len(sheets) == 2
-    for text in ("Predicted views by set", "Confidence of predicted views", f"{np.mean(repeated):.2f}"):
-        assert text in terminal
-        assert text in (tmp_path / "report.md").read_text()
-
-
-def test_a_task_that_fails_does_not_count(tmp_path: Path, capsys: CapSys) -> None:
-    source = write_rendered_set(tmp_path / "data" / "room", 10)
-    ids = [task.id for task in make_view_tasks(source.parent, 3)]
-    assert sorted(ids) == ["room/000000x1", "room/000001x1", "room/000002x1"]
-    (source / "images" / "000009.png").unlink()
-    options = ["--views", "--views-per-set", "3", "--out", str(tmp_path / "out")]
-    assert main(["evaluate", str(source.parent), *ALONE, *options]) == 1
-    assert "task room/000002x1 of --views failed and does not count" in capsys.readouterr().err
-    views = json.loads((tmp_path / "out" / "report.json").read_text())["views"]
-    assert list(views["failures"]) == ["room/000002x1"]
-    assert "000009.png cannot be read" in views["failures"]["room/000002x1"]
-    assert (views["tasks"], views["methods"]["repeat"]["sets"]["room"]["views"]) == (2, 8)
-
-
-def test_sets_too_short_for_a_task_are_an_error_in_words(tmp_path: Path, capsys: CapSys) -> None:
-    source = write_rendered_set(tmp_path / "data" / "room", 7)
-    assert main(["evaluate", str(source.parent), *ALONE, "--views", "--out", str(tmp_path / "out")]) == 2
-    assert "no set has 8 frames of one camera" in capsys.readouterr().err
-    # Said before the work.
-    assert not (tmp_path / "out").exists()
-
-
-def test_when_all_tasks_fail_that_is_an_error_in_words(tmp_path: Path, capsys: CapSys) -> None:
-    source = write_rendered_set(tmp_path / "data" / "room", 8)
-    (source / "images" / "000007.png").write_bytes(b"no image")
-    main(["evaluate", str(source.parent), *ALONE, "--views", "--out", str(tmp_path / "out")])
-    assert "--views: all 1 tasks failed, the first because" in capsys.readouterr().err
