@@ -7,7 +7,7 @@ import os
 import sys
 import time
 from collections.abc import Callable
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
@@ -39,6 +39,7 @@ from ros2_raxels.recordings.source import FrameSource
 from ros2_raxels.utils.argument_types import positive, several_of
 from ros2_raxels.utils.files import FileError, check_writable, write_json
 from ros2_raxels.utils.memory import peak_rss_bytes, rss_bytes
+from ros2_raxels.view_synthesis.prediction import PredictionRequest
 
 STEPS = (1, 2, 4)
 """Denoising steps of views that are timed."""
@@ -229,11 +230,12 @@ def _views(args: argparse.Namespace, source: FrameSource) -> Measured:
     path = np.array([make_pose(np.eye(3), (0.05 * k, 0.0, 0.0)) for k in range(len(images) + _VIEWS)])
     known, ahead = path[: len(images)], path[len(images) :]
     seconds: dict[int, list[float]] = {steps: [] for steps in STEPS}
-    predictor.predict(images, camera, known, ahead, steps=1)
+    request = PredictionRequest(images, camera, known, ahead, steps=1)
+    predictor.predict(request)
     for _ in tqdm(range(args.calls), "views", disable=not sys.stderr.isatty()):
         for steps, times in seconds.items():
             begin = time.perf_counter()
-            predictor.predict(images, camera, known, ahead, steps=steps)
+            predictor.predict(replace(request, steps=steps))
             times.append(time.perf_counter() - begin)
     spreads = {str(steps): Spread.of(times) for steps, times in seconds.items()}
     title = f"{_VIEWS} views of {camera.width}x{camera.height} from {len(images)} frames, ms"

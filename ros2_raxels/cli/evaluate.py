@@ -38,7 +38,7 @@ from ros2_raxels.recordings.open import open_source
 from ros2_raxels.recordings.source import FrameSource
 from ros2_raxels.utils.argument_types import positive, several_of
 from ros2_raxels.utils.files import FileError, make_folder, replacing, write_json
-from ros2_raxels.view_synthesis.predictor import PredictedViews
+from ros2_raxels.view_synthesis.prediction import PredictedViews
 from ros2_raxels.visualization.trajectory_plot import draw_track, picture_format
 from ros2_raxels.visualization.views_sheet import draw_sheet
 

@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ros2_raxels.recordings.image_codec import ImageArray
-from ros2_raxels.view_synthesis.predictor import PredictedViews
+from ros2_raxels.view_synthesis.prediction import PredictedViews
 
 _LABEL_PX = 18
 _GAP_PX = 2

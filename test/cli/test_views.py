@@ -23,6 +23,7 @@ torch = pytest.importorskip("torch")
 pytest.importorskip("onnxruntime")
 
 from ros2_raxels.engine import EngineError  # noqa: E402
+from ros2_raxels.view_synthesis.prediction import PredictionRequest  # noqa: E402
 from ros2_raxels.view_synthesis.predictor import ViewPredictor  # noqa: E402
 
 CapSys = pytest.CaptureFixture[str]
@@ -121,7 +122,8 @@ def test_views_are_those_of_the_predictor(
     for record, given in zip(report["tasks"], (first, second), strict=True):
         images = [read_image(Path(path)) for path in given["context"]]
         trajectory = np.array(given["trajectory"])
-        expected = predictor.predict(images, CAMERA, np.array(given["context_poses"]), trajectory, seed=3)
+        request = PredictionRequest(images, CAMERA, np.array(given["context_poses"]), trajectory, seed=3)
+        expected = predictor.predict(request)
         # Colours in their order, every pixel.
         found = views_of(out / given["id"].replace("/", "_"))
         assert found.shape == (len(trajectory), 72, 128, 3)

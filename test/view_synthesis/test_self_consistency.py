@@ -13,7 +13,7 @@ from ros2_raxels.scenes.renderer import render
 from ros2_raxels.scenes.trajectories import handheld_loop
 from ros2_raxels.scenes.world import furnished_room
 from ros2_raxels.view_synthesis.confidence import Signs
-from ros2_raxels.view_synthesis.predictor import PredictedViews
+from ros2_raxels.view_synthesis.prediction import PredictedViews
 from ros2_raxels.view_synthesis.self_consistency import check_views, self_consistency
 
 CAMERA = PinholeCamera(160, 120, 140.0, 140.0, 79.5, 59.5)
