@@ -14,6 +14,7 @@ import pytest
 from ros2_raxels.geometry.camera import PinholeCamera
 from ros2_raxels.geometry.poses import FloatArray, make_pose, rotation_from_vector
 from ros2_raxels.recordings.image_codec import ImageArray
+from ros2_raxels.view_synthesis.confidence import Signs
 from ros2_raxels.view_synthesis.plane_sweep import inverse_depths
 
 if TYPE_CHECKING:
@@ -74,6 +75,17 @@ def psnr_db(found: npt.ArrayLike, truth: npt.ArrayLike) -> float:
     """Peak signal-to-noise ratio of 8-bit images."""
     error = np.asarray(found, float) - np.asarray(truth, float)
     return float(10 * np.log10(255.0**2 / np.mean(error**2)))
+
+
+def signs_of(count: int, seed: int = 0) -> Signs:
+    """Signs of views as models have them, drawn at random; not checked."""
+    rng = np.random.default_rng(seed)
+    return Signs(
+        expected_error=np.exp(rng.normal(-2.3, 0.7, count)),
+        made_up=rng.uniform(0, 1, count),
+        agreed=rng.uniform(0, 1, count),
+        spread=rng.uniform(0, 0.1, count),
+    )
 
 
 # --------------------------------------------------------------------------------------------------------- models

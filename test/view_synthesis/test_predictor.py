@@ -18,7 +18,6 @@ from views_scene import (
     TorchEngine,
     depth_of_plane,
     engines_of,
-    exported_card,
     fresh_model,
     perturbed_model,
     predictor_of,
@@ -30,6 +29,7 @@ torch = pytest.importorskip("torch")
 pytest.importorskip("onnxruntime")
 
 from ros2_raxels.engine import EngineError  # noqa: E402
+from ros2_raxels.estimation.learned_prior import named_card  # noqa: E402
 from ros2_raxels.geometry.camera import PinholeCamera  # noqa: E402
 from ros2_raxels.geometry.poses import FloatArray  # noqa: E402
 from ros2_raxels.geometry.raxel_grid import RAXEL_COLUMNS, RAXEL_ROWS  # noqa: E402
@@ -37,7 +37,7 @@ from ros2_raxels.geometry.raxels import decode_raxels  # noqa: E402
 from ros2_raxels.recordings.image_codec import ImageArray  # noqa: E402
 from ros2_raxels.view_synthesis.confidence import probability  # noqa: E402
 from ros2_raxels.view_synthesis.prediction import PredictionCancelledError, PredictionRequest  # noqa: E402
-from ros2_raxels.view_synthesis.predictor import PredictorSettings, ViewPredictor  # noqa: E402
+from ros2_raxels.view_synthesis.predictor import SHIPPED, PredictorSettings, ViewPredictor  # noqa: E402
 
 Arrays = dict[str, npt.NDArray[Any]]
 
@@ -49,9 +49,10 @@ AHEAD = np.array([shifted(0.0, 0.05), shifted(0.0, -0.05)])
 PLANE = TexturedPlane(depth_of_plane(CAMERA, float(np.hypot(0.4, 0.05)), 8, 4))
 CONTEXT = PLANE.views(CAMERA, POSES)
 REQUEST = PredictionRequest(CONTEXT, CAMERA, POSES, AHEAD)
+CARD = named_card("", SHIPPED)
 
 
-pytestmark = [pytest.mark.usefixtures("one_torch_thread"), pytest.mark.xdist_group("exported_card")]
+pytestmark = pytest.mark.usefixtures("one_torch_thread")
 
 
 @pytest.fixture(scope="module")
@@ -61,14 +62,9 @@ def fresh() -> ViewPredictor:
 
 
 @pytest.fixture(scope="module")
-def card_path(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return exported_card(tmp_path_factory)
-
-
-@pytest.fixture(scope="module")
-def perturbed(card_path: Path) -> ViewPredictor:
-    """Exported, of a model to which everything counts."""
-    return ViewPredictor.load(card_path)
+def perturbed() -> ViewPredictor:
+    """Of a model to which every input counts."""
+    return predictor_of(perturbed_model())
 
 
 def levels_apart(a: ImageArray, b: ImageArray) -> float:
@@ -149,9 +145,11 @@ def test_more_steps_change_the_views(perturbed: ViewPredictor) -> None:
     assert levels_apart(one.images, three.images) > 0.1
 
 
-def test_steps_come_from_the_settings_where_none_are_asked_for(card_path: Path) -> None:
+def test_a_loaded_model_predicts_in_the_steps_of_its_settings_where_none_are_asked_for() -> None:
     settings = PredictorSettings(steps=3, imagine_steps=2)
-    predictor = ViewPredictor.load(card_path, settings)
+    predictor = ViewPredictor.load(CARD, settings)
+    assert predictor.describe().startswith("compact_views: ONNX Runtime ")
+    assert predictor.most_context == 4
     assert predictor.settings == settings
     assert predictor.predict(REQUEST).steps == 3
     assert predictor.imagine(CONTEXT[0], CAMERA, 1).steps == 2
@@ -441,27 +439,27 @@ def test_zero_or_fewer_steps_are_refused(fresh: ViewPredictor) -> None:
         fresh.imagine(CONTEXT[0], CAMERA, 1, steps=0)
 
 
-def changed_card(card_path: Path, tmp_path: Path, graphs: set[str]) -> Path:
-    """A copy of the card that has only these graphs."""
-    record = json.loads(card_path.read_text())
+def changed_card(tmp_path: Path, graphs: set[str]) -> Path:
+    """A copy of the shipped card that has only these graphs."""
+    record = json.loads(CARD.read_text())
     record["graphs"] = {role: graph for role, graph in record["graphs"].items() if role in graphs}
     (tmp_path / "other.json").write_text(json.dumps(record))
     return tmp_path / "other.json"
 
 
-def test_a_model_without_pixels_is_refused(card_path: Path, tmp_path: Path) -> None:
-    with pytest.raises(EngineError, match="model tiny was not trained on pixels and makes no views; give another"):
-        ViewPredictor.load(changed_card(card_path, tmp_path, {"encode", "rays"}))
+def test_a_model_without_pixels_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(EngineError, match="model compact_views was not trained on pixels and makes no views; give ano"):
+        ViewPredictor.load(changed_card(tmp_path, {"encode", "rays"}))
 
 
-def test_an_incomplete_model_is_refused(card_path: Path, tmp_path: Path) -> None:
-    with pytest.raises(EngineError, match="model tiny has no graph 'sweep'"):
-        ViewPredictor.load(changed_card(card_path, tmp_path, {"joint"}))
-    path = changed_card(card_path, tmp_path, {"joint", "sweep"})
-    with pytest.raises(EngineError, match=r"tiny_sweep.onnx cannot be read .No such file or directory."):
+def test_an_incomplete_model_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(EngineError, match="model compact_views has no graph 'sweep'"):
+        ViewPredictor.load(changed_card(tmp_path, {"joint"}))
+    path, sweep = changed_card(tmp_path, {"joint", "sweep"}), "compact_views_sweep.onnx"
+    with pytest.raises(EngineError, match=rf"{sweep} cannot be read .No such file or directory."):
         ViewPredictor.load(path)
-    (tmp_path / "tiny_sweep.onnx").write_bytes((card_path.parent / "tiny_sweep.onnx").read_bytes()[:-1])
-    with pytest.raises(EngineError, match=r"tiny_sweep.onnx is not the file that its card means"):
+    (tmp_path / sweep).write_bytes((CARD.parent / sweep).read_bytes()[:-1])
+    with pytest.raises(EngineError, match=rf"{sweep} is not the file that its card means"):
         ViewPredictor.load(path)
     with pytest.raises(EngineError, match=r"gone.json is not a model card"):
         ViewPredictor.load(tmp_path / "gone.json")
