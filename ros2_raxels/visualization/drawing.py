@@ -75,7 +75,7 @@ class DrawnPath:
 
 
 def draw_path(axes: Any, positions: FloatArray, colours: FloatArray, truth: FloatArray | None) -> DrawnPath:
-    """Draw positions (N, 3) of a z-up world in colours (N, 4) above their shadow on a floor; the truth (N, 3) dotted."""
+    """Draw positions (N, 3) of a z-up world in colours (N, 4) over their shadow on a floor; the truth (N, 3) dotted."""
     every = positions if truth is None else np.concatenate([positions, truth])
     extent = float(np.ptp(every, axis=0).max()) or 1.0
     floor = float(every[:, 2].min()) - 0.22 * extent
@@ -169,6 +169,6 @@ def draw_raxels(
 
 
 def draw_isolines(axes: Any, picture: FloatArray) -> None:
-    """Draw contour lines of the green and blue channel of an image of raxels, which make rotation and motion visible."""
+    """Draw contour lines of green and blue on an image of raxels, which make rotation and motion visible."""
     for channel in (1, 2):
         axes.contour(picture[..., channel], levels=np.linspace(0, 1, 13), colors="white", linewidths=0.55, alpha=0.5)
