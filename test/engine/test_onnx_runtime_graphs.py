@@ -42,7 +42,9 @@ def engine_of(card_path: Path, role: str) -> OnnxRuntimeEngine:
 @pytest.mark.parametrize(
     ("tracks", "frames", "hypotheses"), [(300, 4, 3), (2, 2, 1), (37, 2, 8), (64, 3, 2), (500, 7, 5), (129, 5, 1)]
 )
-def test_graphs_say_what_the_model_says(card_path: Path, tracks: int, frames: int, hypotheses: int) -> None:
+def test_graphs_of_poses_give_the_outputs_of_the_model(
+    card_path: Path, tracks: int, frames: int, hypotheses: int
+) -> None:
     model = perturbed_model()
     clip, rays = clip_of(tracks, frames), rays_of(hypotheses, frames)
     found = engine_of(card_path, "encode").run(clip)
@@ -73,8 +75,8 @@ def test_graphs_say_what_the_model_says(card_path: Path, tracks: int, frames: in
     assert np.abs(other["clean"] - answer["clean"]).max() > 1e-3
 
 
-def test_half_precision_is_where_it_does_no_harm(card_path: Path) -> None:
-    """Matrix products in half precision, norms and softmax in single; answers within some of its thousandths."""
+def test_half_precision_stays_within_a_hundredth_and_out_of_norms_and_softmax(card_path: Path) -> None:
+    """Matrix products are in half precision, norms and softmax in single."""
     onnx = pytest.importorskip("onnx")
     clip, rays = clip_of(120, 3), rays_of(4, 3)
     single, mixed = engine_of(card_path, "encode").run(clip), engine_of(card_path, "encode.mixed").run(clip)
@@ -138,7 +140,7 @@ def compare(card_path: Path, role: str, arrays: Arrays) -> Arrays:
 
 @pytest.mark.parametrize("role", ["sweep", "sweep.mixed"])
 @pytest.mark.parametrize(("views", "height", "width"), [(1, 96, 128), (3, 32, 16), (5, 48, 80)])
-def test_the_graph_of_the_sweep_says_what_the_model_says(
+def test_the_graph_of_the_sweep_gives_the_outputs_of_the_model(
     card_path: Path, views: int, height: int, width: int, role: str
 ) -> None:
     found = compare(card_path, role, swept_views(views, height, width))
@@ -151,7 +153,7 @@ def test_the_graph_of_the_sweep_says_what_the_model_says(
 
 @pytest.mark.parametrize("given", [0.0, 1.0])
 @pytest.mark.parametrize(("frames", "height", "width"), [(2, 96, 128), (3, 32, 16), (8, 48, 80)])
-def test_the_joint_graph_says_what_the_model_says(
+def test_the_joint_graph_gives_the_outputs_of_the_model(
     card_path: Path, frames: int, height: int, width: int, given: float
 ) -> None:
     arrays = views_of(frames, height, width, given)

@@ -34,7 +34,7 @@ def card_path(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_torch_computes_from_the_weights_what_the_graphs_compute(card_path: Path) -> None:
-    """They are kept in half precision, so the model that is compared with has them rounded, too."""
+    """Weights are kept in half precision, so those of the model that it is compared with are rounded too."""
     folder, model = card_path.parent, perturbed_model()
     card = ModelCard.read(card_path)
     said: list[str] = []
@@ -79,8 +79,8 @@ def test_weights_that_torch_cannot_use_are_refused_by_name(card_path: Path, tmp_
         open_torch_engines(other, tmp_path, ("rays",))
 
 
-def test_what_the_weights_leave_out_is_no_number(card_path: Path, tmp_path: Path) -> None:
-    """A graph that used it after all must not answer with what some random number made of it."""
+def test_weights_that_are_left_out_make_the_answer_nan(card_path: Path, tmp_path: Path) -> None:
+    """A graph that used them after all must not give a plausible answer."""
     folder = card_path.parent
     shutil.copytree(folder, tmp_path, dirs_exist_ok=True)
     card = ModelCard.read(folder / "tiny.json")

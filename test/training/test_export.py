@@ -55,8 +55,8 @@ def test_a_model_that_was_trained_without_pixels_is_exported_without_views(
 
     monkeypatch.setattr(module, "_write", write)
     model, run = fresh_model(), tmp_path / "checkpoint.safetensors"
-    optimizer = torch.optim.Adam(model.parameters())
-    checkpoint.save(run, model, model.size, model.state_dict(), optimizer, checkpoint.Progress(preset="tiny"))
+    average, optimizer = perturbed_model().state_dict(), torch.optim.Adam(model.parameters())
+    checkpoint.save(run, model, model.size, average, optimizer, checkpoint.Progress(preset="tiny"))
     card = export(run, tmp_path, "poses")
     assert set(card.graphs) == {"encode", "rays", "encode.mixed", "rays.mixed"}
     assert sorted(written) == [f"poses_{name}.onnx" for name in ("encode", "mixed_encode", "mixed_rays", "rays")]
