@@ -24,7 +24,7 @@ from ros2_raxels.recordings.image_codec import ImageArray
 from ros2_raxels.view_synthesis.confidence import Signs, probability
 from ros2_raxels.view_synthesis.context import check_images
 from ros2_raxels.view_synthesis.dense_points import KnownPoints, find_points
-from ros2_raxels.view_synthesis.model_clip import Float32Array, ModelClip, Tensors, unit_reach
+from ros2_raxels.view_synthesis.model_clip import Float32Array, ModelClip, unit_reach
 from ros2_raxels.view_synthesis.prediction import (
     PredictedViews,
     PredictionCancelledError,
@@ -145,14 +145,14 @@ class ViewPredictor:
         first: dict[str, npt.NDArray[Any]] = {}
         out = first
         for now, later in _steps(count, proceed):
-            out = self._denoise(clip, rays, 1.0, video, now, swept.inputs)
+            out = self._joint.run(clip.joint_inputs(rays, 1.0, video, now, swept.inputs))
             video = step_towards(out["clean_video"], video, now, later)
             first = first or out
             done += 1
         # Later steps expect the error of what is left of the noise, not that of the view.
         error, made_up = clip.expected_error(first), clip.made_up(first)
         noise = clip.noise(np.random.default_rng([seed, _OTHER_SAMPLE]))
-        spread = clip.spread(first, self._denoise(clip, rays, 1.0, noise, 0.0, swept.inputs))
+        spread = clip.spread(first, self._joint.run(clip.joint_inputs(rays, 1.0, noise, 0.0, swept.inputs)))
         signs = Signs(np.sqrt((error**2).mean(axis=(1, 2))), made_up.mean(axis=(1, 2)), swept.agreed, spread)
         return PredictedViews(
             images=clip.pictures(out),
@@ -213,7 +213,7 @@ class ViewPredictor:
         done, clean = 0, rays
         for now, later in _steps(count, proceed):
             # The source's own rays are noise like the others': the model says where they belong.
-            out = self._denoise(clip, rays, now, video, now, None)
+            out = self._joint.run(clip.joint_inputs(rays, now, video, now, None))
             clean = out["clean"][0].astype(float)
             rays, video = step_towards(clean, rays, now, later), step_towards(out["clean_video"], video, now, later)
             done += 1
@@ -249,8 +249,8 @@ class ViewPredictor:
         rays: FloatArray = np.random.default_rng(seed).normal(size=clip.bearings.shape)
 
         def predict(x: FloatArray, time: float) -> FloatArray:
-            clean = self._denoise(clip, x, time, clip.noise(np.random.default_rng(seed)), 1.0, None)["clean"]
-            return np.asarray(clean[0], float)
+            inputs = clip.joint_inputs(x, time, clip.noise(np.random.default_rng(seed)), 1.0, None)
+            return np.asarray(self._joint.run(inputs)["clean"][0], float)
 
         clean = sample(predict, rays, steps)
         return self._poses(clip, clean)
@@ -272,18 +272,6 @@ class ViewPredictor:
         inputs = clip.swept_inputs(self._sweep.run({"swept": stacks, "votes": votes}))
         agreed = votes.sum(axis=1)[:, : clip.height].clip(max=1.0).mean(axis=(1, 2))
         return _Swept(inputs, np.asarray(agreed, float))
-
-    def _denoise(
-        self,
-        clip: ModelClip,
-        rays: FloatArray,
-        ray_time: float,
-        video: FloatArray,
-        video_time: float,
-        swept: dict[str, Float32Array] | None,
-    ) -> Tensors:
-        """What the joint graph answers, see `ModelClip.joint_inputs`."""
-        return self._joint.run(clip.joint_inputs(rays, ray_time, video, video_time, swept))
 
 
 @dataclass(frozen=True, eq=False)
