@@ -1,8 +1,8 @@
-"""A key and a plan of a made-up engine."""
+"""A plan that is nothing but bytes, and its key."""
 
 from __future__ import annotations
 
-from ros2_raxels.engine.store import Plan, PlanKey
+from ros2_raxels.engine.plan import Plan, PlanKey
 
 KEY = PlanKey("rays", "ab" * 32, "mixed", {"frames": (2, 4, 8)}, "tensorrt_rtx", "1.7", "sm89", "x86_64")
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator
 
 import numpy as np
 
@@ -15,7 +15,7 @@ from ros2_raxels.nodes.common.runner import run
 from ros2_raxels.nodes.views.view_server import ViewServer
 from ros2_raxels.recordings.image_codec import ImageArray
 from ros2_raxels.view_synthesis.confidence import Signs
-from ros2_raxels.view_synthesis.predictor import PredictedViews, PredictionCancelledError
+from ros2_raxels.view_synthesis.prediction import PredictedViews, PredictionCancelledError, PredictionRequest, Proceed
 
 RAISE_SEED = 666
 STEP_S = 0.1
@@ -46,25 +46,16 @@ class PaintingPredictor:
     def describe(self) -> str:
         return "painter"
 
-    def predict_in_batches(
-        self,
-        images: Sequence[ImageArray],
-        camera: PinholeCamera,
-        camera_to_world: FloatArray,
-        trajectory: FloatArray,
-        *,
-        seed: int,
-        steps: int,
-        proceed: Callable[[int, int], bool],
-    ) -> Iterator[PredictedViews]:
-        assert len(images) == len(camera_to_world)
+    def predict_in_batches(self, request: PredictionRequest, *, proceed: Proceed) -> Iterator[PredictedViews]:
+        seed, steps, trajectory = request.seed, request.steps, request.trajectory
+        assert steps is not None
         total = steps * -(-len(trajectory) // BATCH)
         for batch, first in enumerate(range(0, len(trajectory), BATCH)):
             poses = trajectory[first : first + BATCH]
             done = self._work(seed, steps, batch * steps, total, proceed)
             if not done:
                 return
-            yield self._views(seed, len(images), camera, poses, done)
+            yield self._views(seed, len(request.images), request.camera, poses, done)
             if done < steps:
                 return
 
@@ -76,7 +67,7 @@ class PaintingPredictor:
         *,
         seed: int,
         steps: int,
-        proceed: Callable[[int, int], bool],
+        proceed: Proceed,
     ) -> PredictedViews:
         poses = np.tile(np.eye(4), (frames, 1, 1))
         poses[:, 2, 3] = AHEAD * (1 + np.arange(frames))
@@ -85,7 +76,7 @@ class PaintingPredictor:
             raise PredictionCancelledError
         return self._views(seed, 1, camera, poses, done)
 
-    def _work(self, seed: int, steps: int, begun: int, total: int, proceed: Callable[[int, int], bool]) -> int:
+    def _work(self, seed: int, steps: int, begun: int, total: int, proceed: Proceed) -> int:
         for done in range(steps):
             if not proceed(begun + done, total):
                 return done

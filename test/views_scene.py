@@ -1,4 +1,4 @@
-"""A textured plane that is rendered analytically, and tiny models that make views of it: for the tests of views."""
+"""A textured plane whose views are known analytically, and tiny models that predict them."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ import pytest
 from ros2_raxels.geometry.camera import PinholeCamera
 from ros2_raxels.geometry.poses import FloatArray, make_pose, rotation_from_vector
 from ros2_raxels.recordings.image_codec import ImageArray
+from ros2_raxels.view_synthesis.confidence import Signs
 from ros2_raxels.view_synthesis.plane_sweep import inverse_depths
 
 if TYPE_CHECKING:
@@ -21,28 +22,29 @@ if TYPE_CHECKING:
 
     from ros2_raxels.engine import TensorSpec
     from ros2_raxels.model.denoiser import JointDenoiser
+    from ros2_raxels.training.validation import Validation
     from ros2_raxels.view_synthesis.predictor import ViewPredictor
 
 _WAVES = np.array([[1.0, 0.2, 0.0], [0.7, 0.9, 1.7], [0.75, -0.8, 0.6], [1.9, -0.7, 2.3]])
-"""Along x and y, and phase; of no common period, so that no other shift looks alike."""
+"""Wave numbers along x and y, and phase. They have no common period, so that no two shifts look alike."""
 
 _CONTRAST = np.array([30.0, 25.0, -18.0])
-"""Grey levels of a wave in red, green and blue: one pattern, so that where its luma shows a depth its colour does."""
+"""Grey levels of a wave in red, green and blue: one pattern for all, so that luma and colour show the same depth."""
 
 
 def shifted(x: float = 0.0, y: float = 0.0, z: float = 0.0, *, turn_deg: Sequence[float] = (0, 0, 0)) -> FloatArray:
-    """A camera's pose: where it is, and a rotation vector."""
+    """A camera's pose, 4x4, from its position and a rotation vector."""
     return make_pose(rotation_from_vector(np.radians(turn_deg)), (x, y, z))
 
 
 @dataclass(frozen=True)
 class TexturedPlane:
-    """The plane ``z = depth`` of the world, smooth colours on it, black behind the camera.
+    """The plane ``z = depth`` of the world with smooth colours; rays that do not hit it are black.
 
     Attributes:
-        depth: of it.
-        unit: of length; all of the world grows with it.
-        detail: radians of the longest wave for an angle of tangent one, seen from `depth` away.
+        depth: of the plane.
+        unit: of length; the whole world scales with it.
+        detail: radians of the longest wave across a field of 45 degrees, seen from `depth` away.
     """
 
     depth: float
@@ -50,7 +52,7 @@ class TexturedPlane:
     detail: float = 12.0
 
     def view(self, camera: PinholeCamera, camera_to_world: FloatArray) -> ImageArray:
-        """(H, W, 3) what a camera sees, to half a grey level."""
+        """(H, W, 3) uint8 view of a camera, exact to half a grey level."""
         rays = camera.bearings() @ camera_to_world[:3, :3].T
         with np.errstate(divide="ignore"):
             far = (self.depth * self.unit - camera_to_world[2, 3]) / rays[..., 2]
@@ -60,26 +62,37 @@ class TexturedPlane:
         return np.where((far > 0)[..., None], colours.round(), 0).astype(np.uint8)
 
     def views(self, camera: PinholeCamera, camera_to_world: FloatArray) -> list[ImageArray]:
-        """One for each pose."""
+        """One view for each pose."""
         return [self.view(camera, pose) for pose in camera_to_world]
 
 
 def depth_of_plane(camera: PinholeCamera, baseline: float, planes: int, index: int) -> float:
-    """Depth of a plane of the sweep."""
+    """Depth of a plane of the sweep, by its index."""
     return float(1.0 / inverse_depths(camera, baseline, planes)[index])
 
 
 def psnr_db(found: npt.ArrayLike, truth: npt.ArrayLike) -> float:
-    """Of 8-bit images."""
+    """Peak signal-to-noise ratio of 8-bit images."""
     error = np.asarray(found, float) - np.asarray(truth, float)
     return float(10 * np.log10(255.0**2 / np.mean(error**2)))
+
+
+def signs_of(count: int, seed: int = 0) -> Signs:
+    """Signs of views as models have them, drawn at random; not checked."""
+    rng = np.random.default_rng(seed)
+    return Signs(
+        expected_error=np.exp(rng.normal(-2.3, 0.7, count)),
+        made_up=rng.uniform(0, 1, count),
+        agreed=rng.uniform(0, 1, count),
+        spread=rng.uniform(0, 0.1, count),
+    )
 
 
 # --------------------------------------------------------------------------------------------------------- models
 
 
 def fresh_model() -> JointDenoiser:
-    """Untrained: what it says of views is what plane-sweep stereo says."""
+    """An untrained model, whose views are those of plane-sweep stereo."""
     torch = pytest.importorskip("torch")
     from ros2_raxels.model.denoiser import JointDenoiser
     from ros2_raxels.model.presets import PRESETS
@@ -89,14 +102,14 @@ def fresh_model() -> JointDenoiser:
 
 
 def perturbed_model() -> JointDenoiser:
-    """With no weight at zero, so that every input counts."""
+    """A model without zero weights, so that every input counts."""
     model = fresh_model()
     perturb(model)
     return model
 
 
 def perturb(module: torch.nn.Module, spread: float = 0.1) -> None:
-    """Random changes to all weights, the same every time."""
+    """Change all weights at random, the same way every time."""
     torch = pytest.importorskip("torch")
     generator = torch.Generator().manual_seed(1)
     with torch.no_grad():
@@ -105,7 +118,7 @@ def perturb(module: torch.nn.Module, spread: float = 0.1) -> None:
 
 
 class TorchEngine:
-    """An engine without export, which takes half a minute a model; that ONNX says the same is a test of its own."""
+    """An engine that needs no export, which takes half a minute a model. Exported graphs have a test of their own."""
 
     inputs: tuple[TensorSpec, ...] = ()
     outputs: tuple[TensorSpec, ...] = ()
@@ -125,7 +138,7 @@ class TorchEngine:
 
 
 def engines_of(model: JointDenoiser) -> dict[str, TorchEngine]:
-    """By role, as the graphs of a card."""
+    """Engines by role, as in a card."""
     from ros2_raxels.training import export
 
     assert model.sweep is not None
@@ -136,7 +149,7 @@ def engines_of(model: JointDenoiser) -> dict[str, TorchEngine]:
 
 
 def predictor_of(model: JointDenoiser) -> ViewPredictor:
-    """A predictor that runs a model of torch."""
+    """A predictor that runs a torch model."""
     from ros2_raxels.engine.model_card import ModelCard
     from ros2_raxels.model.rays import RAY_SPREAD
     from ros2_raxels.view_synthesis.predictor import ViewPredictor
@@ -147,7 +160,10 @@ def predictor_of(model: JointDenoiser) -> ViewPredictor:
 
 
 def exported_card(factory: pytest.TempPathFactory) -> Path:
-    """The card of `perturbed_model`, exported once in a run of pytest, for all files of tests."""
+    """The card of `perturbed_model`, exported once in a run of pytest for all test files.
+
+    It is the averaged weights that are exported; the others in the checkpoint are those of `fresh_model`.
+    """
     torch = pytest.importorskip("torch")
     for module in ("onnxruntime", "onnxscript", "safetensors"):
         pytest.importorskip(module)
@@ -159,8 +175,16 @@ def exported_card(factory: pytest.TempPathFactory) -> Path:
     if not card.exists():
         folder.mkdir()
         model, run = fresh_model(), folder / "checkpoint.safetensors"
-        progress = checkpoint.Progress(has_pixels=True, preset="tiny", data="nothing")
+        progress = checkpoint.Progress(step=12, clips=34, has_pixels=True, preset="tiny", data="nothing")
         average = perturbed_model().state_dict()
         checkpoint.save(run, model, model.size, average, torch.optim.Adam(model.parameters()), progress)
-        export(run, folder, "tiny")
+        export(run, folder, "tiny", validation_of_the_card())
     return card
+
+
+def validation_of_the_card() -> Validation:
+    """What the exported card was measured on."""
+    from ros2_raxels.training.correspondences import sample_correspondences
+    from ros2_raxels.training.validation import Validation
+
+    return Validation({"few": sample_correspondences(0, 12, 3, 32)})

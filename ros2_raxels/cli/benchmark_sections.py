@@ -6,7 +6,7 @@ import argparse
 import sys
 import time
 from collections.abc import Callable
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +32,7 @@ from ros2_raxels.recordings.image_codec import ImageArray
 from ros2_raxels.recordings.posed_set import CAMERAS_FILE
 from ros2_raxels.recordings.source import FrameSource
 from ros2_raxels.utils.files import FileError
+from ros2_raxels.view_synthesis.prediction import PredictionRequest
 
 STEPS = (1, 2, 4)
 """Denoising steps of views that are timed."""
@@ -118,11 +119,12 @@ def _views(args: argparse.Namespace, source: FrameSource) -> Measured:
     path = np.array([make_pose(np.eye(3), (0.05 * k, 0.0, 0.0)) for k in range(len(images) + _VIEWS)])
     known, ahead = path[: len(images)], path[len(images) :]
     seconds: dict[int, list[float]] = {steps: [] for steps in STEPS}
-    predictor.predict(images, camera, known, ahead, steps=1)
+    request = PredictionRequest(images, camera, known, ahead, steps=1)
+    predictor.predict(request)
     for _ in tqdm(range(args.calls), "views", disable=not sys.stderr.isatty()):
         for steps, times in seconds.items():
             begin = time.perf_counter()
-            predictor.predict(images, camera, known, ahead, steps=steps)
+            predictor.predict(replace(request, steps=steps))
             times.append(time.perf_counter() - begin)
     spreads = {str(steps): Spread.of(times) for steps, times in seconds.items()}
     title = f"{_VIEWS} views of {camera.width}x{camera.height} from {len(images)} frames, ms"

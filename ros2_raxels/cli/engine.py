@@ -9,11 +9,13 @@ from pathlib import Path
 
 from ros2_raxels.cli.engine_parity import Engines, Parity, compare_poses, compare_views
 from ros2_raxels.engine import EngineError
-from ros2_raxels.engine.choose import BACKENDS, EngineOptions, build_plan, flavour_for, gpu_role, open_engines
+from ros2_raxels.engine.choose import BACKENDS, EngineOptions, open_engines
 from ros2_raxels.engine.device import open_device
 from ros2_raxels.engine.model_card import MIXED, ModelCard
 from ros2_raxels.engine.onnx_runtime import OnnxRuntimeEngine
 from ros2_raxels.engine.store import Entry, PlanStore
+from ros2_raxels.engine.tensorrt_flavour import flavour_for
+from ros2_raxels.engine.tensorrt_plans import PlanCompiler, gpu_role
 from ros2_raxels.estimation.learned_prior import SHIPPED, named_card
 from ros2_raxels.utils.files import FileError
 from ros2_raxels.utils.memory import rss_bytes
@@ -87,9 +89,10 @@ def _build(args: argparse.Namespace, store: PlanStore) -> int:
     targets = dict.fromkeys(here if name == CURRENT else name for name in args.target)
     # All are looked at before the first is compiled for.
     for target, trt in [(target, flavour_for(target, here)) for target in targets]:
+        compiler = PlanCompiler(card, path.parent, trt, target, store, _say)
         for role in (role for role in card.graphs if not role.endswith(MIXED)):
             try:
-                key = build_plan(card, path.parent, role, trt, target, store, _say, again=args.again)
+                key = compiler.build(role, again=args.again)
                 print(f"{target} {gpu_role(card, role)}: {store.folder / key.name}.plan")
             except EngineError as error:
                 failed += 1

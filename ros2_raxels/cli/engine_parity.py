@@ -16,6 +16,7 @@ from ros2_raxels.geometry.camera import PinholeCamera
 from ros2_raxels.geometry.poses import FloatArray, inverse_pose, make_pose, rotation_angle_rad, rotation_from_vector
 from ros2_raxels.geometry.raxel_grid import clip_bearings, decode_clip
 from ros2_raxels.matching.tracks import FLOW, KEYPOINT, Evidence
+from ros2_raxels.view_synthesis.prediction import PredictionRequest
 from ros2_raxels.view_synthesis.predictor import ViewPredictor
 
 ROTATION_DEG, TRANSLATION_PERCENT = 0.1, 0.5
@@ -102,10 +103,11 @@ def compare_views(card: ModelCard, reference: Engines, candidate: Engines) -> Pa
     camera = _CAMERA.resized(128, 96)
     images = [_made_up_image(seed, camera) for seed in range(2)]
     poses = _made_up_trajectory(np.random.default_rng(0), 4)
+    request = PredictionRequest(images, camera, poses[:2], poses[2:])
     answers, times = [], []
     for predictor in predictors:
         begun = time.perf_counter()
-        answers.append(predictor.predict(images, camera, poses[:2], poses[2:]).images.astype(float))
+        answers.append(predictor.predict(request).images.astype(float))
         times.append((time.perf_counter() - begun) * 1e3)
     return Parity({"grey_levels": float(np.abs(answers[1] - answers[0]).mean())}, {"grey_levels": GREY_LEVELS}, *times)
 

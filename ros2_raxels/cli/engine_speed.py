@@ -14,7 +14,8 @@ from typing import Any
 
 import torch
 
-from ros2_raxels.engine import Arrays, made_up_inputs
+from ros2_raxels.engine import Arrays
+from ros2_raxels.engine.inputs import made_up_inputs
 from ros2_raxels.engine.model_card import ModelCard
 from ros2_raxels.engine.torch_run import TorchEngine, open_torch_engines
 from ros2_raxels.evaluation.machine.machine import machine

@@ -29,7 +29,7 @@ from ros2_raxels.matching.matcher import Matcher
 from ros2_raxels.recordings.image_codec import ImageArray
 from ros2_raxels.recordings.source import FrameSource
 from ros2_raxels.utils.files import FileError, replacing
-from ros2_raxels.view_synthesis.predictor import PredictedViews
+from ros2_raxels.view_synthesis.prediction import PredictedViews
 from ros2_raxels.visualization.trajectory_plot import draw_track
 from ros2_raxels.visualization.views_sheet import draw_sheet
 

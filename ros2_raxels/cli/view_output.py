@@ -11,7 +11,7 @@ import numpy as np
 from ros2_raxels.geometry.poses import FloatArray
 from ros2_raxels.recordings.image_codec import ImageArray
 from ros2_raxels.utils.files import FileError, make_folder, replacing
-from ros2_raxels.view_synthesis.predictor import PredictedViews
+from ros2_raxels.view_synthesis.prediction import PredictedViews
 from ros2_raxels.view_synthesis.self_consistency import Checked
 
 

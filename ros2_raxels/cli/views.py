@@ -22,6 +22,7 @@ from ros2_raxels.factory import make_predictor
 from ros2_raxels.recordings.source import SourceError, read_image
 from ros2_raxels.utils.argument_types import positive
 from ros2_raxels.utils.files import make_folder, write_json
+from ros2_raxels.view_synthesis.prediction import PredictionRequest
 from ros2_raxels.view_synthesis.predictor import ViewPredictor
 from ros2_raxels.view_synthesis.self_consistency import check_views
 from ros2_raxels.visualization.views_sheet import draw_sheet
@@ -76,9 +77,8 @@ def _answer(
     begin = time.perf_counter()
     try:
         images, camera = task.read()
-        views = predictor.predict(
-            images, camera, task.context_to_world, task.trajectory, seed=args.seed, steps=args.steps
-        )
+        request = PredictionRequest(images, camera, task.context_to_world, task.trajectory, args.seed, args.steps)
+        views = predictor.predict(request)
     except (ValueError, EngineError) as error:
         return {"id": task.id, "error": str(error)}, str(error)
     seconds = time.perf_counter() - begin

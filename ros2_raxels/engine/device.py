@@ -1,4 +1,4 @@
-"""The CUDA device of this process: one stream, pinned buffers, graphs; through cuda-python, else torch."""
+"""The CUDA device of this process, through cuda-python or torch: one stream, pinned buffers, CUDA graphs."""
 
 from __future__ import annotations
 
@@ -17,17 +17,17 @@ from ros2_raxels.engine import EngineError
 
 _Bytes = npt.NDArray[np.uint8]
 _DEVICE_FILES = ("nvidia*", "nvhost*", "nvgpu*", "nvmap", "dxg")
-"""Desktop and server, Jetson, WSL."""
+"""Device files of desktops and servers, of Jetson, and of WSL."""
 
 _ADVICE = "see that a GPU and its driver are there (nvidia-smi)"
 
 
 class Buffer(Protocol):
-    """As many bytes on the device as on the host, where they are pinned."""
+    """Memory of the device, and pinned memory of the host of the same size."""
 
     host: _Bytes
     pointer: int
-    """Of the device."""
+    """Address on the device."""
 
     def upload(self, size: int) -> None:
         """Enqueue a copy of the first bytes to the device."""
@@ -45,20 +45,20 @@ class Device(Protocol):
     stream: int
 
     def buffer(self, size: int) -> Buffer:
-        """Memory of so many bytes."""
+        """Allocate `size` bytes on the device and on the host."""
 
     def synchronize(self) -> None:
-        """Wait for all that is enqueued."""
+        """Wait for everything that is enqueued."""
 
     def record(self, enqueue: Callable[[], None]) -> Callable[[], None]:
-        """A CUDA graph of what is enqueued on the stream; calling it enqueues it again, at once."""
+        """Record a CUDA graph of what `enqueue` enqueues on the stream; returns what enqueues it again, in one call."""
 
     def free_bytes(self) -> int:
-        """Of its memory."""
+        """Free memory of the device."""
 
 
 def open_device() -> Device:
-    """The first device that this process may see.
+    """The first CUDA device that this process sees.
 
     Raises:
         EngineError: no device, a driver that is missing or too old, or no package to reach it.
@@ -66,7 +66,7 @@ def open_device() -> Device:
     for module in ("cuda.bindings.runtime", "cuda.cudart"):
         if _is_there(module):
             return _CudaPython(_imported(module))
-    # torch takes a second to import, and half a gigabyte: not on machines that cannot have a GPU.
+    # Importing torch takes a second and half a gigabyte: not on machines that cannot have a GPU.
     if not any(any(Path("/dev").glob(pattern)) for pattern in _DEVICE_FILES):
         raise EngineError(f"there is no CUDA device (none of {', '.join(_DEVICE_FILES)} in /dev); {_ADVICE}")
     if _is_there("torch"):
@@ -103,7 +103,7 @@ class _CudaPython:
         self.stream = int(self._stream)
 
     def call(self, function: str, *arguments: Any) -> Any:
-        """What a function of the runtime gives.
+        """Call a function of the CUDA runtime; returns what it returns beside the error.
 
         Raises:
             EngineError: it failed.
@@ -122,16 +122,16 @@ class _CudaPython:
         self.call("cudaMemcpyAsync", to, source, size, getattr(kinds, f"cudaMemcpy{kind}"), self._stream)
 
     def buffer(self, size: int) -> Buffer:
-        """Memory of so many bytes."""
+        """Allocate `size` bytes on the device and on the host."""
         return _CudaPythonBuffer(self, size)
 
     def synchronize(self) -> None:
-        """Wait for all that is enqueued."""
+        """Wait for everything that is enqueued."""
         self.call("cudaStreamSynchronize", self._stream)
 
     def record(self, enqueue: Callable[[], None]) -> Callable[[], None]:
-        """A CUDA graph of what is enqueued on the stream."""
-        # Thread-local: what other threads of the process allocate meanwhile does not spoil it.
+        """Record a CUDA graph of what `enqueue` enqueues on the stream."""
+        # Thread-local: allocations by other threads of the process must not break the capture.
         mode = self._runtime.cudaStreamCaptureMode.cudaStreamCaptureModeThreadLocal
         self.call("cudaStreamBeginCapture", self._stream, mode)
         try:
@@ -144,12 +144,12 @@ class _CudaPython:
         def replay() -> None:
             self.call("cudaGraphLaunch", ready, self._stream)
 
-        # Not at the end of the process, where the runtime may be gone before.
+        # Not at the end of the process: the runtime may be gone by then.
         weakref.finalize(replay, self._runtime.cudaGraphExecDestroy, ready).atexit = False
         return replay
 
     def free_bytes(self) -> int:
-        """Of its memory."""
+        """Free memory of the device."""
         return int(self.call("cudaMemGetInfo")[0])
 
 
@@ -169,7 +169,7 @@ class _CudaPythonBuffer:
         self._device.copy(self._pinned, self.pointer, size, "DeviceToHost")
 
     def __del__(self) -> None:
-        # At the end of the process the runtime may be gone before this, and has freed everything.
+        # At the end of the process the runtime may be gone by then, and has freed everything.
         if hasattr(self, "_pinned"):
             self._device._runtime.cudaFreeHost(self._pinned)
         if hasattr(self, "pointer"):
@@ -189,15 +189,15 @@ class _Torch:
         self.stream = int(self.queue.cuda_stream)
 
     def buffer(self, size: int) -> Buffer:
-        """Memory of so many bytes."""
+        """Allocate `size` bytes on the device and on the host."""
         return _TorchBuffer(self, size)
 
     def synchronize(self) -> None:
-        """Wait for all that is enqueued."""
+        """Wait for everything that is enqueued."""
         self.queue.synchronize()
 
     def record(self, enqueue: Callable[[], None]) -> Callable[[], None]:
-        """A CUDA graph of what is enqueued on the stream."""
+        """Record a CUDA graph of what `enqueue` enqueues on the stream."""
         graph = self.torch.cuda.CUDAGraph()
         with self.torch.cuda.graph(graph, stream=self.queue, capture_error_mode="thread_local"):
             enqueue()
@@ -209,7 +209,7 @@ class _Torch:
         return replay
 
     def free_bytes(self) -> int:
-        """Of its memory."""
+        """Free memory of the device."""
         return int(self.torch.cuda.mem_get_info()[0])
 
 

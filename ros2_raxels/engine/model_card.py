@@ -1,4 +1,4 @@
-"""What a shipped model is: its graphs with their checksums, how it was trained, and the numbers to expect of it."""
+"""Model cards: a model's graphs with their checksums, how it was trained, and how well it is expected to do."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from typing import Any
 from ros2_raxels.engine import EngineError
 
 MIXED = ".mixed"
-"""Behind the role of a graph: the same as GPUs take it, with matrix products in half precision."""
+"""Suffix of a role: the same graph for GPUs, with matrix products in half precision."""
 
 FORMAT = 2
-"""Of the graphs' inputs and outputs; a card of another format is refused."""
+"""Version of the graphs' inputs and outputs; a card of another format is refused."""
 
 _ADVICE = "install the package again, or give another model"
 
@@ -25,8 +25,8 @@ class Graph:
 
     Attributes:
         file: its name.
-        sha256: of its bytes.
-        precision: "fp32", "mixed" (fp16 with norms and softmax in fp32), or "half" (all of it fp16).
+        sha256: of its bytes, in hexadecimal.
+        precision: "fp32", "mixed" (fp16, with norms and softmax in fp32), or "half" (all of it fp16).
     """
 
     file: str
@@ -39,19 +39,20 @@ class ModelCard:
     """A model.
 
     Attributes:
-        name: identifies it in status messages and reports.
-        preset: size, by name.
-        graphs: by role: "encode" (tracks to tokens), "rays" (a denoising step of rays), and where the model makes
-            views "sweep" (context frames to what is known of a view) and "joint" (a step of rays and video); each
-            also with `MIXED` behind, "sweep", which has no matrix products, in single precision.
-        ray_spread: rays are ``(raxels - bearings) / ray_spread`` for the network.
+        name: identifies the model in status messages and reports.
+        preset: name of its size.
+        graphs: by role: "encode" (tracks to tokens), "rays" (a denoising step of rays), and where the model predicts
+            views "sweep" (swept context frames to what is known of a view) and "joint" (a denoising step of rays and
+            video). Each may also be there with the suffix `MIXED`; "sweep.mixed" is in single precision, because it
+            has no matrix products.
+        ray_spread: the network's rays are ``(raxels - bearings) / ray_spread``.
         training: data, steps, clips, minutes, seed.
         licence: of the weights.
-        expected: numbers that an installation can check itself against, by name.
-        size: everything that decides the shape of a weight.
-        confidence: weights of the confidence of views, see `ros2_raxels.view_synthesis.confidence`; empty where nobody
-            calibrated it.
-        weights: file of what the graphs hold, for torch; None where it is not kept.
+        expected: scores by name, against which an installation can check itself.
+        size: fields of `model.presets.ModelSize`, which determine the shapes of all weights.
+        confidence: weights of the confidence of views, see `ros2_raxels.view_synthesis.confidence`; empty if it was
+            not calibrated.
+        weights: file of the weights, for torch; None where it is not kept.
         format: see `FORMAT`.
     """
 
@@ -68,7 +69,7 @@ class ModelCard:
     format: int = FORMAT
 
     def record(self) -> dict[str, Any]:
-        """As the JSON file holds it."""
+        """The card as its JSON file holds it."""
         return asdict(self)
 
     @classmethod
@@ -76,7 +77,7 @@ class ModelCard:
         """Read a card.
 
         Raises:
-            EngineError: missing, not JSON, or of another format.
+            EngineError: it is missing, no model card, or of another format.
         """
         try:
             record = json.loads(path.read_text(encoding="utf-8"))
@@ -89,20 +90,20 @@ class ModelCard:
             raise EngineError(f"{path} is not a model card ({error}); {_ADVICE}") from error
 
     def graph_path(self, folder: Path, role: str) -> Path:
-        """The file of a role, with its checksum verified.
+        """File of the graph of a role, with its checksum verified.
 
         Raises:
-            EngineError: the card has no such graph, or the file is missing or not the one that the card means.
+            EngineError: the card has no such graph, or the file is missing or has another checksum.
         """
         if role not in self.graphs:
             raise EngineError(f"model {self.name} has no graph {role!r}, only {sorted(self.graphs)}; {_ADVICE}")
         return _verified(folder, self.graphs[role])
 
     def weights_path(self, folder: Path) -> Path:
-        """The file of the weights, with its checksum verified.
+        """File of the weights, with its checksum verified.
 
         Raises:
-            EngineError: the card has none, or the file is missing or not the one that the card means.
+            EngineError: the card has no weights, or the file is missing or has another checksum.
         """
         if self.weights is None:
             raise EngineError(
@@ -123,5 +124,5 @@ def _verified(folder: Path, graph: Graph) -> Path:
 
 
 def sha256(path: Path) -> str:
-    """Checksum of a file."""
+    """SHA-256 of a file, in hexadecimal."""
     return hashlib.sha256(path.read_bytes()).hexdigest()

@@ -1,4 +1,4 @@
-"""Graphs on the CPU, or on CUDA where its provider is installed, through ONNX Runtime."""
+"""Runs graphs in ONNX Runtime, on the CPU or, where its provider is installed, on CUDA."""
 
 from __future__ import annotations
 
@@ -10,7 +10,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from ros2_raxels.engine import Arrays, EngineError, TensorSpec, check_inputs, made_up_inputs, one_line
+from ros2_raxels.engine import Arrays, EngineError, TensorSpec, one_line
+from ros2_raxels.engine.inputs import check_inputs, made_up_inputs
 
 THREADS_VARIABLE = "RAXELS_ENGINE_THREADS"
 
@@ -27,9 +28,9 @@ class OnnxRuntimeEngine:
 
     Args:
         model: ONNX file.
-        threads: of the CPU; 0 takes `RAXELS_ENGINE_THREADS`, else as many as there are cores, at most 4: these graphs
-            are small.
-        cuda: whether CUDA may be used where its provider is installed.
+        threads: of the CPU; 0 takes `RAXELS_ENGINE_THREADS`, or else the number of cores, at most 4, because the
+            graphs are small.
+        cuda: whether to use CUDA where its provider is installed.
 
     Attributes:
         inputs, outputs: what `run` takes and gives.
@@ -47,7 +48,7 @@ class OnnxRuntimeEngine:
         options = onnxruntime.SessionOptions()
         cores = len(os.sched_getaffinity(0))
         options.intra_op_num_threads = threads or _threads_of_environment() or min(cores, 4)
-        # Waiting threads would spin on the cores that OpenCV needs between two runs.
+        # Between two runs, idle threads must not spin on the cores that OpenCV needs.
         options.add_session_config_entry("session.intra_op.allow_spinning", "0")
         options.log_severity_level = 3
         available = onnxruntime.get_available_providers()
@@ -86,7 +87,7 @@ class OnnxRuntimeEngine:
         self.run(made_up_inputs(self.inputs, sides))
 
     def describe(self) -> str:
-        """In a line: backend, version, model."""
+        """One line: backend, version, provider, model."""
         provider = self._session.get_providers()[0].removesuffix("ExecutionProvider")
         return f"ONNX Runtime {self._version} ({provider}), {self._name}"
 

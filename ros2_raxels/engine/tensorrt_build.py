@@ -1,25 +1,17 @@
-"""ONNX graphs to TensorRT plans, by ``tensorrt`` or ``tensorrt_rtx``; the latter needs no GPU for it."""
+"""Compiles ONNX graphs to TensorRT plans; ``tensorrt_rtx`` needs no GPU for it."""
 
 from __future__ import annotations
 
-import importlib
-import importlib.util
-import platform
-import re
 import threading
 import time
-from collections import Counter
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
-from ros2_raxels.engine import EngineError, TensorSpec, one_line
-from ros2_raxels.engine.store import REPORT_EVERY_S, Plan, Say, Sides, keep
-
-FULL, RTX = "tensorrt", "tensorrt_rtx"
-FLAVOURS = (FULL, RTX)
-"""Python packages with one and the same API, the better one first where both can serve the device."""
+from ros2_raxels.engine import EngineError, Say, one_line
+from ros2_raxels.engine.plan import Plan, Sides
+from ros2_raxels.engine.process_lock import REPORT_EVERY_S
+from ros2_raxels.engine.store import keep
+from ros2_raxels.engine.tensorrt_flavour import FULL, RTX, make_log, targets_of
 
 SIDES: Sides = {
     "tracks": (2, 400, 1024),
@@ -31,64 +23,29 @@ SIDES: Sides = {
     "16*rows_16": (16, 96, 128),
     "16*columns_16": (16, 128, 128),
 }
-"""What plans are compiled for, by the name of the side in the graphs: least, usual, greatest."""
+"""Least, usual and greatest length that plans are compiled for, by the name of the side in the graphs."""
 
 USUAL = {name: usual for name, (_, usual, _) in SIDES.items()}
 
 _MEMORY_BYTES = {FULL: 3_000_000_000, RTX: 400_000_000}
 _BYTES_PER_ONNX_BYTE = 25
 _DTYPES = {"FLOAT": "float32", "HALF": "float16", "INT64": "int64", "INT32": "int32", "UINT8": "uint8", "BOOL": "bool"}
-_LAYER = re.compile(r"^Name: (\S+), LayerType: (\w+)", re.MULTILINE)
-_ATTENTION = re.compile("mha|attention", re.IGNORECASE)
-
-
-def is_installed(name: str) -> bool:
-    """Whether there is a package of a flavour; it may still not work."""
-    return importlib.util.find_spec(name) is not None
-
-
-def load_flavour(name: str) -> Any:
-    """The module of a flavour.
-
-    Raises:
-        EngineError: it is not installed, or cannot be imported.
-    """
-    if not is_installed(name):
-        raise EngineError(f"Python package {name} is not installed")
-    try:
-        module = importlib.import_module(name)
-        # The full package imports without its libraries in some versions, and fails at the first use.
-        module.Logger  # noqa: B018
-    except (ImportError, OSError, RuntimeError, AttributeError) as error:
-        raise EngineError(f"Python package {name} cannot be imported ({one_line(str(error))})") from error
-    return module
-
-
-def targets_of(trt: Any) -> tuple[str, ...]:
-    """Compute capabilities that plans can be compiled for without being there; none for the full flavour."""
-    members = getattr(trt, "ComputeCapability", None)
-    return tuple(name.lower() for name in members.__members__ if name.startswith("SM")) if members else ()
-
-
-def architecture() -> str:
-    """Of this machine, as plan keys have it."""
-    return platform.machine()
 
 
 def memory_bytes(trt: Any, model: Path) -> int:
-    """What compiling takes of the host, as measured (RTX, 14 MB of ONNX: 0.6 GB) or with a margin (full)."""
+    """Host memory that compiling takes: measured for RTX (0.6 GB for 14 MB of ONNX), with a margin for the full one."""
     return _MEMORY_BYTES.get(trt.__name__, _MEMORY_BYTES[FULL]) + _BYTES_PER_ONNX_BYTE * model.stat().st_size
 
 
 def compile_plan(trt: Any, model: Path, target: str, say: Say, timing: Path | None = None) -> Plan:
-    """Compile a graph. Precision is that of the file: the network is strongly typed.
+    """Compile a graph. The network is strongly typed: its precision is that of the file.
 
     Args:
         trt: module of a flavour.
         model: ONNX file.
-        target: compute capability like "sm89", of this machine's device for the full flavour.
-        say: told every few seconds how far it is.
-        timing: file of timings that earlier builds measured; only the full flavour measures.
+        target: compute capability, like "sm89"; for the full flavour that of this machine's GPU.
+        say: told every few seconds how far the build is.
+        timing: file of timings measured by earlier builds; only the full flavour measures any.
 
     Raises:
         EngineError: TensorRT cannot read the graph or compile it, or not for this target.
@@ -100,9 +57,9 @@ def compile_plan(trt: Any, model: Path, target: str, say: Say, timing: Path | No
     network = builder.create_network(0 if flags is None else 1 << int(flags))
     _parse(trt, network, log, model)
     config = builder.create_builder_config()
-    # What is called fp32 is fp32.
+    # Single precision means single precision, not TF32.
     config.clear_flag(trt.BuilderFlag.TF32)
-    # For the report of layers, without which nobody knows what was fused.
+    # The report of layers says what was fused.
     config.profiling_verbosity = trt.ProfilingVerbosity.DETAILED
     _set_target(trt, config, target)
     inputs = _set_profile(builder, config, network)
@@ -113,11 +70,6 @@ def compile_plan(trt: Any, model: Path, target: str, say: Say, timing: Path | No
     outputs = [_tensor(network.get_output(i)) for i in range(network.num_outputs)]
     facts = {"inputs": inputs, "outputs": outputs, "layers": dict(log.layers), "warnings": log.warnings[:20]}
     return Plan(content, facts | {"compile_s": round(time.monotonic() - begun, 2)})
-
-
-def specs_of(tensors: list[dict[str, Any]]) -> tuple[TensorSpec, ...]:
-    """Tensors of a plan's facts as an engine has them."""
-    return tuple(TensorSpec(t["name"], tuple(t["shape"]), np.dtype(t["dtype"])) for t in tensors)
 
 
 def _parse(trt: Any, network: Any, log: Any, model: Path) -> None:
@@ -143,7 +95,7 @@ def _set_target(trt: Any, config: Any, target: str) -> None:
 
 
 def _set_profile(builder: Any, config: Any, network: Any) -> list[dict[str, Any]]:
-    """One profile over all named sides; the inputs with it, as facts."""
+    """Add one optimization profile over all named sides; returns `Plan.facts` of the inputs."""
     profile, inputs = builder.create_optimization_profile(), []
     for i in range(network.num_inputs):
         tensor = network.get_input(i)
@@ -162,18 +114,18 @@ def _set_profile(builder: Any, config: Any, network: Any) -> list[dict[str, Any]
 
 
 def _tensor(tensor: Any) -> dict[str, Any]:
-    # Outputs have no names for their sides.
+    # The sides of outputs have no names.
     names = (tensor.get_dimension_name(k) or f"{tensor.name}.{k}" for k in range(len(tensor.shape)))
     shape = [name if side < 0 else side for side, name in zip(tensor.shape, names, strict=True)]
     return {"name": tensor.name, "dtype": _DTYPES[tensor.dtype.name], "shape": shape}
 
 
 def _attach_timings(trt: Any, config: Any, path: Path | None) -> Any:
-    """Timings of earlier builds, where the flavour measures any."""
+    """Attach the timings of earlier builds; None where the flavour measures none."""
     if path is None or trt.__name__ != FULL:
         return None
     cache = config.create_timing_cache(path.read_bytes() if path.exists() else b"")
-    # One that is damaged or of another device is refused, and a new one begun.
+    # A damaged one, or one of another GPU, is refused: begin anew.
     if cache is None or not config.set_timing_cache(cache, False):
         cache = config.create_timing_cache(b"")
         config.set_timing_cache(cache, False)
@@ -181,7 +133,7 @@ def _attach_timings(trt: Any, config: Any, path: Path | None) -> Any:
 
 
 def _build(trt: Any, builder: Any, network: Any, config: Any, log: Any, what: str, say: Say) -> bytes:
-    """Serialized engine, built in a thread of its own so that progress is told and Ctrl-C is heard."""
+    """Serialised engine; built in a thread, so that progress is reported and Ctrl-C works."""
     monitor = _make_monitor(trt)
     config.progress_monitor = monitor
     results: list[Any] = []
@@ -203,7 +155,7 @@ def _build(trt: Any, builder: Any, network: Any, config: Any, log: Any, what: st
 
 def _make_monitor(trt: Any) -> Any:
     class Monitor(trt.IProgressMonitor):  # type: ignore[misc]
-        """Where the build is; it ends at the next step once `go_on` is false."""
+        """Knows how far the build is, and ends it at the next step once `go_on` is false."""
 
         def __init__(self) -> None:
             trt.IProgressMonitor.__init__(self)
@@ -222,27 +174,3 @@ def _make_monitor(trt: Any) -> Any:
             self._steps.pop(phase_name, None)
 
     return Monitor()
-
-
-def make_log(trt: Any) -> Any:
-    """A logger of a flavour; `last` is its last error, `layers` what its builder reports."""
-
-    class Log(trt.ILogger):  # type: ignore[misc]
-        """Keeps the last error, warnings, and what the builder reports of its layers."""
-
-        def __init__(self) -> None:
-            trt.ILogger.__init__(self)
-            self.last = ""
-            self.warnings: list[str] = []
-            self.layers: Counter[str] = Counter()
-
-        def log(self, severity: Any, message: str) -> None:
-            if severity <= trt.ILogger.ERROR:
-                self.last = one_line(message)
-            elif severity == trt.ILogger.WARNING:
-                self.warnings.append(one_line(message))
-            else:
-                for name, kind in _LAYER.findall(message):
-                    self.layers["attention" if _ATTENTION.search(name) else kind] += 1
-
-    return Log()

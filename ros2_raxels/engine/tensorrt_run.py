@@ -9,41 +9,43 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from ros2_raxels.engine import Arrays, EngineError, OutOfProfileError, TensorSpec, check_inputs, made_up_inputs
+from ros2_raxels.engine import Arrays, EngineError, OutOfProfileError, TensorSpec
 from ros2_raxels.engine.device import Buffer, Device
-from ros2_raxels.engine.store import Plan, keep
-from ros2_raxels.engine.tensorrt_build import RTX, make_log, specs_of
+from ros2_raxels.engine.inputs import check_inputs, made_up_inputs
+from ros2_raxels.engine.plan import Plan
+from ros2_raxels.engine.store import keep
+from ros2_raxels.engine.tensorrt_flavour import RTX, make_log
 
 _Shapes = tuple[tuple[int, ...], ...]
 
 
 class PlanNotLoadedError(EngineError):
-    """TensorRT refuses a plan: it is of another version or device, or the driver is too old."""
+    """TensorRT refuses a plan: it is of another version or for another GPU, or the driver is too old."""
 
 
 class TensorRtEngine:
-    """A plan on the device.
+    """A plan on the GPU.
 
     Args:
-        trt: module of the flavour that compiled it.
+        trt: module of the flavour that compiled the plan.
         plan: for this device.
         device: to run on.
-        name: of the graph.
-        kernels: file of what ``tensorrt_rtx`` has compiled on this device; None keeps nothing.
+        name: of the graph, for messages.
+        kernels: file in which ``tensorrt_rtx`` keeps the kernels that it compiles on this device; None keeps nothing.
 
     Attributes:
         inputs, outputs: what `run` takes and gives.
 
     Raises:
         PlanNotLoadedError: see there.
-        EngineError: the device has no room for it.
+        EngineError: the device has no memory for it.
     """
 
     def __init__(self, trt: Any, plan: Plan, device: Device, name: str, kernels: Path | None = None) -> None:
         self._trt, self._device, self._name = trt, device, name
         self._kernels = kernels
         self._kernel_cache: Any = None
-        self.inputs, self.outputs = specs_of(plan.facts["inputs"]), specs_of(plan.facts["outputs"])
+        self.inputs, self.outputs = plan.inputs, plan.outputs
         self._profile = {tensor["name"]: tensor["profile"] for tensor in plan.facts["inputs"]}
         self._log = make_log(trt)
         self._runtime = trt.Runtime(self._log)
@@ -65,7 +67,7 @@ class TensorRtEngine:
         """Outputs by name.
 
         Raises:
-            OutOfProfileError: a shape is outside of what the plan was compiled for.
+            OutOfProfileError: a shape is outside the sizes that the plan was compiled for.
             EngineError: an input is missing, unknown, or of the wrong shape or dtype, or the device failed.
         """
         check_inputs(self.inputs, arrays)
@@ -74,11 +76,11 @@ class TensorRtEngine:
             return self._run(arrays)
         except EngineError:
             raise
-        except Exception as error:  # of the device's package
+        except Exception as error:  # whatever the device's package raises
             raise EngineError(f"{self.describe()} failed: {type(error).__name__}: {error}") from error
 
     def warm_up(self, sides: Mapping[str, int]) -> None:
-        """Run on made-up inputs, as often as it takes to have the graph recorded.
+        """Run on made-up inputs, often enough that the CUDA graph is recorded.
 
         Raises:
             EngineError: a side has no length, or the device failed.
@@ -89,24 +91,24 @@ class TensorRtEngine:
         self._keep_kernels()
 
     def describe(self) -> str:
-        """In a line: backend, version, device, model."""
+        """One line: backend, version, device, model."""
         return f"{self._trt.__name__} {self._trt.__version__} ({self._device.target}), {self._name}"
 
     def _make_context(self) -> Any:
         if self._trt.__name__ != RTX:
             return self._engine.create_execution_context()
-        # It compiles kernels as shapes come, which cannot be captured from outside; it records graphs by itself.
+        # RTX compiles kernels for new shapes as it runs, which cannot be captured; it records CUDA graphs by itself.
         config = self._engine.create_runtime_config()
         config.cuda_graph_strategy = self._trt.CudaGraphStrategy.WHOLE_GRAPH_CAPTURE
         self._kernel_cache = config.create_runtime_cache()
         if self._kernels is not None and self._kernels.exists():
-            # One of another device or driver is refused, and made anew.
+            # A cache of another device or driver is refused, and the kernels are compiled again.
             self._kernel_cache.deserialize(self._kernels.read_bytes())
         config.set_runtime_cache(self._kernel_cache)
         return self._engine.create_execution_context(config)
 
     def _keep_kernels(self) -> None:
-        """For the next start, which then compiles nothing; where they cannot be written it compiles again."""
+        """Save the kernels, so that the next start compiles none."""
         if self._kernel_cache is None or self._kernels is None:
             return
         content = bytes(memoryview(self._kernel_cache.serialize()))
@@ -129,11 +131,11 @@ class TensorRtEngine:
             np.copyto(self._view(spec, arrays[spec.name].shape), arrays[spec.name])
         self._enqueue_or_replay()
         self._device.synchronize()
-        # Copies: the buffers are written again by the next run.
+        # Copies, because the next run overwrites the buffers.
         return {spec.name: self._view(spec, self._shape(spec)).copy() for spec in self.outputs}
 
     def _bind(self, shapes: _Shapes) -> None:
-        """Tell the context all shapes and addresses, which makes what was recorded of it invalid."""
+        """Give the context all shapes and addresses. What was recorded with others is no longer valid."""
         self._shapes, self._has_run, self._replay = (), False, None
         for spec, shape in zip(self.inputs, shapes, strict=True):
             if not self._context.set_input_shape(spec.name, shape):
@@ -149,12 +151,12 @@ class TensorRtEngine:
             self._buffers[name] = self._device.buffer(size)
 
     def _enqueue_or_replay(self) -> None:
-        """The first time plainly, which lets kernels load; the second time recorded; then replayed."""
+        """Enqueue the first time, which loads the kernels; record the second time; then replay."""
         if self._has_run and self._replay is None and self._records:
             try:
                 self._replay = self._device.record(self._enqueue)
             except RuntimeError:
-                # A plan that waits for its own numbers cannot be recorded; it runs as it is, or fails below.
+                # A plan that synchronises inside cannot be recorded. It runs unrecorded, or fails below.
                 self._records = False
         (self._replay or self._enqueue)()
         self._has_run = True

@@ -1,4 +1,4 @@
-"""Runs graphs in torch, from the weights beside a card: for development, and for GPUs that TensorRT does not know."""
+"""Runs graphs in torch, from the weights beside a card: for development, and for GPUs that TensorRT cannot serve."""
 
 from __future__ import annotations
 
@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy.typing as npt
 
-from ros2_raxels.engine import Arrays, EngineError, check_inputs, made_up_inputs, one_line
+from ros2_raxels.engine import Arrays, EngineError, one_line
+from ros2_raxels.engine.inputs import check_inputs, made_up_inputs
 from ros2_raxels.engine.model_card import ModelCard
 from ros2_raxels.engine.onnx_runtime import OnnxRuntimeEngine
 
@@ -16,11 +17,11 @@ if TYPE_CHECKING:
     from torch import Tensor, nn
 
 _WARM_RUNS = 3
-"""Before a CUDA graph is recorded, so that libraries have chosen their kernels."""
+"""Runs before a CUDA graph is recorded, in which libraries choose their kernels."""
 
 
 def open_torch_engines(card: ModelCard, folder: Path, roles: Sequence[str]) -> dict[str, TorchEngine]:
-    """Engines of graphs, by role, on the GPU if torch sees one.
+    """Open engines of graphs, by role, on the GPU if torch sees one.
 
     Raises:
         EngineError: torch is not installed, or a file is missing, damaged or of another model.
@@ -38,7 +39,7 @@ def open_torch_engines(card: ModelCard, folder: Path, roles: Sequence[str]) -> d
     try:
         weights = {name.removeprefix("average."): value.float() for name, value in load_file(path).items()}
         model = JointDenoiser(ModelSize.from_record(card.size))
-        # What the graphs do not use is not kept: were it used after all, nothing of the answer would be a number.
+        # Weights that no graph uses are not kept. If one were used after all, the answer would be NaN, not plausible.
         unknown = {name: torch.full_like(value, torch.nan) for name, value in model.state_dict().items()}
         model.load_state_dict({**unknown, **weights})
         device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
@@ -56,13 +57,13 @@ def open_torch_engines(card: ModelCard, folder: Path, roles: Sequence[str]) -> d
 
 
 class TorchEngine:
-    """A graph in torch; on a GPU recorded as a CUDA graph while shapes stay the same.
+    """A graph in torch. On a GPU it is recorded as a CUDA graph, which is replayed while shapes stay the same.
 
     Args:
         graph: module, on its device.
-        header: the same graph in ONNX Runtime: its inputs and outputs are ours.
-        outputs: names of what the module gives, in order.
-        name: of the graph.
+        header: the same graph in ONNX Runtime, which specifies inputs and outputs.
+        outputs: names of what the module returns, in order.
+        name: of the graph, for messages.
 
     Attributes:
         inputs, outputs: what `run` takes and gives.
@@ -104,7 +105,7 @@ class TorchEngine:
         self.run(made_up_inputs(self.inputs, sides))
 
     def replay_s(self, arrays: Arrays, calls: int) -> list[float]:
-        """What the recorded graph takes on the GPU, s, each of some calls; copies from and to it are left out.
+        """Seconds that the recorded graph takes on the GPU, for each of some calls, without copies to and from it.
 
         Raises:
             EngineError: as `run`; there is no GPU.
@@ -125,7 +126,7 @@ class TorchEngine:
         return found
 
     def flop(self, arrays: Arrays) -> int:
-        """Additions and multiplications of its matrix products and convolutions for such inputs."""
+        """Additions and multiplications of the matrix products and convolutions for such inputs."""
         import torch
         from torch.utils.flop_counter import FlopCounterMode
 
@@ -135,7 +136,7 @@ class TorchEngine:
         return int(counter.get_total_flops())
 
     def describe(self) -> str:
-        """In a line: backend, version, device, model."""
+        """One line: backend, version, device, model."""
         import torch
 
         return f"torch {torch.__version__} ({self._device.type}), {self._name}"
@@ -156,7 +157,7 @@ class TorchEngine:
     def _record(self, given: Sequence[Tensor], shapes: tuple[tuple[int, ...], ...]) -> None:
         import torch
 
-        # A recording that fails must not leave the graph of other shapes with these tensors.
+        # If recording fails, the graph of other shapes must not be replayed with these tensors.
         self._shapes, self._replay, self._answer = (), None, ()
         self._given = [g.to(self._device) for g in given]
         aside = torch.cuda.Stream(self._device)  # type: ignore[no-untyped-call]

@@ -9,6 +9,7 @@ from ros2_raxels.factory import make_predictor
 from ros2_raxels.figures.page import Page
 from ros2_raxels.figures.walk import TrackedWalk
 from ros2_raxels.recordings.image_codec import ImageArray
+from ros2_raxels.view_synthesis.prediction import PredictionRequest
 from ros2_raxels.visualization.drawing import FONT, without_frame
 
 _AHEAD = (6, 16, 30)
@@ -27,8 +28,8 @@ def draw_view_figure(walk: TrackedWalk) -> Page:
     """One row for each view, 1136 x 681 px."""
     newest = len(walk.estimate) - 1
     known, ahead = newest - _CONTEXT_STEP * np.arange(_CONTEXT)[::-1], newest + np.array(_AHEAD)
-    predict = make_predictor("").predict
-    views = predict([walk.images[k] for k in known], walk.camera, walk.estimate[known], walk.truth[ahead])
+    images = [walk.images[k] for k in known]
+    views = make_predictor("").predict(PredictionRequest(images, walk.camera, walk.estimate[known], walk.truth[ahead]))
     heat = matplotlib.colormaps["inferno"]
     page = Page(2 * _MARGIN + 4 * _TILE_W + 3 * _GAP, 42 + 3 * (_TILE_H + _GAP) + 12)
     with matplotlib.rc_context(FONT):

@@ -14,7 +14,7 @@ from ros2_raxels.figures.walk import TrackedWalk
 from ros2_raxels.geometry.poses import OPTICAL_TO_BODY, FloatArray, inverse_pose, make_pose
 from ros2_raxels.geometry.raxel_grid import RAXEL_COLUMNS, RAXEL_ROWS
 from ros2_raxels.recordings.image_codec import ImageArray
-from ros2_raxels.view_synthesis.predictor import PredictedViews
+from ros2_raxels.view_synthesis.prediction import PredictedViews, PredictionRequest
 from ros2_raxels.visualization.drawing import (
     DOTTED,
     FONT,
@@ -137,4 +137,5 @@ def _views(page: Page, walk: TrackedWalk, ahead: FloatArray) -> None:
 def _predicted(walk: TrackedWalk, ahead: FloatArray) -> PredictedViews:
     known = len(walk.estimate) - 1 - _CONTEXT_STEP * np.arange(_CONTEXT)[::-1]
     images = [walk.images[k] for k in known]
-    return make_predictor("").predict(images, walk.camera, walk.estimate[known], walk.truth[ahead])
+    request = PredictionRequest(images, walk.camera, walk.estimate[known], walk.truth[ahead])
+    return make_predictor("").predict(request)

@@ -27,8 +27,9 @@ from ros2_raxels.recordings.source import SourceError
 from ros2_raxels.scenes.shards import Shard, read_shard, shard_paths
 from ros2_raxels.training.batch import ClipBatch
 from ros2_raxels.utils.files import FileError
-from ros2_raxels.view_synthesis.dense_points import ViewEvidence, evidence_of_view, find_points
+from ros2_raxels.view_synthesis.dense_points import find_points
 from ros2_raxels.view_synthesis.plane_sweep import inverse_depths, plane_of
+from ros2_raxels.view_synthesis.view_evidence import ViewEvidence, evidence_of_view
 
 MAX_TURN_DEG = 40.0
 """Clips of a recording are drawn until no frame turns further from its first source; of none such, the least."""

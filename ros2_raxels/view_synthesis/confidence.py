@@ -1,4 +1,4 @@
-"""How far to trust a view: the probability that it is close to what the camera would see."""
+"""Confidence of a view: the probability that it is close to what the camera would see."""
 
 from __future__ import annotations
 
@@ -10,30 +10,31 @@ import numpy as np
 from ros2_raxels.geometry.poses import FloatArray
 
 GOOD_DB = 20.0
-"""Peak signal-to-noise ratio, against what the camera sees there, of a view that is close to it."""
+"""Peak signal-to-noise ratio, against the camera's own image, from which a view counts as close to it."""
 
 ALONE, CHECKED = "alone", "checked"
-"""Sets of weights: for views alone, and for those of which poses were estimated back from the finished pictures."""
+"""Sets of weights: for views alone, and for views whose poses were estimated back from the finished images."""
 
 Weights = Mapping[str, float]
 
 _LEAST_ERROR, _LEAST_SPREAD, _LEAST_TURN_RAD, _LEAST_MOVE = 0.01, 0.002, 0.003, 0.01
 _ROUGH: Weights = {"one": -5.6, "expected_error": -2.5}
-"""For a model that was never calibrated: even odds where an error of .1 of full range, which is 20 dB, is expected."""
+"""For a model that was never calibrated: even odds at an expected error of 0.1 of full range, which is 20 dB."""
 
 
 @dataclass(frozen=True, eq=False)
 class Signs:
-    """What speaks of T views, (T,) each.
+    """Signs of how good T views are, (T,) each.
 
     Attributes:
-        expected_error: root of the mean square that the model expects, of full range.
-        made_up: share that no known frame has shown, as the model says.
-        agreed: share of pixels for which known frames agree on a depth.
-        spread: root of the mean square difference between two samples, of full range.
-        turned_rad: between the rotation that was asked for and the one that the picture shows; None where nobody
-            looked, NaN where it could not be told.
-        moved: the same of positions, over the reach of all positions.
+        expected_error: root mean square error that the model expects, 0 to 1 of full range.
+        made_up: share of the view that no context frame has shown, according to the model.
+        agreed: share of pixels for which context frames agree on a depth.
+        spread: root mean square difference between two samples, 0 to 1 of full range.
+        turned_rad: angle between the rotation asked for and the one that the view shows; None where it was not
+            estimated, NaN where it could not be.
+        moved: distance between the position asked for and the one that the view shows, over the distance of the
+            furthest camera; None and NaN as above.
     """
 
     expected_error: FloatArray
@@ -44,15 +45,15 @@ class Signs:
     moved: FloatArray | None = None
 
     def checked(self, turned_rad: FloatArray, moved: FloatArray) -> Signs:
-        """With the poses that the pictures show."""
+        """The same signs with what was estimated back from the views, (T,) each."""
         return replace(self, turned_rad=turned_rad, moved=moved)
 
     def alone(self) -> Signs:
-        """As if nobody had looked for the poses."""
+        """The same signs without what was estimated back."""
         return replace(self, turned_rad=None, moved=None)
 
     def features(self) -> dict[str, FloatArray]:
-        """What the log of the odds is linear in."""
+        """By name, (T,) each: the log-odds are linear in them."""
         found = {
             "one": np.ones_like(self.made_up),
             "expected_error": np.log(self.expected_error + _LEAST_ERROR),
@@ -72,11 +73,11 @@ class Signs:
 
 
 def probability(calibration: Mapping[str, Weights], signs: Signs) -> FloatArray:
-    """(T,) that views have `GOOD_DB` or more.
+    """(T,) probability that views have `GOOD_DB` or more.
 
     Args:
-        calibration: weights of `Signs.features` by `ALONE` and `CHECKED`, as a model card holds them; where it has
-            none for what was looked at, those of `ALONE`, and where it has none at all, rough ones.
+        calibration: weights of `Signs.features` under `ALONE` and `CHECKED`, as a model card holds them. Without
+            weights for checked views those of `ALONE` are used, and without any weights rough ones.
         signs: of the views.
     """
     features = signs.features()

@@ -1,4 +1,4 @@
-"""Plane sweep: context frames as a target camera would see them if all lay on one plane, for planes at many depths."""
+"""Plane sweep: context frames as a target camera would see them if the scene were one plane, for many depths."""
 
 from __future__ import annotations
 
@@ -11,21 +11,22 @@ import numpy.typing as npt
 from ros2_raxels.geometry.camera import PinholeCamera
 from ros2_raxels.geometry.poses import FloatArray, relative_pose
 from ros2_raxels.recordings.image_codec import ImageArray
+from ros2_raxels.view_synthesis.context import check_images
 
 LARGEST_DISPARITY = 0.35
-"""Motion on the nearest plane due to the largest baseline, in image widths."""
+"""Disparity on the nearest plane for the longest baseline, in image widths."""
 
 _SPACING = 1.5
 _LEAST_BASELINE = 1e-9
 _LEAST_REACH, _MOST_REACH = 0.1, 8.0
-"""Of `LARGEST_DISPARITY`: with less all planes look alike, and of more next to nothing stays in the image."""
+"""In units of `LARGEST_DISPARITY`: below, all planes look alike; above, hardly anything stays in the image."""
 
 
 def inverse_depths(camera: PinholeCamera, baseline: float, planes: int, nearest: float | None = None) -> FloatArray:
-    """Planes from infinity (0) inwards, denser far away; in 1 / unit of the baseline.
+    """(planes,) inverse depths from infinity (0) inwards, denser far away, in 1 / unit of the baseline.
 
-    The last lies at the inverse depth `nearest`, where that is known. Otherwise it is where the baseline means a
-    disparity of `LARGEST_DISPARITY`, so that no scale need be known.
+    The last plane is at the inverse depth `nearest` where that is known. Otherwise it is where the baseline causes a
+    disparity of `LARGEST_DISPARITY`, for which no scale need be known.
     """
     guessed = LARGEST_DISPARITY * camera.width / (camera.fx * max(baseline, _LEAST_BASELINE))
     last = guessed if nearest is None else float(np.clip(nearest, guessed * _LEAST_REACH, guessed * _MOST_REACH))
@@ -33,7 +34,7 @@ def inverse_depths(camera: PinholeCamera, baseline: float, planes: int, nearest:
 
 
 def plane_of(inverse_depth: FloatArray, inverse_depths: FloatArray) -> FloatArray:
-    """Number of the plane of `inverse_depths`, between two of them too, that each inverse depth lies on."""
+    """Index of the plane of `inverse_depths` that each inverse depth lies on; fractional between two planes."""
     share = np.maximum(inverse_depth, 0.0) / inverse_depths[-1]
     return np.asarray(share ** (1.0 / _SPACING) * (len(inverse_depths) - 1))
 
@@ -45,7 +46,7 @@ def depths_for(
     planes: int,
     nearest: float | None = None,
 ) -> FloatArray:
-    """`inverse_depths` of the sweep from some cameras into a target."""
+    """(planes,) `inverse_depths` of the sweep from cameras (4x4 each) into a target (4x4)."""
     moved = (relative_pose(pose, target_to_world) for pose in camera_to_world)
     baseline = max(float(np.linalg.norm(pose[:3, 3])) for pose in moved)
     return inverse_depths(camera, baseline, planes, nearest)
@@ -62,29 +63,26 @@ def sweep(
     """Sweep context frames into a target view.
 
     Args:
-        images: (H, W, 3) RGB uint8, newest first.
-        camera_to_world: 4x4 each.
+        images: K context frames (H, W, 3) RGB uint8.
+        camera_to_world: K poses, 4x4, of the context frames.
         camera: of all images and of the target, without distortion.
         target_to_world: 4x4.
-        planes: how many depths.
-        nearest: inverse depth of the nearest, see `inverse_depths`.
+        planes: number of depths.
+        nearest: inverse depth of the nearest plane, see `inverse_depths`.
 
     Returns:
-        (K, 4, planes, H, W) uint8: RGB and how much of the pixel is seen, by which RGB is multiplied.
+        (K, 4, planes, H, W) uint8: RGB, and alpha, the share of the pixel that is seen; RGB is premultiplied by it.
 
     Raises:
-        ValueError: no image, not a pose for each, an image that is not the camera's, or a camera with distortion.
+        ValueError: no image, not one pose for each, or an image that `context.check_images` refuses.
     """
     if not images or len(images) != len(camera_to_world):
         raise ValueError(f"{len(images)} images and {len(camera_to_world)} poses; give one or more images, a pose each")
-    if camera.is_distorted:
-        raise ValueError(f"camera with distortion {camera.distortion}; undistort the images first")
+    check_images(images, camera)
     moved = [relative_pose(pose, target_to_world) for pose in camera_to_world]
     depths = depths_for(camera, camera_to_world, target_to_world, planes, nearest)
     swept = np.zeros((len(images), 4, planes, camera.height, camera.width), np.uint8)
     for views, image, pose in zip(swept, images, moved, strict=True):
-        if image.shape != (camera.height, camera.width, 3):
-            raise ValueError(f"image of shape {image.shape}, camera of {camera.width}x{camera.height} px; resize one")
         opaque = np.dstack([image, np.full(image.shape[:2], 255, np.uint8)])
         for plane, inverse_depth in enumerate(depths):
             view = _onto_plane(opaque, camera.matrix, pose, float(inverse_depth))
@@ -95,7 +93,7 @@ def sweep(
 def _onto_plane(
     image: ImageArray, matrix: FloatArray, target_to_context: FloatArray, inverse_depth: float
 ) -> ImageArray:
-    """(H, W, 4) the image as seen from the target if it showed the plane ``z = 1 / inverse_depth`` of the target."""
+    """(H, W, 4) the image as the target sees it, if all it shows is on the target's plane ``z = 1 / inverse_depth``."""
     induced = target_to_context[:3, :3].copy()
     induced[:, 2] += inverse_depth * target_to_context[:3, 3]
     homography = matrix @ induced @ np.linalg.inv(matrix)

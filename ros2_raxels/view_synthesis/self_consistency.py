@@ -1,4 +1,4 @@
-"""Do views show what they were asked to show? Their poses, estimated back from the finished pictures."""
+"""Do views show the poses they were asked for? Camera poses estimated back from the finished images tell."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ from ros2_raxels.geometry.camera import PinholeCamera
 from ros2_raxels.geometry.poses import FloatArray, relative_pose, rotation_angle_rad
 from ros2_raxels.recordings.image_codec import ImageArray
 from ros2_raxels.view_synthesis.confidence import Signs
-from ros2_raxels.view_synthesis.predictor import PredictedViews
+from ros2_raxels.view_synthesis.prediction import PredictedViews
 
 CHECKED_WITH = 2
-"""Known frames, the newest, beside which views are looked at: two tell the unit, and each more costs time."""
+"""Number of context frames, the newest, that poses are estimated with: two fix the scale, and each costs time."""
 
 _LEAST_CONFIDENCE = 0.02
 _LEAST_MOTION = 1e-9
@@ -26,13 +26,16 @@ _LEAST_MOTION = 1e-9
 def estimate_back(
     estimator: Estimator, known: Sequence[ImageArray], views: ImageArray, camera: PinholeCamera
 ) -> ClipEstimate:
-    """Cameras of known frames, brought to the size of the views, and of the views, from their pixels alone.
+    """Camera poses of context frames and views, from their pixels alone.
 
     Args:
         estimator: see there.
-        known: one or more (H, W, 3) RGB uint8 of any size.
-        views: (T, h, w, 3).
-        camera: of the views, and of the known frames at their size.
+        known: K context frames, one or more, (H, W, 3) RGB uint8 of any size; brought to the size of the views.
+        views: (T, h, w, 3) RGB uint8.
+        camera: of the views, and of the context frames at the size of the views.
+
+    Returns:
+        The estimate of K + T frames, context first.
 
     Raises:
         ValueError: as `Estimator.estimate`.
@@ -50,14 +53,14 @@ def self_consistency(
     view_to_world: FloatArray,
     camera: PinholeCamera,
 ) -> tuple[FloatArray, FloatArray]:
-    """How far the poses that the views show are from those that were asked for.
+    """How far the poses that views show are from the poses asked for.
 
-    Pixels do not tell the unit, so it is the one in which all positions, known frames included, agree best.
+    Pixels do not show the scale, so it is fitted by least squares to all positions, those of the context included.
 
     Args:
-        estimator, known, views, camera: as for `estimate_back`; the first known frame is the origin.
+        estimator, known, views, camera: as for `estimate_back`; the first context frame is the origin.
         known_to_world: (K, 4, 4) optical frames.
-        view_to_world: (T, 4, 4) as asked for.
+        view_to_world: (T, 4, 4) optical frames, as asked for.
 
     Returns:
         (T,) angles between rotations, rad, and (T,) distances between positions in the world's unit; NaN for a view
@@ -80,20 +83,20 @@ def self_consistency(
 
 
 class Judge(Protocol):
-    """What is used of `predictor.ViewPredictor`."""
+    """The part of `predictor.ViewPredictor` that weighs signs."""
 
     def confidence_of(self, signs: Signs) -> FloatArray:
-        """(T,) probability that views are good, of `PredictedViews.signs`, checked or not."""
+        """(T,) probability that views are good; `signs` are `PredictedViews.signs`, checked or not."""
 
 
 @dataclass(frozen=True, eq=False)
 class Checked:
-    """What T views were found to show, (T,) each.
+    """What the check of T views found, (T,) each.
 
     Attributes:
-        rotation_rad, distance: see `self_consistency`.
-        signs: of the views, with these.
-        confidence: that rests on all of it.
+        rotation_rad, distance: from the pose asked for, see `self_consistency`.
+        signs: of the views, these two included.
+        confidence: 0 to 1, from all signs.
     """
 
     rotation_rad: FloatArray
@@ -105,14 +108,14 @@ class Checked:
 def check_views(
     judge: Judge, estimator: Estimator, known: Sequence[ImageArray], known_to_world: FloatArray, views: PredictedViews
 ) -> Checked:
-    """Look at finished views beside the newest known frames, whatever comes of it.
+    """Estimate the poses of finished views back, and weigh their signs again. Never fails: what is unknown is NaN.
 
     Args:
-        judge: that made the views.
+        judge: the predictor that made the views.
         estimator: see there.
-        known: (H, W, 3) RGB uint8, oldest first.
+        known: K context frames (H, W, 3) RGB uint8, oldest first; the newest two are used.
         known_to_world: (K, 4, 4) optical frames, in the world of the views.
-        views: of which all are looked at together.
+        views: are estimated together.
     """
     newest = slice(-CHECKED_WITH, None)
     beside, poses = known_to_world[newest], views.camera_to_world
@@ -125,7 +128,7 @@ def check_views(
 
 
 def _share_of_reach(distance: FloatArray, known_to_world: FloatArray, view_to_world: FloatArray) -> FloatArray:
-    """Distances (T,) over that of the furthest camera from the first known one; 0 where none moves."""
+    """Distances (T,) over that between the first context frame and the furthest camera; 0 where none moves."""
     away = np.concatenate([known_to_world, view_to_world])[:, :3, 3] - known_to_world[0, :3, 3]
     reach = float(np.linalg.norm(away, axis=1).max())
     return distance / reach if reach > _LEAST_MOTION else np.zeros_like(distance)

@@ -1,4 +1,4 @@
-"""What all pictures of the project have in common: colours, a path without perspective, cameras, raxels."""
+"""What the project's figures share: colours, panels, paths and cameras in a parallel projection, raxels as images."""
 
 from __future__ import annotations
 
@@ -22,26 +22,26 @@ DOTTED: Any = (0, (1.5, 2.5))
 
 _RAXEL_HEIGHT_PX = 240
 
-# Paths are drawn without perspective, seen from behind, above and a little to the right of the first camera.
+# Paths are drawn in a parallel projection, seen from behind, above and a little to the right of the first camera.
 _TURN_RAD, _TILT_RAD = np.radians(-62.0), np.radians(38.0)
 
 
 def add_panel(figure: Any, left: float, bottom: float, width: float, height: float) -> Any:
-    """Axes without ticks or frame, lengths in parts of the figure."""
+    """Axes without ticks or frame; position and size are shares of the figure's."""
     axes = figure.add_axes((left, bottom, width, height), facecolor=PANEL)
     without_frame(axes)
     return axes
 
 
 def without_frame(axes: Any) -> None:
-    """Neither ticks nor spines."""
+    """Remove ticks and spines."""
     axes.set(xticks=[], yticks=[])
     for spine in axes.spines.values():
         spine.set_visible(False)
 
 
 def show_image(axes: Any, image: Any, colour: Any) -> None:
-    """An image that fills its axes, underlined with a colour."""
+    """Show an image (H, W, 3) that fills its axes, underlined with a colour."""
     axes.imshow(image, aspect="auto", interpolation="lanczos")
     without_frame(axes)
     axes.spines["bottom"].set(visible=True, color=colour, linewidth=3)
@@ -51,7 +51,7 @@ def show_image(axes: Any, image: Any, colour: Any) -> None:
 
 
 def flat(points: FloatArray) -> FloatArray:
-    """Points (..., 3) of a z-up world on the paper (..., 2)."""
+    """Points (..., 3) of a z-up world projected onto the figure (..., 2), right and up."""
     x, y, z = np.moveaxis(np.asarray(points, float), -1, 0)
     right = np.cos(_TURN_RAD) * x - np.sin(_TURN_RAD) * y
     away = np.sin(_TURN_RAD) * x + np.cos(_TURN_RAD) * y
@@ -61,12 +61,12 @@ def flat(points: FloatArray) -> FloatArray:
 
 @dataclass(frozen=True, eq=False)
 class DrawnPath:
-    """What else may be drawn beside a path, or must find room.
+    """A drawn path: what is needed to draw cameras along it and to fit the axes.
 
     Attributes:
-        extent: longest side of the box around it.
-        shadow: (N, 3) on the floor.
-        reach: (M, 2) on the paper, with cameras along it.
+        extent: longest side of the box around path and truth.
+        shadow: (N, 3) of the path on the floor.
+        reach: (M, 2) points of the figure that must be visible, with room for cameras along the path.
     """
 
     extent: float
@@ -75,7 +75,7 @@ class DrawnPath:
 
 
 def draw_path(axes: Any, positions: FloatArray, colours: FloatArray, truth: FloatArray | None) -> DrawnPath:
-    """Positions (N, 3) of a z-up world with their colours, over their shadow on a floor; the truth dotted."""
+    """Draw positions (N, 3) of a z-up world in colours (N, 4) over their shadow on a floor; the truth (N, 3) dotted."""
     every = positions if truth is None else np.concatenate([positions, truth])
     extent = float(np.ptp(every, axis=0).max()) or 1.0
     floor = float(every[:, 2].min()) - 0.22 * extent
@@ -91,13 +91,13 @@ def draw_path(axes: Any, positions: FloatArray, colours: FloatArray, truth: Floa
 
 
 def fit(axes: Any, points: FloatArray, shape: float, aside: float = 0.0) -> None:
-    """Show all of the points (N, 2) at one scale for both axes.
+    """Set the limits of axes so that all points are visible, at the same scale for both.
 
     Args:
-        axes: to show them in.
-        points: on the paper.
+        axes: whose limits are set.
+        points: (N, 2) of the figure.
         shape: width over height of the axes.
-        aside: how far to the right, in parts of the width; room for a legend.
+        aside: how far to move the points to the right, as a share of the width; leaves room for a legend.
     """
     low, high = points.min(axis=0), points.max(axis=0)
     height = 1.12 * max(high[1] - low[1], (high[0] - low[0]) / ((0.96 - 2 * aside) * shape))
@@ -107,13 +107,13 @@ def fit(axes: Any, points: FloatArray, shape: float, aside: float = 0.0) -> None
 
 
 def draw_coloured_line(axes: Any, points: FloatArray, colours: FloatArray, **style: Any) -> None:
-    """A line through points (N, 2) that changes its colour along the way."""
+    """Draw a line through points (N, 2); each piece has the colour, one of (N, 4), of the point where it starts."""
     pieces: Any = np.stack([points[:-1], points[1:]], axis=1)
     axes.add_collection(LineCollection(pieces, colors=colours[:-1], capstyle="round", **style), autolim=False)
 
 
 def draw_floor(axes: Any, points: FloatArray, height: float, extent: float) -> None:
-    """A grid below points (N, 3) of a z-up world."""
+    """Draw a grid at a height of a z-up world, around points (N, 3) of this extent."""
     step = 10 ** np.floor(np.log10(extent)) / 4
     step *= 2 if extent / step > 10 else 1
     low = np.floor((points[:, :2].min(axis=0) - 0.7 * extent) / step) * step
@@ -126,7 +126,15 @@ def draw_floor(axes: Any, points: FloatArray, height: float, extent: float) -> N
 
 
 def draw_camera(axes: Any, camera: PinholeCamera, pose: FloatArray, size: float, colour: Any) -> None:
-    """A pyramid with the camera's field of view at a pose (4x4) of a z-up world."""
+    """Draw the pyramid of a camera's field of view.
+
+    Args:
+        axes: to draw in.
+        camera: whose field of view is shown.
+        pose: 4x4, from the optical frame to a z-up world.
+        size: of the pyramid, in the unit of the world: its base is 1.4 times as wide.
+        colour: RGBA, 0 to 1.
+    """
     corners = np.array([[0, 0], [camera.width, 0], [camera.width, camera.height], [0, camera.height]]) - 0.5
     rays = np.column_stack([camera.normalise(corners), np.ones(4)])
     rays *= size / np.abs(rays[:, 0]).max() * 0.7
@@ -142,14 +150,14 @@ def draw_camera(axes: Any, camera: PinholeCamera, pose: FloatArray, size: float,
 def draw_raxels(
     camera: PinholeCamera, poses: Sequence[FloatArray], grid: tuple[int, int] | None = None
 ) -> list[FloatArray]:
-    """RGB pictures (H, W, 3), 0 to 1, of the raxels of a camera at some poses (4x4), in the frame of the first.
+    """Images of a camera's raxels at some poses, in the frame of the first: (H, W, 3) RGB, 0 to 1.
 
-    Red is forward x, green left y, blue up z. One scale for all, so that equal colours are equal points.
+    Red is x, forward; green is y, left; blue is z, up. All images have one scale: equal colours are equal points.
 
     Args:
-        camera: of all poses.
-        poses: camera_to_world.
-        grid: rows and columns; None takes enough for a smooth picture.
+        camera: at all poses.
+        poses: 4x4 camera_to_world, optical frames.
+        grid: rows and columns; None takes enough for a smooth image.
     """
     rows = min(_RAXEL_HEIGHT_PX, camera.height)
     bearings = camera.bearings(*(grid or (rows, max(1, round(rows * camera.width / camera.height)))))
@@ -161,6 +169,6 @@ def draw_raxels(
 
 
 def draw_isolines(axes: Any, picture: FloatArray) -> None:
-    """Thin lines of equal left and up, so that turning and moving can be seen and not only felt."""
+    """Draw contour lines of green and blue on an image of raxels, which make rotation and motion visible."""
     for channel in (1, 2):
         axes.contour(picture[..., channel], levels=np.linspace(0, 1, 13), colors="white", linewidths=0.55, alpha=0.5)

@@ -1,4 +1,4 @@
-"""A track while it grows, in the viewer of rerun or in a file for it: frames, raxels, trajectory, keyframes."""
+"""A growing track in the Rerun viewer, or in a file for it: frames, raxels, trajectory, keyframes."""
 
 from __future__ import annotations
 
@@ -26,24 +26,24 @@ CONFIDENCE, STATE = "/confidence", "/state"
 """Entities of the recording; the unit of the world is that of the track."""
 
 TIME = "time"
-"""Timeline: since the first frame."""
+"""Timeline: seconds since the first frame."""
 
 _RAXEL_COLUMNS = 32
 _IMAGE_DISTANCE = 0.4
-"""Where the frame is drawn before the camera. Raxels lie at 1, whatever the scene."""
+"""Distance of the drawn frame from the camera. Raxels are at distance 1, whatever the scene."""
 
 _BLUE, _RED, _GREY = (31, 111, 178), (200, 55, 45), (154, 154, 154)
 _JPEG_QUALITY = 80
 
 
 def check_view(target: str) -> None:
-    """Say before the work that there would be nothing to see.
+    """Check before the work that a view can be shown.
 
     Args:
-        target: a file to write, or empty for a window.
+        target: file to write, or empty for a window.
 
     Raises:
-        FileError: rerun is missing, there is no screen, or the file is no recording or cannot be written.
+        FileError: rerun is not installed, there is no screen, or the file has another suffix or cannot be written.
     """
     try:
         import rerun  # noqa: F401
@@ -65,7 +65,7 @@ def check_view(target: str) -> None:
 
 
 class TrackView:
-    """Where a track is shown. `open_view` makes one."""
+    """Shows a track frame by frame. `open_view` makes one."""
 
     def __init__(self, recording: Any) -> None:
         self._recording = recording
@@ -74,12 +74,12 @@ class TrackView:
         self._state: TrackState | None = None
 
     def show(self, frame: Frame, found: TrackedPose, camera: PinholeCamera | None) -> None:
-        """A frame and its answer.
+        """Add a frame.
 
         Args:
             frame: as recorded.
-            found: the tracker's answer.
-            camera: that is in use, at the size of the frame; None while it is not known.
+            found: the tracker's answer to it.
+            camera: that the tracker uses, at the size of the frame; None while it is not known.
         """
         import rerun
 
@@ -103,7 +103,7 @@ class TrackView:
         import rerun
 
         place = found.camera_to_world[:3, 3]
-        # Where the world has been corrected, the step to the last pose is no motion.
+        # After a correction of the world, the step from the last pose is no motion.
         before = [] if self._before is None or found.corrected else [self._before]
         piece = [*(pose[:3, 3] for _, pose in found.earlier), *before, place]
         if len(piece) > 1:
@@ -117,7 +117,7 @@ class TrackView:
             self._recording.log(RAXELS, rerun.Points3D(points, colors=colours, radii=[radius]))
 
     def end(self, poses: Sequence[FloatArray]) -> None:
-        """The whole track as it is known at the end."""
+        """Add the whole track as it is at the end: camera_to_world (4x4) of all frames."""
         import rerun
 
         if len(poses) > 1:
@@ -138,7 +138,7 @@ def _pinhole(camera: PinholeCamera) -> Any:
 
 
 def _raxels(frame: Frame, camera: PinholeCamera, camera_to_world: FloatArray) -> tuple[FloatArray, Any]:
-    """Points (N, 3) in the world on a coarse grid, and what the frame shows along their rays, (N, 3) RGB."""
+    """Raxels (N, 3) of a coarse grid in the world, and the frame's colours along their rays, (N, 3) RGB uint8."""
     rows = max(1, round(_RAXEL_COLUMNS * camera.height / camera.width))
     points = encode_raxels(camera.bearings(rows, _RAXEL_COLUMNS), camera_to_world)
     colours = cv2.resize(frame.image, (_RAXEL_COLUMNS, rows), interpolation=cv2.INTER_AREA)
@@ -147,10 +147,10 @@ def _raxels(frame: Frame, camera: PinholeCamera, camera_to_world: FloatArray) ->
 
 @contextmanager
 def open_view(target: str, name: str) -> Iterator[TrackView]:
-    """A view that is complete when the block ends.
+    """A view in a window, or in a file that is complete when the block ends.
 
     Args:
-        target: as `check_view`, which it has passed.
+        target: has passed `check_view`.
         name: of what is tracked.
     """
     import rerun
@@ -168,7 +168,7 @@ def open_view(target: str, name: str) -> Iterator[TrackView]:
 
 
 def _viewer() -> Path:
-    """The program; the one that came with the package, since an environment that is not active is not in PATH."""
+    """The viewer's program that came with the package, found even if its environment is not active."""
     import rerun_cli
 
     return Path(rerun_cli.__file__).with_name("rerun")
@@ -183,7 +183,7 @@ def _begun(recording: Any) -> TrackView:
 
 
 def _layout() -> Any:
-    """The world at large, in which what was passed stays; frame, confidence and state beside it."""
+    """A large view of the world that keeps what was passed; frame, confidence and state beside it."""
     import rerun.blueprint as blueprint
 
     ever = blueprint.VisibleTimeRanges(

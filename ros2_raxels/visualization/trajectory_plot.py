@@ -1,4 +1,4 @@
-"""Picture of a trajectory: from above, and its height over time; the truth and others beside it."""
+"""Plot of a trajectory from above and of its height over time, beside the truth and other methods."""
 
 from __future__ import annotations
 
@@ -24,12 +24,12 @@ class DrawnTrack:
     """What is drawn.
 
     Attributes:
-        title: of the picture.
+        title: of the plot.
         stamps_ns: of N frames.
-        poses: (N, 4, 4) camera_to_world.
+        poses: (N, 4, 4) camera_to_world, optical frames.
         missed: (N,) whether a frame was not tracked.
-        truth: (N, 4, 4) camera_to_world, None where not known. All others are aligned to it with Sim(3).
-        beside: by name, frame numbers (K,) and camera_to_world (K, 4, 4) of another method; only drawn with a truth.
+        truth: (N, 4, 4) camera_to_world, None where it is not known. All others are aligned to it with a similarity.
+        beside: by name, frame numbers (K,) and camera_to_world (K, 4, 4) of other methods; only drawn with a truth.
     """
 
     title: str
@@ -41,10 +41,10 @@ class DrawnTrack:
 
 
 def picture_format(path: Path) -> str:
-    """The format that a file name stands for.
+    """Image format by the suffix of a file name, like "png".
 
     Raises:
-        FileError: it stands for none, or matplotlib is missing.
+        FileError: it is none that matplotlib writes, or matplotlib is not installed.
     """
     try:
         from matplotlib.backends.backend_agg import FigureCanvasAgg
@@ -58,7 +58,7 @@ def picture_format(path: Path) -> str:
 
 
 def draw_track(track: DrawnTrack, path: Path) -> None:
-    """Draw in the frame of the first camera.
+    """Draw a track in the frame of its first camera.
 
     Raises:
         FileError: as `picture_format`.
@@ -90,6 +90,7 @@ def draw_track(track: DrawnTrack, path: Path) -> None:
 
 
 def _positions(track: DrawnTrack) -> tuple[FloatArray, FloatArray | None, str]:
+    """Positions (N, 3) of the track and of the truth, aligned, in the first camera's frame; and their unit."""
     found = relative_pose(track.poses[0], track.poses)[:, :3, 3]
     if track.truth is None or len(track.truth) < _FEWEST:
         return found, None, "no scale"
@@ -98,6 +99,7 @@ def _positions(track: DrawnTrack) -> tuple[FloatArray, FloatArray | None, str]:
 
 
 def _aligned(points: FloatArray, true: FloatArray) -> FloatArray:
+    """Points (K, 3) aligned to true ones with a similarity."""
     scale, rotation, translation = align_similarity(points, true)
     return np.asarray(scale * points @ rotation.T + translation)
 

@@ -1,4 +1,4 @@
-"""One picture of a task of views, for eyes: known frames, truth, prediction, difference, expected error."""
+"""One image of a view task: context frames, truth, prediction, difference and expected error in rows."""
 
 from __future__ import annotations
 
@@ -9,22 +9,22 @@ import numpy as np
 import numpy.typing as npt
 
 from ros2_raxels.recordings.image_codec import ImageArray
-from ros2_raxels.view_synthesis.predictor import PredictedViews
+from ros2_raxels.view_synthesis.prediction import PredictedViews
 
 _LABEL_PX = 18
 _GAP_PX = 2
 _ZOOM = 2
 _FULL_ERROR = 0.25
-"""Of full range, and above: the hottest colour."""
+"""Share of full range from which errors have the hottest colour."""
 
 
 def draw_sheet(context: Sequence[ImageArray], truth: Sequence[ImageArray], views: PredictedViews) -> ImageArray:
-    """Rows of pictures, each with a label above it.
+    """Rows of images, each row with a label above it. Views are shown at twice their size.
 
     Args:
-        context: known frames, oldest first; any size.
-        truth: what the camera really saw, as far as that is known; any size.
-        views: what was predicted.
+        context: context frames (H, W, 3) RGB uint8 of any size, oldest first.
+        truth: what the camera saw, for the first views or none, (H, W, 3) RGB uint8 of any size.
+        views: the predicted views.
 
     Returns:
         (H, W, 3) RGB uint8.
@@ -46,7 +46,7 @@ def draw_sheet(context: Sequence[ImageArray], truth: Sequence[ImageArray], views
 
 
 def _heat(error: npt.NDArray[np.floating]) -> ImageArray:
-    """(H, W) 0 to 1 of full range as colours."""
+    """(H, W, 3) RGB colours of errors (H, W), 0 to 1 of full range."""
     level = (error / _FULL_ERROR * 255).clip(0, 255).astype(np.uint8)
     return np.asarray(cv2.cvtColor(cv2.applyColorMap(level, cv2.COLORMAP_HOT), cv2.COLOR_BGR2RGB), np.uint8)
 

@@ -15,9 +15,9 @@ pytest.importorskip("onnxruntime")
 from ros2_raxels.cli.engine_parity import compare_poses, compare_views, made_up_clip
 from ros2_raxels.cli.main import main
 from ros2_raxels.engine import Arrays, Engine
-from ros2_raxels.engine.choose import gpu_role
 from ros2_raxels.engine.model_card import ModelCard
 from ros2_raxels.engine.onnx_runtime import OnnxRuntimeEngine
+from ros2_raxels.engine.tensorrt_plans import gpu_role
 from ros2_raxels.estimation.learned_prior import LearnedDenoiser, named_card
 from ros2_raxels.view_synthesis.predictor import SHIPPED as VIEWS
 

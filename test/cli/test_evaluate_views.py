@@ -48,7 +48,8 @@ def test_evaluate_views_reports_numbers_that_can_be_recomputed(rendered: Path, t
     for task in tasks:
         images, camera = task.read()
         for steps, values in psnr.items():
-            made = predictor.predict(images, camera, task.context_to_world, task.trajectory, steps=steps)
+            asked = PredictionRequest(images, camera, task.context_to_world, task.trajectory, steps=steps)
+            made = predictor.predict(asked)
             confidence += made.confidence.tolist() if steps == 1 else []
             for view, path in zip(made.images, task.truth, strict=True):
                 values.append(psnr_db(view, shrunk(read_image(path))))

@@ -16,6 +16,7 @@ from ros2_raxels.engine import EngineError
 from ros2_raxels.estimation.estimator import Estimator
 from ros2_raxels.recordings.image_codec import ImageArray
 from ros2_raxels.recordings.source import read_image
+from ros2_raxels.view_synthesis.prediction import PredictionRequest
 from ros2_raxels.view_synthesis.predictor import ViewPredictor
 from ros2_raxels.view_synthesis.self_consistency import check_views
 
@@ -44,7 +45,8 @@ def test_views_are_those_of_the_predictor(
     for record, given in zip(report["tasks"], (first, second), strict=True):
         images = [read_image(Path(path)) for path in given["context"]]
         trajectory = np.array(given["trajectory"])
-        expected = predictor.predict(images, CAMERA, np.array(given["context_poses"]), trajectory, seed=3)
+        request = PredictionRequest(images, CAMERA, np.array(given["context_poses"]), trajectory, seed=3)
+        expected = predictor.predict(request)
         # Colours in their order, every pixel.
         found = views_of(out / given["id"].replace("/", "_"))
         assert found.shape == (len(trajectory), 72, 128, 3)

@@ -1,4 +1,4 @@
-"""engine.choose: the better engine where it can be had, the other one said why, and none in the way of the other."""
+"""engine.choose: TensorRT where it can be had, else ONNX Runtime and the reason; no failure of one stops the other."""
 
 from __future__ import annotations
 
@@ -10,18 +10,20 @@ from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import pytest
 from ros_testing import ROOT
 
 pytest.importorskip("onnxruntime")
 
-from ros2_raxels.engine import Arrays, EngineError, OutOfProfileError, TensorSpec, choose, made_up_inputs
-from ros2_raxels.engine.choose import EngineOptions, EngineWithFallback, build_plan, flavour_for, gpu_role, open_engines
+from ros2_raxels.engine import EngineError, choose, tensorrt_flavour, tensorrt_plans
+from ros2_raxels.engine.choose import EngineOptions, open_engines
+from ros2_raxels.engine.inputs import made_up_inputs
 from ros2_raxels.engine.model_card import ModelCard
 from ros2_raxels.engine.onnx_runtime import OnnxRuntimeEngine
-from ros2_raxels.engine.store import Plan, PlanStore
+from ros2_raxels.engine.plan import Plan
+from ros2_raxels.engine.store import PlanStore
 from ros2_raxels.engine.tensorrt_build import USUAL
+from ros2_raxels.engine.tensorrt_plans import PlanCompiler
 from ros2_raxels.estimation.learned_prior import named_card
 
 ROLES = ("encode", "rays")
@@ -45,7 +47,7 @@ def options(said: list[str], tmp_path: Path) -> dict[str, Any]:
 
 
 def fake_flavour() -> SimpleNamespace:
-    """A TensorRT whose plans do not load: only for what goes wrong; nothing is computed with it."""
+    """A TensorRT whose plans do not load. Nothing is computed with it."""
 
     class Log:
         ERROR = 1
@@ -58,7 +60,7 @@ def fake_flavour() -> SimpleNamespace:
 
 @pytest.fixture
 def with_gpu(monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """A machine with a card and a TensorRT whose plans do not load; the names of graphs that it has compiled."""
+    """A machine with a GPU and a TensorRT whose plans do not load; the names of the graphs that it has compiled."""
     compiled: list[str] = []
 
     def compile_plan(trt: Any, model: Path, *_: Any) -> Plan:
@@ -66,15 +68,15 @@ def with_gpu(monkeypatch: pytest.MonkeyPatch) -> list[str]:
         return Plan(b"plan", FACTS)
 
     monkeypatch.setattr(choose, "is_installed", lambda name: name == "tensorrt")
-    monkeypatch.setattr(choose, "_installed_flavours", lambda: [fake_flavour()])
+    monkeypatch.setattr(tensorrt_flavour, "_installed_flavours", lambda: [fake_flavour()])
     monkeypatch.setattr(choose, "open_device", lambda: GPU)
-    monkeypatch.setattr(choose, "compile_plan", compile_plan)
-    monkeypatch.setattr(choose, "memory_bytes", lambda *_: 0)
+    monkeypatch.setattr(tensorrt_plans, "compile_plan", compile_plan)
+    monkeypatch.setattr(tensorrt_plans, "memory_bytes", lambda *_: 0)
     return compiled
 
 
 def assert_on_cpu(engines: Mapping[str, Any]) -> None:
-    """The engines are ONNX Runtime in single precision, and compute what it does."""
+    """The engines are ONNX Runtime in single precision, and compute what that computes."""
     for role in ROLES:
         reference = OnnxRuntimeEngine(FOLDER / CARD.graphs[role].file, threads=1)
         assert engines[role].describe().startswith("ONNX Runtime ")
@@ -87,7 +89,7 @@ def assert_on_cpu(engines: Mapping[str, Any]) -> None:
 # ---------------------------------------------------------------------------------------------------------------- auto
 
 
-def test_without_tensorrt_onnx_runtime_is_taken_and_one_line_says_so(
+def test_without_tensorrt_onnx_runtime_is_used_and_one_line_says_so(
     options: dict[str, Any], said: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(choose, "is_installed", lambda _: False)
@@ -100,7 +102,7 @@ def test_without_tensorrt_onnx_runtime_is_taken_and_one_line_says_so(
     )
 
 
-def test_asked_for_onnx_runtime_nothing_else_is_looked_for(
+def test_if_onnx_runtime_is_asked_for_nothing_else_is_looked_for(
     options: dict[str, Any], said: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(choose, "is_installed", lambda _: pytest.fail("looked for TensorRT"))
@@ -132,7 +134,7 @@ def test_a_driver_that_is_too_old_is_named(
     assert "not TensorRT, because CUDA: cudaGetDeviceCount failed with cudaErrorInsufficientDriver" in said[0]
 
 
-def test_a_plan_that_does_not_load_is_set_aside_and_made_again_unless_it_was_made_just_now(
+def test_a_plan_that_does_not_load_is_set_aside_and_compiled_again_unless_it_was_just_compiled(
     options: dict[str, Any], said: list[str], with_gpu: list[str]
 ) -> None:
     engines = open_engines(CARD, FOLDER, ROLES, EngineOptions(**options))
@@ -145,27 +147,27 @@ def test_a_plan_that_does_not_load_is_set_aside_and_made_again_unless_it_was_mad
     assert len(said) == 3
 
     store = PlanStore(options["folder"])
-    build_plan(CARD, FOLDER, "rays", fake_flavour(), "sm89", store, print)
+    PlanCompiler(CARD, FOLDER, fake_flavour(), "sm89", store, print).build("rays")
     del with_gpu[:], said[:]
     open_engines(CARD, FOLDER, ("rays",), EngineOptions(**options))
     assert with_gpu == ["compact_mixed_rays"]
     assert [" is set aside: " in line for line in said] == [True, False]
 
 
-def test_nothing_that_packages_for_gpus_raise_keeps_the_cpu_from_its_work(
+def test_whatever_packages_for_gpus_raise_the_cpu_serves(
     options: dict[str, Any], said: list[str], with_gpu: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def surprise(*_: Any) -> Plan:
         raise KeyError("BF16")
 
-    monkeypatch.setattr(choose, "compile_plan", surprise)
+    monkeypatch.setattr(tensorrt_plans, "compile_plan", surprise)
     assert_on_cpu(open_engines(CARD, FOLDER, ROLES, EngineOptions(**options)))
     assert said[-1].endswith("; not TensorRT, because encode: KeyError: 'BF16'")
     with pytest.raises(EngineError, match="backend tensorrt cannot be had: encode: KeyError: 'BF16'"):
         open_engines(CARD, FOLDER, ROLES, EngineOptions("tensorrt", **options))
 
 
-def test_progress_is_seen_by_default_and_goes_where_it_is_asked_to(
+def test_progress_goes_to_stderr_by_default_or_where_it_is_sent(
     options: dict[str, Any],
     said: list[str],
     with_gpu: list[str],
@@ -176,7 +178,7 @@ def test_progress_is_seen_by_default_and_goes_where_it_is_asked_to(
         say(f"compiling {model.name} for {target}: 5 s")
         return Plan(b"plan", FACTS)
 
-    monkeypatch.setattr(choose, "compile_plan", slow)
+    monkeypatch.setattr(tensorrt_plans, "compile_plan", slow)
     line = "compiling compact_mixed_rays.onnx for sm89: 5 s"
     open_engines(CARD, FOLDER, ("rays",), EngineOptions(**options))
     assert capsys.readouterr().err == f"{line}\n"
@@ -186,7 +188,7 @@ def test_progress_is_seen_by_default_and_goes_where_it_is_asked_to(
     assert line in said
 
 
-def test_never_without_a_plan_means_the_cpu_or_a_refusal(
+def test_without_a_plan_the_policy_never_means_the_cpu_or_an_error(
     options: dict[str, Any], said: list[str], with_gpu: list[str]
 ) -> None:
     open_engines(CARD, FOLDER, ROLES, EngineOptions("auto", "never", **options))
@@ -196,7 +198,7 @@ def test_never_without_a_plan_means_the_cpu_or_a_refusal(
     assert with_gpu == []
 
 
-def test_too_little_memory_on_the_card_or_in_the_machine_is_said_before_compiling(
+def test_too_little_memory_on_the_gpu_or_in_the_machine_is_said_before_compiling(
     options: dict[str, Any],
     said: list[str],
     with_gpu: list[str],
@@ -207,7 +209,7 @@ def test_too_little_memory_on_the_card_or_in_the_machine_is_said_before_compilin
     open_engines(CARD, FOLDER, ("rays",), EngineOptions(**options))
     assert "because rays: 100 MB of a card are free, too few" in said[-1]
     monkeypatch.setattr(choose, "open_device", lambda: GPU)
-    monkeypatch.setattr(choose, "memory_bytes", lambda *_: 10**15)
+    monkeypatch.setattr(tensorrt_plans, "memory_bytes", lambda *_: 10**15)
     open_engines(CARD, FOLDER, ("rays",), EngineOptions(**options))
     assert "MB of memory are free, compiling needs 1000000000 MB" in said[-1]
     assert with_gpu == []
@@ -224,95 +226,11 @@ def test_a_graph_of_another_version_is_refused_by_every_backend(
     assert with_gpu == []
 
 
-def test_other_backends_and_policies_are_named() -> None:
+def test_unknown_backends_and_policies_are_errors() -> None:
     with pytest.raises(EngineError, match="backend = 'cuda' must be one of auto, tensorrt, onnxruntime, torch"):
         EngineOptions("cuda")
     with pytest.raises(EngineError, match="build_policy = 'no' must be one of if_stale, never, always"):
         EngineOptions("auto", "no")
-
-
-def test_the_flavour_follows_the_target(monkeypatch: pytest.MonkeyPatch) -> None:
-    full = fake_flavour()
-    members = {"NONE": 0, "CURRENT": 1, "SM89": 2}
-    rtx = SimpleNamespace(
-        __name__="tensorrt_rtx", __version__="1.7", ComputeCapability=SimpleNamespace(__members__=members)
-    )
-    monkeypatch.setattr(choose, "_installed_flavours", lambda: [full, rtx])
-    assert flavour_for("sm90", "sm90") is full
-    assert flavour_for("sm89", "sm89") is full
-    assert flavour_for("sm89", "sm90") is rtx
-    assert flavour_for("sm89", "") is rtx
-    with pytest.raises(
-        EngineError, match=r"nothing here compiles for sm90: tensorrt 10.3 .*\(none\); .*1.7 .*for sm89"
-    ):
-        flavour_for("sm90", "")
-
-
-def test_gpus_get_half_precision_where_the_model_has_it() -> None:
-    assert [gpu_role(CARD, role) for role in ROLES] == ["encode.mixed", "rays.mixed"]
-    whole = ModelCard("m", "tiny", {"rays": CARD.graphs["rays"]}, 0.4, {})
-    assert gpu_role(whole, "rays") == "rays"
-
-
-# ------------------------------------------------------------------------------------------------------------ fall back
-
-
-class Scripted:
-    """An engine that answers with a number, or fails as told."""
-
-    inputs = (TensorSpec("x", (1,), np.dtype(np.float32)),)
-    outputs = (TensorSpec("y", (), np.dtype(np.float32)),)
-
-    def __init__(self, name: str, answer: float) -> None:
-        self.name, self.answer, self.calls = name, answer, 0
-        self.error: EngineError | None = None
-
-    def run(self, arrays: Arrays) -> dict[str, npt.NDArray[Any]]:
-        self.calls += 1
-        if self.error is not None:
-            raise self.error
-        return {"y": np.array(self.answer)}
-
-    def warm_up(self, sides: Mapping[str, int]) -> None:
-        self.run({})
-
-    def describe(self) -> str:
-        return self.name
-
-
-X = {"x": np.zeros(1, np.float32)}
-
-
-def test_a_gpu_that_fails_is_replaced_once_and_for_all(said: list[str]) -> None:
-    gpu, cpu, made = Scripted("gpu", 1.0), Scripted("cpu", 2.0), []
-    engine = EngineWithFallback(gpu, lambda: made.append(1) or cpu, said.append)
-    assert (engine.run(X)["y"], engine.describe(), made) == (1.0, "gpu", [])
-    gpu.error = EngineError("gpu failed: out of memory")
-    assert [float(engine.run(X)["y"]) for _ in range(3)] == [2.0, 2.0, 2.0]
-    assert (engine.describe(), made, gpu.calls) == ("cpu", [1], 2)
-    assert said == ["engine: cpu from now on, because gpu failed: out of memory"]
-
-
-def test_what_is_too_large_for_the_plan_goes_to_the_cpu_and_the_rest_stays(said: list[str]) -> None:
-    gpu, cpu = Scripted("gpu", 1.0), Scripted("cpu", 2.0)
-    engine = EngineWithFallback(gpu, lambda: cpu, said.append)
-    for _ in range(2):
-        gpu.error = OutOfProfileError("x has shape (9,), the plan is for [1] to [8]")
-        assert engine.run(X)["y"] == 2.0
-        gpu.error = None
-        assert engine.run(X)["y"] == 1.0
-    assert engine.describe() == "gpu"
-    assert said == ["engine: cpu for some inputs, because x has shape (9,), the plan is for [1] to [8]"]
-
-
-def test_wrong_inputs_are_nobodys_failure(said: list[str]) -> None:
-    gpu, cpu = Scripted("gpu", 1.0), Scripted("cpu", 2.0)
-    gpu.error = cpu.error = EngineError("inputs missing: ['x']")
-    engine = EngineWithFallback(gpu, lambda: cpu, said.append)
-    with pytest.raises(EngineError, match="inputs missing"):
-        engine.run({})
-    gpu.error = None
-    assert (engine.run(X)["y"], engine.describe(), said) == (1.0, "gpu", [])
 
 
 # -------------------------------------------------------------------------------------------------------------- serving
@@ -325,14 +243,16 @@ from ros2_raxels.view_synthesis.predictor import SHIPPED, ViewPredictor
 from ros2_raxels.estimation.learned_prior import named_card
 print(load_denoiser("").describe())
 print(ViewPredictor.load(named_card("", SHIPPED)).card.name)
-print([name for name in ("torch", "onnx", "tensorrt", "tensorrt_rtx", "ros2_raxels.model") if name in sys.modules])
+print([name for name in ("torch", "onnx", "tensorrt", "tensorrt_rtx") if name in sys.modules])
+print([name for name in sys.modules if name.startswith("ros2_raxels.model.")])
 """
 
 
-def test_serving_loads_neither_torch_nor_what_it_does_not_use() -> None:
+def test_serving_imports_neither_torch_nor_tensorrt() -> None:
     pytest.importorskip("rclpy")
     ran = subprocess.run([sys.executable, "-c", SERVING], capture_output=True, text=True, cwd=ROOT, timeout=60)
     assert ran.returncode == 0, ran.stderr
     lines = ran.stdout.splitlines()
     assert lines[0].startswith("compact: ONNX Runtime")
-    assert lines[1:] == ["compact_views", "[]"]
+    # The sampler is shared with training, and imports torch only for tensors.
+    assert lines[1:] == ["compact_views", "[]", "['ros2_raxels.model.flow']"]

@@ -1,30 +1,17 @@
-"""engine.device and engine.tensorrt_run: what goes wrong, in words; and on a machine with a GPU, the whole of it."""
+"""engine.device: what is asked of the CUDA runtime and of torch, and errors in words, on a machine without a GPU."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from pathlib import Path
+import contextlib
+from collections.abc import Callable, Iterator
 from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 import pytest
 
-from ros2_raxels.engine import EngineError, OutOfProfileError, device
-from ros2_raxels.engine.choose import EngineOptions, open_engines
+from ros2_raxels.engine import EngineError, device
 from ros2_raxels.engine.device import open_device
-from ros2_raxels.engine.model_card import ModelCard
-from ros2_raxels.engine.store import Plan
-from ros2_raxels.engine.tensorrt_run import PlanNotLoadedError, TensorRtEngine
-from ros2_raxels.estimation.learned_prior import named_card
-
-X = {"x": np.ones(2, np.float32)}
-FACTS = {
-    "inputs": [{"name": "x", "dtype": "float32", "shape": ["n"], "profile": [[1], [2], [3]]}],
-    "outputs": [{"name": "y", "dtype": "float32", "shape": ["y.0"]}],
-}
-
-# -------------------------------------------------------------------------------------------------------------- devices
 
 
 class Error(int):
@@ -34,13 +21,13 @@ class Error(int):
 
 
 def runtime(**functions: Callable[..., Any]) -> SimpleNamespace:
-    """A CUDA runtime of which only what is given works: for errors alone."""
+    """A CUDA runtime that has only these functions."""
     return SimpleNamespace(**functions)
 
 
 @pytest.fixture
 def reach(monkeypatch: pytest.MonkeyPatch) -> Callable[[str, Any], None]:
-    """Makes one package the only one that reaches a GPU."""
+    """Make one package the only one that reaches a GPU."""
 
     def only(name: str, module: Any) -> None:
         monkeypatch.setattr(device, "_is_there", lambda asked: asked == name)
@@ -58,7 +45,7 @@ def test_errors_of_cuda_have_their_name_and_number(reach: Callable[[str, Any], N
         open_device()
 
 
-def test_no_device_and_no_driver_are_told_apart(reach: Callable[[str, Any], None]) -> None:
+def test_no_device_and_no_driver_have_different_messages(reach: Callable[[str, Any], None]) -> None:
     def no_driver() -> Any:
         raise RuntimeError("Failed to dlopen libcuda.so.1")
 
@@ -86,103 +73,181 @@ def test_torch_is_not_imported_where_no_gpu_can_be(
         open_device()
 
 
-# -------------------------------------------------------------------------------------------------------------- running
+# ---------------------------------------------------------------------------------------------------------- cuda-python
 
 
-class Log:
-    """Base of loggers, as TensorRT has it."""
+class Cuda:
+    """A CUDA runtime whose device memory lies on the host, and that writes down what it is asked for."""
 
-    ERROR = 1
+    cudaStreamNonBlocking = 1  # noqa: N815
+    cudaMemcpyKind = SimpleNamespace(  # noqa: N815
+        cudaMemcpyHostToDevice="to device", cudaMemcpyDeviceToHost="to host"
+    )
+    cudaStreamCaptureMode = SimpleNamespace(cudaStreamCaptureModeThreadLocal="thread-local")  # noqa: N815
 
+    def __init__(self) -> None:
+        self.calls: list[str] = []
+        self.memory: dict[int, np.ndarray] = {}
+        self.freed: list[int] = []
 
-class Context:
-    """Takes shapes and addresses, and cannot run: for errors alone; nothing is computed with it."""
+    def __getattr__(self, function: str) -> Callable[..., tuple[Any, ...]]:
+        """A function that does nothing but succeed."""
 
-    def __init__(self, *, takes_shapes: bool = True) -> None:
-        self.takes_shapes = takes_shapes
+        def call(*arguments: Any) -> tuple[Any, ...]:
+            self.calls.append(function)
+            return (Error(0), 7)
 
-    def set_input_shape(self, *_: Any) -> bool:
-        return self.takes_shapes
+        return call
 
-    def get_tensor_shape(self, _: str) -> tuple[int, ...]:
-        return (2,)
+    def cudaGetDeviceCount(self) -> tuple[Any, ...]:
+        return Error(0), 1
 
-    def set_tensor_address(self, *_: Any) -> bool:
-        return True
+    def cudaGetDeviceProperties(self, _: int) -> tuple[Any, ...]:
+        return Error(0), SimpleNamespace(major=8, minor=9, name=b"a card" + bytes(10))
 
-    def execute_async_v3(self, _: int) -> bool:
-        return False
+    def cudaMemGetInfo(self) -> tuple[Any, ...]:
+        return Error(0), 5_000, 9_000
 
+    def cudaMalloc(self, size: int) -> tuple[Any, ...]:
+        memory = np.zeros(size, np.uint8)
+        self.memory[memory.ctypes.data] = memory
+        return Error(0), memory.ctypes.data
 
-class Memory:
-    """Of the host alone."""
+    cudaMallocHost = cudaMalloc  # noqa: N815
 
-    target, stream = "sm89", 0
+    def cudaMemcpyAsync(self, to: int, source: int, size: int, kind: str, stream: int) -> tuple[Any, ...]:
+        self.calls.append(f"{size} bytes {kind} on stream {stream}")
+        self.memory[to][:size] = self.memory[source][:size]
+        return (Error(0),)
 
-    def __init__(self, *, room: bool = True) -> None:
-        self.room = room
+    def cudaFree(self, pointer: int) -> tuple[Any, ...]:
+        self.freed.append(pointer)
+        return (Error(0),)
 
-    def buffer(self, size: int) -> Any:
-        if not self.room:
-            raise EngineError("CUDA: cudaMalloc failed with cudaErrorMemoryAllocation (2)")
-        return SimpleNamespace(host=np.zeros(size, np.uint8), pointer=0, upload=lambda _: None, download=lambda _: None)
-
-
-def engine(context: Context | None, memory: Memory | None = None, *, loads: bool = True) -> TensorRtEngine:
-    loaded = SimpleNamespace(create_execution_context=lambda: context) if loads else None
-    one = SimpleNamespace(deserialize_cuda_engine=lambda content: loaded)
-    flavour = SimpleNamespace(__name__="tensorrt", __version__="10.3", ILogger=Log, Runtime=lambda log: one)
-    return TensorRtEngine(flavour, Plan(b"", FACTS), memory or Memory(), "x.onnx")  # type: ignore[arg-type]
-
-
-def test_plans_and_devices_that_refuse_are_told_apart() -> None:
-    with pytest.raises(PlanNotLoadedError, match=r"tensorrt 10.3 \(sm89\), x.onnx: the plan cannot be loaded"):
-        engine(None, loads=False)
-    with pytest.raises(EngineError, match=r"x.onnx: no execution context") as refused:
-        engine(None)
-    assert not isinstance(refused.value, PlanNotLoadedError)
+    cudaFreeHost = cudaFree  # noqa: N815
 
 
-@pytest.mark.parametrize(
-    ("context", "memory", "words"),
-    [
-        (Context(), Memory(), r"tensorrt 10.3 \(sm89\), x.onnx failed: no reason given"),
-        (Context(takes_shapes=False), Memory(), r"shape \(2,\) of x is refused"),
-        (Context(), Memory(room=False), "cudaMalloc failed with cudaErrorMemoryAllocation"),
-    ],
-)
-def test_a_run_that_fails_is_an_engine_error(context: Context, memory: Memory, words: str) -> None:
-    with pytest.raises(EngineError, match=words):
-        engine(context, memory).run(X)
+@pytest.fixture
+def cuda(reach: Callable[[str, Any], None]) -> Cuda:
+    module = Cuda()
+    reach("cuda.bindings.runtime", module)
+    return module
 
 
-def test_sizes_that_the_plan_is_not_for_are_told_from_wrong_inputs() -> None:
-    with pytest.raises(OutOfProfileError, match=r"x has shape \(4,\), the plan is for \[1\] to \[3\]"):
-        engine(Context()).run({"x": np.ones(4, np.float32)})
-    with pytest.raises(EngineError, match="input x is float64") as refused:
-        engine(Context()).run({"x": np.ones(2)})
-    assert not isinstance(refused.value, OutOfProfileError)
+def test_a_device_knows_its_target_name_stream_and_free_memory(cuda: Cuda) -> None:
+    found = open_device()
+    assert (found.target, found.name, found.stream) == ("sm89", "a card", 7)
+    assert found.free_bytes() == 5_000
 
 
-# ------------------------------------------------------------------------------------------------------- the real thing
+def test_buffers_copy_their_first_bytes_to_the_device_and_back(cuda: Cuda) -> None:
+    buffer = open_device().buffer(8)
+    there = cuda.memory[buffer.pointer]
+    assert there is not buffer.host
+    buffer.host[:] = np.arange(8)
+    buffer.upload(5)
+    assert there.tolist() == [0, 1, 2, 3, 4, 0, 0, 0]
+    there[:] = 9
+    buffer.download(2)
+    assert buffer.host.tolist() == [9, 9, 2, 3, 4, 5, 6, 7]
+    assert cuda.calls[-2:] == ["5 bytes to device on stream 7", "2 bytes to host on stream 7"]
 
 
-@pytest.mark.gpu
-@pytest.mark.parametrize(("backend", "policies"), [("tensorrt", ("if_stale", "never")), ("torch", ("if_stale",))])
-def test_the_gpu_says_what_the_cpu_says(tmp_path: Path, backend: str, policies: tuple[str, ...]) -> None:
-    """Compiled, kept, loaded again, recorded and replayed: the answers are those of ONNX Runtime."""
-    from ros2_raxels.cli.engine_parity import compare_poses
-    from ros2_raxels.engine.onnx_runtime import OnnxRuntimeEngine
+def test_a_buffer_frees_both_its_memories(cuda: Cuda) -> None:
+    buffer = open_device().buffer(8)
+    allocated = set(cuda.memory)
+    assert len(allocated) == 2
+    del buffer
+    assert set(cuda.freed) == allocated
 
-    try:
-        target = open_device().target
-    except EngineError as error:
-        pytest.skip(str(error))
-    card, folder, roles = ModelCard.read(named_card("")), named_card("").parent, ("encode", "rays")
-    said: list[str] = []
-    reference = {role: OnnxRuntimeEngine(card.graph_path(folder, role), cuda=False) for role in roles}
-    for policy in policies:
-        options = EngineOptions(backend, policy, said.append, said.append, said.append, tmp_path / "engines")
-        parity = compare_poses(card, reference, open_engines(card, folder, roles, options))
-        assert parity.holds, parity
-        assert f"({'cuda' if backend == 'torch' else target})" in said[-1]
+
+def test_what_is_recorded_is_launched_as_a_graph(cuda: Cuda) -> None:
+    found = open_device()
+    del cuda.calls[:]
+    replay = found.record(lambda: cuda.calls.append("enqueued"))
+    recorded = ["cudaStreamBeginCapture", "enqueued", "cudaStreamEndCapture", "cudaGraphInstantiate"]
+    assert cuda.calls == [*recorded, "cudaGraphDestroy"]
+    replay()
+    replay()
+    assert cuda.calls[-2:] == ["cudaGraphLaunch"] * 2
+    del replay
+    assert cuda.calls[-1] == "cudaGraphExecDestroy"
+
+
+def test_a_capture_ends_also_when_recording_fails(cuda: Cuda) -> None:
+    def fail() -> None:
+        raise RuntimeError("cannot be recorded")
+
+    found = open_device()
+    with pytest.raises(RuntimeError, match="cannot be recorded"):
+        found.record(fail)
+    assert cuda.calls[-1] == "cudaStreamEndCapture"
+
+
+# ---------------------------------------------------------------------------------------------------------------- torch
+
+
+class Tensor:
+    """As much of a tensor of bytes as buffers use."""
+
+    def __init__(self, content: np.ndarray) -> None:
+        self._content = content
+
+    def __getitem__(self, part: slice) -> Tensor:
+        return Tensor(self._content[part])
+
+    def copy_(self, source: Tensor, non_blocking: bool) -> None:
+        assert non_blocking
+        self._content[:] = source._content
+
+    def numpy(self) -> np.ndarray:
+        return self._content
+
+    def data_ptr(self) -> int:
+        return self._content.ctypes.data
+
+
+def test_with_torch_alone_buffers_and_graphs_go_through_its_stream(reach: Callable[[str, Any], None]) -> None:
+    calls: list[str] = []
+
+    class Stream:
+        cuda_stream = 7
+
+        def synchronize(self) -> None:
+            calls.append("synchronize")
+
+    @contextlib.contextmanager
+    def on(stream: Stream) -> Iterator[None]:
+        calls.append("stream")
+        yield
+
+    @contextlib.contextmanager
+    def graph(recorded: Any, stream: Stream, capture_error_mode: str) -> Iterator[None]:
+        calls.append(capture_error_mode)
+        yield
+
+    def empty(size: int, **_: Any) -> Tensor:
+        return Tensor(np.zeros(size, np.uint8))
+
+    cuda = SimpleNamespace(
+        is_available=lambda: True,
+        get_device_capability=lambda _: (12, 0),
+        get_device_name=lambda _: "a card",
+        Stream=Stream,
+        stream=on,
+        graph=graph,
+        CUDAGraph=lambda: SimpleNamespace(replay=lambda: calls.append("replay")),
+        mem_get_info=lambda: (5_000, 9_000),
+    )
+    reach("torch", SimpleNamespace(cuda=cuda, empty=empty, uint8=np.uint8))
+    found = open_device()
+    assert (found.target, found.name, found.stream, found.free_bytes()) == ("sm120", "a card", 7, 5_000)
+    buffer = found.buffer(4)
+    buffer.host[:] = [1, 2, 3, 4]
+    buffer.upload(3)
+    buffer.host[:] = 9
+    buffer.download(4)
+    assert buffer.host.tolist() == [1, 2, 3, 0]
+    found.record(lambda: calls.append("enqueued"))()
+    found.synchronize()
+    assert calls == ["stream", "stream", "thread_local", "enqueued", "stream", "replay", "synchronize"]

@@ -1,10 +1,8 @@
-"""engine.store: plans that are found by all they depend on, and are never trusted unseen."""
+"""engine.store: plans are found by all that they depend on, written atomically, and verified before use."""
 
 from __future__ import annotations
 
 import contextlib
-import errno
-import fcntl
 import json
 import os
 import signal
@@ -12,7 +10,6 @@ import subprocess
 import sys
 import tempfile
 import threading
-import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -22,8 +19,9 @@ from plan_parts import KEY, PLAN
 from ros_testing import ROOT, wait_until
 
 from ros2_raxels.cli.main import main
-from ros2_raxels.engine import EngineError, store
-from ros2_raxels.engine.store import ALWAYS, NEVER, Plan, PlanStore, check_room, default_folder
+from ros2_raxels.engine import EngineError, process_lock, store
+from ros2_raxels.engine.plan import Plan
+from ros2_raxels.engine.store import ALWAYS, NEVER, PlanStore, default_folder
 
 NOBODY = 65534
 
@@ -60,7 +58,7 @@ def files(cache: PlanStore) -> set[str]:
 # ------------------------------------------------------------------------------------------------------------- finding
 
 
-def test_a_plan_is_compiled_once_and_comes_back_as_it_was(cache: PlanStore, said: list[str]) -> None:
+def test_a_plan_is_compiled_once_and_found_unchanged(cache: PlanStore, said: list[str]) -> None:
     builder = Builder()
     assert cache.obtain(KEY, builder) == PLAN
     assert cache.obtain(KEY, unwanted) == PLAN
@@ -89,7 +87,7 @@ def test_a_plan_is_compiled_once_and_comes_back_as_it_was(cache: PlanStore, said
     ],
     ids=lambda change: next(iter(change)),
 )
-def test_each_thing_that_a_plan_depends_on_makes_it_another(cache: PlanStore, change: dict[str, object]) -> None:
+def test_a_change_of_anything_in_the_key_needs_another_plan(cache: PlanStore, change: dict[str, object]) -> None:
     cache.obtain(KEY, Builder())
     other = replace(KEY, **change)
     assert other.name != KEY.name
@@ -99,13 +97,13 @@ def test_each_thing_that_a_plan_depends_on_makes_it_another(cache: PlanStore, ch
     assert cache.obtain(KEY, unwanted) == PLAN
 
 
-def test_never_is_a_refusal_that_says_what_to_do(cache: PlanStore) -> None:
+def test_the_policy_never_is_an_error_that_says_what_to_do(cache: PlanStore) -> None:
     with pytest.raises(EngineError, match=f"no plan {KEY.name} in {cache.folder} .*run `raxels engine build`"):
         cache.obtain(KEY, unwanted, NEVER)
     assert not cache.folder.exists()
 
 
-def test_always_compiles_although_one_is_there(cache: PlanStore) -> None:
+def test_the_policy_always_compiles_although_there_is_a_plan(cache: PlanStore) -> None:
     cache.obtain(KEY, Builder())
     builder = Builder(Plan(b"new", PLAN.facts))
     assert cache.obtain(KEY, builder, ALWAYS).content == b"new"
@@ -244,66 +242,85 @@ def test_the_command_lists_good_and_bad_plans(cache: PlanStore, capsys: pytest.C
 SCRIPT = """
 import sys, time
 from pathlib import Path
-sys.path.insert(0, sys.argv[4])
+cache, calls, go_on, folder = sys.argv[1:]
+sys.path.insert(0, folder)
 from plan_parts import KEY, PLAN
-from ros2_raxels.engine import store
-store.REPORT_EVERY_S = 0.2
+from ros2_raxels.engine import process_lock, store
+process_lock.REPORT_EVERY_S = 0.2
 def build():
-    with Path(sys.argv[2]).open("a") as file:
+    with Path(calls).open("a") as file:
         file.write("compiled\\n")
-    time.sleep(float(sys.argv[3]))
+    until = time.monotonic() + 60.0
+    while not Path(go_on).exists() and time.monotonic() < until:
+        time.sleep(0.05)
     return PLAN
-assert store.PlanStore(Path(sys.argv[1]), lambda line: print(line, flush=True)).obtain(KEY, build) == PLAN
+def say(line):
+    print(line, flush=True)
+    Path(go_on).touch()
+assert store.PlanStore(Path(cache), say).obtain(KEY, build) == PLAN
 print("done", flush=True)
 """
+"""Compiles until it is told to go on, which a process that waits for the lock does."""
 
 
-def process(cache: PlanStore, calls: Path, compile_s: float) -> subprocess.Popen[str]:
-    command = [sys.executable, "-c", SCRIPT, str(cache.folder), str(calls), str(compile_s), str(ROOT / "test")]
+def process(cache: PlanStore, calls: Path, go_on: Path) -> subprocess.Popen[str]:
+    command = [sys.executable, "-c", SCRIPT, str(cache.folder), str(calls), str(go_on), str(ROOT / "test")]
     return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, cwd=ROOT)
 
 
 def test_processes_that_start_at_once_compile_once_and_say_what_they_wait_for(cache: PlanStore, tmp_path: Path) -> None:
     calls = tmp_path / "calls"
-    started = [process(cache, calls, 1.5) for _ in range(3)]
-    outputs = sorted(p.communicate(timeout=30)[0] for p in started)
+    started = [process(cache, calls, tmp_path / "go on") for _ in range(3)]
+    outputs = sorted(p.communicate(timeout=120)[0] for p in started)
     assert [p.returncode for p in started] == [0, 0, 0], outputs
     assert calls.read_text() == "compiled\n"
-    # Processes that come late find the plan and wait for nobody; of three, two cannot both be 1.5 s late.
+    # Processes that come late find the plan and wait for nobody, but the first goes on only once one waits.
     assert any(f"for another process that compiles {KEY.name}" in output for output in outputs)
     assert all(output.endswith("done\n") for output in outputs)
 
 
-def test_a_plan_that_another_process_is_just_writing_is_waited_for(cache: PlanStore, said: list[str]) -> None:
+def test_a_plan_that_another_process_is_just_writing_is_waited_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(process_lock, "REPORT_EVERY_S", 0.0)
+    has_lock, is_waited_for = threading.Event(), threading.Event()
+    said: list[str] = []
+
+    def say(line: str) -> None:
+        said.append(line)
+        is_waited_for.set()
+
+    cache = PlanStore(tmp_path / "engines", say)
     cache.obtain(KEY, Builder())
     sidecar = cache.folder / f"{KEY.name}.json"
     facts = sidecar.read_bytes()
     sidecar.unlink()
-    has_lock = threading.Event()
 
     def write() -> None:
-        with cache._locked(KEY.name):
+        with process_lock.one_process(cache.folder / f"{KEY.name}.lock", KEY.name, said.append):
             has_lock.set()
-            time.sleep(0.3)
+            assert is_waited_for.wait(30.0)
             sidecar.write_bytes(facts)
 
     other = threading.Thread(target=write)
     other.start()
-    assert has_lock.wait(5.0)
+    assert has_lock.wait(30.0)
     assert cache.find(KEY) == PLAN
     other.join()
-    assert said == []
+    assert {line.split(" s ")[1] for line in said} == {f"for another process that compiles {KEY.name}"}
 
 
-def test_a_killed_process_leaves_neither_its_lock_nor_half_a_plan(cache: PlanStore, tmp_path: Path) -> None:
+def test_a_killed_process_leaves_neither_its_lock_nor_half_a_plan(
+    cache: PlanStore, said: list[str], tmp_path: Path
+) -> None:
     calls = tmp_path / "calls"
-    first = process(cache, calls, 60.0)
-    wait_until(calls.exists, 20.0, "first process compiling")
+    first = process(cache, calls, tmp_path / "never")
+    wait_until(calls.exists, 60.0, "first process compiling")
     first.send_signal(signal.SIGKILL)
     first.wait(10)
-    begun = time.monotonic()
+    # The lock is free: the next build does not wait for it.
     assert cache.obtain(KEY, Builder()) == PLAN
-    assert time.monotonic() - begun < 10.0
+    assert said == []
     assert files(cache) == {f"{KEY.name}{suffix}" for suffix in (".plan", ".json", ".lock")}
 
 
@@ -327,7 +344,7 @@ except RuntimeError as error:
 """
 
 
-def test_a_plan_that_cannot_be_written_is_used_all_the_same(cache: PlanStore) -> None:
+def test_a_plan_that_cannot_be_written_is_still_used(cache: PlanStore) -> None:
     command = [sys.executable, "-c", LIMITED, str(cache.folder), str(ROOT / "test")]
     ran = subprocess.run(command, capture_output=True, text=True, cwd=ROOT, timeout=30)
     assert ran.returncode == 0, ran.stderr
@@ -350,7 +367,7 @@ def open_folder() -> Iterator[Path]:
 
 @contextlib.contextmanager
 def another_user() -> Iterator[None]:
-    """This process as somebody whom permissions apply to."""
+    """Run as a user to whom permissions apply, which they do not to root."""
     if os.geteuid():
         yield
         return
@@ -361,7 +378,7 @@ def another_user() -> Iterator[None]:
         os.seteuid(0)
 
 
-def test_in_a_home_that_cannot_be_written_to_the_plan_is_used_all_the_same(open_folder: Path, said: list[str]) -> None:
+def test_with_a_read_only_home_the_plan_is_still_used(open_folder: Path, said: list[str]) -> None:
     open_folder.chmod(0o555)
     cache = PlanStore(open_folder / "ros2_raxels" / "engines", said.append)
     with another_user():
@@ -373,7 +390,7 @@ def test_in_a_home_that_cannot_be_written_to_the_plan_is_used_all_the_same(open_
     open_folder.chmod(0o755)
 
 
-def test_a_cache_that_may_not_be_read_is_named(open_folder: Path) -> None:
+def test_a_plan_that_may_not_be_read_is_named(open_folder: Path) -> None:
     cache = PlanStore(open_folder / "engines")
     cache.obtain(KEY, Builder())
     cache.folder.chmod(0)
@@ -382,33 +399,21 @@ def test_a_cache_that_may_not_be_read_is_named(open_folder: Path) -> None:
     cache.folder.chmod(0o700)
 
 
-def test_a_file_system_without_locks_is_said_and_served(
-    cache: PlanStore, said: list[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def no_locks(*_: object) -> None:
-        raise OSError(errno.ENOLCK, os.strerror(errno.ENOLCK))
-
-    monkeypatch.setattr(fcntl, "flock", no_locks)
-    assert cache.obtain(KEY, Builder()) == PLAN
-    assert said == [f"{cache.folder} has no locks (No locks available): another process may compile {KEY.name} too"]
-    assert cache.obtain(KEY, unwanted) == PLAN
-
-
-def test_what_only_saves_time_is_kept_where_it_can_be(tmp_path: Path) -> None:
+def test_files_that_only_save_time_are_kept_where_possible(tmp_path: Path) -> None:
     store.keep(tmp_path / "a.timing", b"abc")
     assert (tmp_path / "a.timing").read_bytes() == b"abc"
     store.keep(tmp_path / "not there" / "a.timing", b"abc")
     assert [path.name for path in tmp_path.iterdir()] == ["a.timing"]
 
 
-def test_where_the_cache_should_be_is_a_file(tmp_path: Path, said: list[str]) -> None:
+def test_a_file_in_place_of_the_cache_is_named_and_the_plan_still_used(tmp_path: Path, said: list[str]) -> None:
     (tmp_path / "engines").write_text("")
     assert PlanStore(tmp_path / "engines", said.append).obtain(KEY, Builder()) == PLAN
     assert f"{tmp_path / 'engines'} cannot be made (File exists)" in said[0]
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can give a folder away")
-def test_plans_of_somebody_else_are_not_run(cache: PlanStore, said: list[str]) -> None:
+def test_plans_in_a_folder_of_another_user_are_not_run(cache: PlanStore, said: list[str]) -> None:
     cache.obtain(KEY, Builder())
     os.chown(cache.folder, 12345, -1)
     with pytest.raises(
@@ -420,28 +425,8 @@ def test_plans_of_somebody_else_are_not_run(cache: PlanStore, said: list[str]) -
     assert "belongs to user 12345" in said[0]
 
 
-def test_plans_that_anybody_may_replace_are_not_run(cache: PlanStore) -> None:
+def test_plans_in_a_folder_that_everybody_may_write_to_are_not_run(cache: PlanStore) -> None:
     cache.obtain(KEY, Builder())
     cache.folder.chmod(0o777)
     with pytest.raises(EngineError, match=f"{cache.folder} can be written to by everybody; run `chmod o-w"):
         cache.obtain(KEY, unwanted)
-
-
-def test_room_is_checked_before_the_work(tmp_path: Path) -> None:
-    check_room(tmp_path / "not" / "yet" / "there", 0, 0)
-    with pytest.raises(EngineError, match=r"MB of memory are free, compiling needs 1000000000 MB; end something"):
-        check_room(tmp_path, 0, 10**15)
-    with pytest.raises(EngineError, match=f"MB of disk are free at {tmp_path}, a plan needs 1000000000 MB; free space"):
-        check_room(tmp_path / "not" / "yet", 10**15, 0)
-
-
-def test_the_limit_of_a_container_counts_as_memory(tmp_path: Path) -> None:
-    meminfo = tmp_path / "meminfo"
-    meminfo.write_text("MemTotal: 9 kB\nMemAvailable:    5000 kB\n")
-    assert store._free_memory_bytes(meminfo, tmp_path) == 5_120_000
-    (tmp_path / "memory.max").write_text("max\n")
-    (tmp_path / "memory.current").write_text("1000000\n")
-    assert store._free_memory_bytes(meminfo, tmp_path) == 5_120_000
-    (tmp_path / "memory.max").write_text("3000000\n")
-    assert store._free_memory_bytes(meminfo, tmp_path) == 2_000_000
-    assert store._free_memory_bytes(tmp_path / "gone", tmp_path / "gone") is None

@@ -13,12 +13,15 @@ pytest.importorskip("onnxruntime")
 
 from ros2_raxels.cli.main import main  # noqa: E402
 from ros2_raxels.engine import EngineError, tensorrt_build  # noqa: E402
-from ros2_raxels.engine.choose import EngineOptions, build_plan, open_engines  # noqa: E402
+from ros2_raxels.engine.choose import EngineOptions, open_engines  # noqa: E402
 from ros2_raxels.engine.device import open_device  # noqa: E402
 from ros2_raxels.engine.model_card import ModelCard  # noqa: E402
 from ros2_raxels.engine.onnx_runtime import OnnxRuntimeEngine  # noqa: E402
-from ros2_raxels.engine.store import Plan, PlanStore  # noqa: E402
-from ros2_raxels.engine.tensorrt_build import SIDES, compile_plan, specs_of, targets_of  # noqa: E402
+from ros2_raxels.engine.plan import Plan  # noqa: E402
+from ros2_raxels.engine.store import PlanStore  # noqa: E402
+from ros2_raxels.engine.tensorrt_build import SIDES, compile_plan  # noqa: E402
+from ros2_raxels.engine.tensorrt_flavour import targets_of  # noqa: E402
+from ros2_raxels.engine.tensorrt_plans import PlanCompiler  # noqa: E402
 from ros2_raxels.engine.tensorrt_run import TensorRtEngine  # noqa: E402
 from ros2_raxels.estimation.learned_prior import named_card  # noqa: E402
 from ros2_raxels.view_synthesis.predictor import SHIPPED as VIEWS  # noqa: E402
@@ -68,16 +71,16 @@ def test_each_graph_is_compiled_for_each_target(cache: Path) -> None:
 
 
 @pytest.mark.parametrize("role", ROLES)
-def test_a_plan_takes_and_gives_what_its_graph_does(cache: Path, role: str) -> None:
+def test_a_plan_has_the_inputs_and_outputs_of_its_graph(cache: Path, role: str) -> None:
     graph = OnnxRuntimeEngine(CARD.parent / f"compact_mixed_{role}.onnx")
     for target in TARGETS:
-        facts = plans(cache)[f"compact_mixed_{role}", target][0].facts
-        assert specs_of(facts["inputs"]) == graph.inputs
-        outputs = specs_of(facts["outputs"])
+        plan = plans(cache)[f"compact_mixed_{role}", target][0]
+        assert plan.inputs == graph.inputs
+        outputs = plan.outputs
         assert [(s.name, s.dtype) for s in outputs] == [(s.name, s.dtype) for s in graph.outputs]
         fixed = [[side for side in spec.shape if isinstance(side, int)] for spec in outputs]
         assert fixed == [[side for side in spec.shape if isinstance(side, int)] for spec in graph.outputs]
-        for tensor in facts["inputs"]:
+        for tensor in plan.facts["inputs"]:
             expected = [[SIDES[s][k] if isinstance(s, str) else s for s in tensor["shape"]] for k in range(3)]
             assert tensor["profile"] == expected
 
@@ -89,15 +92,17 @@ def test_attention_is_fused_where_half_precision_allows_it(cache: Path) -> None:
         assert plan.facts["layers"]["gemm"] > 10
 
 
-def test_what_is_there_is_not_compiled_again(cache: Path, monkeypatch: pytest.MonkeyPatch, capsys: CapSys) -> None:
-    monkeypatch.setattr("ros2_raxels.engine.choose.compile_plan", lambda *_: pytest.fail("compiled again"))
+def test_a_plan_that_is_there_is_not_compiled_again(
+    cache: Path, monkeypatch: pytest.MonkeyPatch, capsys: CapSys
+) -> None:
+    monkeypatch.setattr("ros2_raxels.engine.tensorrt_plans.compile_plan", lambda *_: pytest.fail("compiled again"))
     assert main(["engine", "build", "--target", "sm89", "--cache", str(cache)]) == 0
     store = PlanStore(cache)
     lines = capsys.readouterr().out.splitlines()
     assert [line.split(": ")[0] for line in lines] == ["sm89 encode.mixed", "sm89 rays.mixed"]
     for line in lines:
         assert Path(line.split(": ")[1]).is_file()
-    key = build_plan(ModelCard.read(CARD), CARD.parent, "rays", trt, "sm120", store, print)
+    key = PlanCompiler(ModelCard.read(CARD), CARD.parent, trt, "sm120", store, print).build("rays")
     assert store.find(key) is not None
 
 
@@ -116,7 +121,7 @@ def test_list_and_clear_through_the_command(cache: Path, tmp_path: Path, capsys:
     assert list(copy.iterdir()) == []
 
 
-def test_targets_that_it_does_not_know_are_refused_by_name(tmp_path: Path, capsys: CapSys) -> None:
+def test_unknown_targets_are_refused_by_name(tmp_path: Path, capsys: CapSys) -> None:
     assert set(TARGETS) <= set(targets_of(trt))
     with pytest.raises(EngineError, match=r"does not compile for sm90, only for .*sm89.*; name one of those"):
         compile_plan(trt, CARD.parent / "compact_encode.onnx", "sm90", print)
@@ -134,27 +139,27 @@ def test_graphs_of_views_are_compiled_too(tmp_path: Path, capsys: CapSys) -> Non
     assert main(["engine", "build", "--target", "sm120", "--model", str(views), "--cache", str(tmp_path / "c")]) == 0
     found = plans(tmp_path / "c")
     assert set(found) == {("compact_views_joint", "sm120"), ("compact_views_mixed_sweep", "sm120")}
-    swept, votes = specs_of(found["compact_views_mixed_sweep", "sm120"][0].facts["inputs"])
+    swept, votes = found["compact_views_mixed_sweep", "sm120"][0].inputs
     assert (swept.name, swept.dtype.name, swept.shape[:4]) == ("swept", "uint8", ("views", 4, 4, 32))
     assert (votes.name, votes.dtype.name, votes.shape[:2]) == ("votes", "float32", ("views", 32))
 
 
-def test_what_tensorrt_cannot_read_is_named_by_node() -> None:
-    """The sweep of the CPU: nothing is computed with bytes."""
+def test_a_graph_that_tensorrt_cannot_read_is_named_by_node() -> None:
+    """The sweep as the CPU runs it: TensorRT computes nothing with bytes."""
     with pytest.raises(
         EngineError, match=r"cannot read compact_views_sweep.onnx: node node_unsqueeze \(Unsqueeze\): .*UInt8"
     ):
         compile_plan(trt, CARD.parent / "compact_views_sweep.onnx", "sm89", print)
 
 
-def test_what_is_no_graph_is_refused_by_name(tmp_path: Path) -> None:
+def test_files_that_are_no_graph_are_refused_by_name(tmp_path: Path) -> None:
     for content in (b"", b"no graph"):
         (tmp_path / "x.onnx").write_bytes(content)
         with pytest.raises(EngineError, match=rf"tensorrt_rtx {trt.__version__} cannot "):
             compile_plan(trt, tmp_path / "x.onnx", "sm89", print)
 
 
-def test_progress_is_said_and_a_build_can_be_stopped(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_progress_is_reported_and_a_build_can_be_interrupted(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(tensorrt_build, "REPORT_EVERY_S", 0.05)
     said: list[str] = []
 
@@ -170,11 +175,11 @@ def test_progress_is_said_and_a_build_can_be_stopped(monkeypatch: pytest.MonkeyP
     assert threading.active_count() == threads
 
 
-@pytest.mark.skipif(not no_gpu(), reason="what a machine without a GPU says")
+@pytest.mark.skipif(not no_gpu(), reason="needs a machine without a GPU")
 def test_a_good_plan_on_a_machine_without_a_gpu(
     cache: Path, tmp_path: Path, capsys: CapSys, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The real runtime refuses it in words, and what asked for it goes on or is refused as it wishes."""
+    """The real runtime refuses it in words; the engine falls back to the CPU, and the command fails."""
 
     class Card:
         target, name = "sm89", "made up"

@@ -23,8 +23,9 @@ from ros2_raxels.recordings.image_codec import ImageArray
 from ros2_raxels.scenes import shards as shards_module
 from ros2_raxels.scenes.shards import read_shard, shard_paths, write_clips
 from ros2_raxels.utils.files import FileError
-from ros2_raxels.view_synthesis.dense_points import evidence_of_view, find_points
+from ros2_raxels.view_synthesis.dense_points import find_points
 from ros2_raxels.view_synthesis.plane_sweep import sweep
+from ros2_raxels.view_synthesis.view_evidence import evidence_of_view
 
 torch = pytest.importorskip("torch")
 pytest.importorskip("safetensors")

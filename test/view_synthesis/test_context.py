@@ -1,11 +1,12 @@
-"""context: which frames are kept, pictures through one camera, and poses along a path."""
+"""context: which frames are kept, images through one camera, and images that no view can be predicted from."""
 
 from __future__ import annotations
 
+from dataclasses import replace
+from typing import Any
+
 import numpy as np
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 from views_scene import TexturedPlane, psnr_db, shifted
 
 from ros2_raxels.geometry.camera import PinholeCamera
@@ -14,8 +15,8 @@ from ros2_raxels.view_synthesis.context import (
     ContextBuffer,
     ContextFrame,
     SpreadSettings,
-    along_arc,
     as_seen_by,
+    check_images,
     undistorted,
 )
 
@@ -32,7 +33,7 @@ def offer(buffer: ContextBuffer, stamp: int, pose: FloatArray) -> bool:
     return wanted
 
 
-def test_frames_are_kept_that_differ_in_place_or_direction():
+def test_frames_that_differ_in_position_or_direction_are_kept():
     buffer = ContextBuffer(SpreadSettings(frames=3, least_motion=0.1, least_turn_rad=np.radians(10)))
     offered = [
         shifted(),
@@ -45,15 +46,15 @@ def test_frames_are_kept_that_differ_in_place_or_direction():
     assert [offer(buffer, k * S, pose) for k, pose in enumerate(offered)] == [True, False, True, False, True, False]
     assert [frame.stamp_ns for frame in buffer.frames] == [0, 2 * S, 4 * S]
     assert offer(buffer, 6 * S, shifted(1.0))
-    assert [frame.stamp_ns for frame in buffer.frames] == [2 * S, 4 * S, 6 * S], "the oldest goes"
+    assert [frame.stamp_ns for frame in buffer.frames] == [2 * S, 4 * S, 6 * S], "the oldest is dropped"
 
 
-def test_old_frames_go_and_those_that_come_late_are_not_kept():
+def test_old_frames_are_dropped_and_late_ones_not_kept():
     buffer = ContextBuffer(SpreadSettings(frames=9, least_motion=0.1, keep_s=10.0))
     for stamp in (0, 5, 12):
         offer(buffer, stamp * S, shifted(stamp))
     assert [frame.stamp_ns // S for frame in buffer.frames] == [5, 12]
-    # A camera that stands still sees nothing new, and yet they grow old.
+    # The camera stands still, so nothing is added; the frames grow old all the same.
     assert not offer(buffer, 20 * S, shifted(12))
     assert [frame.stamp_ns // S for frame in buffer.frames] == [12]
     assert not offer(buffer, 11 * S, shifted(99))
@@ -62,23 +63,23 @@ def test_old_frames_go_and_those_that_come_late_are_not_kept():
     assert [frame.stamp_ns // S for frame in buffer.frames] == [3]
 
 
-def test_distortion_and_size_are_taken_off():
-    distorted = PinholeCamera(1280, 960, 900.0, 900.0, 639.5, 479.5, (-0.2, 0.05, 0.001, -0.001, 0.0))
-    plain = PinholeCamera(640, 480, 450.0, 450.0, 319.5, 239.5)
+def test_images_are_undistorted_and_at_most_640_px_wide():
+    distorted = PinholeCamera(1280, 240, 900.0, 900.0, 639.5, 119.5, (-0.2, 0.05, 0.001, -0.001, 0.0))
+    plain = PinholeCamera(1280, 240, 900.0, 900.0, 639.5, 119.5).resized(640, 120)
     image, camera = undistorted(PLANE.view(distorted, shifted()), distorted)
-    # Cells of two pixels: the centre of the picture stays where it was.
-    assert camera == plain.resized(640, 480)
-    inside = (slice(60, -60), slice(60, -60))
+    # Each pixel covers two by two of the original; the principal point moves with the pixel centres.
+    assert camera == plain == PinholeCamera(640, 120, 450.0, 450.0, 319.5, 59.5)
+    inside = (slice(10, -10), slice(60, -60))
     assert psnr_db(image[inside], PLANE.view(plain, shifted())[inside]) > 38.0
 
 
-def test_grey_pictures_become_colour():
+def test_grey_images_become_rgb():
     image, _ = undistorted(GREY[..., 0], CAMERA)
     assert image.shape == (48, 64, 3)
     assert (image == 90).all()
 
 
-def test_frames_of_other_lenses_are_seen_through_the_newest_one():
+def test_frames_of_other_lenses_are_resampled_for_one_camera():
     wide = PinholeCamera(96, 72, 50.0, 50.0, 47.5, 35.5)
     frames = [ContextFrame(PLANE.view(camera, shifted()), camera, 0, "eye", shifted()) for camera in (wide, CAMERA)]
     through = as_seen_by(CAMERA, frames)
@@ -86,29 +87,23 @@ def test_frames_of_other_lenses_are_seen_through_the_newest_one():
     assert psnr_db(through[0], frames[1].image) > 34.0
 
 
-def test_views_are_at_even_distances_whatever_the_poses_are():
-    path = np.array([shifted(0), shifted(0.1), shifted(0.1), shifted(1.0, turn_deg=(0, 90, 0))])
-    found = along_arc(path, 5)
-    np.testing.assert_allclose(found[:, 0, 3], [0, 0.25, 0.5, 0.75, 1.0], atol=1e-12)
-    turn = np.degrees(np.arctan2(found[:, 0, 2], found[:, 2, 2]))
-    np.testing.assert_allclose(turn, [0, 15, 40, 65, 90], atol=1e-9)
+@pytest.mark.parametrize(
+    ("image", "words"),
+    [
+        (np.zeros((47, 64, 3), np.uint8), "image 1 has shape (47, 64, 3), its camera is 64x48 px; give RGB images"),
+        (np.zeros((48, 64), np.uint8), "image 1 has shape (48, 64), its camera is 64x48 px"),
+        (np.zeros((48, 64, 4), np.uint8), "image 1 has shape (48, 64, 4), its camera is 64x48 px"),
+        (np.zeros((48, 64, 3)), "image 1 is of float64; give uint8, 0 to 255"),
+    ],
+)
+def test_images_that_are_not_rgb_bytes_of_the_cameras_size_are_refused(image: Any, words: str):
+    """Floats from 0 to 1 would be shown as black."""
+    with pytest.raises(ValueError) as refused:
+        check_images([GREY, image], CAMERA)
+    assert words in str(refused.value)
 
 
-def test_a_path_that_only_turns_is_spread_over_its_poses_and_one_view_is_the_last():
-    path = np.array([shifted(turn_deg=(0, 0, 0)), shifted(turn_deg=(0, 40, 0))])
-    found = along_arc(path, 3)
-    np.testing.assert_allclose(np.degrees(np.arctan2(found[:, 0, 2], found[:, 2, 2])), [0, 20, 40], atol=1e-9)
-    np.testing.assert_allclose(along_arc(path, 1)[0], path[1], atol=1e-12)
-    np.testing.assert_allclose(along_arc(path[:1], 2), path[[0, 0]], atol=1e-12)
-
-
-@given(st.lists(st.floats(-5, 5), min_size=1, max_size=9), st.integers(1, 9))
-def test_any_path_begins_and_ends_where_it_did(places: list[float], count: int):
-    path = np.array([shifted(x) for x in places])
-    found = along_arc(path, count)
-    assert found.shape == (count, 4, 4)
-    assert found[-1, 0, 3] == pytest.approx(places[-1], abs=1e-9)
-    if count > 1:
-        assert found[0, 0, 3] == pytest.approx(places[0], abs=1e-9)
-        length = np.abs(np.diff(places)).sum()
-        assert (np.abs(np.diff(found[:, 0, 3])) <= length / (count - 1) + 1e-6).all()
+def test_a_camera_with_distortion_is_refused_by_its_coefficients():
+    camera = replace(CAMERA, distortion=(-0.25, 0.1, 0.0, 0.0))
+    with pytest.raises(ValueError, match=r"camera with distortion \(-0.25, 0.1, 0.0, 0.0\); undistort the images"):
+        check_images([GREY], camera)

@@ -1,4 +1,4 @@
-"""known_points: a plane whose distance is known exactly, seen by cameras that move, turn, or do neither."""
+"""dense_points: points of a plane at a known distance, seen by cameras that move, that turn, or alone."""
 
 from __future__ import annotations
 
@@ -31,29 +31,29 @@ def points_of(camera: PinholeCamera, poses: FloatArray) -> KnownPoints:
 
 
 def inverse_depth_ahead(pixels: FloatArray) -> FloatArray:
-    """Of the plane, as the camera `AHEAD` sees it."""
+    """Of the plane, in the camera `AHEAD`."""
     rays = np.concatenate([VIEW.normalise(pixels), np.ones((len(pixels), 1))], axis=1) @ AHEAD[:3, :3].T
     return np.asarray(rays[:, 2] / (DEPTH - AHEAD[2, 3]))
 
 
-def test_points_lie_on_the_plane_that_was_seen() -> None:
+def test_points_lie_on_the_plane() -> None:
     found = points_of(CAMERA, MOVING)
     assert found.focal_px == CAMERA.fx
-    # Each frame has a point for every fourth pixel, and most are seen by others.
+    # Each frame has a point for every fourth pixel, and other frames see most of them.
     assert 0.8 * 4 * 320 * 240 / 4 < len(found.weight) <= 4 * 320 * 240 / 4
     depth = found.homogeneous[:, 2] / found.homogeneous[:, 3]
     assert np.median(np.abs(depth - DEPTH)) < 0.01
     assert (np.abs(depth - DEPTH) < 0.1).mean() > 0.97
-    # Half a pixel over the parallax of the widest of the baselines that see it.
+    # Half a pixel over the focal length and the longest of the baselines that see the point.
     assert 0.5 / (290.0 * 0.5) < np.median(found.error) < 0.5 / (290.0 * 0.2)
 
 
-def test_points_are_where_another_camera_sees_them() -> None:
+def test_points_are_where_another_camera_sees_the_plane() -> None:
     seen = points_of(CAMERA, MOVING).seen_from(VIEW, AHEAD, ANY_ERROR)
     assert ((seen.pixels > -0.5) & (seen.pixels < (127.5, 95.5))).all()
     apart = np.abs(seen.inverse_depth - inverse_depth_ahead(seen.pixels))
     assert np.median(apart) < 0.002
-    # Nothing is nearer than the corner of the plane that is nearest.
+    # The nearest is a little nearer than the nearest corner of the plane.
     corners = inverse_depth_ahead(np.array([[0, 0], [127, 0], [0, 95], [127, 95]]))
     nearest = seen.nearest()
     assert nearest is not None
@@ -61,7 +61,7 @@ def test_points_are_where_another_camera_sees_them() -> None:
 
 
 def test_frames_vote_for_the_plane_that_is_there() -> None:
-    """Each with up to one vote for a pixel."""
+    """Each frame has up to one vote for a pixel."""
     seen = points_of(CAMERA, MOVING).seen_from(VIEW, AHEAD, ANY_ERROR)
     inverse_depths = np.linspace(0.0, 1.0, 21)
     votes = seen.votes((96, 128), inverse_depths)
@@ -77,8 +77,8 @@ def test_frames_vote_for_the_plane_that_is_there() -> None:
     assert np.abs(chosen - truth)[many].mean() < 0.03
 
 
-def test_a_turn_on_the_spot_tells_nothing() -> None:
-    """Everything could be infinitely far away, but need not."""
+def test_a_rotation_on_the_spot_yields_no_certain_point() -> None:
+    """Everything may be infinitely far away, but need not be."""
     turning = np.array([shifted(turn_deg=(0, angle, 0)) for angle in (0, 2, 4)])
     seen = points_of(CAMERA, turning).seen_from(VIEW, AHEAD, 1.0)
     assert len(seen.pixels) == 0
@@ -86,7 +86,7 @@ def test_a_turn_on_the_spot_tells_nothing() -> None:
     np.testing.assert_array_equal(seen.votes((96, 128), np.linspace(0.0, 1.0, 8)), 0.0)
 
 
-def test_points_that_are_less_certain_than_asked_for_are_left_out() -> None:
+def test_points_with_a_larger_error_than_asked_for_are_left_out() -> None:
     points = points_of(CAMERA, MOVING)
     everything = points.seen_from(VIEW, AHEAD, ANY_ERROR)
     middle = float(np.median(everything.error))
@@ -104,29 +104,29 @@ def test_an_uncertain_point_votes_less() -> None:
     assert many < 0.5 * few
 
 
-def test_one_frame_alone_tells_nothing() -> None:
+def test_one_frame_alone_yields_no_points() -> None:
     assert len(points_of(CAMERA, MOVING[:1]).weight) == 0
 
 
 @pytest.mark.parametrize("size", [(1, 1), (8, 8), (320, 13), (128, 13), (16, 16)])
-def test_frames_too_small_for_flow_tell_nothing(size: tuple[int, int]) -> None:
+def test_frames_too_small_for_flow_yield_no_points(size: tuple[int, int]) -> None:
     camera = PinholeCamera(*size, 100.0, 100.0, 0.0, 0.0)
     assert len(points_of(camera, MOVING[:2]).weight) == 0
 
 
-def test_what_moves_against_the_cameras_is_no_point() -> None:
-    """Images that shift down while the cameras move sideways."""
+def test_motion_that_the_cameras_rule_out_yields_no_points() -> None:
+    """The images shift down, and the cameras move sideways."""
     poses = np.array([shifted(0.0), shifted(0.2)])
     images = TexturedPlane(DEPTH).views(CAMERA, np.array([shifted(0.0), shifted(0.0, 0.2)]))
     found = find_points(matcher(), images, CAMERA, poses)
     assert len(found.weight) < 0.02 * 2 * 320 * 240 / 4
 
 
-def test_larger_images_are_looked_at_smaller() -> None:
+def test_larger_images_are_scaled_down_for_flow() -> None:
     camera = CAMERA.resized(640, 480)
     found = points_of(camera, MOVING)
     assert found.focal_px == pytest.approx(camera.fx * np.sqrt(105_000 / (640 * 480)), rel=0.01)
-    # A pixel of a view is voted for as often, whatever the size of the frames.
+    # A pixel of a view gets as many votes, whatever the size of the frames.
     totals = [
         points.seen_from(VIEW, AHEAD, ANY_ERROR).votes((96, 128), np.linspace(0.0, 1.0, 21)).sum(axis=0)[30:60, 40:80]
         for points in (found, points_of(CAMERA, MOVING))

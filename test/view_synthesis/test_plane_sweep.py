@@ -1,4 +1,4 @@
-"""sweep: planes that need no scale, what a camera would see of a plane that is known exactly, and what nobody sees."""
+"""plane_sweep: planes that need no scale, views of a textured plane that is known exactly, and what is not seen."""
 
 from __future__ import annotations
 
@@ -52,14 +52,14 @@ def test_planes_run_from_infinity_to_the_largest_disparity() -> None:
 
 @steady
 @given(baseline=st.floats(1e-3, 1e3), planes=st.integers(2, 64))
-def test_every_plane_lies_on_itself(baseline: float, planes: int) -> None:
+def test_the_index_of_each_plane_is_its_own(baseline: float, planes: int) -> None:
     found = plane_of(inverse_depths(CAMERA, baseline, planes), inverse_depths(CAMERA, baseline, planes))
     np.testing.assert_allclose(found, np.arange(planes), atol=1e-9)
 
 
 @steady
 @given(baseline=st.floats(1e-3, 1e3), scale=st.floats(1e-3, 1e3), planes=st.integers(2, 64))
-def test_depths_grow_with_the_unit_of_length(baseline: float, scale: float, planes: int) -> None:
+def test_depths_scale_with_the_unit_of_length(baseline: float, scale: float, planes: int) -> None:
     found = inverse_depths(CAMERA, baseline, planes)
     np.testing.assert_allclose(inverse_depths(CAMERA, scale * baseline, planes) * scale, found, rtol=1e-9)
     assert (np.diff(found, n=2) > 0).all()
@@ -67,7 +67,7 @@ def test_depths_grow_with_the_unit_of_length(baseline: float, scale: float, plan
 
 @steady
 @given(power=st.integers(-20, 20), seed=st.integers(0, 99))
-def test_a_sweep_knows_no_unit_of_length(power: int, seed: int) -> None:
+def test_a_sweep_does_not_depend_on_the_unit_of_length(power: int, seed: int) -> None:
     rng = np.random.default_rng(seed)
     images = list(rng.integers(0, 256, (2, 48, 64, 3), dtype=np.uint8))
     poses = [shifted(*rng.uniform(-0.3, 0.3, 3), turn_deg=rng.uniform(-20, 20, 3).tolist()) for _ in range(3)]
@@ -80,7 +80,7 @@ def test_a_sweep_knows_no_unit_of_length(power: int, seed: int) -> None:
     np.testing.assert_array_equal(found, sweep(images, poses[:2], CAMERA, poses[2], PLANES))
 
 
-def test_where_the_world_begins_does_not_matter() -> None:
+def test_the_origin_of_the_world_does_not_matter() -> None:
     poses, target = [shifted(0.1, turn_deg=(0, 5, 0)), shifted(-0.2, 0.1, turn_deg=(3, 0, 2))], shifted(0.0)
     images = TexturedPlane(1.0).views(CAMERA, np.array(poses))
     elsewhere = shifted(40.0, -30.0, 20.0, turn_deg=(50, -70, 110))
@@ -106,7 +106,7 @@ def test_the_plane_that_is_there_shows_what_the_target_sees(index: int) -> None:
         assert np.delete(found, index).min() > 4 * found[index]
 
 
-def test_contexts_come_back_in_their_order() -> None:
+def test_context_frames_keep_their_order() -> None:
     colours = np.array([[200, 100, 50], [10, 20, 30], [0, 255, 128]], np.uint8)
     images = [np.full((48, 64, 3), colour, np.uint8) for colour in colours]
     swept = sweep(images, [shifted(x) for x in (0.01, 0.02, 0.03)], CAMERA, shifted(0.0), 2)
@@ -134,7 +134,7 @@ def test_a_view_from_where_an_image_was_taken_is_the_image(
     np.testing.assert_array_equal(swept, np.repeat(opaque.transpose(2, 0, 1)[None, :, None], planes, axis=2))
 
 
-def test_a_turn_alone_shows_the_same_at_every_depth() -> None:
+def test_a_rotation_alone_shows_the_same_at_every_depth() -> None:
     target = shifted(3.0, 2.0, 1.0, turn_deg=(4, -12, 5))
     context = shifted(3.0, 2.0, 1.0)
     scene = TexturedPlane(2.0, detail=9.0)
@@ -147,7 +147,7 @@ def test_a_turn_alone_shows_the_same_at_every_depth() -> None:
 # --------------------------------------------------------------------------------------------------------- unseen
 
 
-def test_alpha_says_what_the_context_saw() -> None:
+def test_alpha_is_one_where_the_context_saw_and_zero_elsewhere() -> None:
     target, context = shifted(0.0), shifted(0.3, -0.1, 0.1, turn_deg=(5, -8, 10))
     swept = sweep([np.full((48, 64, 3), (250, 120, 30), np.uint8)], [context], CAMERA, target, PLANES)[0]
     depths = inverse_depths(CAMERA, float(np.linalg.norm(context[:3, 3])), PLANES)
@@ -201,15 +201,25 @@ def test_planes_that_a_context_camera_has_passed_are_not_seen() -> None:
 # --------------------------------------------------------------------------------------------------------- errors
 
 
-def test_a_camera_with_distortion_is_refused_by_value() -> None:
+def test_a_sweep_needs_an_image_and_a_pose_for_each() -> None:
+    image = np.zeros((48, 64, 3), np.uint8)
+    with pytest.raises(ValueError, match="0 images and 0 poses; give one or more images, a pose each"):
+        sweep([], [], CAMERA, np.eye(4), 2)
+    with pytest.raises(ValueError, match="2 images and 1 poses; give one or more images, a pose each"):
+        sweep([image, image], [np.eye(4)], CAMERA, np.eye(4), 2)
+
+
+def test_a_camera_with_distortion_is_refused_by_its_coefficients() -> None:
     camera = PinholeCamera(64, 48, 60.0, 60.0, 31.5, 23.5, (-0.25, 0.1, 0.0, 0.0))
     with pytest.raises(ValueError, match=r"camera with distortion \(-0.25, 0.1, 0.0, 0.0\); undistort the images"):
         sweep([np.zeros((48, 64, 3), np.uint8)], [np.eye(4)], camera, np.eye(4), 2)
 
 
 @pytest.mark.parametrize("shape", [(47, 64, 3), (48, 63, 3), (48, 64), (48, 64, 4), (64, 48, 3)])
-def test_an_image_that_is_not_the_cameras_is_refused_by_size(shape: tuple[int, ...]) -> None:
+def test_an_image_that_is_not_the_cameras_is_refused_by_shape(shape: tuple[int, ...]) -> None:
     images = [np.zeros((48, 64, 3), np.uint8), np.zeros(shape, np.uint8)]
     with pytest.raises(ValueError) as refused:
         sweep(images, [np.eye(4)] * 2, CAMERA, np.eye(4), 2)
-    assert f"image of shape {shape}, camera of 64x48 px; resize one" in str(refused.value)
+    assert f"image 1 has shape {shape}, its camera is 64x48 px; give RGB images of the camera's size" in str(
+        refused.value
+    )

@@ -1,4 +1,4 @@
-"""consistency: poses found again in views, where they can be, and their distance from what was asked."""
+"""self_consistency: poses estimated back from views, and their distance from the poses asked for."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from ros2_raxels.scenes.renderer import render
 from ros2_raxels.scenes.trajectories import handheld_loop
 from ros2_raxels.scenes.world import furnished_room
 from ros2_raxels.view_synthesis.confidence import Signs
-from ros2_raxels.view_synthesis.predictor import PredictedViews
+from ros2_raxels.view_synthesis.prediction import PredictedViews
 from ros2_raxels.view_synthesis.self_consistency import check_views, self_consistency
 
 CAMERA = PinholeCamera(160, 120, 140.0, 140.0, 79.5, 59.5)
@@ -30,13 +30,13 @@ def checked(known: list[np.ndarray], views: list[np.ndarray], asked: FloatArray)
     return self_consistency(Estimator(), known, PATH[: len(known)], np.array(views), asked, CAMERA)
 
 
-def test_pictures_of_the_poses_that_were_asked_for_agree_with_them(pictures: list[np.ndarray]):
+def test_images_of_the_poses_asked_for_agree_with_them(pictures: list[np.ndarray]):
     rotation, distance = checked(pictures[:2], pictures[2:], PATH[2:])
     assert np.degrees(rotation).max() < 0.5
     assert distance.max() < 0.03
 
 
-def test_pictures_of_other_poses_do_not(pictures: list[np.ndarray]):
+def test_images_of_other_poses_do_not(pictures: list[np.ndarray]):
     turned = np.array([PATH[2] @ shifted(turn_deg=(0, 5, 0)), PATH[3] @ shifted(0.3)])
     rotation, distance = checked(pictures[:2], pictures[2:], turned)
     assert np.degrees(rotation[0]) == pytest.approx(5.0, abs=0.5)
@@ -44,14 +44,14 @@ def test_pictures_of_other_poses_do_not(pictures: list[np.ndarray]):
     assert distance[1] > 0.15
 
 
-def test_what_shows_nothing_is_nan(pictures: list[np.ndarray]):
+def test_a_view_that_shows_nothing_is_nan(pictures: list[np.ndarray]):
     rotation, distance = checked(pictures[:2], [np.full_like(pictures[0], 127)], PATH[2:3])
     assert np.isnan(rotation).all()
     assert np.isnan(distance).all()
 
 
 class Weigher:
-    """Keeps what it is asked about."""
+    """Keeps the signs that it is asked about."""
 
     def confidence_of(self, signs: Signs) -> FloatArray:
         self.asked = signs
@@ -64,7 +64,7 @@ def views_of(images: list[np.ndarray], poses: FloatArray) -> PredictedViews:
     return PredictedViews(np.array(images), CAMERA, poses, blank, blank, signs.made_up, signs, 1, 0)
 
 
-def test_views_are_checked_beside_the_newest_frames_and_distances_told_over_the_reach(pictures: list[np.ndarray]):
+def test_views_are_checked_with_the_newest_frames_and_signs_are_shares_of_the_reach(pictures: list[np.ndarray]):
     turned = np.array([PATH[2] @ shifted(turn_deg=(0, 5, 0)), PATH[3]])
     views, weigher = views_of(pictures[2:], turned), Weigher()
     blank = np.full_like(pictures[0], 127)
@@ -81,11 +81,11 @@ def test_views_are_checked_beside_the_newest_frames_and_distances_told_over_the_
     np.testing.assert_allclose(found.confidence, 0.1 + 0.2 * views.signs.made_up)
 
 
-def test_where_nothing_can_be_estimated_views_are_weighed_all_the_same(pictures: list[np.ndarray]):
+def test_views_whose_poses_cannot_be_estimated_are_weighed_all_the_same(pictures: list[np.ndarray]):
     weigher, still = Weigher(), np.array([PATH[0]])
     found = check_views(weigher, Estimator(), pictures[:1], still, views_of([np.full_like(pictures[0], 127)], still))
     assert np.isnan(found.rotation_rad).all()
     assert weigher.asked.moved is not None
     assert found.confidence.shape == (1,)
-    # Nothing moves, so there is nothing to measure a distance with.
+    # Nothing moves, so a distance has nothing to be a share of.
     np.testing.assert_array_equal(weigher.asked.moved, [0.0])

@@ -1,20 +1,25 @@
-"""`raxels track --view`: what the recording holds where rerun is installed, and clear words where it is not."""
+"""rerun_view: what is logged for each frame, what recordings hold where Rerun is installed, and refusals in words."""
 
 from __future__ import annotations
 
 import re
 import sys
 from pathlib import Path
-from typing import Any
+from types import ModuleType, SimpleNamespace
+from typing import Any, cast
 
 import cv2
 import numpy as np
 import pytest
 from posed_sets import CAMERA, write_rendered_set
 from ros_testing import ROOT
+from views_scene import shifted
 
 from ros2_raxels.cli.main import main
+from ros2_raxels.geometry.camera import PinholeCamera
 from ros2_raxels.recordings.open import open_source
+from ros2_raxels.recordings.source import Frame
+from ros2_raxels.tracking.types import TrackedPose, TrackState
 from ros2_raxels.visualization import rerun_view
 
 FRAMES = 16
@@ -146,3 +151,104 @@ def test_what_cannot_be_shown_is_said_before_any_work(
     assert main(["track", str(room), "--out", str(tmp_path / "a.tum"), *view]) == 2
     assert re.search(message, capsys.readouterr().err)
     assert list(tmp_path.iterdir()) == []
+
+
+class Recording:
+    """Keeps what is logged, by entity."""
+
+    def __init__(self) -> None:
+        self.logged: dict[str, list[Any]] = {}
+        self.times_s: list[float] = []
+
+    def log(self, entity: str, value: Any) -> None:
+        self.logged.setdefault(entity, []).append(value)
+
+    def set_time(self, timeline: str, duration: float) -> None:
+        assert timeline == rerun_view.TIME
+        self.times_s.append(duration)
+
+
+class Archetypes(ModuleType):
+    """As much of rerun as a view uses: every archetype is the arguments that it was made of."""
+
+    class Image(SimpleNamespace):
+        """Remembers how it was compressed."""
+
+        def compress(self, jpeg_quality: int) -> tuple[str, int]:
+            return "jpeg", jpeg_quality
+
+    Radius = SimpleNamespace(ui_points=lambda size: size)
+    ViewCoordinates = SimpleNamespace(RDF="right, down, forward")
+
+    def __getattr__(self, name: str) -> Any:
+        return lambda *given, **named: (name, *given, named)
+
+
+@pytest.fixture
+def without_rerun(monkeypatch: pytest.MonkeyPatch) -> Recording:
+    module = Archetypes("rerun")
+    module.Image = lambda image: Archetypes.Image(image=image)  # type: ignore[method-assign, assignment]
+    monkeypatch.setitem(sys.modules, "rerun", module)
+    return Recording()
+
+
+def tracked(x: float, **fields: Any) -> TrackedPose:
+    state = fields.pop("state", TrackState.TRACKING)
+    found = SimpleNamespace(
+        state=state, camera_to_world=shifted(x), confidence=0.5, message="", corrected=False, keyframe=False, earlier=()
+    )
+    return cast(TrackedPose, SimpleNamespace(**{**vars(found), **fields}))
+
+
+def test_the_trajectory_has_no_step_over_a_correction_or_a_loss(without_rerun: Recording) -> None:
+    view, image = rerun_view.TrackView(without_rerun), np.zeros((4, 6, 3), np.uint8)
+    answers = [
+        tracked(1.0, earlier=((0, shifted(0.0)), (1, shifted(0.5)))),
+        tracked(2.0, keyframe=True),
+        tracked(9.0, corrected=True),
+        tracked(10.0),
+        tracked(10.0, state=TrackState.LOST, message="too few matches"),
+        tracked(20.0),
+        tracked(21.0),
+    ]
+    for k, found in enumerate(answers):
+        view.show(Frame(k, 10**9 + k * 10**8, image, None, None, ""), found, None)
+    strips = [strip[1][0] for strip in without_rerun.logged[rerun_view.TRAJECTORY]]
+    along_x = [[float(point[0]) for point in strip] for strip in strips]
+    assert along_x == [[0.0, 0.5, 1.0], [1.0, 2.0], [9.0, 10.0], [20.0, 21.0]]
+    assert without_rerun.times_s == pytest.approx(np.arange(7) / 10)
+    ((_, (place,), _),) = without_rerun.logged[rerun_view.KEYFRAMES]
+    assert place.tolist() == [2.0, 0.0, 0.0]
+    # Only changes of the state are told.
+    states = [text for _, text, _ in without_rerun.logged[rerun_view.STATE]]
+    assert states == ["TRACKING", "LOST too few matches", "TRACKING"]
+    # No raxels without a camera.
+    assert rerun_view.RAXELS not in without_rerun.logged
+
+
+def test_raxels_have_the_colours_that_the_frame_shows_along_their_rays(without_rerun: Recording) -> None:
+    image = np.zeros((96, 128, 3), np.uint8)
+    image[:48], image[48:] = (200, 0, 0), (0, 0, 200)
+    camera = PinholeCamera(128, 96, 100.0, 100.0, 63.5, 47.5)
+    rerun_view.TrackView(without_rerun).show(Frame(0, 0, image, camera, None, ""), tracked(3.0), camera)
+    ((_, points, named),) = without_rerun.logged[rerun_view.RAXELS]
+    assert points.shape == (24 * 32, 3)
+    rays = points - (3.0, 0.0, 0.0)
+    np.testing.assert_allclose(np.linalg.norm(rays, axis=1), 1.0, atol=1e-9)
+    # y points down.
+    assert (named["colors"][rays[:, 1] < 0] == (200, 0, 0)).all()
+    assert (named["colors"][rays[:, 1] > 0] == (0, 0, 200)).all()
+    transform, jpeg, pinhole = without_rerun.logged[rerun_view.CAMERA]
+    assert transform[1]["translation"].tolist() == [3.0, 0.0, 0.0]
+    assert jpeg == ("jpeg", 80)
+    assert pinhole[1]["focal_length"] == [100.0, 100.0]
+    assert pinhole[1]["resolution"] == [128, 96]
+
+
+def test_the_whole_track_is_added_at_the_end(without_rerun: Recording) -> None:
+    view = rerun_view.TrackView(without_rerun)
+    view.end([shifted(1.0)])
+    assert without_rerun.logged == {}
+    view.end([shifted(1.0), shifted(2.0, 3.0)])
+    ((_, (strip,), _),) = without_rerun.logged[rerun_view.AT_THE_END]
+    assert strip.tolist() == [[1.0, 0.0, 0.0], [2.0, 3.0, 0.0]]

@@ -14,7 +14,8 @@ from ros2_raxels.geometry.poses import FloatArray, direction_angle_rad, relative
 from ros2_raxels.recordings.image_codec import ImageArray
 from ros2_raxels.scenes.clips import render_clip
 from ros2_raxels.scenes.random_textures import texture_pool
-from ros2_raxels.view_synthesis.predictor import PredictedViews, ViewPredictor
+from ros2_raxels.view_synthesis.prediction import PredictedViews, PredictionRequest
+from ros2_raxels.view_synthesis.predictor import ViewPredictor
 from ros2_raxels.view_synthesis.self_consistency import estimate_back
 
 
@@ -40,7 +41,7 @@ def go_round(
         ValueError: the estimator or the predictor refuses the images.
     """
     asked = estimator.estimate(images, [camera] * len(images)).camera_to_first
-    views = predictor.predict(images[:1], camera, asked[:1], asked[1:])
+    views = predictor.predict(PredictionRequest(images[:1], camera, asked[:1], asked[1:]))
     return Loop(asked, estimate_back(estimator, images[:1], views.images, views.camera).camera_to_first), views
 
 

@@ -21,6 +21,7 @@ from ros2_raxels.scenes.clips import augment, render_clip
 from ros2_raxels.scenes.random_textures import texture_pool
 from ros2_raxels.utils.files import FileError
 from ros2_raxels.view_synthesis.confidence import ALONE, CHECKED, GOOD_DB, Signs
+from ros2_raxels.view_synthesis.prediction import PredictionRequest
 from ros2_raxels.view_synthesis.predictor import ViewPredictor
 from ros2_raxels.view_synthesis.self_consistency import check_views
 
@@ -37,7 +38,7 @@ class Known:
 
     Attributes:
         name: of the clip.
-        images, camera, camera_to_world, trajectory: as for `ViewPredictor.predict`.
+        images, camera, camera_to_world, trajectory: as for `PredictionRequest`.
         truth: the image at each pose of the trajectory.
     """
 
@@ -106,7 +107,7 @@ def see(predictor: ViewPredictor, estimator: Estimator, clip: Known) -> Seen:
         FileError: no views can be made of it.
     """
     try:
-        views = predictor.predict(clip.images, clip.camera, clip.camera_to_world, clip.trajectory)
+        views = predictor.predict(PredictionRequest(clip.images, clip.camera, clip.camera_to_world, clip.trajectory))
     except ValueError as error:
         raise FileError(f"{clip.name}: {error}") from error
     signs = check_views(predictor, estimator, clip.images, clip.camera_to_world, views).signs

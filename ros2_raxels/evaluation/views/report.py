@@ -11,7 +11,7 @@ from ros2_raxels.evaluation.views.scores import REPEAT, STEPS, ours
 from ros2_raxels.evaluation.views.tasks import ViewTask
 from ros2_raxels.recordings.source import read_image
 from ros2_raxels.view_synthesis.confidence import GOOD_DB
-from ros2_raxels.view_synthesis.predictor import PredictedViews
+from ros2_raxels.view_synthesis.prediction import PredictedViews
 from ros2_raxels.visualization.views_sheet import draw_sheet
 
 _OURS = ours(STEPS[0])

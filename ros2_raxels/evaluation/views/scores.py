@@ -8,7 +8,7 @@ from __future__ import annotations
 import itertools
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any, TypeVar
 
@@ -27,7 +27,9 @@ from ros2_raxels.recordings.image_codec import ImageArray
 from ros2_raxels.recordings.source import read_image
 from ros2_raxels.view_synthesis.confidence import GOOD_DB
 from ros2_raxels.view_synthesis.dense_points import checked_flow
-from ros2_raxels.view_synthesis.predictor import WIDTH_PX, PredictedViews, ViewPredictor
+from ros2_raxels.view_synthesis.model_clip import WIDTH_PX
+from ros2_raxels.view_synthesis.prediction import PredictedViews, PredictionRequest
+from ros2_raxels.view_synthesis.predictor import ViewPredictor
 
 _Made = TypeVar("_Made")
 
@@ -156,9 +158,9 @@ def score_task(predictor: ViewPredictor, matcher: Matcher, task: ViewTask) -> tu
         views, seconds = _timed(partial(peer, images, camera, task))
         methods[name] = _scored(views, small, seconds)
     answers = {}
-    predict = partial(predictor.predict, images, camera, task.context_to_world, task.trajectory)
+    request = PredictionRequest(images, camera, task.context_to_world, task.trajectory)
     for steps in STEPS:
-        answers[steps], seconds = _timed(partial(predict, steps=steps))
+        answers[steps], seconds = _timed(partial(predictor.predict, replace(request, steps=steps)))
         methods[ours(steps)] = _scored(answers[steps].images, small, seconds, answers[steps].confidence)
     return TaskScore(set_of(task), seen, methods), answers[STEPS[0]]
 

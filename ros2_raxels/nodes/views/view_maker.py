@@ -29,8 +29,9 @@ from ros2_raxels.nodes.views.job import STATES, ViewJob, duration_message
 from ros2_raxels.nodes.views.live_context import Arrival, LiveContext
 from ros2_raxels.recordings.camera_info import CameraInfoError
 from ros2_raxels.recordings.image_codec import ImageArray, ImageError, encode_compressed
-from ros2_raxels.view_synthesis.context import ContextFrame, along_arc, as_seen_by
-from ros2_raxels.view_synthesis.predictor import PredictedViews, PredictionCancelledError
+from ros2_raxels.view_synthesis.arc_length import along_arc
+from ros2_raxels.view_synthesis.context import ContextFrame, as_seen_by
+from ros2_raxels.view_synthesis.prediction import PredictedViews, PredictionCancelledError, PredictionRequest, Proceed
 from ros2_raxels.view_synthesis.self_consistency import Judge, check_views
 
 _SEED_BITS = 63
@@ -48,17 +49,7 @@ class Predictor(Judge, Protocol):
     def describe(self) -> str:
         """In a line: model, backend."""
 
-    def predict_in_batches(
-        self,
-        images: Sequence[ImageArray],
-        camera: PinholeCamera,
-        camera_to_world: FloatArray,
-        trajectory: FloatArray,
-        *,
-        seed: int,
-        steps: int | None,
-        proceed: Callable[[int, int], bool] | None,
-    ) -> Iterator[PredictedViews]:
+    def predict_in_batches(self, request: PredictionRequest, *, proceed: Proceed | None) -> Iterator[PredictedViews]:
         """Views along a trajectory, a few at a time."""
 
     def imagine(
@@ -69,7 +60,7 @@ class Predictor(Judge, Protocol):
         *,
         seed: int,
         steps: int | None,
-        proceed: Callable[[int, int], bool] | None,
+        proceed: Proceed | None,
     ) -> PredictedViews:
         """Video and trajectory together, from one frame."""
 
@@ -349,15 +340,8 @@ class ViewMaker:
 def _batches(predictor: Predictor, job: ViewJob, scene: _Scene, seed: int, steps: int) -> Iterator[PredictedViews]:
     try:
         if not job.request.imagines:
-            yield from predictor.predict_in_batches(
-                scene.images,
-                scene.camera,
-                scene.to_world,
-                scene.trajectory,
-                seed=seed,
-                steps=steps,
-                proceed=job.proceed,
-            )
+            request = PredictionRequest(scene.images, scene.camera, scene.to_world, scene.trajectory, seed, steps)
+            yield from predictor.predict_in_batches(request, proceed=job.proceed)
             return
         views = predictor.imagine(
             scene.images[-1], scene.camera, job.request.views, seed=seed, steps=steps, proceed=job.proceed

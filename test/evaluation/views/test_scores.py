@@ -30,7 +30,8 @@ from ros2_raxels.matching.matcher import Matcher
 from ros2_raxels.recordings.image_codec import ImageArray
 from ros2_raxels.recordings.source import read_image
 from ros2_raxels.view_synthesis.confidence import Signs
-from ros2_raxels.view_synthesis.predictor import PredictedViews, ViewPredictor
+from ros2_raxels.view_synthesis.prediction import PredictedViews, PredictionRequest
+from ros2_raxels.view_synthesis.predictor import ViewPredictor
 
 
 @cache
@@ -195,15 +196,9 @@ def write_views_of_plane(folder: Path, poses: FloatArray) -> ViewTask:
 class Knowing:
     """Makes views of the plane, darker by so many grey levels as steps, and as sure of them as it is told."""
 
-    def predict(
-        self,
-        images: list[ImageArray],
-        camera: PinholeCamera,
-        context_to_world: FloatArray,
-        trajectory: FloatArray,
-        *,
-        steps: int,
-    ) -> PredictedViews:
+    def predict(self, request: PredictionRequest) -> PredictedViews:
+        camera, trajectory, steps = request.camera, request.trajectory, request.steps
+        assert steps is not None
         made = np.array([plane_from(pose) for pose in trajectory]) - np.uint8(steps)
         empty, sure = np.zeros(made.shape[:3]), np.linspace(0.1, 0.9, len(made)) / steps
         signs = Signs(*np.zeros((4, len(made))))

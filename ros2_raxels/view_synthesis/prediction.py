@@ -1,0 +1,88 @@
+"""What the view predictor is asked for, and what it answers."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from ros2_raxels.geometry.camera import PinholeCamera
+from ros2_raxels.geometry.poses import FloatArray
+from ros2_raxels.recordings.image_codec import ImageArray
+from ros2_raxels.view_synthesis.confidence import Signs
+from ros2_raxels.view_synthesis.context import check_images
+
+Proceed = Callable[[int, int], bool]
+"""Called before each denoising step with the number of steps done and of steps in all; False cancels the rest."""
+
+
+class PredictionCancelledError(RuntimeError):
+    """The prediction was cancelled before its first denoising step: there is nothing to return."""
+
+
+@dataclass(frozen=True, eq=False)
+class PredictionRequest:
+    """Views along a trajectory, from context frames whose poses are known.
+
+    Poses are those of optical frames (x right, y down, z ahead). Context and trajectory share one world and one unit
+    of length, which need not be the metre.
+
+    Attributes:
+        images: K context frames, one or more, (H, W, 3) RGB uint8, oldest first; the predictor uses the newest few.
+        camera: of all context frames, without distortion; the views have its field of view.
+        camera_to_world: (K, 4, 4) of the context frames.
+        trajectory: (T, 4, 4) camera_to_world of the views, one or more.
+        seed: of the noise; the same seed gives the same views.
+        steps: denoising steps, one or more; None takes the predictor's settings.
+
+    Raises:
+        ValueError: no image or no pose, an image that `context.check_images` refuses, shapes that do not fit each
+            other, or poses that are not finite.
+    """
+
+    images: Sequence[ImageArray]
+    camera: PinholeCamera
+    camera_to_world: FloatArray
+    trajectory: FloatArray
+    seed: int = 0
+    steps: int | None = None
+
+    def __post_init__(self) -> None:
+        images, views = len(self.images), len(self.trajectory)
+        if not images or not views:
+            raise ValueError(f"{images} images and {views} poses of views; give one or more of both")
+        if images != len(self.camera_to_world):
+            raise ValueError(f"{images} images but {len(self.camera_to_world)} poses; give one for each")
+        check_images(self.images, self.camera)
+        for name, poses in (("camera_to_world", self.camera_to_world), ("trajectory", self.trajectory)):
+            if np.shape(poses)[1:] != (4, 4) or not np.isfinite(poses).all():
+                raise ValueError(f"{name} of shape {np.shape(poses)} must be finite 4x4 poses")
+
+
+@dataclass(frozen=True, eq=False)
+class PredictedViews:
+    """T predicted views.
+
+    Attributes:
+        images: (T, H, W, 3) RGB uint8.
+        camera: of the images, without distortion.
+        camera_to_world: (T, 4, 4) optical frames, as asked for or as imagined.
+        expected_error: (T, H, W) error that the model expects of each pixel: the root mean square over the channels,
+            0 to 1 of full range.
+        made_up: (T, H, W) share of each pixel that no context frame has shown, 0 to 1.
+        confidence: (T,) 0 to 1, see `confidence.probability`.
+        signs: what the confidence rests on.
+        steps: denoising steps that were taken, fewer than asked for where the prediction was cancelled.
+        seed: of the noise.
+    """
+
+    images: ImageArray
+    camera: PinholeCamera
+    camera_to_world: FloatArray
+    expected_error: FloatArray
+    made_up: FloatArray
+    confidence: FloatArray
+    signs: Signs
+    steps: int
+    seed: int
