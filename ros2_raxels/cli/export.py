@@ -14,9 +14,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Options of the command."""
     parser.add_argument("checkpoint", type=Path, metavar="FILE", help="checkpoint.safetensors of raxels train")
     parser.add_argument("--out", type=Path, default=Path("engines"), metavar="DIR", help="default: engines")
-    parser.add_argument("--only", choices=("poses", "views"), help="graphs of one task alone (default: all)")
-    parser.add_argument("--no-mixed", action="store_true", help="without the graphs in half precision")
-    parser.add_argument("--name", default="compact", help="of the model (default: compact)")
+    parser.add_argument("--only", choices=("poses", "views"), help="only the graphs of one task (default: all)")
+    parser.add_argument("--no-mixed", action="store_true", help="leave out the graphs in half precision")
+    parser.add_argument("--name", default="compact", help="name of the model (default: compact)")
 
 
 def run(args: argparse.Namespace) -> int:
@@ -26,7 +26,7 @@ def run(args: argparse.Namespace) -> int:
         0.
 
     Raises:
-        FileError: the checkpoint cannot be read, or the folder not be written.
+        FileError: the checkpoint cannot be read, or the folder cannot be written.
     """
     make_folder(args.out)
     parts = None

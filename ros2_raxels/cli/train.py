@@ -1,4 +1,4 @@
-"""``raxels train``: train the joint denoiser; go on where a run was stopped."""
+"""``raxels train``: train the joint denoiser, or resume a run that was stopped."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ from ros2_raxels.utils.files import FileError, make_folder
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Options of the command."""
-    parser.add_argument("--preset", choices=sorted(PRESETS), default="compact", help="size (default: compact)")
-    parser.add_argument("--minutes", type=float, default=150.0, help="over all resumed runs (default: 150)")
+    parser.add_argument("--preset", choices=sorted(PRESETS), default="compact", help="model size (default: compact)")
+    parser.add_argument("--minutes", type=float, default=150.0, help="wall time over all resumed runs (default: 150)")
     parser.add_argument("--device", default="cpu", help="cpu, cuda or cuda:N (default: cpu)")
     parser.add_argument(
         "--out", type=Path, default=Path("out") / "training", metavar="DIR", help="default: out/training"
@@ -36,7 +36,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="folders of rendered clips (raxels render) or of posed sets: trains the video branch too",
     )
     parser.add_argument(
-        "--init", type=Path, metavar="CHECKPOINT", help="start from its averaged weights where they fit"
+        "--init", type=Path, metavar="CHECKPOINT", help="start from its averaged weights, where they fit"
     )
     parser.add_argument("--rate", type=float, default=1e-3, help="learning rate (default: 0.001)")
     parser.add_argument("--seed", type=int, default=0)
@@ -46,7 +46,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         type=natural,
         default=0,
         metavar="N",
-        help="processes that make the data, for a GPU that waits for --pixels (default: 0, a thread does)",
+        help="processes that prepare the data, for a GPU that would wait for --pixels (default: 0, one thread does)",
     )
 
 
@@ -64,10 +64,10 @@ def run(args: argparse.Namespace) -> int:
     """Train.
 
     Returns:
-        0, or 1 when training had to stop.
+        0, or 1 if training had to stop.
 
     Raises:
-        FileError: a checkpoint of another size, a folder that cannot be written.
+        FileError: the checkpoint is of another size, or the folder cannot be written.
     """
     _check_device(args.device)
     if args.threads:
@@ -82,7 +82,7 @@ def run(args: argparse.Namespace) -> int:
         validation = validation.with_views(PixelClips(args.pixels, size.video_size_px[1], held_out=True), size)
         data += "; pixels of " + ", ".join(folder.name for folder in args.pixels)
     start = Progress(seed=args.seed, preset=args.preset, data=data, has_pixels=pixels is not None)
-    # Worker processes must not take memory of the GPU.
+    # Worker processes keep off the GPU.
     draw = Draws(args.seed, args.batch, "cpu" if args.workers else args.device, pixels, size)
     trainer = Trainer(size, draw, args.out, settings, start, validation, args.init)
     if trainer.progress.step and trainer.rank == 0:

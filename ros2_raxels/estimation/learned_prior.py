@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from operator import itemgetter
 from pathlib import Path
 from typing import Any
 
@@ -179,21 +180,16 @@ class LearnedDenoiser:
         """
         told = bearings.astype(np.float32)[None]
         spread = self.card.ray_spread
-        expected = np.zeros(noise.shape[:-1])
 
-        def predict(x: FloatArray, time: float) -> FloatArray:
+        def predict(x: FloatArray, time: float) -> dict[str, npt.NDArray[Any]]:
             arrays = {"rays": x.astype(np.float32), "bearings": told, **judged.tokens}
             arrays["ray_time"] = np.full(x.shape[:2], time, np.float32)
             out = self._rays.run(arrays)
-            np.multiply(np.exp(out["log_error"]), spread, out=expected)
-            return np.asarray(out["clean"], float)
+            clean = np.asarray(out["clean"], float)
+            return out | {"clean": clean if after is None else (after(clean * spread + bearings) - bearings) / spread}
 
-        def guided(clean: FloatArray) -> FloatArray:
-            assert after is not None
-            return (after(clean * spread + bearings) - bearings) / spread
-
-        clean = sample(predict, noise, steps, None if after is None else guided, begin)
-        return clean * spread + bearings, expected
+        *_, out = sample(predict, noise, steps, itemgetter("clean"), begin)
+        return out["clean"] * spread + bearings, (np.exp(out["log_error"]) * spread).astype(float)
 
 
 def load_denoiser(

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass, replace
+from typing import NamedTuple
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812
@@ -10,14 +13,14 @@ _SPACE_OCTAVES = 5.0
 
 
 class RMSNorm(nn.Module):
-    """Root mean square norm in fp32, whatever the precision around it."""
+    """Root mean square norm, computed in single precision whatever surrounds it."""
 
     def __init__(self, width: int) -> None:
         super().__init__()
         self.scale = nn.Parameter(torch.ones(width))
 
     def forward(self, x: Tensor) -> Tensor:
-        """Normed (..., width)."""
+        """(..., width), normalised."""
         y = x.float()
         y = y * torch.rsqrt((y * y).mean(dim=-1, keepdim=True) + 1e-6)
         return (y * self.scale).to(x.dtype)
@@ -26,7 +29,7 @@ class RMSNorm(nn.Module):
 def rotations(position: Tensor, head_width: int) -> Tensor:
     """Rotary angles as (cos, sin), (2, B, 1, L, head_width / 2), of positions (B, L, 3): frame, y, x.
 
-    A quarter of the channels turn with the frame number, the rest with the place in the image (-1 to 1).
+    A quarter of the channels rotate with the frame number, the others with the place in the image (-1 to 1).
     """
     half = head_width // 2
     in_time = half // 4
@@ -49,14 +52,37 @@ def rotations(position: Tensor, head_width: int) -> Tensor:
 
 
 def rotate(x: Tensor, turn: Tensor) -> Tensor:
-    """Turn pairs of channels of (B, heads, L, head_width)."""
+    """Rotate pairs of channels of (B, heads, L, head_width)."""
     a, b = x.float().chunk(2, dim=-1)
     cos, sin = turn[0], turn[1]
     return torch.cat([a * cos - b * sin, a * sin + b * cos], dim=-1).to(x.dtype)
 
 
+def attended(query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None = None) -> Tensor:
+    """Values (batch, heads, L, channels), weighted by how well keys (batch, heads, M, channels) fit each query.
+
+    The one place that chooses how this is computed. `mask` is added to the logits (batch, heads, L, M) and broadcasts.
+    """
+    if torch.compiler.is_exporting():
+        return attended_by_products(query, key, value, mask)
+    return F.scaled_dot_product_attention(query, key, value, None if mask is None else mask.to(query.dtype))
+
+
+def attended_by_products(query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None = None) -> Tensor:
+    """`attended` as exported graphs spell it out.
+
+    The ONNX exporter would scale queries and keys by the fourth root of their width each, and keep the softmax in half
+    precision where products are in half; TensorRT fuses these lines.
+    """
+    # Scaled before the product, so that it cannot overflow in half precision.
+    logits = (query * query.shape[-1] ** -0.5) @ key.transpose(-1, -2)
+    if mask is not None:
+        logits = logits + mask.to(logits.dtype)
+    return torch.softmax(logits.float(), dim=-1).to(value.dtype) @ value
+
+
 class Attention(nn.Module):
-    """Attention with normed, rotated queries and keys; `context` defaults to the tokens themselves."""
+    """Attention with normalised, rotated queries and keys; `context` defaults to the tokens themselves."""
 
     def __init__(self, width: int, heads: int) -> None:
         super().__init__()
@@ -86,12 +112,7 @@ class Attention(nn.Module):
     def attend(self, x: Tensor, turn: Tensor, key: Tensor, value: Tensor, mask: Tensor | None) -> Tensor:
         """Attention of tokens (B, L, width) to keys and values."""
         query = rotate(self.query_norm(self._split(self.query(x))), turn)
-        # Scaled before the product, so that it cannot overflow in half precision.
-        logits = (query * query.shape[-1] ** -0.5) @ key.transpose(-1, -2)
-        if mask is not None:
-            logits = logits + mask.to(logits.dtype)
-        weight = torch.softmax(logits.float(), dim=-1).to(value.dtype)
-        mixed = (weight @ value).transpose(1, 2)
+        mixed = attended(query, key, value, mask).transpose(1, 2)
         out: Tensor = self.out(mixed.reshape(*x.shape[:-1], -1))
         return out
 
@@ -115,7 +136,7 @@ class FeedForward(nn.Module):
 
 
 class EvidenceBlock(nn.Module):
-    """Self-attention and feed-forward over tracks; the same whatever the noise, so that it runs once per clip."""
+    """Self-attention and feed-forward over tracks; independent of the noise, so it runs once per clip."""
 
     def __init__(self, width: int, heads: int) -> None:
         super().__init__()
@@ -127,6 +148,32 @@ class EvidenceBlock(nn.Module):
         x = x + self.attention(self.norm(x), turn, mask=mask)
         changed: Tensor = x + self.mlp(self.mlp_norm(x))
         return changed
+
+
+@dataclass(frozen=True)
+class Stream:
+    """Tokens of one modality on their way through the blocks.
+
+    Attributes:
+        tokens: (B, L, width).
+        turn: rotary angles of each, see `rotations`.
+        time: (B, L, width) embedding of the noise level that each stands at.
+    """
+
+    tokens: Tensor
+    turn: Tensor
+    time: Tensor
+
+
+class Modulation(NamedTuple):
+    """Shift, scale and gate, (B, L, width) each, of self-attention and of the feed-forward."""
+
+    shift: Tensor
+    scale: Tensor
+    gate: Tensor
+    mlp_shift: Tensor
+    mlp_scale: Tensor
+    mlp_gate: Tensor
 
 
 class Branch(nn.Module):
@@ -143,11 +190,31 @@ class Branch(nn.Module):
         nn.init.zeros_(self.modulation.weight)
         nn.init.zeros_(self.modulation.bias)
 
-    def modulate(self, time: Tensor) -> tuple[Tensor, ...]:
-        """Shift, scale and gate (B, L, width) of self-attention and feed-forward."""
-        return tuple(self.modulation(F.silu(time)).chunk(6, dim=-1))
+    def modulate(self, time: Tensor) -> Modulation:
+        """Of tokens whose time is embedded as (B, L, width)."""
+        return Modulation(*self.modulation(F.silu(time)).chunk(6, dim=-1))
+
+    def normed(self, own: Stream, by: Modulation) -> Tensor:
+        """Tokens (B, L, width) as self-attention takes them."""
+        return _shifted(self.norm(own.tokens), by.shift, by.scale)
+
+    def after_self_attention(self, own: Stream, by: Modulation) -> Stream:
+        """Each token has attended to those of its own modality."""
+        change = self.attention(self.normed(own, by), own.turn)
+        return replace(own, tokens=own.tokens + (1.0 + by.gate) * change)
+
+    def after_cross_attention(self, own: Stream, other: Stream) -> Stream:
+        """Each token has attended to those of the other modality."""
+        context = self.context_norm(other.tokens)
+        change = self.cross(self.cross_norm(own.tokens), own.turn, context, other.turn)
+        return replace(own, tokens=own.tokens + change)
+
+    def after_feed_forward(self, own: Stream, by: Modulation) -> Stream:
+        """Each token has gone through the feed-forward."""
+        gain = 1.0 + by.mlp_gate
+        change = self.mlp(_shifted(self.mlp_norm(own.tokens), by.mlp_shift, by.mlp_scale))
+        return replace(own, tokens=own.tokens + gain * change)
 
 
-def shifted(x: Tensor, shift: Tensor, scale: Tensor) -> Tensor:
-    """Modulated tokens."""
+def _shifted(x: Tensor, shift: Tensor, scale: Tensor) -> Tensor:
     return x * (1.0 + scale) + shift

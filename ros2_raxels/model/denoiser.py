@@ -2,21 +2,21 @@
 
 After "Rays as Pixels" (arXiv 2604.09429): every block attends inside each modality and then from each to the other, so
 that ``log p(z, r) = log p(z) + log p(r | z) = log p(r) + log p(z | r)``. New here, because the model is small: tracks
-between the frames enter the ray branch as tokens, a plane sweep of known frames enters the video branch, both may be
-absent; clean data is predicted; rays have an affine head beside the dense one, pixels are blended with swept ones.
+between the frames enter the ray branch as tokens, and a plane sweep of known frames enters the video branch (both are
+optional); clean data is predicted; rays have an affine head beside the dense one; pixels are blended with swept ones.
 """
 
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
 
 from ros2_raxels.geometry.raxel_grid import RAXEL_COLUMNS, RAXEL_ROWS
-from ros2_raxels.model.attention import Branch, EvidenceBlock, RMSNorm, rotations, shifted
+from ros2_raxels.model.attention import Branch, EvidenceBlock, Modulation, RMSNorm, Stream, rotations
 from ros2_raxels.model.presets import ModelSize
 from ros2_raxels.model.sweep import SweepEncoder, SweptViews
 
@@ -27,14 +27,14 @@ _PLACE_OCTAVES = 4
 
 
 class TrackTokens(NamedTuple):
-    """Evidence after its blocks.
+    """Evidence after the encoder's blocks.
 
     Attributes:
         tokens: (B, P, width).
         turn: rotary angles of each.
         mask: (B, 1, 1, P) added to attention logits.
         inlier: (B, P, N) logit that an observation is right.
-        log_focal: (B,) log of the true focal length over that which the planes assume.
+        log_focal: (B,) log of the true focal length over the one that the planes assume.
     """
 
     tokens: Tensor
@@ -79,7 +79,7 @@ class TimeEmbedding(nn.Module):
 
 
 class EvidenceEncoder(nn.Module):
-    """Tracks to tokens; independent of noise, so that all hypotheses and steps of a clip share it."""
+    """Tracks to tokens; independent of the noise, so all hypotheses and steps of a clip share the result."""
 
     def __init__(self, size: ModelSize) -> None:
         super().__init__()
@@ -105,7 +105,7 @@ class EvidenceEncoder(nn.Module):
         pixel: Tensor,
         known: Tensor,
     ) -> TrackTokens:
-        """Arguments as in `training.batch.Tracks`, without gradients; `known` (B,) whether intrinsics are."""
+        """Arguments as in `training.batch.Tracks`, without gradients; `known` (B,) is 1 where intrinsics are known."""
         features = observation_features(plane, place, seen, anchor, is_flow, score, pixel, known)
         observation = self.observation(features) * (seen * (1.0 - anchor))[..., None].to(features.dtype)
         count = (seen * (1.0 - anchor)).sum(dim=2, keepdim=True).clamp(min=1.0)
@@ -136,7 +136,7 @@ def observation_features(
     pixel: Tensor,
     known: Tensor,
 ) -> Tensor:
-    """(B, P, N, features): where an observation starts and ends, its motion alone and beside that of its like."""
+    """(B, P, N, features): start and end of an observation, its motion, and that less the mean between its frames."""
     start = (plane * anchor[..., None]).sum(dim=2, keepdim=True)
     start_place = (place * anchor[..., None]).sum(dim=2, keepdim=True)
     moved = (plane - start) * seen[..., None]
@@ -161,7 +161,7 @@ def observation_features(
 
 
 class Seams(nn.Module):
-    """What pixels have to know of their neighbours in the next patch: three convolutions, zero at the start."""
+    """Smooths the seams between patches with three convolutions, which add nothing at the start."""
 
     def __init__(self, inputs: int, width: int, outputs: int) -> None:
         super().__init__()
@@ -187,74 +187,46 @@ class JointBlock(nn.Module):
         self.video = Branch(size.width, size.heads, evidence=False)
         self.decoupled = size.decoupled
 
-    def forward(
-        self, rays: _Stream, video: _Stream | None, evidence: TrackTokens | None
-    ) -> tuple[_Stream, _Stream | None]:
+    def forward(self, rays: Stream, video: Stream | None, evidence: TrackTokens | None) -> tuple[Stream, Stream | None]:
         """Both streams after the block."""
-        streams = [(self.rays, rays)] if video is None else [(self.rays, rays), (self.video, video)]
-        changed = [branch.modulate(stream.time) for branch, stream in streams]
-        if self.decoupled or video is None:
-            after = [self._inside(branch, s, m) for (branch, s), m in zip(streams, changed, strict=True)]
-            tokens = self._across(streams, after)
+        by_ray_time = self.rays.modulate(rays.time)
+        if video is None:
+            rays = self.rays.after_self_attention(rays, by_ray_time)
+            return self.rays.after_feed_forward(self._after_evidence(rays, evidence), by_ray_time), None
+        by_video_time = self.video.modulate(video.time)
+        if self.decoupled:
+            rays = self.rays.after_self_attention(rays, by_ray_time)
+            video = self.video.after_self_attention(video, by_video_time)
+            # Symmetric: each looks at the other as it was before either looked.
+            rays, video = self.rays.after_cross_attention(rays, video), self.video.after_cross_attention(video, rays)
         else:
-            tokens = self._all_in_one(streams, changed)
-        if evidence is not None and self.rays.evidence is not None and self.rays.evidence_norm is not None:
-            query = self.rays.evidence_norm(tokens[0])
-            tokens[0] = tokens[0] + self.rays.evidence(query, rays.turn, evidence.tokens, evidence.turn, evidence.mask)
-        done = []
-        for (branch, stream), (_, _, _, shift, scale, gate), x in zip(streams, changed, tokens, strict=True):
-            x = x + (1.0 + gate) * branch.mlp(shifted(branch.mlp_norm(x), shift, scale))
-            done.append(stream.with_tokens(x))
-        return done[0], (done[1] if len(done) > 1 else None)
+            rays, video = self._after_joined_attention(rays, by_ray_time, video, by_video_time)
+        rays = self._after_evidence(rays, evidence)
+        return self.rays.after_feed_forward(rays, by_ray_time), self.video.after_feed_forward(video, by_video_time)
 
-    @staticmethod
-    def _inside(branch: Branch, stream: _Stream, changed: tuple[Tensor, ...]) -> Tensor:
-        shift, scale, gate = changed[:3]
-        attended = branch.attention(shifted(branch.norm(stream.tokens), shift, scale), stream.turn)
-        tokens: Tensor = stream.tokens + (1.0 + gate) * attended
-        return tokens
+    def _after_evidence(self, rays: Stream, evidence: TrackTokens | None) -> Stream:
+        if evidence is None or self.rays.evidence is None or self.rays.evidence_norm is None:
+            return rays
+        query = self.rays.evidence_norm(rays.tokens)
+        change = self.rays.evidence(query, rays.turn, evidence.tokens, evidence.turn, evidence.mask)
+        return replace(rays, tokens=rays.tokens + change)
 
-    @staticmethod
-    def _across(streams: list[tuple[Branch, _Stream]], after: list[Tensor]) -> list[Tensor]:
-        """Symmetric: both look at the other as it was before either looked."""
-        if len(streams) < 2:
-            return after
-        result = []
-        for k, (branch, stream) in enumerate(streams):
-            other = streams[1 - k]
-            context = branch.context_norm(after[1 - k])
-            result.append(after[k] + branch.cross(branch.cross_norm(after[k]), stream.turn, context, other[1].turn))
-        return result
-
-    @staticmethod
-    def _all_in_one(streams: list[tuple[Branch, _Stream]], changed: list[tuple[Tensor, ...]]) -> list[Tensor]:
-        """The ablation: each attends to all tokens of both at once."""
-        normed = [shifted(b.norm(s.tokens), m[0], m[1]) for (b, s), m in zip(streams, changed, strict=True)]
-        context = torch.cat(normed, dim=1)
-        turn = torch.cat([s.turn for _, s in streams], dim=3)
-        return [
-            s.tokens + (1.0 + m[2]) * b.attention(x, s.turn, context, turn)
-            for (b, s), m, x in zip(streams, changed, normed, strict=True)
-        ]
-
-
-@dataclass
-class _Stream:
-    """Tokens (B, L, width) of one modality, their rotary angles, and the embedding of their time."""
-
-    tokens: Tensor
-    turn: Tensor
-    time: Tensor
-
-    def with_tokens(self, tokens: Tensor) -> _Stream:
-        return _Stream(tokens, self.turn, self.time)
+    def _after_joined_attention(
+        self, rays: Stream, by_ray_time: Modulation, video: Stream, by_video_time: Modulation
+    ) -> tuple[Stream, Stream]:
+        """The ablation: each attends to all tokens of both at once, and there is no cross-attention."""
+        ray_query, video_query = self.rays.normed(rays, by_ray_time), self.video.normed(video, by_video_time)
+        context, turn = torch.cat([ray_query, video_query], dim=1), torch.cat([rays.turn, video.turn], dim=3)
+        to_rays = (1.0 + by_ray_time.gate) * self.rays.attention(ray_query, rays.turn, context, turn)
+        to_video = (1.0 + by_video_time.gate) * self.video.attention(video_query, video.turn, context, turn)
+        return replace(rays, tokens=rays.tokens + to_rays), replace(video, tokens=video.tokens + to_video)
 
 
 class JointDenoiser(nn.Module):
-    """Rays and video of a clip of N frames, any N, from noisy ones.
+    """Clean rays and video of a clip from noisy ones; the clip may have any number N of frames.
 
-    All shapes are in `forward`. The world is the frame of the first camera; any frame can be that, since clips can be
-    given in any order.
+    All shapes are in `forward`. The world is the frame of the first camera, which can be any, since clips may be given
+    in any order.
     """
 
     def __init__(self, size: ModelSize) -> None:
@@ -303,7 +275,7 @@ class JointDenoiser(nn.Module):
         Args:
             rays: (B, N, rows, columns, C) whitened: noise at time 0, see `rays.whiten`.
             ray_time: (B, N).
-            bearings: (B, N, rows, columns, 3) of the camera that is told or assumed.
+            bearings: (B, N, rows, columns, 3) of the known or assumed camera.
             known: (B,) 1 where `bearings` are the true ones.
             evidence: of `encode`; None without.
             video: (B, N, 3, H, W), -1 to 1, of any size that divides into patches; None without.
@@ -327,7 +299,7 @@ class JointDenoiser(nn.Module):
 
     # -- rays
 
-    def _ray_stream(self, rays: Tensor, time: Tensor, bearings: Tensor, known: Tensor) -> _Stream:
+    def _ray_stream(self, rays: Tensor, time: Tensor, bearings: Tensor, known: Tensor) -> Stream:
         clips, frames = rays.shape[:2]
         patches = _patches(torch.cat([rays, bearings], dim=-1), self.size.raxel_patch)
         flags = torch.stack([known[:, None].expand(clips, frames), _first(time)], dim=-1)
@@ -335,7 +307,7 @@ class JointDenoiser(nn.Module):
         tokens = self.ray_in(torch.cat([patches, flags], dim=-1)) + self.ray_place
         return self._stream(tokens, self.ray_time(time), self.ray_shape)
 
-    def _read_rays(self, stream: _Stream, bearings: Tensor) -> tuple[Tensor, Tensor]:
+    def _read_rays(self, stream: Stream, bearings: Tensor) -> tuple[Tensor, Tensor]:
         clips, frames = bearings.shape[:2]
         patch = self.size.raxel_patch
         x = self.ray_norm(stream.tokens).reshape(clips, frames, -1, self.size.width)
@@ -347,7 +319,7 @@ class JointDenoiser(nn.Module):
 
     # -- video
 
-    def _video_stream(self, video: Tensor, time: Tensor, swept: SweptViews) -> _Stream:
+    def _video_stream(self, video: Tensor, time: Tensor, swept: SweptViews) -> Stream:
         size = self.size
         pictures = video.movedim(2, -1)
         if size.sweep_depths:
@@ -362,8 +334,8 @@ class JointDenoiser(nn.Module):
         tokens = self.video_in(torch.cat([patches, flags], dim=-1)) + place
         return self._stream(tokens, self.video_time(time), shape)
 
-    def _read_video(self, stream: _Stream, shape: torch.Size, swept: SweptViews) -> tuple[Tensor, Tensor, Tensor]:
-        """Colours, their expected error, and the share that is made up."""
+    def _read_video(self, stream: Stream, shape: torch.Size, swept: SweptViews) -> tuple[Tensor, Tensor, Tensor]:
+        """Colours, the log of their expected error, and the share that is made up."""
         patch = self.size.video_patch_px
         x = self.video_norm(stream.tokens).reshape(shape[0], shape[1], -1, self.size.width)
         values = _unpatched(self.video_out(x), patch, (shape[3] // patch, shape[4] // patch)).float().movedim(-1, 2)
@@ -375,12 +347,12 @@ class JointDenoiser(nn.Module):
         share = made_up[:, :, None]
         return (1.0 - share) * swept.colour + share * own, log_error + given * swept.log_error, made_up
 
-    def _stream(self, tokens: Tensor, time: Tensor, shape: tuple[int, ...]) -> _Stream:
+    def _stream(self, tokens: Tensor, time: Tensor, shape: tuple[int, ...]) -> Stream:
         clips, frames, places, width = tokens.shape
         position = token_positions(frames, (shape[0], shape[1]), tokens.device)
         turn = rotations(position[None], width // self.size.heads)
         per_token = time[:, :, None].expand(-1, -1, places, -1).reshape(clips, frames * places, width)
-        return _Stream(tokens.reshape(clips, frames * places, width), turn, per_token)
+        return Stream(tokens.reshape(clips, frames * places, width), turn, per_token)
 
 
 def token_positions(frames: int, shape: tuple[int, int], device: torch.device) -> Tensor:

@@ -1,29 +1,30 @@
-"""Time, noise, tasks and the sampler: the one place that knows them. For tensors in training, for arrays in serving.
+"""Time, noise, tasks and the sampler: the one place that knows them. Training passes tensors, serving arrays.
 
 Time runs from 0 (pure noise) to 1 (clean data), for every frame of each modality by itself:
 ``x_t = (1 - t) noise + t data``. The network predicts the clean data; its velocity is ``(x_hat - x_t) / (1 - t)`` with
-the denominator clipped at `LEAST_GAP`, because raxels lie on a 12-dimensional family that noise and velocity do not.
+the denominator clipped at `LEAST_GAP`. Data, because raxels lie on a 12-dimensional family; noise and velocity do not.
 """
 
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from enum import Enum
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 if TYPE_CHECKING:
     import torch
     from torch import Tensor
 
 _Array = TypeVar("_Array", bound=Any)
+_Prediction = TypeVar("_Prediction")
 
 LEAST_GAP = 0.05
-"""Smallest ``1 - t`` that a velocity is divided by."""
+"""Smallest ``1 - t`` that anything is divided by."""
 
 _VIDEO_MEAN, _VIDEO_SPREAD = -0.8, 0.8
-# A frame's raxels have six degrees of freedom in hundreds of values: at moderate noise they can be read off the noise
-# itself, so rays are trained where they cannot.
+# A frame's raxels have six degrees of freedom in hundreds of values. At moderate noise a pose can be read off the noisy
+# rays themselves, so rays are mostly trained at higher noise.
 _RAY_MEAN, _RAY_SPREAD = -1.6, 0.9
 _PURE_NOISE = 0.4
 # Joint generation takes several steps, so the prior of trajectories is trained at all noise levels.
@@ -42,14 +43,9 @@ class Task(Enum):
 
 
 def blend(noise: Tensor, data: Tensor, time: Tensor) -> Tensor:
-    """``x_t``; `time` (B, N) over leading axes."""
+    """``x_t``, with `time` (B, N) along the leading axes of the data."""
     t = _over(time, data)
     return (1.0 - t) * noise + t * data
-
-
-def velocity(clean: Tensor, noisy: Tensor, time: Tensor) -> Tensor:
-    """Velocity that leads from `noisy` (B, N, ...) at `time` (B, N) to `clean`."""
-    return (clean - noisy) / (1.0 - _over(time, noisy)).clamp(min=LEAST_GAP)
 
 
 def _over(time: Tensor, like: Tensor) -> Tensor:
@@ -59,7 +55,7 @@ def _over(time: Tensor, like: Tensor) -> Tensor:
 def draw_times(
     task: Task, clips: int, frames: int, generator: torch.Generator, sources: int = 1
 ) -> tuple[Tensor, Tensor]:
-    """Times (B, N) of video and rays for a training step of a task whose first `sources` frames are given."""
+    """Times (B, N) of video and of rays for one training step of a task, whose first `sources` frames are given."""
     import torch
 
     def draw(*shape: int) -> Tensor:
@@ -80,10 +76,10 @@ def draw_times(
 
 
 def schedule(steps: int) -> list[float]:
-    """Times from 0 to 1 at which the sampler stands, steps + 1 of them.
+    """The steps + 1 times, evenly spaced from 0 to 1, between which the sampler steps.
 
     Raises:
-        ValueError: no step.
+        ValueError: fewer than one step.
     """
     if steps < 1:
         raise ValueError(f"{steps} denoising steps; take 1 or more")
@@ -91,32 +87,48 @@ def schedule(steps: int) -> list[float]:
 
 
 def step_towards(clean: _Array, x: _Array, now: float, later: float) -> _Array:
-    """``x`` at a later time, on the straight path from the noise that it and the clean data predicted imply."""
-    path: _Array = clean + (1.0 - later) / max(1.0 - now, LEAST_GAP) * (x - clean)
-    return path
+    """``x`` at a later time, on the straight path from the noise that it and the predicted clean data imply.
+
+    A tuple of arrays, say rays and video, moves part by part.
+    """
+    path: Any
+    if isinstance(x, tuple):
+        path = tuple(step_towards(c, part, now, later) for c, part in zip(clean, x, strict=True))
+    else:
+        path = clean + (1.0 - later) / max(1.0 - now, LEAST_GAP) * (x - clean)
+    return cast(_Array, path)
 
 
 def sample(
-    predict: Callable[[_Array, float], _Array],
+    predict: Callable[[_Array, float], _Prediction],
     noise: _Array,
     steps: int,
-    after: Callable[[_Array], _Array] | None = None,
+    clean: Callable[[_Prediction], _Array] | None = None,
     begin: float = 0.0,
-) -> _Array:
-    """Clean data from noise in a few steps.
+) -> Iterator[_Prediction]:
+    """Denoise in a few steps, and yield what is predicted at each; the last one is the sample.
+
+    Steps are taken as they are asked for, so whoever stops asking has cancelled the rest:
+    ``*_, sampled = sample(...)`` takes them all.
 
     Args:
-        predict: clean data from ``(x_t, t)``.
-        noise: x_0, or x at the time of `begin`.
-        steps: how many predictions.
-        after: changes each prediction of clean data before the next step, for example guidance.
-        begin: time that is left to be gone through from; 0 is all of it.
+        predict: what the model says of ``(x_t, t)``, and whatever is done to it before the next step, such as guidance.
+        noise: x_0, or x at the time of `begin`. An array, or a tuple of arrays that are denoised side by side.
+        steps: number of predictions.
+        clean: the part of a prediction that is the clean data, shaped like `noise`; None where it is that itself.
+        begin: time at which `noise` stands; the steps divide what is left of the way to 1.
+
+    Raises:
+        ValueError: fewer than one step.
     """
     times = [begin + (1.0 - begin) * time for time in schedule(steps)]
-    x, clean = noise, noise
-    for now, later in itertools.pairwise(times):
-        clean = predict(x, now)
-        if after is not None:
-            clean = after(clean)
-        x = step_towards(clean, x, now, later)
-    return clean
+
+    def walk() -> Iterator[_Prediction]:
+        x = noise
+        for now, later in itertools.pairwise(times):
+            prediction = predict(x, now)
+            yield prediction
+            end: Any = prediction if clean is None else clean(prediction)
+            x = step_towards(end, x, now, later)
+
+    return walk()

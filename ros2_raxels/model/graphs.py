@@ -1,4 +1,4 @@
-"""The graphs that serving runs, as torch modules: what of a model each computes, and the names of its tensors."""
+"""The graphs that serving runs, as torch modules: which part of a model each computes, and the names of its tensors."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ JOINT_OUTPUTS = ("clean", "log_error", "clean_video", "video_log_error", "made_u
 
 
 class EncodeGraph(nn.Module):
-    """Tracks of one clip to tokens, and what is thought of them; inputs and outputs as the tuples above say."""
+    """Tracks of one clip to tokens, and judgements of them; inputs and outputs are named by the tuples above."""
 
     def __init__(self, model: JointDenoiser) -> None:
         super().__init__()
@@ -83,12 +83,12 @@ class RayGraph(nn.Module):
 
 
 class SweepGraph(nn.Module):
-    """Context frames swept into T target cameras to what is known of the views, see `model.sweep`.
+    """What context frames, swept into T target cameras, tell about the views; see `model.sweep`.
 
     Args:
         sweep: of the model.
-        numbers_first: bytes are made numbers before anything else: TensorRT computes nothing with bytes. On a CPU it
-            costs a seventh, for memory.
+        numbers_first: convert bytes to floats before anything else, because TensorRT does not compute with bytes. On a
+            CPU this is a seventh slower, for the memory that it moves.
     """
 
     def __init__(self, sweep: SweepEncoder, *, numbers_first: bool = False) -> None:

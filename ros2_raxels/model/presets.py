@@ -10,17 +10,17 @@ from ros2_raxels.geometry.raxel_grid import RAXEL_COLUMNS, RAXEL_ROWS
 
 @dataclass(frozen=True)
 class ModelSize:
-    """Everything that decides the shape of a weight.
+    """Everything that determines the shapes of the weights.
 
     Attributes:
         width: channels of a token.
         heads: of attention; width / heads is a multiple of 8.
-        evidence_blocks: self-attention blocks over tracks; 0 is a model without evidence (pixels only, as the paper).
+        evidence_blocks: self-attention blocks over tracks; 0 is a model without evidence (pixels only, like the paper).
         joint_blocks: blocks of the two branches.
         raxel_patch: side of a ray token on the raxel grid.
         video_patch_px: side of a video token.
-        video_size_px: (height, width) of the frames that the model is trained on; others of whole patches will do.
-        sweep_depths: planes of the sweep that the video branch is given; 0 is a model without.
+        video_size_px: (height, width) of the frames that the model is trained on; any multiple of the patch will do.
+        sweep_depths: planes of the sweep that the video branch is given; 0 is a model without a sweep.
         sweep_contexts: known frames that are swept at most.
         sweep_width: channels of the network that reads the sweep, at full resolution.
         decoupled: False joins both modalities in one self-attention (the ablation of the decoupled attention).
@@ -56,7 +56,7 @@ class ModelSize:
         return 6 if self.pluecker else 3
 
     def record(self) -> dict[str, Any]:
-        """As a checkpoint and a model card hold it."""
+        """Plain values, as checkpoints and model cards hold them."""
         return {**asdict(self), "video_size_px": list(self.video_size_px)}
 
     @classmethod
@@ -66,9 +66,9 @@ class ModelSize:
 
 
 PRESETS = {
-    # Chosen by time: what an estimate may cost on two cores, see `raxels evaluate`.
+    # As large as an estimate on two cores has time for, see `raxels evaluate`.
     "compact": ModelSize(width=128, heads=4, evidence_blocks=4, joint_blocks=4),
-    # Pixels only, as the paper, for many GPUs.
+    # Pixels only, as in the paper, for many GPUs.
     "base": ModelSize(
         width=768,
         heads=12,
@@ -79,6 +79,6 @@ PRESETS = {
         video_size_px=(192, 256),
         raxel_patch=2,
     ),
-    # Seconds a run: for tests.
+    # Runs in seconds, for tests.
     "tiny": ModelSize(width=32, heads=2, evidence_blocks=1, joint_blocks=1, sweep_depths=8, sweep_width=8),
 }

@@ -12,13 +12,13 @@ from torch import Tensor
 _Function = TypeVar("_Function", bound=Callable[..., Any])
 
 RAY_SPREAD = 0.4
-"""Rays are whitened by this, beside an unmoved camera; it travels in the model card."""
+"""Rays are divided by this after those of an unmoved camera are subtracted; the model card holds it."""
 
 _DAMPING = 1e-6
 
 
 def _exact(function: _Function) -> _Function:
-    """Poses are worth hundredths of a degree, half precision a tenth: geometry leaves the mixed precision around it."""
+    """Poses matter to hundredths of a degree, bfloat16 resolves tenths: geometry opts out of mixed precision."""
 
     @wraps(function)
     def run(rays: Tensor, *others: Any, **named: Any) -> Any:
@@ -42,7 +42,7 @@ def encode_rays(bearings: Tensor, poses: Tensor, pluecker: bool = False) -> Tens
 
 
 def whiten(rays: Tensor, bearings: Tensor) -> Tensor:
-    """What is left beside an unmoved camera of the told or assumed intrinsics, at about unit variance."""
+    """Difference from the rays of an unmoved camera of known or assumed intrinsics, at about unit variance."""
     return (rays - _unmoved(rays, bearings)) / RAY_SPREAD
 
 
@@ -59,7 +59,7 @@ def _unmoved(rays: Tensor, bearings: Tensor) -> Tensor:
 
 @_exact
 def pose_error(rays: Tensor, bearings: Tensor, poses: Tensor) -> tuple[Tensor, Tensor]:
-    """Errors of the poses that rays decode to, to first order: linear in the rays, so made for a loss.
+    """First-order errors of the poses that rays decode to; they are linear in the rays, which suits a loss.
 
     Args:
         rays: (..., rows, columns, C) predicted, not whitened.
@@ -93,7 +93,7 @@ def _skew(v: Tensor) -> Tensor:
 
 @_exact
 def decode_rays(rays: Tensor, bearings: Tensor) -> Tensor:
-    """Poses (..., 4, 4) that rays (..., rows, columns, C) mean: Procrustes for raxels, as `geometry.decode_raxels`.
+    """Poses (..., 4, 4) that rays (..., rows, columns, C) decode to; raxels by Procrustes, as `geometry.decode_raxels`.
 
     For Pluecker rays the rotation comes from the directions, and the position from the moments by least squares.
     """

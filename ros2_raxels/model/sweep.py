@@ -1,4 +1,4 @@
-"""Plane sweep to view: a small U-Net decides on depth and visibility, and says where it cannot know."""
+"""From a plane sweep to a view: a small U-Net weighs depths and visibility, and says where it cannot know."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from torch.nn import functional as F  # noqa: N812
 
 _LUMA = (0.299, 0.587, 0.114)
 _SHARPNESS = 400.0
-"""Of the depth that photo-consistency alone would choose, per squared grey level of 0 to 1."""
+"""Weight of photo-consistency in the choice of depth, per squared grey level of 0 to 1."""
 _UNSEEN_COST, _ALONE_COST = 0.05, 0.02
 _UNKNOWN = 4.0
 _MOST = 16.0
-"""Of all that the network says. On scenes unlike those of its training it exceeds that a hundredfold in places."""
+"""Limit of the network's outputs. On scenes unlike its training they exceed it a hundredfold in places."""
 _TRUST, _LEAST_VOTE = 4.0, 0.05
 """A frame that votes for a plane makes it ``(1 + 1 / _LEAST_VOTE) ** _TRUST`` times as likely."""
 
@@ -26,7 +26,7 @@ class SweptViews(NamedTuple):
         colour: (B, T, 3, H, W) -1 to 1, as far as it was seen.
         gate: (B, T, H, W) logit that a pixel must be made up.
         log_error: (B, T, H, W) log of the expected error of the colour.
-        given: (B,) 1 where there was a sweep; 0 where nothing is known, whatever else stands here.
+        given: (B,) 1 where there was a sweep; 0 where there was none, and the other fields mean nothing.
         planes: (B, T, D, H, W) log of the probability that a pixel lies on each plane; None where nothing was swept.
     """
 
@@ -38,15 +38,15 @@ class SweptViews(NamedTuple):
 
     @staticmethod
     def nothing(video: Tensor) -> SweptViews:
-        """Of video (B, N, 3, H, W), where nobody swept anything."""
+        """For video (B, N, 3, H, W), where nothing was swept."""
         empty = torch.zeros_like(video[:, :, 0])
         return SweptViews(torch.zeros_like(video), empty, empty, torch.zeros_like(video[:, 0, 0, 0, 0]))
 
 
 class SweepEncoder(nn.Module):
-    """Context frames swept into target cameras to what is known of the views; independent of noise.
+    """What context frames, swept into target cameras, tell about the views; independent of the noise.
 
-    It starts as classical plane-sweep stereo (the depth at which the context agrees best) and learns the difference.
+    It starts as classical plane-sweep stereo, the depth at which the context agrees best, and learns what to change.
 
     Args:
         depths: planes of the sweep, see `ros2_raxels.view_synthesis.plane_sweep`.
@@ -68,8 +68,8 @@ class SweepEncoder(nn.Module):
         Args:
             swept: (B, T, K, 4, D, H, W) uint8: RGB times how much it is seen, and that; K contexts, D planes. Fewer
                 contexts than the model has will do.
-            votes: (B, T, D, H, W) how many frames are known to show something there, 0 or more; None where nobody
-                asked. They weigh planes beside the network and are no input of it.
+            votes: (B, T, D, H, W) how many frames are known to show something there, 0 or more; None where they were
+                not counted. They weigh the planes directly, and are no input of the network.
         """
         shape = swept.shape[:2]
         frames = swept.flatten(0, 1)
@@ -106,7 +106,7 @@ class SweepEncoder(nn.Module):
 
 
 def _box(x: Tensor, side: int) -> Tensor:
-    """Mean over a window, of what lies inside the image."""
+    """Mean over the part of a window that lies inside the image."""
     x = F.avg_pool2d(x, (side, 1), 1, (side // 2, 0), count_include_pad=False)
     return F.avg_pool2d(x, (1, side), 1, (0, side // 2), count_include_pad=False)
 
@@ -114,7 +114,7 @@ def _box(x: Tensor, side: int) -> Tensor:
 def _blended(frames: Tensor, chosen: Tensor) -> Tensor:
     """(M, K, 4, H, W), 0 to 1, of (M, K, 4, D, H, W) uint8 and the share (M, D, H, W) of each depth.
 
-    Plane by plane: all at once would be written to memory and read again.
+    One channel of one frame at a time: all at once would be written to memory and read back.
     """
     share = chosen / 255.0
     blended = [
@@ -135,7 +135,7 @@ class _UNet(nn.Module):
         self.to_4, self.up_4 = nn.Conv2d(quarter, quarter, 1), _Pair(quarter, quarter)
         self.to_2, self.up_2 = nn.Conv2d(quarter, half, 1), _Pair(half, half)
         self.to_1, self.up_1 = nn.Conv2d(half, width, 1), _Pair(width, width)
-        # Zero at the start: what the sweep says by itself.
+        # Zero at the start, so that the sweep speaks for itself.
         self.out = nn.Parameter(torch.zeros(outputs, width, 3, 3))
 
     def forward(self, x: Tensor) -> Tensor:

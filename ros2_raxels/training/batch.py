@@ -1,4 +1,4 @@
-"""What a training step is given: clips with their truth, as tensors."""
+"""Batches of training: clips with their ground truth, as tensors."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from ros2_raxels.model.denoiser import cell_centres
 
 @dataclass(frozen=True, eq=False)
 class Tracks:
-    """Evidence of B clips of N frames, P tracks each. What `ros2_raxels.matching.tracks.Evidence` is to one clip.
+    """Evidence of B clips of N frames, P tracks each: the batch of `ros2_raxels.matching.tracks.Evidence`.
 
     Attributes:
         plane: (B, P, N, 2) on the image plane at z = 1; 0 where not seen.
         place: (B, P, N, 2) in the image, -1 to 1 from edge to edge; 0 where not seen.
         seen: (B, P, N) 1 where the track was found (and at its anchor), else 0.
-        anchor: (B, P, N) one-hot; all 0 for tracks that only fill up the batch.
+        anchor: (B, P, N) one-hot; all 0 for tracks that only pad the batch.
         is_flow: (B, P).
         score: (B, P, N) of the matcher.
         pixel: (B, N) size of a pixel of the working image on the plane, 1 / focal_px.
@@ -37,24 +37,24 @@ class Tracks:
 
 @dataclass(frozen=True, eq=False)
 class ClipBatch:
-    """B clips of N frames and what is true about them.
+    """B clips of N frames, and the ground truth about them.
 
     Attributes:
         bearings: (B, N, rows, columns, 3) unit rays in each camera's own frame.
         camera_to_first: (B, N, 4, 4), furthest camera from the first at distance 1.
-        focal: (B,) true focal length over that which `tracks.plane` assumes; 1 where intrinsics are known.
+        focal: (B,) true focal length over the one that `tracks.plane` assumes; 1 where intrinsics are known.
         known: (B,) 1 where intrinsics are known.
-        parallax_px: (B,) median image motion due to translation, working px; positions rest on nothing without it.
-        tracks: evidence; None where nobody looked for any.
+        parallax_px: (B,) median image motion due to translation, working px; without it positions cannot be observed.
+        tracks: evidence; None where none was looked for.
         right: (B, P, N) 1 where an observation is of the point that the anchor saw, else 0.
         video: (B, N, 3, H, W) -1 to 1, or None: clips without pixels.
         sources: how many of the first frames are given where others are to be generated.
         swept: (B, N - sources, K, 4, D, H, W) uint8, these frames swept into the others
-            (`ros2_raxels.view_synthesis.plane_sweep`); None where nobody asks for views.
+            (`ros2_raxels.view_synthesis.plane_sweep`); None where no views are asked for.
         votes: (B, N - sources, D, H, W) float16, of points that the sources show
             (`ros2_raxels.view_synthesis.dense_points`); None where nothing was swept.
-        plane: (B, N - sources, H, W) number of the plane of that sweep which each pixel lies on, between two of them
-            too; NaN where nobody knows. None where nothing was swept.
+        plane: (B, N - sources, H, W) number of the sweep's plane that each pixel lies on, with fractions between two;
+            NaN where unknown. None where nothing was swept.
     """
 
     bearings: Tensor
@@ -86,7 +86,7 @@ _Record = TypeVar("_Record", "ClipBatch", Tracks)
 
 
 def _moved(record: _Record, device: torch.device | str) -> _Record:
-    """A dataclass of tensors on another device, those inside it too."""
+    """A dataclass of tensors on another device, nested ones included."""
     moved: dict[str, Any] = {}
     for f in fields(record):
         value = getattr(record, f.name)

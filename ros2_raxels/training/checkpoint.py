@@ -20,16 +20,16 @@ _MOMENTS = ("exp_avg", "exp_avg_sq", "step")
 
 @dataclass(frozen=True)
 class Progress:
-    """Where a run is, and what made it.
+    """How far a run has come, and what it was started with.
 
     Attributes:
-        step: finished steps.
+        step: number of finished steps.
         trained_s: wall time that they took.
-        clips: seen so far.
+        clips: number seen so far.
         seed: of everything random.
         preset: name of the size.
-        data: where clips came from, in words.
-        has_pixels: whether some of them had, so that the video branch is trained.
+        data: where the clips came from, in words.
+        has_pixels: whether some of them had pixels, so that the video branch is trained.
     """
 
     step: int = 0
@@ -49,7 +49,7 @@ def save(
     optimizer: torch.optim.Optimizer,
     progress: Progress,
 ) -> None:
-    """Write everything that resuming needs, whole or not at all.
+    """Write everything that resuming needs, atomically.
 
     Raises:
         FileError: the folder cannot be written to, or the disk is full.
@@ -63,7 +63,7 @@ def save(
 
 
 def save_weights(path: Path, size: ModelSize, average: dict[str, Tensor], progress: Progress) -> None:
-    """Write averaged weights alone, in half precision: to compute with torch, and to start other runs from.
+    """Write the averaged weights alone, in half precision: to run the model in torch, and to start other runs from.
 
     Raises:
         FileError: the folder cannot be written to, or the disk is full.
@@ -90,7 +90,7 @@ def load(path: Path) -> tuple[ModelSize, Progress, dict[str, Tensor]]:
     """Size, progress and all tensors of a checkpoint.
 
     Raises:
-        FileError: not there, truncated, or not a checkpoint.
+        FileError: the file is missing, truncated, or not a checkpoint.
     """
     try:
         with safe_open(path, framework="pt") as file:
@@ -98,11 +98,11 @@ def load(path: Path) -> tuple[ModelSize, Progress, dict[str, Tensor]]:
             tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118, not a dict
         return ModelSize.from_record(record["size"]), Progress(**record["progress"]), tensors
     except (OSError, SafetensorError, KeyError, TypeError, ValueError) as error:
-        raise FileError(f"{path} is not a checkpoint of this version ({error}); give another or start anew") from error
+        raise FileError(f"{path} is not a checkpoint of this version ({error}); give another, or start over") from error
 
 
 def part(tensors: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:
-    """Tensors below a prefix: ``model`` or ``average``."""
+    """Tensors below a prefix, without it: ``model``, ``average`` or ``moment``."""
     return {key[len(prefix) + 1 :]: value for key, value in tensors.items() if key.startswith(f"{prefix}.")}
 
 

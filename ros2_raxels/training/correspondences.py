@@ -1,8 +1,8 @@
 """Clips of correspondences straight from geometry, without rendering: hundreds a second on one core.
 
-What a matcher gets wrong on real frames is imitated: noise of half a pixel with heavy tails, keypoints matched to
-anywhere, flow that slides by some pixels, repeated texture, things that move by themselves, gaps, and scores that know
-about it. The numbers are those of `ros2_raxels.matching.matcher` on real clips (`docs/training.md`).
+The errors of a matcher on real frames are imitated: noise of half a pixel with heavy tails, keypoints matched to random
+places, flow that slides by a few pixels, repeated texture, objects that move by themselves, gaps, and scores that
+reflect all this. The numbers are those of `ros2_raxels.matching.matcher` on real clips (`docs/training.md`).
 """
 
 from __future__ import annotations
@@ -19,11 +19,11 @@ from ros2_raxels.training.batch import ClipBatch, Tracks, grid_places
 from ros2_raxels.training.solids import Solids, random_solids
 
 RIGHT_PX = 2.5
-"""An observation further than this from the point that the anchor saw counts as wrong; working px."""
+"""An observation further than this from the point that the anchor sees counts as wrong; working px."""
 
 _LONG_SIDE_PX = 340.0
 _HIDDEN = 0.8
-"""A point is hidden by what a ray to it meets before this share of the way; surfaces are rough."""
+"""A point is hidden if a ray towards it meets a surface before this share of the way; surfaces are rough."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -61,7 +61,7 @@ class _Random:
         return median * torch.exp(spread * self.normal(*shape))
 
     def beta(self, *shape: int, a: float, b: float) -> Tensor:
-        """Kumaraswamy's stand-in for the beta distribution: closed form, so that it follows the generator."""
+        """Kumaraswamy's stand-in for the beta distribution: in closed form, so that the generator alone decides."""
         return (1.0 - (1.0 - self.uniform(*shape)) ** (1.0 / b)) ** (1.0 / a)
 
 
@@ -74,7 +74,7 @@ def sample_correspondences(
         seed: the same seed gives the same batch on the same device.
         clips, frames, tracks: B, N, P; clips hold a random part of P tracks.
         device: where it is drawn.
-        unknown_share: of clips whose intrinsics the model is not told.
+        unknown_share: share of clips whose intrinsics the model is not told.
     """
     generator = torch.Generator(device).manual_seed(seed)
     draw = _Random(generator)
@@ -166,7 +166,7 @@ def _visible(world: Solids, poses: Tensor, points: Tensor, depth: Tensor, place:
 def _parallax_px(
     cameras: _Cameras, poses: Tensor, points: Tensor, seen_at: Tensor, anchor: Tensor, visible: Tensor
 ) -> Tensor:
-    """(B,) median over the visible of the image motion that is due to translation, towards the furthest camera."""
+    """(B,) median image motion due to translation, over visible points, in the frame where it is largest."""
     turned = poses.clone()
     turned[..., :3, 3] = 0.0
     from_anchor = points - _of_anchor(poses, anchor)[..., :3, 3]
@@ -202,7 +202,7 @@ def _one_hot(anchor: Tensor, frames: int) -> Tensor:
 
 
 def _slide(draw: _Random, clips: int, tracks: int, frames: int, is_flow: Tensor) -> Tensor:
-    """(B, P, N, 2) px by which flow sticks to an edge or a thing in front of the point."""
+    """(B, P, N, 2) px by which flow is dragged along an edge, or by an object in front of the point."""
     share = 0.5 * draw.beta(clips, 1, 1, a=0.8, b=5.0)
     slides = (draw.uniform(clips, tracks, frames) < share) & is_flow[..., None]
     length_px = draw.log_normal(clips, tracks, frames, median=3.5, spread=0.6)
@@ -212,7 +212,7 @@ def _slide(draw: _Random, clips: int, tracks: int, frames: int, is_flow: Tensor)
 
 
 def _move_alone(draw: _Random, cameras: _Cameras, observed: Tensor, anchor: Tensor) -> Tensor:
-    """A thing that moves by itself, in every fifth clip."""
+    """In every fifth clip, an object that moves by itself."""
     clips, _, frames = observed.shape[:3]
     place = cameras.place(observed[:, :, 0])
     centre, radius = draw.uniform(clips, 1, 2, low=-0.7, high=0.7), draw.uniform(clips, 1, low=0.15, high=0.6)
@@ -224,7 +224,7 @@ def _move_alone(draw: _Random, cameras: _Cameras, observed: Tensor, anchor: Tens
 
 
 def _mismatch(draw: _Random, cameras: _Cameras, observed: Tensor, is_flow: Tensor) -> Tensor:
-    """Keypoints that were matched to another one: anywhere, or one period further where texture repeats."""
+    """Keypoints matched to another one: anywhere in the image, or one period away where texture repeats."""
     clips, tracks, frames = observed.shape[:3]
     share = draw.beta(clips, 1, 1, a=1.1, b=4.0).clamp(max=0.75)
     wrong = (draw.uniform(clips, tracks, frames) < share) & ~is_flow[..., None]
@@ -238,7 +238,7 @@ def _mismatch(draw: _Random, cameras: _Cameras, observed: Tensor, is_flow: Tenso
 def _found(
     draw: _Random, cameras: _Cameras, observed: Tensor, anchor: Tensor, is_flow: Tensor, poses: Tensor
 ) -> Tensor:
-    """(B, P, N) whether the matcher finds it: less with every degree of turn and pixel of motion."""
+    """(B, P, N) whether the matcher finds it: less likely with every degree of rotation and pixel of motion."""
     clips, tracks, frames = observed.shape[:3]
     at = anchor[..., None, None].expand(-1, -1, 1, 2)
     moved_px = (observed - observed.gather(2, at)).norm(dim=-1) / cameras.pixel[:, None, None]
@@ -253,7 +253,7 @@ def _found(
 
 
 def _scores(draw: _Random, right: Tensor, is_flow: Tensor) -> Tensor:
-    """(B, P, N) as measured: `docs/training.md`."""
+    """(B, P, N) distributed as measured, see `docs/training.md`."""
     shape = right.shape
     keypoint = torch.where(right, draw.beta(*shape, a=1.5, b=2.7), draw.beta(*shape, a=0.95, b=5.5))
     direct = draw.uniform(*shape) > torch.where(right, 0.06, 0.13)
@@ -279,7 +279,7 @@ def _assemble(
     one_hot = _one_hot(anchor, frames) * kept[..., None]
     seen = (found & kept[..., None]).float()
     known = (draw.uniform(clips) >= unknown_share).float()
-    # Not told: the model sees the plane of a camera of another focal length, and is to find the true one.
+    # Where it is unknown, the model sees the plane of a camera of another focal length, and has to find the true one.
     guess = torch.exp(torch.where(known > 0, torch.zeros_like(known), 0.35 * draw.normal(clips)))
     assumed = observed * guess[:, None, None, None]
     score = torch.where(one_hot > 0, torch.ones_like(seen), _scores(draw, right, is_flow))

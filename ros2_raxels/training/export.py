@@ -40,12 +40,12 @@ OPSET = 18
 
 @dataclass(frozen=True)
 class Parts:
-    """What of a model is exported.
+    """Which graphs of a model are exported.
 
     Attributes:
         poses: the graphs of tracks and rays.
         views: those of the sweep and of rays and video together.
-        mixed: each as GPUs take it too.
+        mixed: each of them in half precision too, for GPUs.
     """
 
     poses: bool = True
@@ -62,12 +62,12 @@ def export(
         run: a checkpoint file.
         folder: where ``NAME.json``, its graphs and its weights go.
         name: of the model.
-        validation: measured for the card, as the numbers to expect.
+        validation: what to measure for the card, as numbers to expect.
         parts: what to export; None is all that the checkpoint was trained for.
 
     Raises:
-        FileError: the checkpoint cannot be read, the folder not be written, or views were asked for of a checkpoint
-            that was trained without pixels.
+        FileError: the checkpoint cannot be read, the folder cannot be written, or views are asked for and the
+            checkpoint was trained without pixels.
     """
     size, progress, tensors = checkpoint.load(run)
     model = JointDenoiser(size)
@@ -115,7 +115,7 @@ def _graphs(model: JointDenoiser, folder: Path, name: str, parts: Parts) -> dict
 
 
 class _HalfLinear(nn.Module):
-    """A matrix product in half precision. What is added to its result decides on the precision from there on."""
+    """A matrix product in half precision. What its result is added to decides the precision from there on."""
 
     def __init__(self, linear: nn.Linear) -> None:
         super().__init__()
@@ -128,7 +128,7 @@ class _HalfLinear(nn.Module):
 
 
 def _mixed(model: JointDenoiser) -> JointDenoiser:
-    """A copy with matrix products in half precision; norms, softmax, convolutions and the sums of blocks in single."""
+    """A copy with matrix products in half precision; norms, softmax, convolutions and residual sums stay in single."""
     copy = deepcopy(model)
     for module in list(copy.modules()):
         for name, child in list(module.named_children()):

@@ -11,11 +11,13 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, closing, nullcontext
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import cv2
 import torch
-from torch import Tensor, distributed
+from torch import Tensor, distributed, nn
+from torch.nn.parallel import DistributedDataParallel
+from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from torch.utils.data import DataLoader, Dataset
 from tqdm import tqdm
 
@@ -33,12 +35,12 @@ CHECKPOINT = "checkpoint.safetensors"
 
 
 class TrainingError(RuntimeError):
-    """Training cannot go on; the message says where and what is kept."""
+    """Training cannot continue; the message says at which step, and what was saved."""
 
 
 @dataclass(frozen=True)
 class Draw:
-    """What a step is trained on."""
+    """The data of one training step."""
 
     batch: ClipBatch
     task: Task
@@ -50,17 +52,17 @@ class TrainSettings:
     """How to train.
 
     Attributes:
-        minutes: of wall time, over all resumed runs.
-        steps: at most so many, for runs to be compared; 0 is no limit.
-        device: "cpu", "cuda" (of several processes each takes its own) or "cuda:1".
+        minutes: of wall time, summed over all resumed runs.
+        steps: upper limit, so that runs can be compared; 0 is no limit.
+        device: "cpu", "cuda" (each of several processes takes its own) or "cuda:1".
         rate: learning rate after warm-up, constant until the last part of the time.
         warm_up: steps.
-        cool_down: last share of the time, in which the rate falls to zero.
+        cool_down: last share of the run, over which the rate falls to zero.
         average_decay: of the moving average of the weights, which is what ships.
-        clip: norm that gradients are cut to.
+        clip: largest norm of the gradients.
         save_every_s, validate_every_s: s.
         bf16: mixed precision.
-        workers: processes that make the data; 0 leaves it to a thread, which can draw on a GPU.
+        workers: processes that prepare the data; 0 leaves it to one thread, which can draw on a GPU.
         weights: of the loss.
     """
 
@@ -80,16 +82,23 @@ class TrainSettings:
 
 
 class Trainer:
-    """A run in a folder; made again over the same folder it goes on where it was.
+    """A training run that lives in a folder; created again on the same folder, it resumes.
+
+    Under ``torchrun`` each process trains on clips of its own, and gradients are averaged over all of them.
+
+    Attributes:
+        model: being trained.
+        average: of its weights over the steps, which is what ships.
+        progress: so far.
 
     Args:
-        size: of the model; must be that of the checkpoint when there is one.
-        draw: gives the data of a step: (step, rank) -> `Draw`. Everything random in it follows from these.
+        size: of the model; must be that of the checkpoint, where there is one.
+        draw: the data of a step, (step, rank) -> `Draw`. Everything random in it follows from these two.
         folder: of the checkpoint.
         settings: see there.
-        start: what `Progress` a new run begins with.
-        validate: fixed table, or None.
-        init: a checkpoint whose averaged weights a new run starts from, wherever name and shape fit.
+        start: `Progress` that a new run begins with.
+        validate: fixed table to report, or None.
+        init: a checkpoint whose averaged weights a new run starts from, where name and shape match.
     """
 
     def __init__(
@@ -111,18 +120,17 @@ class Trainer:
         self.model = JointDenoiser(size).to(settings.device)
         if init is not None and not self.checkpoint_path.exists():
             self._start_from(init)
-        self.average = {name: p.detach().clone() for name, p in self.model.state_dict().items()}
+        self.average = AveragedModel(self.model, multi_avg_fn=warmed_up_average(settings.average_decay))
         self._optimizer = torch.optim.AdamW(self.model.parameters(), settings.rate, betas=(0.9, 0.95), weight_decay=0.0)
         if self.checkpoint_path.exists():
             self._resume()
-        if self.world > 1 and not distributed.is_initialized():
-            distributed.init_process_group("nccl" if settings.device.startswith("cuda") else "gloo")
-            # Its threads would abort the process if the interpreter ended under them.
-            atexit.register(distributed.destroy_process_group)
+        # The weights that a run starts from are the first of the average.
+        self.average.n_averaged.fill_(1 + self.progress.step)
+        self._loss = self._shared_loss()
 
     @property
     def checkpoint_path(self) -> Path:
-        """Where the run is kept."""
+        """Where the run is saved."""
         return self.folder / CHECKPOINT
 
     def _start_from(self, path: Path) -> None:
@@ -130,27 +138,41 @@ class Trainer:
         known, wanted = checkpoint.part(tensors, "average"), self.model.state_dict()
         fits = {k: v for k, v in known.items() if k in wanted and wanted[k].shape == v.shape}
         if not any(k.startswith("blocks.") for k in fits):
-            raise FileError(f"{path} has no weight that fits {self.size}; give a checkpoint of a like preset")
+            raise FileError(f"{path} has no weights that fit {self.size}; give a checkpoint of a similar preset")
         self.model.load_state_dict(wanted | fits)
 
     def _resume(self) -> None:
         size, progress, tensors = checkpoint.load(self.checkpoint_path)
         if size != self.size:
             raise FileError(
-                f"{self.checkpoint_path} is of another size ({size}) than asked for ({self.size}); "
+                f"{self.checkpoint_path} holds a model of another size ({size}) than asked for ({self.size}); "
                 f"give --preset {progress.preset} or another --out"
             )
         self.model.load_state_dict(checkpoint.part(tensors, "model"))
-        self.average = {k: v.to(self.settings.device) for k, v in checkpoint.part(tensors, "average").items()}
+        self.average.module.load_state_dict(checkpoint.part(tensors, "average"))
         checkpoint.restore_optimizer(self._optimizer, self.model, tensors)
         has_pixels = progress.has_pixels or self.progress.has_pixels
         self.progress = replace(progress, data=self.progress.data, has_pixels=has_pixels)
 
+    def _shared_loss(self) -> nn.Module:
+        """The loss as a module; with several processes, one whose gradients are the mean over all of them."""
+        loss = _Loss(self.model, self.settings.weights)
+        if self.world < 2:
+            return loss
+        device = torch.device(self.settings.device)
+        if not distributed.is_initialized():
+            distributed.init_process_group("nccl" if device.type == "cuda" else "gloo")
+            # Its threads would abort the process if the interpreter ended under them.
+            atexit.register(distributed.destroy_process_group)
+        devices = [device] if device.type == "cuda" else None
+        # Each process draws its own task, and no task uses all weights.
+        return DistributedDataParallel(loss, device_ids=devices, find_unused_parameters=True)
+
     def run(self, show: bool = True) -> Progress:
-        """Train until the time is used up.
+        """Train until the time, or the number of steps, is used up.
 
         Raises:
-            TrainingError: a loss or a gradient is not finite; the last good state is kept.
+            TrainingError: a loss or a gradient is not finite; the last checkpoint is kept.
             FileError: the checkpoint cannot be written.
         """
         begin, before_s = time.monotonic(), self.progress.trained_s
@@ -182,7 +204,7 @@ class Trainer:
         return self.progress
 
     def _from_processes(self) -> Generator[Draw, None, None]:
-        """Data of the steps to come, made by others while these are learned from."""
+        """Data of the steps to come, prepared by other processes during the current step."""
         yield from DataLoader(
             _Steps(self._draw, self.rank),
             batch_size=None,
@@ -194,7 +216,7 @@ class Trainer:
         )
 
     def _from_thread(self) -> Generator[Draw, None, None]:
-        """The same, made by one thread, which can draw on a GPU."""
+        """The same, prepared by one thread, which can draw on a GPU."""
         with ThreadPoolExecutor(1) as ahead:
             drawn = ahead.submit(self._draw, self.progress.step, self.rank)
             for step in itertools.count(self.progress.step + 1):
@@ -202,15 +224,14 @@ class Trainer:
                 yield now
 
     def save(self) -> None:
-        """Write the checkpoint, by the first process only."""
+        """Write the checkpoint; only the first process does."""
         if self.rank == 0:
-            checkpoint.save(self.checkpoint_path, self.model, self.size, self.average, self._optimizer, self.progress)
+            average = self.averaged().state_dict()
+            checkpoint.save(self.checkpoint_path, self.model, self.size, average, self._optimizer, self.progress)
 
     def averaged(self) -> JointDenoiser:
-        """A model with the averaged weights."""
-        model = JointDenoiser(self.size).to(self.settings.device)
-        model.load_state_dict(self.average)
-        return model.eval()
+        """The model with the averaged weights, which later steps change."""
+        return cast(JointDenoiser, self.average.module.eval())
 
     def _report(self, bar: Any) -> None:
         if self.rank == 0 and self._validate is not None:
@@ -225,24 +246,23 @@ class Trainer:
         seed = (self.progress.seed * 1_000_003 + step) * max(self.world, 1) + self.rank
         generator = torch.Generator(settings.device).manual_seed(seed)
         with self._precision():
-            result = loss_of(self.model, batch, drawn.task, settings.weights, generator, drawn.with_evidence)
-        self._demand_finite("loss", result.total, result.terms)
+            total, terms = self._loss(batch, drawn.task, generator, drawn.with_evidence)
+        self._demand_finite("loss", total, terms)
         self._optimizer.zero_grad(set_to_none=True)
-        result.total.backward()  # type: ignore[no-untyped-call]
-        self._share_gradients()
-        norm = torch.nn.utils.clip_grad_norm_(self.model.parameters(), settings.clip)
-        # A finite loss can have a gradient that is not, and the next checkpoint would keep what it does to the weights.
-        self._demand_finite("gradient", norm, result.terms)
+        total.backward()
+        norm = nn.utils.clip_grad_norm_(self.model.parameters(), settings.clip)
+        # A finite loss can have a gradient that is not, which would spoil the weights and then the next checkpoint.
+        self._demand_finite("gradient", norm, terms)
         self._optimizer.step()
-        self._update_average()
-        return result.terms, len(batch.known)
+        self.average.update_parameters(self.model)
+        return terms, len(batch.known)
 
     def _demand_finite(self, name: str, value: Tensor, terms: dict[str, float]) -> None:
         if not torch.isfinite(value):
             kept = (
-                f"the state of at most {self.settings.save_every_s:.0f} s before is kept in {self.checkpoint_path}"
+                f"the state from at most {self.settings.save_every_s:.0f} s earlier is kept in {self.checkpoint_path}"
                 if self.checkpoint_path.exists()
-                else "nothing was saved yet"
+                else "nothing has been saved yet"
             )
             raise TrainingError(
                 f"{name} is {value.item()} at step {self.progress.step} (terms {terms}); {kept}. "
@@ -258,37 +278,54 @@ class Trainer:
         return min(1.0, (step + 1) / self.settings.warm_up, max(self._left(), 0.02) / self.settings.cool_down)
 
     def _left(self) -> float:
-        """Share of the run that is still to come."""
+        """Share of the run that is left."""
         left = 1.0 - self.progress.trained_s / max(60 * self.settings.minutes, 1e-9)
         return min(left, 1.0 - self.progress.step / self.settings.steps) if self.settings.steps else left
 
-    def _share_gradients(self) -> None:
-        if self.world < 2:
-            return
-        for p in self.model.parameters():
-            # What a task does not use has no gradient; all processes must take part all the same.
-            p.grad = torch.zeros_like(p) if p.grad is None else p.grad
-            distributed.all_reduce(p.grad)
-            p.grad /= self.world
-
     def _agreed(self, value: float) -> float:
-        """That of the first process: all must stop after the same step, or those that go on wait for ever."""
+        """The first process's value: all must stop after the same step, or those that go on would wait for ever."""
         if self.world < 2:
             return value
         shared = torch.tensor([value], dtype=torch.float64, device=self.settings.device)
         distributed.broadcast(shared, 0)
         return float(shared)
 
-    @torch.no_grad()
-    def _update_average(self) -> None:
-        # Early on the average follows quickly, so that the first weights do not linger.
-        decay = min(self.settings.average_decay, (1 + self.progress.step) / (10 + self.progress.step))
-        for name, value in self.model.state_dict().items():
-            _blend(self.average[name], value, decay)
+
+class _Loss(nn.Module):
+    """`loss_of` as the one forward pass that `DistributedDataParallel` needs to see."""
+
+    def __init__(self, model: JointDenoiser, weights: LossWeights) -> None:
+        super().__init__()
+        self.model, self._weights = model, weights
+
+    def forward(
+        self, batch: ClipBatch, task: Task, generator: torch.Generator, with_evidence: bool
+    ) -> tuple[Tensor, dict[str, float]]:
+        """The total to be minimised, and each weighted term."""
+        step = loss_of(self.model, batch, task, self._weights, generator, with_evidence)
+        return step.total, step.terms
+
+
+_Weights = list[Tensor] | tuple[Tensor, ...]
+
+
+def warmed_up_average(decay: float) -> Callable[[_Weights, _Weights, Tensor | int], None]:
+    """An exponential moving average for `AveragedModel`, whose decay grows to the given one over the first steps.
+
+    Early on the average follows quickly, so that the first weights do not linger.
+    """
+
+    def update(average: _Weights, current: _Weights, averaged: Tensor | int) -> None:
+        """Blend in the weights after a step; `averaged` counts those before it, and those that the run starts from."""
+        step = int(averaged) - 1
+        ema = get_ema_multi_avg_fn(min(decay, (1 + step) / (10 + step)))  # type: ignore[no-untyped-call]
+        ema(average, current, averaged)
+
+    return update
 
 
 class _Steps(Dataset[Draw]):
-    """`Draw` by number of the step."""
+    """The `Draw` of each step, by its number."""
 
     def __init__(self, draw: Callable[[int, int], Draw], rank: int) -> None:
         self._draw, self._rank = draw, rank
@@ -298,9 +335,5 @@ class _Steps(Dataset[Draw]):
 
 
 def _one_thread(_: int) -> None:
-    # As many processes as cores need no threads besides; torch sees to its own.
+    # There are as many processes as cores, so threads would only compete. Torch limits its own.
     cv2.setNumThreads(1)
-
-
-def _blend(average: Tensor, value: Tensor, decay: float) -> None:
-    average.mul_(decay).add_(value, alpha=1.0 - decay)

@@ -1,4 +1,4 @@
-"""What the denoiser is trained for: flow of rays (and video), the pose they decode to, inliers, focal, own error."""
+"""The loss: flow of rays and video, the poses that rays decode to, inliers, focal length, and the expected errors."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _LEAST_MISS = 0.01
 
 @dataclass(frozen=True)
 class LossWeights:
-    """Weight of each term; 0 leaves it out (the ablations)."""
+    """Weight of each term; 0 leaves it out, for ablations."""
 
     flow: float = 1.0
     cosine: float = 0.5
@@ -37,11 +37,11 @@ class LossWeights:
 
 @dataclass
 class Step:
-    """Loss of a batch and its terms.
+    """Loss of a batch.
 
     Attributes:
-        total: to be minimised.
-        terms: each weighted term.
+        total: to be minimised, the sum of all terms.
+        terms: each of them, weighted.
     """
 
     total: Tensor
@@ -49,7 +49,7 @@ class Step:
 
 
 def target_poses(batch: ClipBatch) -> Tensor:
-    """(B, N, 4, 4) in clip units; where a clip has no parallax its positions shrink to 0, which is then the answer."""
+    """(B, N, 4, 4) in clip units; as parallax vanishes, positions shrink to 0, which is then the right answer."""
     poses = batch.camera_to_first.clone()
     poses[..., :3, 3] *= (batch.parallax_px / _ENOUGH_PARALLAX_PX).clamp(max=1.0)[:, None, None]
     return poses
@@ -63,14 +63,14 @@ def loss_of(
     generator: torch.Generator,
     with_evidence: bool = True,
 ) -> Step:
-    """One step of training on a batch, without the gradient.
+    """Loss of a model on a batch; the caller takes the gradient.
 
     Args:
         model: to train.
         batch: clips; with video where the task needs it.
-        task: decides what is noise.
+        task: decides what is noise and what is clean.
         weights: of the terms.
-        generator: of noise and times.
+        generator: draws noise and times.
         with_evidence: whether the model is shown the tracks.
     """
     poses = target_poses(batch)
@@ -97,7 +97,7 @@ def loss_of(
 
 
 def known_views(model: JointDenoiser, batch: ClipBatch) -> SweptViews | None:
-    """What the sweep says of all N frames; the sources are known without."""
+    """What the sweep says of all N frames: nothing of the sources, which are known anyway."""
     if model.sweep is None or batch.swept is None:
         return None
     views: SweptViews = model.sweep(batch.swept, None if batch.votes is None else batch.votes.float())
@@ -109,9 +109,9 @@ def known_views(model: JointDenoiser, batch: ClipBatch) -> SweptViews | None:
 
 
 def plane_loss(planes: Tensor, truth: Tensor) -> Tensor:
-    """Cross entropy between log probabilities (B, T, D, H, W) of planes and the one that is true, (B, T, H, W).
+    """Cross-entropy between log probabilities (B, T, D, H, W) of planes and the number of the true one, (B, T, H, W).
 
-    A surface between two planes is shared by both; where the truth is NaN or nearer than all planes nothing counts.
+    A surface between two planes is shared by both. Pixels whose truth is NaN, or nearer than all planes, do not count.
     """
     last = planes.shape[2] - 1
     counts = truth <= last
@@ -137,7 +137,7 @@ def _noisy_video(video: Tensor | None, time: Tensor, generator: torch.Generator)
 
 
 def _velocity_loss(clean: Tensor, noisy: Tensor, truth: Tensor, time: Tensor) -> Tensor:
-    """Mean squared error of the velocity; frames that are clean already do not count."""
+    """Mean squared error of the velocity; frames that were given clean do not count."""
     gap = (1.0 - time).clamp(min=LEAST_GAP)
     error = ((clean - truth) ** 2).flatten(2).mean(dim=-1) / gap**2
     counts = (time < 1.0).float()
@@ -145,9 +145,9 @@ def _velocity_loss(clean: Tensor, noisy: Tensor, truth: Tensor, time: Tensor) ->
 
 
 def _video_terms(out: Denoised, truth: Tensor, time: Tensor, w: LossWeights) -> dict[str, Tensor]:
-    """Squared error of clean pixels, and the error that the model expects of each.
+    """Squared error of the predicted pixels, and how well the model foresees it.
 
-    Not the velocity's: near clean data the noise there is to predict lies below what a token can hold.
+    Not the error of the velocity: near clean data, the noise left to predict is finer than a token can represent.
     """
     if out.video is None or out.video_log_error is None:
         return {}
@@ -202,9 +202,9 @@ def _evidence_terms(evidence: TrackTokens, batch: ClipBatch, w: LossWeights) -> 
 
 @torch.no_grad()
 def predict_views(model: JointDenoiser, batch: ClipBatch, generator: torch.Generator, steps: int = 1) -> Tensor:
-    """Video (B, N, 3, H, W), -1 to 1, with the frames after the sources made from pure noise, all cameras known."""
+    """Video (B, N, 3, H, W), -1 to 1: sources as given, the frames after them from pure noise, all cameras known."""
     if batch.video is None:
-        raise ValueError("a batch without pixels has no sources to make views from")
+        raise ValueError("a batch without pixels has no source frames to make views from")
     assumed = batch.assumed_bearings
     rays = whiten(encode_rays(batch.bearings, target_poses(batch), model.size.pluecker), assumed)
     ones = torch.ones(rays.shape[:2], device=rays.device)
@@ -223,14 +223,15 @@ def predict_views(model: JointDenoiser, batch: ClipBatch, generator: torch.Gener
         assert out.video is not None
         return out.video
 
-    return with_sources(sample(predict, noise, steps))
+    *_, video = sample(predict, noise, steps)
+    return with_sources(video)
 
 
 @torch.no_grad()
 def predict_poses(
     model: JointDenoiser, batch: ClipBatch, generator: torch.Generator, with_evidence: bool = True, steps: int = 1
 ) -> tuple[Tensor, TrackTokens | None]:
-    """Poses (B, N, 4, 4) relative to the first camera from pure noise, and what the evidence was judged to be."""
+    """Poses (B, N, 4, 4) relative to the first camera, from pure noise; and the evidence as the model judges it."""
     assumed = batch.assumed_bearings
     evidence = _encode(model, batch) if with_evidence else None
     shape = (*assumed.shape[:-1], model.size.ray_channels)
@@ -242,13 +243,13 @@ def predict_poses(
         out: Denoised = model(x, time * ones, assumed, batch.known, evidence, batch.video, video_time)
         return out.rays
 
-    rays = unwhiten(sample(predict, noise, steps), assumed)
-    poses = decode_rays(rays, batch.bearings)
+    *_, rays = sample(predict, noise, steps)
+    poses = decode_rays(unwhiten(rays, assumed), batch.bearings)
     return torch.linalg.inv(poses[:, :1]) @ poses, evidence
 
 
 def pose_errors_deg(found: Tensor, batch: ClipBatch) -> tuple[Tensor, Tensor]:
-    """Rotation and direction errors of all cameras but the first; directions only of clips with parallax."""
+    """Errors of rotation and direction, deg, of all cameras but the first; of direction only in clips with parallax."""
     truth = batch.camera_to_first[:, 1:]
     relative = found[:, 1:, :3, :3].transpose(-1, -2) @ truth[..., :3, :3]
     sine = torch.stack(

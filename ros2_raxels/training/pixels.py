@@ -1,4 +1,4 @@
-"""Training batches with pixels: rendered clips (`scenes.shards`) and posed recordings, cropped, ordered and swept."""
+"""Training batches with pixels, from rendered clips (`scenes.shards`) and posed recordings: cropped, ordered, swept."""
 
 from __future__ import annotations
 
@@ -32,25 +32,25 @@ from ros2_raxels.view_synthesis.plane_sweep import inverse_depths, plane_of
 from ros2_raxels.view_synthesis.view_evidence import ViewEvidence, evidence_of_view
 
 MAX_TURN_DEG = 40.0
-"""Clips of a recording are drawn until no frame turns further from its first source; of none such, the least."""
+"""Clips of a recording are redrawn until no frame is rotated further from the first source; failing that, the least."""
 
 _SHARDS_IN_MEMORY = 3
 _STRIDES = (1, 2, 3, 5, 8)
 _TRIES = 50
 _REACHED = 0.6
-"""Of what a view shows: where all is nearer than the planes of a sweep there is nothing to learn from one."""
+"""Least share of a view that lies within reach of the sweep: nearer than all planes, there is nothing to learn."""
 _EVERY_PX = 4
 _RECORDED_SHARE = 0.2
 _ANYWHERE = 0.15
 _CROPS = ((96, 128), (96, 128), (80, 112), (64, 128))
 _MUCH_PARALLAX_PX = 100.0
 _LEAST_FRAMES = 8
-"""Of a recorded set, which are taken with strides."""
+"""Of a recorded set, from which frames are taken with a stride."""
 _LEAST_RENDERED = 6
-"""Frames of a rendered clip: as many sources as a model takes, and two targets."""
+"""Frames of a rendered clip: as many sources as a model takes, plus two targets."""
 _SAME_FOCAL = 0.01
 _FINEST = 2
-"""Recorded frames are kept so many times larger than a model sees them, because flow is found on larger ones."""
+"""Recorded frames are kept up to this many times larger than the model sees them, because flow needs larger ones."""
 
 
 class BrokenSetWarning(UserWarning):
@@ -59,13 +59,13 @@ class BrokenSetWarning(UserWarning):
 
 @dataclass(frozen=True, eq=False)
 class PixelClip:
-    """Frames of one camera and their truth.
+    """Frames of one camera, and their ground truth.
 
     Attributes:
         images: (N, H, W, 3) RGB uint8.
         camera: of all of them.
         camera_to_world: (N, 4, 4) optical frames; any unit.
-        depth: (N, H, W) z-depth in that unit; None where nobody knows.
+        depth: (N, H, W) z-depth in that unit; None where unknown.
     """
 
     images: ImageArray
@@ -88,18 +88,18 @@ class PixelClip:
         return replace(self, images=np.ascontiguousarray(self.images[window]), camera=camera, depth=depth)
 
     def shrunk(self, by: int) -> PixelClip:
-        """The same, so many times smaller."""
+        """The same, a whole number of times smaller."""
         if by == 1:
             return self
         width, height = self.camera.width // by, self.camera.height // by
         small = [cv2.resize(image, (width, height), interpolation=cv2.INTER_AREA) for image in self.images]
-        # A mean over an edge is the depth of nothing.
+        # Averaged across an edge, depth would be that of no surface.
         depth = None if self.depth is None else self.depth[:, by // 2 :: by, by // 2 :: by]
         return replace(self, images=np.array(small), camera=self.camera.resized(width, height), depth=depth)
 
 
 class PixelClips:
-    """Clips with pixels, drawn by generators alone.
+    """Clips with pixels, drawn as a generator alone decides.
 
     Args:
         folders: each of shards (``raxels`` renders them) or of posed sets (``*/cameras.json``); sets that cannot be
@@ -234,14 +234,14 @@ def _working_focal_px(camera: PinholeCamera) -> float:
 
 @cache
 def _matcher() -> Matcher:
-    """One a process: it has threads."""
+    """One per process: it has threads."""
     return Matcher()
 
 
 def _swept(
     clips: Sequence[PixelClip], fine: Sequence[PixelClip], sources: int, size: ModelSize
 ) -> list[list[ViewEvidence]]:
-    """Of each target of each clip, found as in serving."""
+    """Evidence of each target of each clip, found as in serving."""
     found = []
     for clip, large in zip(clips, fine, strict=True):
         known, poses = list(clip.images[:sources]), clip.camera_to_world[:sources]
@@ -269,7 +269,7 @@ def _planes(clip: PixelClip, sources: int, evidence: Sequence[ViewEvidence]) -> 
 
 
 def _rendered(generator: np.random.Generator, shard: Shard, sources: int, targets: int, reached: float) -> PixelClip:
-    """A clip of which such a share lies on the planes of its sweep; of none such, the one of most."""
+    """A clip of which at least this share is within reach of its sweep; failing that, the clip with the most."""
 
     def drawn() -> PixelClip:
         clip = _of_shard(shard, int(generator.integers(len(shard))))
@@ -284,7 +284,7 @@ def _rendered(generator: np.random.Generator, shard: Shard, sources: int, target
 
 
 def _reached(clip: PixelClip, sources: int) -> float:
-    """Share of what the last target sees that is not nearer than all planes; 0 without depth."""
+    """Share of what the last target sees that is no nearer than the nearest plane; 0 without depth."""
     if clip.depth is None:
         return 0.0
     places = clip.camera_to_world[:, :3, 3]
@@ -294,7 +294,7 @@ def _reached(clip: PixelClip, sources: int) -> float:
 
 
 def _order(generator: np.random.Generator, frames: int, sources: int, targets: int) -> list[int]:
-    """Sources, newest first, then targets that come after them in time; time may run backwards."""
+    """Sources, newest first, then targets, mostly later than they; time may run backwards."""
     first = int(generator.integers(frames - sources - targets + 1))
     known = list(range(first, first + sources))
     later = list(range(first + sources, frames))
@@ -322,7 +322,7 @@ def _recorded(generator: np.random.Generator, of: PixelClip, sources: int, targe
 
 
 def _random_crop(generator: np.random.Generator, clip: PixelClip, shape: tuple[int, int], times: int) -> PixelClip:
-    """A window of so many times the shape."""
+    """A random window, `times` as large as the shape."""
     sides, crops = clip.images.shape[1:3], [times * side for side in shape]
     top, left = (int(generator.integers(side - crop + 1)) for side, crop in zip(sides, crops, strict=True))
     return clip.cropped(top, left, *crops)

@@ -1,6 +1,6 @@
-"""Worlds of a room and solids, a batch of them at once: what a ray meets. Depth alone, nothing to look at.
+"""Batches of worlds made of a room and solids, for casting rays: they have depth, but no appearance.
 
-Each clip has its own world: the inside of a box of any proportions (walls far away make it open), boxes and balls.
+Each clip has its own world: the inside of a box of any proportions (distant walls make it open), boxes and balls.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ class Solids:
     ball_radius: Tensor
 
     def depth(self, origin: Tensor, direction: Tensor) -> Tensor:
-        """(B, R) how often `direction` (B, R, 3) fits between `origin` (B, R, 3) and the first surface."""
+        """(B, R) distance from `origin` (B, R, 3) to the first surface, in lengths of `direction` (B, R, 3)."""
         nearest = _leave(
             torch.einsum("bji,brj->bri", self.room, origin),
             torch.einsum("bji,brj->bri", self.room, direction),
@@ -54,7 +54,7 @@ def _safe(direction: Tensor) -> Tensor:
 
 def _leave(origin: Tensor, direction: Tensor, low: Tensor, high: Tensor) -> Tensor:
     """Distance to the sides of a box around the origin; far for an origin outside."""
-    # The sign of what is divided by: a ray along a side never meets it.
+    # The sign is that of the divisor: a ray parallel to a side never meets it.
     along = _safe(direction)
     step = torch.where(along > 0, high - origin, low - origin) / along
     distance = step.amin(dim=-1)
@@ -81,7 +81,7 @@ def _meet_balls(origin: Tensor, direction: Tensor, centre: Tensor, radius: Tenso
 
 
 def random_solids(generator: torch.Generator, clips: int, boxes: int = 6, balls: int = 3) -> Solids:
-    """Draw worlds; what is near lies in front of the first camera, at depths around 1."""
+    """Draw worlds; nearby solids lie in front of the first camera, at depths around 1."""
     device = generator.device
 
     def uniform(*shape: int, low: float = 0.0, high: float = 1.0) -> Tensor:
@@ -92,11 +92,11 @@ def random_solids(generator: torch.Generator, clips: int, boxes: int = 6, balls:
 
     open_side = (uniform(clips, 6) < 0.35) * log_uniform(clips, 6, low=5.0, high=100.0) + 1.0
     side = log_uniform(clips, 6, low=0.5, high=3.0) * open_side
-    # Ahead is never a wall at the tip of the nose.
+    # There is never a wall right in front of the camera.
     side[:, 5] = side[:, 5].clamp(min=0.8)
     centre = _ahead(uniform(clips, boxes + balls, 3), depth=log_uniform(clips, boxes + balls, low=0.5, high=4.0))
     size = log_uniform(clips, boxes + balls, low=0.05, high=0.7)
-    # Some worlds are crowded, some empty: what is not there is far behind.
+    # Some worlds are crowded, some empty: solids that are not wanted are put far behind.
     absent = uniform(clips, boxes + balls) > uniform(clips, 1)
     centre = torch.where(absent[..., None], torch.tensor([0.0, 0.0, -_FAR], device=device), centre)
     half = size[:, :boxes, None] * log_uniform(clips, boxes, 3, low=0.15, high=1.5)

@@ -1,4 +1,4 @@
-"""A fixed table to watch a run by: the same clips every time, from noise with a fixed seed."""
+"""A fixed set of measurements to follow a run by: the same clips every time, from noise with a fixed seed."""
 
 from __future__ import annotations
 
@@ -21,19 +21,19 @@ _SEED = 987_654_321
 
 @dataclass(frozen=True)
 class Validation:
-    """Fixed batches by name: of poses, and of views."""
+    """Fixed batches, by name, that poses and views are measured on."""
 
     batches: dict[str, ClipBatch]
     views: dict[str, ClipBatch] = field(default_factory=dict)
 
     @classmethod
     def synthetic(cls, clips: int = 128, frames: int = 4, tracks: int = 256) -> Validation:
-        """Clips of correspondences that no training step draws."""
+        """On clips of correspondences that no training step draws."""
         batch = sample_correspondences(_SEED, clips, frames, tracks)
         return cls({"synthetic": batch})
 
     def with_views(self, pixels: PixelClips, size: ModelSize, batches: int = 4, clips: int = 8) -> Validation:
-        """The same and views of clips that no training step draws."""
+        """The same, and views of clips that no training step draws."""
         drawn = {
             f"views {k}": pixels.draw(np.random.default_rng([_SEED, k]), clips, Task.VIEWS, size)
             for k in range(batches)
@@ -42,7 +42,7 @@ class Validation:
 
     @torch.no_grad()
     def measure(self, model: JointDenoiser, steps: int = 1) -> dict[str, dict[str, float]]:
-        """Medians and shares by batch."""
+        """Medians, areas under the curve and PSNR, by name of the batch and of the measure."""
         device = next(model.parameters()).device
         measured = {name: _measure(model, batch.to(device), steps) for name, batch in self.batches.items()}
         if self.views:
@@ -53,7 +53,7 @@ class Validation:
         return measured
 
     def line(self, model: JointDenoiser) -> str:
-        """`measure` in a line."""
+        """`measure`, as one line of text."""
         parts = []
         for name, m in self.measure(model).items():
             parts.append(f"{name} " + ", ".join(f"{key} {value:.3g}" for key, value in m.items()))
@@ -75,7 +75,7 @@ def _measure(model: JointDenoiser, batch: ClipBatch, steps: int) -> dict[str, fl
 
 
 def _measure_views(model: JointDenoiser, batch: ClipBatch, steps: int) -> tuple[float, float, float]:
-    """Mean PSNR, dB, of the views of the model, of the sweep alone, and of the newest source repeated."""
+    """Mean PSNR, dB: of the model's views, of the sweep alone, and of the newest source repeated."""
     generator = torch.Generator(batch.known.device).manual_seed(_SEED)
     assert batch.video is not None
     truth = batch.video[:, batch.sources :]
@@ -91,7 +91,7 @@ def _psnr_db(video: Tensor, truth: Tensor) -> float:
 
 
 def _auc(score: Tensor, right: Tensor) -> float:
-    """Chance that a right observation scores above a wrong one."""
+    """Area under the ROC curve: the chance that a right observation scores above a wrong one."""
     order = score.argsort().argsort().double()
     positive = right.double()
     wins = (order * positive).sum() - positive.sum() * (positive.sum() - 1) / 2

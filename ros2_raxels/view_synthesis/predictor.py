@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
+from operator import itemgetter
 from pathlib import Path
-from typing import Any
+from typing import TypeVar
 
 import numpy as np
-import numpy.typing as npt
 
 from ros2_raxels.engine import Engine, EngineError
 from ros2_raxels.engine.choose import EngineOptions, open_engines
@@ -20,12 +19,12 @@ from ros2_raxels.geometry.poses import FloatArray
 from ros2_raxels.geometry.raxel_grid import decode_clip
 from ros2_raxels.geometry.raxels import encode_raxels
 from ros2_raxels.matching.matcher import Matcher
-from ros2_raxels.model.flow import sample, schedule, step_towards
+from ros2_raxels.model.flow import sample
 from ros2_raxels.recordings.image_codec import ImageArray
 from ros2_raxels.view_synthesis.confidence import Signs, probability
 from ros2_raxels.view_synthesis.context import check_images
 from ros2_raxels.view_synthesis.dense_points import KnownPoints, find_points
-from ros2_raxels.view_synthesis.model_clip import Float32Array, ModelClip, unit_reach
+from ros2_raxels.view_synthesis.model_clip import Float32Array, ModelClip, Tensors, unit_reach
 from ros2_raxels.view_synthesis.prediction import (
     PredictedViews,
     PredictionCancelledError,
@@ -42,6 +41,8 @@ BATCH = 4
 
 _OTHER_SAMPLE = 1
 """Second part of the seed of the sample that the view is compared with."""
+
+_Step = TypeVar("_Step")
 
 
 @dataclass(frozen=True)
@@ -142,14 +143,11 @@ class ViewPredictor:
         swept = self._swept(clip, find_points(self._matcher, known, camera, clip.poses[: len(known)]))
         video, count = clip.noise(np.random.default_rng(seed)), self.settings.steps if steps is None else steps
         rays = (encode_raxels(clip.bearings, clip.poses) - clip.bearings) / self.card.ray_spread
-        done = 0
-        first: dict[str, npt.NDArray[Any]] = {}
-        out = first
-        for now, later in _steps(count, proceed):
-            out = self._joint.run(clip.joint_inputs(rays, 1.0, video, now, swept.inputs))
-            video = step_towards(out["clean_video"], video, now, later)
-            first = first or out
-            done += 1
+
+        def predict(x: FloatArray, time: float) -> Tensors:
+            return self._joint.run(clip.joint_inputs(rays, 1.0, x, time, swept.inputs))
+
+        first, out, done = _taken(sample(predict, video, count, itemgetter("clean_video")), count, proceed)
         # Later steps expect the error of what is left of the noise, not that of the view.
         error, made_up = clip.expected_error(first), clip.made_up(first)
         noise = clip.noise(np.random.default_rng([seed, _OTHER_SAMPLE]))
@@ -211,14 +209,15 @@ class ViewPredictor:
         clip = ModelClip.of([image], camera, still)
         generator, count = np.random.default_rng(seed), self.settings.imagine_steps if steps is None else steps
         video, rays = clip.noise(generator), generator.normal(size=clip.bearings.shape)
-        done, clean = 0, rays
-        for now, later in _steps(count, proceed):
+
+        def predict(x: tuple[FloatArray, FloatArray], time: float) -> Tensors:
             # The source's own rays are noise like the others': the model says where they belong.
-            out = self._joint.run(clip.joint_inputs(rays, now, video, now, None))
-            clean = out["clean"][0].astype(float)
-            rays, video = step_towards(clean, rays, now, later), step_towards(out["clean_video"], video, now, later)
-            done += 1
-        poses = self._poses(clip, clean)
+            noisy_rays, noisy_video = x
+            return self._joint.run(clip.joint_inputs(noisy_rays[0], time, noisy_video, time, None))
+
+        both = itemgetter("clean", "clean_video")
+        _, out, done = _taken(sample(predict, (rays[None], video), count, both), count, proceed)
+        poses = self._poses(clip, out["clean"][0].astype(float))
         views = self.predict(PredictionRequest([image], camera, np.eye(4)[None], poses[1:], seed, steps=1))
         return replace(views, steps=done)
 
@@ -253,7 +252,7 @@ class ViewPredictor:
             inputs = clip.joint_inputs(x, time, clip.noise(np.random.default_rng(seed)), 1.0, None)
             return np.asarray(self._joint.run(inputs)["clean"][0], float)
 
-        clean = sample(predict, rays, steps)
+        *_, clean = sample(predict, rays, steps)
         return self._poses(clip, clean)
 
     def _poses(self, clip: ModelClip, clean: FloatArray) -> FloatArray:
@@ -287,18 +286,18 @@ class _Swept:
     agreed: FloatArray
 
 
-def _steps(count: int, proceed: Callable[[int, int], bool] | None) -> Iterator[tuple[float, float]]:
-    """Time of each denoising step and of the next, until `proceed` says no.
+def _taken(steps: Iterator[_Step], count: int, proceed: Proceed | None) -> tuple[_Step, _Step, int]:
+    """First and last of `count` denoising steps, and how many were taken until `proceed` said no.
 
     Raises:
         PredictionCancelledError: it said so before the first.
     """
-    for done, (now, later) in enumerate(itertools.pairwise(schedule(count))):
-        if proceed is not None and not proceed(done, count):
-            if not done:
-                raise PredictionCancelledError(f"cancelled before the first of {count} denoising steps")
-            return
-        yield now, later
+    taken: list[_Step] = []
+    while len(taken) < count and (proceed is None or proceed(len(taken), count)):
+        taken.append(next(steps))
+    if not taken:
+        raise PredictionCancelledError(f"cancelled before the first of {count} denoising steps")
+    return taken[0], taken[-1], len(taken)
 
 
 def _proceed_from(proceed: Callable[[int, int], bool], begun: int, total: int, done: int, _: int) -> bool:

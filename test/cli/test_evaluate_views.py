@@ -20,6 +20,7 @@ from ros2_raxels.evaluation.views.tasks import make_view_tasks
 from ros2_raxels.factory import make_predictor
 from ros2_raxels.matching.matcher import Matcher
 from ros2_raxels.recordings.source import read_image
+from ros2_raxels.view_synthesis.prediction import PredictionRequest
 
 CapSys = pytest.CaptureFixture[str]
 

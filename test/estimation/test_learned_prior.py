@@ -4,19 +4,21 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import pytest
 
 pytest.importorskip("onnxruntime")
 
 from made_up_tracks import cameras, direction_error_rad, picked, rotation_error_rad, tracks_of
 
-from ros2_raxels.engine import EngineError
+from ros2_raxels.engine import Arrays, EngineError, TensorSpec
 from ros2_raxels.estimation.bundle_adjustment import BundleProblem, RefineSettings
 from ros2_raxels.estimation.estimator import guide
 from ros2_raxels.estimation.hypotheses import PoseHypotheses
-from ros2_raxels.estimation.learned_prior import DenoiseSettings, LearnedDenoiser, shipped_model, track_arrays
+from ros2_raxels.estimation.learned_prior import DenoiseSettings, Judged, LearnedDenoiser, shipped_model, track_arrays
 from ros2_raxels.geometry.camera import PinholeCamera
 from ros2_raxels.geometry.poses import FloatArray
 from ros2_raxels.geometry.raxel_grid import clip_bearings, decode_clip
@@ -124,6 +126,40 @@ def test_more_steps_and_guidance_between_them(model: LearnedDenoiser) -> None:
     np.testing.assert_allclose(decode_clip(BEARINGS, guided)[0], np.linalg.inv(poses[0]) @ poses, atol=1e-6)
     assert expected.shape == (2, 4, 12, 16)
     assert (expected > 0).all()
+
+
+class Halving:
+    """An engine of rays that predicts half of what it is given, and is sure of it to a fixed degree."""
+
+    inputs: tuple[TensorSpec, ...] = ()
+    outputs: tuple[TensorSpec, ...] = ()
+
+    def __init__(self) -> None:
+        self.asked: list[tuple[float, float]] = []
+
+    def run(self, arrays: Arrays) -> dict[str, npt.NDArray[Any]]:
+        self.asked.append((float(arrays["ray_time"].max()), float(arrays["rays"].max())))
+        return {"clean": 0.5 * arrays["rays"], "log_error": np.full(arrays["rays"].shape[:-1], -1.0, np.float32)}
+
+    def describe(self) -> str:
+        return "halving"
+
+
+def test_guidance_changes_every_prediction_before_the_next_step(model: LearnedDenoiser) -> None:
+    """Guidance adds 2: 4 + 2 = 6; half way from 8 to 6 is 7; 3.5 + 2 = 5.5. Whitened, so all of it times the spread."""
+    engine, spread = Halving(), model.card.ray_spread
+    noise = np.full((1, *BEARINGS.shape), 8.0)
+    judged = Judged(np.ones((1, 4)), 1.0, {})
+    halving = LearnedDenoiser(model.card, engine, engine)
+    found, expected = halving.sample(judged, BEARINGS, noise, 2, lambda raxels: raxels + 2.0 * spread)
+    np.testing.assert_allclose(found - BEARINGS, 5.5 * spread, rtol=1e-6)
+    np.testing.assert_allclose(expected, np.exp(-1.0) * spread, rtol=1e-6)
+    assert engine.asked == [(0.0, 8.0), (0.5, 7.0)]
+    # Without it: half way from 8 to 4 is 6.
+    engine.asked.clear()
+    found, _ = halving.sample(judged, BEARINGS, noise, 2)
+    np.testing.assert_allclose(found - BEARINGS, 3.0 * spread, rtol=1e-6)
+    assert engine.asked == [(0.0, 8.0), (0.5, 6.0)]
 
 
 def test_the_answer_is_the_same_every_time(model: LearnedDenoiser) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -17,8 +18,14 @@ from ros2_raxels.geometry.raxels import decode_raxels, encode_raxels
 
 torch = pytest.importorskip("torch")
 
-from ros2_raxels.model.attention import Attention, rotations  # noqa: E402
-from ros2_raxels.model.denoiser import Denoised, JointDenoiser, TrackTokens  # noqa: E402
+from ros2_raxels.model.attention import (  # noqa: E402
+    Attention,
+    Stream,
+    attended,
+    attended_by_products,
+    rotations,
+)
+from ros2_raxels.model.denoiser import Denoised, JointBlock, JointDenoiser, TrackTokens  # noqa: E402
 from ros2_raxels.model.presets import PRESETS, ModelSize  # noqa: E402
 from ros2_raxels.model.rays import decode_rays, encode_rays, pose_error, unwhiten, whiten  # noqa: E402
 from ros2_raxels.model.sweep import SweptViews  # noqa: E402
@@ -190,6 +197,84 @@ def test_masked_context_is_not_there() -> None:
     mask[..., 4:] = -1e4
     found = attention(x, turn, context, context_turn, mask)
     torch.testing.assert_close(found, attention(x, turn, context[:, :4], context_turn[:, :, :, :4]))
+
+
+def attention_inputs(masked: bool) -> tuple[Tensor, ...]:
+    """Queries of 5 tokens, keys and values of 7, for two clips and two heads, in double precision; and a mask."""
+    generator = torch.Generator().manual_seed(2)
+    query = torch.randn(2, 2, 5, 16, generator=generator, dtype=torch.float64)
+    key, value = torch.randn(2, 2, 2, 7, 16, generator=generator, dtype=torch.float64)
+    mask = torch.zeros(2, 1, 1, 7, dtype=torch.float64)
+    mask[1, ..., 4:] = -1e4
+    return (query, key, value, mask) if masked else (query, key, value)
+
+
+def by_definition(query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None = None) -> Tensor:
+    logits = torch.einsum("bhld,bhmd->bhlm", query, key) / 4.0
+    weight = torch.exp(logits if mask is None else logits + mask)
+    return torch.einsum("bhlm,bhmd->bhld", weight / weight.sum(dim=-1, keepdim=True), value)
+
+
+@pytest.mark.parametrize("masked", [False, True])
+@pytest.mark.parametrize("compute", [attended, attended_by_products])
+@pytest.mark.parametrize(("dtype", "atol"), [(torch.float32, 1e-6), (torch.bfloat16, 0.03)])
+def test_values_and_gradients_of_attention_are_those_of_its_definition(
+    compute: Callable[..., Tensor], masked: bool, dtype: torch.dtype, atol: float
+) -> None:
+    """To the given distance; values and gradients are of order 1."""
+    exact = [t.requires_grad_() for t in attention_inputs(masked)[:3]]
+    given = [t.detach().to(dtype).requires_grad_() for t in exact]
+    # As evidence has it: always in single precision, and without a gradient.
+    mask = [t.float() for t in attention_inputs(masked)[3:]]
+    expected, found = by_definition(*exact, *mask), compute(*given, *mask)
+    assert found.dtype == dtype
+    torch.testing.assert_close(found.double(), expected, atol=atol, rtol=0.0)
+    towards = torch.randn(expected.shape, generator=torch.Generator().manual_seed(3), dtype=torch.float64)
+    expected.backward(towards)
+    found.backward(towards.to(dtype))
+    for exact_input, given_input in zip(exact, given, strict=True):
+        assert exact_input.grad is not None
+        assert given_input.grad is not None
+        torch.testing.assert_close(given_input.grad.double(), exact_input.grad, atol=atol, rtol=0.0)
+
+
+def test_exported_attention_is_spelled_out() -> None:
+    """What TensorRT fuses: a scale, two products and a softmax in single precision."""
+    arguments = tuple(t.half() for t in attention_inputs(masked=True))
+
+    class Alone(torch.nn.Module):
+        def forward(self, *inputs: Tensor) -> Tensor:
+            return attended(*inputs)
+
+    program = torch.export.export(Alone(), arguments)
+    targets = [node.target for node in program.graph.nodes if node.op == "call_function"]
+    assert [t for t in targets if "scaled_dot_product" in str(t)] == []
+    assert targets.count(torch.ops.aten.matmul.default) == 2
+    softmax = next(node for node in program.graph.nodes if node.target is torch.ops.aten.softmax.int)
+    assert softmax.meta["val"].dtype == torch.float32
+
+
+@pytest.mark.parametrize("decoupled", [True, False], ids=["decoupled", "joined"])
+def test_branches_of_the_same_weights_treat_both_streams_alike(decoupled: bool) -> None:
+    """Each looks at the other as it was before either looked, so streams that change places change answers."""
+    torch.manual_seed(5)
+    block = JointBlock(replace(TINY, evidence_blocks=0, decoupled=decoupled))
+    with torch.no_grad():
+        for p in block.rays.parameters():
+            p += 0.1 * torch.randn_like(p)
+    block.video.load_state_dict(block.rays.state_dict())
+    one, other = (
+        Stream(torch.randn(2, n, 32), rotations(torch.rand(1, n, 3), 16), torch.randn(2, n, 32)) for n in (5, 7)
+    )
+    with torch.no_grad():
+        (a, b), (c, d) = block(one, other, None), block(other, one, None)
+        alone, nothing = block(one, None, None)
+    assert b is not None
+    assert d is not None
+    assert nothing is None
+    assert_alike(a.tokens, d.tokens)
+    assert_alike(b.tokens, c.tokens)
+    assert (a.tokens - alone.tokens).abs().max() > 1e-3
 
 
 # ------------------------------------------------------------------------------------------------------- denoiser

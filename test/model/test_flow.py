@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import itertools
-from typing import TYPE_CHECKING
+from operator import itemgetter
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
@@ -11,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ros2_raxels.geometry.poses import FloatArray
-from ros2_raxels.model.flow import LEAST_GAP, Task, blend, draw_times, sample, schedule, velocity
+from ros2_raxels.model.flow import Task, blend, draw_times, sample, schedule, step_towards
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -30,10 +31,17 @@ def test_the_schedule_goes_from_noise_to_data_in_equal_steps(steps: int) -> None
     np.testing.assert_allclose(np.diff(times), 1.0 / steps, atol=1e-12)
 
 
+def sampled(*arguments: Any) -> Any:
+    """What the last step predicts."""
+    *_, last = sample(*arguments)
+    return last
+
+
 @pytest.mark.parametrize("steps", [0, -3])
 def test_no_step_is_refused_by_value(steps: int) -> None:
     with pytest.raises(ValueError, match=f"{steps} denoising steps; take 1 or more"):
         schedule(steps)
+    # At once, not when the first step is asked for.
     with pytest.raises(ValueError, match=f"{steps} denoising steps"):
         sample(lambda x, _: x, np.zeros(3), steps)
 
@@ -49,7 +57,7 @@ def test_with_an_exact_prediction_the_sampler_walks_straight_to_the_data(steps: 
         asked.append(time)
         return data
 
-    np.testing.assert_array_equal(sample(predict, noise, steps), data)
+    np.testing.assert_array_equal(sampled(predict, noise, steps), data)
     assert asked == schedule(steps)[:-1]
 
 
@@ -62,30 +70,62 @@ def test_many_steps_stay_finite_where_the_gap_is_clipped(steps: int) -> None:
         seen.append(x)
         return data
 
-    np.testing.assert_array_equal(sample(predict, noise, steps), data)
+    np.testing.assert_array_equal(sampled(predict, noise, steps), data)
     distance = [np.linalg.norm(x - data) for x in seen]
     assert all(later < now for now, later in itertools.pairwise(distance))
 
 
 def test_two_steps_by_hand() -> None:
     """From 8 and a prediction of half of x: 4; half way from 8 to 4 is 6; predicted 3."""
-    assert sample(lambda x, _: 0.5 * x, 8.0, 1) == 4.0
-    assert sample(lambda x, _: 0.5 * x, 8.0, 2) == 3.0
+    assert list(sample(lambda x, _: 0.5 * x, 8.0, 1)) == [4.0]
+    assert list(sample(lambda x, _: 0.5 * x, 8.0, 2)) == [4.0, 3.0]
 
 
-def test_after_changes_every_prediction_before_the_next_step() -> None:
-    """With guidance that adds 2: 4 + 2 = 6; half way from 8 to 6 is 7; 3.5 + 2 = 5.5."""
-    given_to: list[float] = []
+def test_a_step_is_taken_when_it_is_asked_for() -> None:
+    asked: list[float] = []
 
-    def after(clean: float) -> float:
-        given_to.append(clean)
-        return clean + 2.0
+    def predict(x: float, time: float) -> float:
+        asked.append(time)
+        return 0.5 * x
 
-    assert sample(lambda x, _: 0.5 * x, 8.0, 2, after) == 5.5
-    assert given_to == [4.0, 3.5]
+    steps = sample(predict, 8.0, 4)
+    assert asked == []
+    assert next(steps) == 4.0
+    assert asked == [0.0]
+    assert len(list(steps)) == 3
+    assert asked == [0.0, 0.25, 0.5, 0.75]
 
 
-# ------------------------------------------------------------------------------------------- blending and velocity
+def test_a_walk_that_begins_later_divides_what_is_left() -> None:
+    """From .5 in two steps: .5 and .75, half of what is left; from 8 and 4 to 6, predicted 3."""
+    asked: list[float] = []
+
+    def predict(x: float, time: float) -> float:
+        asked.append(time)
+        return 0.5 * x
+
+    assert list(sample(predict, 8.0, 2, None, 0.5)) == [4.0, 3.0]
+    assert asked == [0.5, 0.75]
+
+
+def test_predictions_may_say_more_than_the_clean_data() -> None:
+    """The sampler goes on with that part alone, and yields all of it."""
+    said = list(sample(lambda x, time: {"clean": 0.5 * x, "time": time}, 8.0, 2, itemgetter("clean")))
+    assert said == [{"clean": 4.0, "time": 0.0}, {"clean": 3.0, "time": 0.5}]
+
+
+def test_rays_and_video_are_denoised_side_by_side() -> None:
+    """As each by itself, with what is predicted of one depending on both."""
+
+    def predict(x: tuple[float, float], _: float) -> tuple[float, float]:
+        return 0.5 * x[0], x[1] - x[0]
+
+    # From (8, 2): predicted (4, -6); half way (6, -2); predicted (3, -8).
+    assert list(sample(predict, (8.0, 2.0), 2)) == [(4.0, -6.0), (3.0, -8.0)]
+    assert step_towards((4.0, -6.0), (8.0, 2.0), 0.0, 0.5) == (6.0, -2.0)
+
+
+# -------------------------------------------------------------------------------------------------------- blending
 
 
 def tensors(seed: int) -> tuple[Tensor, Tensor]:
@@ -97,16 +137,13 @@ def tensors(seed: int) -> tuple[Tensor, Tensor]:
 
 @steady
 @given(st.integers(0, 1000), st.lists(st.floats(0, 1), min_size=6, max_size=6))
-def test_velocity_leads_from_the_blend_to_the_data(seed: int, times: list[float]) -> None:
+def test_each_frame_is_blended_at_its_own_time(seed: int, times: list[float]) -> None:
     torch = pytest.importorskip("torch")
     noise, data = tensors(seed)
-    time = torch.tensor(times, dtype=torch.float64).reshape(2, 3)
-    noisy = blend(noise, data, time)
+    noisy = blend(noise, data, torch.tensor(times, dtype=torch.float64).reshape(2, 3))
     for b, n in itertools.product(range(2), range(3)):
         t = times[3 * b + n]
         np.testing.assert_allclose(noisy[b, n], (1 - t) * noise[b, n] + t * data[b, n], atol=1e-12)
-        expected = (data - noise)[b, n] * min(1.0, (1 - t) / LEAST_GAP)
-        np.testing.assert_allclose(velocity(data, noisy, time)[b, n], expected, atol=1e-12)
 
 
 def test_ends_of_time_are_noise_and_data() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import json
 from dataclasses import fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -21,7 +22,8 @@ from ros2_raxels.utils.files import FileError
 torch = pytest.importorskip("torch")
 pytest.importorskip("safetensors")
 
-from training_rig import ALWAYS, TINY, perturbed, small, train, trainer, until  # noqa: E402
+from torch.optim.swa_utils import AveragedModel  # noqa: E402
+from training_rig import ALWAYS, TINY, StoppedError, perturbed, small, train, trainer, until  # noqa: E402
 
 from ros2_raxels.model.denoiser import JointDenoiser  # noqa: E402
 from ros2_raxels.model.presets import ModelSize  # noqa: E402
@@ -29,7 +31,7 @@ from ros2_raxels.training import checkpoint  # noqa: E402
 from ros2_raxels.training.batch import ClipBatch, Tracks, grid_places  # noqa: E402
 from ros2_raxels.training.checkpoint import Progress  # noqa: E402
 from ros2_raxels.training.correspondences import RIGHT_PX, sample_correspondences  # noqa: E402
-from ros2_raxels.training.loop import Trainer, TrainingError  # noqa: E402
+from ros2_raxels.training.loop import Trainer, TrainingError, warmed_up_average  # noqa: E402
 from ros2_raxels.training.losses import (  # noqa: E402
     LossWeights,
     Step,
@@ -411,6 +413,75 @@ def test_the_average_follows_the_weights(tmp_path: Path) -> None:
         torch.testing.assert_close(tensors["average.ray_in.weight"], expected)
 
 
+@pytest.mark.parametrize("limit", [0.5, 0.9995])
+def test_the_average_is_the_weighted_sum_of_all_weights_so_far(limit: float) -> None:
+    """In closed form: weights of step k count 1 - d_k, times the decays of all later steps."""
+    model = torch.nn.Linear(3, 2)
+    average = AveragedModel(model, multi_avg_fn=warmed_up_average(limit))
+    average.n_averaged.fill_(1)
+    seen = [model.weight.detach().clone()]
+    steps, generator = 20, torch.Generator().manual_seed(0)
+    for _ in range(steps):
+        with torch.no_grad():
+            model.weight.copy_(torch.randn(2, 3, generator=generator))
+        seen.append(model.weight.detach().clone())
+        average.update_parameters(model)
+    # The limit of .5 is reached at step 8.
+    decays = np.minimum(limit, (1 + np.arange(steps)) / (10 + np.arange(steps)))
+    shares = [np.prod(decays), *((1 - d) * np.prod(decays[k + 1 :]) for k, d in enumerate(decays))]
+    assert sum(shares) == pytest.approx(1.0)
+    expected = sum(share * weight.double() for share, weight in zip(shares, seen, strict=True))
+    torch.testing.assert_close(average.module.weight.double(), expected, atol=1e-6, rtol=0.0)
+
+
+def test_a_checkpoint_from_before_the_average_was_a_module_goes_on(tmp_path: Path) -> None:
+    """Its names and record by hand: weights, their average, Adam's moments of what was trained, progress."""
+    from safetensors.torch import save_file
+
+    torch.manual_seed(6)
+    weights, average = JointDenoiser(TINY).state_dict(), perturbed().state_dict()
+    tensors = {f"model.{name}": value for name, value in weights.items()}
+    tensors |= {f"average.{name}": value for name, value in average.items()}
+    for name in ("ray_in.weight", "affine.bias"):
+        for moment, value in (("exp_avg", 0.01), ("exp_avg_sq", 0.02)):
+            tensors[f"moment.{name}.{moment}"] = torch.full_like(weights[name], value)
+        tensors[f"moment.{name}.step"] = torch.tensor(7.0)
+    progress = {"step": 7, "trained_s": 3.5, "clips": 14, "seed": 4, "preset": "tiny", "data": "", "has_pixels": False}
+    size = {
+        "width": 32,
+        "heads": 2,
+        "evidence_blocks": 1,
+        "joint_blocks": 1,
+        "raxel_patch": 4,
+        "video_patch_px": 16,
+        "video_size_px": [32, 48],
+        "sweep_depths": 8,
+        "sweep_contexts": 4,
+        "sweep_width": 8,
+        "decoupled": True,
+        "pluecker": False,
+    }
+    path = tmp_path / "checkpoint.safetensors"
+    save_file(tensors, path, {"raxels": json.dumps({"size": size, "progress": progress})})
+
+    run = trainer(tmp_path, until(8))
+    assert (run.progress.step, run.progress.clips, run.progress.trained_s) == (7, 14, 3.5)
+    for name, value in run.model.state_dict().items():
+        assert torch.equal(value, weights[name])
+        assert torch.equal(run.averaged().state_dict()[name], average[name])
+    with pytest.raises(StoppedError):
+        run.run(show=False)
+    _, then, after = checkpoint.load(path)
+    assert then.step == 8
+    assert after["moment.ray_in.weight.step"] == 8
+    assert after["moment.ray_out.weight.step"] == 1
+    # The decay of step 7 is 8 / 17.
+    for name in ("ray_in.weight", "ray_out.weight"):
+        expected = 8 / 17 * average[name] + 9 / 17 * after[f"model.{name}"]
+        torch.testing.assert_close(after[f"average.{name}"], expected)
+    assert (after["model.ray_in.weight"] - weights["ray_in.weight"]).abs().max() > 1e-5
+
+
 def test_truncated_and_foreign_files_are_refused_in_words(tmp_path: Path) -> None:
     from safetensors.torch import save_file
 
@@ -480,7 +551,7 @@ def test_a_run_that_fails_at_once_does_not_speak_of_a_checkpoint(tmp_path: Path)
 
     run = trainer(tmp_path, until(9, spoil))
     with pytest.raises(
-        TrainingError, match=r"loss is nan at step 0 .* nothing was saved yet\. Lower --rate and resume"
+        TrainingError, match=r"loss is nan at step 0 .* nothing has been saved yet\. Lower --rate and resume"
     ):
         run.run(show=False)
     assert not run.checkpoint_path.exists()

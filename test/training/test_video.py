@@ -224,7 +224,7 @@ def test_views_do_not_know_what_they_are_compared_to(views: ClipBatch) -> None:
 
 
 def test_without_pixels_there_is_nothing_to_make_views_from() -> None:
-    with pytest.raises(ValueError, match="a batch without pixels has no sources"):
+    with pytest.raises(ValueError, match="a batch without pixels has no source frames"):
         predict_views(JointDenoiser(TINY), small(), seeded())
 
 
@@ -260,7 +260,7 @@ def test_a_run_starts_from_the_averaged_weights_of_another(tmp_path: Path) -> No
     tensors = checkpoint.load(source)[2]
     for name, value in run.model.state_dict().items():
         assert torch.equal(value, tensors[f"average.{name}"])
-        assert torch.equal(run.average[name], value)
+        assert torch.equal(run.averaged().state_dict()[name], value)
     assert not torch.equal(run.model.ray_in.weight, tensors["model.ray_in.weight"])
     assert run.progress == Progress(seed=9)
 
@@ -286,7 +286,7 @@ def test_a_checkpoint_of_which_nothing_fits_is_refused_in_words(tmp_path: Path) 
     path = tmp_path / "other.safetensors"
     average = {name: value.clone() for name, value in other.state_dict().items()}
     checkpoint.save(path, other, POSES, average, torch.optim.AdamW(other.parameters()), Progress())
-    with pytest.raises(FileError, match=f"{path} has no weight that fits .*; give a checkpoint of a like preset"):
+    with pytest.raises(FileError, match=f"{path} has no weights that fit .*; give a checkpoint of a similar preset"):
         started(tmp_path / "run", path)
     with pytest.raises(FileError, match="is not a checkpoint of this version"):
         started(tmp_path / "run", tmp_path / "gone.safetensors")
@@ -295,7 +295,7 @@ def test_a_checkpoint_of_which_nothing_fits_is_refused_in_words(tmp_path: Path) 
 def test_a_preset_of_another_width_is_refused_in_words(tmp_path: Path) -> None:
     source = train(tmp_path / "source", 1)
     wide = replace(POSES, width=48, heads=2, sweep_width=16, sweep_depths=16)
-    with pytest.raises(FileError, match="has no weight that fits"):
+    with pytest.raises(FileError, match="has no weights that fit"):
         started(tmp_path / "run", source, wide)
 
 
@@ -307,7 +307,7 @@ def test_a_run_that_goes_on_does_not_start_again(tmp_path: Path) -> None:
         assert run.progress.step == 1
         for name, value in run.model.state_dict().items():
             assert torch.equal(value, tensors[f"model.{name}"])
-            assert torch.equal(run.average[name], tensors[f"average.{name}"])
+            assert torch.equal(run.averaged().state_dict()[name], tensors[f"average.{name}"])
 
 
 @pytest.mark.parametrize(("first", "second"), [(True, False), (False, True), (False, False)])
