@@ -1,4 +1,4 @@
-"""The parameter tables: what is declared, what is refused, and the YAML that documents them."""
+"""nodes.common.parameters: what a table declares, and what is refused. The YAML is tested in test_parameter_yaml."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ import math
 from types import SimpleNamespace
 
 import pytest
-import yaml
 from ros_testing import ROOT, Probe, Spawn, wait_until
 
 pytest.importorskip("rclpy")
@@ -16,23 +15,10 @@ from hypothesis import strategies as st
 
 from ros2_raxels.nodes.common import parameters
 from ros2_raxels.nodes.common.parameters import Parameter
-from ros2_raxels.nodes.parameter_yaml import TABLES, render_yaml
+from ros2_raxels.nodes.parameter_yaml import TABLES
 
 YAML = ROOT / "config" / "raxels.yaml"
 ALL = [pytest.param(row, id=f"{node}:{row.name}") for node, table in TABLES.items() for row in table]
-
-
-def test_yaml_is_the_one_made_from_the_tables():
-    assert YAML.read_text() == render_yaml(), "run: python -m ros2_raxels.nodes.common.parameters > config/raxels.yaml"
-
-
-def test_yaml_holds_every_name_with_its_default_and_type():
-    loaded = yaml.safe_load(YAML.read_text())
-    assert set(loaded) == {f"/**/{node}" for node in TABLES}
-    for node, table in TABLES.items():
-        values = loaded[f"/**/{node}"]["ros__parameters"]
-        assert values == {row.name: row.default for row in table}
-        assert [type(values[row.name]) for row in table] == [type(row.default) for row in table]
 
 
 @pytest.mark.parametrize("row", ALL)
