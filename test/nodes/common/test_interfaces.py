@@ -21,5 +21,7 @@ def test_the_interfaces_are_those_that_were_generated():
 def test_without_them_the_error_says_how_to_build_and_source_them(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setitem(sys.modules, "raxels_interfaces", None)
     monkeypatch.setitem(sys.modules, "raxels_interfaces.action", None)
-    with pytest.raises(ImportError, match=r"colcon build --base-paths \. raxels_interfaces.*source install/setup\.bash"):
+    with pytest.raises(
+        ImportError, match=r"colcon build --base-paths \. raxels_interfaces.*source install/setup\.bash"
+    ):
         runpy.run_path(MODULE)

@@ -68,7 +68,9 @@ def test_the_camera_is_where_the_base_carries_it_also_between_two_messages(wheel
     assert wheels.listener.camera_to_odom(T0) is None
     assert wheels.silence.startswith("no publisher on /odom")
     for second in (0, 1):
-        wheels.send(T0 + second * S, make_pose(rotation_from_vector([0.0, 0.0, 0.4 * second]), [2.0 * second, 1.0, 0.0]))
+        wheels.send(
+            T0 + second * S, make_pose(rotation_from_vector([0.0, 0.0, 0.4 * second]), [2.0 * second, 1.0, 0.0])
+        )
     half = make_pose(rotation_from_vector([0.0, 0.0, 0.2]), [1.0, 1.0, 0.0])
     np.testing.assert_allclose(wheels.camera(T0 + S // 2), half @ MOUNT, atol=1e-9)
     assert wheels.listener.why_silent() == ""

@@ -35,7 +35,9 @@ class Handle:
         """The message is one and the same every time."""
         names = ("state", "step", "steps", "views_done", "views_total")
         found = {name: getattr(message, name) for name in names}
-        found["elapsed_s"], found["remaining_s"] = (d.sec + d.nanosec * 1e-9 for d in (message.elapsed, message.remaining))
+        found["elapsed_s"], found["remaining_s"] = (
+            d.sec + d.nanosec * 1e-9 for d in (message.elapsed, message.remaining)
+        )
         found["preview"] = bytes(message.preview.data)
         self.heard.append(found)
 
