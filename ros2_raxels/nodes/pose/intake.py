@@ -90,6 +90,10 @@ class NewestSlot(Generic[T]):
             errand.refuse(reason)
 
 
+class FrameRejectedError(ValueError):
+    """An image that the tracker must not see, or cannot go on with; one line says why."""
+
+
 @dataclass(frozen=True)
 class Verdict:
     """Whether an image may go to the tracker, and whether the tracker must forget the past first.

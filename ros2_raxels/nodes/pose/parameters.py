@@ -1,11 +1,19 @@
-"""Parameters of raxels_pose."""
+"""Parameters of raxels_pose, and what they mean together."""
 
 from __future__ import annotations
 
 from ros2_raxels.geometry.frame_tree import JUMP_BACK_S
-from ros2_raxels.nodes.common.parameters import ENGINE_ROWS, IMAGE_ROWS, Parameter, Table
+from ros2_raxels.nodes.common.parameters import (
+    ENGINE_ROWS,
+    IMAGE_ROWS,
+    METRIC_FRAMES,
+    Parameter,
+    ParameterError,
+    Parameters,
+    Table,
+)
 from ros2_raxels.nodes.pose.placement import TfMode
-from ros2_raxels.tracking.metric_scale import ScaleSource
+from ros2_raxels.tracking.metric_scale import ScaleSettings, ScaleSource
 from ros2_raxels.tracking.types import LostPolicy, TrackerSettings
 
 _TRACKER = TrackerSettings()
@@ -176,3 +184,40 @@ POSE_TABLE: Table = (
         high=60.0,
     ),
 )
+
+
+def tracker_settings(parameters: Parameters) -> TrackerSettings:
+    """Settings of the tracker."""
+    scale = ScaleSettings(
+        ScaleSource[parameters.text("scale.mode").upper()],
+        parameters.number("scale.scene_depth_m"),
+        parameters.number("scale.camera_height_m"),
+    )
+    return TrackerSettings(
+        confidence_min=parameters.number("confidence_min"),
+        lost_frames=parameters.integer("lost.frames"),
+        lost_policy=LostPolicy(parameters.text("lost.policy")),
+        scale=scale,
+    )
+
+
+def check_frames(parameters: Parameters) -> None:
+    """Look at the names of frames together.
+
+    Raises:
+        ParameterError: they cannot be used together.
+    """
+    world, child = parameters.text("tf.world_frame"), parameters.text("tf.child_frame")
+    if not world or world in METRIC_FRAMES:
+        raise ParameterError(
+            f"tf.world_frame = {world!r} must be a frame of its own, like raxels_world: while the scale is unknown the "
+            "poses are not in metres"
+        )
+    for name in ("world", "child", "map", "odom", "base"):
+        frame = parameters.text(f"tf.{name}_frame")
+        if frame.startswith("/"):
+            raise ParameterError(
+                f"tf.{name}_frame = {frame!r} must not begin with a slash; TF frames have no namespace"
+            )
+    if world == child:
+        raise ParameterError(f"tf.world_frame and tf.child_frame are both {world!r}; name one of them differently")

@@ -31,7 +31,9 @@ from ros2_raxels.geometry.camera import PinholeCamera
 from ros2_raxels.nodes.common.messages import camera_info_message, image_message, stamp_message, stamp_ns
 from ros2_raxels.nodes.common.subscription import FollowingSubscription
 from ros2_raxels.nodes.common.tf_broadcaster import tf_qos
+from ros2_raxels.nodes.pose import pose_node
 from ros2_raxels.nodes.pose.pose_node import PoseNode
+from ros2_raxels.nodes.pose.worker import PoseWorker
 from ros2_raxels.scenes.renderer import render
 from ros2_raxels.scenes.trajectories import handheld_loop
 from ros2_raxels.scenes.world import furnished_room
@@ -179,12 +181,12 @@ class _Patient(script.ScriptedTracker):
 class _Here:
     """A pose node in this process, with a tracker that is busy until it is told to go on, and a camera."""
 
-    def __init__(self, probe: Probe, kind: type[PoseNode] = PoseNode, stall_timeout_s: float = 60.0) -> None:
+    def __init__(self, probe: Probe, stall_timeout_s: float = 60.0) -> None:
         _Patient.begun.clear()
         _Patient.go_on.clear()
         stall = Parameter("stall_timeout_s", value=stall_timeout_s)
         self._executor = probe.node.executor
-        self.node = kind(_Patient, context=probe.node.context, parameter_overrides=[stall])
+        self.node = PoseNode(_Patient, context=probe.node.context, parameter_overrides=[stall])
         self.node.start()
         self._executor.add_node(self.node)
         self.status: list[PoseStatus] = probe.collect(PoseStatus, "/raxels_pose/status")
@@ -195,14 +197,14 @@ class _Here:
         """Until the node has it."""
         camera = PinholeCamera(CAMERA.width, CAMERA.height, focal, focal, CAMERA.cx, CAMERA.cy)
         self._infos.publish(camera_info_message(camera, self._header(stamp)))
-        cameras = self.node._cameras
+        cameras = self.node._intrinsics
         wait_until(lambda: (kept := cameras.newest) and stamp_ns(kept.header.stamp) == stamp, what="camera_info")
 
     def send(self, stamp: int) -> None:
         """Until the node has it."""
-        before = self.node._traffic.received
+        before = self.node._worker.traffic.received
         self._images.publish(image_message(picture(), self._header(stamp)))
-        wait_until(lambda: self.node._traffic.received > before, what="image")
+        wait_until(lambda: self.node._worker.traffic.received > before, what="image")
 
     @staticmethod
     def _header(stamp: int) -> Header:
@@ -250,25 +252,33 @@ def test_an_answer_that_comes_during_a_silence_does_not_hide_it(here: _Here):
     assert here.node._tracking_health().level == DiagnosticStatus.WARN
 
 
-class _Shown(PoseNode):
-    """Notes down what the diagnostics would show of tracking after each change of the node."""
+class _Shown(PoseWorker):
+    """Notes down what the diagnostics would show of tracking after each change of the worker."""
 
-    shown: list[tuple[str, str]] | None = None
+    node: PoseNode | None = None
+    shown: list[tuple[str, str]]
 
     def __setattr__(self, name: str, value: object) -> None:
         super().__setattr__(name, value)
-        if self.shown is not None:
-            health = self._tracking_health()
+        if self.node is not None:
+            health = self.node._tracking_health()
             self.shown.append((health.values["state"], health.message))
 
 
-@pytest.mark.parametrize("here", [{"kind": _Shown}], indirect=True)
-def test_no_state_is_shown_with_the_reason_of_another(here: _Here):
-    here.node.shown = []
-    here.node._set_state(TrackState.TRACKING, "on its way")
-    here.node._set_state(TrackState.LOST, "in the dark")
+@pytest.fixture
+def watched(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Before there is a node."""
+    monkeypatch.setattr(pose_node, "PoseWorker", _Shown)
+
+
+def test_no_state_is_shown_with_the_reason_of_another(watched: None, here: _Here):
+    worker = here.node._worker
+    worker.shown = []
+    worker.node = here.node
+    worker.set_state(TrackState.TRACKING, "on its way")
+    worker.set_state(TrackState.LOST, "in the dark")
     expected = [("WAITING", "WAITING: no image yet"), ("TRACKING", "on its way"), ("LOST", "LOST: in the dark")]
-    assert list(dict.fromkeys(here.node.shown)) == expected
+    assert list(dict.fromkeys(worker.shown)) == expected
 
 
 class _Ended(PoseNode):
