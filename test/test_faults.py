@@ -223,7 +223,7 @@ def test_frames_of_another_camera_are_left_out_until_the_first_is_silent(fresh: 
         assert counted(answer.status) == counted(before) + number
         assert {edge.child_frame_id for edge in answer.edges} == {FRAME}
     assert answer.status.frames_dropped == before.frames_dropped + others
-    words = f"image of the camera 'other_optical_frame' comes in between those of '{FRAME}': remap one of them"
+    words = f"image of camera 'other_optical_frame' arrives between those of '{FRAME}': remap one of them"
     fresh.warned(words)
 
     def heard(image: Any) -> PoseStatus | None:
@@ -234,7 +234,7 @@ def test_frames_of_another_camera_are_left_out_until_the_first_is_silent(fresh: 
     # Its own is silent from here on.
     status = wait_until(lambda: heard(other), what="the other camera")
     assert (counted(status), status.child_frame_id) == (1, "other_optical_frame")
-    fresh.warned(f"tracking reset: images come from the camera 'other_optical_frame' now, no longer from '{FRAME}'")
+    fresh.warned(f"tracking reset: images now come from camera 'other_optical_frame', no longer from '{FRAME}'")
     wait_until(lambda: heard(picture()), what="its own again")
 
 

@@ -76,10 +76,10 @@ class PoseNode(ManagedNode[TrackerLike]):
         except EngineError as error:
             if model or must_have_engine(self._settings):
                 raise ParameterError(f"model = {model!r} cannot be used: {error}") from error
-            self.get_logger().error(f"goes on without the denoiser: {error}")
+            self.get_logger().error(f"continuing without the denoiser: {error}")
             denoiser = None
         if denoiser is None:
-            self.get_logger().info("engine: none, on correspondences and geometry alone")
+            self.get_logger().info("engine: none; running on correspondences and geometry alone")
         return Tracker(settings, denoiser, odometry)
 
     def configure(self, loaded: TrackerLike, undo: ExitStack) -> None:
@@ -136,7 +136,7 @@ class PoseNode(ManagedNode[TrackerLike]):
         return self._worker.optical_to(frame, stamp)
 
     def _reset(self) -> None:
-        self._worker.reset("asked for through ~/reset")
+        self._worker.reset("requested through ~/reset")
 
     def _camera_to_odom(self, stamp: int) -> FloatArray | None:
         # Read once: the executor's thread ends it while the worker is still busy.
@@ -219,9 +219,9 @@ class PoseNode(ManagedNode[TrackerLike]):
         if scale.is_metric:
             return Health("scale", diagnostics.OK, "poses are in metres", values)
         if mode == "none":
-            return Health("scale", diagnostics.OK, "poses have a unit of their own (scale.mode is none)", values)
+            return Health("scale", diagnostics.OK, "poses have their own unit (scale.mode is none)", values)
         why = f": {silence}" if self._odometry is not None and (silence := self._odometry.why_silent()) else ""
-        return Health("scale", diagnostics.WARN, f"no metres yet by scale.mode {mode}{why}", values)
+        return Health("scale", diagnostics.WARN, f"the scale is not known yet (scale.mode is {mode}){why}", values)
 
     def _tf_health(self) -> Health:
         refusal = self._outputs.tf_refusal

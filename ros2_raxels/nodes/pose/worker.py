@@ -31,7 +31,7 @@ from ros2_raxels.recordings.image_codec import ImageError
 from ros2_raxels.tracking.metric_scale import Scale
 from ros2_raxels.tracking.types import TrackedPose, TrackState
 
-WORKER_ENDED = "nothing is worked on after an internal error; deactivate and activate the node"
+WORKER_ENDED = "the worker has stopped after an internal error; deactivate and activate the node"
 
 
 class TrackerLike(Protocol):
@@ -188,7 +188,7 @@ class PoseWorker:
         try:
             self._tracker.point_up(self.optical_to(self._settings.text("tf.base_frame"), stamp)[2, :3])
         except FrameError as error:
-            self._problems.report(f"the camera is taken as level: {error}")
+            self._problems.report(f"the camera is assumed to be level: {error}")
 
     def optical_to(self, frame: str, stamp: int) -> FloatArray:
         """4x4 of the optical frame of the newest image in a frame of the robot, at a stamp, ns; raises FrameError."""

@@ -46,9 +46,9 @@ def test_a_kind_is_logged_once_in_5_s_and_the_next_time_says_how_many_were_left_
     problems = Problems(log, time)
     for number in range(4):
         problems.report(f"image {number} is bad")
-        problems.report("the camera is taken as level")
+        problems.report("the camera is assumed to be level")
         time.now += 1.0
-    assert log == ["image 0 is bad", "the camera is taken as level"]
+    assert log == ["image 0 is bad", "the camera is assumed to be level"]
     time.now += 1.0
     problems.report("image 9 is bad")
     assert log[2:] == ["image 9 is bad (3 more since last said)"]

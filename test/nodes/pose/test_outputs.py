@@ -57,7 +57,7 @@ def test_a_refusal_never_seems_to_be_over_while_the_next_answer_is_placed(watchi
     header = Header(frame_id="eye")
     watching.outputs.publish(answer(1), header, None)
     refusal = watching.outputs.tf_refusal
-    assert refusal == "tf.mode odom_to_base needs the camera's place on the base: nobody knows a frame"
+    assert refusal == "tf.mode odom_to_base needs the pose of the camera on the base: nobody knows a frame"
     watching.seen.clear()
     watching.outputs.publish(answer(2), header, None)
     assert watching.seen

@@ -156,7 +156,7 @@ def test_what_can_be_asked_of_the_node(probe: Probe, spawn: Spawn, tmp_path: Pat
 
     assert place("map", np.eye(6)) == (
         False,
-        "frame 'map' is not the one in which poses are given; give it in 'raxels_world'",
+        "frame 'map' is not the frame in which poses are published; use 'raxels_world'",
     )
     done, words = place("raxels_world", np.zeros((6, 6)))
     assert not done

@@ -95,7 +95,7 @@ def test_a_reset_that_is_accepted_while_the_worker_stops_is_carried_out(probe: P
     assert (reset.result().success, reset.result().message) == (True, "the next image is the new origin")
     rig.answer(busy)
     wait_until(
-        lambda: any(status.message == "tracking reset: asked for through ~/reset" for status in rig.status),
+        lambda: any(status.message == "tracking reset: requested through ~/reset" for status in rig.status),
         what="status of the reset",
     )
 
@@ -106,7 +106,7 @@ def test_what_is_asked_of_a_worker_that_ends_by_an_error_is_refused_in_words(pro
     rig.send(picture(script.SLEEP))
     rig.send(picture(script.QUIT))
     rig.warned("internal error: SystemExit: as the image asked")
-    words = "nothing is worked on after an internal error; deactivate and activate the node"
+    words = "the worker has stopped after an internal error; deactivate and activate the node"
     reset = probe.call(Trigger, "/raxels_pose/reset", Trigger.Request())
     assert (reset.success, reset.message) == (False, words)
     saved = probe.call(SaveKeyframes, "/raxels_pose/save_keyframes", SaveKeyframes.Request(path="kitchen"))

@@ -171,7 +171,7 @@ def test_an_image_is_tracked_with_its_camera_and_counted_once(bench: Bench):
 @pytest.mark.parametrize(
     ("bad", "words"),
     [
-        (lambda stamp: arrival(stamp=stamp), "repeats; the driver must stamp every image anew"),
+        (lambda stamp: arrival(stamp=stamp), "repeats; the driver must give each image its own stamp"),
         (lambda stamp: arrival(stamp=stamp - 10**8), "0.100 s older than the previous one: out of order, dropped"),
         (lambda stamp: arrival(size=(32, 24)), "image is 32x24 px but camera_info describes 64x48 px"),
         (
@@ -202,7 +202,7 @@ def test_an_image_that_cannot_be_used_is_rejected_with_the_reason_and_the_next_i
             "image stamps jumped back by 100.033 s (bag loop or clock reset)",
         ),
         (lambda stamp: arrival(camera=CAMERA.resized(32, 24)), "image size changed from 64x48 to 32x24 px"),
-        (lambda stamp: arrival(frame="rear"), f"images come from the camera 'rear' now, no longer from '{FRAME}'"),
+        (lambda stamp: arrival(frame="rear"), f"images now come from camera 'rear', no longer from '{FRAME}'"),
     ],
     ids=["time", "size", "camera"],
 )
@@ -222,8 +222,8 @@ def test_what_ends_a_trajectory_resets_the_tracker_before_the_image_is_tracked(
 def test_a_reset_says_why_and_stamps_may_begin_anew(bench: Bench):
     stamp = next_stamp_ns()
     bench.see(stamp=stamp)
-    bench.worker.reset("asked for through ~/reset")
-    assert bench.worker.said == (TrackState.WAITING, "tracking reset: asked for through ~/reset")
+    bench.worker.reset("requested through ~/reset")
+    assert bench.worker.said == (TrackState.WAITING, "tracking reset: requested through ~/reset")
     assert bench.see(stamp=stamp - 1).startswith("count 1 ")
     assert bench.tracker.resets == 1
 
@@ -295,7 +295,7 @@ def test_a_silence_is_said_without_touching_the_tracker(bench: Bench):
 def test_with_a_height_the_tracker_is_told_where_up_is_and_else_that_the_camera_is_level(make: Callable[..., Bench]):
     bench = make(scale__mode="height")
     bench.see()
-    assert bench.problems.last == "the camera is taken as level: nobody knows a frame"
+    assert bench.problems.last == "the camera is assumed to be level: nobody knows a frame"
     assert bench.tracker.up is None
     bench.transforms.known = True
     bench.see()

@@ -61,7 +61,7 @@ def test_while_one_runs_others_are_rejected_if_the_policy_says_so(served: Serve)
     running = rig.client.send(make_goal([at(0.1)], WORLD, steps=60))
     with pytest.raises(ViewClientError, match="rejected"):
         rig.client.send(make_goal([at(0.1)], WORLD))
-    rig.warned("another goal runs and goal_policy is reject")
+    rig.warned("another goal is running and goal_policy is reject")
     assert running.cancel()
     assert running.result().code_name == "CANCELLED"
     rig.look(at(0.5))
@@ -118,7 +118,7 @@ def test_when_the_worker_has_ended_its_goal_is_answered_and_others_are_refused(p
         with ViewClient() as client:
             found = client.predict(goal, timeout_s=10.0)
             assert found.code_name == "INTERNAL"
-            assert found.message == "no goal is served after an internal error; deactivate and activate the server"
+            assert found.message == "goals are no longer served after an internal error; deactivate and activate the server"
             with pytest.raises(ViewClientError, match="rejected"):
                 client.send(goal)
     finally:
@@ -163,7 +163,7 @@ def test_images_of_another_size_than_their_camera_end_in_words(served: Serve):
         return found.code_name == "NO_CONTEXT" and words in found.message
 
     wait_until(refused, what="a word about the size")
-    rig.warned("image is no context: image is 20x10 px")
+    rig.warned("image cannot be context: image is 20x10 px")
     rig.settle()
 
 
@@ -196,7 +196,7 @@ def test_malformed_images_are_passed_over_and_the_last_good_one_serves(served: S
         bad = malformed_image(generator, Header(frame_id=EYE, stamp=stamp_message(time.time_ns())))
         rig.images.publish(bad)
         time.sleep(0.02)
-    rig.warned("image is no context: ")
+    rig.warned("image cannot be context: ")
     found = rig.client.predict(make_goal([at()], WORLD))
     assert found.ok, found.message
     assert found.stamp_ns == stamp
