@@ -15,6 +15,9 @@ from typing import Any
 
 import pytest
 
+START_S = 30.0
+"""In which a process has started, also on a busy machine."""
+
 ROOT = Path(__file__).resolve().parent.parent
 
 
@@ -108,6 +111,7 @@ class Probe:
         self._executor = SingleThreadedExecutor(context=self._context)
         self._executor.add_node(self.node)
         self._ending = False
+        self._round_trips: dict[str, Any] = {}
         self._thread = threading.Thread(target=self._spin, daemon=True)
         self._thread.start()
 
@@ -124,7 +128,7 @@ class Probe:
         received: list[Any] = []
         subscription = self.node.create_subscription(kind, topic, received.append, qos)
         self._executor.wake()
-        wait_until(lambda: self.node.count_publishers(subscription.topic_name), what=f"publisher of {topic}")
+        wait_until(lambda: self.node.count_publishers(subscription.topic_name), START_S, f"publisher of {topic}")
         return received
 
     def call(self, kind: Any, name: str, request: Any, timeout_s: float = 8.0) -> Any:
@@ -137,6 +141,22 @@ class Probe:
         self.node.destroy_client(client)
         return future.result()
 
+    def round_trip(self, node: str) -> None:
+        """Waits until a node has taken all that this one has sent to it so far.
+
+        What one process sends to another arrives in order, and of all that waits the executor serves subscriptions
+        before services. Acknowledgements would tell it too, but the last one comes with the writer's next heartbeat,
+        up to 3 s later.
+        """
+        from rcl_interfaces.srv import ListParameters
+
+        if node not in self._round_trips:
+            self._round_trips[node] = self.node.create_client(ListParameters, f"{node}/list_parameters")
+            self._executor.wake()
+        client = self._round_trips[node]
+        assert client.wait_for_service(5.0), f"no node {node}"
+        wait_until(client.call_async(ListParameters.Request()).done, what=f"response of {node}")
+
     def close(self) -> None:
         """Leave the network."""
         self._ending = True
@@ -148,7 +168,7 @@ class Probe:
 
 def matched(publisher: Any) -> Any:
     """The publisher, once somebody subscribes."""
-    wait_until(publisher.get_subscription_count, what=f"subscriber of {publisher.topic_name}")
+    wait_until(publisher.get_subscription_count, START_S, what=f"subscriber of {publisher.topic_name}")
     return publisher
 
 

@@ -140,14 +140,13 @@ def test_a_clock_that_jumps_back_and_ahead_again_is_one_reset(fresh: Rig):
 def test_bad_images_never_take_the_place_of_a_good_one_that_waits(fresh: Rig):
     before = fresh.solve().status
     generator = np.random.default_rng(2)
-    busy = fresh.send(picture(script.SLEEP))
-    time.sleep(0.2)
+    busy = fresh.send_busy()
     good = fresh.send(picture())
     other = image_message(picture(), Header(frame_id="other_optical_frame"))
     for bad in [malformed_image(generator, Header(frame_id=FRAME)) for _ in range(19)] + [other]:
         fresh.send(bad)
-        # Slower than the queue of the subscription fills.
-        time.sleep(0.02)
+        # Before the queue of the subscription is full.
+        fresh.taken()
     assert counted(fresh.answer(busy)) == counted(before) + 1
     assert counted(fresh.answer(good)) == counted(before) + 2
     assert fresh.solve().status.frames_dropped == before.frames_dropped + 20
@@ -190,9 +189,11 @@ def malformed_flood(rig: Rig, images: Any) -> Iterator[dict[str, float]]:
 
     thread = threading.Thread(target=run)
     thread.start()
-    yield flood
-    stopping.set()
-    thread.join()
+    try:
+        yield flood
+    finally:
+        stopping.set()
+        thread.join()
 
 
 # -------------------------------------------------------------------------------------------------------- publishers

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import signal
-import time
 from pathlib import Path
 from typing import Any
 
@@ -165,12 +164,8 @@ def test_a_deactivation_lets_the_worker_finish_what_was_asked_of_it(spawn: Spawn
     rig, manager = Rig(probe, node), Manager(probe, node)
     rig.settle()
     rig.solve()
-    busy = rig.send(picture(script.SLEEP))
-    time.sleep(0.2)
-    client = probe.node.create_client(SaveKeyframes, "/raxels_pose/save_keyframes")
-    assert client.wait_for_service(5.0)
-    saving = client.call_async(SaveKeyframes.Request(path="keyframes"))
-    time.sleep(0.2)
+    busy = rig.send_busy()
+    saving = rig.asked(SaveKeyframes, "save_keyframes", SaveKeyframes.Request(path="keyframes"))
     manager.go("deactivate")
     # Its thread slept for SLEEP_S: the answer to its image is out, and nothing follows.
     assert rig.answer(busy).state == PoseStatus.STATE_TRACKING
@@ -183,8 +178,7 @@ def test_a_worker_that_hangs_ends_the_process_with_a_word(spawn: Spawn, probe: P
     node = spawn("scripted_node.py")
     rig, manager = Rig(probe, node), Manager(probe, node)
     rig.settle()
-    rig.send(picture(script.HANG))
-    time.sleep(0.2)
+    rig.send_busy(script.HANG)
     assert not manager.change("deactivate", 15.0)
     assert node.wait() == 1
     assert "deactivate failed: finishing the current work takes longer than 4 s: restart the node" in node.log

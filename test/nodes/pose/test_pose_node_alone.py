@@ -54,7 +54,7 @@ def test_no_second_parent(spawn: Spawn, probe: Probe, topic: str):
     wait_until(lambda: probe.node.count_subscribers(topic) >= 1 + (topic == "/tf"))
     rig.settle()
     other.publish(TFMessage(transforms=[edge]))
-    time.sleep(0.1)
+    rig.taken()
     answer = rig.solve()
     assert answer.pose is not None
     assert not answer.edges
@@ -161,12 +161,13 @@ def test_without_camera_info_it_goes_on_and_starts_anew_when_one_comes(spawn: Sp
         return "waiting for a usable camera_info" in rig.node.log
 
     wait_until(is_waiting)
-    time.sleep(0.6)
-    assert not any(rig.stamped(rig.status, stamp) for stamp in early)
-    assert rig.solve().status.message.startswith("count 1 focal estimated")
+    before = list(early)
+    wait_until(lambda: rig.send(picture()) and len(rig.status), what="answer without camera_info")
+    assert not any(rig.stamped(rig.status, stamp) for stamp in before)
+    assert rig.status[0].message.startswith("count 1 focal estimated")
     rig.wait_health("input", DiagnosticStatus.WARN, "focal length is estimated")
     rig.send_info()
-    time.sleep(0.1)
+    rig.taken()
     assert rig.solve().status.message.startswith("count 1 focal 60")
     rig.warned("camera_info arrived")
 
@@ -412,8 +413,7 @@ def test_signals_end_it_cleanly_within_a_second(spawn: Spawn, probe: Probe, numb
     rig.settle()
     rig.solve()
     if busy:
-        rig.send(picture(script.SLEEP))
-        time.sleep(0.2)
+        rig.send_busy()
     code, seconds = node.stop(number)
     assert code == 0, node.log
     assert seconds < 1.0 + 0.5, "half a second is for a busy test machine"

@@ -61,7 +61,7 @@ class Robot(Rig):
             now = time.time_ns()
             for at in (now - 10_000_000_000, now, now + 10_000_000_000):
                 self._moving.publish(self._edge("odom", "base_link", self.wheels, at))
-            time.sleep(0.05)
+            self.taken()
         answer = self.solve(action)
         answer.edges = [e for e in answer.edges if (e.header.frame_id, e.child_frame_id) != ("odom", "base_link")]
         return answer
