@@ -14,8 +14,6 @@ import scripted_node as script
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
 from geometry_msgs.msg import Pose, PoseWithCovarianceStamped
 from nav_msgs.msg import Odometry
-from rcl_interfaces.srv import ListParameters
-from rclpy.duration import Duration
 from rclpy.qos import QoSProfile, ReliabilityPolicy
 from ros_testing import Probe, Spawn, matched, wait_until
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image
@@ -24,6 +22,7 @@ from std_srvs.srv import Trigger
 from tf2_msgs.msg import TFMessage
 
 from raxels_interfaces.msg import PoseStatus
+from raxels_interfaces.srv import SetPose
 from ros2_raxels.geometry.camera import PinholeCamera
 from ros2_raxels.geometry.poses import (
     OPTICAL_TO_BODY,
@@ -86,7 +85,7 @@ class Rig:
         image_topic = f"{namespace}/image" + ("/compressed" if self.compressed else "")
         self.images = probe.publisher(image_type, image_topic, qos)
         self.infos = probe.publisher(CameraInfo, f"{namespace}/camera_info", qos)
-        own = f"{namespace}/raxels_pose"
+        own = self._name = f"{namespace}/raxels_pose"
         self.poses = probe.collect(PoseWithCovarianceStamped, f"{own}/pose")
         self.odometry = probe.collect(Odometry, f"{own}/odometry")
         self.edges = probe.collect(TFMessage, "/tf", tf_qos())
@@ -135,18 +134,32 @@ class Rig:
         message.data.frombytes(cv2.imencode(".png", image)[1].tobytes())
         return message
 
+    def send_busy(self, action: int = script.SLEEP) -> int:
+        """Publish an image that keeps the tracker busy; its stamp, once the tracker is."""
+        before = self.node.log.count(script.BUSY)
+        stamp = self.send(picture(action))
+        wait_until(lambda: self.node.log.count(script.BUSY) > before, what="a busy tracker")
+        return stamp
+
     def taken(self) -> None:
         """Waits until the node has taken all that was sent so far."""
-        for publisher in (self.infos, self.images):
-            assert publisher.wait_for_all_acked(Duration(seconds=5.0))
-        self.probe.call(ListParameters, "/raxels_pose/list_parameters", ListParameters.Request())
+        self.probe.round_trip(self._name)
 
-    def keep_busy(self, action: int = script.SLEEP) -> int:
-        """Send an image over which the worker falls asleep, and wait until it has; its stamp."""
-        naps = self.node.log.count(script.ASLEEP)
-        stamp = self.send(picture(action))
-        wait_until(lambda: self.node.log.count(script.ASLEEP) > naps, what="worker that sleeps")
-        return stamp
+    def in_hand(self) -> None:
+        """Waits until the worker has the newest image: no later one can take its place."""
+        self.taken()
+        # Refused, but by the worker, which takes image and request together.
+        assert not self.probe.call(SetPose, "/raxels_pose/set_pose", SetPose.Request()).success
+
+    def asked(self, kind: Any, name: str, request: Any) -> Any:
+        """The future of a response, once the node has taken the request and goes on without having answered."""
+        client = self.probe.node.create_client(kind, f"/raxels_pose/{name}")
+        assert client.wait_for_service(5.0)
+        future = client.call_async(request)
+        # Twice, because of requests that wait at the same time that of the older service is served first.
+        self.taken()
+        self.taken()
+        return future
 
     def answer(self, stamp: int, timeout_s: float = 8.0) -> PoseStatus:
         """The status of an image."""
@@ -156,7 +169,11 @@ class Rig:
         """Send an image and gather everything that was published about it."""
         stamp = self.send(picture(action), stamp)
         status = self.answer(stamp)
-        time.sleep(0.03)
+        if status.state in (PoseStatus.STATE_TRACKING, PoseStatus.STATE_HELD):
+            # The edge comes before them, if there is one.
+            wait_until(
+                lambda: self.stamped(self.poses, stamp) and self.stamped(self.odometry, stamp), what="pose and odometry"
+            )
         edges = [e for message in self.edges for e in message.transforms if stamp_ns(e.header.stamp) == stamp]
         pose, odometry = self.stamped(self.poses, stamp), self.stamped(self.odometry, stamp)
         return SimpleNamespace(stamp=stamp, status=status, pose=pose, odometry=odometry, edges=edges)

@@ -15,10 +15,10 @@ from typing import Any
 
 import pytest
 
-ROOT = Path(__file__).resolve().parent.parent
-
 START_S = 30.0
-"""Deadline for processes to start in: a node that loads a model takes seconds on a busy machine."""
+"""In which a process has started, also on a busy machine."""
+
+ROOT = Path(__file__).resolve().parent.parent
 
 
 def wait_until(
@@ -137,6 +137,7 @@ class Probe:
         self._executor = SingleThreadedExecutor(context=self._context)
         self._executor.add_node(self.node)
         self._ending = False
+        self._round_trips: dict[str, Any] = {}
         self._thread = threading.Thread(target=self._spin, daemon=True)
         self._thread.start()
 
@@ -153,8 +154,7 @@ class Probe:
         received: list[Any] = []
         subscription = self.node.create_subscription(kind, topic, received.append, qos)
         self._executor.wake()
-        there = self.node.count_publishers
-        wait_until(lambda: there(subscription.topic_name), START_S, f"publisher of {topic}")
+        wait_until(lambda: self.node.count_publishers(subscription.topic_name), START_S, f"publisher of {topic}")
         return received
 
     def call(self, kind: Any, name: str, request: Any, timeout_s: float = 8.0) -> Any:
@@ -167,6 +167,22 @@ class Probe:
         self.node.destroy_client(client)
         return future.result()
 
+    def round_trip(self, node: str) -> None:
+        """Waits until a node has taken all that this one has sent to it so far.
+
+        What one process sends to another arrives in order, and of all that waits the executor serves subscriptions
+        before services. Acknowledgements would tell it too, but the last one comes with the writer's next heartbeat,
+        up to 3 s later.
+        """
+        from rcl_interfaces.srv import ListParameters
+
+        if node not in self._round_trips:
+            self._round_trips[node] = self.node.create_client(ListParameters, f"{node}/list_parameters")
+            self._executor.wake()
+        client = self._round_trips[node]
+        assert client.wait_for_service(5.0), f"no node {node}"
+        wait_until(client.call_async(ListParameters.Request()).done, what=f"response of {node}")
+
     def close(self) -> None:
         """Leave the network."""
         self._ending = True
@@ -178,7 +194,7 @@ class Probe:
 
 def matched(publisher: Any) -> Any:
     """The publisher, once somebody subscribes."""
-    wait_until(publisher.get_subscription_count, START_S, f"subscriber of {publisher.topic_name}")
+    wait_until(publisher.get_subscription_count, START_S, what=f"subscriber of {publisher.topic_name}")
     return publisher
 
 

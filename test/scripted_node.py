@@ -25,11 +25,11 @@ TRACK, RAISE, SLEEP, LOST, HELD, INITIALISE, NOT_FINITE, HANG, QUIT, SPOIL = 10,
 UNSAID = 110
 """Tracks, with an answer that no status can carry."""
 
+BUSY = "the tracker is busy"
+"""Printed before it sleeps or hangs."""
+
 SLEEP_S = 2.0
 HANG_S = 600.0
-ASLEEP = "asleep as the image asked"
-"""What the process prints when it begins to sleep or to hang."""
-
 SLOW = "slow"
 """Model that takes HANG_S to load."""
 
@@ -91,7 +91,7 @@ class ScriptedTracker:
         if action == QUIT:
             raise SystemExit("as the image asked")
         if action in (SLEEP, HANG):
-            print(ASLEEP, flush=True)
+            print(BUSY, flush=True)
             time.sleep(SLEEP_S if action == SLEEP else HANG_S)
         state = _STATES.get(action, TrackState.TRACKING)
         pose = self._moved @ scripted_pose(self._count) * (np.nan if action == NOT_FINITE else 1.0)

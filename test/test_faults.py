@@ -140,13 +140,13 @@ def test_a_clock_that_jumps_back_and_ahead_again_is_one_reset(fresh: Rig):
 def test_bad_images_never_take_the_place_of_a_good_one_that_waits(fresh: Rig):
     before = fresh.solve().status
     generator = np.random.default_rng(2)
-    busy = fresh.keep_busy()
+    busy = fresh.send_busy()
     good = fresh.send(picture())
     other = image_message(picture(), Header(frame_id="other_optical_frame"))
-    bad = [malformed_image(generator, Header(frame_id=FRAME)) for _ in range(19)] + [other]
-    # Slower than the queue of the subscription fills.
-    for number in paced(50.0, len(bad)):
-        fresh.send(bad[number])
+    for bad in [malformed_image(generator, Header(frame_id=FRAME)) for _ in range(19)] + [other]:
+        fresh.send(bad)
+        # Before the queue of the subscription is full.
+        fresh.taken()
     assert counted(fresh.answer(busy)) == counted(before) + 1
     assert counted(fresh.answer(good)) == counted(before) + 2
     assert fresh.solve().status.frames_dropped == before.frames_dropped + 20
@@ -187,9 +187,11 @@ def malformed_flood(rig: Rig, images: Any) -> Iterator[dict[str, float]]:
 
     thread = threading.Thread(target=run)
     thread.start()
-    yield flood
-    stopping.set()
-    thread.join()
+    try:
+        yield flood
+    finally:
+        stopping.set()
+        thread.join()
 
 
 # -------------------------------------------------------------------------------------------------------- publishers
@@ -220,7 +222,7 @@ def test_frames_of_another_camera_are_left_out_until_the_first_is_silent(fresh: 
         assert counted(answer.status) == counted(before) + number
         assert {edge.child_frame_id for edge in answer.edges} == {FRAME}
     assert answer.status.frames_dropped == before.frames_dropped + others
-    words = f"image of the camera 'other_optical_frame' comes in between those of '{FRAME}': remap one of them"
+    words = f"image of camera 'other_optical_frame' arrives between those of '{FRAME}': remap one of them"
     fresh.warned(words)
 
     def heard(image: Any, sent: list[int]) -> PoseStatus | None:
@@ -235,7 +237,7 @@ def test_frames_of_another_camera_are_left_out_until_the_first_is_silent(fresh: 
     later: tuple[list[int], list[int]] = ([], [])
     status = wait_until(lambda: heard(other, later[0]), what="the other camera", every_s=0.05)
     assert (counted(status), status.child_frame_id) == (1, "other_optical_frame")
-    fresh.warned(f"tracking reset: images come from the camera 'other_optical_frame' now, no longer from '{FRAME}'")
+    fresh.warned(f"tracking reset: images now come from camera 'other_optical_frame', no longer from '{FRAME}'")
     wait_until(lambda: heard(picture(), later[1]), what="its own again", every_s=0.05)
 
 

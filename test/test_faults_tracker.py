@@ -95,7 +95,7 @@ def test_with_30_percent_of_the_frames_dropped_the_poses_are_right(rig: Rig, fil
     agrees_with_truth(poses, truth)
 
 
-def test_black_frames_lose_the_pose_and_known_ground_brings_it_back(
+def test_black_frames_lose_the_pose_and_a_known_place_brings_it_back(
     rig: Rig, film: list[np.ndarray], truth: FloatArray
 ):
     poses = walk(rig, film, range(14))

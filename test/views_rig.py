@@ -113,6 +113,10 @@ class ViewsRig:
 
         return wait_until(served, what="first views", every_s=0.02)
 
+    def taken(self) -> None:
+        """Waits until the server has taken all that was sent so far."""
+        self.probe.round_trip("/raxels_views")
+
     def tell(self, *, metric: bool, state: int = PoseStatus.STATE_TRACKING) -> None:
         """What the pose node would say of its world."""
         self.status.publish(PoseStatus(header=Header(frame_id=WORLD), scale_is_metric=metric, state=state))

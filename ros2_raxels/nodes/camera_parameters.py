@@ -17,16 +17,16 @@ CAMERA_TABLE: Table = (
     Parameter(
         "rate",
         1.0,
-        "Speed relative to the source's own stamps; 2 plays twice as fast.",
+        "Playback speed relative to the stamps of the source; 2 plays twice as fast.",
         low=0.001,
         high=1000.0,
         read_only=True,
     ),
-    Parameter("loop", False, "Start again at the end, until stopped.", read_only=True),
+    Parameter("loop", False, "Start over at the end, until stopped.", read_only=True),
     Parameter(
         "wait_for_subscribers",
         1,
-        "Hold the first frame until so many nodes listen, one of them to ~/image_raw; 0 plays at once.",
+        "Hold the first frame until this many nodes listen, one of them to ~/image_raw; 0 plays at once.",
         low=0,
         high=100,
         read_only=True,
@@ -34,7 +34,7 @@ CAMERA_TABLE: Table = (
     Parameter(
         "wait_timeout_s",
         30.0,
-        "After this long without a subscriber, play all the same and say so.",
+        "After waiting this long for subscribers, play anyway and say so.",
         unit="s",
         low=0.0,
         high=86400.0,
@@ -44,13 +44,13 @@ CAMERA_TABLE: Table = (
     Parameter(
         "image_topic",
         "",
-        "Image topic inside a bag; empty takes the only one there is.",
+        "Image topic inside a bag. Empty uses the only one.",
         read_only=True,
     ),
     Parameter(
         "max_frames",
         0,
-        "Stop after so many frames of the source; 0 plays all.",
+        "Stop after this many frames of the source; 0 plays all.",
         unit="frames",
         low=0,
         read_only=True,
@@ -58,14 +58,14 @@ CAMERA_TABLE: Table = (
     Parameter(
         "use_source_stamps",
         False,
-        "Stamp with the source's own times instead of the node's clock at the moment of publication.",
+        "Use the stamps of the source instead of the node's clock at the time of publication.",
         read_only=True,
     ),
     Parameter(
         "reliability",
         "reliable",
-        "QoS of the publishers. A reliable one is matched by every subscriber and loses no frame of a recording; "
-        "best_effort behaves like most camera drivers.",
+        "QoS of the publishers. reliable matches every subscriber and loses no frame of a recording; best_effort "
+        "behaves like most camera drivers.",
         choices=("reliable", "best_effort"),
         read_only=True,
     ),

@@ -110,7 +110,7 @@ class CameraPlayer(Node):
     def _open(self) -> FrameSource:
         spec = self._settings.text("source")
         if not spec:
-            raise SourceError("parameter source is empty; give what to play: --ros-args -p source:=PATH")
+            raise SourceError("parameter source is empty; say what to play: --ros-args -p source:=PATH")
         return open_source(
             spec,
             image_topic=self._settings.text("image_topic") or None,
@@ -184,7 +184,7 @@ class CameraPlayer(Node):
         while (listening := self._listeners()) < wanted:
             if time.monotonic() > until:
                 who = f"only {listening} of {wanted} listen" if listening else "nobody listens"
-                self.get_logger().warning(f"{who} to {self._images.topic_name}; playing all the same")
+                self.get_logger().warning(f"{who} to {self._images.topic_name}; playing anyway")
                 return
             if self._stopping.wait(_POLL_S):
                 return

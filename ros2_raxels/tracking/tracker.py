@@ -401,7 +401,7 @@ class Tracker:
         return self._accept(frame, solved, anchors, False, False, stage_s, after_gap=True)
 
     def _go_back_to(self, anchors: Sequence[Keyframe]) -> None:
-        """Known ground after a loss, in the unit of its trajectory, which may be in metres where the last was not."""
+        """A known place after a loss, in the unit of its trajectory, which may be in metres where the last was not."""
         self._leave_scale()
         left = self._map.present
         self._map.go_back_to(anchors)
@@ -591,7 +591,7 @@ class Tracker:
         """Forget everything, take over the keyframes of a file and look for them; says how many.
 
         The state is LOST until a frame shows what one of them shows. With `LostPolicy.RESET` a new trajectory is begun
-        if that does not come about; it is joined to the old one when known ground is seen later.
+        if that does not come about; it is joined to the old one when a known place is seen later.
 
         Raises:
             FileError: the file cannot be used; nothing has changed then.

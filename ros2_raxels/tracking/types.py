@@ -36,7 +36,7 @@ class Motion(enum.IntEnum):
 
 
 class LostPolicy(str, enum.Enum):
-    """What happens while tracking is lost. Under all of them a frame that shows known ground ends the loss."""
+    """What happens while tracking is lost. Under all of them a frame that shows a known place ends the loss."""
 
     STOP = "stop"
     """No pose."""

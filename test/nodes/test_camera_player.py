@@ -16,11 +16,14 @@ from ros_testing import Probe, Spawn, wait_until
 pytest.importorskip("rclpy")
 
 import cv2
+from rclpy.parameter import Parameter
 from rclpy.qos import QoSProfile, ReliabilityPolicy
 from sensor_msgs.msg import CameraInfo, Image
 
+from ros2_raxels.nodes.camera_player import CameraPlayer
 from ros2_raxels.nodes.common.messages import image_array, stamp_ns
 from ros2_raxels.recordings.camera_info import camera_from_info
+from ros2_raxels.recordings.source import SourceError
 
 pytestmark = pytest.mark.ros
 
@@ -127,18 +130,18 @@ def test_it_waits_for_a_subscriber_but_not_for_ever(spawn: Spawn, tmp_path: Path
     node = spawn(PLAYER, "-p", f"source:={source}", "-p", "wait_timeout_s:=1.0")
     assert node.wait() == 0
     assert time.monotonic() - begun > 1.0
-    assert "nobody listens to /camera/image_raw; playing all the same" in node.log
+    assert "nobody listens to /camera/image_raw; playing anyway" in node.log
     assert "played 2 frames" in node.log
 
 
 def test_a_node_with_two_subscriptions_is_one_listener(spawn: Spawn, probe: Probe, tmp_path: Path):
     source = write_set(tmp_path / "set", 2, rate_hz=20.0)
-    options = ["-p", "wait_for_subscribers:=2", "-p", "wait_timeout_s:=4.0"]
+    options = ["-p", "wait_for_subscribers:=2", "-p", "wait_timeout_s:=2.0"]
     for qos in (BEST_EFFORT, 50):
         probe.node.create_subscription(Image, "/camera/image_raw", lambda _: None, qos)
     node = spawn(PLAYER, "-p", f"source:={source}", *options)
     assert node.wait() == 0
-    assert "only 1 of 2 listen to /camera/image_raw; playing all the same" in node.log
+    assert "only 1 of 2 listen to /camera/image_raw; playing anyway" in node.log
 
 
 def test_a_node_that_only_hears_camera_info_is_waited_for(spawn: Spawn, probe: Probe, tmp_path: Path):
@@ -152,7 +155,7 @@ def test_a_node_that_only_hears_camera_info_is_waited_for(spawn: Spawn, probe: P
         wait_until(lambda: len(ears.images) == len(infos) == 5, what="5 images and their camera_info")
     finally:
         other.close()
-    assert "playing all the same" not in node.log
+    assert "playing anyway" not in node.log
     assert [i.header.stamp for i in infos] == [i.header.stamp for i in ears.images]
 
 
@@ -165,16 +168,30 @@ def test_sigint_while_waiting_ends_it_cleanly(spawn: Spawn, probe: Probe, tmp_pa
     assert seconds < 1.5
 
 
-@pytest.mark.parametrize("source", ["", "absent", "empty", "broken"])
+@pytest.mark.parametrize("source", ["absent", "broken"])
 def test_a_source_that_cannot_be_played_costs_one_line_and_exit_status_2(spawn: Spawn, tmp_path: Path, source: str):
-    (tmp_path / "empty").mkdir()
+    """One that cannot be opened, and one that ends in the middle."""
     write_set(tmp_path / "broken", 3, rate_hz=20.0)
     (tmp_path / "broken" / "images" / "0001.png").write_bytes(b"no image")
-    options = ["-p", f"source:={tmp_path / source}"] if source else []
-    node = spawn(PLAYER, *options, "-p", "wait_for_subscribers:=0")
+    node = spawn(PLAYER, "-p", f"source:={tmp_path / source}", "-p", "wait_for_subscribers:=0")
     assert node.wait() == 2
     assert len(node.lines) == 1
+    assert source in node.lines[0]
     assert "Traceback" not in node.log
+
+
+@pytest.mark.parametrize(("source", "words"), [("", "parameter source is empty; say what to play"), ("empty", "empty")])
+def test_a_source_that_cannot_be_opened_is_refused_at_the_start(probe: Probe, tmp_path: Path, source: str, words: str):
+    (tmp_path / "empty").mkdir()
+    given = Parameter("source", value=str(tmp_path / source) if source else "")
+    player = CameraPlayer(context=probe.node.context, parameter_overrides=[given])
+    try:
+        with pytest.raises(SourceError, match=words) as caught:
+            player.start()
+        assert "\n" not in str(caught.value)
+        assert player.stop()
+    finally:
+        player.destroy_node()
 
 
 @pytest.mark.slow

@@ -78,42 +78,10 @@ class Both:
 
 @pytest.fixture
 def both(probe: Probe, spawn: Spawn) -> Iterator[Both]:
+    """For the tests that end it."""
     found = Both(probe, spawn(SCRIPT, *PARAMETERS, *QUIET_TF))
     yield found
     found.views.close()
-
-
-def test_images_come_in_once_for_both(both: Both):
-    both.gives_a_pose()
-    both.gives_a_view()
-    both.subscribes_once()
-
-
-def test_each_hears_on_while_the_other_is_not_active(both: Both):
-    both.gives_a_pose()
-    both.pose_manager.go("deactivate")
-    silent = len(both.poses)
-    both.gives_a_view()
-    both.subscribes_once()
-    assert len(both.poses) == silent
-    both.pose_manager.go("activate")
-    both.gives_a_pose()
-    both.views_manager.go("deactivate")
-    both.gives_a_pose()
-    both.subscribes_once()
-    both.views_manager.go("activate")
-    both.gives_a_view()
-    both.subscribes_once()
-
-
-def test_where_none_is_active_nothing_is_subscribed(both: Both):
-    both.gives_a_view()
-    both.pose_manager.go("deactivate")
-    both.views_manager.go("deactivate")
-    for publisher in (both.views.images, both.views.infos):
-        wait_until(lambda p=publisher: p.get_subscription_count() == 0, what="no subscription")
-    both.views_manager.go("activate")
-    both.gives_a_view()
 
 
 def test_the_process_ends_when_both_have_been_shut_down(both: Both):
@@ -160,3 +128,49 @@ def test_the_real_ones_run_together(probe: Probe, spawn: Spawn):
     assert "compact_rays.onnx" in node.log
     assert "compact_views_joint.onnx" in node.log
     assert node.stop()[0] == 0
+
+
+# ------------------------------------------------------- one process, which stays to the end: these tests come last
+
+
+@pytest.fixture(scope="module")
+def shared(module_probe: Probe, module_spawn: Spawn) -> Iterator[Both]:
+    """Both active, and left so."""
+    found = Both(module_probe, module_spawn(SCRIPT, *PARAMETERS, *QUIET_TF))
+    yield found
+    found.views.close()
+
+
+def test_images_come_in_once_for_both(shared: Both):
+    shared.gives_a_pose()
+    shared.gives_a_view()
+    shared.subscribes_once()
+
+
+def test_each_hears_on_while_the_other_is_not_active(shared: Both):
+    shared.gives_a_pose()
+    shared.pose_manager.go("deactivate")
+    silent = len(shared.poses)
+    shared.gives_a_view()
+    shared.subscribes_once()
+    assert len(shared.poses) == silent
+    shared.pose_manager.go("activate")
+    shared.gives_a_pose()
+    shared.views_manager.go("deactivate")
+    shared.gives_a_pose()
+    shared.subscribes_once()
+    shared.views_manager.go("activate")
+    shared.gives_a_view()
+    shared.subscribes_once()
+
+
+def test_where_none_is_active_nothing_is_subscribed(shared: Both):
+    shared.gives_a_view()
+    shared.pose_manager.go("deactivate")
+    shared.views_manager.go("deactivate")
+    for publisher in (shared.views.images, shared.views.infos):
+        wait_until(lambda p=publisher: p.get_subscription_count() == 0, what="no subscription")
+    shared.views_manager.go("activate")
+    shared.gives_a_view()
+    shared.pose_manager.go("activate")
+    shared.gives_a_pose()

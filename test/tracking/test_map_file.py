@@ -28,7 +28,7 @@ from ros2_raxels.tracking.types import TrackedPose
 from ros2_raxels.utils.files import FileError
 
 
-def test_keyframes_are_kept_and_known_ground_is_found_in_them(
+def test_keyframes_are_kept_and_a_known_place_is_found_in_them(
     walk: Walk, walked: tuple[Tracker, list[TrackedPose]], scale: float, tmp_path: Path
 ) -> None:
     path = tmp_path / "kitchen.safetensors"

@@ -167,7 +167,7 @@ def test_the_tracker_says_what_it_computes_with(walk: Walk) -> None:
 
 
 def test_a_covered_lens(walk: Walk, scale: float) -> None:
-    """Two black frames are held; many are a loss; known ground ends it."""
+    """Two black frames are held; many are a loss; a known place ends it."""
     found = follow(Tracker(), [*walk[:16], BLACK, BLACK, *walk[18:36], *[BLACK] * 12, *walk[:26][:14:-1]])
     glance, before, covered, after = found[16:18], found[18:36], found[36:48], found[48:]
     assert states(glance) == [HELD] * 2
@@ -523,7 +523,7 @@ class PartlyMetric:
 
 
 @pytest.mark.parametrize("first", [True, False])
-def test_back_on_known_ground_poses_are_in_metres_if_those_of_that_trajectory_were(walk: Walk, first: bool) -> None:
+def test_back_on_a_known_place_poses_are_in_metres_if_those_of_that_trajectory_were(walk: Walk, first: bool) -> None:
     tracker = PartlyMetric(walk)
     assert tracker.see(walk[:30], range(30), with_odometry=first)[-1].scale.is_metric == first
     tracker.see_nothing(5)

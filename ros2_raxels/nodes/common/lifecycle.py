@@ -111,7 +111,7 @@ class ManagedNode(LifecycleNode, ABC, Generic[Loaded]):
 
     def _tell_failure(self, job: futures.Future[None]) -> None:
         if (error := job.exception()) is not None and self.context.ok():
-            self._failure = f"nothing is worked on until it is activated again: internal error: {worded(error)}"
+            self._failure = f"the worker has stopped until the node is activated again: internal error: {worded(error)}"
             self.get_logger().error(self._failure)
 
     @property
@@ -217,7 +217,7 @@ class ManagedNode(LifecycleNode, ABC, Generic[Loaded]):
     def _stop_working(self) -> None:
         self._stop_listening()
         if self._job is not None:
-            self._wait(self._job, "ending what was begun", self.patience_s)
+            self._wait(self._job, "finishing the current work", self.patience_s)
             self._job = None
 
     def _release(self) -> None:
@@ -241,7 +241,7 @@ class ManagedNode(LifecycleNode, ABC, Generic[Loaded]):
             if not self.context.ok():
                 raise ExternalShutdownException
             if now - begun > limit_s:
-                raise TimeoutError(f"{doing} takes longer than {limit_s:g} s: start the node again")
+                raise TimeoutError(f"{doing} takes longer than {limit_s:g} s: restart the node")
             self._doing = f"{doing}, {now - begun:.0f} s so far"
             if now - shown >= _DIAGNOSTICS_PERIOD_S:
                 shown = now
@@ -278,9 +278,9 @@ class ManagedNode(LifecycleNode, ABC, Generic[Loaded]):
         if state not in _NEXT:
             return state
         command = f"ros2 lifecycle set {self.get_fully_qualified_name()} {_NEXT[state]}"
-        return f"{state}: waits for a manager, or for {command}"
+        return f"{state}: waiting for a lifecycle manager, or for {command}"
 
 
 def _memory_health() -> Health:
-    values = {"resident (MiB)": f"{rss_bytes() / _MIB:.1f}", "at most so far (MiB)": f"{peak_rss_bytes() / _MIB:.1f}"}
+    values = {"resident (MiB)": f"{rss_bytes() / _MIB:.1f}", "peak (MiB)": f"{peak_rss_bytes() / _MIB:.1f}"}
     return Health("memory", OK, "", values)

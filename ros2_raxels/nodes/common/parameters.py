@@ -134,21 +134,22 @@ ENGINE_ROWS: Table = (
     Parameter(
         "autostart",
         True,
-        "Configure and activate at the start; a node that cannot ends with status 2. false leaves both to a manager.",
+        "Configure and activate at start; a node that cannot do so exits with status 2. false leaves both to a "
+        "lifecycle manager.",
         read_only=True,
     ),
     Parameter(
         "engine.backend",
         AUTO,
-        "What computes the model. auto takes TensorRT where it and a GPU are there, else ONNX Runtime, and says why; "
-        "any other is had or refused.",
+        "What runs the model. auto uses TensorRT where it and a GPU are present, otherwise ONNX Runtime, and logs "
+        "why. With any other choice the node uses that backend or refuses to configure.",
         choices=BACKENDS,
         at_configure=True,
     ),
     Parameter(
         "engine.build_policy",
         IF_STALE,
-        "When a TensorRT plan is compiled, which takes seconds to minutes: when none in the cache fits, never, or at "
+        "When to compile a TensorRT plan, which takes seconds to minutes: if no plan in the cache fits, never, or at "
         "every start.",
         choices=BUILD_POLICIES,
         at_configure=True,
@@ -156,7 +157,7 @@ ENGINE_ROWS: Table = (
     Parameter(
         "engine.build_only",
         False,
-        "Make the engines ready, then end: exit status 0. To be run once at installation.",
+        "Prepare the engines, then exit with status 0. Meant to be run once, at installation.",
         read_only=True,
     ),
 )
@@ -171,15 +172,15 @@ IMAGE_ROWS: Table = (
     Parameter(
         "image_transport",
         "raw",
-        "What to subscribe: `image` (sensor_msgs/Image) or `image/compressed` (sensor_msgs/CompressedImage).",
+        "Topic to subscribe to: `image` (sensor_msgs/Image) or `image/compressed` (sensor_msgs/CompressedImage).",
         choices=("raw", "compressed"),
         at_configure=True,
     ),
     Parameter(
         "image_rectified",
         False,
-        "The images are already undistorted (image_proc's image_rect): use the projection matrix P of camera_info and "
-        "no distortion instead of K and D.",
+        "The images are already rectified (image_proc's image_rect): use the projection matrix P of camera_info, "
+        "without distortion, instead of K and D.",
         at_configure=True,
     ),
 )
@@ -261,7 +262,7 @@ def _warn_about_unknown(node: Node, known: list[str]) -> None:
         if name in known or name.startswith(_FOREIGN):
             continue
         close = difflib.get_close_matches(name, known, n=1)
-        hint = f"did you mean {close[0]}?" if close else "see config/raxels.yaml for the names there are"
+        hint = f"did you mean {close[0]}?" if close else "config/raxels.yaml lists all names"
         node.get_logger().warning(f"parameter {name} does not exist and is ignored; {hint}")
 
 

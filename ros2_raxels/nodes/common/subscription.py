@@ -55,7 +55,7 @@ class FollowingSubscription:
         wanted = self._wanted()
         if wanted != self._qos.reliability:
             self._qos = _qos(wanted)
-            self._node.get_logger().info(f"subscribing {self.topic} {wanted.name.lower()}, as its publisher is")
+            self._node.get_logger().info(f"subscribing to {self.topic} as {wanted.name.lower()}, like its publisher")
             self._subscribe()
         elif self._delivering == self._newest:
             self._seen_during_exchange.clear()
@@ -81,7 +81,7 @@ class FollowingSubscription:
             compatibility, reason = qos_check_compatible(info.qos_profile, self._qos)
             if compatibility == QoSCompatibility.ERROR:
                 return f"QoS of {self.topic} from {info.node_name} is incompatible: {reason}; change the publisher"
-        present = f"{self.topic} has a publisher ({publishers[0].node_name}) but nothing comes through"
+        present = f"{self.topic} has a publisher ({publishers[0].node_name}) but nothing arrives"
         here = ", ".join(f"{name} is {os.environ.get(name) or 'not set'}" for name in PROFILE_VARIABLES)
         return (
             f"{present}: {self._obstacle(of)}; start both sides with {PROFILE_VARIABLES[0]} (Humble and Jazzy: "
@@ -141,7 +141,7 @@ class FollowingSubscription:
         own = self._node.get_fully_qualified_name() + "/"
         candidates = [name for name in present if not name.startswith(own) and self._node.count_publishers(name) > 0]
         if candidates:
-            return f"remap it to one that has ({', '.join(sorted(candidates)[:3])})"
+            return f"remap to a topic that has one ({', '.join(sorted(candidates)[:3])})"
         return "start the camera, and check ROS_DOMAIN_ID and the discovery range of both sides"
 
 

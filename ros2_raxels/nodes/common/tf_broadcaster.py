@@ -120,7 +120,7 @@ class EdgePublisher:
         if other:
             return (
                 f"TF frame {child} already has the parent {other}, so {parent} -> {child} is not published: "
-                "stop the other publisher, or set tf.mode to another or to off, or tf.invert"
+                "stop the other publisher, choose another tf.mode (or off), or set tf.invert"
             )
         return ""
 

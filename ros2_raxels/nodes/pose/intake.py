@@ -90,6 +90,10 @@ class NewestSlot(Generic[T]):
             errand.refuse(reason)
 
 
+class FrameRejectedError(ValueError):
+    """An image that the tracker must not see, or cannot go on with; one line says why."""
+
+
 @dataclass(frozen=True)
 class Verdict:
     """Whether an image may go to the tracker, and whether the tracker must forget the past first.
@@ -121,7 +125,7 @@ class OneCamera:
             self._frame, self._heard_at = frame, now
             return ""
         return (
-            f"image of the camera {frame!r} comes in between those of {self._frame!r}: remap one of them to a topic of "
+            f"image of camera {frame!r} arrives between those of {self._frame!r}: remap one of them to a topic of "
             "its own"
         )
 
@@ -147,21 +151,21 @@ class FrameGate:
         if back_s > jump_back_s:
             return Verdict(reset=f"image stamps jumped back by {back_s:.3f} s (bag loop or clock reset)")
         if not back_s:
-            return Verdict(drop=f"image stamp {stamp_ns} ns repeats; the driver must stamp every image anew")
+            return Verdict(drop=f"image stamp {stamp_ns} ns repeats; the driver must give each image its own stamp")
         return Verdict(drop=f"image stamp is {back_s:.3f} s older than the previous one: out of order, dropped")
 
     def check_frame(self, frame: str) -> Verdict:
         """Against the optical frame of the images before."""
         if self._frame in (None, frame):
             return Verdict()
-        return Verdict(reset=f"images come from the camera {frame!r} now, no longer from {self._frame!r}")
+        return Verdict(reset=f"images now come from camera {frame!r}, no longer from {self._frame!r}")
 
     def check_image(self, width: int, height: int, camera: PinholeCamera | None) -> Verdict:
         """Against the camera, px, and against the images before."""
         if camera is not None and (camera.width, camera.height) != (width, height):
             return Verdict(
                 drop=f"image is {width}x{height} px but camera_info describes {camera.width}x{camera.height} px: "
-                "let the driver send the camera_info of the images it sends"
+                "the driver must send the camera_info of the images that it sends"
             )
         if self._size is None:
             return Verdict()

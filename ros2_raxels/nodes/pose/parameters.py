@@ -1,11 +1,19 @@
-"""Parameters of raxels_pose."""
+"""Parameters of raxels_pose, and what they mean together."""
 
 from __future__ import annotations
 
 from ros2_raxels.geometry.frame_tree import JUMP_BACK_S
-from ros2_raxels.nodes.common.parameters import ENGINE_ROWS, IMAGE_ROWS, Parameter, Table
+from ros2_raxels.nodes.common.parameters import (
+    ENGINE_ROWS,
+    IMAGE_ROWS,
+    METRIC_FRAMES,
+    Parameter,
+    ParameterError,
+    Parameters,
+    Table,
+)
 from ros2_raxels.nodes.pose.placement import TfMode
-from ros2_raxels.tracking.metric_scale import ScaleSource
+from ros2_raxels.tracking.metric_scale import ScaleSettings, ScaleSource
 from ros2_raxels.tracking.types import LostPolicy, TrackerSettings
 
 _TRACKER = TrackerSettings()
@@ -19,8 +27,7 @@ POSE_TABLE: Table = (
     Parameter(
         "camera_info_timeout_s",
         2.0,
-        "How long images wait for a usable camera_info before the node goes on without one and the focal length is "
-        "estimated.",
+        "How long to wait for a usable camera_info before continuing without one, with an estimated focal length.",
         unit="s",
         low=0.0,
         high=3600.0,
@@ -28,7 +35,8 @@ POSE_TABLE: Table = (
     Parameter(
         "stall_timeout_s",
         2.0,
-        "After this long without an image, a warning and an ERROR diagnostic name the silent topic and the reason.",
+        "After this long without an image, a warning and an ERROR diagnostic name the silent topic and the likely "
+        "reason.",
         unit="s",
         low=0.1,
         high=3600.0,
@@ -36,8 +44,8 @@ POSE_TABLE: Table = (
     Parameter(
         "stamp_jump_back_s",
         JUMP_BACK_S,
-        "An image older than its predecessor by more than this means that time started again (bag loop, simulation "
-        "reset): tracking is reset. A smaller step back is an image out of order, which is dropped.",
+        "An image older than the previous one by more than this means that time has restarted (bag loop, simulation "
+        "reset), and tracking is reset. A smaller step back is an image out of order, which is dropped.",
         unit="s",
         low=0.0,
         high=3600.0,
@@ -45,8 +53,8 @@ POSE_TABLE: Table = (
     Parameter(
         "model",
         "",
-        "Card (.json) of the denoiser. Empty takes the one that is installed; none goes without it, on correspondences "
-        "and geometry alone.",
+        "Model card (.json) of the denoiser. Empty uses the installed one; none runs without a denoiser, on "
+        "correspondences and geometry alone.",
         at_configure=True,
     ),
     *ENGINE_ROWS,
@@ -61,7 +69,7 @@ POSE_TABLE: Table = (
     Parameter(
         "lost.frames",
         _TRACKER.lost_frames,
-        "So many frames in a row that are not tracked mean LOST.",
+        "This many untracked frames in a row make the state LOST.",
         unit="frames",
         low=1,
         high=10000,
@@ -70,32 +78,32 @@ POSE_TABLE: Table = (
     Parameter(
         "lost.policy",
         _TRACKER.lost_policy.value,
-        "While tracking is lost: stop publishes no pose; hold repeats the last pose (covariance 9999) and its TF edge; "
-        "reset repeats the pose without the edge, and after a while begins a new trajectory where the last one ended. "
-        "Known ground ends the loss under all three.",
+        "What happens while tracking is lost. stop: no pose is published. hold: the last pose (covariance 9999) and "
+        "its TF edge are repeated. reset: the pose is repeated without the edge, and after a while a new trajectory "
+        "starts where the last one ended. Under all three the tracker relocalises at a known place.",
         choices=tuple(policy.value for policy in LostPolicy),
         at_configure=True,
     ),
     Parameter(
         "keyframes.folder",
         "",
-        "Where ~/save_keyframes and ~/load_keyframes have their files; requests reach no other. Empty takes "
-        "$XDG_DATA_HOME/ros2_raxels/keyframes (~/.local/share/... without the variable).",
+        "Folder of the files that ~/save_keyframes writes and ~/load_keyframes reads; requests cannot reach any "
+        "other. Empty means $XDG_DATA_HOME/ros2_raxels/keyframes (~/.local/share/... if the variable is not set).",
         at_configure=True,
     ),
     Parameter(
         "scale.mode",
         "none",
-        "Where metres come from. none: poses have a unit of their own; fixed: scale.scene_depth_m; odom: nav_msgs/"
-        "Odometry on `odom`, looked up at the stamps of the images; height: scale.camera_height_m, for a camera that "
-        "is fixed to a robot on flat ground and sees it.",
+        "Where metres come from. none: poses have their own unit. fixed: scale.scene_depth_m. odom: nav_msgs/Odometry"
+        " on `odom`, looked up at the stamps of the images. height: scale.camera_height_m, for a camera that is fixed"
+        " to a robot on flat ground and sees that ground.",
         choices=tuple(source.name.lower() for source in ScaleSource),
         at_configure=True,
     ),
     Parameter(
         "scale.scene_depth_m",
         _TRACKER.scale.scene_depth_m,
-        "For scale.mode fixed: median depth of what the camera sees where a trajectory begins.",
+        "For scale.mode fixed: median depth of what the camera sees where a trajectory starts.",
         unit="m",
         low=0.001,
         high=100000.0,
@@ -104,8 +112,8 @@ POSE_TABLE: Table = (
     Parameter(
         "scale.camera_height_m",
         _TRACKER.scale.camera_height_m,
-        "For scale.mode height: of the camera over the ground. Up is the z axis of tf.base_frame, or without it the "
-        "camera is taken as level.",
+        "For scale.mode height: height of the camera above the ground. Up is the z axis of tf.base_frame; without "
+        "that frame the camera is assumed to be level.",
         unit="m",
         low=0.001,
         high=1000.0,
@@ -114,11 +122,11 @@ POSE_TABLE: Table = (
     Parameter(
         "tf.mode",
         "auto",
-        "Edge to publish on /tf while tracking. world_to_base: tf.world_frame -> tf.base_frame (or the optical frame, "
-        "if TF does not connect the two); odom_to_base and map_to_odom as in REP-105, once the scale is known. auto: "
-        "world_to_base; where the base has another parent map_to_odom if that is tf.odom_frame and the scale is known, "
-        "else tf.world_frame is hung below the base. An edge whose child has another parent is never published: an "
-        "ERROR diagnostic names both parents.",
+        "Which edge to publish on /tf while tracking. world_to_base: tf.world_frame -> tf.base_frame (or the optical "
+        "frame, if TF does not connect the two). odom_to_base and map_to_odom: as in REP-105, once the scale is "
+        "known. auto: world_to_base; if the base has another parent, map_to_odom when that parent is tf.odom_frame "
+        "and the scale is known, otherwise tf.world_frame hangs below the base. An edge whose child has another "
+        "parent is never published; an ERROR diagnostic names both parents.",
         choices=tuple(mode.value for mode in TfMode),
     ),
     Parameter(
@@ -129,7 +137,7 @@ POSE_TABLE: Table = (
     Parameter(
         "tf.time_offset_s",
         0.0,
-        "Added to the stamp of the edge, so that it is not too old for listeners that ask for now.",
+        "Added to the stamp of the edge, so that it is recent enough for listeners that ask for the present.",
         unit="s",
         low=-10.0,
         high=10.0,
@@ -137,8 +145,9 @@ POSE_TABLE: Table = (
     Parameter(
         "tf.world_frame",
         "raxels_world",
-        "Parent frame of poses unless tf.mode says otherwise: origin where base or camera was first, x forward, y "
-        "left, z up (REP-103). Its unit is not metres while the scale is unknown, so it must not be map or odom.",
+        "Parent frame of poses, unless tf.mode says otherwise. Its origin is where the base, or without a base the "
+        "camera, was at first; x forward, y left, z up (REP-103). Its unit is not the metre while the scale is "
+        "unknown, so it must not be map or odom.",
         at_configure=True,
     ),
     Parameter("tf.map_frame", "map", "Parent frame for tf.mode map_to_odom.", at_configure=True),
@@ -148,20 +157,20 @@ POSE_TABLE: Table = (
     Parameter(
         "tf.base_frame",
         "base_link",
-        "The robot's base: child frame of poses where TF connects it with the camera at the stamp of the image. Empty: "
-        "poses are always those of the optical frame.",
+        "The robot's base: child frame of poses if TF connects it with the camera at the stamp of the image. If "
+        "empty, poses are always those of the optical frame.",
         at_configure=True,
     ),
     Parameter(
         "tf.child_frame",
         "",
-        "The camera's optical frame. Empty takes the frame_id of the images.",
+        "The camera's optical frame. Empty uses the frame_id of the images.",
         at_configure=True,
     ),
     Parameter(
         "path.max_poses",
         1000,
-        "Length of ~/path; the oldest pose goes first.",
+        "Maximum length of ~/path; the oldest poses are dropped first.",
         unit="poses",
         low=2,
         high=100000,
@@ -170,9 +179,46 @@ POSE_TABLE: Table = (
     Parameter(
         "path.period_s",
         0.5,
-        "Least time between two messages on ~/path: each carries the whole path.",
+        "Minimum time between two messages on ~/path, each of which carries the whole path.",
         unit="s",
         low=0.0,
         high=60.0,
     ),
 )
+
+
+def tracker_settings(parameters: Parameters) -> TrackerSettings:
+    """Settings of the tracker."""
+    scale = ScaleSettings(
+        ScaleSource[parameters.text("scale.mode").upper()],
+        parameters.number("scale.scene_depth_m"),
+        parameters.number("scale.camera_height_m"),
+    )
+    return TrackerSettings(
+        confidence_min=parameters.number("confidence_min"),
+        lost_frames=parameters.integer("lost.frames"),
+        lost_policy=LostPolicy(parameters.text("lost.policy")),
+        scale=scale,
+    )
+
+
+def check_frames(parameters: Parameters) -> None:
+    """Look at the names of frames together.
+
+    Raises:
+        ParameterError: they cannot be used together.
+    """
+    world, child = parameters.text("tf.world_frame"), parameters.text("tf.child_frame")
+    if not world or world in METRIC_FRAMES:
+        raise ParameterError(
+            f"tf.world_frame = {world!r} must be a frame of its own, like raxels_world: while the scale is unknown the "
+            "poses are not in metres"
+        )
+    for name in ("world", "child", "map", "odom", "base"):
+        frame = parameters.text(f"tf.{name}_frame")
+        if frame.startswith("/"):
+            raise ParameterError(
+                f"tf.{name}_frame = {frame!r} must not begin with a slash; TF frames have no namespace"
+            )
+    if world == child:
+        raise ParameterError(f"tf.world_frame and tf.child_frame are both {world!r}; name one of them differently")

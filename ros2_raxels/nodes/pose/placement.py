@@ -143,12 +143,14 @@ class Placement:
         """Back: camera_to_world of the tracker, and its covariance, from a pose of the child as `place` gives it.
 
         Raises:
-            FrameError: no pose has been given yet, or `frame` is not the one in which poses are given.
+            FrameError: no pose has been published yet, or `frame` is not the one in which poses are given.
         """
         if not self._mount.child:
-            raise FrameError("no pose has been given yet, so it is not known of which frame this one would be; wait")
+            raise FrameError(
+                "no pose has been published yet, so the frame of this one is not known; wait for the first"
+            )
         if bare(frame) != self._parent:
-            raise FrameError(f"frame {frame!r} is not the one in which poses are given; give it in {self._parent!r}")
+            raise FrameError(f"frame {frame!r} is not the frame in which poses are published; use {self._parent!r}")
         camera = pose @ inverse_pose(self._mount.from_child)
         moved = compounded(with_unit(covariance, 0.0), pose, camera)[:6, :6]
         turned = np.kron(np.eye(2), self._mount.to_world[:3, :3])
@@ -190,7 +192,7 @@ class Placement:
         if mode not in (TfMode.MAP_TO_ODOM, TfMode.ODOM_TO_BASE):
             return ""
         if missing:
-            return f"tf.mode {mode.value} needs the camera's place on the base: {missing}"
+            return f"tf.mode {mode.value} needs the pose of the camera on the base: {missing}"
         return "" if metric else f"tf.mode {mode.value} needs metres, and the scale is not known yet; see scale.mode"
 
     def _parent_for(self, mode: TfMode) -> str:

@@ -107,7 +107,7 @@ class PoseServices:
         def load() -> tuple[str, int]:
             path = file_in(self._folder, request.path)
             count = self._tracker.load_keyframes(path)
-            return f"{count} keyframes read from {path}; looking for known ground", count
+            return f"{count} keyframes read from {path}; looking for a known place", count
 
         response.success, response.message, response.keyframes = await self._done(load)
         return response

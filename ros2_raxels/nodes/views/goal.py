@@ -148,15 +148,15 @@ def _count(goal: Any, limits: GoalLimits) -> int:
     if poses > limits.max_poses:
         raise GoalError(
             CODES.TOO_MANY_POSES,
-            f"trajectory has {poses} poses, the server takes {limits.max_poses}: send fewer, or raise max_poses",
+            f"trajectory has {poses} poses, the server accepts {limits.max_poses}: send fewer, or raise max_poses",
         )
     if not poses and not views:
-        raise _invalid("trajectory is empty and num_views is 0: give poses, or how many views to imagine")
+        raise _invalid("trajectory is empty and num_views is 0: give poses, or the number of views to imagine")
     name, limit = ("max_views", limits.max_views) if poses else ("max_imagined", limits.max_imagined)
     if (views or poses) > limit:
         raise GoalError(
             CODES.TOO_MANY_POSES,
-            f"{views or poses} views are asked for, the server makes {limit}: set num_views to fewer, or raise {name}",
+            f"{views or poses} views are requested, the server makes at most {limit}: lower num_views, or raise {name}",
         )
     return views or poses
 
@@ -176,20 +176,20 @@ def _size(goal: Any, limits: GoalLimits) -> tuple[int, int] | None:
 
 def _steps(goal: Any, limits: GoalLimits) -> int | None:
     if goal.steps > limits.max_steps:
-        raise _invalid(f"steps = {goal.steps} is more than max_steps = {limits.max_steps}; 1 to 8 are of use")
+        raise _invalid(f"steps = {goal.steps} is more than max_steps = {limits.max_steps}; 1 to 8 are useful")
     return int(goal.steps) or None
 
 
 def _check_context(goal: Any) -> None:
     images, infos = goal.context, goal.context_camera_info
     if len(images) > _CONTEXT_IMAGES:
-        raise _invalid(f"context has {len(images)} images, the server takes {_CONTEXT_IMAGES}: send the newest")
+        raise _invalid(f"context has {len(images)} images, the server accepts {_CONTEXT_IMAGES}: send the newest")
     if images and len(infos) not in (1, len(images)):
         raise _invalid(f"{len(images)} context images need as many context_camera_info, or one; got {len(infos)}")
     stamps = [stamp_ns(image.header.stamp) for image in images]
     for index, (image, stamp) in enumerate(zip(images, stamps, strict=True)):
         if stamp <= 0:
-            raise _invalid(f"context[{index}] has stamp {stamp} ns: without a time its pose is not known")
+            raise _invalid(f"context[{index}] has stamp {stamp} ns: without a time its pose cannot be looked up")
         if not image.data:
             raise _invalid(f"context[{index}] has no data")
         if not bare(image.header.frame_id):
@@ -238,12 +238,12 @@ def _pose(pose: Any, index: int) -> FloatArray:
 def _reference_ns(goal: Any) -> int:
     reference = stamp_ns(goal.reference_time)
     if reference < 0:
-        raise _invalid(f"reference_time = {reference * 1e-9:.3f} s is before 1970; 0 takes the newest image")
+        raise _invalid(f"reference_time = {reference * 1e-9:.3f} s is before 1970; 0 means the newest image")
     return reference
 
 
 def _duration_s(goal: Any) -> float | None:
     seconds = stamp_ns(goal.max_duration) * 1e-9
     if seconds < 0:
-        raise _invalid(f"max_duration = {seconds:.3f} s is negative; 0 takes the server's limit")
+        raise _invalid(f"max_duration = {seconds:.3f} s is negative; 0 means the server's limit")
     return seconds or None

@@ -112,7 +112,7 @@ class LiveContext:
         try:
             check_image(message)
         except ImageError as error:
-            self._problems.report(f"image is no context: {error}")
+            self._problems.report(f"image cannot be context: {error}")
             return
         arrival = Arrival(message, info)
         self._arrived_at = time.monotonic()
@@ -185,7 +185,7 @@ class LiveContext:
         except Exception as error:
             # Whatever a decoder raises, the images after it are looked at.
             words = str(error) if isinstance(error, ValueError) else worded(error)
-            self._problems.report(f"image is no context: {words}")
+            self._problems.report(f"image cannot be context: {words}")
             return True
         with self._lock:
             if world == self._worlds:
@@ -216,7 +216,7 @@ class LiveContext:
         """Why the newest image is an old one, in one line."""
         if time.monotonic() - self._arrived_at > _SILENCE_S:
             return self._images.why_silent(self._cameras.newest)
-        return f"{self._images.topic} arrives with old stamps: compare the clocks of camera and robot, or its delay"
+        return f"{self._images.topic} arrives with old stamps: check the clocks of camera and robot, and the delay"
 
     def until(self, reference_ns: int) -> tuple[list[Arrival], tuple[ContextFrame, ...]]:
         """The newest images, undecoded, and the frames that are kept, none later than a moment; 0 is now.

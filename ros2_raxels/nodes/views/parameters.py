@@ -22,47 +22,50 @@ VIEWS_TABLE: Table = (
     Parameter(
         "model",
         "",
-        "Model card (.json) of the model that makes views. Empty takes the one that is installed.",
+        "Model card (.json) of the model that predicts views. Empty uses the installed one.",
         at_configure=True,
     ),
     *ENGINE_ROWS,
     Parameter(
         "world_frame",
         "raxels_world",
-        "TF frame in which the poses of images are looked up: the pose node's tf.world_frame, or map or odom where "
-        "something else places the camera. map, odom and earth are taken to be metric, others not, unless the pose "
-        "node's status tells.",
+        "TF frame in which the poses of images are looked up: the pose node's tf.world_frame, or map or odom if "
+        "something else localises the camera. map, odom and earth are assumed to be metric and other frames not, "
+        "unless the pose node's status says otherwise.",
         at_configure=True,
     ),
     Parameter(
         "base_frame",
         "base_link",
-        "The robot's base frame, for goals whose poses place the base.",
+        "The robot's base frame, for goals whose poses are those of the base.",
         at_configure=True,
     ),
     Parameter(
         "goal_policy",
         "preempt",
-        "What a goal meets that comes while another runs: it takes over (preempt), or is rejected.",
+        "What happens to a goal that arrives while another one runs: it takes over (preempt), or it is rejected "
+        "(reject).",
         choices=("preempt", "reject"),
     ),
-    Parameter("steps", _PREDICTOR.steps, "Denoising steps of a goal that asks for none.", unit="steps", low=1, high=64),
+    Parameter(
+        "steps", _PREDICTOR.steps, "Denoising steps, for goals that do not say how many.", unit="steps", low=1, high=64
+    ),
     Parameter(
         "imagine_steps",
         _PREDICTOR.imagine_steps,
-        "The same for a goal without a trajectory.",
+        "The same for goals without a trajectory.",
         unit="steps",
         low=1,
         high=64,
     ),
-    Parameter("max_steps", 64, "A goal that asks for more is rejected.", unit="steps", low=1, high=1000),
+    Parameter("max_steps", 64, "A goal that asks for more steps is rejected.", unit="steps", low=1, high=1000),
     Parameter("max_poses", 1000, "A goal with a longer trajectory is rejected.", unit="poses", low=1, high=10000),
-    Parameter("max_views", 32, "A goal that asks for more is rejected.", unit="views", low=1, high=1000),
+    Parameter("max_views", 32, "A goal that asks for more views is rejected.", unit="views", low=1, high=1000),
     Parameter(
         "max_imagined",
         8,
-        "The same for a goal without a trajectory: those views are made together, and memory grows with their square "
-        "(8 take .5 GB, 32 2.5 GB).",
+        "The same for goals without a trajectory. Their views are made together, and memory grows with the square of "
+        "the number (8 take .5 GB, 32 take 2.5 GB).",
         unit="views",
         low=1,
         high=32,
@@ -70,7 +73,7 @@ VIEWS_TABLE: Table = (
     Parameter(
         "max_side_px",
         1024,
-        "A goal that asks for larger views is rejected. Views are made 128 px wide and scaled to what is asked.",
+        "A goal that asks for larger views is rejected. Views are made 128 px wide and scaled to the requested size.",
         unit="px",
         low=16,
         high=8192,
@@ -78,16 +81,24 @@ VIEWS_TABLE: Table = (
     Parameter(
         "max_distance",
         100.0,
-        "Poses further from the newest context frame than this are refused: nothing is known of what they would see.",
+        "Poses further than this from the newest context frame are refused, because nothing is known of what they "
+        "would show.",
         unit="of world_frame",
         low=0.001,
         high=1e6,
     ),
-    Parameter("max_duration_s", 30.0, "A goal is given up after this long.", unit="s", low=0.01, high=3600.0),
+    Parameter(
+        "max_duration_s",
+        30.0,
+        "A goal that takes longer ends with the views that are done by then.",
+        unit="s",
+        low=0.01,
+        high=3600.0,
+    ),
     Parameter(
         "tf_timeout_s",
         0.5,
-        "How long a goal waits for a transform that is not there yet.",
+        "How long a goal waits for a transform that is not available yet.",
         unit="s",
         low=0.0,
         high=60.0,
@@ -95,7 +106,7 @@ VIEWS_TABLE: Table = (
     Parameter(
         "context.frames",
         _SPREAD.frames,
-        "Images that are kept to make views from, seen from different places.",
+        "How many images, taken from different places, are kept to make views from.",
         unit="frames",
         low=1,
         high=32,
@@ -104,7 +115,7 @@ VIEWS_TABLE: Table = (
     Parameter(
         "context.least_motion",
         _SPREAD.least_motion,
-        "An image is kept when the camera moved this far from those that are kept.",
+        "An image is kept if the camera has moved this far from every image that is kept.",
         unit="of world_frame",
         low=0.0,
         high=1e6,
@@ -113,7 +124,7 @@ VIEWS_TABLE: Table = (
     Parameter(
         "context.least_turn_deg",
         round(math.degrees(_SPREAD.least_turn_rad), 6),
-        "Or when it turned this far.",
+        "Or if it has turned this far.",
         unit="deg",
         low=0.0,
         high=180.0,
@@ -122,7 +133,7 @@ VIEWS_TABLE: Table = (
     Parameter(
         "context.keep_s",
         _SPREAD.keep_s,
-        "An older image is dropped.",
+        "Images older than this are no longer kept.",
         unit="s",
         low=0.1,
         high=3600.0,
@@ -131,15 +142,16 @@ VIEWS_TABLE: Table = (
     Parameter(
         "context.max_age_s",
         2.0,
-        "Without a newer image than this no views are made.",
+        "No views are made if the newest image is older than this.",
         unit="s",
         low=0.01,
         high=3600.0,
     ),
-    Parameter("image_format", "jpeg", "Of the views: jpeg (quality 95) or png.", choices=("jpeg", "png")),
+    Parameter("image_format", "jpeg", "Format of the views: jpeg (quality 95) or png.", choices=("jpeg", "png")),
     Parameter(
         "self_consistency",
         True,
-        "Estimate the pose of each finished view back from its pixels; takes about as long as making it.",
+        "Estimate the pose of each finished view from its pixels, to compare it with the requested one; this takes "
+        "about as long as making the view.",
     ),
 )

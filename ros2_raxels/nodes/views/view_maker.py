@@ -221,8 +221,8 @@ class ViewMaker:
         if age_s > bound_s:
             raise GoalError(
                 CODES.STALE_CONTEXT,
-                f"the newest image is {age_s:.3f} s old, the bound is {bound_s:g} s (context.max_age_s): see that "
-                "images come, or set reference_time",
+                f"the newest image is {age_s:.3f} s old, the bound is {bound_s:g} s (context.max_age_s): check "
+                "that images arrive, or set reference_time",
             )
 
     def _age_s(self, stamp: int, request: ViewRequest) -> float:

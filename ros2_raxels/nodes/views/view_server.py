@@ -33,7 +33,7 @@ from ros2_raxels.view_synthesis.predictor import SHIPPED, ViewPredictor
 _WATCH_PERIOD_S = 0.1
 _RESULT_KEPT_S = 10
 _LONGEST = 400
-_WORKER_ENDED = "no goal is served after an internal error; deactivate and activate the server"
+_WORKER_ENDED = "goals are no longer served after an internal error; deactivate and activate the server"
 
 
 class ViewServer(ManagedNode[Predictor | None]):
@@ -173,7 +173,9 @@ class ViewServer(ManagedNode[Predictor | None]):
         if reason := self._jobs.closed:
             raise GoalError(CODES.PREEMPTED, reason)
         if self._settings.text("goal_policy") == "reject" and self._jobs.is_busy:
-            raise GoalError(CODES.PREEMPTED, "another goal runs and goal_policy is reject: wait for it or cancel it")
+            raise GoalError(
+                CODES.PREEMPTED, "another goal is running and goal_policy is reject: wait for it or cancel it"
+            )
 
     def _read(self, goal: Any) -> ViewRequest:
         names = ("max_poses", "max_views", "max_imagined", "max_steps", "max_side_px")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import signal
-import time
 from pathlib import Path
 from typing import Any
 
@@ -47,7 +46,9 @@ def test_it_waits_for_a_manager_and_says_so(spawn: Spawn, probe: Probe):
     manager = Manager(probe, spawn("scripted_node.py", *MANAGED))
     assert manager.state == "unconfigured"
     manager.health(
-        "lifecycle", DiagnosticStatus.WARN, "waits for a manager, or for ros2 lifecycle set /raxels_pose conf"
+        "lifecycle",
+        DiagnosticStatus.WARN,
+        "waiting for a lifecycle manager, or for ros2 lifecycle set /raxels_pose conf",
     )
     assert manager.parts == {"lifecycle", "memory"}
     states = manager.ask(GetAvailableStates, "get_available_states", GetAvailableStates.Request()).available_states
@@ -72,7 +73,7 @@ def test_each_state_has_what_belongs_to_it(spawn: Spawn, probe: Probe):
     assert heard() == (0, 0)
     manager.go("configure")
     wait_until(lambda: heard() == (0, 2), what="publishers alone")
-    manager.health("lifecycle", DiagnosticStatus.WARN, "inactive: waits for a manager")
+    manager.health("lifecycle", DiagnosticStatus.WARN, "inactive: waiting for a lifecycle manager")
     assert manager.health("engine", DiagnosticStatus.OK).message == "scripted"
     refused = probe.call(Trigger, "/raxels_pose/reset", Trigger.Request())
     assert (refused.success, refused.message) == (False, "the node is not active; activate it first")
@@ -163,12 +164,8 @@ def test_a_deactivation_lets_the_worker_finish_what_was_asked_of_it(spawn: Spawn
     rig, manager = Rig(probe, node), Manager(probe, node)
     rig.settle()
     rig.solve()
-    busy = rig.send(picture(script.SLEEP))
-    time.sleep(0.2)
-    client = probe.node.create_client(SaveKeyframes, "/raxels_pose/save_keyframes")
-    assert client.wait_for_service(5.0)
-    saving = client.call_async(SaveKeyframes.Request(path="keyframes"))
-    time.sleep(0.2)
+    busy = rig.send_busy()
+    saving = rig.asked(SaveKeyframes, "save_keyframes", SaveKeyframes.Request(path="keyframes"))
     manager.go("deactivate")
     # Its thread slept for SLEEP_S: the answer to its image is out, and nothing follows.
     assert rig.answer(busy).state == PoseStatus.STATE_TRACKING
@@ -181,11 +178,10 @@ def test_a_worker_that_hangs_ends_the_process_with_a_word(spawn: Spawn, probe: P
     node = spawn("scripted_node.py")
     rig, manager = Rig(probe, node), Manager(probe, node)
     rig.settle()
-    rig.send(picture(script.HANG))
-    time.sleep(0.2)
+    rig.send_busy(script.HANG)
     assert not manager.change("deactivate", 15.0)
     assert node.wait() == 1
-    assert "deactivate failed: ending what was begun takes longer than 4 s: start the node again" in node.log
+    assert "deactivate failed: finishing the current work takes longer than 4 s: restart the node" in node.log
     assert manager.events[-1].goal_state.label == "finalized"
 
 
@@ -194,7 +190,7 @@ def test_a_worker_that_ended_is_an_error_until_the_next_activation(spawn: Spawn,
     rig, manager = Rig(probe, node), Manager(probe, node)
     rig.settle()
     rig.send(picture(script.QUIT))
-    why = "nothing is worked on until it is activated again: internal error: SystemExit: as the image asked"
+    why = "the worker has stopped until the node is activated again: internal error: SystemExit: as the image asked"
     manager.health("lifecycle", DiagnosticStatus.ERROR, f"active: {why}")
     manager.go("deactivate", "activate")
     manager.health("lifecycle", DiagnosticStatus.OK, "active")
@@ -241,7 +237,9 @@ def test_goals_meet_the_state_of_the_view_server(spawn: Spawn, probe: Probe):
     ended = running.result()
     assert (ended.code_name, "the server was deactivated" in ended.message) == ("PREEMPTED", True)
     manager.health(
-        "lifecycle", DiagnosticStatus.WARN, "inactive: waits for a manager, or for ros2 lifecycle set /raxels_v"
+        "lifecycle",
+        DiagnosticStatus.WARN,
+        "inactive: waiting for a lifecycle manager, or for ros2 lifecycle set /raxels_v",
     )
     with pytest.raises(ViewClientError, match="rejected"):
         rig.client.send(make_goal([at(0.1)], WORLD))

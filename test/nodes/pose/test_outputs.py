@@ -19,7 +19,7 @@ from ros2_raxels.geometry.poses import FloatArray
 from ros2_raxels.nodes.common.parameters import declare
 from ros2_raxels.nodes.pose.outputs import PoseOutputs
 from ros2_raxels.nodes.pose.parameters import POSE_TABLE
-from ros2_raxels.tracking.types import TrackedPose, TrackState
+from ros2_raxels.tracking.types import SolveQuality, TrackedPose, TrackState
 
 pytestmark = pytest.mark.ros
 
@@ -50,14 +50,14 @@ def watching(probe: Probe) -> Iterator[_Watching]:
 
 
 def answer(stamp_ns: int, state: TrackState = TrackState.TRACKING) -> TrackedPose:
-    return TrackedPose(stamp_ns, np.eye(4), np.eye(6), state, 0.75, 0.5, 100, 80, 0.01, 0.02)
+    return TrackedPose(stamp_ns, np.eye(4), np.eye(6), state, SolveQuality(0.75, 0.5, 100, 80, 0.01, 0.02))
 
 
 def test_a_refusal_never_seems_to_be_over_while_the_next_answer_is_placed(watching: _Watching) -> None:
     header = Header(frame_id="eye")
     watching.outputs.publish(answer(1), header, None)
     refusal = watching.outputs.tf_refusal
-    assert refusal == "tf.mode odom_to_base needs the camera's place on the base: nobody knows a frame"
+    assert refusal == "tf.mode odom_to_base needs the pose of the camera on the base: nobody knows a frame"
     watching.seen.clear()
     watching.outputs.publish(answer(2), header, None)
     assert watching.seen

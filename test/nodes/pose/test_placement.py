@@ -201,7 +201,7 @@ def test_off() -> None:
 
 
 def test_a_pose_before_the_first_answer_is_refused() -> None:
-    with pytest.raises(FrameError, match="no pose has been given yet"):
+    with pytest.raises(FrameError, match="no pose has been published yet"):
         Robot().placement.camera_pose(np.eye(4), VARIANCES, "raxels_world")
 
 
@@ -224,5 +224,5 @@ def test_a_pose_of_the_base_goes_back_to_the_camera(turn: FloatArray, shift: Flo
     back, covariance = robot.placement.camera_pose(placed.pose, placed.covariance, "/raxels_world")
     np.testing.assert_allclose(back, camera, atol=1e-9)
     np.testing.assert_allclose(covariance, VARIANCES, atol=1e-6)
-    with pytest.raises(FrameError, match=r"frame 'map' is not the one in which poses are given.*'raxels_world'"):
+    with pytest.raises(FrameError, match=r"frame 'map' is not the frame in which poses are published.*'raxels_world'"):
         robot.placement.camera_pose(placed.pose, VARIANCES, "map")

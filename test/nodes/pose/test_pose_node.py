@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import time
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -140,10 +139,13 @@ def test_path_grows_with_the_trajectory_and_is_kept_for_late_listeners(fresh: Ri
 
 def test_the_picture_shows_the_raxels_of_the_pose(fresh: Rig):
     pictures = fresh.probe.collect(Image, "/raxels_pose/raxels/image")
-    time.sleep(0.2)
-    stamp = fresh.solve().stamp
-    wait_until(lambda: fresh.stamped(pictures, stamp), what="picture")
-    message = fresh.stamped(pictures, stamp)
+
+    def shown() -> Image | None:
+        fresh.reset()
+        return fresh.stamped(pictures, fresh.solve().stamp)
+
+    # The node draws once it has found the subscription.
+    message = wait_until(shown, what="picture")
     assert (message.encoding, message.header.frame_id, message.width) == ("rgb8", FRAME, 320)
     rgb = np.frombuffer(message.data, np.uint8).reshape(message.height, message.width, 3).astype(float)
     # Red grows to the right, green downwards, and blue is highest in the middle, as x, y and z of unit rays.
@@ -177,7 +179,7 @@ def _bad_info(**changes: Any) -> Callable[[Rig], None]:
         for name, value in changes.items():
             setattr(info, name, value)
         rig.send_info(info)
-        time.sleep(0.05)
+        rig.taken()
         rig.send(picture())
 
     return send
@@ -208,7 +210,7 @@ def test_after_bad_input_and_a_word_about_it_good_images_give_poses(
     fault(fresh)
     fresh.warned(words)
     fresh.send_info()
-    time.sleep(0.05)
+    fresh.taken()
     after = fresh.solve()
     assert after.pose is not None
     assert after.status.message == f"count {2 if is_dropped else 3} focal 60 lost.frames 3"
@@ -251,7 +253,7 @@ def test_images_of_another_size_reset_and_say_so(fresh: Rig):
     fresh.solve()
     small = PinholeCamera(32, 24, 30.0, 30.0, 15.5, 11.5)
     fresh.send_info(camera_info_message(small, Header(frame_id=FRAME)))
-    time.sleep(0.05)
+    fresh.taken()
     answer = fresh.answer(fresh.send(picture(width=32, height=24)))
     assert answer.message == "count 1 focal 30 lost.frames 3"
     fresh.warned("image size changed from 64x48 to 32x24 px")
@@ -282,7 +284,7 @@ def test_a_tracker_that_keeps_failing_is_reset(fresh: Rig):
     fresh.solve()
     for _ in range(3):
         fresh.send(picture(script.RAISE))
-        time.sleep(0.05)
+        fresh.in_hand()
     fresh.warned("the tracker failed on 3 images in a row")
     assert fresh.solve().status.message.startswith("count 1 ")
 
@@ -321,12 +323,11 @@ def test_reset_service_starts_a_new_trajectory(rig: Rig):
 
 def test_the_newest_image_wins_and_the_others_are_counted(fresh: Rig):
     before = fresh.solve().status
-    busy = fresh.send(picture(script.SLEEP))
-    time.sleep(0.2)
+    busy = fresh.send_busy()
     burst = []
     for _ in range(5):
         burst.append(fresh.send(picture()))
-        time.sleep(0.02)
+        fresh.taken()
     newest = fresh.answer(burst[-1])
     assert fresh.stamped(fresh.status, busy)
     assert not any(fresh.stamped(fresh.status, stamp) for stamp in burst[:-1])

@@ -31,7 +31,9 @@ from ros2_raxels.geometry.camera import PinholeCamera
 from ros2_raxels.nodes.common.messages import camera_info_message, image_message, stamp_message, stamp_ns
 from ros2_raxels.nodes.common.subscription import FollowingSubscription
 from ros2_raxels.nodes.common.tf_broadcaster import tf_qos
+from ros2_raxels.nodes.pose import pose_node
 from ros2_raxels.nodes.pose.pose_node import PoseNode
+from ros2_raxels.nodes.pose.worker import PoseWorker
 from ros2_raxels.scenes.renderer import render
 from ros2_raxels.scenes.trajectories import handheld_loop
 from ros2_raxels.scenes.world import furnished_room
@@ -52,7 +54,7 @@ def test_no_second_parent(spawn: Spawn, probe: Probe, topic: str):
     wait_until(lambda: probe.node.count_subscribers(topic) >= 1 + (topic == "/tf"))
     rig.settle()
     other.publish(TFMessage(transforms=[edge]))
-    time.sleep(0.1)
+    rig.taken()
     answer = rig.solve()
     assert answer.pose is not None
     assert not answer.edges
@@ -83,9 +85,9 @@ def test_publishers_of_either_reliability_are_heard_without_a_gap_at_the_change(
     while left:
         rig.answer(rig.send(picture()))
         left -= rig.follows(rig.images)
-    assert "subscribing /image reliable" in rig.node.log
+    assert "subscribing to /image as reliable" in rig.node.log
     probe.publisher(Image, "/image", BEST_EFFORT)
-    rig.warned("subscribing /image best_effort")
+    rig.warned("subscribing to /image as best_effort")
     rig.solve()
     assert "repeats" not in rig.node.log
     assert "out of order" not in rig.node.log
@@ -114,7 +116,7 @@ def test_images_that_cannot_fit_into_shared_memory_are_named_with_their_size(
     rig = Rig(probe, spawn("scripted_node.py", "-p", "stall_timeout_s:=0.3"))
     info = camera_info_message(CAMERA.resized(640, 480), Header(frame_id=FRAME))
     words = (
-        "/image has a publisher (probe) but nothing comes through: an image of 640x480 px in colour takes 900 KiB",
+        "/image has a publisher (probe) but nothing arrives: an image of 640x480 px in colour takes 900 KiB",
         "the shared memory segment of Fast DDS has 512 KiB by default; start both sides with FASTDDS_DEFAULT_PROFILES",
         "(here FASTDDS_DEFAULT_PROFILES_FILE is not set, FASTRTPS_DEFAULT_PROFILES_FILE is not set)",
     )
@@ -129,7 +131,7 @@ def test_images_that_cannot_fit_into_shared_memory_are_named_with_their_size(
 def test_a_publisher_of_another_qos_is_named_until_the_subscription_has_followed(probe: Probe):
     probe.publisher(Image, "/eye", 5)
     subscription = FollowingSubscription(probe.node, Image, "/eye", lambda _: None)
-    idle = "/eye has a publisher (probe) but nothing comes through: it is idle"
+    idle = "/eye has a publisher (probe) but nothing arrives: it is idle"
     wait_until(lambda: idle in subscription.why_silent(), what="a publisher")
     subscription.update()
     probe.publisher(Image, "/eye", BEST_EFFORT)
@@ -141,9 +143,13 @@ def test_a_publisher_of_another_qos_is_named_until_the_subscription_has_followed
 
 def test_metres_that_do_not_come_are_explained(spawn: Spawn, probe: Probe):
     rig = Rig(probe, spawn("scripted_node.py", "-p", "scale.mode:=odom"))
-    rig.wait_health("scale", DiagnosticStatus.WARN, "no metres yet by scale.mode odom: no publisher on /odom")
+    rig.wait_health(
+        "scale", DiagnosticStatus.WARN, "the scale is not known yet (scale.mode is odom): no publisher on /odom"
+    )
     probe.publisher(Odometry, "/odom")
-    rig.wait_health("scale", DiagnosticStatus.WARN, "scale.mode odom: /odom has a publisher (probe) but nothing comes")
+    rig.wait_health(
+        "scale", DiagnosticStatus.WARN, "(scale.mode is odom): /odom has a publisher (probe) but nothing arrives"
+    )
 
 
 def test_without_camera_info_it_goes_on_and_starts_anew_when_one_comes(spawn: Spawn, probe: Probe):
@@ -155,12 +161,13 @@ def test_without_camera_info_it_goes_on_and_starts_anew_when_one_comes(spawn: Sp
         return "waiting for a usable camera_info" in rig.node.log
 
     wait_until(is_waiting)
-    time.sleep(0.6)
-    assert not any(rig.stamped(rig.status, stamp) for stamp in early)
-    assert rig.solve().status.message.startswith("count 1 focal estimated")
+    before = list(early)
+    wait_until(lambda: rig.send(picture()) and len(rig.status), what="answer without camera_info")
+    assert not any(rig.stamped(rig.status, stamp) for stamp in before)
+    assert rig.status[0].message.startswith("count 1 focal estimated")
     rig.wait_health("input", DiagnosticStatus.WARN, "focal length is estimated")
     rig.send_info()
-    time.sleep(0.1)
+    rig.taken()
     assert rig.solve().status.message.startswith("count 1 focal 60")
     rig.warned("camera_info arrived")
 
@@ -179,12 +186,12 @@ class _Patient(script.ScriptedTracker):
 class _Here:
     """A pose node in this process, with a tracker that is busy until it is told to go on, and a camera."""
 
-    def __init__(self, probe: Probe, kind: type[PoseNode] = PoseNode, stall_timeout_s: float = 60.0) -> None:
+    def __init__(self, probe: Probe, stall_timeout_s: float = 60.0) -> None:
         _Patient.begun.clear()
         _Patient.go_on.clear()
         stall = Parameter("stall_timeout_s", value=stall_timeout_s)
         self._executor = probe.node.executor
-        self.node = kind(_Patient, context=probe.node.context, parameter_overrides=[stall])
+        self.node = PoseNode(_Patient, context=probe.node.context, parameter_overrides=[stall])
         self.node.start()
         self._executor.add_node(self.node)
         self.status: list[PoseStatus] = probe.collect(PoseStatus, "/raxels_pose/status")
@@ -195,14 +202,14 @@ class _Here:
         """Until the node has it."""
         camera = PinholeCamera(CAMERA.width, CAMERA.height, focal, focal, CAMERA.cx, CAMERA.cy)
         self._infos.publish(camera_info_message(camera, self._header(stamp)))
-        cameras = self.node._cameras
+        cameras = self.node._intrinsics
         wait_until(lambda: (kept := cameras.newest) and stamp_ns(kept.header.stamp) == stamp, what="camera_info")
 
     def send(self, stamp: int) -> None:
         """Until the node has it."""
-        before = self.node._traffic.received
+        before = self.node._worker.traffic.received
         self._images.publish(image_message(picture(), self._header(stamp)))
-        wait_until(lambda: self.node._traffic.received > before, what="image")
+        wait_until(lambda: self.node._worker.traffic.received > before, what="image")
 
     @staticmethod
     def _header(stamp: int) -> Header:
@@ -250,25 +257,33 @@ def test_an_answer_that_comes_during_a_silence_does_not_hide_it(here: _Here):
     assert here.node._tracking_health().level == DiagnosticStatus.WARN
 
 
-class _Shown(PoseNode):
-    """Notes down what the diagnostics would show of tracking after each change of the node."""
+class _Shown(PoseWorker):
+    """Notes down what the diagnostics would show of tracking after each change of the worker."""
 
-    shown: list[tuple[str, str]] | None = None
+    node: PoseNode | None = None
+    shown: list[tuple[str, str]]
 
     def __setattr__(self, name: str, value: object) -> None:
         super().__setattr__(name, value)
-        if self.shown is not None:
-            health = self._tracking_health()
+        if self.node is not None:
+            health = self.node._tracking_health()
             self.shown.append((health.values["state"], health.message))
 
 
-@pytest.mark.parametrize("here", [{"kind": _Shown}], indirect=True)
-def test_no_state_is_shown_with_the_reason_of_another(here: _Here):
-    here.node.shown = []
-    here.node._set_state(TrackState.TRACKING, "on its way")
-    here.node._set_state(TrackState.LOST, "in the dark")
+@pytest.fixture
+def watched(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Before there is a node."""
+    monkeypatch.setattr(pose_node, "PoseWorker", _Shown)
+
+
+def test_no_state_is_shown_with_the_reason_of_another(watched: None, here: _Here):
+    worker = here.node._worker
+    worker.shown = []
+    worker.node = here.node
+    worker.set_state(TrackState.TRACKING, "on its way")
+    worker.set_state(TrackState.LOST, "in the dark")
     expected = [("WAITING", "WAITING: no image yet"), ("TRACKING", "on its way"), ("LOST", "LOST: in the dark")]
-    assert list(dict.fromkeys(here.node.shown)) == expected
+    assert list(dict.fromkeys(worker.shown)) == expected
 
 
 class _Ended(PoseNode):
@@ -385,7 +400,7 @@ def test_diagnostics_of_a_node_at_work(spawn: Spawn, probe: Probe):
     assert {status.level for status in said.values()} == {DiagnosticStatus.OK}
     memory = values_of("memory")[-1]
     assert float(memory["resident (MiB)"]) == pytest.approx(node.rss_mib, rel=0.1)
-    assert float(memory["at most so far (MiB)"]) >= float(memory["resident (MiB)"])
+    assert float(memory["peak (MiB)"]) >= float(memory["resident (MiB)"])
 
 
 # ------------------------------------------------------------------------------------------------------- shutdown
@@ -398,8 +413,7 @@ def test_signals_end_it_cleanly_within_a_second(spawn: Spawn, probe: Probe, numb
     rig.settle()
     rig.solve()
     if busy:
-        rig.send(picture(script.SLEEP))
-        time.sleep(0.2)
+        rig.send_busy()
     code, seconds = node.stop(number)
     assert code == 0, node.log
     assert seconds < 1.0 + 0.5, "half a second is for a busy test machine"

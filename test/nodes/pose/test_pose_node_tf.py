@@ -61,7 +61,7 @@ class Robot(Rig):
             now = time.time_ns()
             for at in (now - 10_000_000_000, now, now + 10_000_000_000):
                 self._moving.publish(self._edge("odom", "base_link", self.wheels, at))
-            time.sleep(0.05)
+            self.taken()
         answer = self.solve(action)
         answer.edges = [e for e in answer.edges if (e.header.frame_id, e.child_frame_id) != ("odom", "base_link")]
         return answer
@@ -156,7 +156,7 @@ def test_what_can_be_asked_of_the_node(probe: Probe, spawn: Spawn, tmp_path: Pat
 
     assert place("map", np.eye(6)) == (
         False,
-        "frame 'map' is not the one in which poses are given; give it in 'raxels_world'",
+        "frame 'map' is not the frame in which poses are published; use 'raxels_world'",
     )
     done, words = place("raxels_world", np.zeros((6, 6)))
     assert not done

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 import pytest
 from hypothesis import given
@@ -17,7 +16,7 @@ import scripted_node as script
 from geometry_msgs.msg import PoseWithCovarianceStamped
 from lifecycle_msgs.msg import Transition
 from lifecycle_msgs.srv import ChangeState
-from pose_rig import Rig, picture, settled_rig
+from pose_rig import picture, settled_rig
 from std_srvs.srv import Trigger
 
 from raxels_interfaces.srv import SaveKeyframes
@@ -72,30 +71,19 @@ SOON_S = 10.0
 """More than the scripted tracker sleeps."""
 
 
-def _asked(rig: Rig, kind: Any, name: str, request: Any) -> Any:
-    """The future of a response, once the node has taken the request and goes on without having answered."""
-    client = rig.probe.node.create_client(kind, f"/raxels_pose/{name}")
-    assert client.wait_for_service(5.0)
-    future = client.call_async(request)
-    # Twice, because of requests that wait at the same time that of the older service is served first.
-    rig.taken()
-    rig.taken()
-    return future
-
-
 @pytest.mark.ros
 def test_a_reset_that_is_accepted_while_the_worker_stops_is_carried_out(probe: Probe, spawn: Spawn) -> None:
     rig = settled_rig(probe, spawn)
     rig.solve()
-    busy = rig.send(picture(script.SLEEP))
-    reset = _asked(rig, Trigger, "reset", Trigger.Request())
+    busy = rig.send_busy()
+    reset = rig.asked(Trigger, "reset", Trigger.Request())
     deactivate = ChangeState.Request(transition=Transition(id=Transition.TRANSITION_DEACTIVATE))
     assert probe.call(ChangeState, "/raxels_pose/change_state", deactivate, SOON_S).success
     wait_until(reset.done, what="response")
     assert (reset.result().success, reset.result().message) == (True, "the next image is the new origin")
     rig.answer(busy)
     wait_until(
-        lambda: any(status.message == "tracking reset: asked for through ~/reset" for status in rig.status),
+        lambda: any(status.message == "tracking reset: requested through ~/reset" for status in rig.status),
         what="status of the reset",
     )
 
@@ -103,10 +91,10 @@ def test_a_reset_that_is_accepted_while_the_worker_stops_is_carried_out(probe: P
 @pytest.mark.ros
 def test_what_is_asked_of_a_worker_that_ends_by_an_error_is_refused_in_words(probe: Probe, spawn: Spawn) -> None:
     rig = settled_rig(probe, spawn)
-    rig.send(picture(script.SLEEP))
+    rig.send_busy()
     rig.send(picture(script.QUIT))
     rig.warned("internal error: SystemExit: as the image asked")
-    words = "nothing is worked on after an internal error; deactivate and activate the node"
+    words = "the worker has stopped after an internal error; deactivate and activate the node"
     reset = probe.call(Trigger, "/raxels_pose/reset", Trigger.Request())
     assert (reset.success, reset.message) == (False, words)
     saved = probe.call(SaveKeyframes, "/raxels_pose/save_keyframes", SaveKeyframes.Request(path="kitchen"))

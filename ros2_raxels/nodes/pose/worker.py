@@ -1,0 +1,270 @@
+"""The one thread that uses the tracker: from an image or a request to its answer."""
+
+from __future__ import annotations
+
+import time
+import traceback
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+from rclpy.node import Node
+from sensor_msgs.msg import CameraInfo
+from std_msgs.msg import Header
+
+from ros2_raxels.geometry.camera import PinholeCamera
+from ros2_raxels.geometry.frame_tree import FrameError
+from ros2_raxels.geometry.poses import FloatArray
+from ros2_raxels.nodes.common.diagnostics import Problems, Traffic, worded
+from ros2_raxels.nodes.common.messages import image_array, stamp_ns
+from ros2_raxels.nodes.common.parameters import Parameters
+from ros2_raxels.nodes.pose.intake import FrameGate, FrameRejectedError, NewestSlot, Verdict, Work
+from ros2_raxels.nodes.pose.intrinsics import Intrinsics
+from ros2_raxels.nodes.pose.outputs import Counters, PoseOutputs
+from ros2_raxels.nodes.pose.placement import Transforms
+from ros2_raxels.recordings.image_codec import ImageError
+from ros2_raxels.tracking.metric_scale import Scale
+from ros2_raxels.tracking.types import TrackedPose, TrackState
+
+WORKER_ENDED = "the worker has stopped after an internal error; deactivate and activate the node"
+
+
+class TrackerLike(Protocol):
+    """What the node needs of a tracker."""
+
+    @property
+    def engine_id(self) -> str:
+        """What it computes with."""
+
+    def reset(self) -> None:
+        """Forget everything."""
+
+    def track(self, image: np.ndarray, stamp_ns: int, camera: PinholeCamera | None) -> TrackedPose:
+        """Pose of one image."""
+
+    def improve(self) -> None:
+        """What can be done after the pose has been passed on."""
+
+    def set_pose(self, camera_to_world: FloatArray, covariance: FloatArray) -> None:
+        """Say where the camera is."""
+
+    def point_up(self, up_in_camera: FloatArray) -> None:
+        """Say where up is, in the optical frame."""
+
+    def save_keyframes(self, path: Path) -> int:
+        """Write keyframes; how many."""
+
+    def load_keyframes(self, path: Path) -> int:
+        """Read keyframes; how many."""
+
+
+@dataclass(frozen=True)
+class Arrival:
+    """An image as it came, with the camera_info of its stamp, or that was newest then."""
+
+    message: Any
+    info: CameraInfo | None
+
+
+class PoseWorker:
+    """Gives images to a tracker and publishes its answers. For use by one thread, except where it says otherwise.
+
+    Args:
+        node: whose logger and clock are used.
+        tracker: nobody else uses it.
+        outputs: of its answers.
+        transforms: TF, which tells where up is.
+        intrinsics: of the images.
+        settings: parameters of the node.
+        problems: told of all that goes wrong.
+
+    Attributes:
+        traffic: counters; who hands images over counts those that are received, refused and replaced.
+        said: the state and why, exchanged as a whole: any thread may read it.
+        scale: of the last answer; any thread may read it.
+    """
+
+    def __init__(
+        self,
+        node: Node,
+        tracker: TrackerLike,
+        outputs: PoseOutputs,
+        transforms: Transforms,
+        intrinsics: Intrinsics,
+        settings: Parameters,
+        problems: Problems,
+    ) -> None:
+        self._node, self._tracker, self._outputs = node, tracker, outputs
+        self._transforms, self._intrinsics = transforms, intrinsics
+        self._settings, self._problems = settings, problems
+        self._gate = FrameGate()
+        self._optical = ""
+        self.begin()
+
+    @property
+    def engine_id(self) -> str:
+        """What the tracker computes with; any thread may ask."""
+        return self._tracker.engine_id
+
+    def begin(self) -> None:
+        """Count anew. While nobody is at work, any thread may call it; the tracker goes on where it was."""
+        self.traffic = Traffic()
+        self.said = (TrackState.WAITING, "no image yet")
+        self.scale = Scale()
+        self._failures: Counter[str] = Counter()
+
+    def work(self, slot: NewestSlot[Arrival]) -> None:
+        """Take images and requests from a slot until it is closed."""
+        try:
+            while (work := slot.take()) is not None:
+                self._do(slot, work)
+        finally:
+            # There are some only after what no step may catch. Who asked for them must not wait for ever.
+            slot.abandon(WORKER_ENDED)
+
+    def _do(self, slot: NewestSlot[Arrival], work: Work[Arrival]) -> None:
+        for errand in work.errands:
+            self._guarded(slot, "request not answered", errand.carry_out)
+        if work.item is not None:
+            self._guarded(slot, "image not answered", partial(self._handle, work.item))
+
+    def _guarded(self, slot: NewestSlot[Arrival], name: str, step: Callable[[], None]) -> None:
+        """Whatever goes wrong in a step may not end the thread, nor take other steps with it."""
+        try:
+            step()
+        except Exception as error:
+            # Publishing fails once the context is down, which is no news.
+            if not slot.closed:
+                self._problems.report(f"internal error, {name}: {worded(error)}")
+                self._node.get_logger().debug(traceback.format_exc())
+
+    # ------------------------------------------------------------------------------------------------- one image
+
+    def _handle(self, arrival: Arrival) -> None:
+        """Count an image once: processed when it is solved, whatever becomes of its answer, else rejected."""
+        begun = time.perf_counter()
+        try:
+            answer, camera = self._solve(arrival)
+        except Exception as error:
+            self.traffic.rejected += 1
+            if not isinstance(error, (ImageError, FrameRejectedError)):
+                raise
+            self._problems.report(str(error))
+            return
+        self.traffic.processed += 1
+        self._publish(answer, arrival.message.header, camera, time.perf_counter() - begun)
+
+    def _solve(self, arrival: Arrival) -> tuple[TrackedPose, PinholeCamera | None]:
+        header = arrival.message.header
+        stamp = stamp_ns(header.stamp)
+        self._optical = self._outputs.optical(header)
+        self._point_up(stamp)
+        verdict = self._gate.check_frame(self._optical)
+        self._obey(verdict)
+        if verdict.reset:
+            self._intrinsics.forget()
+        self._obey(self._gate.check_stamp(stamp, self._settings.number("stamp_jump_back_s")))
+        camera = self._intrinsics.of(header, arrival.info)
+        image = image_array(arrival.message)
+        height, width = image.shape[:2]
+        self._obey(self._gate.check_image(width, height, camera))
+        self._gate.admit(self._optical, stamp, width, height, camera)
+        return self._track(image, stamp, camera), camera
+
+    def _obey(self, verdict: Verdict) -> None:
+        if verdict.drop:
+            raise FrameRejectedError(verdict.drop)
+        if verdict.reset:
+            self.reset(verdict.reset)
+
+    def _point_up(self, stamp: int) -> None:
+        if self._settings.text("scale.mode") != "height" or not self._settings.text("tf.base_frame"):
+            return
+        try:
+            self._tracker.point_up(self.optical_to(self._settings.text("tf.base_frame"), stamp)[2, :3])
+        except FrameError as error:
+            self._problems.report(f"the camera is assumed to be level: {error}")
+
+    def optical_to(self, frame: str, stamp: int) -> FloatArray:
+        """4x4 of the optical frame of the newest image in a frame of the robot, at a stamp, ns; raises FrameError."""
+        return self._transforms.lookup(frame, self._optical, stamp)
+
+    def _publish(self, answer: TrackedPose, header: Header, camera: PinholeCamera | None, processing_s: float) -> None:
+        self._outputs.publish(answer, header, camera)
+        latency_s = self._node.get_clock().now().nanoseconds * 1e-9 - answer.stamp_ns * 1e-9
+        self.traffic.latencies.add(latency_s)
+        self._outputs.report(answer, header, self._counters(latency_s, processing_s))
+        self.set_state(answer.state, answer.message)
+        self.scale = answer.scale
+        if self._outputs.tf_refusal:
+            self._problems.report(self._outputs.tf_refusal)
+        if answer.keyframe:
+            self._improve()
+
+    # ----------------------------------------------------------------------------------------------- the tracker
+
+    def _track(self, image: np.ndarray, stamp: int, camera: PinholeCamera | None) -> TrackedPose:
+        with self._counting_failures("image"):
+            answer = self._tracker.track(image, stamp, camera)
+            if not (np.isfinite(answer.camera_to_world).all() and np.isfinite(answer.covariance).all()):
+                raise ValueError("its pose or covariance is not finite")
+        return answer
+
+    def _improve(self) -> None:
+        """The image has its answer: what goes wrong now is no reason to reject it."""
+        try:
+            with self._counting_failures("keyframe"):
+                self._tracker.improve()
+        except FrameRejectedError as error:
+            self._problems.report(str(error))
+
+    @contextmanager
+    def _counting_failures(self, what: str) -> Iterator[None]:
+        """Whatever the tracker raises becomes FrameRejectedError; many in a row reset it."""
+        try:
+            yield
+        except Exception as error:
+            self._node.get_logger().debug(traceback.format_exc())
+            self._failures[what] += 1
+            if self._failures[what] >= self._settings.integer("lost.frames"):
+                self.reset(f"the tracker failed on {self._failures[what]} {what}s in a row")
+            raise FrameRejectedError(f"the tracker failed on this {what}: {worded(error)}") from error
+        self._failures[what] = 0
+
+    def reset(self, reason: str) -> None:
+        """Begin a new trajectory with the next image, and say why."""
+        self._tracker.reset()
+        self._gate.forget()
+        self._outputs.forget()
+        self._failures.clear()
+        message = f"tracking reset: {reason}"
+        self._node.get_logger().warning(message)
+        self.set_state(TrackState.WAITING, message)
+        self._announce(TrackState.WAITING, message)
+
+    # ------------------------------------------------------------------------------------------------- the state
+
+    def set_state(self, state: TrackState, message: str) -> None:
+        """Remember what was answered, and log a change."""
+        (before, _), self.said = self.said, (state, message)
+        if state is not before:
+            self._node.get_logger().info(f"{before.name} -> {state.name}" + (f": {message}" if message else ""))
+
+    def wait_for_images(self, why: str) -> None:
+        """Say that none come; any thread may call it."""
+        self.said = (TrackState.WAITING, why)
+        self._announce(TrackState.WAITING, why)
+
+    def _announce(self, state: TrackState, message: str) -> None:
+        self._outputs.announce(state, message, self._counters())
+
+    def _counters(self, latency_s: float = 0.0, processing_s: float = 0.0) -> Counters:
+        traffic = self.traffic
+        # Received last: the executor goes on counting, and no more frames may seem processed and dropped than received.
+        processed, dropped = traffic.processed, traffic.dropped
+        return Counters(traffic.received, processed, dropped, latency_s, processing_s)

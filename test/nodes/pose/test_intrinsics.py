@@ -1,0 +1,163 @@
+"""nodes.pose.intrinsics: which camera an image goes with, heard over DDS."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from dataclasses import replace
+from typing import Any
+
+import pytest
+from ros_testing import Probe, matched, wait_until
+
+pytest.importorskip("rclpy")
+pytest.importorskip("raxels_interfaces.msg")
+
+import rclpy
+from pose_rig import CAMERA
+from sensor_msgs.msg import CameraInfo
+from std_msgs.msg import Header
+
+from ros2_raxels.geometry.camera import PinholeCamera
+from ros2_raxels.nodes.common.messages import camera_info_message, stamp_message
+from ros2_raxels.nodes.common.parameters import declare
+from ros2_raxels.nodes.pose.intake import FrameRejectedError
+from ros2_raxels.nodes.pose.intrinsics import Intrinsics
+from ros2_raxels.nodes.pose.parameters import POSE_TABLE
+
+pytestmark = pytest.mark.ros
+
+ZOOMED = replace(CAMERA, fx=90.0, fy=91.0)
+
+
+def image(stamp: int) -> Header:
+    """Of an image."""
+    return Header(frame_id="eye", stamp=stamp_message(stamp))
+
+
+class Lens:
+    """A publisher of camera_info, and the intrinsics that hear it; time is set by hand."""
+
+    now_s = 100.0
+
+    def __init__(self, probe: Probe) -> None:
+        self.problems: list[str] = []
+        self.node = rclpy.create_node("lens", context=probe.node.context)
+        settings = declare(self.node, POSE_TABLE)
+        probe.node.executor.add_node(self.node)
+        self._executor = probe.node.executor
+        self.intrinsics = Intrinsics(self.node, settings, self.problems.append, lambda: self.now_s)
+        self.listener = self.intrinsics.listen()
+        self._publisher: Any = None
+        self._probe = probe
+
+    def publish(self, stamp: int, camera: PinholeCamera = CAMERA, **changes: Any) -> None:
+        """A message, until it is the newest that was heard."""
+        self._publisher = self._publisher or matched(self._probe.publisher(CameraInfo, "/camera_info"))
+        info = camera_info_message(camera, image(stamp))
+        for name, value in changes.items():
+            setattr(info, name, value)
+        self._publisher.publish(info)
+        wait_until(
+            lambda: (newest := self.intrinsics.newest) and newest.header.stamp == info.header.stamp, what="camera_info"
+        )
+
+    def of(self, stamp: int, heard: CameraInfo | None = None) -> PinholeCamera | None:
+        return self.intrinsics.of(image(stamp), heard)
+
+    def close(self) -> None:
+        self.listener.destroy()
+        if self._publisher is not None:
+            self._probe.node.destroy_publisher(self._publisher)
+        self._executor.remove_node(self.node)
+        self.node.destroy_node()
+
+
+@pytest.fixture
+def lens(module_probe: Probe) -> Iterator[Lens]:
+    instance = Lens(module_probe)
+    yield instance
+    instance.close()
+
+
+def focal(camera: PinholeCamera | None) -> float:
+    assert camera is not None
+    return camera.fx
+
+
+def test_an_image_goes_with_the_message_of_its_stamp_and_else_with_the_one_that_was_newest(lens: Lens):
+    lens.publish(1)
+    lens.publish(2, ZOOMED)
+    assert focal(lens.of(1)) == CAMERA.fx
+    assert focal(lens.of(2)) == ZOOMED.fx
+    heard = lens.intrinsics.heard_for(image(3))
+    lens.publish(4)
+    assert focal(lens.of(3, heard)) == ZOOMED.fx
+    assert lens.problems == []
+
+
+def test_a_message_that_comes_right_after_its_image_is_used_for_it(lens: Lens):
+    lens.publish(1)
+    heard = lens.intrinsics.heard_for(image(2))
+    lens.publish(2, ZOOMED)
+    assert focal(lens.of(2, heard)) == ZOOMED.fx
+
+
+def test_a_message_that_is_of_no_use_is_reported_and_leaves_the_camera_as_it_was(lens: Lens):
+    lens.publish(1, ZOOMED)
+    assert focal(lens.of(1)) == ZOOMED.fx
+    lens.publish(2, k=[math.nan] * 9)
+    assert focal(lens.of(2)) == ZOOMED.fx
+    (problem,) = lens.problems
+    assert problem.startswith("/camera_info: K has a nan")
+
+
+def test_images_wait_for_a_camera_and_then_do_without_until_one_comes(lens: Lens):
+    with pytest.raises(FrameRejectedError, match="waiting for a usable camera_info: no publisher on /camera_info"):
+        lens.of(1)
+    lens.now_s += 1.9
+    with pytest.raises(FrameRejectedError):
+        lens.of(2)
+    assert lens.intrinsics.missing == ""
+    lens.now_s += 0.2
+    assert lens.of(3) is None
+    assert lens.intrinsics.missing.startswith(
+        "no usable camera_info after 2.1 s, the focal length is estimated: no pub"
+    )
+    lens.publish(4)
+    assert focal(lens.of(4)) == CAMERA.fx
+    assert lens.intrinsics.missing == ""
+
+
+def test_what_the_first_message_lacks_is_the_reason_to_wait(lens: Lens):
+    lens.publish(1, k=[0.0] * 9)
+    with pytest.raises(FrameRejectedError, match="waiting for a usable camera_info: /camera_info: K is all zeros"):
+        lens.of(1)
+    # Said with the image, not twice.
+    assert lens.problems == []
+
+
+def test_another_camera_starts_without_the_lens_of_the_first(lens: Lens):
+    lens.publish(1)
+    assert focal(lens.of(1)) == CAMERA.fx
+    lens.intrinsics.forget()
+    with pytest.raises(FrameRejectedError, match="waiting"):
+        lens.of(2)
+    lens.publish(3, ZOOMED)
+    assert focal(lens.of(3)) == ZOOMED.fx
+
+
+def test_a_camera_outlives_a_deactivation(lens: Lens):
+    lens.publish(1, ZOOMED)
+    assert focal(lens.of(1)) == ZOOMED.fx
+    lens.listener.destroy()
+    lens.listener = lens.intrinsics.listen()
+    assert lens.intrinsics.newest is None
+    assert focal(lens.of(2)) == ZOOMED.fx
+
+
+def test_rectified_images_use_the_projection_matrix(lens: Lens):
+    lens.node.set_parameters([rclpy.Parameter("image_rectified", value=True)])
+    projection = [50.0, 0.0, 31.5, 0.0, 0.0, 51.0, 23.5, 0.0, 0.0, 0.0, 1.0, 0.0]
+    lens.publish(1, p=projection)
+    assert focal(lens.of(1)) == 50.0

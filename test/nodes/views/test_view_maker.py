@@ -1,0 +1,341 @@
+"""nodes.views.view_maker: from a goal to poses, pictures, codes and words, with a predictor that paints."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from types import SimpleNamespace
+from typing import Any
+
+import cv2
+import numpy as np
+import pytest
+from ros_testing import Probe, wait_until
+
+pytest.importorskip("rclpy")
+pytest.importorskip("raxels_interfaces.action")
+
+import rclpy
+import scripted_views as script
+from views_rig import BASE, CAMERA, EYE, MAP, WORLD, at, with_context
+
+from ros2_raxels.client import make_goal
+from ros2_raxels.geometry.frame_tree import FrameTree
+from ros2_raxels.geometry.poses import FloatArray, make_pose, quaternion_from_rotation, rotation_from_vector
+from ros2_raxels.nodes.common.messages import pose_array
+from ros2_raxels.nodes.common.parameters import Parameters, declare
+from ros2_raxels.nodes.common.tf_listener import TransformReader
+from ros2_raxels.nodes.views.goal import GoalLimits, code_name, read_goal
+from ros2_raxels.nodes.views.job import STATES, ViewJob
+from ros2_raxels.nodes.views.live_context import LiveContext
+from ros2_raxels.nodes.views.parameters import VIEWS_TABLE
+from ros2_raxels.nodes.views.view_maker import ViewMaker
+from ros2_raxels.view_synthesis.context import SpreadSettings
+
+pytestmark = pytest.mark.ros
+
+S = 1_000_000_000
+T0 = 1_700_000_000 * S
+LIMITS = GoalLimits(max_poses=100, max_views=32, max_imagined=8, max_steps=64, max_side_px=256)
+TURN = make_pose(rotation_from_vector([0.0, 0.0, np.pi / 2]), (10.0, 0.0, 0.0))
+
+
+class Tree(TransformReader):
+    """Edges that are put in by hand."""
+
+    def __init__(self) -> None:
+        self.tree = FrameTree()
+
+    def place(self, parent: str, child: str, pose: FloatArray, stamp_ns: int = 0) -> None:
+        """At a stamp, or for good."""
+        turn = quaternion_from_rotation(pose[:3, :3])
+        assert not self.tree.insert(parent, child, stamp_ns, pose[:3, 3], turn, not stamp_ns)
+
+    def lookup(self, target: str, source: str, stamp_ns: int = 0) -> FloatArray:
+        return self.tree.lookup(target, source, stamp_ns)
+
+    def destroy(self) -> None:
+        pass
+
+
+class Handle(SimpleNamespace):
+    """A goal of no server; its states are noted down."""
+
+    def publish_feedback(self, message: Any) -> None:
+        self.states.append(message.state)
+
+
+class Bench:
+    """A maker on a real node's parameters, with a camera that stands at x = 0.5 in the world."""
+
+    metric, now_ns = False, T0
+
+    def __init__(self, probe: Probe) -> None:
+        changes = {"self_consistency": False, "image_format": "png", "tf_timeout_s": 0.0}
+        overrides = [rclpy.Parameter(name, value=value) for name, value in changes.items()]
+        self.node = rclpy.create_node("maker", context=probe.node.context, parameter_overrides=overrides)
+        self.settings: Parameters = declare(self.node, VIEWS_TABLE)
+        self.executor = probe.node.executor
+        self.reader = Tree()
+        self.reader.place(WORLD, EYE, at(0.5), T0)
+        self.reader.place(WORLD, EYE, at(0.5), T0 + 9 * S)
+        self.live = LiveContext(self.node, "raw", False, WORLD, self.reader, SpreadSettings())
+
+    def set(self, **values: Any) -> None:
+        self.node.set_parameters([rclpy.Parameter(name, value=value) for name, value in values.items()])
+
+    def job(self, goal: Any) -> ViewJob:
+        handle = Handle(request=goal, states=[], is_cancel_requested=False)
+        request = read_goal(goal, LIMITS, lambda frame: self.reader.lookup(frame, frame))
+        return ViewJob(handle, request, 30.0, self.executor)
+
+    def make(self, goal: Any, predictor: Any = "painter", job: ViewJob | None = None) -> Any:
+        """The result of a goal."""
+        predictor = script.PaintingPredictor("") if predictor == "painter" else predictor
+        maker = ViewMaker(
+            predictor, self.reader, self.live, self.settings, lambda: self.metric, lambda: self.now_ns, "no card"
+        )
+        return maker.make(job or self.job(goal))
+
+    def close(self) -> None:
+        self.live.destroy()
+        self.node.destroy_node()
+
+
+@pytest.fixture
+def bench(module_probe: Probe) -> Iterator[Bench]:
+    instance = Bench(module_probe)
+    yield instance
+    instance.close()
+
+
+def asked(poses: Any = (), frame: str = WORLD, stamps: tuple[int, ...] = (T0,), **options: Any) -> Any:
+    """A goal that brings its context."""
+    return with_context(make_goal(list(poses), frame, seed=7, **options), list(stamps))
+
+
+def said(result: Any) -> tuple[str, str]:
+    return code_name(result.error_code), result.error_msg
+
+
+def poses_of(result: Any) -> FloatArray:
+    return np.array([pose_array(stamped.pose) for stamped in result.view_poses])
+
+
+# ------------------------------------------------------------------------------------------------------------- poses
+
+
+def test_poses_in_the_world_are_those_of_the_views(bench: Bench):
+    poses = [at(-0.3), at(0.1, 2.0), make_pose(rotation_from_vector([0.0, 0.3, 0.0]), (0.2, 0.0, 1.0))]
+    result = bench.make(asked(poses))
+    assert said(result) == ("NONE", "")
+    np.testing.assert_allclose(poses_of(result), poses, atol=1e-12)
+    assert {(p.header.frame_id, p.header.stamp.sec) for p in result.view_poses} == {(WORLD, T0 // S)}
+    for view, pose in zip(result.views, poses, strict=True):
+        image = cv2.imdecode(np.frombuffer(view.data, np.uint8), cv2.IMREAD_COLOR)[..., ::-1]
+        np.testing.assert_array_equal(image, script.painted(7, 1, pose))
+        assert (view.header.frame_id, view.format) == (EYE, "png")
+    assert (result.seed_used, result.model_id) == (7, "painter")
+    assert list(result.confidence) == pytest.approx([1.0 - script.MADE_UP] * 3)
+    assert np.isnan(result.self_consistency_rotation).all()
+    assert len(result.self_consistency_translation) == 3
+
+
+def test_poses_of_the_base_in_several_frames_go_through_tf_and_come_back_in_the_frame_of_the_trajectory(bench: Bench):
+    mount = make_pose(rotation_from_vector([0.0, 0.3, 0.0]), (0.2, 0.0, 0.5))
+    # A base that is where its camera was seen.
+    bench.reader.tree = FrameTree()
+    bench.reader.place(MAP, WORLD, TURN)
+    bench.reader.place(WORLD, BASE, at(0.5) @ np.linalg.inv(mount), T0)
+    bench.reader.place(BASE, EYE, mount)
+    bench.metric = True
+    goal = asked([at(10.0, 0.7), at(0.4)], MAP, place_base=True)
+    goal.trajectory.poses[1].header.frame_id = WORLD
+    result = bench.make(goal)
+    assert said(result) == ("NONE", "")
+    expected = [at(10.0, 0.7) @ mount, TURN @ at(0.4) @ mount]
+    np.testing.assert_allclose(poses_of(result), expected, atol=1e-9)
+    assert {p.header.frame_id for p in result.view_poses} == {MAP}
+
+
+def test_without_a_trajectory_views_go_on_from_the_newest_image(bench: Bench):
+    result = bench.make(asked(views=2, steps=3))
+    np.testing.assert_allclose(poses_of(result), [at(0.5, 0.0, script.AHEAD * k) for k in (1, 2)], atol=1e-12)
+    assert {p.header.frame_id for p in result.view_poses} == {WORLD}
+
+
+def test_to_imagine_the_place_of_the_camera_need_not_be_known(bench: Bench):
+    bench.reader.tree.clear()
+    result = bench.make(asked(views=2, steps=1))
+    np.testing.assert_allclose(poses_of(result), [at(0.0, 0.0, script.AHEAD * k) for k in (1, 2)], atol=1e-12)
+    assert {p.header.frame_id for p in result.view_poses} == {EYE}
+
+
+def test_images_from_after_the_reference_are_left_out_and_the_newest_few_are_used(bench: Bench):
+    stamps = tuple(T0 + k * S for k in range(8))
+    goal = asked([at(0.1)], stamps=stamps, reference_ns=stamps[6] + 1)
+    result = bench.make(goal)
+    image = cv2.imdecode(np.frombuffer(result.views[0].data, np.uint8), cv2.IMREAD_COLOR)
+    assert int(image[0, 0, 1]) == script.PaintingPredictor.most_context
+    assert result.view_poses[0].header.stamp.nanosec == 1
+    goal = asked([at(0.1)], reference_ns=T0 - 1)
+    assert said(bench.make(goal)) == ("NO_CONTEXT", "all context images are later than reference_time")
+
+
+def test_views_have_the_size_and_the_camera_that_were_asked_for(bench: Bench):
+    bench.set(image_format="jpeg")
+    result = bench.make(asked([at(0.1)], size=(100, 60)))
+    assert result.views[0].format == "jpeg"
+    assert cv2.imdecode(np.frombuffer(result.views[0].data, np.uint8), cv2.IMREAD_COLOR).shape == (60, 100, 3)
+    camera = CAMERA.resized(100, 60)
+    assert (result.camera_info.width, result.camera_info.height, result.camera_info.k[0]) == (100, 60, camera.fx)
+
+
+def test_a_seed_of_0_draws_one_that_is_told(bench: Bench):
+    goals = [with_context(make_goal([at(0.1)], WORLD), [T0]) for _ in range(2)]
+    seeds = [bench.make(goal).seed_used for goal in goals]
+    assert min(seeds) > 0
+    assert seeds[0] != seeds[1]
+
+
+# ---------------------------------------------------------------------------------------------------------- refusals
+
+
+def test_without_a_model_every_goal_ends_with_the_reason(bench: Bench):
+    assert said(bench.make(asked([at()]), predictor=None)) == ("ENGINE_FAILED", "no model is loaded: no card")
+
+
+def test_without_an_image_there_is_no_context(bench: Bench):
+    code, words = said(bench.make(make_goal([at()], WORLD)))
+    assert code == "NO_CONTEXT"
+    assert words.startswith("no image with camera_info yet: no publisher on /camera_info")
+
+
+def test_an_old_image_is_no_context_unless_that_moment_is_asked_for(bench: Bench):
+    bench.now_ns = T0 + 3 * S
+    code, words = said(bench.make(asked([at()])))
+    assert (code, words.partition(":")[0]) == (
+        "STALE_CONTEXT",
+        "the newest image is 3.000 s old, the bound is 2 s (context.max_age_s)",
+    )
+    assert said(bench.make(asked([at()], reference_ns=T0 + S))) == ("NONE", "")
+
+
+def test_metres_are_refused_while_the_scale_is_not_known(bench: Bench):
+    bench.reader.place(MAP, WORLD, TURN)
+    code, words = said(bench.make(asked([at(10.0)], MAP)))
+    assert (code, words.partition(":")[0]) == (
+        "UNKNOWN_SCALE",
+        f"map is in metres, but the scale of {WORLD} is not known",
+    )
+    bench.metric = True
+    assert said(bench.make(asked([at(10.0)], MAP)))[0] == "NONE"
+
+
+def test_a_pose_too_far_away_is_named(bench: Bench):
+    code, words = said(bench.make(asked([at(), at(0.5, 0.0, 100.1)])))
+    assert code == "INVALID_GOAL"
+    assert words.startswith("trajectory.poses[1] is 100.1 away from the newest context frame, the bound is 100")
+
+
+def test_a_frame_that_tf_does_not_know_at_that_moment_is_said(bench: Bench):
+    bench.reader.place(WORLD, "platform", at(), T0)
+    bench.metric = True
+    code, words = said(bench.make(asked([at()], "platform", reference_ns=T0 + S)))
+    assert code == "NO_TRANSFORM"
+    assert "platform" in words
+
+
+@pytest.mark.parametrize(
+    ("raised", "words"),
+    [
+        (MemoryError("full"), "the engine failed: MemoryError: full"),
+        (RuntimeError("driver\n  gone"), "the engine failed: RuntimeError: driver gone"),
+    ],
+)
+def test_whatever_an_engine_raises_ends_the_goal_in_one_line(bench: Bench, raised: Exception, words: str):
+    class Failing(script.PaintingPredictor):
+        def predict_in_batches(self, *_: Any, **__: Any) -> Any:
+            raise raised
+
+    assert said(bench.make(asked([at()]), Failing(""))) == ("ENGINE_FAILED", words)
+
+
+def test_what_nobody_foresaw_is_an_internal_error(bench: Bench):
+    class Unnamed(script.PaintingPredictor):
+        def describe(self) -> str:
+            raise KeyError("name")
+
+    assert said(bench.make(asked([at()]), Unnamed(""))) == ("INTERNAL", "internal error: KeyError: 'name'")
+
+
+# ------------------------------------------------------------------------------------------------------ being stopped
+
+
+def test_a_goal_that_was_stopped_before_it_began_has_no_views(bench: Bench):
+    goal = asked([at(), at(0.1)])
+    job = bench.job(goal)
+    job.preempt("a newer goal took over")
+    result = bench.make(goal, job=job)
+    assert said(result) == ("PREEMPTED", "a newer goal took over; 0 of 2 views are there")
+    assert job.handle.states == []
+
+
+def test_a_goal_that_is_stopped_at_work_has_the_views_that_are_done(bench: Bench):
+    class Stopping(script.PaintingPredictor):
+        def predict_in_batches(self, *arguments: Any, **options: Any) -> Any:
+            for batch in super().predict_in_batches(*arguments, **options):
+                yield batch
+                job.handle.is_cancel_requested = True
+
+    goal = asked([at(0.1 * k) for k in range(5)])
+    job = bench.job(goal)
+    result = bench.make(goal, Stopping(""), job)
+    assert said(result) == ("CANCELLED", "cancelled by the client; 2 of 5 views are there")
+    np.testing.assert_allclose(poses_of(result)[:, 0, 3], [0.0, 0.1], atol=1e-12)
+    assert STATES.STATE_CHECKING not in job.handle.states
+
+
+def test_a_goal_that_waits_for_a_transform_can_be_cancelled(bench: Bench):
+    bench.set(tf_timeout_s=60.0)
+    bench.reader.place(WORLD, "platform", at(), T0)
+    bench.metric = True
+    goal = asked([at()], "platform", reference_ns=T0 + S)
+    job, results = bench.job(goal), []
+    worker = threading.Thread(target=lambda: results.append(bench.make(goal, job=job)))
+    worker.start()
+    wait_until(lambda: job.handle.states == [STATES.STATE_PREPARING], what="a goal at work")
+    job.handle.is_cancel_requested = True
+    worker.join(5.0)
+    assert said(results[0]) == ("CANCELLED", "cancelled by the client")
+
+
+def test_a_transform_that_comes_while_the_goal_waits_is_used(bench: Bench):
+    bench.set(tf_timeout_s=60.0)
+    bench.reader.place(WORLD, "platform", at(1.0), T0)
+    bench.metric = True
+    goal = asked([at()], "platform", reference_ns=T0 + S)
+    job, results = bench.job(goal), []
+    worker = threading.Thread(target=lambda: results.append(bench.make(goal, job=job)))
+    worker.start()
+    wait_until(lambda: job.handle.states == [STATES.STATE_PREPARING], what="a goal at work")
+    bench.reader.place(WORLD, "platform", at(3.0), T0 + 2 * S)
+    worker.join(10.0)
+    assert said(results[0]) == ("NONE", "")
+    image = cv2.imdecode(np.frombuffer(results[0].views[0].data, np.uint8), cv2.IMREAD_COLOR)[..., ::-1]
+    np.testing.assert_array_equal(image, script.painted(7, 1, at(2.0)))
+
+
+def test_views_that_show_nothing_keep_their_confidence_and_their_pose_is_not_a_number(bench: Bench):
+    bench.set(self_consistency=True)
+    goal = asked([at(0.1)])
+    job = bench.job(goal)
+    result = bench.make(goal, job=job)
+    assert said(result) == ("NONE", "")
+    assert list(dict.fromkeys(job.handle.states)) == [
+        STATES.STATE_PREPARING,
+        STATES.STATE_DENOISING,
+        STATES.STATE_CHECKING,
+    ]
+    assert np.isnan([result.self_consistency_rotation[0], result.self_consistency_translation[0]]).all()
+    assert result.confidence[0] == pytest.approx(1.0 - script.MADE_UP)
