@@ -16,7 +16,7 @@ from typing import Any
 import cv2
 import numpy as np
 import pytest
-from ros_testing import ROOT, NodeProcess, Probe, Spawn, documented_tests, matched, paced, wait_until
+from ros_testing import ROOT, START_S, NodeProcess, Probe, Spawn, documented_tests, matched, paced, wait_until
 
 pytest.importorskip("rclpy")
 pytest.importorskip("raxels_interfaces.msg")
@@ -258,7 +258,7 @@ def test_a_camera_that_is_killed_and_started_again_is_followed_without_a_reset(
         return [s for s in status[since:] if s.state == PoseStatus.STATE_TRACKING]
 
     camera = start()
-    wait_until(lambda: len(tracked()) > 10, what="poses")
+    wait_until(lambda: len(tracked()) > 10, START_S, "poses")
     camera.process.kill()
     camera.process.wait()
     wait_until(lambda: status[-1].state == PoseStatus.STATE_WAITING, what="status of the silence")
@@ -271,7 +271,7 @@ def test_a_camera_that_is_killed_and_started_again_is_followed_without_a_reset(
     wait_until(lambda: any("/camera/image_raw" in words for words in errors()), what="diagnostic of the silence")
     before, since = counted(tracked()[-1]), len(status)
     start()
-    wait_until(lambda: len(tracked(since)) > 10, what="poses of the new camera")
+    wait_until(lambda: len(tracked(since)) > 10, START_S, "poses of the new camera")
     assert counted(tracked(since)[0]) == before + 1
     assert "reset" not in node.log
     assert "Traceback" not in node.log

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import signal
-import time
 from collections.abc import Iterator
 
 import pytest
@@ -47,10 +46,9 @@ class Both:
 
         def posed() -> bool:
             self.look()
-            time.sleep(0.02)
             return any(stamp_ns(pose.header.stamp) >= first for pose in self.poses)
 
-        wait_until(posed, what=f"a pose\n{self.node.log}")
+        wait_until(posed, what=f"a pose\n{self.node.log}", every_s=0.02)
 
     def gives_a_view(self) -> None:
         """Waits for a view that was made from an image that is published now."""
@@ -70,10 +68,9 @@ class Both:
 
         def once() -> bool:
             self.look()
-            time.sleep(0.02)
             return all(p.get_subscription_count() == 1 for p in (self.views.images, self.views.infos))
 
-        wait_until(once, what="one subscription")
+        wait_until(once, what="one subscription", every_s=0.02)
 
 
 @pytest.fixture

@@ -11,7 +11,7 @@ from typing import Any
 import cv2
 import numpy as np
 import pytest
-from ros_testing import Probe, Spawn, wait_until
+from ros_testing import Probe, Spawn, be_slow, paced, wait_until
 
 pytest.importorskip("rclpy")
 pytest.importorskip("raxels_interfaces.action")
@@ -119,9 +119,10 @@ def test_without_a_trajectory_one_is_imagined_from_where_the_camera_is(rig: View
 
 def test_frames_seen_from_elsewhere_are_kept_as_context(rig: ViewsRig):
     def with_three() -> bool:
-        for x in (0.0, 0.3, 0.5):
-            rig.look(at(x))
-            time.sleep(0.15)
+        places = (0.0, 0.3, 0.5)
+        # The server looks at the newest image ten times a second.
+        for number in paced(7.0, len(places)):
+            rig.look(at(places[number]))
         return int(rig.client.predict(make_goal([at()], WORLD, seed=1)).images[0][0, 0, 1]) >= 3
 
     wait_until(with_three, what="three context frames")
@@ -134,10 +135,9 @@ def test_frames_seen_from_elsewhere_are_kept_as_context(rig: ViewsRig):
 
     def with_one() -> bool:
         rig.look(at(0.5))
-        time.sleep(0.05)
         return int(rig.client.predict(make_goal([at()], WORLD, seed=1)).images[0][0, 0, 1]) == 1
 
-    wait_until(with_one, what="frames of the new world alone")
+    wait_until(with_one, what="frames of the new world alone", every_s=0.05)
 
 
 def test_a_moment_ago_can_be_asked_for(rig: ViewsRig):
@@ -151,14 +151,15 @@ def test_a_moment_ago_can_be_asked_for(rig: ViewsRig):
 
 
 def test_where_the_newest_image_is_not_placed_the_one_before_serves(rig: ViewsRig):
+    goal = make_goal([at(0.1)], WORLD)
+
     def served() -> bool:
         placed = rig.look(at(0.5))
-        # The server looks at the newest image ten times a second.
-        time.sleep(0.15)
+        wait_until(lambda: rig.client.predict(goal).stamp_ns == placed, what="the image that is placed", every_s=0.05)
         unplaced = rig.send(np.full((CAMERA.height, CAMERA.width, 3), 90, np.uint8))
         rig.taken()
         assert unplaced > placed
-        found = rig.client.predict(make_goal([at(0.1)], WORLD))
+        found = rig.client.predict(goal)
         assert found.stamp_ns in (0, placed), "an image that is not placed"
         return found.ok and found.stamp_ns == placed
 
@@ -429,7 +430,7 @@ class _SlowToNote(dict[Any, Any]):
 
     def __setitem__(self, key: Any, value: Any) -> None:
         super().__setitem__(key, value)
-        time.sleep(0.3)
+        be_slow(0.3)
 
 
 def test_an_answer_that_comes_while_the_goal_is_still_being_sent_is_heard(rig: ViewsRig):

@@ -137,11 +137,10 @@ def test_compressed_images_are_context_and_a_bag_loop_begins_anew(served: Serve)
     def of_the_new_lap() -> bool:
         rig.place(WORLD, EYE, at(0.2), lap)
         rig.send(np.full((CAMERA.height, CAMERA.width, 3), 90, np.uint8), lap)
-        time.sleep(0.15)
         found = rig.client.predict(make_goal([at()], WORLD, seed=1))
         return found.stamp_ns == lap and int(found.images[0][0, 0, 1]) == 1
 
-    wait_until(of_the_new_lap, what="views of the new lap, from its frame alone")
+    wait_until(of_the_new_lap, what="views of the new lap, from its frame alone", every_s=0.15)
 
 
 def test_images_of_another_size_than_their_camera_end_in_words(served: Serve):

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 
 import cv2
 import numpy as np
 import pytest
-from ros_testing import ROOT, Probe, Spawn, wait_until
+from ros_testing import ROOT, Probe, Spawn, paced, wait_until
 
 pytest.importorskip("rclpy")
 pytest.importorskip("raxels_interfaces.action")
@@ -50,9 +49,8 @@ class Room:
         """Until the server keeps frames of several places."""
 
         def several() -> bool:
-            for pose, image in zip(self.path, self.seen, strict=False):
-                self.rig.look(pose, image, self.camera)
-                time.sleep(0.12)
+            for number in paced(8.0, len(self.seen)):
+                self.rig.look(self.path[number], self.seen[number], self.camera)
             counts = [p.value for s in self.rig.health("context") for p in s.values if p.key == "frames kept"]
             return bool(counts) and int(counts[-1]) >= 3
 
@@ -100,10 +98,9 @@ def test_the_example_scores_three_paths(room: Room):
 
     def ended() -> bool:
         room.rig.look(room.path[6], room.seen[-1], room.camera)
-        time.sleep(0.1)
         return planner.poll() is not None
 
-    wait_until(ended, what="end of the planner", timeout_s=60.0)
+    wait_until(ended, what="end of the planner", timeout_s=60.0, every_s=0.1)
     output, problems = planner.communicate()
     assert planner.returncode == 0, problems
     lines = output.splitlines()
