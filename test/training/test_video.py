@@ -27,7 +27,6 @@ from training_rig import ALWAYS, StoppedError, perturbed, small, train, until  #
 from ros2_raxels.cli import ablations  # noqa: E402
 from ros2_raxels.model.denoiser import Denoised, JointDenoiser  # noqa: E402
 from ros2_raxels.model.presets import PRESETS, ModelSize  # noqa: E402
-from ros2_raxels.model.rays import encode_rays, pose_error  # noqa: E402
 from ros2_raxels.training import checkpoint  # noqa: E402
 from ros2_raxels.training.checkpoint import Progress  # noqa: E402
 from ros2_raxels.training.loop import Draw, Trainer  # noqa: E402
@@ -175,23 +174,6 @@ def test_sources_are_known_without_a_sweep_and_targets_by_it(views: ClipBatch) -
     assert torch.equal(known.given, torch.ones(2))
     assert known_views(model, replace(views, swept=None)) is None
     assert known_views(JointDenoiser(replace(TINY, sweep_depths=0)), views) is None
-
-
-@pytest.mark.parametrize(
-    "pluecker",
-    [
-        False,
-        True,
-    ],
-)
-def test_the_truth_is_the_same_in_mixed_precision(views: ClipBatch, pluecker: bool) -> None:
-    expected = encode_rays(views.bearings, views.camera_to_first, pluecker)
-    with torch.autocast("cpu", torch.bfloat16):
-        found = encode_rays(views.bearings, views.camera_to_first, pluecker)
-        turn, shift = pose_error(expected, views.bearings, views.camera_to_first)
-    torch.testing.assert_close(found, expected, atol=1e-6, rtol=0.0)
-    assert turn.abs().max() < 1e-5
-    assert shift.abs().max() < 1e-5
 
 
 # -------------------------------------------------------------------------------------------------------------- views
