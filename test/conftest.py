@@ -65,6 +65,16 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker(pytest.mark.xdist_group(str(item.path.relative_to(ROOT))))
 
 
+def pytest_collection_finish(session: pytest.Session) -> None:
+    """Ungrouped, every process would make anew what tests share, and nobody would notice but by the clock."""
+    is_grouped = "PYTEST_XDIST_WORKER" in os.environ and getattr(session.config.option, "loadgroup", False)
+    if is_grouped and any("@" not in item.nodeid for item in session.items):
+        raise pytest.UsageError(
+            f"pytest {pytest.__version__} and this pytest-xdist do not keep groups of tests together; install the "
+            "versions of requirements/dev.txt"
+        )
+
+
 @pytest.fixture(scope="module")
 def one_torch_thread() -> Iterator[None]:
     """Models this small gain nothing from threads, and threads that wait for each other on busy cores cost minutes."""

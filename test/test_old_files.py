@@ -158,7 +158,7 @@ def test_a_checkpoint_with_other_fields_is_refused_with_the_remedy(record: dict[
 
     path = tmp_path / "checkpoint.safetensors"
     path.write_bytes(numpy_files.save({"a": np.zeros(1)}, metadata={"raxels": json.dumps(record)}))
-    with pytest.raises(FileError, match=r"is not a checkpoint of this version .*; give another or start anew"):
+    with pytest.raises(FileError, match=r"is not a checkpoint of this version .*; give another, or start over"):
         checkpoint.load(path)
 
 

@@ -54,12 +54,15 @@ def test_intrinsics_of_no_camera_are_named_by_task(tmp_path: Path) -> None:
         list(recorded_clips(tasks))
 
 
+POSE = np.eye(4)[None]
+
+
 def test_a_view_is_good_from_20_db_on(monkeypatch: pytest.MonkeyPatch) -> None:
     """A difference of d grey levels everywhere is 20 log10(255 / d) dB: 20 dB at 25.5."""
     assert GOOD_DB == 20.0
     truth = [np.full((72, 96, 3), 100, np.uint8)] * 3
     made = [np.full((72, 96, 3), 100 + off, np.uint8) for off in (25, 26, 0)]
-    known = Known("a", [], PinholeCamera(96, 72, 80, 80, 47.5, 35.5), np.empty(0), np.empty(0), truth)
+    known = Known("a", truth[:1], PinholeCamera(96, 72, 80, 80, 47.5, 35.5), POSE, POSE, truth)
     signs = Signs(*np.ones((4, 3)))
     predictor: Any = SimpleNamespace(predict=lambda *_: SimpleNamespace(images=made))
     monkeypatch.setattr(calibration, "check_views", lambda *_: SimpleNamespace(signs=signs))
@@ -74,7 +77,7 @@ def test_a_clip_of_which_no_views_can_be_made_is_named() -> None:
         raise ValueError("images of two sizes")
 
     predictor: Any = SimpleNamespace(predict=predict)
-    known = Known("rendered clip 3", [], PinholeCamera(4, 3, 4, 4, 1, 1), np.empty(0), np.empty(0), [])
+    known = Known("rendered clip 3", [np.zeros((3, 4, 3), np.uint8)], PinholeCamera(4, 3, 4, 4, 1, 1), POSE, POSE, [])
     estimator: Any = None
     with pytest.raises(FileError, match=r"^rendered clip 3: images of two sizes$"):
         see(predictor, estimator, known)
