@@ -67,3 +67,10 @@ def write_set(folder: Path, record: Any) -> Path:
         write_image(folder / f"images/{index:06d}.png", picture(index))
     (folder / "cameras.json").write_text(json.dumps(record))
     return folder
+
+
+def with_orientation(jpeg: bytes, orientation: int) -> bytes:
+    """A JPEG with this EXIF orientation before what it holds already."""
+    tag = b"\x12\x01\x03\0\x01\0\0\0" + bytes([orientation, 0, 0, 0])
+    exif = b"Exif\0\0II*\0\x08\0\0\0\x01\0" + tag + bytes(4)
+    return jpeg[:2] + b"\xff\xe1" + (len(exif) + 2).to_bytes(2, "big") + exif + jpeg[2:]

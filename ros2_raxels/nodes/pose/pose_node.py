@@ -42,6 +42,7 @@ from ros2_raxels.nodes.pose.outputs import Counters, PoseOutputs
 from ros2_raxels.nodes.pose.parameters import POSE_NODE, POSE_TABLE
 from ros2_raxels.nodes.pose.services import NOT_ACTIVE, PoseServices, keyframe_folder
 from ros2_raxels.recordings.camera_info import CameraInfoError, camera_from_info
+from ros2_raxels.recordings.contrast import Stretch
 from ros2_raxels.recordings.image_codec import ImageError
 from ros2_raxels.tracking.metric_scale import Odometry, Scale, ScaleSettings, ScaleSource
 from ros2_raxels.tracking.tracker import Tracker
@@ -176,6 +177,7 @@ class PoseNode(ManagedNode[TrackerLike]):
         self._cameras = CameraInfos()
         self._first_image_at = 0.0
         self._without_camera = ""
+        self._stretch = Stretch()
         self._arrived_at = time.monotonic()
         self._begin(partial(self._work, self._slot))
         undo.callback(self._slot.close)
@@ -358,9 +360,10 @@ class PoseNode(ManagedNode[TrackerLike]):
         if verdict.reset:
             # What is known of the lens is the other camera's; its message, still the newest, is not taken again.
             self._camera, self._first_image_at, self._without_camera = None, 0.0, ""
+            self._stretch = Stretch()
         self._obey(self._gate.check_stamp(stamp, self._settings.number("stamp_jump_back_s")))
         camera = self._camera_of(arrival)
-        image = image_array(arrival.message)
+        image = image_array(arrival.message, self._stretch)
         height, width = image.shape[:2]
         self._obey(self._gate.check_image(width, height, camera))
         self._gate.admit(self._optical, stamp, width, height, camera)
