@@ -107,7 +107,8 @@ def _without_depth(folder: Path, files: list[Path]) -> tuple[list[Path], Counter
     pictures = pictures or files
     deep = _deep_twins(pictures)
     kept = [file for file in pictures if _kind(file) not in deep]
-    return kept, Counter(pattern(file.name) for file in files if file not in set(kept))
+    left_out = set(files).difference(kept)
+    return kept, Counter(pattern(file.name) for file in left_out)
 
 
 def _kind(file: Path) -> tuple[str, str]:

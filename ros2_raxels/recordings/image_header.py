@@ -14,8 +14,8 @@ _PNM = re.compile(rb"P([2356])(?:\s+|#[^\n]*\n)+(\d+)(?:\s+|#[^\n]*\n)+(\d+)(?:\
 _TIFF_ORDERS = {b"II*\x00": "<", b"MM\x00*": ">"}
 _WIDTH_TAG, _HEIGHT_TAG, _ORIENTATION_TAG, _SAMPLE_FORMAT_TAG = 256, 257, 274, 339
 
-HEADER_BYTES = 65536
-"""Enough of a file for `exif_orientation`: cameras write EXIF first, and at most so much."""
+HEADER_BYTES = 4096
+"""Enough of a file for `exif_orientation`: cameras write EXIF first, and the orientation at its beginning."""
 
 
 def stored_size(data: bytes) -> tuple[int, int] | None:
