@@ -100,7 +100,7 @@ def _refuse_folder_of_depth(folder: Path, files: Sequence[Path]) -> None:
 def _without_depth(folder: Path, files: list[Path]) -> tuple[list[Path], Counter[str]]:
     """The files whose names do not say that they are depth or labels, and how many of each kind do."""
     pictures = [file for file in files if not is_no_picture(file.stem)]
-    if not pictures and all(is_no_picture(file.stem) for file in files) and _is_deep_grey(files[0]):
+    if not pictures and _is_deep_grey(files[0]):
         raise SourceError(
             f"{folder} holds depth alone ({pattern(files[0].name)}), not pictures; give the folder of the colour images"
         )
@@ -120,6 +120,8 @@ def _twins(files: Sequence[Path]) -> list[list[Path]]:
     kinds: dict[tuple[str, str], list[Path]] = defaultdict(list)
     for file in files:
         kinds[_kind(file)].append(file)
+    # Names without numbers, or of letters and digits at random, make a kind of each file.
+    kinds = {kind: group for kind, group in kinds.items() if len(group) > 1}
     numbers = {kind: {frame_numbers(file.stem) for file in group} for kind, group in kinds.items()}
     shared = {
         kind: max((len(mine & numbers[other]) for other in kinds if other != kind), default=0)
