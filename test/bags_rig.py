@@ -67,7 +67,7 @@ def write_bag(path: Path, topics: dict[str, list[Any]], storage: str = "mcap") -
     plugin = {"mcap": rosbag2.StoragePlugin.MCAP, "sqlite3": rosbag2.StoragePlugin.SQLITE3}[storage]
     with rosbag2.Writer(path, version=9, storage_plugin=plugin) as writer:
         for topic, messages in topics.items():
-            kind = messages[0].__msgtype__
+            kind = messages[0].__msgtype__ if messages else "sensor_msgs/msg/Image"
             connection = writer.add_connection(topic, kind, typestore=STORE)
             for index, message in enumerate(messages):
                 log_ns = FIRST_NS + 50_000_000 * index + 7_000_000

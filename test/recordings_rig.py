@@ -67,3 +67,24 @@ def write_set(folder: Path, record: Any) -> Path:
         write_image(folder / f"images/{index:06d}.png", picture(index))
     (folder / "cameras.json").write_text(json.dumps(record))
     return folder
+
+
+def with_orientation(jpeg: bytes, orientation: int) -> bytes:
+    """A JPEG with this EXIF orientation before what it holds already."""
+    tag = b"\x12\x01\x03\0\x01\0\0\0" + bytes([orientation, 0, 0, 0])
+    exif = b"Exif\0\0II*\0\x08\0\0\0\x01\0" + tag + bytes(4)
+    return jpeg[:2] + b"\xff\xe1" + (len(exif) + 2).to_bytes(2, "big") + exif + jpeg[2:]
+
+
+def numbered(folder: Path, count: int) -> Path:
+    """A folder of images 000000.png, 000001.png, ..."""
+    for index in range(count):
+        write_image(folder / f"{index:06d}.png", picture(index))
+    return folder
+
+
+def write_depth(path: Path, seed: int = 0) -> None:
+    """A depth picture as data sets have it: one channel of 16 bits, mm."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    depth = np.random.default_rng(seed).integers(500, 5000, (HEIGHT_PX, WIDTH_PX)).astype(np.uint16)
+    assert cv2.imwrite(str(path), depth)

@@ -198,3 +198,15 @@ def test_values_that_are_quoted_are_allowed():
             row = rows.get(name)
             if row is not None and row.choices:
                 assert row.refusal(value) == "", f"{page.name}: {name}: {value}"
+
+
+def test_the_tables_of_recordings_name_tests_that_exist():
+    page = ROOT / "docs" / "recordings.md"
+    rows = [line for line in page.read_text().splitlines() if line.startswith("| ") and not line.endswith("| test |")]
+    assert len(rows) > 35
+    for row in rows:
+        named = re.findall(r"`([\w/]+\.py)::(\w+)`", row)
+        assert named, row
+        for file, test in named:
+            source = (ROOT / "test" / file).read_text(encoding="utf-8")
+            assert re.search(rf"^(def|class) {test}\b", source, re.MULTILINE), f"{file} has no {test}"

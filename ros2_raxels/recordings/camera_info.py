@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import math
+import re
 from typing import Any
 
 from ros2_raxels.geometry.camera import PinholeCamera
 from ros2_raxels.geometry.poses import GeometryError
 
 _PINHOLE_MODELS = ("plumb_bob", "rational_polynomial", "")
+_FISHEYE = re.compile("(?i)equi|fish|kannala|omni|mei|double_sphere|eucm|ucm|fov|thin_prism")
+_RECTIFIED = re.compile(r"(^|_)rect(ified)?(_|$)")
 
 
 class CameraInfoError(ValueError):
@@ -26,7 +29,7 @@ def camera_from_info(info: Any, rectified: bool = False) -> PinholeCamera:
         CameraInfoError: uncalibrated, not finite, or of a model that is not a pinhole with plumb_bob or rational
             distortion.
     """
-    if info.distortion_model not in _PINHOLE_MODELS and not rectified:
+    if not rectified and not _is_pinhole(info):
         raise CameraInfoError(
             f"distortion_model {info.distortion_model!r} is not supported (plumb_bob, rational_polynomial are); "
             "rectify the images, and set image_rectified where a node takes them"
@@ -44,6 +47,16 @@ def camera_from_info(info: Any, rectified: bool = False) -> PinholeCamera:
     return _binned(_cropped(full, info), info)
 
 
+def is_rectified_topic(topic: str) -> bool:
+    """Whether the name of an image topic says that its pixels are rectified: image_rect, image_rect_color, ..."""
+    return bool(_RECTIFIED.search(topic.removesuffix("/compressed").rpartition("/")[2]))
+
+
+def _is_pinhole(info: Any) -> bool:
+    # A fisheye without coefficients is a fisheye still; any other lens without them is a pinhole.
+    return info.distortion_model in _PINHOLE_MODELS or not (any(info.d) or _FISHEYE.search(info.distortion_model))
+
+
 def _intrinsics(info: Any, rectified: bool) -> tuple[str, tuple[float, ...]]:
     name, matrix = ("P", info.p) if rectified else ("K", info.k)
     row = 4 if rectified else 3
@@ -56,6 +69,8 @@ def _intrinsics(info: Any, rectified: bool) -> tuple[str, tuple[float, ...]]:
 
 def _distortion(info: Any) -> tuple[float, ...]:
     coefficients = tuple(float(value) for value in info.d)
+    if not any(coefficients) and len(coefficients) not in (4, 5, 8):
+        return ()
     if len(coefficients) > 8 and not any(coefficients[8:]):
         # OpenCV's rational calibration writes 12 or 14 numbers; those of the thin prism are usually unused.
         return coefficients[:8]

@@ -2,11 +2,24 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterator
+from collections import Counter, defaultdict
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+import cv2
+import numpy as np
+
 from ros2_raxels.geometry.camera import PinholeCamera
+from ros2_raxels.recordings.contrast import Stretch
+from ros2_raxels.recordings.image_header import HEADER_BYTES, exif_orientation, stored_size
+from ros2_raxels.recordings.image_names import frame_numbers, is_no_picture, natural_key, pattern, times_of_names
+from ros2_raxels.recordings.layouts import (
+    IMAGE_SUFFIXES,
+    colour_folder_beside,
+    folder_of_layout,
+    visible_images,
+    where_images_are,
+)
 from ros2_raxels.recordings.source import (
     DEFAULT_RATE_HZ,
     Frame,
@@ -17,40 +30,35 @@ from ros2_raxels.recordings.source import (
     median_rate_hz,
     read_image,
 )
-
-IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff")
+from ros2_raxels.recordings.time_list import TimeList, find_times
 
 
 class ImageFolder(FrameSource):
-    """Images of a folder, in the order of the numbers in their names."""
+    """Images of a folder in the order of their times, or else of the numbers in their names."""
 
     kind = "image folder"
 
-    def __init__(self, path: Path, camera: PinholeCamera | None, rate_hz: float | None, limit: int | None) -> None:
-        files = [file for file in path.iterdir() if file.suffix.lower() in IMAGE_SUFFIXES and file.is_file()]
-        if not files:
-            raise SourceError(f"{path} holds no images ({', '.join(IMAGE_SUFFIXES)}); {_where_images_are(path)}")
-        self._files = sorted(files, key=_natural_key)
-        stamps_ns = [_stamp_from_name(file.stem) for file in self._files]
-        known = [stamp for stamp in stamps_ns if stamp is not None]
-        self.rate_hz = rate_hz or DEFAULT_RATE_HZ
-        if len(known) == len(files):
-            check_increasing(known, path, [file.name for file in self._files])
-            self._stamps_ns = known[:limit]
-            self.rate_hz = median_rate_hz(known, self.rate_hz)
-        else:
-            self._stamps_ns = [round(index / self.rate_hz * 1e9) for index in range(len(files))][:limit]
-        self._files = self._files[:limit]
+    def __init__(
+        self, path: Path, camera: PinholeCamera | None, rate_hz: float | None, limit: int | None, ignore_exif: bool
+    ) -> None:
+        folder, files, said = _pictures(path)
+        files, stamps_ns, rate, said_of_times = _in_time(folder, files, rate_hz)
+        self._files, self._stamps_ns, self.rate_hz = files[:limit], stamps_ns[:limit], rate
+        self._upright, said_of_turn = (False, []) if ignore_exif else _orientation(self._files)
         self.name = path.resolve().name
         self.length = len(self._files)
-        self.camera = camera
-        first = read_image(self._files[0])
+        first = read_image(self._files[0], upright=self._upright)
         self._shape = first.shape
+        self.camera = camera
         check_camera_fits(camera, first, self._files[0])
+        kinds = Counter(pattern(file.name) for file in self._files)
+        shown = ", ".join(f"{count} {name}" for name, count in kinds.most_common(3))
+        self.notes = (f"{shown}{', ...' if len(kinds) > 3 else ''}", *said_of_times, *said_of_turn, *said)
 
     def __iter__(self) -> Iterator[Frame]:
+        stretch = Stretch()
         for index, file in enumerate(self._files):
-            image = read_image(file)
+            image = read_image(file, upright=self._upright, stretch=stretch)
             if image.shape != self._shape:
                 raise SourceError(
                     f"{file} is {image.shape[1]}x{image.shape[0]} px but the images before it are "
@@ -59,22 +67,137 @@ class ImageFolder(FrameSource):
             yield Frame(index, self._stamps_ns[index], image, self.camera, None, file.name)
 
 
-def _where_images_are(path: Path) -> str:
-    for folder in sorted(child for child in path.iterdir() if child.is_dir()):
-        if any(file.suffix.lower() in IMAGE_SUFFIXES for file in folder.iterdir()):
-            return f"there are some in {folder}: give that folder"
-    return "give a folder that does"
+# ---------------------------------------------------------------------------------------------- which files
 
 
-def _natural_key(file: Path) -> tuple[list[tuple[int, int, str]], str]:
-    """Numbers by value, so that frame_2 comes before frame_10; the name itself where that ties."""
-    parts = re.split(r"(\d+)", file.stem.lower())
-    return [(1, int(part), "") if part.isdecimal() else (0, 0, part) for part in parts], file.name
+def _pictures(path: Path) -> tuple[Path, list[Path], list[str]]:
+    """The folder that holds the images, those of one kind, and what was passed over."""
+    folder, said = path, []
+    files, hidden = visible_images(path)
+    if not files and (layout := folder_of_layout(path)) is not None:
+        folder, name = layout
+        files, hidden = visible_images(folder)
+        said.append(f"taken from {folder.relative_to(path)}, as in {name}")
+    if hidden:
+        said.append(f"{hidden} hidden files passed over")
+    if not files:
+        raise SourceError(f"{path} holds no images ({', '.join(IMAGE_SUFFIXES)}); {where_images_are(path)}")
+    files, left_out = _without_depth(folder, files)
+    _refuse_folder_of_depth(folder, files)
+    said += [f"{count} {name} passed over, which hold no colour" for name, count in left_out.items()]
+    _refuse_two_kinds(folder, files)
+    return folder, files, said
 
 
-def _stamp_from_name(stem: str) -> int | None:
-    """Nanoseconds from an EuRoC name (1403636579763555584) or a TUM one (1305031102.175304)."""
-    if re.fullmatch(r"\d{16,19}", stem):
-        return int(stem)
-    seconds = re.fullmatch(r"(\d{9,10})\.(\d{4,9})", stem)
-    return int(seconds[1]) * 10**9 + int(seconds[2].ljust(9, "0")) if seconds else None
+def _refuse_folder_of_depth(folder: Path, files: Sequence[Path]) -> None:
+    if not is_no_picture(folder.resolve().name) or not _is_deep_grey(files[0]):
+        return
+    beside = colour_folder_beside(folder)
+    remedy = f"give {beside}" if beside else "give the folder of the colour images"
+    raise SourceError(f"{folder} holds depth ({files[0].name} has one channel of 16 bits), not pictures; {remedy}")
+
+
+def _without_depth(folder: Path, files: list[Path]) -> tuple[list[Path], Counter[str]]:
+    """The files whose names do not say that they are depth or labels, and how many of each kind do."""
+    pictures = [file for file in files if not is_no_picture(file.stem)]
+    if not pictures and _is_deep_grey(files[0]):
+        raise SourceError(
+            f"{folder} holds depth alone ({pattern(files[0].name)}), not pictures; give the folder of the colour images"
+        )
+    pictures = pictures or files
+    deep = _deep_twins(pictures)
+    kept = [file for file in pictures if _kind(file) not in deep]
+    left_out = set(files).difference(kept)
+    return kept, Counter(pattern(file.name) for file in left_out)
+
+
+def _kind(file: Path) -> tuple[str, str]:
+    return pattern(file.stem), file.suffix.lower()
+
+
+def _twins(files: Sequence[Path]) -> list[list[Path]]:
+    """The kinds of files of which another has the same numbers for at least half: two pictures of one moment."""
+    kinds: dict[tuple[str, str], list[Path]] = defaultdict(list)
+    for file in files:
+        kinds[_kind(file)].append(file)
+    # Names without numbers, or of letters and digits at random, make a kind of each file.
+    kinds = {kind: group for kind, group in kinds.items() if len(group) > 1}
+    numbers = {kind: {frame_numbers(file.stem) for file in group} for kind, group in kinds.items()}
+    shared = {
+        kind: max((len(mine & numbers[other]) for other in kinds if other != kind), default=0)
+        for kind, mine in numbers.items()
+    }
+    return [group for kind, group in kinds.items() if shared[kind] >= max(2, len(numbers[kind]) / 2)]
+
+
+def _deep_twins(files: Sequence[Path]) -> set[tuple[str, str]]:
+    twins = _twins(files)
+    deep = {_kind(group[0]) for group in twins if _is_deep_grey(group[0])}
+    return deep if len(deep) < len(twins) else set()
+
+
+def _refuse_two_kinds(folder: Path, files: Sequence[Path]) -> None:
+    twins = _twins(files)
+    if len(twins) > 1:
+        listed = " and ".join(f"{len(group)} {pattern(group[0].name)}" for group in twins[:4])
+        raise SourceError(
+            f"{folder} holds {listed}: several pictures of each moment; put those of one camera into a folder of "
+            "their own"
+        )
+
+
+def _is_deep_grey(file: Path) -> bool:
+    """Whether a file has one channel of more than 8 bits, as depth has and pictures of sets with depth do not."""
+    data = file.read_bytes()
+    if stored_size(data) is None:
+        return False
+    try:
+        image = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
+    except cv2.error:
+        return False
+    return image is not None and image.ndim == 2 and image.dtype != np.uint8
+
+
+# ---------------------------------------------------------------------------------------------- times
+
+
+def _in_time(folder: Path, files: list[Path], rate_hz: float | None) -> tuple[list[Path], list[int], float, list[str]]:
+    """The files in order, their stamps, the rate, and where the times come from."""
+    ordered = sorted(files, key=natural_key)
+    rate = rate_hz or DEFAULT_RATE_HZ
+    named = times_of_names([file.stem for file in ordered])
+    listed = "" if named is not None else find_times(folder, ordered)
+    if named is not None:
+        stamps_ns, origin = named[0], f"times from the names ({named[1]})"
+    elif isinstance(listed, TimeList):
+        stamps_ns, origin = listed.stamps_ns, f"times from {listed.file}"
+        check_increasing(stamps_ns, listed.file, [file.name for file in ordered])
+    else:
+        stamps_ns = [round(index / rate * 1e9) for index in range(len(ordered))]
+        origin = f"no times, {rate:g} Hz {'given' if rate_hz else 'assumed (--rate-hz)'}"
+        return ordered, stamps_ns, rate, ["in the order of the numbers", origin, *([listed] if listed else [])]
+    by_time = dict(zip(reversed(stamps_ns), reversed(ordered), strict=True))
+    stamps_ns = sorted(by_time)
+    said = ["in the order of time", origin]
+    if len(by_time) < len(ordered):
+        said.append(f"{len(ordered) - len(by_time)} with the time of another passed over")
+    return [by_time[stamp] for stamp in stamps_ns], stamps_ns, median_rate_hz(stamps_ns, rate), said
+
+
+# ---------------------------------------------------------------------------------------------- orientation
+
+
+def _orientation(files: Sequence[Path]) -> tuple[bool, list[str]]:
+    """Whether to turn the images as EXIF says, and what is said about it."""
+    first_of: dict[int, Path] = {}
+    for file in files:
+        with file.open("rb") as opened:
+            first_of.setdefault(exif_orientation(opened.read(HEADER_BYTES)), file)
+    if list(first_of) == [1]:
+        return True, []
+    listed = " and ".join(str(orientation) for orientation in sorted(first_of))
+    sizes = {stored_size(file.read_bytes()) for file in first_of.values()}
+    if len(first_of) > 1 and len(sizes) == 1:
+        # A phone that points down cannot tell which way is up and changes its mind; the sensor stays the same.
+        return False, [f"EXIF orientation changes ({listed}) within images of one size: taken as stored"]
+    return True, [f"turned upright by EXIF orientation {listed} (--ignore-exif takes them as stored)"]

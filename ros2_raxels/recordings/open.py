@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import math
+import re
 from pathlib import Path
 
 from ros2_raxels.geometry.camera import PinholeCamera
-from ros2_raxels.recordings.image_folder import IMAGE_SUFFIXES, ImageFolder
+from ros2_raxels.recordings.bag_files import find_bag
+from ros2_raxels.recordings.image_folder import ImageFolder
+from ros2_raxels.recordings.layouts import IMAGE_SUFFIXES
 from ros2_raxels.recordings.posed_set import PosedSetSource
-from ros2_raxels.recordings.rosbag import Bag, find_bag
+from ros2_raxels.recordings.rosbag import Bag
 from ros2_raxels.recordings.source import FrameSource, SourceError
 from ros2_raxels.recordings.video import LiveCamera, Video
 
@@ -20,16 +23,23 @@ def open_source(
     rate_hz: float | None = None,
     image_topic: str | None = None,
     limit: int | None = None,
+    ignore_calibration: bool = False,
+    ignore_exif: bool = False,
 ) -> FrameSource:
     """Open a recording and look at its beginning, so that its faults are reported at once.
 
     Args:
-        spec: directory with cameras.json and images (posed set), directory of images, video file, rosbag2
-            directory or .mcap / .db3 file, or an integer for a live camera.
-        camera: intrinsics that replace those of the recording; of the same size as its images.
+        spec: directory with cameras.json and images (posed set), directory of images or of a known data set, video
+            file, rosbag2 directory or .mcap / .db3 file (also .zstd), or an integer or /dev/videoN for a live camera.
+            What exists under that name beats the number of a camera.
+        camera: intrinsics that replace those of the recording, which are then not looked at; of the same size as its
+            images.
         rate_hz: frame rate where the recording carries no times (default: its own frame rate, else 30).
         image_topic: which image topic of a bag; needed only when there are several.
         limit: at most so many frames.
+        ignore_calibration: the recording's own is not looked at, so that none of its faults matters: for callers that
+            know better, but not yet for which image size.
+        ignore_exif: take images as they are stored, whatever their EXIF orientation says.
 
     Raises:
         SourceError: with one line that names the path, the value and the remedy.
@@ -38,13 +48,16 @@ def open_source(
         raise SourceError(f"rate {rate_hz} Hz must be positive; give the recording's frame rate")
     if limit is not None and limit < 1:
         raise SourceError(f"limit {limit} must be at least 1; leave it out to read all frames")
-    if str(spec).isdecimal():
-        return LiveCamera(int(str(spec)), camera, rate_hz, limit)
-    path = Path(spec).expanduser()
+    path = Path(str(spec)).expanduser()
+    device = re.fullmatch(r"(?:/dev/video)?([0-9]+)", str(spec))
+    if device and not (path.is_dir() or path.is_file()):
+        return LiveCamera(int(device[1]), camera, rate_hz, limit)
     if not path.exists():
         raise SourceError(f"{path} does not exist; give a posed set, image folder, video, rosbag2 or camera number")
+    if not (path.is_dir() or path.is_file()):
+        raise SourceError(f"{path} is a pipe or a device, which cannot be read twice; write it to a file and give that")
     try:
-        return _open_path(path, camera, rate_hz, image_topic, limit)
+        return _open_path(path, camera, rate_hz, image_topic, limit, ignore_calibration, ignore_exif)
     except OSError as error:
         raise SourceError(f"{path} cannot be read: {error}; check its permissions") from error
 
@@ -55,16 +68,18 @@ def _open_path(
     rate_hz: float | None,
     image_topic: str | None,
     limit: int | None,
+    ignore_calibration: bool,
+    ignore_exif: bool,
 ) -> FrameSource:
     bag = find_bag(path)
     if bag is not None:
-        return Bag(path, bag, camera, image_topic, limit)
+        return Bag(path, bag, camera, image_topic, limit, ignore_calibration)
     if image_topic is not None:
         raise SourceError(f"{path} is not a rosbag2, so it has no topic {image_topic!r}; leave the topic out")
     if path.is_dir():
         if (path / "cameras.json").exists():
-            return PosedSetSource(path, camera, rate_hz, limit)
-        return ImageFolder(path, camera, rate_hz, limit)
+            return PosedSetSource(path, camera, rate_hz, limit, ignore_calibration, ignore_exif)
+        return ImageFolder(path, camera, rate_hz, limit, ignore_exif)
     if path.suffix.lower() in IMAGE_SUFFIXES:
         raise SourceError(f"{path} is a single image; give the folder that holds the sequence")
     if path.suffix.lower() == ".bag":

@@ -12,6 +12,7 @@ import numpy as np
 
 from ros2_raxels.geometry.camera import PinholeCamera
 from ros2_raxels.geometry.poses import FloatArray, GeometryError
+from ros2_raxels.recordings.contrast import Stretch
 from ros2_raxels.recordings.source import (
     DEFAULT_RATE_HZ,
     Frame,
@@ -71,6 +72,7 @@ class PosedSet:
         poses: N camera-to-world 4x4 of optical frames, in the set's unit; None for a frame without a pose.
         stamps_ns: N, strictly increasing; index / rate for a frame without a time.
         rate_hz: typical frame rate.
+        is_timed: whether the file gives times.
         is_metric: whether the unit is known to be the metre.
     """
 
@@ -81,6 +83,7 @@ class PosedSet:
     poses: tuple[FloatArray | None, ...]
     stamps_ns: tuple[int, ...]
     rate_hz: float
+    is_timed: bool
     is_metric: bool
 
     @classmethod
@@ -123,6 +126,7 @@ class PosedSet:
             poses=tuple(poses),
             stamps_ns=tuple(stamps_ns),
             rate_hz=median_rate_hz(stamps_ns, rate) if is_timed else rate,
+            is_timed=is_timed,
             is_metric=_optional(record, "metric_scale") is True,
         )
 
@@ -155,25 +159,40 @@ class PosedSetSource(FrameSource):
 
     kind = "posed set"
 
-    def __init__(self, path: Path, camera: PinholeCamera | None, rate_hz: float | None, limit: int | None) -> None:
+    def __init__(
+        self,
+        path: Path,
+        camera: PinholeCamera | None,
+        rate_hz: float | None,
+        limit: int | None,
+        ignore_calibration: bool = False,
+        ignore_exif: bool = False,
+    ) -> None:
         self._set = posed = PosedSet.read(path / CAMERAS_FILE, rate_hz, limit)
         for index, image in enumerate(posed.images):
             if not image.is_file():
                 raise SourceError(f"{posed.file}: frames[{index}].file = {image} does not exist; restore the image")
-        self._cameras = [camera or own for own in posed.cameras]
+        self._upright = not ignore_exif
+        self._cameras = [camera or (None if ignore_calibration else own) for own in posed.cameras]
         self.name = posed.name or path.resolve().name
         self.length = len(posed.images)
         self.rate_hz = posed.rate_hz
         self.camera = self._cameras[0]
         self.has_truth = all(pose is not None for pose in posed.poses)
         self.is_metric = posed.is_metric
+        times = "times as listed" if posed.is_timed else f"no times, {self.rate_hz:g} Hz {_rate_origin(rate_hz)}"
+        self.notes = (f"{self.length} images listed in {CAMERAS_FILE}", times)
 
     def __iter__(self) -> Iterator[Frame]:
-        posed = self._set
+        posed, stretch = self._set, Stretch()
         for index, file in enumerate(posed.images):
-            image = read_image(file)
+            image = read_image(file, upright=self._upright, stretch=stretch)
             check_camera_fits(self._cameras[index], image, file)
             yield Frame(index, posed.stamps_ns[index], image, self._cameras[index], posed.poses[index], file.name)
+
+
+def _rate_origin(given_hz: float | None) -> str:
+    return "given" if given_hz else "as listed or assumed (--rate-hz)"
 
 
 def set_files(root: Path) -> list[Path]:

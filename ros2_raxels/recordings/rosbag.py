@@ -11,11 +11,17 @@ import cv2
 import numpy as np
 
 from ros2_raxels.geometry.camera import PinholeCamera
-from ros2_raxels.recordings.camera_info import CameraInfoError, camera_from_info
+from ros2_raxels.recordings.bag_camera import camera_of_info, info_topic_of
+from ros2_raxels.recordings.bag_files import BagFile
+from ros2_raxels.recordings.bag_order import in_order
+from ros2_raxels.recordings.camera_info import CameraInfoError
+from ros2_raxels.recordings.contrast import Stretch
 from ros2_raxels.recordings.image_codec import ImageArray, ImageError, decode_compressed, decode_image
+from ros2_raxels.recordings.image_names import is_no_picture
 from ros2_raxels.recordings.source import (
     DEFAULT_RATE_HZ,
     PROBED_FRAMES,
+    EndedEarlyError,
     Frame,
     FrameSource,
     SourceError,
@@ -23,20 +29,12 @@ from ros2_raxels.recordings.source import (
     median_rate_hz,
 )
 
-_BAG_SUFFIXES = (".mcap", ".db3")
 _IMAGE_TYPES = ("sensor_msgs/msg/Image", "sensor_msgs/msg/CompressedImage")
+_INFO_TYPE = "sensor_msgs/msg/CameraInfo"
 
 
-def find_bag(path: Path) -> Path | None:
-    """The path to give to the bag reader; None when this is no bag."""
-    if path.is_file():
-        return path if path.suffix in _BAG_SUFFIXES else None
-    if (path / "metadata.yaml").exists():
-        return path
-    files = [file for suffix in _BAG_SUFFIXES for file in sorted(path.glob(f"*{suffix}"))]
-    if len(files) > 1:
-        raise SourceError(f"{path} holds {len(files)} bag files, no metadata.yaml; run `ros2 bag reindex {path}`")
-    return files[0] if files else None
+class _BrokenBagError(SourceError):
+    """The reader of bags tripped over this one."""
 
 
 class Bag(FrameSource):
@@ -45,64 +43,104 @@ class Bag(FrameSource):
     kind = "rosbag2"
 
     def __init__(
-        self, path: Path, file: Path, camera: PinholeCamera | None, topic: str | None, limit: int | None
+        self,
+        path: Path,
+        bag: BagFile,
+        camera: PinholeCamera | None,
+        topic: str | None,
+        limit: int | None,
+        ignore_calibration: bool = False,
     ) -> None:
-        self._path, self._file, self._limit = path, file, limit
+        self._path, self._bag, self._limit = path, bag, limit
         self.name = path.resolve().name
         with self._open() as reader:
-            self._topic, count = self._choose_topic(reader, topic)
-            self.length = min(count, limit or count)
-            self.camera = camera or self._read_camera(reader)
-            stamps_ns: list[int] = []
-            for index, (stamp_ns, message) in enumerate(self._messages(reader, self._topic)):
-                if index == 0:
-                    check_camera_fits(self.camera, self._decode(message, self._frame_name(0)), self._topic)
-                stamps_ns.append(stamp_ns)
-                if index == PROBED_FRAMES:
-                    break
-        if not stamps_ns:
-            raise SourceError(f"{path}: topic {self._topic} holds no image; record it again")
+            self._topic, self._count, said = self._choose_topic(reader, topic)
+            self.length = min(self._count, limit or self._count)
+            stamps_ns, first = self._probe(reader)
+            size = first.shape[1], first.shape[0]
+            if camera is not None or ignore_calibration:
+                self.camera, said_of_camera = camera, "camera as given"
+            else:
+                self.camera, said_of_camera = self._read_camera(reader, size)
+            check_camera_fits(self.camera, first, self._topic)
         self.rate_hz = median_rate_hz(stamps_ns, DEFAULT_RATE_HZ)
+        self.notes = (
+            f"{self._count} messages of {self._topic}",
+            f"times from the headers, {self.rate_hz:.4g} Hz",
+            said_of_camera,
+            *said,
+            *bag.notes,
+        )
+
+    def _probe(self, reader: Any) -> tuple[list[int], ImageArray]:
+        stamps_ns: list[int] = []
+        first: ImageArray | None = None
+        for stamp_ns, message in self._messages(reader, self._topic):
+            if first is None:
+                first = self._decode(message, self._frame_name(0), Stretch())
+            stamps_ns.append(stamp_ns)
+            if len(stamps_ns) > PROBED_FRAMES:
+                break
+        if first is None:
+            raise SourceError(f"{self._path}: topic {self._topic} holds no image; record it again")
+        return sorted(stamps_ns), first
 
     def __iter__(self) -> Iterator[Frame]:
-        index = 0
-        with self._open() as reader:
-            for stamp_ns, message in self._messages(reader, self._topic):
-                if index == self._limit:
-                    return
-                name = self._frame_name(index)
-                image = self._decode(message, name)
-                check_camera_fits(self.camera, image, name)
-                yield Frame(index, stamp_ns, image, self.camera, None, name)
-                index += 1
-        if self.length is not None and index < self.length:
-            raise self._broken(ValueError(f"topic {self._topic} ends after {index} of {self.length} images"))
+        stretch, index = Stretch(), 0
+        try:
+            with self._open() as reader:
+                for stamp_ns, message in in_order(self._images(reader)):
+                    if index == self._limit:
+                        return
+                    name = self._frame_name(index)
+                    image = self._decode(message, name, stretch)
+                    check_camera_fits(self.camera, image, name)
+                    yield Frame(index, stamp_ns, image, self.camera, None, name)
+                    index += 1
+        except _BrokenBagError as error:
+            if not index:
+                raise
+            raise EndedEarlyError(str(error)) from error
+
+    def _images(self, reader: Any) -> Iterator[tuple[int, Any]]:
+        read = 0
+        for stamped in self._messages(reader, self._topic):
+            read += 1
+            yield stamped
+        if read < self._count:
+            raise self._broken(ValueError(f"topic {self._topic} ends after {read} of {self._count} images"))
 
     def _frame_name(self, index: int) -> str:
         return f"{self._topic}#{index}"
 
-    def _broken(self, error: Exception) -> SourceError:
+    def _broken(self, error: Exception) -> _BrokenBagError:
         reason = " ".join(str(error).split()) or type(error).__name__
-        return SourceError(
+        return _BrokenBagError(
             f"{self._path} is broken or truncated ({reason}); repair it with `ros2 bag reindex` or `mcap recover`"
         )
 
     # Corrupt bytes make the reader raise whatever they happen to trip over (struct, sqlite, yaml, assert), so that any
     # exception of its means a broken bag.
 
-    def _open(self) -> Any:
+    @contextlib.contextmanager
+    def _open(self) -> Iterator[Any]:
         try:
             from rosbags.highlevel import AnyReader
             from rosbags.typesys import Stores, get_typestore
         except ImportError as error:
             raise SourceError(f"{self._path} is a bag, which needs rosbags; `pip install rosbags`") from error
-        try:
-            # Bags from before Iron carry no message definitions; those used here have not changed since.
-            reader = AnyReader([self._file], default_typestore=get_typestore(Stores.ROS2_HUMBLE))
-            reader.open()
-        except Exception as error:
-            raise self._broken(error) from error
-        return contextlib.closing(reader)
+        with contextlib.ExitStack() as stack:
+            try:
+                file = stack.enter_context(self._bag.unpacked())
+                # Bags from before Iron carry no message definitions; those used here have not changed since.
+                reader = AnyReader([file], default_typestore=get_typestore(Stores.ROS2_HUMBLE))
+                reader.open()
+            except SourceError:
+                raise
+            except Exception as error:
+                raise self._broken(error) from error
+            stack.callback(reader.close)
+            yield reader
 
     def _messages(self, reader: Any, topic: str) -> Iterator[tuple[int, Any]]:
         connections = [c for c in reader.connections if c.topic == topic]
@@ -120,45 +158,69 @@ class Bag(FrameSource):
             # Drivers that do not stamp leave 0; the time of recording is then the best that is known.
             yield stamp_ns or log_ns, message
 
-    def _choose_topic(self, reader: Any, wanted: str | None) -> tuple[str, int]:
-        counts: dict[str, int] = {}
-        for connection in reader.connections:
-            if connection.msgtype in _IMAGE_TYPES:
-                counts[connection.topic] = counts.get(connection.topic, 0) + connection.msgcount
+    def _choose_topic(self, reader: Any, wanted: str | None) -> tuple[str, int, list[str]]:
+        """The topic to read, how many messages it has, and what to say about the choice."""
+        counts = _counts(reader, _IMAGE_TYPES)
         listed = ", ".join(f"{topic} ({count})" for topic, count in sorted(counts.items()))
-        if not counts:
-            others = ", ".join(sorted({c.topic for c in reader.connections})) or "nothing"
-            raise SourceError(f"{self._path} has no image topic (it holds {others}); record an image topic")
         if wanted is not None:
             if wanted not in counts:
-                raise SourceError(f"{self._path} has no image topic {wanted!r}; choose one of {listed}")
-            return wanted, counts[wanted]
-        if len(counts) > 1:
-            raise SourceError(f"{self._path} has {len(counts)} image topics; choose one of {listed}")
-        return next(iter(counts.items()))
+                raise SourceError(f"{self._path} has no image topic {wanted!r}; choose one of {listed or 'none'}")
+            return wanted, counts[wanted], []
+        full = {topic: count for topic, count in counts.items() if count}
+        if not full:
+            others = listed or ", ".join(sorted({c.topic for c in reader.connections})) or "nothing"
+            raise SourceError(f"{self._path} has no image topic with messages (it holds {others}); record one")
+        chosen = _one_of(full)
+        if chosen is None:
+            raise SourceError(f"{self._path} has {len(full)} image topics; choose one of {listed} by --image-topic")
+        if _is_depth(chosen):
+            raise SourceError(
+                f"{self._path} has no image topic but {chosen}, which holds depth by its name; choose it by "
+                "--image-topic if it holds pictures"
+            )
+        rest = sorted(set(counts) - {chosen})
+        return chosen, full[chosen], [f"not {', '.join(rest)}"] if rest else []
 
-    def _read_camera(self, reader: Any) -> PinholeCamera | None:
-        image_topic = self._topic.removesuffix("/compressed")
-        namespace, _, base = image_topic.rpartition("/")
-        info_topic = f"{namespace}/camera_info"
-        topics = {c.topic for c in reader.connections if c.msgtype == "sensor_msgs/msg/CameraInfo"}
-        if info_topic not in topics:
-            return None
-        for _, info in self._messages(reader, info_topic):
-            if not np.any(info.k):
-                return None
-            try:
-                return camera_from_info(info, rectified="rect" in base and info.p[0] > 0)
-            except CameraInfoError as error:
-                raise SourceError(f"{self._path}: {info_topic}: {error}") from error
-        return None
+    def _read_camera(self, reader: Any, size: tuple[int, int]) -> tuple[PinholeCamera | None, str]:
+        infos = [topic for topic, count in _counts(reader, (_INFO_TYPE,)).items() if count]
+        images = [topic for topic, count in _counts(reader, _IMAGE_TYPES).items() if count]
+        topic, said = info_topic_of(self._topic, infos, len(images) == 1)
+        if topic is None:
+            return None, said
+        try:
+            camera, how = camera_of_info(lambda: (m for _, m in self._messages(reader, topic)), self._topic, size)
+        except CameraInfoError as error:
+            raise SourceError(f"{self._path}: {topic}: {error}") from error
+        return camera, f"{said}, {how}" if how else said
 
-    def _decode(self, message: Any, name: str) -> ImageArray:
+    def _decode(self, message: Any, name: str, stretch: Stretch) -> ImageArray:
         try:
             if not hasattr(message, "encoding"):
-                return decode_compressed(message.data, message.format)
+                return decode_compressed(message.data, message.format, stretch=stretch)
             m = message
-            image = decode_image(m.data, m.height, m.width, m.encoding, m.step, m.is_bigendian)
+            image = decode_image(m.data, m.height, m.width, m.encoding, m.step, m.is_bigendian, stretch)
         except ImageError as error:
             raise SourceError(f"{self._path}: {name}: {error}") from error
         return image if image.ndim == 3 else np.asarray(cv2.cvtColor(image, cv2.COLOR_GRAY2RGB), np.uint8)
+
+
+def _counts(reader: Any, types: tuple[str, ...]) -> dict[str, int]:
+    """Messages of each topic of these types."""
+    counts: dict[str, int] = {}
+    for connection in reader.connections:
+        if connection.msgtype in types:
+            counts[connection.topic] = counts.get(connection.topic, 0) + connection.msgcount
+    return counts
+
+
+def _one_of(counts: dict[str, int]) -> str | None:
+    """The one topic of pictures: not one of depth, and raw where the same is there compressed too."""
+    pictures = [topic for topic in counts if not _is_depth(topic)] or list(counts)
+    bare = [topic for topic in pictures if f"{topic}/compressed" in pictures]
+    rest = [topic for topic in pictures if topic.removesuffix("/compressed") not in bare]
+    names = bare + rest
+    return names[0] if len(names) == 1 else None
+
+
+def _is_depth(topic: str) -> bool:
+    return is_no_picture(topic.replace("/", " "))

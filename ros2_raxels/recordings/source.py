@@ -11,6 +11,7 @@ import numpy as np
 
 from ros2_raxels.geometry.camera import PinholeCamera
 from ros2_raxels.geometry.poses import FloatArray, GeometryError
+from ros2_raxels.recordings.contrast import Stretch
 from ros2_raxels.recordings.image_codec import ImageArray, ImageError, decode_compressed
 from ros2_raxels.utils.files import FileError
 
@@ -23,6 +24,10 @@ PROBED_FRAMES = 10
 
 class SourceError(FileError):
     """A recording that cannot be read; the message is one line: the path, the value and the remedy."""
+
+
+class EndedEarlyError(SourceError):
+    """A recording that breaks off after some frames: cut short, or broken from there on. What came before is good."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -57,9 +62,13 @@ class FrameSource(ABC):
         camera: intrinsics of the first frame; None when not known.
         has_truth: whether every frame carries its true pose.
         is_metric: whether those poses are known to be in metres.
+        notes: what was found and what had to be guessed, for people, in the words of a line: number and pattern of
+            files, order, where times come from, a rate that is assumed, turned images, files passed over, which
+            camera_info.
 
-    Iterating raises `SourceError` for an image that cannot be read. Stamps increase strictly, except those of
-    a bag, which are as recorded: a loop or a jump of the clock is for the consumer to notice.
+    Iterating raises `SourceError` for an image that cannot be read, and `EndedEarlyError` behind the last frame of a
+    recording that was cut short. Stamps increase strictly; only where the clock of a bag jumps back further than
+    messages overtake each other are they as recorded, for the consumer to notice.
     """
 
     name: str
@@ -69,20 +78,26 @@ class FrameSource(ABC):
     camera: PinholeCamera | None
     has_truth: bool = False
     is_metric: bool = False
+    notes: tuple[str, ...] = ()
 
     @abstractmethod
     def __iter__(self) -> Iterator[Frame]:
         """Frames in order."""
 
 
-def read_image(path: Path) -> ImageArray:
-    """RGB pixels (H, W, 3) uint8 of an image file, upright by its EXIF orientation.
+def read_image(path: Path, *, upright: bool = True, stretch: Stretch | None = None) -> ImageArray:
+    """RGB pixels (H, W, 3) uint8 of an image file.
+
+    Args:
+        path: of the file.
+        upright: turn it as its EXIF orientation asks.
+        stretch: of the recording that a 16-bit image belongs to.
 
     Raises:
         SourceError: the file is missing, no image, truncated or absurdly large.
     """
     try:
-        return decode_compressed(path.read_bytes(), honour_orientation=True)
+        return decode_compressed(path.read_bytes(), honour_orientation=upright, stretch=stretch)
     except (OSError, ImageError) as error:
         raise SourceError(f"{path} cannot be read: {error}") from error
 

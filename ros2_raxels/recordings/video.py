@@ -14,11 +14,15 @@ from ros2_raxels.geometry.camera import PinholeCamera
 from ros2_raxels.recordings.source import (
     DEFAULT_RATE_HZ,
     PROBED_FRAMES,
+    EndedEarlyError,
     Frame,
     FrameSource,
     SourceError,
     check_camera_fits,
 )
+
+_SPARE_FRAMES, _SPARE_SHARE = 2, 0.02
+"""How much a video may miss of what its container says: editors cut between key frames, and counts are rounded."""
 
 
 class Video(FrameSource):
@@ -31,15 +35,27 @@ class Video(FrameSource):
         capture = self._capture()
         try:
             fps, count = capture.get(cv2.CAP_PROP_FPS), capture.get(cv2.CAP_PROP_FRAME_COUNT)
+            turn_deg = capture.get(getattr(cv2, "CAP_PROP_ORIENTATION_META", -1))
             stamps_ns = self._probe(capture, camera)
         finally:
             capture.release()
-        self.name = path.stem
-        self.rate_hz = rate_hz or (fps if math.isfinite(fps) and 0 < fps < 1e4 else DEFAULT_RATE_HZ)
-        self.length = min(int(count), limit or int(count)) if math.isfinite(count) and count > 0 else None
-        self.camera = camera
+        self.name, self.camera = path.stem, camera
+        has_rate = math.isfinite(fps) and 0 < fps < 1e4
+        self.rate_hz = rate_hz or (fps if has_rate else DEFAULT_RATE_HZ)
+        self._claimed = int(count) if math.isfinite(count) and count > 0 else None
+        self._claimed_s = self._claimed / fps if self._claimed and has_rate else None
+        self.length = min(self._claimed, limit or self._claimed) if self._claimed else None
         # Some containers report 0 for every frame, and a rate that the caller gives outranks their times.
         self._has_times = rate_hz is None and len(stamps_ns) > 1 and bool((np.diff(stamps_ns) > 0).all())
+        self.notes = self._notes(
+            "given" if rate_hz else "of the container" if has_rate else "assumed (--rate-hz)", turn_deg
+        )
+
+    def _notes(self, rate_origin: str, turn_deg: float) -> tuple[str, ...]:
+        rate = f"{self.rate_hz:.4g} Hz {rate_origin}"
+        times = f"times from the container, {rate}" if self._has_times else f"no times, {rate}"
+        turned = (f"turned by {turn_deg:g} deg as the container asks",) if turn_deg in (90, 180, 270) else ()
+        return f"{self.length or 'an unknown number of'} frames", times, *turned
 
     def _capture(self) -> cv2.VideoCapture:
         capture = cv2.VideoCapture(str(self._path))
@@ -67,6 +83,7 @@ class Video(FrameSource):
             while self._limit is None or index < self._limit:
                 ok, image = capture.read()
                 if not ok:
+                    self._check_end(index, previous_ns)
                     return
                 stamp_ns = _position_ns(capture) if self._has_times else round(index / self.rate_hz * 1e9)
                 if stamp_ns <= previous_ns:
@@ -77,6 +94,28 @@ class Video(FrameSource):
                 index += 1
         finally:
             capture.release()
+
+    def _check_end(self, count: int, last_ns: int) -> None:
+        """See that the video ends where its container says, by frames and by time.
+
+        A count alone may be an estimate: of a film whose rate varies, from its duration.
+
+        Raises:
+            EndedEarlyError: it ends before.
+        """
+        claimed = self._claimed or 0
+        if count >= claimed - max(_SPARE_FRAMES, _SPARE_SHARE * claimed):
+            return
+        if self._has_times and self._claimed_s is not None:
+            last_s = last_ns / 1e9
+            if self._claimed_s - last_s < max(
+                _SPARE_FRAMES * last_s / max(1, count - 1), _SPARE_SHARE * self._claimed_s
+            ):
+                return
+        raise EndedEarlyError(
+            f"{self._path} ended early: it was cut short after {count} of the {claimed} frames that its container "
+            "names; copy or record it again"
+        )
 
 
 def _position_ns(capture: cv2.VideoCapture) -> int:
@@ -96,6 +135,7 @@ class LiveCamera(FrameSource):
         fps = capture.get(cv2.CAP_PROP_FPS)
         capture.release()
         self.rate_hz = rate_hz or (fps if math.isfinite(fps) and 0 < fps < 1e4 else DEFAULT_RATE_HZ)
+        self.notes = ("times from the wall clock of this machine",)
 
     def _capture(self) -> cv2.VideoCapture:
         capture = cv2.VideoCapture(self._device)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
+import pytest
 from recordings_rig import picture, posed_record, refusal, write_image, write_set
 
 from ros2_raxels.geometry.camera import PinholeCamera
@@ -36,3 +38,21 @@ def test_limit_is_honoured_by_every_folder(tmp_path: Path) -> None:
     assert source.length == len(list(source)) == 2
     source = open_source(tmp_path / "images", limit=1)
     assert source.length == len(list(source)) == 1
+
+
+def test_a_pipe_is_refused_at_once(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "film.mp4")
+    assert "is a pipe or a device, which cannot be read twice; write it to a file" in refusal(tmp_path / "film.mp4")
+
+
+def test_a_folder_that_exists_beats_a_camera_number(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write_image(tmp_path / "0/a.png", picture(0))
+    monkeypatch.chdir(tmp_path)
+    assert open_source("0").kind == "image folder"
+    assert "camera 96 cannot be opened" in refusal("/dev/video96")
+
+
+def test_a_calibration_that_is_ignored_leaves_the_camera_open(tmp_path: Path) -> None:
+    write_set(tmp_path, posed_record())
+    assert open_source(tmp_path).camera is not None
+    assert [frame.camera for frame in open_source(tmp_path, ignore_calibration=True)] == [None] * 3

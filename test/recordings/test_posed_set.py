@@ -189,3 +189,15 @@ def test_sets_of_a_folder_are_found_in_the_order_of_their_names(tmp_path: Path) 
         (tmp_path / name).mkdir()
         (tmp_path / name / "cameras.json").write_text("{}")
     assert set_files(tmp_path) == [tmp_path / "a" / "cameras.json", tmp_path / "b" / "cameras.json"]
+
+
+def test_a_posed_set_says_where_its_times_come_from(tmp_path: Path) -> None:
+    record = posed_record()
+    assert open_source(write_set(tmp_path / "timed", record)).notes == (
+        "3 images listed in cameras.json",
+        "times as listed",
+    )
+    for frame in record["frames"]:
+        del frame["timestamp"]
+    source = open_source(write_set(tmp_path / "plain", record))
+    assert source.notes[1] == "no times, 10 Hz as listed or assumed (--rate-hz)"

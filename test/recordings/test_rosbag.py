@@ -13,6 +13,7 @@ from recordings_rig import CAMERA, HEIGHT_PX, WIDTH_PX, picture, refusal
 
 from ros2_raxels.geometry.camera import PinholeCamera
 from ros2_raxels.recordings.open import open_source
+from ros2_raxels.recordings.source import EndedEarlyError
 
 
 @pytest.mark.parametrize("storage", ["mcap", "sqlite3"])
@@ -59,6 +60,9 @@ def test_mono_images_become_rgb(tmp_path: Path) -> None:
             info_message([30, 31, 15.5, 11.5], d=[0.1, 0.1, 0, 0, 0], p=29.0),
             PinholeCamera(WIDTH_PX, HEIGHT_PX, 29.0, 29.0, 16.0, 12.0),
         ),
+        ("/cam/image_rect_color", info_message([0, 0, 0, 0], p=29.0), PinholeCamera(32, 24, 29.0, 29.0, 16.0, 12.0)),
+        ("/cam/image_rect", info_message([30, 31, 15.5, 11.5], d=[0.1, 0.1, 0, 0, 0]), CAMERA),
+        ("/cam/direct", info_message([0, 0, 0, 0], p=29.0), None),
         (
             "/cam/image_raw",
             info_message([30, 31, 15.5, 11.5], d=[0.1] * 8 + [0] * 6, model="rational_polynomial"),
@@ -80,9 +84,80 @@ def test_camera_info_is_read_as_it_is_meant(
     check_bag(open_source(bag), camera)
 
 
-def test_camera_info_of_another_namespace_is_not_taken(tmp_path: Path) -> None:
-    topics = {"/a/image": image_messages(), "/b/camera_info": [info_message([30, 31, 15.5, 11.5])]}
-    check_bag(open_source(write_bag(tmp_path / "bag", topics)), None)
+def test_the_only_camera_info_of_a_bag_is_taken_with_a_word_and_one_of_several_is_not(tmp_path: Path) -> None:
+    info = info_message([30, 31, 15.5, 11.5])
+    source = open_source(write_bag(tmp_path / "one", {"/a/image": image_messages(), "/b/camera_info": [info]}))
+    check_bag(source, CAMERA)
+    assert "camera of /b/camera_info, the only camera_info, though it is not beside /a/image" in source.notes
+    topics = {"/a/image": image_messages(), "/b/camera_info": [info], "/c/camera_info": [info]}
+    source = open_source(write_bag(tmp_path / "two", topics))
+    check_bag(source, None)
+    assert "none of the camera_info topics (/b/camera_info, /c/camera_info) is beside /a/image" in str(source.notes)
+
+
+def test_camera_info_below_the_image_topic_is_its_own(tmp_path: Path) -> None:
+    topics = {
+        "/cam/image_color": image_messages(),
+        "/cam/image_color/camera_info": [info_message([0, 0, 0, 0]), info_message([30, 31, 15.5, 11.5])],
+        "/other/camera_info": [info_message([99, 99, 15.5, 11.5])],
+    }
+    source = open_source(write_bag(tmp_path / "bag", topics))
+    check_bag(source, CAMERA)
+    assert "camera of /cam/image_color/camera_info" in source.notes
+
+
+def test_a_camera_that_is_given_is_heard_whatever_camera_info_says(tmp_path: Path) -> None:
+    infos = {
+        "fisheye": info_message([30, 31, 15.5, 11.5], d=[0.1, 0, 0, 0], model="equidistant"),
+        "size": replace(info_message([60, 62, 31.5, 23.5]), width=64, height=48),
+        "zeros": info_message([0, 0, 0, 0]),
+    }
+    for name, info in infos.items():
+        bag = write_bag(tmp_path / name, {"/cam/image": image_messages(), "/cam/camera_info": [info]})
+        if name != "zeros":
+            assert "--intrinsics" in refusal(bag)
+        check_bag(open_source(bag, camera=CAMERA), CAMERA)
+        source = open_source(bag, ignore_calibration=True)
+        check_bag(source, None)
+        assert "camera as given" in source.notes
+
+
+def test_one_stamp_is_one_frame_and_stamps_ascend(tmp_path: Path) -> None:
+    order = [0, 1, 1, 2, 4, 3, 5, 5, 6]
+    messages = [image_message(FIRST_NS + 50_000_000 * i, picture(i)) for i in order]
+    frames = list(open_source(write_bag(tmp_path / "bag", {"/image": messages})))
+    assert [frame.stamp_ns for frame in frames] == [FIRST_NS + 50_000_000 * i for i in range(7)]
+    assert [frame.index for frame in frames] == list(range(7))
+    for frame in frames:
+        np.testing.assert_array_equal(frame.image, picture(frame.index))
+
+
+def test_topics_without_messages_of_depth_and_the_same_compressed_are_no_choice(tmp_path: Path) -> None:
+    compressed = [compressed_message(FIRST_NS + 50_000_000 * i, picture(i)) for i in range(4)]
+    topics = {
+        "/cam/image_raw": image_messages(),
+        "/cam/image_raw/compressed": compressed,
+        "/cam/depth/image_raw": image_messages(2, "mono8"),
+        "/left/image_raw": [],
+    }
+    source = open_source(write_bag(tmp_path / "bag", topics))
+    check_bag(source, None)
+    assert "not /cam/depth/image_raw, /cam/image_raw/compressed, /left/image_raw" in source.notes
+    empty = write_bag(tmp_path / "empty", {"/left/image_raw": []})
+    assert "no image topic with messages (it holds /left/image_raw (0))" in refusal(empty)
+    depth = write_bag(tmp_path / "depth", {"/cam/depth/image": image_messages(4, "mono8")})
+    assert "/cam/depth/image, which holds depth by its name; choose it by --image-topic" in refusal(depth)
+    assert open_source(depth, image_topic="/cam/depth/image").length == 4
+
+
+def test_a_bag_that_breaks_off_gives_its_frames_and_says_that_it_ended_early(tmp_path: Path) -> None:
+    bag = write_bag(tmp_path / "bag", {"/image": image_messages(60)}, "sqlite3")
+    metadata = bag / "metadata.yaml"
+    metadata.write_text(metadata.read_text().replace("message_count: 60", "message_count: 70"))
+    frames = iter(open_source(bag))
+    assert [next(frames).index for _ in range(60)] == list(range(60))
+    with pytest.raises(EndedEarlyError, match="ends after 60 of 70 images"):
+        next(frames)
 
 
 def test_cameras_that_cannot_be_used_are_refused(tmp_path: Path) -> None:
@@ -121,11 +196,11 @@ def test_bags_without_usable_images_are_refused(tmp_path: Path) -> None:
     assert "no image topic" in message
     assert "/cam/camera_info" in message
     wrong = image_messages()
-    wrong[0].encoding = wrong[2].encoding = "bayer_rggb8"
-    bag = write_bag(tmp_path / "bayer", {"/image": wrong})
-    assert "bayer_rggb8" in refusal(bag)
+    wrong[0].encoding = wrong[2].encoding = "32FC1"
+    bag = write_bag(tmp_path / "floats", {"/image": wrong})
+    assert "32FC1" in refusal(bag)
     assert "/image#0" in refusal(bag)
-    changing = [*image_messages(2), image_message(FIRST_NS, picture(0, 16, 12))]
+    changing = [*image_messages(2), image_message(FIRST_NS + 10**9, picture(0, 16, 12))]
     bag = write_bag(tmp_path / "sizes", {"/image": changing})
     assert "16x12" in refusal(bag, drain=True, camera=CAMERA)
 

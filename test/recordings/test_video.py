@@ -12,7 +12,7 @@ from recordings_rig import CAMERA, HEIGHT_PX, WIDTH_PX, picture, refusal
 from ros2_raxels.geometry.camera import PinholeCamera
 from ros2_raxels.recordings import video as module
 from ros2_raxels.recordings.open import open_source
-from ros2_raxels.recordings.source import SourceError
+from ros2_raxels.recordings.source import EndedEarlyError, SourceError
 
 
 @pytest.fixture(scope="module")
@@ -49,6 +49,48 @@ def test_unreadable_videos_are_refused(video: Path, tmp_path: Path) -> None:
     (tmp_path / "empty.mp4").write_bytes(b"")
     assert "empty.mp4" in refusal(tmp_path / "empty.mp4")
     assert "64x48" in refusal(video, camera=PinholeCamera(64, 48, 60, 60, 31.5, 23.5))
+
+
+def test_a_video_that_was_cut_short_gives_its_frames_and_says_that_it_ended_early(tmp_path: Path) -> None:
+    """A file that was made for streaming keeps its count in front when its end is lost."""
+    source = open_source(Path(__file__).parent.parent / "data" / "cut.mp4")
+    assert source.length == 40
+    frames = iter(source)
+    assert [next(frames).index for _ in range(15)] == list(range(15))
+    with pytest.raises(EndedEarlyError, match=r"cut\.mp4 ended early: it was cut short after 15 of the 40 frames"):
+        next(frames)
+    assert len(list(open_source(Path(__file__).parent.parent / "data" / "cut.mp4", limit=15))) == 15
+
+
+@pytest.mark.parametrize(("claimed", "fps", "is_early"), [(15, 20.0, False), (40, 20.0, True), (40, 57.0, False)])
+def test_a_count_that_was_estimated_from_the_duration_is_no_cut(
+    video: Path, monkeypatch: pytest.MonkeyPatch, claimed: int, fps: float, is_early: bool
+) -> None:
+    """The last frame of 14 stands at .65 s; a film of varying rate may claim 40 frames of that duration."""
+    says = {cv2.CAP_PROP_FPS: fps, cv2.CAP_PROP_FRAME_COUNT: float(claimed)}
+
+    class Claiming:
+        def __init__(self, path: str) -> None:
+            self._capture = opened(path)
+            self.read, self.release = self._capture.read, self._capture.release
+            self.isOpened = self._capture.isOpened
+
+        def get(self, what: int) -> float:
+            return says.get(what, self._capture.get(what))
+
+    opened = cv2.VideoCapture
+    monkeypatch.setattr(cv2, "VideoCapture", Claiming)
+    source = open_source(video)
+    assert source.length == claimed
+    if is_early:
+        assert "14 of the 40 frames" in refusal(video, drain=True)
+    else:
+        assert len(list(source)) == 14
+
+
+def test_a_video_says_where_its_times_come_from(video: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert open_source(video).notes == ("14 frames", "times from the container, 20 Hz of the container")
+    assert open_source(video, rate_hz=10.0).notes[1] == "no times, 10 Hz given"
 
 
 class ScriptedCamera:

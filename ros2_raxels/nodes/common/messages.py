@@ -23,6 +23,7 @@ from ros2_raxels.geometry.poses import (
     rotation_from_quaternion,
     rotation_vector,
 )
+from ros2_raxels.recordings.contrast import Stretch
 from ros2_raxels.recordings.image_codec import (
     SUPPORTED_ENCODINGS,
     ImageError,
@@ -54,21 +55,22 @@ def stamp_message(nanoseconds: int) -> Time:
 # --------------------------------------------------------------------------------------------------------- images
 
 
-def image_array(message: Image | CompressedImage) -> np.ndarray:
+def image_array(message: Image | CompressedImage, stretch: Stretch | None = None) -> np.ndarray:
     """(height, width) or (height, width, 3) RGB uint8 of an image message.
 
     Plain encodings are a view of the message's buffer or one conversion of it. Whatever the codec does not know goes
-    through ROS 2's cv_bridge where that is installed.
+    through ROS 2's cv_bridge where that is installed. `stretch` is that of the topic, for 16-bit images.
 
     Raises:
         ImageError: the message cannot be decoded; the text is one line and names field and value.
     """
     data = np.frombuffer(message.data, np.uint8)
     if isinstance(message, CompressedImage):
-        return decode_compressed(data, message.format)
+        return decode_compressed(data, message.format, stretch=stretch)
     if message.encoding not in SUPPORTED_ENCODINGS and (bridge := ros_cv_bridge()) is not None:
         return _array_through_bridge(bridge, message)
-    return decode_image(data, message.height, message.width, message.encoding, message.step, bool(message.is_bigendian))
+    m, big = message, bool(message.is_bigendian)
+    return decode_image(data, m.height, m.width, m.encoding, m.step, big, stretch)
 
 
 def check_image(message: Image | CompressedImage) -> None:

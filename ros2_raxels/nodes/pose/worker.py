@@ -27,6 +27,7 @@ from ros2_raxels.nodes.pose.intake import FrameGate, FrameRejectedError, NewestS
 from ros2_raxels.nodes.pose.intrinsics import Intrinsics
 from ros2_raxels.nodes.pose.outputs import Counters, PoseOutputs
 from ros2_raxels.nodes.pose.placement import Transforms
+from ros2_raxels.recordings.contrast import Stretch
 from ros2_raxels.recordings.image_codec import ImageError
 from ros2_raxels.tracking.metric_scale import Scale
 from ros2_raxels.tracking.types import TrackedPose, TrackState
@@ -117,6 +118,7 @@ class PoseWorker:
         self.said = (TrackState.WAITING, "no image yet")
         self.scale = Scale()
         self._failures: Counter[str] = Counter()
+        self._stretch = Stretch()
 
     def work(self, slot: NewestSlot[Arrival]) -> None:
         """Take images and requests from a slot until it is closed."""
@@ -168,9 +170,10 @@ class PoseWorker:
         self._obey(verdict)
         if verdict.reset:
             self._intrinsics.forget()
+            self._stretch = Stretch()
         self._obey(self._gate.check_stamp(stamp, self._settings.number("stamp_jump_back_s")))
         camera = self._intrinsics.of(header, arrival.info)
-        image = image_array(arrival.message)
+        image = image_array(arrival.message, self._stretch)
         height, width = image.shape[:2]
         self._obey(self._gate.check_image(width, height, camera))
         self._gate.admit(self._optical, stamp, width, height, camera)
