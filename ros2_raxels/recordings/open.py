@@ -20,6 +20,7 @@ def open_source(
     rate_hz: float | None = None,
     image_topic: str | None = None,
     limit: int | None = None,
+    ignore_calibration: bool = False,
 ) -> FrameSource:
     """Open a recording and look at its beginning, so that its faults are reported at once.
 
@@ -30,6 +31,8 @@ def open_source(
         rate_hz: frame rate where the recording carries no times (default: its own frame rate, else 30).
         image_topic: which image topic of a bag; needed only when there are several.
         limit: at most so many frames.
+        ignore_calibration: the recording's own is not looked at, so that none of its faults matters: for callers that
+            know better, but not yet for which image size.
 
     Raises:
         SourceError: with one line that names the path, the value and the remedy.
@@ -44,7 +47,7 @@ def open_source(
     if not path.exists():
         raise SourceError(f"{path} does not exist; give a posed set, image folder, video, rosbag2 or camera number")
     try:
-        return _open_path(path, camera, rate_hz, image_topic, limit)
+        return _open_path(path, camera, rate_hz, image_topic, limit, ignore_calibration)
     except OSError as error:
         raise SourceError(f"{path} cannot be read: {error}; check its permissions") from error
 
@@ -55,15 +58,16 @@ def _open_path(
     rate_hz: float | None,
     image_topic: str | None,
     limit: int | None,
+    ignore_calibration: bool,
 ) -> FrameSource:
     bag = find_bag(path)
     if bag is not None:
-        return Bag(path, bag, camera, image_topic, limit)
+        return Bag(path, bag, camera, image_topic, limit, ignore_calibration)
     if image_topic is not None:
         raise SourceError(f"{path} is not a rosbag2, so it has no topic {image_topic!r}; leave the topic out")
     if path.is_dir():
         if (path / "cameras.json").exists():
-            return PosedSetSource(path, camera, rate_hz, limit)
+            return PosedSetSource(path, camera, rate_hz, limit, ignore_calibration)
         return ImageFolder(path, camera, rate_hz, limit)
     if path.suffix.lower() in IMAGE_SUFFIXES:
         raise SourceError(f"{path} is a single image; give the folder that holds the sequence")

@@ -155,12 +155,19 @@ class PosedSetSource(FrameSource):
 
     kind = "posed set"
 
-    def __init__(self, path: Path, camera: PinholeCamera | None, rate_hz: float | None, limit: int | None) -> None:
+    def __init__(
+        self,
+        path: Path,
+        camera: PinholeCamera | None,
+        rate_hz: float | None,
+        limit: int | None,
+        ignore_calibration: bool = False,
+    ) -> None:
         self._set = posed = PosedSet.read(path / CAMERAS_FILE, rate_hz, limit)
         for index, image in enumerate(posed.images):
             if not image.is_file():
                 raise SourceError(f"{posed.file}: frames[{index}].file = {image} does not exist; restore the image")
-        self._cameras = [camera or own for own in posed.cameras]
+        self._cameras = [camera or (None if ignore_calibration else own) for own in posed.cameras]
         self.name = posed.name or path.resolve().name
         self.length = len(posed.images)
         self.rate_hz = posed.rate_hz

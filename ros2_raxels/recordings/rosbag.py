@@ -45,14 +45,20 @@ class Bag(FrameSource):
     kind = "rosbag2"
 
     def __init__(
-        self, path: Path, file: Path, camera: PinholeCamera | None, topic: str | None, limit: int | None
+        self,
+        path: Path,
+        file: Path,
+        camera: PinholeCamera | None,
+        topic: str | None,
+        limit: int | None,
+        ignore_calibration: bool = False,
     ) -> None:
         self._path, self._file, self._limit = path, file, limit
         self.name = path.resolve().name
         with self._open() as reader:
             self._topic, count = self._choose_topic(reader, topic)
             self.length = min(count, limit or count)
-            self.camera = camera or self._read_camera(reader)
+            self.camera = camera or (None if ignore_calibration else self._read_camera(reader))
             stamps_ns: list[int] = []
             for index, (stamp_ns, message) in enumerate(self._messages(reader, self._topic)):
                 if index == 0:

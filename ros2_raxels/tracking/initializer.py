@@ -93,6 +93,10 @@ class FirstCameras:
         return tuple(poses)
 
 
+MOVED = "image moved"
+"""How the reason begins while no first cameras were tried yet, because the image has not moved enough."""
+
+
 class Initializer:
     """Collects frames, and solves the first cameras.
 
@@ -138,7 +142,7 @@ class Initializer:
             enough = 0.0
         if motion < enough and overlap > _ENOUGH_OVERLAP:
             self._pending = _spread_out(self._pending, self._settings.start_frames)
-            return Waiting(f"image moved {100 * motion:.1f} % of its width; {100 * enough:.1f} % needed to start")
+            return Waiting(f"{MOVED} {100 * motion:.1f} % of its width; {100 * enough:.1f} % needed to start")
         return self._solve(focal_known, stage_s)
 
     def _solve(self, focal_known: bool, stage_s: dict[str, float]) -> FirstCameras | Waiting:
