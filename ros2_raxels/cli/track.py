@@ -30,7 +30,7 @@ NOT_TRACKED, WRONG_INPUT, ENDED_EARLY = 1, 2, 4
 """Exit statuses."""
 
 _EXIT_STATUS = (
-    "exit status: 0 at least half of the frames were tracked; 1 less, the reason is the last line; 2 wrong input; "
+    "exit status: 0 at least half of the frames were tracked; 1 fewer, the reason is the last line; 2 wrong input; "
     "3 unexpected error; 4 the recording ended early or an image of it cannot be read, what was tracked until then is "
     "written; 130 stopped with Ctrl-C, likewise"
 )
@@ -95,7 +95,7 @@ def run(args: argparse.Namespace) -> int:
     """Track a recording to its end.
 
     Returns:
-        0, 1 when less than half of the frames were tracked, 2 when no image could be read, 4 when the recording ended
+        0, 1 when fewer than half of the frames were tracked, 2 when no image could be read, 4 when the recording ended
         early, 130 after Ctrl-C; what was tracked until then is written.
 
     Raises:
@@ -209,6 +209,4 @@ def _status(track: Track, end: _End) -> int:
         print(f"raxels: {end.reason}", file=sys.stderr)
     if failed:
         print(f"raxels: {failed}", file=sys.stderr)
-    if end.status == INTERRUPTED:
-        return INTERRUPTED
-    return NOT_TRACKED if failed else end.status
+    return end.status or (NOT_TRACKED if failed else 0)

@@ -27,6 +27,8 @@ _MOST_YAML_CHARACTERS = 100_000
 _MOST_JSON_CHARACTERS = 50_000_000
 """Calibrations are small; transforms.json lists every frame. More would be read for longer than anybody waits."""
 
+_MOST_NESTED = 20
+
 _PINHOLE = ("", "pinhole", "opencv", "simple_pinhole", "perspective")
 _RADTAN = ("radtan", "radial-tangential", "plumb_bob", "rational_polynomial", "none", "")
 
@@ -116,14 +118,8 @@ def _cameras(text: str, path: Path) -> Cameras:
 # ------------------------------------------------------------------------------------------------------ YAML and JSON
 
 
-class _Loader(yaml.SafeLoader):  # type: ignore[misc]
-    """The safe loader, which takes the matrices that OpenCV writes, and no aliases: a few could stand for gigabytes."""
-
-    def compose_node(self, parent: Any, index: Any) -> Any:
-        """One node of the document."""
-        if self.check_event(yaml.AliasEvent):
-            raise yaml.YAMLError("aliases are not read")
-        return super().compose_node(parent, index)
+class _Loader(getattr(yaml, "CSafeLoader", yaml.SafeLoader)):  # type: ignore[misc]
+    """The safe loader, which also takes the matrices that OpenCV writes; of libyaml where there is one, for speed."""
 
 
 def _matrix(loader: Any, node: Any) -> Any:
@@ -144,12 +140,29 @@ def _record(text: str, path: Path) -> object:
             return json.loads(text)
         # OpenCV writes "%YAML:1.0", which is no directive of YAML.
         lines = [line for line in text.splitlines() if not line.startswith("%YAML")]
-        documents = yaml.load_all("\n".join(lines).expandtabs(), Loader=_Loader)
+        clean = "\n".join(lines).expandtabs()
+        _check_harmless(clean)
+        documents = yaml.load_all(clean, Loader=_Loader)
         return next((document for document in documents if document is not None), None)
     except (yaml.YAMLError, ValueError, RecursionError) as error:
         kind = "JSON" if is_json else "YAML"
         reason = " ".join(str(error).split())[:120]
         raise CalibrationError(f"{path} is no readable {kind} ({reason}); give one of {FORMATS}") from error
+
+
+def _check_harmless(text: str) -> None:
+    """See that a YAML text has no aliases, a few of which could stand for gigabytes, and is nested as records are.
+
+    Raises:
+        yaml.YAMLError: it is not, or no YAML at all.
+    """
+    depth = 0
+    for event in yaml.parse(text, Loader=_Loader):
+        if isinstance(event, yaml.AliasEvent):
+            raise yaml.YAMLError("aliases are not read")
+        depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
+        if depth > _MOST_NESTED:
+            raise yaml.YAMLError(f"it is nested {depth} deep")
 
 
 def _float(record: Mapping[str, Any], key: str, where: str) -> float:

@@ -97,7 +97,7 @@ def test_every_frame_with_its_camera_at_its_time(spawn: Spawn, probe: Probe, tmp
 
 def test_source_stamps_rate_factor_and_limit(spawn: Spawn, probe: Probe, tmp_path: Path):
     source = write_set(tmp_path / "set", 30, rate_hz=8.0)
-    options = ["rate:=4.0", "use_source_stamps:=true", "max_frames:=20", "frame_id:=left"]
+    options = ["speed:=4.0", "use_source_stamps:=true", "limit:=20", "frame_id:=left"]
     node = spawn(PLAYER, "-p", f"source:={source}", *(word for option in options for word in ("-p", option)))
     ears = Ears(probe, node)
     assert node.wait() == 0
