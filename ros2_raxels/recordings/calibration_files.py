@@ -32,6 +32,9 @@ _MOST_NESTED = 20
 _PINHOLE = ("", "pinhole", "opencv", "simple_pinhole", "perspective")
 _RADTAN = ("radtan", "radial-tangential", "plumb_bob", "rational_polynomial", "none", "")
 
+_ANGULAR = ("equidistant", "equi", "fisheye", "equidist", "kb4", "kannala_brandt", "kannalabrandt4")
+"""Without distortion their rays are at equal angles all the same, and no pinhole's."""
+
 _COLMAP = {
     "SIMPLE_PINHOLE": "f cx cy",
     "PINHOLE": "fx fy cx cy",
@@ -200,10 +203,11 @@ def _refuse_lens(model: object, where: str) -> CalibrationError:
 
 
 def _check_lens(model: object, distortion: object, coefficients: Sequence[float], where: str) -> None:
-    """See that the models of projection and distortion are known; no distortion needs no model."""
+    """See that the models of projection and distortion are known; zeros need no model, unless it is a fisheye's."""
     if str(model or "").lower() not in _PINHOLE:
         raise _refuse_lens(model, where)
-    if str(distortion or "").lower() not in _RADTAN and any(coefficients):
+    name = str(distortion or "").lower()
+    if name in _ANGULAR or (name not in _RADTAN and any(coefficients)):
         raise _refuse_lens(distortion, where)
 
 
@@ -249,7 +253,9 @@ def _ros_camera(record: dict[str, Any], where: str) -> Calibration:
         raise CalibrationError(f"{where}: camera_matrix has {len(k)} and projection_matrix {len(p)} numbers; 9 and 12")
     roi = lower.get("roi")
     region = {name: _whole(roi, name, f"{where}: roi") for name in ("x_offset", "y_offset", "width", "height")}
-    model = str(lower.get("distortion_model") or "") if any(d) else ""
+    model = str(lower.get("distortion_model") or "")
+    if not any(d) and model.lower() not in _ANGULAR:
+        model = ""
     info = SimpleNamespace(
         width=size[0],
         height=size[1],
@@ -339,7 +345,7 @@ def _opencv_camera(record: dict[str, Any], key: str, distortion_key: str | None,
     distortion = [] if distortion_key is None else _row(record[distortion_key], f"{where}: {distortion_key}")
     model = next((record[name] for name in ("distortion_model", "model", "camera_model") if name in record), "")
     fisheye = record.get("fisheye_model") or record.get("fisheye")
-    if fisheye and any(distortion):
+    if fisheye:
         raise _refuse_lens("fisheye", where)
     _check_lens("", "" if str(model).lower() in _PINHOLE else model, distortion, where)
     lower = {str(name).lower(): value for name, value in record.items()}

@@ -107,6 +107,15 @@ def test_source_stamps_rate_factor_and_limit(spawn: Spawn, probe: Probe, tmp_pat
     assert ears.summary()[1] == pytest.approx(32.0, rel=0.1)
 
 
+def test_the_old_names_of_speed_and_limit_still_work(spawn: Spawn, probe: Probe, tmp_path: Path):
+    source = write_set(tmp_path / "set", 12, rate_hz=8.0)
+    node = spawn(PLAYER, "-p", f"source:={source}", "-p", "rate:=4.0", "-p", "max_frames:=6")
+    ears = Ears(probe, node)
+    assert node.wait() == 0
+    wait_until(lambda: len(ears.images) == 6, what="6 images")
+    assert ears.summary()[1] == pytest.approx(32.0, rel=0.1)
+
+
 def test_a_loop_goes_on_at_the_same_pace_until_it_is_stopped(spawn: Spawn, probe: Probe, tmp_path: Path):
     source = write_set(tmp_path / "set", 5, rate_hz=20.0)
     node = spawn(PLAYER, "-p", f"source:={source}", "-p", "loop:=true")

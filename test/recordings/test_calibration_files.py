@@ -220,10 +220,16 @@ def test_frames_of_one_camera_need_no_choice(tmp_path: Path) -> None:
     assert "has 2 cameras; choose one with --camera: a.png, b.png" in refusal(written(tmp_path, other))
 
 
-@pytest.mark.parametrize("text", [KALIBR.replace("radtan", "equidistant"), ROS.replace("plumb_bob", "fisheye")])
-def test_zeros_need_no_model(tmp_path: Path, text: str) -> None:
-    text = text.replace("-0.28, 0.07, 0.0002, 0.00002", "0, 0, 0, 0").replace("-0.28, 0.07, 2e-4, 2e-05", "0, 0, 0, 0")
-    assert read_calibration(written(tmp_path, text)).distortion == ()
+def with_zeros(text: str, model: str) -> str:
+    for coefficients in ("-0.28, 0.07, 0.0002, 0.00002", "-0.28, 0.07, 2e-4, 2e-05"):
+        text = text.replace(coefficients, "0, 0, 0, 0")
+    return text.replace("radtan", model).replace("plumb_bob", model)
+
+
+@pytest.mark.parametrize("text", [KALIBR, ROS])
+def test_zeros_need_no_model_unless_it_is_of_a_fisheye(tmp_path: Path, text: str) -> None:
+    assert read_calibration(written(tmp_path, with_zeros(text, "Brown"))).distortion == ()
+    assert "'equidistant' is not supported" in refusal(written(tmp_path, with_zeros(text, "equidistant")))
 
 
 @pytest.mark.parametrize(
