@@ -154,7 +154,7 @@ def _check_calibration(source: FrameSource, calibration: Calibration | None) -> 
         CalibrationError: it does not.
     """
     if calibration is None:
-        return f"the {source.kind}"
+        return "the recording"
     if source.kind == "camera":
         return calibration.source
     height, width = next(iter(source)).image.shape[:2]

@@ -288,7 +288,7 @@ def _euroc(record: dict[str, Any], path: Path) -> Cameras:
     """``sensor.yaml`` of a EuRoC or TUM-VI folder."""
     if "intrinsics" not in record or "camera_model" not in record:
         return {}
-    return {"camera": partial(_pinhole_record, record, "distortion_coefficients", f"{path} (sensor.yaml)")}
+    return {"camera": partial(_pinhole_record, record, "distortion_coefficients", f"{path} (EuRoC)")}
 
 
 def _pinhole_record(record: dict[str, Any], coefficients: str, where: str) -> Calibration:
@@ -388,7 +388,7 @@ def _nerfstudio(record: dict[str, Any], path: Path) -> Cameras:
     frames = record.get("frames")
     if not isinstance(frames, list):
         return {}
-    where = f"{path} (transforms.json)"
+    where = f"{path} (nerfstudio)"
     if _has_focal(record):
         return {"camera": partial(_nerfstudio_camera, record, where)}
     cameras: Cameras = {}
