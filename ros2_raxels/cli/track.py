@@ -157,7 +157,10 @@ def _check_calibration(source: FrameSource, calibration: Calibration | None) -> 
         return "the recording"
     if source.kind == "camera":
         return calibration.source
-    height, width = next(iter(source)).image.shape[:2]
+    first = next(iter(source), None)
+    if first is None:
+        return calibration.source
+    height, width = first.image.shape[:2]
     _, done = calibration.fitted(width, height)
     return f"{calibration.source}{done and ', '}{done}"
 
@@ -198,8 +201,10 @@ def _write(track: Track, source: FrameSource, args: argparse.Namespace) -> str:
         with replacing(args.plot) as temporary:
             draw_track(track.drawn(source.name), temporary)
     count = f"{len(numbers)} rows" + (f", {len(remarks)} of them not solved" if remarks else "")
-    none = f" (no trajectory is written{', that is an earlier one' if args.out.exists() else ''})"
-    return f"{count} -> {', '.join(map(str, written))}" if numbers else f"{count}{none}"
+    if not numbers:
+        earlier = f"; {args.out} is of an earlier run" if args.out.exists() else ""
+        count += f" (no trajectory is written{earlier})"
+    return f"{count} -> {', '.join(map(str, written))}" if written else count
 
 
 def _status(track: Track, end: _End) -> int:

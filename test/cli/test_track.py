@@ -218,7 +218,8 @@ def test_a_recording_of_which_no_image_can_be_read_is_wrong_input(
 def test_a_camera_that_only_turns_fails_with_the_reason(tmp_path: Path, capsys: CapSys) -> None:
     turns = [make_pose(rotation_from_vector((0.0, 0.05 * k, 0.0)), np.array([0.5, 0.0, 0.0])) for k in range(12)]
     source, out = write_rendered_set(tmp_path / "turn", poses=np.array(turns)), tmp_path / "a.tum"
-    assert main(["track", str(source), "--out", str(out)]) == 1
+    plot = tmp_path / "a.png"
+    assert main(["track", str(source), "--out", str(out), "--plot", str(plot)]) == 1
     shown = capsys.readouterr()
     assert re.fullmatch(
         r"raxels: none of 12 frames was tracked: first cameras are too uncertain \(confidence 0\.\d\d\); "
@@ -226,8 +227,18 @@ def test_a_camera_that_only_turns_fails_with_the_reason(tmp_path: Path, capsys: 
         shown.err,
     )
     assert "0.0 % tracked, 0.0 % held, 0.0 % lost, 100.0 % initialising" in shown.out
-    assert "0 rows (no trajectory is written)" in shown.out
+    assert shown.out.endswith(f"\n0 rows (no trajectory is written) -> {plot}\n")
     assert not out.exists()
+
+
+def test_a_trajectory_of_an_earlier_run_is_not_taken_for_this_one(
+    scripted: type[ScriptedTracker], rendered: Path, tmp_path: Path, capsys: CapSys
+) -> None:
+    out = tmp_path / "a.tum"
+    out.write_text("# of an earlier run\n")
+    assert main(["track", str(rendered / "room"), "--out", str(out), "--limit", "2"]) == 1
+    assert f"0 rows (no trajectory is written; {out} is of an earlier run)\n" in capsys.readouterr().out
+    assert out.read_text() == "# of an earlier run\n"
 
 
 class LosingTracker(ScriptedTracker):
