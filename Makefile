@@ -43,7 +43,7 @@ setup-training:
 	@scripts/setup.sh --training
 
 demo: setup
-	@. $(ENVIRONMENT); $(VENV)/bin/raxels demo $(SOURCE) $(ARGS)
+	@. $(ENVIRONMENT); $(VENV)/bin/raxels demo $(if $(SOURCE),'$(subst ','\'',$(SOURCE))') $(ARGS)
 
 # All checks run, so that one failure does not hide the next; the last line tells which failed.
 test: setup-training

@@ -71,9 +71,9 @@ def write_set(folder: Path, poses: FloatArray) -> Path:
     return folder
 
 
-def write_rendered_set(folder: Path, count: int = 16) -> Path:
-    """A posed set of what a handheld camera sees of a room."""
-    poses = handheld_loop(6.0, 10.0, seed=3)[:count]
+def write_rendered_set(folder: Path, count: int = 16, poses: FloatArray | None = None) -> Path:
+    """A posed set of what a handheld camera sees of a room, or a camera at these poses."""
+    poses = handheld_loop(6.0, 10.0, seed=3)[:count] if poses is None else poses
     write_set(folder, poses)
     (folder / "images").mkdir()
     for index, pose in enumerate(poses):

@@ -348,3 +348,19 @@ def test_setup_refuses_a_path_that_would_break_later(tmp_path: Path, name: str) 
     assert ran.returncode == 1
     assert str(tmp_path / name) in ran.stderr
     assert "Move the checkout elsewhere" in ran.stderr
+
+
+def test_make_demo_takes_a_source_with_blanks_and_quotes(tmp_path: Path) -> None:
+    source, venv = tmp_path / "my mother's videos" / "a $HOME b", tmp_path / "venv"
+    source.mkdir(parents=True)
+    (venv / "bin").mkdir(parents=True)
+    (venv / "setup.sh").touch()
+    raxels = venv / "bin" / "raxels"
+    raxels.write_text('#!/bin/sh\nprintf "[%s]" "$@"; test -d "$2"\n')
+    raxels.chmod(0o755)
+    # `make` itself reads a dollar sign as two.
+    words = [f"SOURCE={source}".replace("$", "$$"), "ARGS=--speed 2", f"VENV={venv}"]
+    done = subprocess.run(
+        ["make", "-o", "setup", "demo", *words], cwd=ROOT, capture_output=True, text=True, timeout=60, check=False
+    )
+    assert (done.returncode, done.stdout) == (0, f"[demo][{source}][--speed][2]"), done.stderr

@@ -5,28 +5,48 @@ from __future__ import annotations
 import argparse
 import sys
 from contextlib import nullcontext
+from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
 from tqdm import tqdm
 
 from ros2_raxels.cli.model_arguments import add_model_argument
+from ros2_raxels.cli.track_summary import failure, rows, summary
 from ros2_raxels.evaluation.tracks.recorded_track import Track, follow
 from ros2_raxels.factory import make_tracker
-from ros2_raxels.geometry.trajectory import path_length, score_trajectory, write_tum
+from ros2_raxels.geometry.trajectory import write_tum
+from ros2_raxels.recordings.calibration import Calibration, CalibrationError
+from ros2_raxels.recordings.calibration_files import FORMATS, read_calibration
 from ros2_raxels.recordings.open import open_source
 from ros2_raxels.recordings.source import FrameSource, SourceError
 from ros2_raxels.tracking.tracker import Tracker
-from ros2_raxels.tracking.types import TrackState
-from ros2_raxels.utils.argument_types import intrinsics_px
+from ros2_raxels.utils.argument_types import lens_px
 from ros2_raxels.utils.files import check_writable, replacing
 from ros2_raxels.utils.terminal import INTERRUPTED
 from ros2_raxels.visualization.rerun_view import TrackView, check_view, open_view
 from ros2_raxels.visualization.trajectory_plot import draw_track, picture_format
 
+NOT_TRACKED, WRONG_INPUT, ENDED_EARLY = 1, 2, 4
+"""Exit statuses."""
+
+_EXIT_STATUS = (
+    "exit status: 0 at least half of the frames were tracked; 1 fewer, the reason is the last line; 2 wrong input; "
+    "3 unexpected error; 4 the recording ended early or an image of it cannot be read, what was tracked until then is "
+    "written; 130 stopped with Ctrl-C, likewise"
+)
+
+
+@dataclass(frozen=True)
+class _End:
+    """How the recording ended: an exit status, 0 for well, and the reason where it was not."""
+
+    status: int = 0
+    reason: str = ""
+
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Options of the command."""
+    parser.epilog = _EXIT_STATUS
     parser.add_argument(
         "source", metavar="SOURCE", help="posed set, image folder, video file, rosbag2 (mcap, db3) or camera number"
     )
@@ -41,12 +61,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="FILE.rrd",
         help="show it live in the viewer of rerun (write --view last), or in a file for it",
     )
-    parser.add_argument(
-        "--intrinsics",
-        type=intrinsics_px,
-        metavar="FX,FY,CX,CY",
-        help="px; default: those of the recording, else the focal length is estimated",
-    )
+    _add_calibration_arguments(parser)
     parser.add_argument("--image-topic", metavar="TOPIC", help="of a bag with several")
     parser.add_argument("--rate-hz", type=float, metavar="R", help="where the recording carries no times")
     add_model_argument(parser)
@@ -55,17 +70,39 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         action="store_true",
         help="write every pose as it was answered live; default: as it is known at the end, corrected by loop closures",
     )
+    parser.add_argument(
+        "--all-frames",
+        action="store_true",
+        help="write a row for frames that were not solved too, each below a comment line (#) that says so",
+    )
+    parser.add_argument(
+        "--ignore-exif", action="store_true", help="take images as stored, whatever their EXIF orientation says"
+    )
     parser.add_argument("--limit", type=int, metavar="N", help="at most so many frames")
+
+
+def _add_calibration_arguments(parser: argparse.ArgumentParser) -> None:
+    outranks = "outranks that of the recording; without any the focal length is estimated"
+    given = parser.add_mutually_exclusive_group()
+    given.add_argument(
+        "--intrinsics",
+        type=lens_px,
+        metavar="FX,FY,CX,CY[,K1,K2,P1,P2[,K3,...]]",
+        help=f"px, and distortion in OpenCV's order; {outranks}",
+    )
+    given.add_argument("--calibration", type=Path, metavar="FILE", help=f"{FORMATS}; {outranks}")
+    parser.add_argument("--camera", metavar="NAME", help="which one of a calibration file with several")
 
 
 def run(args: argparse.Namespace) -> int:
     """Track a recording to its end.
 
     Returns:
-        0, 2 when the recording broke off, 130 after Ctrl-C; what was tracked until then is written.
+        0, 1 when fewer than half of the frames were tracked, 2 when no image could be read, 4 when the recording ended
+        early, 130 after Ctrl-C; what was tracked until then is written.
 
     Raises:
-        SourceError: the recording cannot be opened.
+        SourceError: the recording cannot be opened, or the calibration is none for it.
         FileError: an output could not be written.
     """
     check_writable(args.out)
@@ -74,98 +111,110 @@ def run(args: argparse.Namespace) -> int:
         picture_format(args.plot)
     if args.view is not None:
         check_view(args.view)
-    source = open_source(args.source, rate_hz=args.rate_hz, image_topic=args.image_topic, limit=args.limit)
+    calibration = _calibration(args)
+    source = open_source(
+        args.source,
+        rate_hz=args.rate_hz,
+        image_topic=args.image_topic,
+        limit=args.limit,
+        ignore_calibration=calibration is not None,
+        ignore_exif=args.ignore_exif,
+    )
+    origin = _check_calibration(source, calibration)
+    for note in source.notes:
+        print(f"note: {note}", flush=True)
     tracker = make_tracker(args.model)
     track = Track()
     with nullcontext() if args.view is None else open_view(args.view, source.name) as view:
-        status = _follow_with_progress(track, source, args.intrinsics, tracker, view)
+        end = _follow_with_progress(track, source, calibration, tracker, view)
         if not args.live:
-            track.settle(tracker, look=status != INTERRUPTED)
+            track.settle(tracker, look=end.status != INTERRUPTED)
         if view is not None:
             view.end(track.poses)
     if not track.stamps_ns:
-        print(f"raxels: no frame of {source.name} was tracked; no trajectory is written", file=sys.stderr)
-        return status or 2
-    with replacing(args.out) as temporary:
-        write_tum(temporary, track.stamps_ns, track.poses)
-    if args.plot is not None:
-        with replacing(args.plot) as temporary:
-            draw_track(track.drawn(source.name), temporary)
-    written = ", ".join(str(path) for path in (args.out, args.plot, args.view) if path)
-    print("\n".join([*_summary(track, source), f"-> {written}"]))
-    return status
+        reason = end.reason or f"no frame of {source.name} was tracked; no trajectory is written"
+        print(f"raxels: {reason}", file=sys.stderr)
+        return INTERRUPTED if end.status == INTERRUPTED else WRONG_INPUT
+    written = _write(track, source, args)
+    print("\n".join([*summary(track, source, origin), written]), flush=True)
+    return _status(track, end)
+
+
+def _calibration(args: argparse.Namespace) -> Calibration | None:
+    """What the options say of the camera."""
+    if args.calibration is not None:
+        return read_calibration(args.calibration, args.camera)
+    if args.camera is not None:
+        raise CalibrationError(f"--camera {args.camera} is one of a file with several; give --calibration FILE too")
+    if args.intrinsics is not None:
+        return Calibration.of("--intrinsics", args.intrinsics[:4], args.intrinsics[4:])
+    return None
+
+
+def _check_calibration(source: FrameSource, calibration: Calibration | None) -> str:
+    """Where the intrinsics are from, in words; a calibration must suit the first image before anything is loaded.
+
+    Raises:
+        CalibrationError: it does not.
+    """
+    if calibration is None:
+        return "the recording"
+    if source.kind == "camera":
+        return calibration.source
+    first = next(iter(source), None)
+    if first is None:
+        return calibration.source
+    height, width = first.image.shape[:2]
+    _, done = calibration.fitted(width, height)
+    return f"{calibration.source}{done and ', '}{done}"
 
 
 def _follow_with_progress(
     track: Track,
     source: FrameSource,
-    intrinsics: tuple[float, float, float, float] | None,
+    calibration: Calibration | None,
     tracker: Tracker,
     view: TrackView | None,
-) -> int:
-    """Track to the end of the recording; returns the exit status of how it ended."""
+) -> _End:
+    """Track to the end of the recording; returns how it ended."""
     try:
         with tqdm(total=source.length, unit="frame", disable=not sys.stderr.isatty()) as progress:
-            for frame, found in follow(track, source, tracker, intrinsics):
+            for frame, found in follow(track, source, tracker, calibration):
                 if view is not None:
                     view.show(frame, found, track.camera)
                 progress.set_postfix_str(found.state.name.lower(), refresh=False)
                 progress.update()
     except KeyboardInterrupt:
-        return INTERRUPTED
+        return _End(INTERRUPTED)
     except SourceError as error:
-        print(f"raxels: {error}", file=sys.stderr)
-        return 2
-    return 0
+        return _End(ENDED_EARLY, str(error))
+    return _End()
 
 
-# ------------------------------------------------------------------------------------------------------------ summary
+def _write(track: Track, source: FrameSource, args: argparse.Namespace) -> str:
+    """Write what was asked for; returns the line that names it."""
+    numbers, remarks = rows(track, args.all_frames)
+    written = [path for path in (args.plot, args.view) if path]
+    if numbers:
+        with replacing(args.out) as temporary:
+            kept = [remarks.get(k, "") for k in numbers]
+            write_tum(temporary, [track.stamps_ns[k] for k in numbers], [track.poses[k] for k in numbers], kept)
+        written.insert(0, args.out)
+    if args.plot is not None:
+        with replacing(args.plot) as temporary:
+            draw_track(track.drawn(source.name), temporary)
+    count = f"{len(numbers)} rows" + (f", {len(remarks)} of them not solved" if remarks else "")
+    if not numbers:
+        earlier = f"; {args.out} is of an earlier run" if args.out.exists() else ""
+        count += f" (no trajectory is written{earlier})"
+    return f"{count} -> {', '.join(map(str, written))}" if written else count
 
 
-def _summary(track: Track, source: FrameSource) -> list[str]:
-    p50, p95 = np.percentile(np.array(track.frame_s) * 1e3, (50, 95))
-    whole_ms = 1e3 * (np.array(track.frame_s) + track.between_s)
-    shown = (TrackState.TRACKING, TrackState.HELD, TrackState.LOST)
-    tracked, held, lost = (f"{100 * track.share(state):.1f} %" for state in shown)
-    losses = f"{track.count(TrackState.LOST)} frames, {track.losses} times"
-    again = f"; {track.found_again} of the missed ones were found again at the end" if track.found_again else ""
-    return [
-        f"{source.name} ({source.kind}): {len(track.poses)} frames, {track.keyframes} keyframes",
-        f"{tracked} tracked, {held} held, {lost} lost ({losses}){again}",
-        f"image to pose: {p50:.1f} ms p50, {p95:.1f} ms p95; with the keyframes {whole_ms.mean():.1f} ms on average",
-        _camera_words(track),
-        *_error_words(track, source.rate_hz),
-    ]
-
-
-def _camera_words(track: Track) -> str:
-    c = track.camera
-    if c is None:
-        return "intrinsics unknown"
-    origin = "given" if track.camera_given else "estimated"
-    return f"intrinsics {origin}: fx {c.fx:.1f}, fy {c.fy:.1f}, cx {c.cx:.1f}, cy {c.cy:.1f} px"
-
-
-def _error_words(track: Track, rate_hz: float) -> list[str]:
-    truth = track.true_poses()
-    score = None if truth is None else score_trajectory(np.array(track.poses), truth, rate_hz)
-    if truth is None or score is None:
-        return []
-    # No rotation error after alignment: on a straight path the alignment may turn about the path at will.
-    lines = [
-        f"true path: {path_length(truth):.4g} units",
-        f"ATE after Sim(3): {score.ate:.4g} units ({score.ate_percent:.2f} % of the path)",
-        f"ATE after SE(3): {score.ate_se3:.4g} units ({score.ate_se3_percent:.2f} % of the path)",
-    ]
-    for name, error, error_deg in (
-        ("frame", score.rpe_frame, score.rpe_frame_deg),
-        ("second", score.rpe_second, score.rpe_second_deg),
-    ):
-        if error is not None:
-            lines.append(f"RPE over one {name}: {error:.4g} units, {error_deg:.3f} deg")
-    if score.scale_drift is not None and score.scale_range is not None:
-        lines.append(
-            f"scale: {score.scale_drift:.3f} times that of the first fifth of the path in the last, up to a factor of "
-            f"{score.scale_range:.3f} between fifths"
-        )
-    return lines
+def _status(track: Track, end: _End) -> int:
+    """The exit status; what was wrong is printed, a line each."""
+    failed = failure(track)
+    if end.reason:
+        print(f"raxels: {end.reason}", file=sys.stderr)
+    if failed:
+        print(f"raxels: {failed}", file=sys.stderr)
+    return end.status or (NOT_TRACKED if failed else 0)

@@ -48,10 +48,19 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--out", type=Path, default=Path("out/demo"), help="where the results go (%(default)s)")
     parser.add_argument("--seconds", type=above_zero, help="play so long (default: all; rendered and live: 7 and 10)")
     parser.add_argument("--speed", type=above_zero, default=1.0, help="play so many times as fast (%(default)s)")
-    parser.add_argument("--topic", help="image topic of a bag that has several")
+    parser.add_argument(
+        "--image-topic", "--topic", metavar="TOPIC", help="of a bag with several (--topic is the old name)"
+    )
     parser.add_argument("--use-source-stamps", action="store_true", help="stamp with the recording's own times")
     rendered = parser.add_argument_group("rendered room")
-    rendered.add_argument("--rate", type=above_zero, default=30.0, metavar="HZ", help="frame rate, Hz (%(default)s)")
+    rendered.add_argument(
+        "--rate-hz",
+        "--rate",
+        type=above_zero,
+        default=30.0,
+        metavar="R",
+        help="frame rate, Hz (%(default)s; --rate is the old name)",
+    )
     rendered.add_argument("--width", type=_size, default=640, help="px (%(default)s)")
     rendered.add_argument("--height", type=_size, default=480, help="px (%(default)s)")
     rendered.add_argument("--seed", type=int, default=3, help="of room and movement (%(default)s)")
@@ -111,18 +120,18 @@ class _Play:
 
 def _prepare(args: argparse.Namespace) -> _Play:
     spec = args.source if args.source is not None else str(_rendered(args))
-    source = open_source(spec, image_topic=args.topic)
+    source = open_source(spec, image_topic=args.image_topic)
     seconds = args.seconds if args.source is not None else None
     if source.kind == "camera":
         seconds = seconds or _LIVE_SECONDS
     max_frames = max(1, round(seconds * source.rate_hz)) if seconds else 0
-    return _Play(spec, source, max_frames, args.speed, args.topic, args.use_source_stamps)
+    return _Play(spec, source, max_frames, args.speed, args.image_topic, args.use_source_stamps)
 
 
 def _rendered(args: argparse.Namespace) -> Path:
     from ros2_raxels.harness.recording import Walk, shown_walk
 
-    return shown_walk(Walk(args.seconds or Walk.seconds, args.rate, args.width, args.height, args.seed))
+    return shown_walk(Walk(args.seconds or Walk.seconds, args.rate_hz, args.width, args.height, args.seed))
 
 
 # --------------------------------------------------------------------------------------------------------- playing
@@ -189,8 +198,8 @@ def _camera_arguments(play: _Play) -> list[str]:
     # JSON strings are YAML strings: a path of digits stays a path, and one with blanks stays one value.
     parameters: dict[str, Any] = {
         "source": json.dumps(play.spec if play.spec.isdecimal() else str(Path(play.spec).expanduser().resolve())),
-        "rate": float(play.speed),
-        "max_frames": play.max_frames,
+        "speed": float(play.speed),
+        "limit": play.max_frames,
         "use_source_stamps": str(play.source_stamps).lower(),
         # The pose node and the observer.
         "wait_for_subscribers": 2,

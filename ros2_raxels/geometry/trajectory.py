@@ -279,10 +279,18 @@ def path_length(poses: npt.ArrayLike) -> float:
     return float(np.linalg.norm(np.diff(np.asarray(poses, float)[:, :3, 3], axis=0), axis=1).sum())
 
 
-def write_tum(path: Path, stamps_ns: Sequence[int], poses: npt.ArrayLike) -> None:
-    """Write camera_to_world poses (N, 4, 4) as TUM lines ``t x y z qx qy qz qw``, t in seconds to the nanosecond."""
+def write_tum(path: Path, stamps_ns: Sequence[int], poses: npt.ArrayLike, remarks: Sequence[str] = ()) -> None:
+    """Write camera_to_world poses (N, 4, 4) as TUM lines ``t x y z qx qy qz qw``, t in seconds to the nanosecond.
+
+    Remarks, N or none, stand in comment lines (#), which readers of the format pass over, above their rows; empty ones
+    are left out.
+    """
     lines = []
-    for stamp_ns, pose in zip(stamps_ns, np.asarray(poses, float), strict=True):
+    for stamp_ns, pose, remark in zip(
+        stamps_ns, np.asarray(poses, float), remarks or [""] * len(stamps_ns), strict=True
+    ):
+        if remark:
+            lines.append(f"# {remark}\n")
         values = " ".join(f"{v:.9f}" for v in (*pose[:3, 3], *quaternion_from_rotation(pose[:3, :3])))
         lines.append(f"{stamp_ns // 10**9}.{stamp_ns % 10**9:09d} {values}\n")
     path.write_text("".join(lines), encoding="utf-8")

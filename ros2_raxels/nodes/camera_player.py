@@ -114,7 +114,7 @@ class CameraPlayer(Node):
         return open_source(
             spec,
             image_topic=self._settings.text("image_topic") or None,
-            limit=self._settings.integer("max_frames") or None,
+            limit=self._settings.integer("limit") or self._settings.integer("max_frames") or None,
         )
 
     # ----------------------------------------------------------------------------------------- reader's thread
@@ -132,7 +132,7 @@ class CameraPlayer(Node):
             self._hand_over(SourceError(f"reading failed: {type(error).__name__}: {error}"))
 
     def _prepared(self, source: FrameSource) -> Iterator[_Ready]:
-        schedule = _Schedule(self._settings.number("rate"), 1.0 / source.rate_hz)
+        schedule = _Schedule(self._settings.number("speed") * self._settings.number("rate"), 1.0 / source.rate_hz)
         while True:
             empty = True
             schedule.restart()

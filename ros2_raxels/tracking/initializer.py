@@ -93,6 +93,12 @@ class FirstCameras:
         return tuple(poses)
 
 
+_FIRST, _MOVED = "first frame", "image moved"
+
+BEFORE_TRYING = (_FIRST, _MOVED)
+"""How the reason begins while the first cameras are not tried, because the image has not moved enough."""
+
+
 class Initializer:
     """Collects frames, and solves the first cameras.
 
@@ -128,7 +134,7 @@ class Initializer:
         """
         if not self._pending:
             self._pending.append(frame)
-            return Waiting("first frame; waiting for motion")
+            return Waiting(f"{_FIRST}; waiting for motion")
         with timed(stage_s, "evidence"):
             motion, overlap = self._shared.image_motion(self._pending[0], frame)
         waited = len(self._pending)
@@ -138,7 +144,7 @@ class Initializer:
             enough = 0.0
         if motion < enough and overlap > _ENOUGH_OVERLAP:
             self._pending = _spread_out(self._pending, self._settings.start_frames)
-            return Waiting(f"image moved {100 * motion:.1f} % of its width; {100 * enough:.1f} % needed to start")
+            return Waiting(f"{_MOVED} {100 * motion:.1f} % of its width; {100 * enough:.1f} % needed to start")
         return self._solve(focal_known, stage_s)
 
     def _solve(self, focal_known: bool, stage_s: dict[str, float]) -> FirstCameras | Waiting:

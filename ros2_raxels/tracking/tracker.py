@@ -550,6 +550,10 @@ class Tracker:
             self._next_number += found
             yield found
 
+    def found_later(self, answer: TrackedPose) -> bool:
+        """Whether `look_again` has found the frame of an answer that had no pose."""
+        return self._missed_frames.place(answer.number) is not None
+
     @property
     def missed(self) -> int:
         """How many frames `look_again` has to look for."""

@@ -6,6 +6,8 @@ import argparse
 import math
 from collections.abc import Callable, Iterable
 
+_LENS_LENGTHS = tuple(4 + coefficients for coefficients in (0, 4, 5, 8, 12, 14))
+
 
 def positive(text: str) -> int:
     """A whole number of at least 1.
@@ -40,6 +42,26 @@ def above_zero(text: str) -> float:
     return value
 
 
+def lens_px(text: str) -> tuple[float, ...]:
+    """fx, fy, cx, cy in px, and OpenCV's distortion coefficients, from ``fx,fy,cx,cy[,k1,k2,p1,p2[,k3,...]]``.
+
+    Raises:
+        argparse.ArgumentTypeError: no finite numbers, as many as OpenCV never has, or a focal length that is not
+            positive.
+    """
+    try:
+        values = tuple(float(part) for part in text.split(","))
+    except ValueError:
+        values = ()
+    if len(values) not in _LENS_LENGTHS:
+        raise argparse.ArgumentTypeError(
+            f"{text!r} must be numbers fx,fy,cx,cy in px, then none or 4, 5, 8, 12 or 14 distortion coefficients "
+            "k1,k2,p1,p2,k3,k4,k5,k6,s1,s2,s3,s4,tx,ty"
+        )
+    _check_intrinsics(text, values)
+    return values
+
+
 def intrinsics_px(text: str) -> tuple[float, float, float, float]:
     """fx, fy, cx, cy in px from ``fx,fy,cx,cy``.
 
@@ -50,9 +72,13 @@ def intrinsics_px(text: str) -> tuple[float, float, float, float]:
         fx, fy, cx, cy = (float(part) for part in text.split(","))
     except ValueError:
         raise argparse.ArgumentTypeError(f"{text!r} must be four numbers fx,fy,cx,cy in px") from None
-    if not all(map(math.isfinite, (fx, fy, cx, cy))) or fx <= 0 or fy <= 0:
-        raise argparse.ArgumentTypeError(f"{text!r} must be finite, and fx and fy positive")
+    _check_intrinsics(text, (fx, fy, cx, cy))
     return fx, fy, cx, cy
+
+
+def _check_intrinsics(text: str, values: tuple[float, ...]) -> None:
+    if not all(map(math.isfinite, values)) or min(values[:2]) <= 0:
+        raise argparse.ArgumentTypeError(f"{text!r} must be finite, and fx and fy positive")
 
 
 def _at_least(least: int, text: str) -> int:

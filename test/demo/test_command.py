@@ -63,6 +63,14 @@ def test_a_run_that_shows_nothing_says_what_is_missing(
     assert not (tmp_path / "demo.png").exists()
 
 
+def test_options_have_the_names_of_track_and_the_old_ones_still_work() -> None:
+    parser = argparse.ArgumentParser()
+    add_arguments(parser)
+    new = parser.parse_args(["bag", "--image-topic", "/a", "--rate-hz", "10"])
+    assert (new.image_topic, new.rate_hz) == ("/a", 10.0)
+    assert parser.parse_args(["bag", "--topic", "/a", "--rate", "10"]) == new
+
+
 def demo(arguments: list[str], cache: Path, out: Path) -> subprocess.Popen[str]:
     environment = {**os.environ, "XDG_CACHE_HOME": str(cache)}
     command = [sys.executable, "-c", RUN, "--out", str(out), *arguments]
@@ -82,7 +90,7 @@ def nodes_of(out: Path) -> list[int]:
     return found
 
 
-ROOM = ["--seconds", "5", "--rate", "10", "--width", "320", "--height", "240"]
+ROOM = ["--seconds", "5", "--rate-hz", "10", "--width", "320", "--height", "240"]
 
 
 @pytest.mark.ros

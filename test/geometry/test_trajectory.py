@@ -210,6 +210,9 @@ def test_tum_file_keeps_nanoseconds_and_is_what_evo_reads(tmp_path: Path) -> Non
     file_interface = pytest.importorskip("evo.tools.file_interface")
     poses, stamps_ns = wandering(5, 6), [1_700_000_000_123_456_789 + 33_333_333 * i for i in range(5)]
     path = tmp_path / "trajectory.tum"
+    write_tum(path, stamps_ns, poses, ["", "a remark", *[""] * (len(stamps_ns) - 2)])
+    assert path.read_text().splitlines()[1] == "# a remark"
+    np.testing.assert_allclose(np.loadtxt(path)[:, 1:4], poses[:, :3, 3], atol=1e-8)
     write_tum(path, stamps_ns, poses)
     assert path.read_text().startswith("1700000000.123456789 ")
     read = file_interface.read_tum_trajectory_file(str(path))

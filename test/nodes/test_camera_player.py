@@ -100,13 +100,22 @@ def test_every_frame_with_its_camera_at_its_time(spawn: Spawn, probe: Probe, tmp
 
 def test_source_stamps_rate_factor_and_limit(spawn: Spawn, probe: Probe, tmp_path: Path):
     source = write_set(tmp_path / "set", 30, rate_hz=8.0)
-    options = ["rate:=4.0", "use_source_stamps:=true", "max_frames:=20", "frame_id:=left"]
+    options = ["speed:=4.0", "use_source_stamps:=true", "limit:=20", "frame_id:=left"]
     node = spawn(PLAYER, "-p", f"source:={source}", *(word for option in options for word in ("-p", option)))
     ears = Ears(probe, node)
     assert node.wait() == 0
     wait_until(lambda: len(ears.images) == 20, what="20 images")
     assert [stamp_ns(i.header.stamp) for i in ears.images] == [round((FIRST_S + n / 8.0) * 1e9) for n in range(20)]
     assert {i.header.frame_id for i in (*ears.images, *ears.infos)} == {"left"}
+    assert ears.summary()[1] == pytest.approx(32.0, rel=0.1)
+
+
+def test_the_old_names_of_speed_and_limit_still_work(spawn: Spawn, probe: Probe, tmp_path: Path):
+    source = write_set(tmp_path / "set", 12, rate_hz=8.0)
+    node = spawn(PLAYER, "-p", f"source:={source}", "-p", "rate:=4.0", "-p", "max_frames:=6")
+    ears = Ears(probe, node)
+    assert node.wait() == 0
+    wait_until(lambda: len(ears.images) == 6, what="6 images")
     assert ears.summary()[1] == pytest.approx(32.0, rel=0.1)
 
 

@@ -58,6 +58,11 @@ def test_posed_set_may_change_size_from_camera_to_camera(tmp_path: Path) -> None
     assert [f.image.shape[:2] for f in open_source(tmp_path)] == [(24, 32), (20, 40), (24, 32)]
 
 
+def test_its_cameras_can_be_left_aside(tmp_path: Path) -> None:
+    folder = write_set(tmp_path, posed_record())
+    assert [frame.camera for frame in open_source(folder, ignore_calibration=True)] == [None] * 3
+
+
 def test_posed_set_without_poses_or_intrinsics_says_so(tmp_path: Path) -> None:
     record = posed_record()
     del record["frames"][1]["c2w"]

@@ -168,6 +168,7 @@ def test_cameras_that_cannot_be_used_are_refused(tmp_path: Path) -> None:
     assert "/cam/camera_info" in message
     assert "equidistant" in message
     check_bag(open_source(bag, camera=CAMERA), CAMERA)
+    check_bag(open_source(bag, ignore_calibration=True), None)
     negative = write_bag(
         tmp_path / "bag", {"/cam/image": image_messages(), "/cam/camera_info": [info_message([-30, 31, 15.5, 11.5])]}
     )

@@ -6,7 +6,7 @@ import argparse
 
 import pytest
 
-from ros2_raxels.utils.argument_types import above_zero, intrinsics_px, natural, positive, several_of
+from ros2_raxels.utils.argument_types import above_zero, intrinsics_px, lens_px, natural, positive, several_of
 
 
 def test_names_are_read_once_and_in_order() -> None:
@@ -56,4 +56,26 @@ def test_intrinsics_are_four_numbers() -> None:
 def test_other_intrinsics_are_refused_with_their_text(text: str, words: str) -> None:
     with pytest.raises(argparse.ArgumentTypeError) as caught:
         intrinsics_px(text)
+    assert str(caught.value).startswith(f"{text!r} {words}")
+
+
+@pytest.mark.parametrize("coefficients", [0, 4, 5, 8, 12, 14])
+def test_a_lens_has_as_many_coefficients_as_opencv_knows(coefficients: int) -> None:
+    values = (600.0, 601.5, 320.0, 240.0, *(-0.25 / (k + 1) for k in range(coefficients)))
+    assert lens_px(",".join(map(str, values))) == values
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("1,2,3", "must be numbers fx,fy,cx,cy in px, then none or 4, 5, 8, 12 or 14 distortion coefficients k1,k2"),
+        ("1,1,3,4,5,6", "must be numbers fx,fy,cx,cy in px"),
+        ("600;600;320;240", "must be numbers fx,fy,cx,cy in px"),
+        ("1,1,3,4,nan,0,0,0", "must be finite, and fx and fy positive"),
+        ("0,1,3,4", "must be finite, and fx and fy positive"),
+    ],
+)
+def test_another_lens_is_refused_with_its_text(text: str, words: str) -> None:
+    with pytest.raises(argparse.ArgumentTypeError) as caught:
+        lens_px(text)
     assert str(caught.value).startswith(f"{text!r} {words}")

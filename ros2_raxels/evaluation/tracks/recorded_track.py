@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import re
 import sys
 import time
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 
@@ -11,8 +13,10 @@ import numpy as np
 from tqdm import tqdm
 
 from ros2_raxels.geometry.camera import PinholeCamera
-from ros2_raxels.geometry.poses import FloatArray, GeometryError, relative_pose
+from ros2_raxels.geometry.poses import FloatArray, relative_pose
+from ros2_raxels.recordings.calibration import Calibration
 from ros2_raxels.recordings.source import Frame, FrameSource, SourceError
+from ros2_raxels.tracking.initializer import BEFORE_TRYING
 from ros2_raxels.tracking.tracker import Tracker
 from ros2_raxels.tracking.types import TrackedPose, TrackState
 from ros2_raxels.visualization.trajectory_plot import DrawnTrack
@@ -26,7 +30,7 @@ class Track:
         stamps_ns: as recorded.
         poses: (4, 4) camera_to_world each; held ones included.
         live: the poses as first answered; empty until `settle`.
-        found_again: number of missed frames that `settle` has solved.
+        found_again: numbers of the missed frames that `settle` has solved.
         answers: of the tracker.
         truth: true camera_to_world each, or None.
         states: of the tracker; frames that were solved later count as TRACKING.
@@ -40,7 +44,7 @@ class Track:
     stamps_ns: list[int] = field(default_factory=list)
     poses: list[FloatArray] = field(default_factory=list)
     live: list[FloatArray] = field(default_factory=list)
-    found_again: int = 0
+    found_again: set[int] = field(default_factory=set)
     answers: list[TrackedPose] = field(default_factory=list)
     truth: list[FloatArray | None] = field(default_factory=list)
     states: list[TrackState] = field(default_factory=list)
@@ -73,7 +77,9 @@ class Track:
             looks = tqdm(
                 tracker.look_again(), "missed frames", tracker.missed, unit="look", disable=not sys.stderr.isatty()
             )
-            self.found_again = sum(looks)
+            for _ in looks:
+                pass
+        self.found_again = {index for index, answer in enumerate(self.answers) if tracker.found_later(answer)}
         self.live = self.poses
         self.poses = [tracker.pose_now(answer) for answer in self.answers]
 
@@ -87,6 +93,26 @@ class Track:
                 )
                 self.answers[index] = replace(self.answers[index], camera_to_world=pose, keyframe_pose=beside)
                 return
+
+    def solved(self) -> list[int]:
+        """Numbers of the frames whose pose is an estimate, at their time or later; the others' are held or unknown."""
+        return [
+            index
+            for index, state in enumerate(self.states)
+            if state is TrackState.TRACKING or index in self.found_again
+        ]
+
+    def reason(self) -> str:
+        """Why frames were not solved: what the tracker said most often, with its last numbers; empty when all were."""
+        solved = set(self.solved())
+        said = [answer.message for index, answer in enumerate(self.answers) if index not in solved and answer.message]
+        # Waiting for motion comes before every attempt, and only explains why none was made.
+        said = [message for message in said if not message.startswith(BEFORE_TRYING)] or said
+        kinds = [re.sub(r"[\d.]+", "", message.split(": ", 1)[-1]) for message in said]
+        if not kinds:
+            return ""
+        commonest = Counter(kinds).most_common(1)[0][0]
+        return next(message for message, kind in zip(reversed(said), reversed(kinds), strict=True) if kind == commonest)
 
     def share(self, state: TrackState) -> float:
         """Share of the frames in a state, 0 to 1."""
@@ -119,7 +145,7 @@ def follow(
     track: Track,
     source: FrameSource,
     tracker: Tracker,
-    intrinsics: tuple[float, float, float, float] | None = None,
+    calibration: Calibration | None = None,
 ) -> Iterator[tuple[Frame, TrackedPose]]:
     """Track frame by frame into ``track``, which is complete up to the last answer wherever the caller stops.
 
@@ -127,13 +153,13 @@ def follow(
         track: filled.
         source: the recording.
         tracker: a fresh one.
-        intrinsics: fx, fy, cx, cy in px that replace those of the recording.
+        calibration: replaces that of the recording.
 
     Raises:
         SourceError: an image cannot be read, or does not fit its camera.
     """
     for frame in source:
-        camera = frame.camera if intrinsics is None else _camera(frame, intrinsics)
+        camera = frame.camera if calibration is None else _camera(frame, calibration)
         begin = time.perf_counter()
         try:
             found = tracker.track(frame.image, frame.stamp_ns, camera)
@@ -151,9 +177,6 @@ def follow(
         yield frame, found
 
 
-def _camera(frame: Frame, intrinsics: tuple[float, float, float, float]) -> PinholeCamera:
+def _camera(frame: Frame, calibration: Calibration) -> PinholeCamera:
     height, width = frame.image.shape[:2]
-    try:
-        return PinholeCamera(width, height, *intrinsics)
-    except GeometryError as error:
-        raise SourceError(f"{frame.name}: {error}") from error
+    return calibration.fitted(width, height)[0]

@@ -12,10 +12,11 @@ import pytest
 from ros2_raxels.evaluation.tracks.recorded_track import Track, follow
 from ros2_raxels.geometry.camera import PinholeCamera
 from ros2_raxels.geometry.poses import FloatArray, make_pose
+from ros2_raxels.recordings.calibration import Calibration
 from ros2_raxels.recordings.source import Frame, FrameSource, SourceError
 from ros2_raxels.tracking.frame import KeyframePose
 from ros2_raxels.tracking.tracker import Tracker
-from ros2_raxels.tracking.types import TrackedPose, TrackState
+from ros2_raxels.tracking.types import SolveQuality, TrackedPose, TrackState
 
 CAMERA = PinholeCamera(8, 6, 7.0, 7.0, 3.5, 2.5)
 TRACKING, HELD, LOST = TrackState.TRACKING, TrackState.HELD, TrackState.LOST
@@ -60,7 +61,14 @@ class Scripted:
         pose = at(float(number) if number >= 2 else 0.0)
         beside = KeyframePose(2, at(0.5), 1.0) if number >= 2 else None
         return TrackedPose(
-            stamp_ns, pose, np.eye(6), state, 1.0, keyframe=number == 2, keyframe_pose=beside, earlier=earlier
+            stamp_ns,
+            pose,
+            np.eye(6),
+            state,
+            SolveQuality(1.0),
+            keyframe=number == 2,
+            keyframe_pose=beside,
+            earlier=earlier,
         )
 
     def improve(self) -> None:
@@ -68,6 +76,9 @@ class Scripted:
 
     def look_again(self) -> Iterator[bool]:
         yield from (True, False, True)
+
+    def found_later(self, answer: TrackedPose) -> bool:
+        return answer.stamp_ns in (0, 200)
 
     def pose_now(self, answer: TrackedPose) -> FloatArray:
         return answer.camera_to_world @ at(1.0)
@@ -110,7 +121,7 @@ def test_every_frame_has_an_entry_and_those_solved_later_get_their_pose() -> Non
 def test_stamps_that_repeat_are_taken_from_the_newest_back() -> None:
     track = followed(Made(2), Scripted())
     track.stamps_ns[0] = 100
-    late = TrackedPose(200, at(2.0), np.eye(6), TRACKING, 1.0, earlier=((100, at(7.0)),))
+    late = TrackedPose(200, at(2.0), np.eye(6), TRACKING, SolveQuality(1.0), earlier=((100, at(7.0)),))
     track.add(Frame(2, 200, np.zeros((6, 8, 3), np.uint8), None, None, "last"), late, 0.1)
     assert x_of(track.poses) == [0.0, 7.0, 2.0]
 
@@ -119,11 +130,11 @@ def test_at_the_end_what_was_answered_live_is_kept_beside_what_is_known_by_then(
     tracker = Scripted()
     track = followed(Made(4), tracker)
     track.settle(cast(Tracker, tracker))
-    assert track.found_again == 2
+    assert track.found_again == {0, 2}
     assert x_of(track.live) == [0.0, 1.0, 2.0, 3.0]
     assert x_of(track.poses) == [1.0, 2.0, 3.0, 4.0]
     track.settle(cast(Tracker, tracker), look=False)
-    assert track.found_again == 2
+    assert track.found_again == {0, 2}
 
 
 def test_true_poses_are_those_of_all_frames_or_none() -> None:
@@ -143,15 +154,15 @@ def test_true_poses_are_those_of_all_frames_or_none() -> None:
     ("given", "recorded", "used"),
     [
         (None, CAMERA, CAMERA),
-        ((9.0, 9.0, 3.5, 2.5), CAMERA, PinholeCamera(8, 6, 9.0, 9.0, 3.5, 2.5)),
-        ((9.0, 9.0, 3.5, 2.5), None, PinholeCamera(8, 6, 9.0, 9.0, 3.5, 2.5)),
+        (Calibration("by hand", 9.0, 9.0, 3.5, 2.5), CAMERA, PinholeCamera(8, 6, 9.0, 9.0, 3.5, 2.5)),
+        (Calibration("by hand", 9.0, 9.0, 3.5, 2.5), None, PinholeCamera(8, 6, 9.0, 9.0, 3.5, 2.5)),
     ],
 )
 def test_intrinsics_that_are_given_replace_those_of_the_recording(
-    given: tuple[float, float, float, float] | None, recorded: PinholeCamera | None, used: PinholeCamera
+    given: Calibration | None, recorded: PinholeCamera | None, used: PinholeCamera
 ) -> None:
     tracker = Scripted()
-    track = followed(Made(1, camera=recorded), tracker, intrinsics=given)
+    track = followed(Made(1, camera=recorded), tracker, calibration=given)
     assert tracker.cameras == [used]
     assert (track.camera, track.camera_given) == (used, True)
 
@@ -168,4 +179,4 @@ def test_what_the_tracker_refuses_names_the_frame_and_what_came_before_is_kept()
         list(follow(track, Made(4), cast(Tracker, tracker)))
     assert len(track.poses) == len(track.between_s) == 2
     with pytest.raises(SourceError, match=r"^frame 0: "):
-        list(follow(Track(), Made(1), cast(Tracker, Scripted()), intrinsics=(-1.0, 9.0, 3.5, 2.5)))
+        list(follow(Track(), Made(1), cast(Tracker, Scripted({0: ValueError("no image")}))))
