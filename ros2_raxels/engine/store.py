@@ -337,7 +337,7 @@ def check_room(folder: Path, disk_bytes: int, memory_bytes: int) -> None:
     Raises:
         EngineError: too little memory, or disk where the folder is or will be.
     """
-    free = _free_memory_bytes()
+    free = free_memory_bytes()
     if free is not None and free < memory_bytes:
         raise EngineError(
             f"{free / 1e6:.0f} MB of memory are free, compiling needs {memory_bytes / 1e6:.0f} MB; end something, or "
@@ -351,7 +351,7 @@ def check_room(folder: Path, disk_bytes: int, memory_bytes: int) -> None:
         )
 
 
-def _free_memory_bytes(meminfo: Path = Path("/proc/meminfo"), group: Path = Path("/sys/fs/cgroup")) -> int | None:
+def free_memory_bytes(meminfo: Path = Path("/proc/meminfo"), group: Path = Path("/sys/fs/cgroup")) -> int | None:
     """What can still be taken, by the machine and by the container's own limit; None where nobody tells."""
     found = []
     with contextlib.suppress(OSError, ValueError, StopIteration, IndexError):
