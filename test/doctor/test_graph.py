@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from threading import Event
 from typing import Any
 
+import numpy as np
 import pytest
 
 pytest.importorskip("rclpy")
@@ -16,9 +17,10 @@ pytest.importorskip("raxels_interfaces.msg")
 import rclpy
 from geometry_msgs.msg import TransformStamped
 from rclpy.duration import Duration
+from rclpy.parameter import Parameter
 from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy
 from ros_testing import Probe
-from sensor_msgs.msg import CameraInfo, Image
+from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 from std_msgs.msg import Header
 from tf2_msgs.msg import TFMessage
 
@@ -30,8 +32,9 @@ from ros2_raxels.doctor.frames import judge_frames
 from ros2_raxels.doctor.graph import GraphListener
 from ros2_raxels.doctor.seen import Graph
 from ros2_raxels.doctor.topics import judge_topics
-from ros2_raxels.nodes.common.messages import stamp_message
+from ros2_raxels.nodes.common.messages import image_message, stamp_message
 from ros2_raxels.nodes.common.tf_broadcaster import tf_qos
+from ros2_raxels.recordings.image_codec import encode_compressed
 
 pytestmark = pytest.mark.ros
 
@@ -39,6 +42,10 @@ PERIOD_S = 0.05
 DECADE_S = 10 * 365.25 * 86400
 K = [60.0, 0.0, 32.0, 0.0, 60.0, 24.0, 0.0, 0.0, 1.0]
 LATCHED = QoSProfile(depth=1, durability=DurabilityPolicy.TRANSIENT_LOCAL, reliability=ReliabilityPolicy.RELIABLE)
+
+
+PICTURE = np.zeros((48, 64), np.uint8)
+JPEG = encode_compressed(np.zeros((48, 64, 3), np.uint8), "jpeg")
 
 
 class Script:
@@ -52,15 +59,25 @@ class Script:
         self._ending = Event()
         self._thread = threading.Thread(target=self._publish, daemon=True)
 
-    def node(self, name: str) -> Any:
+    def node(self, name: str, *parameters: Parameter) -> Any:
         if name not in self._nodes:
-            self._nodes[name] = rclpy.create_node(name, context=self._context)
+            self._nodes[name] = rclpy.create_node(name, context=self._context, parameter_overrides=[*parameters])
         return self._nodes[name]
 
-    def camera(self, name: str, topic: str = "image_raw", *, late_s: float = 0.0, latched: bool = False, **info: Any):
+    def camera(
+        self,
+        name: str,
+        topic: str = "image_raw",
+        *,
+        late_s: float = 0.0,
+        latched: bool = False,
+        compressed: bool = False,
+        **info: Any,
+    ) -> None:
         """Images of 64x48, with a camera_info that has these fields; a latched one is sent once, before."""
         node = self.node(name)
-        images = node.create_publisher(Image, f"/{name}/{topic}", QoSProfile(depth=5))
+        kind, name_of = (CompressedImage, f"{topic}/compressed") if compressed else (Image, topic)
+        images = node.create_publisher(kind, f"/{name}/{name_of}", QoSProfile(depth=5))
         infos = node.create_publisher(CameraInfo, f"/{name}/camera_info", LATCHED if latched else QoSProfile(depth=5))
         fields = {"width": 64, "height": 48, "k": K, "distortion_model": "plumb_bob", **info}
         if latched:
@@ -68,7 +85,10 @@ class Script:
 
         def step() -> None:
             header = Header(frame_id=name, stamp=stamp_message(time.time_ns() - round(late_s * 1e9)))
-            images.publish(Image(header=header, width=64, height=48, step=64, encoding="mono8", data=bytes(64 * 48)))
+            if compressed:
+                images.publish(CompressedImage(header=header, format="jpeg", data=JPEG))
+            else:
+                images.publish(image_message(PICTURE, header))
             if not latched:
                 infos.publish(CameraInfo(header=header, **fields))
 
@@ -124,6 +144,9 @@ def script(module_probe: Probe) -> Iterator[Script]:
     script.tf("amcl", "map", "base_link")
     script.tf("amcl", "world", "map")
     script.tf("beacon", "world", "map")
+    script.node("simulated", Parameter("use_sim_time", value=True))
+    script.camera("packed", compressed=True)
+    script.reader("pose_packed", CompressedImage, "/packed/image_raw/compressed", QoSProfile(depth=5))
     script.start()
     yield script
     script.close()
@@ -139,7 +162,14 @@ def graph(script: Script) -> Graph:
             graph = listener.listen(0.5, lambda _: None)
             heard = [image for image in graph.heard_images if image.arrivals.count > 10]
             infos = [info for info in graph.infos.values() if info.newest is not None]
-            if len(heard) == 6 and len(infos) == 6 and len(graph.edges) == 3 and graph.mismatches and graph.frame_ms:
+            if (
+                len(heard) == 7
+                and len(infos) == 7
+                and len(graph.edges) == 3
+                and graph.mismatches
+                and graph.frame_ms
+                and graph.clocks.users
+            ):
                 break
         return graph
     finally:
@@ -234,6 +264,19 @@ def test_a_wrong_camera_info_is_named(graph: Graph, camera: str, what: str, valu
 
 
 def test_stamps_a_decade_off_are_named(graph: Graph) -> None:
-    (found,) = judge_clocks(graph)
+    (found,) = said(judge_clocks(graph), "another clock")
     assert found.what == "images of /old/image_raw are stamped by another clock than the wall clock"
     assert found.value == "10.0 years behind it"
+
+
+def test_compressed_images_are_described_and_have_the_same_camera_info(graph: Graph) -> None:
+    image = graph.images["/packed/image_raw/compressed"]
+    assert (image.width, image.height, image.encoding, image.frame) == (64, 48, "jpeg", "packed")
+    assert (image.readers, image.info_topic) == (("pose_packed",), "/packed/camera_info")
+    assert not said(judge_cameras(graph), "/packed")
+
+
+def test_a_node_that_waits_for_simulated_time_is_named(graph: Graph) -> None:
+    (found,) = said(judge_clocks(graph), "use_sim_time")
+    assert found.what == "use_sim_time is set but nobody publishes /clock, so that time stands still"
+    assert found.value == "simulated"
