@@ -21,6 +21,7 @@ from ros2_raxels.doctor.seen import Arrivals, Edge, Graph, ImageTopic, InfoTopic
 from ros2_raxels.geometry.frame_tree import bare
 from ros2_raxels.harness.spun_node import SpunNode
 from ros2_raxels.nodes.common.messages import check_image, image_array, raw_stamp_ns, stamp_ns
+from ros2_raxels.nodes.common.rclpy_compat import with_message_info
 from ros2_raxels.nodes.common.subscription import qos_problem
 from ros2_raxels.nodes.common.tf_broadcaster import insert_edges, tf_qos
 from ros2_raxels.recordings.image_codec import ImageError
@@ -193,12 +194,7 @@ class GraphListener(SpunNode):
     def _hear(self, kind: Any, topic: str, qos: QoSProfile, callback: Callable[..., None], raw: bool = False) -> None:
         if topic not in self._heard:
             self._heard.add(topic)
-
-            # With a signature of its own: rclpy counts the arguments to see whether a callback takes the second.
-            def received(message: Any, about: MessageInfo) -> None:
-                callback(message, about)
-
-            self.node.create_subscription(kind, topic, received, qos, raw=raw)
+            self.node.create_subscription(kind, topic, with_message_info(callback), qos, raw=raw)
 
     @property
     def _now_ns(self) -> int:
