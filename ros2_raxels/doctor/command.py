@@ -134,11 +134,15 @@ def judge(examined: Examined, base: str) -> list[Finding]:
     from ros2_raxels.doctor.cameras import judge_cameras
     from ros2_raxels.doctor.clocks import judge_clocks
     from ros2_raxels.doctor.frames import judge_frames
+    from ros2_raxels.doctor.seen import MOST_LOST
     from ros2_raxels.doctor.topics import judge_topics
 
     graph = examined.graph
     found = judge_software(examined.software)
-    found += judge_shared_memory(examined.shared_memory, 0 if graph is None else graph.largest_image_bytes)
+    if graph is None:
+        found += judge_shared_memory(examined.shared_memory)
+    else:
+        found += judge_shared_memory(examined.shared_memory, graph.largest_image_bytes, graph.lost > MOST_LOST)
     found += [*judge_hardware(examined.hardware), *judge_engines(examined.engines)]
     if graph is not None:
         found += [*judge_topics(graph), *judge_cameras(graph), *judge_clocks(graph), *judge_frames(graph, base)]

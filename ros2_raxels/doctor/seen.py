@@ -8,6 +8,9 @@ from typing import Any
 
 from ros2_raxels.geometry.frame_tree import FrameTree
 
+MOST_LOST = 0.2
+"""Share of lost images beyond which something is wrong."""
+
 
 @dataclass
 class Arrivals:
@@ -40,6 +43,11 @@ class Arrivals:
     def sent(self) -> int:
         """How many were sent between the first and the last that came; 0 where the middleware does not number them."""
         return sum(last - first + 1 for first, last in self.numbers.values())
+
+    @property
+    def lost(self) -> float:
+        """Share of the messages sent that did not come, 0 to 1; 1 where none came."""
+        return 1 - self.count / max(self.sent, self.count) if self.count else 1.0
 
     def add(self, stamp_ns: int, clock_ns: int, steady_s: float, publisher: bytes, number: int | None) -> None:
         """A message has come."""
@@ -186,6 +194,11 @@ class Graph:
     def largest_image_bytes(self) -> int:
         """Of the raw images that came, or should have come by what their camera_info says; 0 without any."""
         return max((self._image_bytes(image) for image in self.images.values()), default=0)
+
+    @property
+    def lost(self) -> float:
+        """Share of the images of the worst topic that did not come, 0 to 1; 1 where nothing was listened to."""
+        return max((image.arrivals.lost for image in self.images.values() if image.is_listened_to), default=1.0)
 
     def _image_bytes(self, image: ImageTopic) -> int:
         info = self.infos.get(image.info_topic)

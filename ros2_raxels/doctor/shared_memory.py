@@ -131,16 +131,17 @@ def _is_held(lock: Path) -> bool:
         os.close(descriptor)
 
 
-def judge_shared_memory(facts: SharedMemory, image_bytes: int = 0) -> list[Finding]:
+def judge_shared_memory(facts: SharedMemory, image_bytes: int = 0, are_lost: bool = True) -> list[Finding]:
     """What is wrong with it.
 
     Args:
         facts: see there.
         image_bytes: of the largest image that was seen; 0 without any.
+        are_lost: whether images were seen to be lost, or nothing is known about it.
     """
     found = []
     if facts.rmw.startswith(_FAST_DDS):
-        found = [*_judge_profile(facts), *_judge_segment(facts, image_bytes)]
+        found = [*_judge_profile(facts), *_judge_segment(facts, image_bytes, are_lost)]
     if facts.free_bytes is not None and facts.free_bytes < _LEAST_FREE_BYTES:
         found.append(
             Finding(
@@ -186,7 +187,7 @@ def _judge_profile(facts: SharedMemory) -> list[Finding]:
     return []
 
 
-def _judge_segment(facts: SharedMemory, image_bytes: int) -> list[Finding]:
+def _judge_segment(facts: SharedMemory, image_bytes: int, are_lost: bool) -> list[Finding]:
     segment = facts.segment_bytes
     if segment is None:
         return []
@@ -194,8 +195,8 @@ def _judge_segment(facts: SharedMemory, image_bytes: int) -> list[Finding]:
     if image_bytes > segment:
         return [
             Finding(
-                Severity.ERROR,
-                "images do not fit the shared memory segment of Fast DDS, so that most or all of them are lost",
+                Severity.ERROR if are_lost else Severity.WARNING,
+                "images do not fit the shared memory segment of Fast DDS: they go as bursts of UDP and are often lost",
                 f"an image takes {image_bytes >> 10} KiB, the segment has {room}",
                 WITH_PROFILE,
             )

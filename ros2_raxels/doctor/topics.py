@@ -5,11 +5,10 @@ from __future__ import annotations
 from collections import Counter
 
 from ros2_raxels.doctor.findings import Finding, Severity
-from ros2_raxels.doctor.seen import Graph, ImageTopic, named
+from ros2_raxels.doctor.seen import MOST_LOST, Graph, ImageTopic, named
 from ros2_raxels.utils.ros_environment import WITH_PROFILE
 
 _LEAST_RATE_HZ = 5.0
-_MOST_LOST = 0.2
 _LEAST_SENT = 10
 
 
@@ -98,8 +97,7 @@ def _judge_flow(image: ImageTopic, seconds: float) -> list[Finding]:
             )
         ]
     found = []
-    lost = 1 - arrivals.count / max(arrivals.sent, 1)
-    if arrivals.sent >= _LEAST_SENT and lost > _MOST_LOST:
+    if arrivals.sent >= _LEAST_SENT and arrivals.lost > MOST_LOST:
         found.append(
             Finding(
                 Severity.WARNING,

@@ -5,12 +5,14 @@ from __future__ import annotations
 import pytest
 from doctor_rig import IMAGE, arrivals, healthy_graph
 
-from ros2_raxels.doctor.seen import Arrivals, named
+from ros2_raxels.doctor.seen import Arrivals, Graph, named
 
 
 def test_rate_and_number_sent() -> None:
     assert arrivals(61).rate_hz == pytest.approx(30.0)
     assert (arrivals(20, sent=100).count, arrivals(20, sent=100).sent) == (20, 100)
+    assert (arrivals(20, sent=100).lost, arrivals(20).lost, Arrivals().lost) == (0.8, 0.0, 1.0)
+    assert (healthy_graph().lost, Graph().lost) == (0.0, 1.0)
     assert (Arrivals().rate_hz, Arrivals().sent, arrivals(1).rate_hz) == (0.0, 0, 0.0)
 
 

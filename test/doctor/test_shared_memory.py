@@ -34,6 +34,7 @@ def test_without_a_profile_large_images_are_warned_of_and_an_error_once_they_are
     assert seen.severity == Severity.ERROR
     assert seen.what.startswith("images do not fit the shared memory segment of Fast DDS")
     assert seen.value == "an image takes 900 KiB, the segment has 512 KiB in this shell"
+    assert judge_shared_memory(bare, VGA, are_lost=False)[0].severity == Severity.WARNING
     assert judge_shared_memory(bare, 320 * 240) == []
 
 
