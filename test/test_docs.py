@@ -25,6 +25,7 @@ PAGES = [
     *sorted((ROOT / "docs").glob("*.md")),
 ]
 TUNING, RECIPES = ROOT / "docs" / "tuning.md", ROOT / "docs" / "recipes.md"
+DOCTOR = ROOT / "docs" / "doctor.md"
 NEEDS_TORCH = ("train", "export")
 each_page = pytest.mark.parametrize("page", PAGES, ids=lambda page: page.relative_to(ROOT).as_posix())
 
@@ -170,6 +171,27 @@ def test_words_that_are_quoted_are_said_by_the_code():
     for line in lines:
         for piece in filter(None, (p.strip(" ,;:()") for p in line.split("…"))):
             assert any(piece in text for text in said()), f"tuning.md: {piece!r} of {line!r}"
+
+
+def findings_of_the_doctor() -> list[str]:
+    """What each of its findings says, with … for what is put in."""
+    found = []
+    for path in sorted((ROOT / "ros2_raxels" / "doctor").glob("*.py")):
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.Call) and ast.unparse(node.func) == "Finding" and len(node.args) > 1:
+                what = node.args[1]
+                parts = what.values if isinstance(what, ast.JoinedStr) else [what]
+                found.append("".join(str(p.value) if isinstance(p, ast.Constant) else "…" for p in parts))
+    return found
+
+
+def test_every_finding_of_the_doctor_is_explained():
+    rows = re.findall(r"^\| (\w[^|]*) \| (.+?) \| (.+?) \| (.+?) \|$", DOCTOR.read_text(), re.MULTILINE)
+    explained = {what for _, what, _, _ in rows}
+    said_by_it = {what for what in findings_of_the_doctor() if what.strip("…")}
+    assert len(said_by_it) > 50
+    assert sorted(said_by_it - explained) == []
+    assert sorted(explained - said_by_it - {"what it says", "Python package … cannot be imported by …"}) == []
 
 
 def test_diagnostics_that_are_quoted_exist():

@@ -16,7 +16,7 @@ PACKAGE = ROOT / "ros2_raxels"
 
 FLOORS = (
     "__main__",
-    "cli demo soak figures",
+    "cli demo doctor soak figures",
     "evaluation client harness",
     "nodes training visualization factory",
     "tracking view_synthesis",
@@ -30,7 +30,7 @@ FLOORS = (
 ONLY_IN = {
     "torch": {"model", "training", "engine", "cli.train", "cli.engine_speed", "cli.ablations", "cli.export"},
     "onnx": {"training"},
-    "ROS": {"nodes", "client", "harness", "soak"},
+    "ROS": {"nodes", "client", "harness", "doctor", "soak"},
 }
 """What most rooms and modules must do without, by `kind_of`."""
 

@@ -31,6 +31,7 @@ _COMMANDS = {
     "benchmark": ("ros2_raxels.cli.benchmark", "speed and memory on this machine, by stage"),
     "engine": ("ros2_raxels.cli.engine", "compile TensorRT plans, list and remove them, check the chosen engine"),
     "soak": ("ros2_raxels.soak", "real nodes for minutes or hours, faults on a schedule, and what they did"),
+    "doctor": ("ros2_raxels.doctor", "what is wrong with this machine and its ROS graph, and what to do about it"),
     "demo": ("ros2_raxels.demo", "see it work on a recording, or on a rendered room without one"),
 }
 

@@ -57,6 +57,11 @@ class Device(Protocol):
         """Free memory of the device."""
 
 
+def has_device_files() -> bool:
+    """Whether a GPU's driver has put its files into /dev."""
+    return any(any(Path("/dev").glob(pattern)) for pattern in _DEVICE_FILES)
+
+
 def open_device() -> Device:
     """The first CUDA device that this process sees.
 
@@ -67,7 +72,7 @@ def open_device() -> Device:
         if _is_there(module):
             return _CudaPython(_imported(module))
     # Importing torch takes a second and half a gigabyte: not on machines that cannot have a GPU.
-    if not any(any(Path("/dev").glob(pattern)) for pattern in _DEVICE_FILES):
+    if not has_device_files():
         raise EngineError(f"there is no CUDA device (none of {', '.join(_DEVICE_FILES)} in /dev); {_ADVICE}")
     if _is_there("torch"):
         return _Torch(_imported("torch"))

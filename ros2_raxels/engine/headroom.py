@@ -21,7 +21,7 @@ def check_room(folder: Path, disk_bytes: int, memory_bytes: int) -> None:
     Raises:
         EngineError: too little memory, or too little disk space where the folder is or will be.
     """
-    free = _free_memory_bytes()
+    free = free_memory_bytes()
     if free is not None and free < memory_bytes:
         raise EngineError(
             f"{free / 1e6:.0f} MB of memory are free, compiling needs {memory_bytes / 1e6:.0f} MB; end something, or "
@@ -35,7 +35,7 @@ def check_room(folder: Path, disk_bytes: int, memory_bytes: int) -> None:
         )
 
 
-def _free_memory_bytes(meminfo: Path = Path("/proc/meminfo"), group: Path = Path("/sys/fs/cgroup")) -> int | None:
+def free_memory_bytes(meminfo: Path = Path("/proc/meminfo"), group: Path = Path("/sys/fs/cgroup")) -> int | None:
     """Memory that the machine and the container's limit leave, the smaller of both; None where neither is known."""
     found = []
     with contextlib.suppress(OSError, ValueError, StopIteration, IndexError):

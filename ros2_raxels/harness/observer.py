@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import struct
 import time
 from dataclasses import dataclass, field
 from threading import Event
@@ -15,7 +14,7 @@ from raxels_interfaces.msg import PoseStatus
 from ros2_raxels.geometry.covariance import UNKNOWN_VARIANCE
 from ros2_raxels.geometry.poses import FloatArray
 from ros2_raxels.harness.spun_node import SpunNode
-from ros2_raxels.nodes.common.messages import pose_array, stamp_ns
+from ros2_raxels.nodes.common.messages import pose_array, raw_stamp_ns, stamp_ns
 
 IMAGE_TOPIC, INFO_TOPIC = "/camera/image_raw", "/camera/camera_info"
 POSE_TOPIC, STATUS_TOPIC = "/raxels_pose/pose", "/raxels_pose/status"
@@ -77,9 +76,7 @@ class Observer(SpunNode):
         self.heard.published_ns.append(stamp_ns(message.header.stamp))
 
     def _on_raw_image(self, serialized: bytes) -> None:
-        # CDR: four bytes of encapsulation, then the stamp; the pixels need not be unpacked for it.
-        sec, nanosec = struct.unpack_from("<iI", serialized, 4)
-        self.heard.published_ns.append(sec * 10**9 + nanosec)
+        self.heard.published_ns.append(raw_stamp_ns(serialized))
 
     def _on_pose(self, message: PoseWithCovarianceStamped) -> None:
         now_ns, stamp = time.time_ns(), stamp_ns(message.header.stamp)

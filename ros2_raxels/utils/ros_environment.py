@@ -16,6 +16,16 @@ PROFILE_VARIABLES = ("FASTDDS_DEFAULT_PROFILES_FILE", "FASTRTPS_DEFAULT_PROFILES
 """Where Fast DDS looks for a profile: version 3 (Kilted) under the first name, 2 (Humble, Jazzy) under the second."""
 
 _PROFILE = "config/fastdds.xml"
+
+WITH_PROFILE = (
+    f"start both sides with {PROFILE_VARIABLES[0]} (Humble and Jazzy: {PROFILE_VARIABLES[1]}) = "
+    f"<share/ros2_raxels>/{_PROFILE}"
+)
+"""The remedy for images that are lost because they do not fit the shared memory of Fast DDS."""
+
+DEFAULT_SEGMENT_BYTES = 512 * 1024
+"""Shared memory segment of Fast DDS without a profile, one for each process that sends."""
+
 _WITH_FAST_DDS_2 = ("foxy", "galactic", "humble", "iron", "jazzy")
 _BOOTSTRAPPED = "_ROS_WHEELS_BOOTSTRAP_COMPLETE"
 _NEEDED = {
@@ -39,9 +49,17 @@ def require_ros() -> None:
     Raises:
         RosNotFoundError: one of them is missing.
     """
-    for package, remedy in _NEEDED.items():
-        if importlib.util.find_spec(package) is None:
-            raise RosNotFoundError(f"Python package {package} cannot be imported by {sys.executable}; {remedy}")
+    for problem, remedy in missing_ros_packages():
+        raise RosNotFoundError(f"{problem}; {remedy}")
+
+
+def missing_ros_packages() -> list[tuple[str, str]]:
+    """What `require_ros` would refuse: the problem and its remedy, for each package that cannot be found."""
+    return [
+        (f"Python package {package} cannot be imported by {sys.executable}", remedy)
+        for package, remedy in _NEEDED.items()
+        if importlib.util.find_spec(package) is None
+    ]
 
 
 def ros_environment(domain_id: int | None = None) -> dict[str, str]:
@@ -87,7 +105,7 @@ def profile_settings(environment: Mapping[str, str]) -> dict[str, str]:
     is taken for this one too. Our profile switches the built-in transports off, so it must not meet a choice of them.
     """
     # Not both names: Kilted warns about the older one in every process.
-    name = PROFILE_VARIABLES[_has_fast_dds_2(environment)]
+    name = profile_variable_here(environment)
     chosen = next((environment[name] for name in PROFILE_VARIABLES if environment.get(name)), "")
     if not chosen and "FASTDDS_BUILTIN_TRANSPORTS" not in environment:
         chosen = str(shipped_file(_PROFILE, environment.get("AMENT_PREFIX_PATH", "")) or "")
@@ -97,6 +115,11 @@ def profile_settings(environment: Mapping[str, str]) -> dict[str, str]:
 def profile_variable(distribution: str) -> str:
     """Where the Fast DDS of a ROS 2 distribution, like "jazzy", looks for a profile."""
     return PROFILE_VARIABLES[distribution in _WITH_FAST_DDS_2]
+
+
+def profile_variable_here(environment: Mapping[str, str]) -> str:
+    """Where the Fast DDS of an environment looks for a profile."""
+    return PROFILE_VARIABLES[_has_fast_dds_2(environment)]
 
 
 def _has_fast_dds_2(environment: Mapping[str, str]) -> bool:

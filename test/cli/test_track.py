@@ -18,8 +18,9 @@ from posed_sets import CAMERA, write_rendered_set, yardstick
 from ros2_raxels import factory
 from ros2_raxels.cli.main import main
 from ros2_raxels.geometry.poses import make_pose, rotation_from_vector
+from ros2_raxels.recordings.open import open_source
 from ros2_raxels.recordings.posed_set import PosedSetSource
-from ros2_raxels.recordings.source import EndedEarlyError, Frame
+from ros2_raxels.recordings.source import EndedEarlyError, Frame, FrameSource
 from ros2_raxels.tracking.tracker import Tracker
 from ros2_raxels.tracking.types import SolveQuality, TrackedPose, TrackState
 
@@ -205,7 +206,13 @@ def test_a_recording_that_says_it_ended_early_has_that_status(
 
     whole = PosedSetSource.__iter__
     monkeypatch.setattr(PosedSetSource, "__iter__", cut_short)
-    monkeypatch.setattr(PosedSetSource, "notes", ("30 Hz are assumed",))
+
+    def noted(*given: Any, **options: Any) -> FrameSource:
+        source = open_source(*given, **options)
+        source.notes = ("30 Hz are assumed",)
+        return source
+
+    monkeypatch.setattr("ros2_raxels.cli.track.open_source", noted)
     assert main(["track", str(rendered / "room"), "--out", str(tmp_path / "a.tum")]) == 4
     shown = capsys.readouterr()
     assert shown.err == "raxels: room ended early: 16 of 40 frames\n"

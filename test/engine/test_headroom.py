@@ -21,10 +21,10 @@ def test_too_little_memory_or_disk_space_is_an_error_with_both_numbers(tmp_path:
 def test_the_limit_of_a_container_counts_as_memory(tmp_path: Path) -> None:
     meminfo = tmp_path / "meminfo"
     meminfo.write_text("MemTotal: 9 kB\nMemAvailable:    5000 kB\n")
-    assert headroom._free_memory_bytes(meminfo, tmp_path) == 5_120_000
+    assert headroom.free_memory_bytes(meminfo, tmp_path) == 5_120_000
     (tmp_path / "memory.max").write_text("max\n")
     (tmp_path / "memory.current").write_text("1000000\n")
-    assert headroom._free_memory_bytes(meminfo, tmp_path) == 5_120_000
+    assert headroom.free_memory_bytes(meminfo, tmp_path) == 5_120_000
     (tmp_path / "memory.max").write_text("3000000\n")
-    assert headroom._free_memory_bytes(meminfo, tmp_path) == 2_000_000
-    assert headroom._free_memory_bytes(tmp_path / "gone", tmp_path / "gone") is None
+    assert headroom.free_memory_bytes(meminfo, tmp_path) == 2_000_000
+    assert headroom.free_memory_bytes(tmp_path / "gone", tmp_path / "gone") is None

@@ -144,3 +144,17 @@ def test_missing_packages_are_named_with_a_remedy(monkeypatch: pytest.MonkeyPatc
     with pytest.raises(RosNotFoundError, match=rf"{missing}.*make setup") as caught:
         require_ros()
     assert "\n" not in str(caught.value)
+
+
+def test_the_variable_of_this_environment_is_that_of_its_distribution() -> None:
+    assert module.profile_variable_here({"ROS_DISTRO": "jazzy"}) == OLD
+    assert module.profile_variable_here({"ROS_DISTRO": "kilted"}) == NEW
+
+
+def test_every_missing_package_is_named_with_its_remedy(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module.importlib.util, "find_spec", lambda _: None)
+    rclpy, interfaces = module.missing_ros_packages()
+    assert rclpy[0] == f"Python package rclpy cannot be imported by {sys.executable}"
+    assert "setup.bash" in rclpy[1]
+    assert "raxels_interfaces" in interfaces[0]
+    assert "colcon build" in interfaces[1]

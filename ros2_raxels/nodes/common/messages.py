@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import struct
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -44,6 +45,13 @@ class MessageError(ValueError):
 def stamp_ns(stamp: Time) -> int:
     """Nanoseconds since the epoch. Integers throughout: a float64 of today's time is only good to 0.2 us."""
     return int(stamp.sec) * 1_000_000_000 + int(stamp.nanosec)
+
+
+def raw_stamp_ns(serialized: bytes) -> int:
+    """Stamp of a serialized message that begins with a Header, ns; the rest of it is not unpacked."""
+    # CDR: four bytes of encapsulation, of which the second tells the byte order, then the stamp.
+    sec, nanosec = struct.unpack_from("<iI" if serialized[1] & 1 else ">iI", serialized, 4)
+    return int(sec) * 1_000_000_000 + int(nanosec)
 
 
 def stamp_message(nanoseconds: int) -> Time:

@@ -6,7 +6,7 @@ Each entry says what is private and why it is needed. All were read in rclpy 3.3
 
 from __future__ import annotations
 
-from collections.abc import Generator, Mapping
+from collections.abc import Callable, Generator, Mapping
 from typing import Any, Generic, TypeVar
 
 from rclpy import lifecycle
@@ -14,6 +14,7 @@ from rclpy.action.server import RCLError
 from rclpy.executors import Executor, SingleThreadedExecutor
 from rclpy.lifecycle import TransitionCallbackReturn
 from rclpy.node import Node
+from rclpy.subscription import Subscription
 from rclpy.task import Future
 
 T = TypeVar("T")
@@ -73,6 +74,21 @@ class LifecycleNode(lifecycle.LifecycleNode):
         except RCLError as error:
             self.get_logger().error(f"transition {transition} is not possible while {self.state_label}: {error}")
             return TransitionCallbackReturn.ERROR
+
+
+def with_message_info(callback: Callable[[Any, dict[str, Any]], None]) -> Callable[..., None]:
+    """What to give a subscription for a callback that takes the message and what the middleware tells about it.
+
+    Nothing of it is private. But rclpy counts the arguments of a callback to see what to call it with, so that a
+    ``partial`` or a default would mislead it; and Humble passes the message alone: there the second one is empty.
+    """
+    if not hasattr(Subscription, "CallbackType"):
+        return lambda message: callback(message, {})
+
+    def received(message: Any, about: dict[str, Any]) -> None:
+        callback(message, about)
+
+    return received
 
 
 def parameter_overrides(node: Node) -> Mapping[str, Any]:

@@ -20,12 +20,11 @@ from std_msgs.msg import Header
 
 from ros2_raxels.geometry.frame_tree import bare
 from ros2_raxels.nodes.common.messages import stamp_ns
-from ros2_raxels.utils.ros_environment import PROFILE_VARIABLES
+from ros2_raxels.utils.ros_environment import DEFAULT_SEGMENT_BYTES, PROFILE_VARIABLES, WITH_PROFILE
 
 _DEPTH = 5
 _INFOS = 30
 _COLOURS = 3
-_DEFAULT_SEGMENT_BYTES = 512 * 1024
 
 
 class FollowingSubscription:
@@ -78,21 +77,17 @@ class FollowingSubscription:
         if others and all(info.topic_type != self._type_name for info in publishers):
             return f"{self.topic} carries {others[0]}, not {self._type_name}; remap to another topic"
         for info in publishers:
-            compatibility, reason = qos_check_compatible(info.qos_profile, self._qos)
-            if compatibility == QoSCompatibility.ERROR:
-                return f"QoS of {self.topic} from {info.node_name} is incompatible: {reason}; change the publisher"
+            if reason := qos_problem(self.topic, info, self._qos):
+                return f"{reason}; change the publisher"
         present = f"{self.topic} has a publisher ({publishers[0].node_name}) but nothing arrives"
         here = ", ".join(f"{name} is {os.environ.get(name) or 'not set'}" for name in PROFILE_VARIABLES)
-        return (
-            f"{present}: {self._obstacle(of)}; start both sides with {PROFILE_VARIABLES[0]} (Humble and Jazzy: "
-            f"{PROFILE_VARIABLES[1]}) = <share/ros2_raxels>/config/fastdds.xml (here {here})"
-        )
+        return f"{present}: {self._obstacle(of)}; {WITH_PROFILE} (here {here})"
 
     def _obstacle(self, of: CameraInfo | None) -> str:
         size = 0 if of is None or self._type is not Image else _COLOURS * int(of.width) * int(of.height)
-        if of is None or size <= _DEFAULT_SEGMENT_BYTES or any(map(os.environ.get, PROFILE_VARIABLES)):
+        if of is None or size <= DEFAULT_SEGMENT_BYTES or any(map(os.environ.get, PROFILE_VARIABLES)):
             return "it is idle, or its messages are larger than the shared memory segment of Fast DDS"
-        room = f"the shared memory segment of Fast DDS has {_DEFAULT_SEGMENT_BYTES >> 10} KiB by default"
+        room = f"the shared memory segment of Fast DDS has {DEFAULT_SEGMENT_BYTES >> 10} KiB by default"
         return f"an image of {of.width}x{of.height} px in colour takes {size >> 10} KiB, and {room}"
 
     def destroy(self) -> None:
@@ -143,6 +138,20 @@ class FollowingSubscription:
         if candidates:
             return f"remap to a topic that has one ({', '.join(sorted(candidates)[:3])})"
         return "start the camera, and check ROS_DOMAIN_ID and the discovery range of both sides"
+
+
+def qos_problem(topic: str, publisher: Any, wanted: QoSProfile) -> str:
+    """Why a publisher's messages never reach a subscription because of QoS, in one line; empty where they do.
+
+    Args:
+        topic: of both.
+        publisher: ``TopicEndpointInfo`` of it.
+        wanted: QoS of the subscription.
+    """
+    compatibility, reason = qos_check_compatible(publisher.qos_profile, wanted)
+    if compatibility != QoSCompatibility.ERROR:
+        return ""
+    return f"QoS of {topic} from {publisher.node_name} is incompatible: {reason}"
 
 
 class Listener:

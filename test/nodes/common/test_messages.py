@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import math
+import struct
 import sys
 import time
 import types
@@ -16,6 +17,7 @@ pytest.importorskip("rclpy")
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
+from rclpy.serialization import serialize_message
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image, RegionOfInterest
 from std_msgs.msg import Header
 
@@ -54,6 +56,16 @@ def test_stamps_are_exact_to_the_nanosecond(nanoseconds: int):
     stamp = messages.stamp_message(nanoseconds)
     assert 0 <= stamp.nanosec < 10**9
     assert messages.stamp_ns(stamp) == nanoseconds
+
+
+@given(st.integers(0, 2**31 * 10**9 - 1))
+def test_the_stamp_of_a_serialized_message_is_read_without_the_rest(nanoseconds: int):
+    header = Header(stamp=messages.stamp_message(nanoseconds), frame_id="eye")
+    serialized = serialize_message(Image(header=header, data=[7] * 100))
+    assert messages.raw_stamp_ns(serialized) == nanoseconds
+    stamp = messages.stamp_message(nanoseconds)
+    from_big_endian_machine = b"\0\0\0\0" + struct.pack(">iI", stamp.sec, stamp.nanosec)
+    assert messages.raw_stamp_ns(from_big_endian_machine) == nanoseconds
 
 
 # --------------------------------------------------------------------------------------------------------- images

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import threading
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -15,9 +16,10 @@ pytest.importorskip("rclpy")
 import rclpy
 from rclpy.executors import Executor, SingleThreadedExecutor
 from rclpy.lifecycle import LifecycleNode
+from std_msgs.msg import String
 from std_srvs.srv import Trigger
 
-from ros2_raxels.nodes.common.rclpy_compat import Answer
+from ros2_raxels.nodes.common.rclpy_compat import Answer, with_message_info
 
 PRIVATE = {"_LifecycleNodeMixin__change_state", "_state_machine", "_sigint_gc", "_parameter_overrides"}
 """What the module may use, and no other."""
@@ -91,3 +93,26 @@ def test_an_answer_wakes_the_callback_that_awaits_it(probe: Probe) -> None:
         executor.shutdown()
         spinning.join(5.0)
         node.destroy_node()
+
+
+@pytest.mark.ros
+def test_a_callback_with_message_info_gets_both(probe: Probe) -> None:
+    heard: list[tuple[str, object]] = []
+
+    def hear(of: str, message: String, about: dict[str, object]) -> None:
+        heard.append((of + message.data, about["source_timestamp"]))
+
+    probe.node.create_subscription(String, "told", with_message_info(partial(hear, "it says ")), 5)
+    publisher = probe.publisher(String, "told")
+    wait_until(publisher.get_subscription_count, what="subscriber")
+    publisher.publish(String(data="yes"))
+    (text, stamp) = wait_until(lambda: heard, what="message")[0]
+    assert text == "it says yes"
+    assert isinstance(stamp, int)
+
+
+def test_where_rclpy_passes_the_message_alone_its_info_is_empty(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("ros2_raxels.nodes.common.rclpy_compat.Subscription", object)
+    heard: list[tuple[object, object]] = []
+    with_message_info(lambda message, about: heard.append((message, about)))("hello")
+    assert heard == [("hello", {})]
