@@ -1,6 +1,6 @@
 """The map as data: keyframes, the graph that joins them, and the window that frames are solved against.
 
-Nothing here matches or solves. `mapping`, `loop_closure` and `relocalization` act on it; only its own methods write.
+Nothing here matches or solves. `mapping`, `loop_closure` and `missed_frames` act on it; only its own methods write.
 """
 
 from __future__ import annotations

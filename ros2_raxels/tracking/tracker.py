@@ -43,8 +43,8 @@ from ros2_raxels.tracking.keyframe_map import KeyframeMap
 from ros2_raxels.tracking.loop_closure import LoopCloser
 from ros2_raxels.tracking.mapping import Mapper, MapSettings
 from ros2_raxels.tracking.metric_scale import MetricScale, Odometry, ScaleSource
+from ros2_raxels.tracking.missed_frames import MissedFrames
 from ros2_raxels.tracking.motion_model import MotionModel
-from ros2_raxels.tracking.relocalization import MissedFrames
 from ros2_raxels.tracking.resection import FrameSolve, FrameSolver, accumulated
 from ros2_raxels.tracking.types import LostPolicy, Motion, SolveQuality, TrackedPose, TrackerSettings, TrackState
 from ros2_raxels.tracking.what_is_wrong import what_is_wrong

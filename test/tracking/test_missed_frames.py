@@ -1,4 +1,4 @@
-"""relocalization: missed frames are found when the map is known."""
+"""missed_frames: missed frames are found when the map is known."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from walk import (
     states,
 )
 
-from ros2_raxels.tracking.relocalization import MissedFrames
+from ros2_raxels.tracking.missed_frames import MissedFrames
 from ros2_raxels.tracking.tracker import Tracker
 from ros2_raxels.tracking.types import LostPolicy, TrackerSettings
 
