@@ -50,13 +50,6 @@ def be_slow(seconds: float) -> None:
     time.sleep(seconds)
 
 
-def received(publisher: Any, timeout_s: float = 5.0) -> None:
-    """Waits until all that a reliable publisher has sent has reached its subscribers; fails the test otherwise."""
-    from rclpy.duration import Duration
-
-    assert publisher.wait_for_all_acked(Duration(seconds=timeout_s)), f"{publisher.topic_name} was not received"
-
-
 class NodeProcess:
     """A node in a process of its own, its output in a file."""
 

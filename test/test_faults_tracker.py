@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from ros_testing import NodeProcess, Probe, Spawn, received, wait_until
+from ros_testing import NodeProcess, Probe, Spawn, wait_until
 
 pytest.importorskip("rclpy")
 pytest.importorskip("raxels_interfaces.msg")
@@ -116,7 +116,7 @@ def test_a_zoom_in_between_is_told_by_camera_info_and_the_poses_stay_right(
     poses = walk(rig, film, range(ZOOM_FROM))
     closer = {n: render(world, ZOOMED, truth[n])[0] for n in range(ZOOM_FROM, FRAMES, 2)}
     rig.send_info(info_of(ZOOMED))
-    received(rig.infos)
+    rig.taken()
     found = walk(rig, closer, list(closer), ZOOMED)
     assert len(found) >= len(closer) - 2
     agrees_with_truth(poses, truth)

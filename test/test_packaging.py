@@ -361,6 +361,11 @@ def test_make_demo_takes_a_source_with_blanks_and_quotes(tmp_path: Path) -> None
     # `make` itself reads a dollar sign as two.
     words = [f"SOURCE={source}".replace("$", "$$"), "ARGS=--speed 2", f"VENV={venv}"]
     done = subprocess.run(
-        ["make", "-o", "setup", "demo", *words], cwd=ROOT, capture_output=True, text=True, timeout=60, check=False
+        ["make", "--no-print-directory", "-o", "setup", "demo", *words],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
     )
     assert (done.returncode, done.stdout) == (0, f"[demo][{source}][--speed][2]"), done.stderr

@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
 from geometry_msgs.msg import TransformStamped
-from ros_testing import NodeProcess, Probe, matched, received, wait_until
+from ros_testing import NodeProcess, Probe, matched, wait_until
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 from std_msgs.msg import Header
 from tf2_msgs.msg import TFMessage
@@ -104,7 +104,7 @@ class ViewsRig:
 
         def served() -> int:
             stamp = self.look(at(0.5))
-            received(self.images)
+            self.taken()
             try:
                 found = self.client.send(make_goal([at()], WORLD, seed=1)).result()
             except ViewClientError:
