@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from ros_testing import ROOT, Probe, Spawn, documented_tests, wait_until
+from ros_testing import ROOT, START_S, Probe, Spawn, documented_tests, wait_until
 
 pytest.importorskip("rclpy")
 pytest.importorskip("raxels_interfaces.msg")
@@ -50,8 +50,8 @@ def test_the_policy_allows_what_a_node_uses(spawn: Spawn, probe: Probe, script: 
     odometry = ("-p", "scale.mode:=odom") if node == "raxels_pose" else ()
     spawn(script, "-p", f"image_transport:={mode}", "-p", "use_sim_time:=true", *odometry)
     last = {"/clock", "/image" if mode == "raw" else "/image/compressed"}
-    wait_until(lambda: node in probe.node.get_node_names(), what=f"{node} on the network")
-    wait_until(lambda: last <= used(probe, node)["subscribe"], what=f"subscription of {last}")
+    wait_until(lambda: node in probe.node.get_node_names(), START_S, what=f"{node} on the network")
+    wait_until(lambda: last <= used(probe, node)["subscribe"], START_S, what=f"subscription of {last}")
     allowed = granted(node)
     for how, names in used(probe, node).items():
         assert names <= allowed.get(how, set()), f"{how} is not in {POLICY.name}"
