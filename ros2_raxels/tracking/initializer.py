@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -13,6 +13,7 @@ from ros2_raxels.geometry.poses import FloatArray, interpolate_pose, make_pose
 from ros2_raxels.tracking.frame import SolvedFrame, StreamFrame
 from ros2_raxels.tracking.shared_matches import SharedMatches
 from ros2_raxels.tracking.types import TrackerSettings
+from ros2_raxels.tracking.what_is_wrong import nearly_constant
 from ros2_raxels.utils.timing import timed
 
 _LITTLE_OVERLAP, _ENOUGH_OVERLAP = 0.15, 0.3
@@ -132,6 +133,13 @@ class Initializer:
             focal_known: whether the cameras of the frames are to be believed; the focal length is estimated otherwise.
             stage_s: wall times, s, are added here.
         """
+        found = self._see(frame, focal_known, stage_s)
+        if isinstance(found, Waiting) and (blank := nearly_constant(frame.features)):
+            # No motion of the camera would help.
+            return replace(found, reason=blank)
+        return found
+
+    def _see(self, frame: StreamFrame, focal_known: bool, stage_s: dict[str, float]) -> FirstCameras | Waiting:
         if not self._pending:
             self._pending.append(frame)
             return Waiting(f"{_FIRST}; waiting for motion")

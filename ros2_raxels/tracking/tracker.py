@@ -47,7 +47,7 @@ from ros2_raxels.tracking.missed_frames import MissedFrames
 from ros2_raxels.tracking.motion_model import MotionModel
 from ros2_raxels.tracking.resection import FrameSolve, FrameSolver, accumulated
 from ros2_raxels.tracking.types import LostPolicy, Motion, SolveQuality, TrackedPose, TrackerSettings, TrackState
-from ros2_raxels.tracking.what_is_wrong import what_is_wrong
+from ros2_raxels.tracking.what_is_wrong import nearly_constant, what_is_wrong
 from ros2_raxels.utils.timing import timed
 
 _LEAST_REACH = 0.2
@@ -435,7 +435,10 @@ class Tracker:
             self._restart(frame)
             next_state, reason = Initialising(), "a new trajectory begins here"
         if blind:
-            reason = "nothing to be seen (covered lens, darkness, blank wall)"
+            blank = nearly_constant(frame.features)
+            reason = (
+                f"nothing to be seen: {blank}" if blank else "nothing to be seen (covered lens, darkness, blank wall)"
+            )
         return self._unsolved(frame, TrackState.LOST, f"lost for {missed} frames: {reason}", stage_s), next_state
 
     def _is_blind(self, frame: StreamFrame) -> bool:

@@ -23,7 +23,7 @@ from ros2_raxels.geometry.poses import FloatArray
 from ros2_raxels.nodes.common.diagnostics import Problems, Traffic, worded
 from ros2_raxels.nodes.common.messages import image_array, stamp_ns
 from ros2_raxels.nodes.common.parameters import Parameters
-from ros2_raxels.nodes.pose.intake import FrameGate, FrameRejectedError, NewestSlot, Verdict, Work
+from ros2_raxels.nodes.pose.intake import FrameGate, FrameRejectedError, NewestSlot, NotCalibratedError, Verdict, Work
 from ros2_raxels.nodes.pose.intrinsics import Intrinsics
 from ros2_raxels.nodes.pose.outputs import Counters, PoseOutputs
 from ros2_raxels.nodes.pose.placement import Transforms
@@ -157,6 +157,8 @@ class PoseWorker:
             if not isinstance(error, (ImageError, FrameRejectedError)):
                 raise
             self._problems.report(str(error))
+            if isinstance(error, NotCalibratedError) or self.said[0] is TrackState.WAITING:
+                self._wait(str(error))
             return
         self.traffic.processed += 1
         self._publish(answer, arrival.message.header, camera, time.perf_counter() - begun)
@@ -257,6 +259,12 @@ class PoseWorker:
         (before, _), self.said = self.said, (state, message)
         if state is not before:
             self._node.get_logger().info(f"{before.name} -> {state.name}" + (f": {message}" if message else ""))
+
+    def _wait(self, why: str) -> None:
+        """Say why images come and there is no pose; once while it stays the same."""
+        if self.said != (TrackState.WAITING, why):
+            self.set_state(TrackState.WAITING, why)
+            self._announce(TrackState.WAITING, why)
 
     def wait_for_images(self, why: str) -> None:
         """Say that none come; any thread may call it."""

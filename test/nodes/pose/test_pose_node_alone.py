@@ -22,6 +22,7 @@ from geometry_msgs.msg import TransformStamped
 from nav_msgs.msg import Odometry
 from pose_rig import BEST_EFFORT, CAMERA, FRAME, Rig, agrees_with_truth, picture
 from rclpy.parameter import Parameter
+from rclpy.qos import QoSProfile
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 from std_msgs.msg import Header
 from tf2_msgs.msg import TFMessage
@@ -40,6 +41,8 @@ from ros2_raxels.scenes.world import furnished_room
 from ros2_raxels.tracking.types import TrackedPose, TrackState
 
 pytestmark = pytest.mark.ros
+
+LATCHED = tf_qos(static=True)
 
 # ------------------------------------------------------------------------------------------------------------- TF
 
@@ -135,9 +138,32 @@ def test_a_publisher_of_another_qos_is_named_until_the_subscription_has_followed
     subscription.update()
     probe.publisher(Image, "/eye", BEST_EFFORT)
     wait_until(lambda: "QoS of /eye from probe is incompatible" in subscription.why_silent(), what="another QoS")
-    assert "ERROR: Best effort publisher and reliable subscription" in subscription.why_silent()
+    offered = "it offers best effort reliability, the subscription asks for reliable; change the publisher"
+    assert offered in subscription.why_silent()
     subscription.update()
     assert idle in subscription.why_silent()
+
+
+@pytest.mark.parametrize(
+    ("kind", "qos", "reason"),
+    [
+        pytest.param(CameraInfo, 5, "it is idle; let it publish", id="idle"),
+        pytest.param(CameraInfo, LATCHED, "it is transient local but has published nothing yet; let it", id="latched"),
+        pytest.param(
+            CameraInfo,
+            QoSProfile(depth=1, durability=LATCHED.durability, reliability=BEST_EFFORT.reliability),
+            "it is transient local but best effort, so that it keeps nothing for others; make it reliable",
+            id="kept by nobody",
+        ),
+        pytest.param(Image, LATCHED, "it is transient local and this subscription volatile, so that what", id="image"),
+    ],
+)
+def test_what_durability_explains_is_not_blamed_on_shared_memory(probe: Probe, kind: Any, qos: Any, reason: str):
+    probe.publisher(kind, "/eye", qos)
+    subscription = FollowingSubscription(probe.node, kind, "/eye", lambda _: None, kept=kind is CameraInfo)
+    words = f"/eye has a publisher (probe) but nothing arrives: {reason}"
+    wait_until(lambda: words in subscription.why_silent(), what=reason)
+    assert "shared memory" not in subscription.why_silent()
 
 
 def test_metres_that_do_not_come_are_explained(spawn: Spawn, probe: Probe):
@@ -153,6 +179,7 @@ def test_metres_that_do_not_come_are_explained(spawn: Spawn, probe: Probe):
 
 def test_without_camera_info_it_goes_on_and_starts_anew_when_one_comes(spawn: Spawn, probe: Probe):
     rig = Rig(probe, spawn("scripted_node.py", "-p", "camera_info_timeout_s:=0.5"))
+    probe.node.destroy_publisher(rig.infos)
     early = []
 
     def is_waiting() -> bool:
@@ -165,6 +192,7 @@ def test_without_camera_info_it_goes_on_and_starts_anew_when_one_comes(spawn: Sp
     assert not any(rig.stamped(rig.status, stamp) for stamp in before)
     assert rig.status[0].message.startswith("count 1 focal estimated")
     rig.wait_health("input", DiagnosticStatus.WARN, "focal length is estimated")
+    rig.infos = matched(probe.publisher(CameraInfo, "/camera_info"))
     rig.send_info()
     rig.taken()
     assert rig.solve().status.message.startswith("count 1 focal 60")
