@@ -157,7 +157,7 @@ class PoseWorker:
             if not isinstance(error, (ImageError, FrameRejectedError)):
                 raise
             self._problems.report(str(error))
-            if isinstance(error, NotCalibratedError) or self.said[0] is TrackState.WAITING:
+            if isinstance(error, NotCalibratedError) or not self.traffic.processed:
                 self._wait(str(error))
             return
         self.traffic.processed += 1

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import signal
 import threading
 import time
@@ -251,6 +252,9 @@ class _Here:
         self._executor.remove_node(self.node)
         self.node.stop()
         self.node.destroy_node()
+        # For others it is there until nothing refers to it, and in a circle it does itself.
+        del self.node
+        gc.collect()
 
 
 @pytest.fixture
@@ -335,6 +339,8 @@ def test_odometry_that_ends_while_the_worker_asks_for_it_is_no_failure(probe: Pr
         assert node._camera_to_odom(2) is None
     finally:
         node.destroy_node()
+        del node
+        gc.collect()
 
 
 def test_compressed_images_in_a_namespace(spawn: Spawn, probe: Probe):

@@ -177,69 +177,59 @@ def test_an_image_that_shows_nothing_is_said_to_be_constant(spawn: Spawn, probe:
 
 @pytest.fixture(scope="module")
 def rig(module_spawn: Spawn, module_probe: Probe) -> Iterator[Rig]:
-    """One node with the scripted tracker for all tests that leave it as it was."""
+    """One node with the scripted tracker."""
     rig = settled_rig(module_probe, module_spawn)
     yield rig
     assert rig.node.alive
 
 
-@pytest.fixture
-def fresh(rig: Rig) -> Rig:
-    """The rig, its tracker at the beginning of a trajectory with the usual camera."""
-    rig.send_info()
-    rig.reset()
-    return rig
-
-
-def test_stamps_of_another_clock_are_named_with_both_clocks_and_the_difference(fresh: Rig):
+def test_stamps_of_another_clock_are_named_with_both_clocks_and_the_difference(rig: Rig):
     before = time.time_ns() - 10 * YEAR_NS
     for number in range(3):
-        fresh.solve(stamp=before + number * PERIOD_NS)
+        rig.solve(stamp=before + number * PERIOD_NS)
     said = time.strftime("images are stamped by another clock: theirs says %Y-%m-%d", time.gmtime(before * 1e-9))
-    warned = fresh.wait_health(
-        "clock", DiagnosticStatus.WARN, said, "this node's (the wall clock)", "10.0 years behind"
-    )
+    warned = rig.wait_health("clock", DiagnosticStatus.WARN, said, "this node's (the wall clock)", "10.0 years behind")
     assert "use_sim_time" in warned.message
-    fresh.warned(said)
-    clock = fresh.probe.publisher(Clock, "/clock")
-    fresh.wait_health(
+    rig.warned(said)
+    clock = rig.probe.publisher(Clock, "/clock")
+    rig.wait_health(
         "clock", DiagnosticStatus.WARN, "set use_sim_time to true on this node, since probe publishes /clock"
     )
-    fresh.probe.node.destroy_publisher(clock)
-    since = len(fresh.diagnostics)
-    fresh.solve(stamp=time.time_ns())
-    wait_until(lambda: [s for s in fresh.health("clock", since) if s.level == DiagnosticStatus.OK], what="one clock")
+    rig.probe.node.destroy_publisher(clock)
+    since = len(rig.diagnostics)
+    rig.solve(stamp=time.time_ns())
+    wait_until(lambda: [s for s in rig.health("clock", since) if s.level == DiagnosticStatus.OK], what="one clock")
 
 
-def test_a_second_node_of_the_same_name_is_an_error_while_it_is_there(fresh: Rig, spawn: Spawn):
-    fresh.solve()
+def test_a_second_node_of_the_same_name_is_an_error_while_it_is_there(rig: Rig, spawn: Spawn):
+    rig.solve()
     second = spawn("scripted_node.py")
     named = "active: 2 nodes are named /raxels_pose: they answer each other's services"
-    wait_until(lambda: fresh.health("lifecycle")[-1].message.startswith(named), START_S, "error of the name")
-    assert fresh.health("lifecycle")[-1].level == DiagnosticStatus.ERROR
+    wait_until(lambda: rig.health("lifecycle")[-1].message.startswith(named), START_S, "error of the name")
+    assert rig.health("lifecycle")[-1].level == DiagnosticStatus.ERROR
 
     def has_conflict() -> bool:
-        fresh.send_info()
-        fresh.send(picture())
-        return "is published by /raxels_pose too" in fresh.health("tf")[-1].message
+        rig.send_info()
+        rig.send(picture())
+        return "is published by /raxels_pose too" in rig.health("tf")[-1].message
 
     wait_until(has_conflict, what="error of the edge", every_s=0.05)
     second.stop()
-    since = len(fresh.diagnostics)
-    wait_until(lambda: "active" in [s.message for s in fresh.health("lifecycle", since)], what="the only one")
+    since = len(rig.diagnostics)
+    wait_until(lambda: "active" in [s.message for s in rig.health("lifecycle", since)], what="the only one")
 
 
-def test_a_second_publisher_of_the_same_edge_is_named_also_when_it_comes_later(fresh: Rig):
-    fresh.solve()
-    since = len(fresh.diagnostics)
-    wait_until(lambda: fresh.health("tf", since), what="diagnostic")
-    assert fresh.health("tf")[-1].level == DiagnosticStatus.OK
-    rival = matched(fresh.probe.publisher(TFMessage, "/tf", tf_qos()))
+def test_a_second_publisher_of_the_same_edge_is_named_also_when_it_comes_later(rig: Rig):
+    rig.solve()
+    since = len(rig.diagnostics)
+    wait_until(lambda: rig.health("tf", since), what="diagnostic")
+    assert rig.health("tf")[-1].level == DiagnosticStatus.OK
+    rival = matched(rig.probe.publisher(TFMessage, "/tf", tf_qos()))
     rival.publish(edge("raxels_world", FRAME, np.eye(4)))
-    fresh.solve()
+    rig.solve()
     words = f"TF edge raxels_world -> {FRAME} is published by /probe too, and jumps between the publishers"
-    fresh.wait_health("tf", DiagnosticStatus.ERROR, words, "tf.mode")
-    fresh.warned(words)
-    fresh.probe.node.destroy_publisher(rival)
-    since = len(fresh.diagnostics)
-    wait_until(lambda: [s for s in fresh.health("tf", since) if s.level == DiagnosticStatus.OK], what="no rival")
+    rig.wait_health("tf", DiagnosticStatus.ERROR, words, "tf.mode")
+    rig.warned(words)
+    rig.probe.node.destroy_publisher(rival)
+    since = len(rig.diagnostics)
+    wait_until(lambda: [s for s in rig.health("tf", since) if s.level == DiagnosticStatus.OK], what="no rival")
