@@ -62,7 +62,7 @@ def test_every_status_is_the_answer_to_the_image_with_its_stamp(listener: Listen
     assert listener.state_name == "held"
 
 
-def test_a_world_begins_whenever_tracking_begins_anew(listener: Listener, probe: Probe) -> None:
+def test_a_new_world_begins_whenever_tracking_restarts(listener: Listener, probe: Probe) -> None:
     statuses = matched(probe.publisher(PoseStatus, "/soak/raxels_pose/status", 100))
     poses = matched(probe.publisher(PoseWithCovarianceStamped, "/soak/raxels_pose/pose", 100))
     begin, track = PoseStatus.STATE_INITIALISING, PoseStatus.STATE_TRACKING
@@ -101,7 +101,7 @@ def test_the_first_pose_that_cannot_be_used_is_remembered(listener: Listener, pr
     assert set(listener.places) == {3}
 
 
-def test_diagnostics_of_the_pose_node_say_what_was_replaced_and_rejected(listener: Listener, probe: Probe) -> None:
+def test_counts_of_replaced_and_rejected_frames_come_from_the_diagnostics(listener: Listener, probe: Probe) -> None:
     diagnostics = matched(probe.publisher(DiagnosticArray, "/diagnostics", 100))
     values = {"frames replaced by a newer one": "7", "frames rejected": "3", "other": "x"}
     pairs = [KeyValue(key=key, value=value) for key, value in values.items()]
@@ -112,7 +112,7 @@ def test_diagnostics_of_the_pose_node_say_what_was_replaced_and_rejected(listene
     assert (listener.counts.replaced, listener.counts.rejected) == (7, 3)
 
 
-def test_both_nodes_are_there_once_both_are(listener: Listener, probe: Probe) -> None:
+def test_both_nodes_are_present_only_once_each_is(listener: Listener, probe: Probe) -> None:
     nodes = []
     try:
         for name in ("raxels_pose", "raxels_views"):

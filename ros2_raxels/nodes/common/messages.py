@@ -120,7 +120,7 @@ def _array_through_bridge(bridge: Any, message: Image) -> np.ndarray:
         # cv_bridge raises whatever its C++ side threw; all of it means that this image is of no use.
         raise ImageError(f"encoding {message.encoding!r}: cv_bridge says {_one_line(error)}") from error
     if array.dtype != np.uint8 or array.ndim != 3:
-        raise ImageError(f"encoding {message.encoding!r} is no colour image")
+        raise ImageError(f"encoding {message.encoding!r} is not a colour image")
     return array
 
 
