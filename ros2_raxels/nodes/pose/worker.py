@@ -173,7 +173,7 @@ class PoseWorker:
             self._stretch = Stretch()
         self._obey(self._gate.check_stamp(stamp, self._settings.number("stamp_jump_back_s")))
         camera = self._intrinsics.of(header, arrival.info)
-        image = image_array(arrival.message, self._stretch)
+        image = image_array(arrival.message, self._stretch, grey=True)
         height, width = image.shape[:2]
         self._obey(self._gate.check_image(width, height, camera))
         self._gate.admit(self._optical, stamp, width, height, camera)
