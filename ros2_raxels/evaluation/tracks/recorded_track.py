@@ -159,22 +159,37 @@ def follow(
         SourceError: an image cannot be read, or does not fit its camera.
     """
     for frame in source:
-        camera = frame.camera if calibration is None else _camera(frame, calibration)
-        begin = time.perf_counter()
-        try:
-            found = tracker.track(frame.image, frame.stamp_ns, camera)
-        except ValueError as error:
-            raise SourceError(f"{frame.name}: {error}") from error
-        track.add(frame, found, time.perf_counter() - begin)
-        begin = time.perf_counter()
-        try:
-            tracker.improve()
-        finally:
-            track.between_s.append(time.perf_counter() - begin)
-        height, width = frame.image.shape[:2]
-        in_use = camera or tracker.camera
-        track.camera, track.camera_given = in_use and in_use.resized(width, height), camera is not None
+        found = answer(track, frame, tracker, calibration)
+        improve(track, tracker)
         yield frame, found
+
+
+def answer(track: Track, frame: Frame, tracker: Tracker, calibration: Calibration | None = None) -> TrackedPose:
+    """Track one frame into ``track``; the work that it leaves for after its pose is that of `improve`.
+
+    Raises:
+        SourceError: the image does not fit its camera.
+    """
+    camera = frame.camera if calibration is None else _camera(frame, calibration)
+    begin = time.perf_counter()
+    try:
+        found = tracker.track(frame.image, frame.stamp_ns, camera)
+    except ValueError as error:
+        raise SourceError(f"{frame.name}: {error}") from error
+    track.add(frame, found, time.perf_counter() - begin)
+    height, width = frame.image.shape[:2]
+    in_use = camera or tracker.camera
+    track.camera, track.camera_given = in_use and in_use.resized(width, height), camera is not None
+    return found
+
+
+def improve(track: Track, tracker: Tracker) -> None:
+    """What the last frame has left for after its pose."""
+    begin = time.perf_counter()
+    try:
+        tracker.improve()
+    finally:
+        track.between_s.append(time.perf_counter() - begin)
 
 
 def _camera(frame: Frame, calibration: Calibration) -> PinholeCamera:
