@@ -66,15 +66,25 @@ def test_a_new_world_begins_whenever_tracking_restarts(listener: Listener, probe
     statuses = matched(probe.publisher(PoseStatus, "/soak/raxels_pose/status", 100))
     poses = matched(probe.publisher(PoseWithCovarianceStamped, "/soak/raxels_pose/pose", 100))
     begin, track = PoseStatus.STATE_INITIALISING, PoseStatus.STATE_TRACKING
-    for stamp, state in enumerate((begin, begin, track, PoseStatus.STATE_LOST, track, begin, track), 1):
-        statuses.publish(PoseStatus(header=header(stamp), state=state))
+    said = [
+        (begin, 0),
+        (begin, 0),
+        (track, 0),
+        (PoseStatus.STATE_LOST, 0),
+        (track, 0),
+        (begin, 0),
+        (track, 0),
+        (track, 1),
+    ]
+    for stamp, (state, resets) in enumerate(said, 1):
+        statuses.publish(PoseStatus(header=header(stamp), state=state, resets=resets))
         hear(listener, lambda stamp=stamp: stamp in listener.answers)
         if state == track:
             pose = PoseWithCovarianceStamped(header=header(stamp))
             pose.pose.pose = pose_message(POSE)
             poses.publish(pose)
             hear(listener, lambda stamp=stamp: stamp in listener.places)
-    assert {stamp: world for stamp, (world, _) in listener.places.items()} == {3: 1, 5: 1, 7: 2}
+    assert {stamp: world for stamp, (world, _) in listener.places.items()} == {3: 1, 5: 1, 7: 2, 8: 3}
     for _, place in listener.places.values():
         np.testing.assert_allclose(place, POSE[:3, 3])
     assert listener.newest is not None

@@ -128,6 +128,7 @@ class Traffic:
         """By the executor's thread, before the worker saw them."""
         self.rejected = 0
         self.processed = 0
+        self.resets = 0
         self.latencies = Latencies()
         self._reported = (clock(), 0, 0)
 

@@ -117,7 +117,8 @@ def test_without_a_trajectory_one_is_imagined_from_where_the_camera_is(rig: View
     assert found.frame_id == WORLD
 
 
-def test_frames_seen_from_elsewhere_are_kept_as_context(rig: ViewsRig):
+@pytest.mark.parametrize("news", [{"state": PoseStatus.STATE_INITIALISING}, {"resets": 1}])
+def test_frames_seen_from_elsewhere_are_kept_as_context_until_a_new_world_begins(rig: ViewsRig, news: dict[str, int]):
     def with_three() -> bool:
         places = (0.0, 0.3, 0.5)
         # The server looks at the newest image ten times a second.
@@ -131,7 +132,7 @@ def test_frames_seen_from_elsewhere_are_kept_as_context(rig: ViewsRig):
     rig.taken()
     rig.look(at(0.5))
     assert int(rig.client.predict(make_goal([at()], WORLD, seed=1)).images[0][0, 0, 1]) >= 3
-    rig.tell(metric=False, state=PoseStatus.STATE_INITIALISING)
+    rig.tell(metric=False, **news)
 
     def with_one() -> bool:
         rig.look(at(0.5))
