@@ -12,9 +12,10 @@ from threading import Event
 from typing import Any
 
 from ros2_raxels.cli.benchmark_node import NODE, add_node_arguments, check_node_options, measure_node
-from ros2_raxels.cli.benchmark_sections import MIB, SECTIONS
+from ros2_raxels.cli.benchmark_sections import MIB, SECTIONS, cost_panels
 from ros2_raxels.cli.model_arguments import add_model_argument
 from ros2_raxels.evaluation.machine.machine import machine
+from ros2_raxels.evaluation.report.charts import curves
 from ros2_raxels.evaluation.report.tables import Table, as_text
 from ros2_raxels.harness.busy import busy_processes
 from ros2_raxels.harness.play import PlayError
@@ -23,7 +24,7 @@ from ros2_raxels.harness.ros_start import start_ros
 from ros2_raxels.recordings.open import open_source
 from ros2_raxels.recordings.source import FrameSource
 from ros2_raxels.utils.argument_types import positive, several_of
-from ros2_raxels.utils.files import FileError, check_writable, write_json
+from ros2_raxels.utils.files import FileError, check_writable, replacing, write_json
 from ros2_raxels.utils.memory import peak_rss_bytes, rss_bytes
 from ros2_raxels.utils.ros_environment import RosNotFoundError
 from ros2_raxels.utils.terminal import INTERRUPTED, interruptible
@@ -47,6 +48,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_model_argument(parser)
     parser.add_argument("--views-model", default="", metavar="CARD", help="model card for views (default: shipped)")
     parser.add_argument("--out", type=Path, metavar="FILE", help="report to write (.json)")
+    parser.add_argument(
+        "--plot",
+        type=Path,
+        metavar="FILE",
+        help="picture to write (.png): what a frame costs by resolution and map size",
+    )
 
 
 def run(args: argparse.Namespace) -> int:
@@ -59,12 +66,18 @@ def run(args: argparse.Namespace) -> int:
         FileError: the source or a model cannot be read, the nodes cannot be run, or the report not be written.
     """
     check_node_options(args)
-    if args.out is not None:
-        check_writable(args.out)
+    for path in (args.out, args.plot):
+        if path is not None:
+            check_writable(path)
+    if args.plot is not None and (args.node or not {"resolution", "memory"} & set(_chosen(args))):
+        raise FileError("--plot draws the sections resolution and memory; measure one of them (--memory-frames N)")
     if not args.node:
         chosen, source = _chosen(args), _open(args)
         with busy_processes(args.load[0]):
             report, tables = _measure(chosen, source, args)
+        if args.plot is not None:
+            with replacing(args.plot) as temporary:
+                temporary.write_bytes(curves(cost_panels(report)))
         return _show(report, tables, args.out)
     with interruptible() as interrupted:
         try:

@@ -28,6 +28,7 @@ _START_TIMEOUT_S = 30.0
 _SETTLE_S = 0.6
 _DRAIN_TIMEOUT_S = 5.0
 _STEP_S = 0.1
+_LAST = 9
 
 
 class PlayError(RuntimeError):
@@ -219,9 +220,7 @@ def frame_numbers(published_ns: Sequence[int], recorded_ns: Sequence[int], playe
         return {stamp: index for index, stamp in enumerate(published)}
     due = (np.array(recorded_ns[:played], np.int64) - recorded_ns[0]) / speed
     heard = np.array(published, np.int64) - published[-1]
-    # The last one is hardly ever missed. It may have been late, which the others tell.
-    late = -due[-1]
-    for _ in range(2):
-        numbers = np.abs(due[None] - (heard - late)[:, None]).argmin(1)
-        late = np.median(heard - due[numbers])
+    # The last ones are hardly ever missed, and hardly ever all of them late.
+    late = np.median(heard[-_LAST:] - due[-_LAST:][-len(heard) :])
+    numbers = np.abs(due[None] - (heard - late)[:, None]).argmin(1)
     return {stamp: int(number) for stamp, number in zip(published, numbers, strict=True)}
