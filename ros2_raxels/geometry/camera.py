@@ -28,7 +28,8 @@ _TABLE = 512
 _NEWTON_STEPS, _FOUND_PX = 10, 1e-8
 """Of the inversion of a distortion: steps, and when it has been found."""
 
-_Own = TypeVar("_Own", bound="Camera")
+AnyCamera = TypeVar("AnyCamera", bound="Camera")
+"""A camera of one kind: what is resized or cropped stays of its kind."""
 
 
 @dataclass(frozen=True)
@@ -138,7 +139,7 @@ class Camera(ABC):
                 "give the intrinsics of this image size"
             )
 
-    def resized(self: _Own, width: int, height: int) -> _Own:
+    def resized(self: AnyCamera, width: int, height: int) -> AnyCamera:
         """The camera of the same image resampled to another size, px; keeps pixel centres where they belong."""
         sx, sy = width / self.width, height / self.height
         return replace(
@@ -151,7 +152,7 @@ class Camera(ABC):
             cy=(self.cy + 0.5) * sy - 0.5,
         )
 
-    def cropped(self: _Own, left: int, top: int, width: int, height: int) -> _Own:
+    def cropped(self: AnyCamera, left: int, top: int, width: int, height: int) -> AnyCamera:
         """The camera of a part of the same image, px; the part may reach beyond it."""
         return replace(self, width=width, height=height, cx=self.cx - left, cy=self.cy - top)
 
@@ -210,7 +211,7 @@ class PinholeCamera(Camera):
     def rays(self, pixels: npt.ArrayLike) -> FloatArray:
         """Rays (N, 3) of z = 1 through pixels (N, 2); NaN beyond where the distortion folds back."""
         plane = self.normalise(pixels)
-        return np.concatenate([plane, np.ones((len(plane), 1))], axis=1) + 0.0 * plane[:, :1]
+        return np.asarray(np.concatenate([plane, np.ones((len(plane), 1))], axis=1) + 0.0 * plane[:, :1])
 
     def depth(self, points: FloatArray) -> FloatArray:
         """The z (...) of points (..., 3)."""
@@ -221,7 +222,7 @@ class PinholeCamera(Camera):
         p = np.asarray(pixels, float).reshape(-1, 2)
         plain: FloatArray = (p - (self.cx, self.cy)) / (self.fx, self.fy)
         if not self.is_distorted or not len(p):
-            return plain
+            return np.asarray(plain)
         return self._undistorted(p, plain)
 
     def project(self, points: npt.ArrayLike) -> FloatArray:
@@ -230,7 +231,7 @@ class PinholeCamera(Camera):
         z = np.where(p[:, 2] > 1e-9, p[:, 2], np.nan)
         plane: FloatArray = p[:, :2] / z[:, None]
         if not self.is_distorted or not len(p):
-            return plane * (self.fx, self.fy) + (self.cx, self.cy)
+            return np.asarray(plane * (self.fx, self.fy) + (self.cx, self.cy))
         return self._distorted(plane)[0]
 
     def jacobian(self, points: npt.ArrayLike) -> FloatArray:
@@ -251,7 +252,7 @@ class PinholeCamera(Camera):
     def _on_plane(self, plane: FloatArray) -> FloatArray:
         """(N, 2, 2) px per unit of points (N, 2) of the plane z = 1."""
         if not self.is_distorted or not len(plane):
-            return np.tile(np.diag([self.fx, self.fy]), (len(plane), 1, 1)) + 0.0 * plane[:, :1, None]
+            return np.asarray(np.tile(np.diag([self.fx, self.fy]), (len(plane), 1, 1)) + 0.0 * plane[:, :1, None])
         return self._distorted(plane)[1]
 
     @cached_property

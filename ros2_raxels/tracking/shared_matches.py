@@ -175,12 +175,11 @@ class SharedMatches:
         depths = _filled(grid, anchor.inverse_depth)
         if depths is None:
             return None
-        plane = anchor.camera.normalise(grid)
         moved = relative_pose(camera_to_world, anchor.camera_to_world)
-        points = np.concatenate([plane, np.ones((len(plane), 1))], axis=1) @ moved[:3, :3].T
+        points = anchor.camera.rays(grid) @ moved[:3, :3].T
         points += depths[:, None] * moved[:3, 3]
         # Depth there over depth here; a window of pixels that has grown or shrunk does not fit any more.
-        alike = np.abs(np.log(np.maximum(points[:, 2], 1e-6))) < np.log(_MOST_ZOOM)
+        alike = np.abs(np.log(np.maximum(frame.camera.depth(points), 1e-6))) < np.log(_MOST_ZOOM)
         return np.where(alike[:, None], frame.camera.project(points), np.nan)
 
 

@@ -25,7 +25,7 @@ import numpy.typing as npt
 from ros2_raxels.estimation.estimator import Estimator
 from ros2_raxels.estimation.hypotheses import Denoiser
 from ros2_raxels.estimation.inliers import FEWEST_MATCHES
-from ros2_raxels.geometry.camera import PinholeCamera, ordinary_camera
+from ros2_raxels.geometry.camera import Camera, ordinary_camera
 from ros2_raxels.geometry.covariance import (
     UNKNOWN_VARIANCE,
     compounded,
@@ -131,7 +131,7 @@ class Tracker:
     def reset(self) -> None:
         """Forget everything; the next frame is the new origin."""
         self._next_number = 0
-        self._camera: PinholeCamera | None = None
+        self._camera: Camera | None = None
         self._focal_found = False
         self._metric = MetricScale(self.settings.scale)
         self._use_map(KeyframeMap())
@@ -158,7 +158,7 @@ class Tracker:
         return "evidence and guidance, no denoiser" if self._denoiser is None else self._denoiser.describe()
 
     @property
-    def camera(self) -> PinholeCamera | None:
+    def camera(self) -> Camera | None:
         """Intrinsics in use, of the working image (`EvidenceSettings`); a guess until there was motion."""
         return self._camera
 
@@ -166,7 +166,7 @@ class Tracker:
         self,
         image: npt.NDArray[np.uint8],
         stamp_ns: int,
-        camera: PinholeCamera | None,
+        camera: Camera | None,
     ) -> TrackedPose:
         """Pose of one frame.
 
@@ -227,7 +227,7 @@ class Tracker:
             keyframe_pose=beside(window[-1], answer.camera_to_world) if window else None,
         )
 
-    def _intrinsics(self, features: Features, given: PinholeCamera | None) -> PinholeCamera:
+    def _intrinsics(self, features: Features, given: Camera | None) -> Camera:
         if given is not None:
             self._camera = given
         height, width = features.grey.shape
