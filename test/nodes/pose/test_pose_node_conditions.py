@@ -55,6 +55,7 @@ def test_a_latched_camera_info_from_before_the_start_is_received_and_so_are_vola
     before = probe.publisher(CameraInfo, "/camera_info", LATCHED)
     before.publish(info_of())
     rig = Rig(probe, spawn("scripted_node.py"), info_qos=LATCHED)
+    wait_until(lambda: rig.follows(rig.images), what="the reliable subscription")
     wait_until(lambda: rig.send(picture(script.INITIALISE)) and rig.status, what="first answer", every_s=0.05)
     assert rig.solve().status.message == "count 1 focal 60 lost.frames 5"
     volatile = matched(probe.publisher(CameraInfo, "/camera_info"))
@@ -136,8 +137,7 @@ def test_simulated_time_that_does_not_come_or_is_not_that_of_the_images_is_named
 
 
 def test_a_base_that_appears_late_and_a_mount_that_changes_are_said_once(spawn: Spawn, probe: Probe):
-    rig = Rig(probe, spawn("scripted_node.py"))
-    rig.settle()
+    rig = settled_rig(probe, spawn)
     assert rig.solve().status.child_frame_id == FRAME
     static = matched(probe.publisher(TFMessage, "/tf_static", LATCHED))
     static.publish(edge("base_link", FRAME, OPTICAL_TO_BODY))
@@ -169,6 +169,7 @@ def test_an_image_that_shows_nothing_is_said_to_be_constant(spawn: Spawn, probe:
     wait_until(said, START_S, "answers", every_s=0.05)
     answers = [s for s in rig.status if s.state == PoseStatus.STATE_INITIALISING]
     assert {s.message for s in answers} == {words}
+    assert not rig.poses
     rig.wait_health("tracking", DiagnosticStatus.WARN, f"INITIALISING: {words}")
 
 
