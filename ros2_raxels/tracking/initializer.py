@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -141,13 +141,9 @@ class Initializer:
             focal_known: whether the cameras of the frames are to be believed; the focal length is estimated otherwise.
             stage_s: wall times, s, are added here.
         """
-        found = self._see(frame, focal_known, stage_s)
-        if isinstance(found, Waiting) and (blank := nearly_constant(frame.features)):
-            # No motion of the camera would help, and none can be seen.
-            return replace(found, reason=blank, turn=None)
-        return found
-
-    def _see(self, frame: StreamFrame, focal_known: bool, stage_s: dict[str, float]) -> FirstCameras | Waiting:
+        if blank := nearly_constant(frame.features):
+            # Not collected: no motion can be seen from it to others, and it would only put off the start.
+            return Waiting(blank)
         if not self._pending:
             self._pending.append(frame)
             return Waiting(f"{_FIRST}; waiting for motion", turn=AT_REST)
