@@ -196,10 +196,13 @@ def test_without_camera_info_it_estimates_the_focal_length_and_restarts_when_one
 
     wait_until(is_waiting)
     before = list(early)
-    wait_until(lambda: rig.send(picture()) and len(rig.poses), what="answer without camera_info")
+
+    def answers() -> list[PoseStatus]:
+        return [status for status in rig.status if status.state != PoseStatus.STATE_WAITING]
+
+    wait_until(lambda: rig.send(picture()) and answers(), what="answer without camera_info", every_s=0.05)
     assert not any(rig.stamped(rig.status, stamp) for stamp in before)
-    answers = [status for status in rig.status if status.state != PoseStatus.STATE_WAITING]
-    assert answers[0].message.startswith("count 1 focal estimated")
+    assert answers()[0].message.startswith("count 1 focal estimated")
     rig.wait_health("input", DiagnosticStatus.WARN, "focal length is estimated")
     rig.infos = matched(probe.publisher(CameraInfo, "/camera_info"))
     rig.send_info()
