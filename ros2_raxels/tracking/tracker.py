@@ -269,6 +269,7 @@ class Tracker:
             now.covariance,
             TrackState.TRACKING,
             quality,
+            has_depth=False,
             motion=motion,
             message=waiting.reason,
             stage_s=stage_s,
@@ -491,7 +492,8 @@ class Tracker:
     ) -> TrackedPose:
         covariance = self._motion.covariance if state is TrackState.HELD else np.eye(6) * UNKNOWN_VARIANCE
         pose, quality = self._motion.camera_to_world, SolveQuality(confidence)
-        return TrackedPose(frame.stamp_ns, pose, covariance, state, quality, message=message, stage_s=stage_s)
+        answer = TrackedPose(frame.stamp_ns, pose, covariance, state, quality, message=message, stage_s=stage_s)
+        return replace(answer, has_depth=state is not TrackState.INITIALISING)
 
     # -- mapping
 

@@ -82,6 +82,7 @@ class TrackedPose:
         corrected: the world has been corrected since the last frame (loop, scale, a pose set from outside): the step
             from the last pose to this one is no motion.
         motion: what the camera has been doing over the last frames.
+        has_depth: whether there are points whose depths are known. A camera that stands or turns has a pose before.
         scale: whether poses are in metres.
         number: of the frame in the stream.
         keyframe_pose: the pose told beside a keyframe; None before there is one. See `Tracker.pose_now`.
@@ -98,6 +99,7 @@ class TrackedPose:
     keyframe: bool = False
     corrected: bool = False
     motion: Motion = Motion.UNKNOWN
+    has_depth: bool = True
     scale: Scale = field(default_factory=Scale)
     number: int = 0
     keyframe_pose: KeyframePose | None = None
