@@ -90,6 +90,11 @@ def test_a_peer_is_told_the_set_and_the_file(tmp_path: Path) -> None:
     assert words == "{set} {out}"
 
 
+def test_what_a_peer_answered_counts_whatever_its_status(tmp_path: Path) -> None:
+    text = "import sys\nopen(sys.argv[2], 'w').write('')\nsys.exit('only few')\n"
+    assert run_peer(program(tmp_path / "peer.py", text), tmp_path, 30.0) == ([], "only few")
+
+
 @pytest.mark.parametrize(
     ("text", "words"),
     [
