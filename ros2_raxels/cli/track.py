@@ -12,7 +12,7 @@ from pathlib import Path
 from tqdm import tqdm
 
 from ros2_raxels.cli.model_arguments import add_model_argument
-from ros2_raxels.cli.track_live import Keep, add_live_arguments, check_options, check_source, keeping_states, wheels
+from ros2_raxels.cli.track_live import Keep, add_live_arguments, check_options, check_source, keeping_states
 from ros2_raxels.cli.track_summary import failure, rows, summary
 from ros2_raxels.evaluation.tracks.real_time import Pace, follow_in_real_time
 from ros2_raxels.evaluation.tracks.recorded_track import Track, follow
@@ -127,7 +127,7 @@ def run(args: argparse.Namespace) -> int:
         camera_name=args.camera if calibration is None else None,
     )
     check_source(args, source)
-    odometry = wheels(args, source)
+    odometry = source.odometry() if args.odom else None
     origin = _check_calibration(source, calibration)
     for note in source.notes:
         print(f"note: {note}", flush=True)

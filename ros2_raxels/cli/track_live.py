@@ -8,19 +8,13 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from ros2_raxels.evaluation.tracks.live_states import LiveStates
-from ros2_raxels.geometry.poses import FloatArray
 from ros2_raxels.recordings.source import Frame, FrameSource
-from ros2_raxels.recordings.wheel_odometry import ODOMETRY_FILE, WheelOdometry
 from ros2_raxels.tracking.frame_state import DROPPED, FrameState, writing_states
-from ros2_raxels.tracking.metric_scale import Odometry
 from ros2_raxels.tracking.types import TrackedPose
 from ros2_raxels.utils.argument_types import above_zero
 from ros2_raxels.utils.files import FileError, check_writable
 
 BASE, CAMERA = "base", "camera"
-
-_LATEST_WHEELS_NS = 5_000_000_000
-"""Wheels that begin this much later than the frames are still of the same drive."""
 
 Keep = Callable[[Frame, TrackedPose | None], None]
 """Takes every frame with its answer, or with None where the frame was dropped."""
@@ -42,7 +36,7 @@ def add_live_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--odom",
         action="store_true",
-        help=f"metres from the wheels, of a rig set with {ODOMETRY_FILE}; default: poses have a unit of their own",
+        help="metres from the wheels: odom.csv of a rig set, or the topic of odometry of a bag with /tf_static",
     )
     parser.add_argument(
         "--realtime",
@@ -90,31 +84,6 @@ def check_source(args: argparse.Namespace, source: FrameSource) -> None:
         raise FileError(f"{source.name} is live already, and --realtime plays recordings; leave it out")
     if args.states_of == BASE and source.camera_to_base is None:
         raise FileError(f"--states-of base: {source.name} does not say where its camera is on the robot; rig sets do")
-
-
-def wheels(args: argparse.Namespace, source: FrameSource) -> Odometry | None:
-    """Where the camera was by the wheels, if that is asked for.
-
-    Raises:
-        FileError: the recording has none, or they do not go with its frames.
-    """
-    if not args.odom:
-        return None
-    mount, file = source.camera_to_base, Path(args.source) / ODOMETRY_FILE
-    if mount is None or not file.is_file():
-        raise FileError(f"--odom: {source.name} is no rig set with {ODOMETRY_FILE}; leave it out, or add the file")
-    read = WheelOdometry.read(file)
-    (first_s, last_s), begin = read.covers_s, next(iter(source)).stamp_ns
-    if read.base_to_odom(begin) is None and not begin < first_s * 1e9 < begin + _LATEST_WHEELS_NS:
-        raise FileError(
-            f"{file} covers {first_s:g} to {last_s:g} s, and frames begin at {begin * 1e-9:g} s; give both one clock"
-        )
-
-    def camera_to_odom(stamp_ns: int) -> FloatArray | None:
-        base = read.base_to_odom(stamp_ns)
-        return None if base is None else base @ mount
-
-    return camera_to_odom
 
 
 @contextmanager

@@ -145,10 +145,10 @@ def test_wheels_give_metres(tmp_path: Path, capsys: CapSys) -> None:
 def test_wheels_that_do_not_go_with_the_frames_are_refused(rendered: Path, tmp_path: Path, capsys: CapSys) -> None:
     out = str(tmp_path / "a.jsonl")
     assert main(["track", str(rendered / "room"), "--odom", "--states", out]) == 2
-    assert "--odom: room is no rig set with odom.csv; leave it out, or add the file" in error_line(capsys)
+    assert "room has no odometry; only rig sets with odom.csv and bags can have it" in error_line(capsys)
     rig = write_rig_set(tmp_path / "rig", count=3)
     assert main(["track", str(rig), "--odom", "--states", out]) == 2
-    assert "--odom: robot is no rig set with odom.csv" in error_line(capsys)
+    assert "robot has no odometry; only rig sets with odom.csv" in error_line(capsys)
     write_wheels(rig, later_s=1000.0)
     assert main(["track", str(rig), "--odom", "--states", out]) == 2
     assert "odom.csv covers 1000 to 1000.2 s, and frames begin at 0 s; give both one clock" in error_line(capsys)
