@@ -67,7 +67,7 @@ def test_readings_of_another_clock_are_named(tmp_path: Path) -> None:
     wheels.check_covers(8_000_000_000, "wheels")
     wheels.check_covers(10_300_000_000, "wheels")
     for begin_ns in (4_000_000_000, 11_000_000_000):
-        with pytest.raises(SourceError, match="wheels covers 10 to 10.4 s, and frames begin at"):
+        with pytest.raises(SourceError, match=r"wheels covers 10 to 10\.4 s, and frames begin at"):
             wheels.check_covers(begin_ns, "wheels")
 
 
