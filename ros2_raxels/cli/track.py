@@ -127,10 +127,11 @@ def run(args: argparse.Namespace) -> int:
         camera_name=args.camera if calibration is None else None,
     )
     check_source(args, source)
+    odometry = source.odometry() if args.odom else None
     origin = _check_calibration(source, calibration)
     for note in source.notes:
         print(f"note: {note}", flush=True)
-    tracker = make_tracker(args.model)
+    tracker = make_tracker(args.model, odometry)
     track, pace = Track(), Pace() if args.realtime else None
     with nullcontext() if args.view is None else open_view(args.view, source.name) as view:
         with keeping_states(args, source) as keep:
