@@ -97,14 +97,14 @@ class Rig:
         matched(self.infos)
 
     def settle(self, info: CameraInfo | None = None, image: np.ndarray | None = None) -> None:
-        """Send until the node answers: each side finds the other's topics one by one. Nothing is tracked yet."""
+        """Send until the node answers: each side finds the other's topics one by one. There is no map yet."""
         width, height = (info.width, info.height) if info else (CAMERA.width, CAMERA.height)
         image = picture(script.INITIALISE, width, height) if image is None else image
 
         def answered() -> bool:
             self.send_info(info)
             self.send(image)
-            return any(status.state == PoseStatus.STATE_INITIALISING for status in self.status)
+            return any(status.state != PoseStatus.STATE_WAITING for status in self.status)
 
         wait_until(answered, what="first answer", every_s=0.05)
 

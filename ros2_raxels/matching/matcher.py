@@ -18,9 +18,10 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from ros2_raxels.geometry.camera import PinholeCamera
+from ros2_raxels.geometry.camera import Camera
 from ros2_raxels.geometry.poses import FloatArray
 from ros2_raxels.matching.features import Features, GreyImage, Keypoints, to_grey
+from ros2_raxels.matching.lens_rays import see_through
 from ros2_raxels.matching.tracks import (
     FLOW,
     KEYPOINT,
@@ -30,7 +31,6 @@ from ros2_raxels.matching.tracks import (
     PairMatches,
     chain_matches,
     keypoint_scores,
-    on_image_plane,
     thin_tracks,
 )
 
@@ -163,7 +163,7 @@ class Matcher:
         """Number of keypoints that match: a cheap measure of whether two frames show the same place."""
         return int((self._match_keypoints(self.keypoints(a), self.keypoints(b))[0] >= 0).sum())
 
-    def collect(self, frames: Sequence[Features], cameras: Sequence[PinholeCamera]) -> Evidence:
+    def collect(self, frames: Sequence[Features], cameras: Sequence[Camera]) -> Evidence:
         """Evidence between all pairs of frames, thinned to `EvidenceSettings.tracks`.
 
         Raises:
@@ -178,7 +178,7 @@ class Matcher:
     def assemble(
         self,
         frames: Sequence[Features],
-        cameras: Sequence[PinholeCamera],
+        cameras: Sequence[Camera],
         matches: Mapping[tuple[int, int], PairMatches],
         must_see: int | None = None,
         starts_in: int | None = None,
@@ -202,8 +202,8 @@ class Matcher:
             anchor, index, pixels, score, kind = (a[there] for a in (anchor, index, pixels, score, kind))
         kept = thin_tracks(kind, self.settings.tracks if tracks is None else tracks)
         anchor, index, pixels, score, kind = (a[kept] for a in (anchor, index, pixels, score, kind))
-        plane, focal = on_image_plane(pixels, cameras)
-        return Evidence(anchor, index, pixels, plane, focal, np.ones(pixels.shape[:2]), kind, score)
+        plane, focal, lens = see_through(pixels, cameras)
+        return Evidence(anchor, index, pixels, plane, focal, np.ones(pixels.shape[:2]), kind, score, lens)
 
     # -- keypoints
 

@@ -101,9 +101,8 @@ class LoopCloser:
         chosen = np.flatnonzero(solved.agrees & (solved.inverse_depth > 0) & (evidence.anchor < len(anchors)))
         anchor = evidence.anchor[chosen]
         to_frame = relative_pose(solved.camera_to_world, np.array([f.camera_to_world for f in anchors]))[anchor]
-        start = np.concatenate([evidence.plane[chosen, anchor], np.ones((len(chosen), 1))], axis=1)
-        points = start / solved.inverse_depth[chosen, None]
-        depth = (to_frame[:, 2, :3] * points).sum(axis=1) + to_frame[:, 2, 3]
+        points = evidence.rays(chosen, anchor) / solved.inverse_depth[chosen, None]
+        depth = keyframe.camera.depth((to_frame[:, :3, :3] @ points[:, :, None])[..., 0] + to_frame[:, :3, 3])
         grid, pixels = self._matcher.grid(keyframe.features.grey.shape), evidence.pixels[chosen, len(anchors)]
         apart = np.linalg.norm(grid[:, None] - pixels, axis=-1)
         apart[~np.isfinite(keyframe.inverse_depth)] = np.inf

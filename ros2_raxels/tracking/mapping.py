@@ -128,8 +128,8 @@ class Mapper:
     def points(self, keyframe: Keyframe) -> FloatArray:
         """(K, 3) points of a keyframe's flow grid whose depths are known, in its optical frame, world units."""
         known = keyframe.inverse_depth > 0
-        plane = keyframe.camera.normalise(self._matcher.grid(keyframe.features.grey.shape)[known])
-        return np.concatenate([plane, np.ones((len(plane), 1))], axis=1) / keyframe.inverse_depth[known, None]
+        rays = keyframe.camera.rays(self._matcher.grid(keyframe.features.grey.shape)[known])
+        return np.asarray(rays / keyframe.inverse_depth[known, None])
 
     def _keyframe(self, frame: SolvedFrame, parent: int | None = None, trajectory: int = 0) -> Keyframe:
         nothing = np.full(len(self._matcher.grid(frame.frame.features.grey.shape)), np.nan)

@@ -25,7 +25,7 @@ import numpy.typing as npt
 from ros2_raxels.estimation.estimator import Estimator
 from ros2_raxels.estimation.hypotheses import Denoiser
 from ros2_raxels.estimation.inliers import FEWEST_MATCHES
-from ros2_raxels.geometry.camera import PinholeCamera, ordinary_camera
+from ros2_raxels.geometry.camera import Camera, ordinary_camera
 from ros2_raxels.geometry.covariance import (
     UNKNOWN_VARIANCE,
     compounded,
@@ -60,6 +60,9 @@ from ros2_raxels.utils.timing import timed
 
 _LEAST_REACH = 0.2
 """Share of the newest keyframe that coarse flow must reach for a solve from it."""
+
+_STILL_RAD = 0.004
+"""Motion of the image below which a camera stands, as far as anybody can tell before there are depths."""
 
 _BLIND = 20
 """With fewer keypoints than this there is nothing to be seen."""
@@ -139,7 +142,7 @@ class Tracker:
     def reset(self) -> None:
         """Forget everything; the next frame is the new origin."""
         self._next_number = 0
-        self._camera: PinholeCamera | None = None
+        self._camera: Camera | None = None
         self._focal_found = False
         self._metric = MetricScale(self.settings.scale)
         self._use_map(KeyframeMap())
@@ -166,7 +169,7 @@ class Tracker:
         return "evidence and guidance, no denoiser" if self._denoiser is None else self._denoiser.describe()
 
     @property
-    def camera(self) -> PinholeCamera | None:
+    def camera(self) -> Camera | None:
         """Intrinsics in use, of the working image (`EvidenceSettings`); a guess until there was motion."""
         return self._camera
 
@@ -174,7 +177,7 @@ class Tracker:
         self,
         image: npt.NDArray[np.uint8],
         stamp_ns: int,
-        camera: PinholeCamera | None,
+        camera: Camera | None,
     ) -> TrackedPose:
         """Pose of one frame.
 
@@ -199,7 +202,7 @@ class Tracker:
         answer, self._state = self._step(frame, camera is not None, stage_s)
         self._forget_matches()
         answer = self._completed(answer, image.shape[1] / features.grey.shape[1])
-        if answer.state is TrackState.TRACKING:
+        if answer.state is TrackState.TRACKING and self._map.keyframes:
             self._observe_scale(stamp_ns)
         return answer
 
@@ -229,13 +232,13 @@ class Tracker:
             answer,
             solve=replace(answer.solve, residual_px=answer.solve.residual_px * enlarged),
             corrected=corrected,
-            motion=self._motion.recent_motion(self._map.unit) if is_tracking else Motion.UNKNOWN,
+            motion=self._motion.recent_motion(self._map.unit) if is_tracking and window else answer.motion,
             scale=self._metric.scale,
             number=self._next_number - 1,
             keyframe_pose=beside(window[-1], answer.camera_to_world) if window else None,
         )
 
-    def _intrinsics(self, features: Features, given: PinholeCamera | None) -> PinholeCamera:
+    def _intrinsics(self, features: Features, given: Camera | None) -> Camera:
         if given is not None:
             self._camera = given
         height, width = features.grey.shape
@@ -252,8 +255,36 @@ class Tracker:
         if isinstance(found, Waiting):
             if self.settings.history:
                 self._missed_frames.keep(found.given_up)
-            return self._unsolved(frame, TrackState.INITIALISING, found.reason, stage_s), Initialising()
+            return self._wait(frame, found, stage_s), Initialising()
         return self._begin(found, stage_s), Tracking()
+
+    def _wait(self, frame: StreamFrame, waiting: Waiting, stage_s: dict[str, float]) -> TrackedPose:
+        """Before the first cameras: a camera that stands, or turns on the spot, has a pose whatever the unit is.
+
+        Not after a loss, when nobody knows where it stands, and not where there is nothing to be seen.
+        """
+        start, unit = self._motion, self._metric.depth_of_scene
+        if waiting.given_up and waiting.advance is not None:
+            self._motion = start = start.turned(waiting.advance, unit)
+        elif waiting.given_up:
+            self._corrected = True
+        turn = waiting.turn
+        if turn is None or self._map.keyframes or self._is_blind(self._initializer.pending[0]):
+            return self._unsolved(frame, TrackState.INITIALISING, waiting.reason, stage_s)
+        now = start.turned(turn, unit)
+        motion = Motion.STILL if turn.moved_rad < _STILL_RAD else Motion.UNKNOWN
+        quality = SolveQuality(turn.confidence)
+        return TrackedPose(
+            frame.stamp_ns,
+            now.camera_to_world,
+            now.covariance,
+            TrackState.TRACKING,
+            quality,
+            has_depth=False,
+            motion=motion,
+            message=waiting.reason,
+            stage_s=stage_s,
+        )
 
     def _begin(self, first: FirstCameras, stage_s: dict[str, float]) -> TrackedPose:
         """Keyframes of a new trajectory, which begins where the camera is thought to be."""
@@ -480,7 +511,8 @@ class Tracker:
     ) -> TrackedPose:
         covariance = self._motion.covariance if state is TrackState.HELD else np.eye(6) * UNKNOWN_VARIANCE
         pose, quality = self._motion.camera_to_world, SolveQuality(confidence)
-        return TrackedPose(frame.stamp_ns, pose, covariance, state, quality, message=message, stage_s=stage_s)
+        answer = TrackedPose(frame.stamp_ns, pose, covariance, state, quality, message=message, stage_s=stage_s)
+        return replace(answer, has_depth=state is not TrackState.INITIALISING)
 
     # -- mapping
 
