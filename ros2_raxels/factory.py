@@ -57,13 +57,17 @@ def model_card(model: str, shipped: str = SHIPPED) -> Path:
         raise FileError(f"{error}, or give --model") from error
 
 
-def make_tracker(model: str) -> Tracker:
+def make_tracker(model: str, real_time: bool = False) -> Tracker:
     """A tracker that keeps the whole trajectory, with the denoiser of a card as in `make_estimator`.
+
+    Args:
+        model: see there.
+        real_time: see `TrackerSettings`.
 
     Raises:
         FileError: the model is missing, damaged or cannot be run.
     """
-    return Tracker(TrackerSettings(history=True), make_denoiser(model, STREAM))
+    return Tracker(TrackerSettings(history=True, real_time=real_time), make_denoiser(model, STREAM))
 
 
 def make_predictor(model: str, settings: PredictorSettings | None = None) -> ViewPredictor:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import time
 from collections import deque
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 import numpy as np
 
@@ -51,15 +54,20 @@ class Budget:
 
     Args:
         limited: whether frames have to be answered at their rate at all.
+        clock: s.
+
+    Attributes:
+        refused: whether the present frame was not had time for something.
     """
 
-    def __init__(self, limited: bool) -> None:
-        self._limited = limited
+    def __init__(self, limited: bool, clock: Callable[[], float] = time.perf_counter) -> None:
+        self._limited, self._clock = limited, clock
         self._pace = Pace()
         self._told_s: float | None = None
         self._saved_s: float | None = None
         self._spent_s = 0.0
         self._costs_s: dict[str, float] = {}
+        self.refused = False
 
     @property
     def period_s(self) -> float | None:
@@ -70,29 +78,39 @@ class Budget:
         """Frames come so often, those included that never get here; without it, what those that get here say."""
         self._told_s = period_s
 
-    def begin(self, stamp_ns: int) -> None:
-        """A frame is looked at now."""
+    @contextmanager
+    def frame(self, stamp_ns: int) -> Iterator[None]:
+        """All that is done for a frame, from its image to its answer."""
+        begun_s = self._clock()
         self._pace.see(stamp_ns)
+        self._save()
+        self.refused = False
+        try:
+            yield
+        finally:
+            self._spent_s = self._clock() - begun_s
+
+    def _save(self) -> None:
         period_s = self.period_s
-        if period_s is None:
-            return
-        most_s = _MOST_SAVED * period_s
-        saved_s = most_s if self._saved_s is None else self._saved_s + period_s - self._spent_s
-        self._saved_s = min(max(saved_s, 0.0), most_s)
+        if period_s is not None:
+            most_s = _MOST_SAVED * period_s
+            saved_s = most_s if self._saved_s is None else self._saved_s + period_s - self._spent_s
+            self._saved_s = min(max(saved_s, 0.0), most_s)
         self._costs_s = {look: cost_s * _FORGETTING for look, cost_s in self._costs_s.items()}
 
-    def end(self, spent_s: float) -> None:
-        """It has its answer, after so long."""
-        self._spent_s = spent_s
-
-    def cost(self, look: str, seconds: float) -> None:
-        """What a look of this name has cost."""
-        before_s = self._costs_s.get(look, seconds)
-        self._costs_s[look] = before_s + _SMOOTHING * (seconds - before_s)
+    @contextmanager
+    def paying_for(self, look: str) -> Iterator[None]:
+        """A look of this name, whose cost is to be known the next time."""
+        begun_s = self._clock()
+        yield
+        cost_s = self._clock() - begun_s
+        before_s = self._costs_s.get(look, cost_s)
+        self._costs_s[look] = before_s + _SMOOTHING * (cost_s - before_s)
 
     def has_time_for(self, look: str) -> bool:
         """Whether this frame may have such a look; yes while it is not known what that costs."""
-        period_s, saved_s = self.period_s, self._saved_s
-        if not self._limited or period_s is None or saved_s is None:
+        if not self._limited or self.period_s is None or self._saved_s is None:
             return True
-        return self._costs_s.get(look, 0.0) <= saved_s + period_s
+        has_time = self._costs_s.get(look, 0.0) <= self._saved_s + self.period_s
+        self.refused |= not has_time
+        return has_time

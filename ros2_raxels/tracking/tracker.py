@@ -8,8 +8,9 @@ The tracker is in one of four states. Each has a step that takes a frame and ret
          '----------------------------new trajectory, `LostPolicy.RESET`-------------------------'
 
 A frame is solved against the keyframes of a window, whose poses are fixed and set the scale; the inverse depths of the
-tracks are solved with it. A frame that sees little of the last keyframe becomes one. What was found about a frame or a
-pair of frames is kept, nothing is computed twice.
+tracks are solved with it. A frame that sees little of the last keyframe becomes one: that is done on a copy of the map,
+which is taken over in one step between two frames. What was found about a frame or a pair of frames is kept, nothing is
+computed twice.
 """
 
 from __future__ import annotations
@@ -37,6 +38,7 @@ from ros2_raxels.geometry.poses import FloatArray, inverse_pose, relative_pose
 from ros2_raxels.matching.features import Features
 from ros2_raxels.matching.tracks import Evidence
 from ros2_raxels.tracking import map_file
+from ros2_raxels.tracking.budget import Budget
 from ros2_raxels.tracking.frame import (
     Keyframe,
     KeyframePose,
@@ -63,6 +65,9 @@ _LEAST_REACH = 0.2
 
 _STILL_RAD = 0.004
 """Motion of the image below which a camera stands, as far as anybody can tell before there are depths."""
+
+_THOROUGH = "thorough"
+"""Name of the look that costs as much as several frames."""
 
 _BLIND = 20
 """With fewer keypoints than this there is nothing to be seen."""
@@ -136,6 +141,7 @@ class Tracker:
         self._solver = FrameSolver(denoiser, self.settings.sure)
         # An engine is not for use by two threads at once.
         loop_solver = FrameSolver(None, self.settings.sure) if self.settings.real_time else self._solver
+        self._budget = Budget(limited=self.settings.real_time)
         self._maker = KeyframeMaker(self._matcher, loop_solver, self.settings.loops, self.settings.real_time)
         self.reset()
 
@@ -191,6 +197,14 @@ class Tracker:
         """
         if camera is not None:
             camera.check_fits(image, "image")
+        with self._budget.frame(stamp_ns):
+            return self._answer(image, stamp_ns, camera)
+
+    def tell_period(self, period_s: float | None) -> None:
+        """Say how often frames come, s, with those that are dropped before they get here; None while nobody knows."""
+        self._budget.tell_period(period_s)
+
+    def _answer(self, image: npt.NDArray[np.uint8], stamp_ns: int, camera: Camera | None) -> TrackedPose:
         stage_s: dict[str, float] = {}
         with timed(stage_s, "improve"):
             self._catch_up()
@@ -377,11 +391,12 @@ class Tracker:
         return solved
 
     def _solve_near(self, frame: StreamFrame, stage_s: dict[str, float]) -> tuple[FrameSolve | None, bool]:
-        """At a glance, else thoroughly; and whether coarse flow reached little of the keyframes."""
+        """At a glance, else thoroughly if there is time; and whether coarse flow reached little of the keyframes."""
         solved, apart = self._solve_at_a_glance(frame, stage_s)
-        if solved is None:
+        if solved is None and self._budget.has_time_for(_THOROUGH):
             starts = [self._motion.expected_pose(frame.stamp_ns), self._motion.camera_to_world]
-            solved = self._solve_thoroughly(frame, self._map.window, starts, stage_s)
+            with self._budget.paying_for(_THOROUGH):
+                solved = self._solve_thoroughly(frame, self._map.window, starts, stage_s)
         return solved, apart
 
     def _solve_at_a_glance(self, frame: StreamFrame, stage_s: dict[str, float]) -> tuple[FrameSolve | None, bool]:
@@ -473,6 +488,7 @@ class Tracker:
         unseen = state.unseen + 1 if isinstance(state, Lost) else missed
         self._motion.missed(unseen, self._map.unit)
         reason = _few_agree(solved) + what_is_wrong(frame.features, self._map.window[-1].features)
+        reason += "; no time for a thorough look at this rate" if self._budget.refused else ""
         if missed < self.settings.lost_frames:
             apart = state.apart if isinstance(state, Held) else False
             confidence = 0.0 if solved is None else solved.quality.confidence

@@ -48,60 +48,70 @@ class Stream:
     """Frames at a fixed rate, each with what its answer takes."""
 
     def __init__(self, limited: bool = True) -> None:
-        self.budget = Budget(limited)
-        self._stamp_ns = 0
+        self.budget = Budget(limited, lambda: self._now_s)
+        self._stamp_ns, self._now_s = 0, 100.0
 
     def see(self, *spent_s: float) -> None:
         for each_s in spent_s:
             self._stamp_ns += round(PERIOD_S * 1e9)
-            self.budget.begin(self._stamp_ns)
-            self.budget.end(each_s)
+            with self.budget.frame(self._stamp_ns):
+                self._now_s += each_s
+
+    def pay(self, cost_s: float) -> None:
+        """For a thorough look."""
+        with self.budget.paying_for("thorough"):
+            self._now_s += cost_s
+
+    @property
+    def may_look(self) -> bool:
+        return self.budget.has_time_for("thorough")
 
 
 def test_a_look_that_costs_more_than_a_period_is_paid_from_what_frames_have_left() -> None:
     stream = Stream()
     stream.see(0.01, 0.01)
-    stream.budget.cost("thorough", 0.07)
+    stream.pay(0.07)
     stream.see(0.01)
-    assert stream.budget.has_time_for("thorough")
+    assert stream.may_look
+    assert not stream.budget.refused
     # It was had in three frames, one after the other, and no frame in between has left anything.
-    stream.see(0.08, 0.08, 0.08)
-    assert not stream.budget.has_time_for("thorough")
-    stream.see(0.01, 0.01)
-    assert not stream.budget.has_time_for("thorough")
-    stream.see(0.01, 0.01)
-    assert stream.budget.has_time_for("thorough")
+    stream.see(0.08, 0.08, 0.08, 0.01)
+    assert not stream.may_look
+    assert stream.budget.refused
+    stream.see(0.01, 0.01, 0.01)
+    assert not stream.budget.refused
+    assert stream.may_look
 
 
 def test_frames_that_take_all_their_time_leave_none_for_more() -> None:
     stream = Stream()
     stream.see(*[0.04] * 12)
-    assert stream.budget.has_time_for("thorough")
-    stream.budget.cost("thorough", 0.07)
-    assert not stream.budget.has_time_for("thorough")
+    assert stream.may_look
+    stream.pay(0.07)
+    assert not stream.may_look
     assert stream.budget.has_time_for("expected")
 
 
 def test_what_a_look_costs_under_a_load_that_is_gone_is_forgotten() -> None:
     stream = Stream()
+    stream.see(0.01, 0.01)
+    stream.pay(0.3)
     stream.see(0.01)
-    stream.budget.cost("thorough", 0.3)
-    stream.see(0.01)
-    assert not stream.budget.has_time_for("thorough")
+    assert not stream.may_look
     stream.see(*[0.01] * 60)
-    assert stream.budget.has_time_for("thorough")
+    assert stream.may_look
 
 
 def test_costs_are_smoothed() -> None:
     stream = Stream()
     stream.see(0.01, 0.01)
     for _ in range(20):
-        stream.budget.cost("thorough", 0.05)
-    stream.budget.cost("thorough", 0.3)
-    assert stream.budget.has_time_for("thorough")
+        stream.pay(0.05)
+    stream.pay(0.3)
+    assert stream.may_look
     for _ in range(3):
-        stream.budget.cost("thorough", 0.3)
-    assert not stream.budget.has_time_for("thorough")
+        stream.pay(0.3)
+    assert not stream.may_look
 
 
 def test_the_rate_that_is_told_counts_frames_that_never_get_here() -> None:
@@ -115,8 +125,20 @@ def test_the_rate_that_is_told_counts_frames_that_never_get_here() -> None:
     assert stream.budget.period_s == pytest.approx(PERIOD_S)
 
 
+def test_a_frame_that_fails_has_taken_its_time_all_the_same() -> None:
+    stream = Stream()
+    stream.see(0.01, 0.01)
+    stream.pay(0.07)
+    for _ in range(3):
+        with pytest.raises(ValueError, match="of another size"), stream.budget.frame(stream._stamp_ns):
+            stream._now_s += 0.1
+            raise ValueError("of another size")
+    stream.see(0.01)
+    assert not stream.may_look
+
+
 def test_a_recording_has_all_the_time_that_it_needs() -> None:
     stream = Stream(limited=False)
     stream.see(*[1.0] * 20)
-    stream.budget.cost("thorough", 100.0)
-    assert stream.budget.has_time_for("thorough")
+    stream.pay(100.0)
+    assert stream.may_look
