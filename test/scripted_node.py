@@ -84,6 +84,9 @@ class ScriptedTracker:
         self._count = int(path.read_text())
         return self._count
 
+    def tell_period(self, period_s: float | None) -> None:
+        self.period_s = period_s
+
     def improve(self) -> None:
         spoiled, self._spoiled = self._spoiled, False
         if spoiled:

@@ -15,6 +15,9 @@ from ros2_raxels.tracking.resection import FrameSolver
 PATIENCE_S = 10.0
 """Making a keyframe takes a tenth of a second, on a busy machine a whole one; after this it is given up."""
 
+_LONG_S = 2.0
+"""The map has fallen behind."""
+
 
 @dataclass(frozen=True, eq=False)
 class MapUpdate:
@@ -50,6 +53,24 @@ class MappingState:
     failed: int = 0
     stuck: int = 0
     busy_s: float = 0.0
+
+    @property
+    def trouble(self) -> str:
+        """What is wrong now, in a line; empty where nothing is."""
+        if self.busy_s < _LONG_S:
+            return ""
+        return (
+            f"a keyframe has been in the making for {self.busy_s:.1f} s; poses go on with the map as it is, and it is "
+            f"given up after {PATIENCE_S:g} s"
+        )
+
+    def values(self) -> dict[str, str]:
+        """For diagnostics."""
+        return {
+            "keyframes made": str(self.made),
+            "keyframes failed": str(self.failed),
+            "keyframes given up": str(self.stuck),
+        }
 
 
 class KeyframeMaker:

@@ -14,7 +14,7 @@ from walk import BLACK, CAMERA, FIRST_NS, HELD, LOST, STEP_NS, TRACKING, Image, 
 from ros2_raxels.geometry.poses import make_pose, relative_pose, rotation_from_vector
 from ros2_raxels.tracking import map_update
 from ros2_raxels.tracking.background import StuckError
-from ros2_raxels.tracking.map_update import PATIENCE_S, MapUpdate
+from ros2_raxels.tracking.map_update import PATIENCE_S, MappingState, MapUpdate
 from ros2_raxels.tracking.tracker import Tracker
 from ros2_raxels.tracking.types import TrackedPose, TrackerSettings
 
@@ -215,3 +215,13 @@ def test_what_is_stuck_holds_up_no_exit_of_the_process(begun: Begun) -> None:
     assert robot.tracker.mapping.busy_s > 0
     making = [thread for thread in threading.enumerate() if thread.name == "raxels-mapping"]
     assert [thread.daemon for thread in making] == [True] * len(making)
+
+
+def test_the_state_of_mapping_is_told_in_words_where_the_map_falls_behind() -> None:
+    assert MappingState(made=3, busy_s=0.4).trouble == ""
+    assert MappingState(busy_s=3.21).trouble.startswith("a keyframe has been in the making for 3.2 s; poses go on")
+    assert MappingState(5, 2, 1).values() == {
+        "keyframes made": "5",
+        "keyframes failed": "2",
+        "keyframes given up": "1",
+    }

@@ -15,7 +15,7 @@ from ros2_raxels.geometry.poses import FloatArray
 from ros2_raxels.nodes.common import diagnostics
 from ros2_raxels.nodes.common.diagnostics import Health
 from ros2_raxels.nodes.common.lifecycle import ManagedNode
-from ros2_raxels.nodes.common.messages import check_image
+from ros2_raxels.nodes.common.messages import check_image, stamp_ns
 from ros2_raxels.nodes.common.parameters import ParameterError, engine_options, must_have_engine
 from ros2_raxels.nodes.common.runner import run
 from ros2_raxels.nodes.common.subscription import image_subscription
@@ -153,8 +153,10 @@ class PoseNode(ManagedNode[TrackerLike]):
         if refusal := self._refusal(message):
             traffic.refused += 1
             self._problems.report(refusal)
-        elif self._slot.put(Arrival(message, self._intrinsics.heard_for(message.header))):
-            traffic.replaced += 1
+            return
+        replaced = self._slot.put(Arrival(message, self._intrinsics.heard_for(message.header)))
+        traffic.replaced += replaced
+        self._worker.load.see_image(stamp_ns(message.header.stamp), replaced)
 
     def _refusal(self, message: Any) -> str:
         try:
@@ -195,7 +197,14 @@ class PoseNode(ManagedNode[TrackerLike]):
         return Health("engine", diagnostics.OK, self._worker.engine_id)
 
     def _work_health(self) -> list[Health]:
-        return [self._input_health(), self._tracking_health(), self._scale_health(), self._tf_health()]
+        return [
+            self._input_health(),
+            self._load_health(),
+            self._tracking_health(),
+            self._mapping_health(),
+            self._scale_health(),
+            self._tf_health(),
+        ]
 
     def _input_health(self) -> Health:
         values = self._worker.traffic.values() | {"last problem": self._problems.last}
@@ -204,6 +213,16 @@ class PoseNode(ManagedNode[TrackerLike]):
         recent = self._problems.last if self._problems.recent else ""
         words = "; ".join(filter(None, [self._intrinsics.missing, recent]))
         return Health("input", diagnostics.WARN if words else diagnostics.OK, words, values)
+
+    def _load_health(self) -> Health:
+        load = self._worker.load
+        return Health("load", diagnostics.WARN if load.trouble else diagnostics.OK, load.trouble, load.values())
+
+    def _mapping_health(self) -> Health:
+        mapping = self._worker.mapping
+        return Health(
+            "mapping", diagnostics.WARN if mapping.trouble else diagnostics.OK, mapping.trouble, mapping.values()
+        )
 
     def _tracking_health(self) -> Health:
         state, message = self._worker.said

@@ -24,6 +24,7 @@ from ros2_raxels.nodes.common.messages import image_array, stamp_ns
 from ros2_raxels.nodes.common.parameters import Parameters
 from ros2_raxels.nodes.pose.intake import FrameGate, FrameRejectedError, NewestSlot, Verdict, Work
 from ros2_raxels.nodes.pose.intrinsics import Intrinsics
+from ros2_raxels.nodes.pose.load import Load
 from ros2_raxels.nodes.pose.outputs import Counters, PoseOutputs
 from ros2_raxels.nodes.pose.placement import Transforms
 from ros2_raxels.recordings.contrast import Stretch
@@ -48,6 +49,9 @@ class TrackerLike(Protocol):
 
     def track(self, image: np.ndarray, stamp_ns: int, camera: PinholeCamera | None) -> TrackedPose:
         """Pose of one image."""
+
+    def tell_period(self, period_s: float | None) -> None:
+        """Say how often images come, with those that replace each other."""
 
     def improve(self) -> None:
         """What can be done after the pose has been passed on."""
@@ -91,6 +95,7 @@ class PoseWorker:
 
     Attributes:
         traffic: counters; who hands images over counts those that are received, refused and replaced.
+        load: likewise.
         said: the state and why, exchanged as a whole: any thread may read it.
         scale: of the last answer; any thread may read it.
     """
@@ -117,9 +122,14 @@ class PoseWorker:
         """What the tracker computes with; any thread may ask."""
         return self._tracker.engine_id
 
+    @property
+    def mapping(self) -> MappingState:
+        """How the making of keyframes is; any thread may ask."""
+        return self._tracker.mapping
+
     def begin(self) -> None:
         """Count anew. While nobody is at work, any thread may call it; the tracker goes on where it was."""
-        self.traffic = Traffic()
+        self.traffic, self.load = Traffic(), Load()
         self.said = (TrackState.WAITING, "no image yet")
         self.scale = Scale()
         self._failures: Counter[str] = Counter()
@@ -164,6 +174,7 @@ class PoseWorker:
             self._problems.report(str(error))
             return
         self.traffic.processed += 1
+        self.load.see_answer(time.perf_counter() - begun)
         self._publish(answer, arrival.message.header, camera, time.perf_counter() - begun)
 
     def _solve(self, arrival: Arrival) -> tuple[TrackedPose, PinholeCamera | None]:
@@ -217,6 +228,7 @@ class PoseWorker:
 
     def _track(self, image: np.ndarray, stamp: int, camera: PinholeCamera | None) -> TrackedPose:
         """Whatever the tracker raises becomes FrameRejectedError; many in a row reset it."""
+        self._tracker.tell_period(self.load.period_s)
         try:
             answer = self._tracker.track(image, stamp, camera)
             if not (np.isfinite(answer.camera_to_world).all() and np.isfinite(answer.covariance).all()):
