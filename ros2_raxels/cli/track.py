@@ -131,7 +131,7 @@ def run(args: argparse.Namespace) -> int:
     origin = _check_calibration(source, calibration)
     for note in source.notes:
         print(f"note: {note}", flush=True)
-    tracker = make_tracker(args.model, odometry)
+    tracker = make_tracker(args.model, odometry, real_time=args.realtime)
     track, pace = Track(), Pace() if args.realtime else None
     with nullcontext() if args.view is None else open_view(args.view, source.name) as view:
         with keeping_states(args, source) as keep:

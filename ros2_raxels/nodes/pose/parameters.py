@@ -207,6 +207,7 @@ def tracker_settings(parameters: Parameters) -> TrackerSettings:
         lost_frames=parameters.integer("lost.frames"),
         lost_policy=LostPolicy(parameters.text("lost.policy")),
         scale=scale,
+        real_time=True,
     )
 
 

@@ -158,8 +158,10 @@ class PoseNode(ManagedNode[TrackerLike]):
         if refusal := self._refusal(message):
             traffic.refused += 1
             self._problems.report(refusal)
-        elif self._slot.put(Arrival(message, self._intrinsics.heard_for(message.header))):
-            traffic.replaced += 1
+            return
+        replaced = self._slot.put(Arrival(message, self._intrinsics.heard_for(message.header)))
+        traffic.replaced += replaced
+        self._worker.load.see_image(stamp_ns(message.header.stamp), replaced)
 
     def _refusal(self, message: Any) -> str:
         try:
@@ -204,7 +206,9 @@ class PoseNode(ManagedNode[TrackerLike]):
         return [
             self._input_health(),
             self._clock_health(),
+            self._load_health(),
             self._tracking_health(),
+            self._mapping_health(),
             self._scale_health(),
             self._tf_health(),
         ]
@@ -220,6 +224,16 @@ class PoseNode(ManagedNode[TrackerLike]):
     def _clock_health(self) -> Health:
         problem = self._stamps.problem
         return Health("clock", diagnostics.WARN if problem else diagnostics.OK, problem, self._stamps.values)
+
+    def _load_health(self) -> Health:
+        load = self._worker.load
+        return Health("load", diagnostics.WARN if load.trouble else diagnostics.OK, load.trouble, load.values())
+
+    def _mapping_health(self) -> Health:
+        mapping = self._worker.mapping
+        return Health(
+            "mapping", diagnostics.WARN if mapping.trouble else diagnostics.OK, mapping.trouble, mapping.values()
+        )
 
     def _tracking_health(self) -> Health:
         state, message = self._worker.said

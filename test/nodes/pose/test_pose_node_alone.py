@@ -431,11 +431,13 @@ def test_diagnostics_of_a_node_at_work(spawn: Spawn, probe: Probe):
     assert "ZeroDivisionError: as the image asked" in values_of("input")[-1]["last problem"]
     assert "as the image asked" in rig.wait_health("input", DiagnosticStatus.WARN).message
     assert values_of("tracking")[-1] == {"state": "TRACKING"}
+    assert float(values_of("load")[-1]["answer takes (ms)"]) > 0.0
     assert values_of("scale")[-1] == {"source": "fixed", "metres per unit": "2", "sigma": "0.01"}
-    said = {part: rig.health(part)[-1] for part in ("lifecycle", "engine", "scale", "tf", "memory")}
+    said = {part: rig.health(part)[-1] for part in ("lifecycle", "engine", "mapping", "scale", "tf", "memory")}
     assert {part: status.message for part, status in said.items()} == {
         "lifecycle": "active",
         "engine": "scripted",
+        "mapping": "ok",
         "scale": "poses are in metres",
         "tf": "ok",
         "memory": "ok",
