@@ -23,7 +23,7 @@ from ros2_raxels.nodes.common.parameters import METRIC_FRAMES, ParameterError, e
 from ros2_raxels.nodes.common.runner import run
 from ros2_raxels.nodes.common.tf_listener import make_reader
 from ros2_raxels.nodes.views.goal import CODES, GoalError, GoalLimits, ViewRequest, code_name, read_goal
-from ros2_raxels.nodes.views.job import JobQueue, ViewJob
+from ros2_raxels.nodes.views.job import ALL_OF_A_BURST, JobQueue, ViewJob
 from ros2_raxels.nodes.views.live_context import LiveContext
 from ros2_raxels.nodes.views.parameters import VIEWS_NODE, VIEWS_TABLE
 from ros2_raxels.nodes.views.view_maker import Predictor, ViewMaker
@@ -89,6 +89,9 @@ class ViewServer(ManagedNode[Predictor | None]):
             goal_callback=self._on_goal,
             handle_accepted_callback=self._on_accepted,
             cancel_callback=lambda _: CancelResponse.ACCEPT,
+            goal_service_qos_profile=ALL_OF_A_BURST,
+            result_service_qos_profile=ALL_OF_A_BURST,
+            cancel_service_qos_profile=ALL_OF_A_BURST,
             result_timeout=_RESULT_KEPT_S,
         )
         undo.callback(self._server.destroy)
@@ -100,6 +103,7 @@ class ViewServer(ManagedNode[Predictor | None]):
         """Listen, and serve goals."""
         self._jobs = JobQueue(self._jobs.ended)
         self._status: PoseStatus | None = None
+        self._placed_frame = ""
         self._reader = make_reader(self)
         undo.callback(self._reader.destroy)
         self._live = self._listen()
@@ -115,6 +119,7 @@ class ViewServer(ManagedNode[Predictor | None]):
             self._settings,
             self._is_metric,
             lambda: int(self.get_clock().now().nanoseconds),
+            lambda: "" if self._status is None else str(self._status.child_frame_id),
             self._unloaded,
         )
         self._begin(partial(self._work, maker, self._jobs))
@@ -218,6 +223,9 @@ class ViewServer(ManagedNode[Predictor | None]):
         result = maker.make(job)
         if result.error_code >= CODES.ENGINE_FAILED:
             self._problems.report(f"goal ended with {code_name(result.error_code)}: {result.error_msg}")
+        if maker.placed_frame != self._placed_frame:
+            self._placed_frame = maker.placed_frame
+            self.get_logger().info(f"poses of goals that place the base are those of {self._placed_frame}")
         took_s = time.monotonic() - begun
         self._latencies.add(took_s)
         self.get_logger().debug(f"{code_name(result.error_code)} after {took_s:.3f} s")
@@ -253,6 +261,7 @@ class ViewServer(ManagedNode[Predictor | None]):
     def _goal_counts(self) -> dict[str, str]:
         counts = {f"ended with {name}": str(count) for name, count in sorted(self._jobs.ended.items())}
         counts |= self._latencies.values() | {"rejected": str(self._rejected), "last rejected": self._last_rejected}
+        counts |= {"poses are of": self._placed_frame}
         return counts | {"last problem": self._problems.last, "running": str(self._jobs.is_running)}
 
 
