@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 from rclpy.action import ActionServer, CancelResponse, GoalResponse
+from rclpy.callback_groups import ReentrantCallbackGroup
 
 from ros2_raxels.engine import EngineError
 from ros2_raxels.estimation.learned_prior import named_card
@@ -25,6 +26,7 @@ from ros2_raxels.nodes.common.tf_listener import make_reader
 from ros2_raxels.nodes.views.goal import CODES, GoalError, GoalLimits, ViewRequest, code_name, read_goal
 from ros2_raxels.nodes.views.job import ALL_OF_A_BURST, JobQueue, ViewJob
 from ros2_raxels.nodes.views.live_context import LiveContext
+from ros2_raxels.nodes.views.pacing import Pace
 from ros2_raxels.nodes.views.parameters import VIEWS_NODE, VIEWS_TABLE
 from ros2_raxels.nodes.views.view_maker import Predictor, ViewMaker
 from ros2_raxels.view_synthesis.context import SpreadSettings
@@ -79,6 +81,10 @@ class ViewServer(ManagedNode[Predictor | None]):
         undo.callback(self._forget_predictor)
         self._jobs = JobQueue()
         self._accepted: dict[bytes, ViewJob] = {}
+        self._checked: dict[int, ViewRequest] = {}
+        self._goal_pace, self._result_pace = Pace(self, self._steady), Pace(self, self._steady)
+        for pace in (self._goal_pace, self._result_pace):
+            undo.callback(pace.destroy)
         self._latencies = diagnostics.Latencies()
         self._rejected, self._last_rejected = 0, ""
         self._server = ActionServer(
@@ -89,6 +95,8 @@ class ViewServer(ManagedNode[Predictor | None]):
             goal_callback=self._on_goal,
             handle_accepted_callback=self._on_accepted,
             cancel_callback=lambda _: CancelResponse.ACCEPT,
+            # A goal that waits for its turn keeps nothing else of the node waiting.
+            callback_group=ReentrantCallbackGroup(),
             goal_service_qos_profile=ALL_OF_A_BURST,
             result_service_qos_profile=ALL_OF_A_BURST,
             cancel_service_qos_profile=ALL_OF_A_BURST,
@@ -124,6 +132,9 @@ class ViewServer(ManagedNode[Predictor | None]):
         )
         self._begin(partial(self._work, maker, self._jobs))
         undo.callback(self._jobs.close, "the server was deactivated")
+        for pace in (self._goal_pace, self._result_pace):
+            pace.close()
+            undo.callback(pace.open)
 
     def _listen(self) -> LiveContext:
         spread = SpreadSettings(
@@ -157,11 +168,12 @@ class ViewServer(ManagedNode[Predictor | None]):
         # Nobody says; what the pose node places before it knows the scale is never in one of these.
         return world in METRIC_FRAMES
 
-    def _on_goal(self, goal: Any) -> GoalResponse:
+    async def _on_goal(self, goal: Any) -> GoalResponse:
+        await self._goal_pace.turn()
         try:
             self._refuse_when_busy()
             # rclpy calls `_on_accepted` for the same goal right after.
-            self._checked = self._read(goal)
+            self._checked[id(goal)] = self._read(goal)
         except Exception as error:
             # Whatever a goal holds, the node goes on.
             refusal = error if isinstance(error, GoalError) else GoalError(CODES.INTERNAL, diagnostics.worded(error))
@@ -189,7 +201,9 @@ class ViewServer(ManagedNode[Predictor | None]):
         return read_goal(goal, limits, lambda frame: self._reader.lookup(frame, frame))
 
     def _on_accepted(self, handle: Any) -> None:
-        job = ViewJob(handle, self._checked, self._settings.number("max_duration_s"), self.executor)
+        job = ViewJob(
+            handle, self._checked.pop(id(handle.request)), self._settings.number("max_duration_s"), self.executor
+        )
         self._accepted[bytes(handle.goal_id.uuid)] = job
         # First the state of the goal, then feedback about it.
         handle.execute()
@@ -199,6 +213,7 @@ class ViewServer(ManagedNode[Predictor | None]):
     async def _execute(self, handle: Any) -> Any:
         """Waits for the worker without keeping the executor, and ends the goal."""
         result = await self._accepted.pop(bytes(handle.goal_id.uuid)).result
+        await self._result_pace.turn()
         if result.error_code == CODES.NONE:
             handle.succeed()
         elif result.error_code == CODES.CANCELLED:

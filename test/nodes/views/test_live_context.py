@@ -151,7 +151,7 @@ def test_images_of_16_bits_stay_as_bright_as_those_that_are_kept(live: Live) -> 
     live.go_on.set()
     dark = np.linspace(0, 1000, GREY[..., 0].size).reshape(GREY.shape[:2])
     lit = dark.copy()
-    lit[:8] = 3000
+    lit[:8] = 2000
     live.look(1 * S, dark)
     wait_until(lambda: live.kept == [1], what="first frame")
     live.look(2 * S, lit)

@@ -97,8 +97,8 @@ def test_an_empty_name_is_a_camera_without_a_robot(asked: Asked) -> None:
 
 def test_a_base_of_another_name_that_tf_does_not_know_is_an_unknown_frame(asked: Asked) -> None:
     assert asked.refusal(asked.placed("base_lnik")) == (
-        "UNKNOWN_FRAME: TF has never heard of frame 'base_lnik'; set base_frame to the robot's base, or to '' for "
-        "poses of the camera"
+        "UNKNOWN_FRAME: TF has never heard of frame 'base_lnik'; it knows eye_optical_frame, map; set base_frame to "
+        "the robot's base, or to '' for poses of the camera"
     )
 
 
