@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
 import numpy.typing as npt
 from scipy.spatial.transform import Rotation
 
+from ros2_raxels.geometry.camera import Camera
 from ros2_raxels.geometry.poses import FloatArray, direction_angle_rad, make_pose, relative_pose, rotation_angle_rad
+from ros2_raxels.matching.lens_rays import see_through
 from ros2_raxels.matching.tracks import KEYPOINT, Evidence
 
 FRAMES = 4
@@ -54,6 +57,32 @@ def tracks_of(rng: np.random.Generator, poses: FloatArray, count: int = 160) -> 
     return evidence, rho
 
 
+def wide_tracks_of(
+    rng: np.random.Generator, poses: FloatArray, cameras: Sequence[Camera], count: int = 200
+) -> tuple[Evidence, FloatArray]:
+    """Exact tracks of points in any direction through lenses of any kind, and their inverse depths."""
+    anchor = rng.integers(0, len(poses), count)
+    pixels = np.full((count, len(poses), 2), np.nan)
+    start = rng.uniform(0, [(cameras[k].width - 1, cameras[k].height - 1) for k in anchor])
+    rays = np.array([cameras[k].rays(p[None])[0] for k, p in zip(anchor, start, strict=True)])
+    rho = 1.0 / rng.uniform(2, 8, count)
+    for j, camera in enumerate(cameras):
+        to_frame = relative_pose(poses[j], poses[anchor])
+        there = np.einsum("pij,pj->pi", to_frame[:, :3, :3], rays / rho[:, None]) + to_frame[:, :3, 3]
+        seen = camera.project(there)
+        inside = ((seen > -0.5) & (seen < (camera.width - 0.5, camera.height - 0.5))).all(axis=1)
+        pixels[inside, j] = seen[inside]
+    pixels[np.arange(count), anchor] = start
+    known = np.isfinite(rays).all(axis=1)
+    ones, kind = np.ones((count, len(poses))), np.full(count, KEYPOINT)
+    plane, focal_px, lens = see_through(pixels[known], cameras)
+    index = np.arange(known.sum())
+    evidence = Evidence(
+        anchor[known], index, pixels[known], plane, focal_px, ones[known], kind[known], ones[known], lens
+    )
+    return evidence, rho[known]
+
+
 def moved(evidence: Evidence, shift_px: FloatArray) -> Evidence:
     """Observations off by so much; the anchors are where a track starts and stay."""
     shift_px = shift_px.copy()
@@ -64,7 +93,10 @@ def moved(evidence: Evidence, shift_px: FloatArray) -> Evidence:
 def picked(evidence: Evidence, index: npt.NDArray[np.integer] | npt.NDArray[np.bool_]) -> Evidence:
     """Some of the tracks."""
     by_track = ("anchor", "index", "pixels", "plane", "weight", "kind", "score")
-    return replace(evidence, **{name: getattr(evidence, name)[index] for name in by_track})
+    lens = evidence.lens and replace(
+        evidence.lens, ray=evidence.lens.ray[index], scale_px=evidence.lens.scale_px[index]
+    )
+    return replace(evidence, **{name: getattr(evidence, name)[index] for name in by_track}, lens=lens)
 
 
 def rotation_error_rad(found: FloatArray, truth: FloatArray) -> float:

@@ -5,19 +5,23 @@ in that frame, in units of the clip). In frame *j* it is seen at ``q = R_ja d + 
 are in pixels, under a Geman-McClure loss whose width is annealed; poses and inverse depths are solved together by
 Levenberg-Marquardt, the depths eliminated by their (diagonal) Schur complement.
 
+Through a lens that is not flat (`Camera.is_flat`) *d* has length 1, and ``rho`` is 1 / distance. An observation is
+compared in a frame of its own there, which looks along the observed ray: the residual is the tangent of the angle
+between that and *q*, in px of the lens's focal length at the ray. It is the same for all lenses as far as it is small.
+
 Everything is written over dense arrays of shape (hypotheses H, anchors A, frames N, tracks M per anchor), so that a
 step of all hypotheses is a few dozen NumPy calls.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, fields, replace
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
 
-from ros2_raxels.geometry.camera import PinholeCamera
+from ros2_raxels.geometry.camera import Camera
 from ros2_raxels.geometry.poses import FloatArray, rotation_from_vector, skew
 from ros2_raxels.matching.tracks import Evidence
 
@@ -58,8 +62,10 @@ class Refined:
         inverse_depth: (H, P), one per track of the evidence, 0 = infinitely far.
         cost: (H,) sum over observations of weight * Geman-McClure, each in [0, 1).
         residual_px: (H, P, N) reprojection distances, NaN where a track was not seen.
-        information: (H, 6N, 6N) of the pose updates (rotation in the camera, translation in the first frame), after
-            elimination of the depths, in 1/px^2 units of `RefineSettings.noise_px`. Rows of fixed frames are zero.
+        information_of: by rank, from 0, the information (6N, 6N) of the pose updates of a hypothesis (rotation in the
+            camera, translation in the first frame), after elimination of the depths, in 1/px^2 units of
+            `RefineSettings.noise_px`. Rows of fixed frames are zero. Computed when called: mostly the best one's is
+            wanted alone.
     """
 
     order: npt.NDArray[np.integer]
@@ -67,11 +73,19 @@ class Refined:
     inverse_depth: FloatArray
     cost: FloatArray
     residual_px: FloatArray
-    information: FloatArray
+    information_of: Callable[[int], FloatArray]
 
     def best(self, count: int) -> Refined:
         """The first `count` hypotheses."""
-        return Refined(*(getattr(self, f.name)[:count] for f in fields(self)))
+        first = slice(count)
+        return Refined(
+            self.order[first],
+            self.camera_to_first[first],
+            self.inverse_depth[first],
+            self.cost[first],
+            self.residual_px[first],
+            self.information_of,
+        )
 
     @property
     def contenders(self) -> FloatArray:
@@ -90,9 +104,10 @@ class BundleProblem:
         used: (A, M) where not padded.
         seen: (A, N, M) where a track was found outside its anchor.
         weight: (1 or H, A, N, M) of the observations, 0 where not seen.
-        bearing: (A, M, 3) on the plane z = 1 of the anchor.
-        x, y: (A, N, M) observations on the plane z = 1, 0 where not seen.
-        focal: (N, 1) px.
+        bearing: (A, M, 3) rays of depth 1 in the anchor.
+        x, y: (A, N, M) observations on the plane z = 1 of their frames of comparison, 0 where not seen.
+        focal: (N, 1) px, or (A, N, M) where it is another for every observation.
+        turn: (A, N, 3, 3, M) rotation from the camera to the frame of comparison; None where that is the camera's.
     """
 
     evidence: Evidence
@@ -105,6 +120,7 @@ class BundleProblem:
     x: FloatArray
     y: FloatArray
     focal: FloatArray
+    turn: FloatArray | None
 
     @classmethod
     def of(cls, evidence: Evidence) -> BundleProblem:
@@ -119,8 +135,8 @@ class BundleProblem:
         seen[np.arange(len(anchors)), :, anchors] = False
         seen = np.moveaxis(seen, 2, 1)
         weight = _gathered(evidence.weight[None], index, seen)
-        planes = _arranged_planes(evidence, anchors, index, used, seen)
-        return cls(evidence, anchors, index, used, seen, weight, *planes)
+        seen_rays = _arranged_rays(evidence, anchors, index, used, seen)
+        return cls(evidence, anchors, index, used, seen, weight, *seen_rays)
 
     def weighted(self, weights: FloatArray | None) -> BundleProblem:
         """The same with extra weights (P, N) or (H, P, N) of the observations."""
@@ -129,11 +145,28 @@ class BundleProblem:
         weight = self.evidence.weight * np.asarray(weights, float)
         return replace(self, weight=_gathered(weight if weight.ndim == 3 else weight[None], self.index, self.seen))
 
-    def through(self, cameras: Sequence[PinholeCamera]) -> BundleProblem:
+    def only(self, hypothesis: int) -> BundleProblem:
+        """The same with the weights of one hypothesis, by index."""
+        return self if len(self.weight) == 1 else replace(self, weight=self.weight[hypothesis : hypothesis + 1])
+
+    def through(self, cameras: Sequence[Camera]) -> BundleProblem:
         """The same pixels seen through N other cameras."""
         evidence = self.evidence.with_cameras(cameras)
-        bearing, x, y, focal = _arranged_planes(evidence, self.anchors, self.index, self.used, self.seen)
-        return replace(self, evidence=evidence, bearing=bearing, x=x, y=y, focal=focal)
+        bearing, x, y, focal, turn = _arranged_rays(evidence, self.anchors, self.index, self.used, self.seen)
+        return replace(self, evidence=evidence, bearing=bearing, x=x, y=y, focal=focal, turn=turn)
+
+    def turned(self, vectors: FloatArray) -> FloatArray:
+        """Vectors (H, A, N, 3, 1 or M) of the cameras in the frames of comparison."""
+        if self.turn is None:
+            return vectors
+        return np.asarray((self.turn * vectors[:, :, :, None]).sum(axis=-2))
+
+    def turned_back(self, jacobian: FloatArray) -> FloatArray:
+        """Derivatives (H, A, N, 6, 2, M) by motions in the frames of comparison, as those by motions in the cameras."""
+        if self.turn is None:
+            return jacobian
+        by_motion = jacobian.reshape(*jacobian.shape[:3], 2, 3, *jacobian.shape[4:])
+        return np.asarray(np.einsum("anikm,hanbicm->hanbkcm", self.turn, by_motion)).reshape(jacobian.shape)
 
     def arranged(self, values: FloatArray) -> FloatArray:
         """(H, P) values of the tracks as (H, A, M), 0 where padded."""
@@ -151,19 +184,40 @@ def _gathered(weight: FloatArray, index: npt.NDArray[np.integer], seen: npt.NDAr
     return np.ascontiguousarray(np.where(seen, np.moveaxis(weight[:, index], 3, 2), 0.0))
 
 
-def _arranged_planes(
+def _arranged_rays(
     evidence: Evidence,
     anchors: npt.NDArray[np.integer],
     index: npt.NDArray[np.integer],
     used: npt.NDArray[np.bool_],
     seen: npt.NDArray[np.bool_],
-) -> tuple[FloatArray, FloatArray, FloatArray, FloatArray]:
-    """What depends on the cameras: bearings, x, y and focal lengths of `BundleProblem`."""
-    start = evidence.plane[index, anchors[:, None]]
-    bearing = np.concatenate([np.where(used[..., None], start, 0.0), np.ones((*used.shape, 1))], axis=-1)
-    plane = np.moveaxis(evidence.plane[index], 2, 1)
-    x, y = (np.ascontiguousarray(np.where(seen, plane[..., k], 0.0)) for k in range(2))
-    return bearing, x, y, evidence.focal_px[:, None]
+) -> tuple[FloatArray, FloatArray, FloatArray, FloatArray, FloatArray | None]:
+    """What depends on the cameras: bearings, x, y, focal lengths and turns of `BundleProblem`."""
+    starts = used & evidence.seen[index, anchors[:, None]]
+    bearing = np.where(starts[..., None], evidence.rays(index, anchors[:, None]), (0.0, 0.0, 1.0))
+    lens = evidence.lens
+    plane = evidence.plane if lens is None else lens.ray[..., :2] * lens.is_flat[:, None]
+    x, y = (np.ascontiguousarray(np.where(seen, np.moveaxis(plane[index], 2, 1)[..., k], 0.0)) for k in range(2))
+    if lens is None:
+        return bearing, x, y, evidence.focal_px[:, None], None
+    focal = np.ascontiguousarray(np.where(seen, np.moveaxis(lens.scale_px[index], 2, 1), 1.0))
+    if lens.is_flat.all():
+        return bearing, x, y, focal, None
+    along = np.moveaxis(lens.ray[index], 2, 1)
+    looks_along = seen & ~lens.is_flat[:, None]
+    turn = _looking_along(np.where(looks_along[..., None], along, (0.0, 0.0, 1.0)))
+    return bearing, x, y, focal, np.ascontiguousarray(np.moveaxis(turn, 2, 4))
+
+
+def _looking_along(rays: FloatArray) -> FloatArray:
+    """Rotations (..., 3, 3) from a frame to those whose z is along unit rays (..., 3); identity for z itself."""
+    x, y, z = np.moveaxis(rays, -1, 0)
+    # Without a branch, and exact wherever the ray points (Duff and others 2017).
+    sign = np.where(z < 0, -1.0, 1.0)
+    a = -1.0 / (sign + z)
+    b = x * y * a
+    first = np.stack([1.0 + sign * x * x * a, sign * b, -sign * x], axis=-1)
+    second = np.stack([b, sign + y * y * a, -y], axis=-1)
+    return np.stack([first, second, rays], axis=-2)
 
 
 @dataclass
@@ -180,6 +234,10 @@ class _State:
     dx: FloatArray  # px
     dy: FloatArray
     squared: FloatArray  # px^2, large behind the camera
+
+    def only(self, hypothesis: int) -> _State:
+        """Of one hypothesis, by index."""
+        return _State(**{name: value[hypothesis : hypothesis + 1] for name, value in vars(self).items()})
 
 
 def _relative(pose: FloatArray, anchors: npt.NDArray[np.integer]) -> tuple[FloatArray, FloatArray]:
@@ -199,6 +257,7 @@ def _evaluate(problem: BundleProblem, pose: FloatArray, rho: FloatArray) -> _Sta
     rotation, offset = _relative(pose, problem.anchors)
     q = _rotated(problem, rotation)
     q += offset[..., None] * rho[:, :, None, None, :]
+    q = problem.turned(q)
     front = q[..., 2, :] > _MIN_Z
     inverse_z = 1.0 / np.where(front, q[..., 2, :], 1.0)
     u, v = q[..., 0, :] * inverse_z, q[..., 1, :] * inverse_z
@@ -233,9 +292,9 @@ def _jacobian(problem: BundleProblem, s: _State, width_px: float) -> tuple[Float
     jacobian[..., 2, 1, :] = fu
     jacobian[..., 4, 1, :] = tau
     jacobian[..., 5, 1, :] = -tau * s.v
-    x, y, z = (s.offset[..., k, None] for k in range(3))
+    x, y, z = np.moveaxis(problem.turned(s.offset[..., None]), 3, 0)
     depth = np.stack([depth_step * (x - s.u * z), depth_step * (y - s.v * z)], axis=-2)
-    return jacobian, depth, np.stack([root * s.dx, root * s.dy], axis=-2)
+    return problem.turned_back(jacobian), depth, np.stack([root * s.dx, root * s.dy], axis=-2)
 
 
 def _pose_map(s: _State, anchors: npt.NDArray[np.integer]) -> FloatArray:
@@ -369,8 +428,8 @@ def triangulate(
 
 def _triangulate(problem: BundleProblem, pose: FloatArray) -> FloatArray:
     rotation, offset = _relative(pose, problem.anchors)
-    q = _rotated(problem, rotation)
-    tx, ty, tz = (offset[..., k, None] for k in range(3))
+    q = problem.turned(_rotated(problem, rotation))
+    tx, ty, tz = np.moveaxis(problem.turned(offset[..., None]), 3, 0)
     slope = np.stack([tx - problem.x * tz, ty - problem.y * tz])
     level = np.stack([problem.x * q[..., 2, :] - q[..., 0, :], problem.y * q[..., 2, :] - q[..., 1, :]])
     numerator = (slope * level).sum(axis=0) * problem.weight
@@ -447,15 +506,21 @@ def _result(problem: BundleProblem, s: _State, settings: RefineSettings, held: n
     width = settings.widths_px[-1]
     cost = _cost(problem, s.squared, width)
     order = np.argsort(cost, kind="stable")
-    columns = np.repeat(held, 6, axis=1)
-    information = _normal_equations(problem, s, width).matrix * (width / settings.noise_px) ** 2
-    information = np.where(columns[:, :, None] | columns[:, None], 0.0, information)
     residual = np.where(problem.seen, np.sqrt(s.squared), np.nan)
+
+    def information_of(rank: int) -> FloatArray:
+        which = int(order[rank])
+        columns = np.repeat(held[which], 6)
+        matrix = (
+            _normal_equations(problem.only(which), s.only(which), width).matrix[0] * (width / settings.noise_px) ** 2
+        )
+        return np.where(columns[:, None] | columns, 0.0, matrix)
+
     return Refined(
         order,
         s.pose[order],
         problem.scattered(s.rho, 0.0)[order],
         cost[order],
         problem.scattered(residual, np.nan)[order],
-        information[order],
+        information_of,
     )

@@ -20,7 +20,7 @@ from ros2_raxels.estimation.focal import find_focal, guessed_camera
 from ros2_raxels.estimation.hypotheses import Denoiser, PoseHypotheses, possible
 from ros2_raxels.estimation.inliers import ENOUGH_IN_CLIP, FEWEST_MATCHES, INLIER_PX, inlier_confidence
 from ros2_raxels.estimation.two_view import propose
-from ros2_raxels.geometry.camera import PinholeCamera
+from ros2_raxels.geometry.camera import Camera
 from ros2_raxels.geometry.poses import FloatArray, direction_angle_rad, rotation_angle_rad
 from ros2_raxels.geometry.raxel_grid import clip_bearings
 from ros2_raxels.matching.features import Features
@@ -56,7 +56,7 @@ class ClipEstimate:
         stage_s: wall time by stage.
     """
 
-    cameras: tuple[PinholeCamera, ...]
+    cameras: tuple[Camera, ...]
     camera_to_first: FloatArray
     confidence: FloatArray
     covariance: FloatArray
@@ -93,7 +93,7 @@ class Estimator:
         self._denoiser = denoiser
 
     def estimate(
-        self, images: Sequence[npt.NDArray[np.uint8]], cameras: Sequence[PinholeCamera] | None = None
+        self, images: Sequence[npt.NDArray[np.uint8]], cameras: Sequence[Camera] | None = None
     ) -> ClipEstimate:
         """Cameras of a clip.
 
@@ -115,7 +115,7 @@ class Estimator:
     def estimate_seen(
         self,
         features: Sequence[Features],
-        cameras: Sequence[PinholeCamera] | None,
+        cameras: Sequence[Camera] | None,
         stage_s: dict[str, float] | None = None,
     ) -> ClipEstimate:
         """`estimate` for frames that the matcher has looked at before.
@@ -141,7 +141,7 @@ class Estimator:
         with timed(stage_s, "assess"):
             return _answer(given, problem, refined, stage_s)
 
-    def _hypotheses(self, problem: BundleProblem, cameras: Sequence[PinholeCamera]) -> PoseHypotheses:
+    def _hypotheses(self, problem: BundleProblem, cameras: Sequence[Camera]) -> PoseHypotheses:
         poses = propose(problem)
         if not len(poses):
             poses = np.tile(np.eye(4), (1, problem.evidence.frames, 1, 1))
@@ -175,7 +175,7 @@ def _guide_judged(problem: BundleProblem, poses: FloatArray, inlier: FloatArray,
 
 
 def _answer(
-    cameras: Sequence[PinholeCamera], problem: BundleProblem, refined: Refined, stage_s: dict[str, float]
+    cameras: Sequence[Camera], problem: BundleProblem, refined: Refined, stage_s: dict[str, float]
 ) -> ClipEstimate:
     """The best hypothesis, and how far it is to be trusted."""
     evidence, poses, residual_px = problem.evidence, refined.camera_to_first[0], refined.residual_px[0]
@@ -241,21 +241,21 @@ def _median_residual(residual_px: FloatArray, agree: npt.NDArray[np.bool_]) -> F
     return np.array([np.median(c[np.isfinite(c)]) if np.isfinite(c).any() else np.nan for c in values.T])
 
 
-def _working(features: Sequence[Features], cameras: Sequence[PinholeCamera] | None) -> list[PinholeCamera] | None:
+def _working(features: Sequence[Features], cameras: Sequence[Camera] | None) -> list[Camera] | None:
     return None if cameras is None else [f.working_camera(c) for f, c in zip(features, cameras, strict=True)]
 
 
 def _as_given(
     images: Sequence[npt.NDArray[np.uint8]],
-    given: Sequence[PinholeCamera] | None,
-    working: Sequence[PinholeCamera],
-) -> tuple[PinholeCamera, ...]:
+    given: Sequence[Camera] | None,
+    working: Sequence[Camera],
+) -> tuple[Camera, ...]:
     if given is not None:
         return tuple(given)
     return tuple(c.resized(i.shape[1], i.shape[0]) for c, i in zip(working, images, strict=True))
 
 
-def _check(images: Sequence[npt.NDArray[np.uint8]], cameras: Sequence[PinholeCamera] | None) -> None:
+def _check(images: Sequence[npt.NDArray[np.uint8]], cameras: Sequence[Camera] | None) -> None:
     if len(images) < 2:
         raise ValueError(f"a clip of {len(images)} image(s) has no motion; give two or more")
     if cameras is None:

@@ -119,6 +119,7 @@ class LearnedDenoiser:
         tokens = self._encode.run({**track_arrays(evidence, bearings), "known": known})
         inlier = 1.0 / (1.0 + np.exp(-tokens.pop("inlier")[0].astype(float)))
         inlier[np.arange(len(inlier)), evidence.anchor] = 1.0
+        inlier[evidence.seen & ~np.isfinite(evidence.plane[..., 0])] = 1.0
         return Judged(inlier, float(np.exp(tokens.pop("log_focal")[0])), {**tokens, "known": known})
 
     def denoise(self, evidence: Evidence, bearings: FloatArray, hypotheses: PoseHypotheses) -> PoseHypotheses:
@@ -240,7 +241,8 @@ class _Guidance:
 
 def track_arrays(evidence: Evidence, bearings: FloatArray) -> dict[str, _Float32]:
     """Evidence of one clip as the encode graph reads it, a batch of one; see `training.batch.Tracks`."""
-    seen = evidence.seen
+    # Of a wide lens the model is shown what a pinhole in its middle would see.
+    seen = evidence.seen & np.isfinite(evidence.plane[..., 0])
     anchor = np.zeros(seen.shape)
     anchor[np.arange(len(anchor)), evidence.anchor] = 1.0
     arrays = {

@@ -6,10 +6,13 @@ import itertools
 
 import cv2
 import numpy as np
+import numpy.typing as npt
 
 from ros2_raxels.estimation.bundle_adjustment import BundleProblem, RefineSettings, refine, triangulate
 from ros2_raxels.estimation.inliers import FEWEST_MATCHES
+from ros2_raxels.estimation.ray_two_view import ray_two_view
 from ros2_raxels.geometry.poses import FloatArray, inverse_pose, make_pose, rotation_from_vector, rotation_vector
+from ros2_raxels.matching.tracks import Evidence
 
 _RESECT = RefineSettings(widths_px=(20.0, 10.0, 10.0, 5.0, 5.0, 3.0, 3.0, 2.0), iterations=8)
 
@@ -27,13 +30,40 @@ def propose(problem: BundleProblem, max_error_px: float = 1.0) -> FloatArray:
     evidence = problem.evidence
     starts, pairs = [], []
     for i, j in itertools.combinations(range(evidence.frames), 2):
-        pose = two_view(*evidence.pair(i, j), max_error_px / float(evidence.focal_px[i]))
+        pose = pair_pose(evidence, i, j, max_error_px)
         if pose is not None:
             starts.append(_constant_velocity(evidence.frames, i, j, pose))
             pairs.append((i, j))
     if not starts:
         return np.zeros((0, evidence.frames, 4, 4))
     return _resect(problem, np.array(starts), np.array(pairs))
+
+
+def pair_pose(evidence: Evidence, first: int, second: int, max_error_px: float) -> FloatArray | None:
+    """Pose of one frame of evidence in another, baseline 1, from the tracks that start in either.
+
+    Args:
+        evidence: of both.
+        first, second: the frames.
+        max_error_px: epipolar error of an inlier.
+
+    Returns:
+        4x4, or None where there are too few matches or no essential matrix fits them.
+    """
+    lens, (start, end) = evidence.lens, evidence.pair(first, second)
+    max_error = max_error_px / float(evidence.focal_px[first])
+    if lens is None or lens.is_flat.all():
+        return two_view(start, end, max_error)
+    both = evidence.in_pair(first, second)
+    if both.sum() < FEWEST_MATCHES:
+        return None
+    rays = [evidence.rays(both, frame) for frame in (first, second)]
+    a, b = (r / np.linalg.norm(r, axis=1, keepdims=True) for r in rays)
+    # Five points suffice in the middle of the image, where a plane holds them; eight over the whole field.
+    central = np.isfinite(start).all(axis=1) & np.isfinite(end).all(axis=1)
+    essential, _ = _essential(start[central], end[central], max_error)
+    tolerance_rad = max_error_px / np.minimum(lens.scale_px[both, first], lens.scale_px[both, second])
+    return ray_two_view(a, b, tolerance_rad, None if essential is None else essential[None])
 
 
 def two_view(first: FloatArray, second: FloatArray, max_error: float) -> FloatArray | None:
@@ -46,14 +76,24 @@ def two_view(first: FloatArray, second: FloatArray, max_error: float) -> FloatAr
     Returns:
         4x4, or None where there are too few matches or no essential matrix fits them.
     """
-    if len(first) < FEWEST_MATCHES:
-        return None
-    essential, mask = cv2.findEssentialMat(first, second, np.eye(3), cv2.USAC_DEFAULT, 0.999, max_error)
-    if essential is None or essential.shape != (3, 3) or not np.isfinite(essential).all():
+    essential, mask = _essential(first, second, max_error)
+    if essential is None:
         return None
     _, rotation, translation, _ = cv2.recoverPose(essential, first, second, np.eye(3), mask=mask)
     pose = make_pose(rotation.T, -rotation.T @ np.ravel(translation))
     return pose if np.isfinite(pose).all() else None
+
+
+def _essential(
+    first: FloatArray, second: FloatArray, max_error: float
+) -> tuple[FloatArray | None, npt.NDArray[np.uint8] | None]:
+    """Essential matrix of `two_view`, and which matches agree."""
+    if len(first) < FEWEST_MATCHES:
+        return None, None
+    essential, mask = cv2.findEssentialMat(first, second, np.eye(3), cv2.USAC_DEFAULT, 0.999, max_error)
+    if essential is None or essential.shape != (3, 3) or not np.isfinite(essential).all():
+        return None, None
+    return np.asarray(essential, float), np.asarray(mask, np.uint8)
 
 
 def _constant_velocity(frames: int, i: int, j: int, j_to_i: FloatArray) -> FloatArray:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from ros2_raxels.geometry.camera import PinholeCamera
+from ros2_raxels.geometry.camera import Camera
 from ros2_raxels.geometry.poses import FloatArray, relative_pose
 from ros2_raxels.geometry.raxels import decode_raxels
 
@@ -14,12 +14,17 @@ RAXEL_ROWS, RAXEL_COLUMNS = 12, 16
 """Grid of the raxel image of a frame; the camera model is smooth, so a coarse grid loses nothing."""
 
 
-def clip_bearings(cameras: Sequence[PinholeCamera]) -> FloatArray:
-    """Unit rays (N, rows, columns, 3) of every camera on the raxel grid, in its own frame."""
-    known: dict[PinholeCamera, FloatArray] = {}
+def clip_bearings(cameras: Sequence[Camera]) -> FloatArray:
+    """Unit rays (N, rows, columns, 3) of every camera on the raxel grid, in its own frame.
+
+    Of a lens that is not flat they are those of the pinhole in its middle: the model knows pinholes alone, and every
+    ray of them lies in the field of the lens. The same holds for the plane of its evidence, see `see_through`.
+    """
+    known: dict[Camera, FloatArray] = {}
     for camera in cameras:
         if camera not in known:
-            known[camera] = camera.bearings(RAXEL_ROWS, RAXEL_COLUMNS)
+            flat = camera if camera.is_flat else camera.pinhole
+            known[camera] = flat.bearings(RAXEL_ROWS, RAXEL_COLUMNS)
     return np.stack([known[camera] for camera in cameras])
 
 

@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from ros2_raxels.geometry.camera import PinholeCamera
+from ros2_raxels.geometry.camera import AnyCamera
 from ros2_raxels.geometry.poses import FloatArray
 
 GreyImage = npt.NDArray[np.uint8]
@@ -27,7 +27,7 @@ class Features:
         self.grey = grey
         self.keypoints: Keypoints | None = None
 
-    def working_camera(self, camera: PinholeCamera) -> PinholeCamera:
+    def working_camera(self, camera: AnyCamera) -> AnyCamera:
         """The camera of the working image, from that of the image as given."""
         height, width = self.grey.shape
         return camera if (width, height) == (camera.width, camera.height) else camera.resized(width, height)

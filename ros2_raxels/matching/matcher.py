@@ -18,9 +18,10 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from ros2_raxels.geometry.camera import PinholeCamera
+from ros2_raxels.geometry.camera import Camera
 from ros2_raxels.geometry.poses import FloatArray
 from ros2_raxels.matching.features import Features, GreyImage, Keypoints, to_grey
+from ros2_raxels.matching.lens_rays import see_through
 from ros2_raxels.matching.tracks import (
     FLOW,
     KEYPOINT,
@@ -30,7 +31,6 @@ from ros2_raxels.matching.tracks import (
     PairMatches,
     chain_matches,
     keypoint_scores,
-    on_image_plane,
     thin_tracks,
 )
 
@@ -77,13 +77,16 @@ class Matcher:
 
     def keypoints(self, frame: Features) -> Keypoints:
         """Keypoints of a frame, found on the first call."""
-        if frame.keypoints is None:
+        keypoints = frame.keypoints
+        if keypoints is None:
             found, descriptors = self._sift.detectAndCompute(frame.grey, None)
             pixels = np.array([k.pt for k in found], float).reshape(-1, 2)
             strength = np.array([k.response for k in found], float)
             none = np.zeros((0, 128), np.float32)
-            frame.keypoints = Keypoints(pixels, none if descriptors is None else descriptors, strength)
-        return frame.keypoints
+            keypoints = Keypoints(pixels, none if descriptors is None else descriptors, strength)
+            # Another thread may forget them meanwhile.
+            frame.keypoints = keypoints
+        return keypoints
 
     def match_all(
         self, pairs: Sequence[tuple[Features, Features]], known: Sequence[PairMatches | None], thorough: bool = True
@@ -160,7 +163,7 @@ class Matcher:
         """Number of keypoints that match: a cheap measure of whether two frames show the same place."""
         return int((self._match_keypoints(self.keypoints(a), self.keypoints(b))[0] >= 0).sum())
 
-    def collect(self, frames: Sequence[Features], cameras: Sequence[PinholeCamera]) -> Evidence:
+    def collect(self, frames: Sequence[Features], cameras: Sequence[Camera]) -> Evidence:
         """Evidence between all pairs of frames, thinned to `EvidenceSettings.tracks`.
 
         Raises:
@@ -175,7 +178,7 @@ class Matcher:
     def assemble(
         self,
         frames: Sequence[Features],
-        cameras: Sequence[PinholeCamera],
+        cameras: Sequence[Camera],
         matches: Mapping[tuple[int, int], PairMatches],
         must_see: int | None = None,
         starts_in: int | None = None,
@@ -199,8 +202,8 @@ class Matcher:
             anchor, index, pixels, score, kind = (a[there] for a in (anchor, index, pixels, score, kind))
         kept = thin_tracks(kind, self.settings.tracks if tracks is None else tracks)
         anchor, index, pixels, score, kind = (a[kept] for a in (anchor, index, pixels, score, kind))
-        plane, focal = on_image_plane(pixels, cameras)
-        return Evidence(anchor, index, pixels, plane, focal, np.ones(pixels.shape[:2]), kind, score)
+        plane, focal, lens = see_through(pixels, cameras)
+        return Evidence(anchor, index, pixels, plane, focal, np.ones(pixels.shape[:2]), kind, score, lens)
 
     # -- keypoints
 

@@ -9,8 +9,9 @@ from functools import cached_property
 import numpy as np
 import numpy.typing as npt
 
-from ros2_raxels.geometry.camera import PinholeCamera
+from ros2_raxels.geometry.camera import Camera
 from ros2_raxels.geometry.poses import FloatArray
+from ros2_raxels.matching.lens_rays import LensRays, see_through
 
 IntArray = npt.NDArray[np.integer]
 
@@ -86,12 +87,13 @@ class Evidence:
         anchor: (P,) frame in which the track starts.
         index: (P,) which keypoint, or which point of the flow grid, of the anchor frame it is.
         pixels: (P, N, 2) px, NaN where the track was not found.
-        plane: (P, N, 2) the same on the undistorted image plane at z = 1.
+        plane: (P, N, 2) the same on the undistorted image plane at z = 1; NaN also where that does not reach.
         focal_px: (N,) geometric mean of fx and fy, turns plane distances into px.
         weight: (P, N) prior weight of every observation, 0 to 1.
         kind: (P,) KEYPOINT or FLOW.
         score: (P, N) the matcher's score of every observation, 0 to 1; 1 at the anchor, 0 where a keypoint was reached
             only through other frames.
+        lens: what `plane` and `focal_px` do not tell; None where all cameras are pinholes without distortion.
     """
 
     anchor: IntArray
@@ -102,6 +104,7 @@ class Evidence:
     weight: FloatArray
     kind: IntArray
     score: FloatArray
+    lens: LensRays | None = None
 
     @property
     def frames(self) -> int:
@@ -110,18 +113,37 @@ class Evidence:
 
     @cached_property
     def seen(self) -> npt.NDArray[np.bool_]:
-        """(P, N) whether the track was found there; true at the anchor."""
-        return np.isfinite(self.pixels[..., 0])
+        """(P, N) whether the track was found there, where its camera has a ray; true at the anchor.
 
-    def with_cameras(self, cameras: Sequence[PinholeCamera]) -> Evidence:
+        A track whose anchor lies beyond the field of the lens is seen nowhere.
+        """
+        found = np.isfinite(self.pixels[..., 0])
+        if self.lens is None:
+            return found
+        has_ray = found & np.isfinite(self.lens.ray[..., 0])
+        return np.asarray(has_ray & has_ray[np.arange(len(has_ray)), self.anchor][:, None])
+
+    def with_cameras(self, cameras: Sequence[Camera]) -> Evidence:
         """The same pixels through N other cameras."""
-        plane, focal = on_image_plane(self.pixels, cameras)
-        return replace(self, plane=plane, focal_px=focal)
+        plane, focal_px, lens = see_through(self.pixels, cameras)
+        return replace(self, plane=plane, focal_px=focal_px, lens=lens)
+
+    def rays(self, tracks: IntArray | npt.NDArray[np.bool_], frames: IntArray | int) -> FloatArray:
+        """Rays (K, 3) of depth 1 of observations, by the numbers of their tracks and frames."""
+        if self.lens is not None:
+            return np.asarray(self.lens.ray[tracks, frames])
+        plane = self.plane[tracks, frames]
+        return np.concatenate([plane, np.ones((*plane.shape[:-1], 1))], axis=-1)
 
     def pair(self, first: int, second: int) -> tuple[FloatArray, FloatArray]:
         """Matches of the tracks that start in either of two frames: (M, 2) and (M, 2) on their planes z = 1."""
-        both = self.seen[:, first] & self.seen[:, second] & ((self.anchor == first) | (self.anchor == second))
+        both = self.in_pair(first, second)
         return self.plane[both, first], self.plane[both, second]
+
+    def in_pair(self, first: int, second: int) -> npt.NDArray[np.bool_]:
+        """(P,) which tracks start in either of two frames and were found in both."""
+        both = self.seen[:, first] & self.seen[:, second]
+        return np.asarray(both & ((self.anchor == first) | (self.anchor == second)))
 
 
 def chain_matches(matches: Mapping[tuple[int, int], IntArray], sizes: Sequence[int]) -> IntArray:
@@ -187,9 +209,3 @@ def thin_tracks(kind: IntArray, limit: int) -> IntArray:
     keypoints, flow = (rng.permutation(np.flatnonzero(kind == k)) for k in (KEYPOINT, FLOW))
     keypoints = keypoints[: max(limit // 2, limit - len(flow))]
     return np.sort(np.concatenate([keypoints, flow[: limit - len(keypoints)]]))
-
-
-def on_image_plane(pixels: FloatArray, cameras: Sequence[PinholeCamera]) -> tuple[FloatArray, FloatArray]:
-    """Pixels (P, N, 2) on the undistorted plane z = 1 of each of N cameras, and focal lengths (N,) px."""
-    plane = np.stack([camera.normalise(pixels[:, j]) for j, camera in enumerate(cameras)], axis=1)
-    return plane, np.array([np.sqrt(camera.fx * camera.fy) for camera in cameras])

@@ -26,6 +26,7 @@ LAYOUTS = (
     ("KITTI raw", "image_02/data"),
     ("KITTI raw", "image_00/data"),
     ("TartanAir", "image_left"),
+    ("COLMAP and nerfstudio", "images"),
 )
 """Names of layouts and the folder of the images that are read; the first that is there counts."""
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -51,17 +51,22 @@ class Frame:
     name: str
 
 
+CameraToOdom = Callable[[int], FloatArray | None]
+"""camera_to_odom (4x4, m) at a stamp, ns; None where it is not known."""
+
+
 class FrameSource(ABC):
     """A recording, or a live camera, as an iterable of `Frame`. Iterating again starts again.
 
     Attributes:
         name: the recording's name, for titles.
-        kind: "posed set" | "image folder" | "video" | "rosbag2" | "camera".
+        kind: "posed set" | "rig set" | "image folder" | "video" | "rosbag2" | "camera".
         length: number of frames; None when unknown or endless. A video's is its container's claim.
         rate_hz: typical frame rate.
         camera: intrinsics of the first frame; None when not known.
         has_truth: whether every frame carries its true pose.
         is_metric: whether those poses are known to be in metres.
+        camera_to_base: 4x4 of the optical frame in the robot's base, m; None when it is not known.
         notes: what was found and what had to be guessed, for people, in the words of a line: number and pattern of
             files, order, where times come from, a rate that is assumed, turned images, files passed over, which
             camera_info.
@@ -79,12 +84,21 @@ class FrameSource(ABC):
     camera: PinholeCamera | None
     has_truth: bool = False
     is_metric: bool = False
+    camera_to_base: FloatArray | None = None
     notes: tuple[str, ...] = ()
     remarks: tuple[str, ...] = ()
 
     @abstractmethod
     def __iter__(self) -> Iterator[Frame]:
         """Frames in order."""
+
+    def odometry(self) -> CameraToOdom:
+        """Where the camera was by the wheels.
+
+        Raises:
+            SourceError: the recording has no odometry, or it does not go with its frames.
+        """
+        raise SourceError(f"{self.name} has no odometry; only rig sets with odom.csv and bags can have it")
 
 
 def read_image(path: Path, *, upright: bool = True, stretch: Stretch | None = None) -> ImageArray:

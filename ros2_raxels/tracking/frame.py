@@ -7,7 +7,7 @@ from typing import Protocol
 
 import numpy as np
 
-from ros2_raxels.geometry.camera import PinholeCamera
+from ros2_raxels.geometry.camera import Camera
 from ros2_raxels.geometry.poses import FloatArray, relative_pose
 from ros2_raxels.matching.features import Features
 
@@ -26,7 +26,7 @@ class Seen(Protocol):
         ...
 
     @property
-    def camera(self) -> PinholeCamera:
+    def camera(self) -> Camera:
         """Of the working image."""
         ...
 
@@ -45,7 +45,7 @@ class StreamFrame:
     number: int
     stamp_ns: int
     features: Features
-    camera: PinholeCamera
+    camera: Camera
 
 
 @dataclass(frozen=True, eq=False)
@@ -97,7 +97,7 @@ class Keyframe:
         return self.frame.features
 
     @property
-    def camera(self) -> PinholeCamera:
+    def camera(self) -> Camera:
         """See `StreamFrame`."""
         return self.frame.camera
 

@@ -12,7 +12,7 @@ from ros2_raxels.estimation.bundle_adjustment import BundleProblem, Refined, Ref
 from ros2_raxels.estimation.clip_covariance import INFLATION
 from ros2_raxels.estimation.hypotheses import Denoiser, PoseHypotheses, possible
 from ros2_raxels.estimation.inliers import ENOUGH_IN_STREAM, FEWEST_MATCHES, INLIER_PX, inlier_confidence
-from ros2_raxels.estimation.two_view import two_view
+from ros2_raxels.estimation.two_view import pair_pose
 from ros2_raxels.geometry.covariance import at_most_unknown, compounded, in_world_axes, with_unit
 from ros2_raxels.geometry.poses import (
     FloatArray,
@@ -118,8 +118,7 @@ class FrameSolver:
     @staticmethod
     def _two_view_start(anchors: Sequence[Keyframe], evidence: Evidence, step: float) -> list[FloatArray]:
         """Two-view pose to the newest keyframe; none where there is none."""
-        first, second = evidence.pair(len(anchors) - 1, len(anchors))
-        relative = two_view(first, second, 1.0 / float(evidence.focal_px[-1]))
+        relative = pair_pose(evidence, len(anchors) - 1, len(anchors), 1.0)
         if relative is None:
             return []
         return [anchors[-1].camera_to_world @ make_pose(relative[:3, :3], relative[:3, 3] * step)]
@@ -153,7 +152,7 @@ def _summary(refined: Refined, new: int) -> FrameSolve:
     motion = relative_pose(rivals[0], rivals)
     return FrameSolve(
         orthogonal(refined.camera_to_first[0, new]),
-        _covariance(refined.information[0, 6 * new : 6 * new + 6, 6 * new : 6 * new + 6], refined, new),
+        _covariance(refined.information_of(0)[6 * new : 6 * new + 6, 6 * new : 6 * new + 6], refined, new),
         SolveQuality(
             float(inlier_confidence(inliers, observed, ENOUGH_IN_STREAM)),
             float(np.median(residual[agree])) if inliers else float("nan"),

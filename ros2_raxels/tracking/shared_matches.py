@@ -9,6 +9,7 @@ import numpy as np
 
 from ros2_raxels.estimation.inliers import FEWEST_MATCHES
 from ros2_raxels.geometry.poses import FloatArray, relative_pose
+from ros2_raxels.geometry.turns import Turn, fitted_turn
 from ros2_raxels.matching.matcher import Matcher
 from ros2_raxels.matching.tracks import Evidence, PairMatches
 from ros2_raxels.tracking.frame import Keyframe, Seen
@@ -32,6 +33,16 @@ class SharedMatches:
 
     def __len__(self) -> int:
         return len(self._matches)
+
+    def copy(self, matcher: Matcher) -> SharedMatches:
+        """The same matches in a store of its own, which goes on with another matcher."""
+        copied = SharedMatches(matcher)
+        copied._matches = dict(self._matches)
+        return copied
+
+    def take_over(self, grown_copy: SharedMatches) -> None:
+        """Add what a copy has found."""
+        self._matches = {**self._matches, **grown_copy._matches}
 
     def forget_all_but(self, frames: Iterable[int]) -> None:
         """Keep only what these frames, given by number, have in common."""
@@ -114,6 +125,31 @@ class SharedMatches:
         moved = np.linalg.norm(end[index[found]] - start[found], axis=1)
         return float(np.median(moved)) / width, len(found) / len(index)
 
+    def image_motion_by_way_of(self, anchors: Sequence[Seen], a: Seen, b: Seen) -> tuple[float, float]:
+        """`image_motion` from what is known of both frames in one of the anchors, the newest one; else by a look.
+
+        The overlap is the share of what is seen of the anchor in the first frame that the second one sees, too.
+        """
+        for anchor in reversed(anchors):
+            if self._known(anchor, a) and self._known(anchor, b):
+                in_a, in_b = (self._matches[anchor.number, frame.number].flow for frame in (a, b))
+                there = np.isfinite(in_a[:, 0])
+                both = there & np.isfinite(in_b[:, 0])
+                if both.sum() >= FEWEST_MATCHES:
+                    moved = np.linalg.norm(in_b[both] - in_a[both], axis=1)
+                    return float(np.median(moved)) / b.features.grey.shape[1], float(both.sum() / there.sum())
+        return self.image_motion(a, b)
+
+    def turn(self, a: Seen, b: Seen) -> Turn | None:
+        """The turn on the spot that explains coarse flow from `a` to `b` best; None where that reaches little."""
+        self._find([(a, b)], thorough=False)
+        start, flow = self._matcher.grid(a.features.grey.shape), self._matches[a.number, b.number].flow
+        before, after = a.camera.rays(start), b.camera.rays(flow)
+        followed = np.isfinite(before).all(axis=1) & np.isfinite(after).all(axis=1)
+        if followed.sum() < FEWEST_MATCHES or followed.mean() < _LEAST_REACH:
+            return None
+        return fitted_turn(_unit(before[followed]), _unit(after[followed]))
+
     def _has_depth(self, anchors: Sequence[Keyframe]) -> bool:
         """Whether flow from the newest keyframe has depth.
 
@@ -164,12 +200,11 @@ class SharedMatches:
         depths = _filled(grid, anchor.inverse_depth)
         if depths is None:
             return None
-        plane = anchor.camera.normalise(grid)
         moved = relative_pose(camera_to_world, anchor.camera_to_world)
-        points = np.concatenate([plane, np.ones((len(plane), 1))], axis=1) @ moved[:3, :3].T
+        points = anchor.camera.rays(grid) @ moved[:3, :3].T
         points += depths[:, None] * moved[:3, 3]
         # Depth there over depth here; a window of pixels that has grown or shrunk does not fit any more.
-        alike = np.abs(np.log(np.maximum(points[:, 2], 1e-6))) < np.log(_MOST_ZOOM)
+        alike = np.abs(np.log(np.maximum(frame.camera.depth(points), 1e-6))) < np.log(_MOST_ZOOM)
         return np.where(alike[:, None], frame.camera.project(points), np.nan)
 
 
@@ -182,6 +217,10 @@ def _filled(grid: FloatArray, inverse_depth: FloatArray) -> FloatArray | None:
     filled = inverse_depth.copy()
     filled[~known] = inverse_depth[known][apart.argmin(axis=1)]
     return filled
+
+
+def _unit(rays: FloatArray) -> FloatArray:
+    return np.asarray(rays / np.linalg.norm(rays, axis=1, keepdims=True))
 
 
 def _all_pairs(frames: Sequence[Seen]) -> list[tuple[Seen, Seen]]:

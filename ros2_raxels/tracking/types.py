@@ -75,17 +75,19 @@ class TrackedPose:
         camera_to_world: 4x4; world is the optical frame of the first frame that the trajectory could start from.
         covariance: 6x6 of (x, y, z, rotation about world x, y, z), in pose units and rad; 9999 on the diagonal of
             what is not known.
-        state: see `TrackState`; TRACKING is the only state in which the pose is a fresh estimate.
+        state: see `TrackState`; TRACKING is the only state in which the pose is a fresh estimate. Before there are
+            depths it is TRACKING while the camera stands or turns, as far as the images tell.
         solve: how well the frame was solved, residuals in px of the image as given.
         keyframe: whether this frame becomes one.
         corrected: the world has been corrected since the last frame (loop, scale, a pose set from outside): the step
             from the last pose to this one is no motion.
         motion: what the camera has been doing over the last frames.
+        has_depth: whether there are points whose depths are known. A camera that stands or turns has a pose before.
         scale: whether poses are in metres.
         number: of the frame in the stream.
         keyframe_pose: the pose told beside a keyframe; None before there is one. See `Tracker.pose_now`.
-        earlier: (stamp_ns, camera_to_world) of frames that were INITIALISING and are known now.
-        message: why the state is not TRACKING, in words; empty otherwise.
+        earlier: (stamp_ns, camera_to_world) of the frames before the first depths, as they are known now.
+        message: why the state is not TRACKING, or why there are no depths yet, in words; empty otherwise.
         stage_s: wall time of each stage ("look", "evidence", "solve", ...), s.
     """
 
@@ -97,6 +99,7 @@ class TrackedPose:
     keyframe: bool = False
     corrected: bool = False
     motion: Motion = Motion.UNKNOWN
+    has_depth: bool = True
     scale: Scale = field(default_factory=Scale)
     number: int = 0
     keyframe_pose: KeyframePose | None = None
@@ -132,6 +135,8 @@ class TrackerSettings:
         loops: whether loop closures correct drift.
         history: whether `Tracker.pose_now` knows all answers, and `Tracker.look_again` the frames that were missed;
             memory then grows with the length of the recording.
+        real_time: whether frames come at their own rate. Then keyframes are made by a thread of their own while frames
+            go on; otherwise between two frames, so that the answers are the same each time.
         estimator: the stages below.
     """
 
@@ -150,4 +155,5 @@ class TrackerSettings:
     scale: ScaleSettings = field(default_factory=ScaleSettings)
     loops: bool = True
     history: bool = False
+    real_time: bool = False
     estimator: EstimatorSettings = field(default_factory=lambda: EstimatorSettings(evidence=_STREAM))

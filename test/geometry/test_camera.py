@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from lens_checks import assert_derivative, assert_round_trip
 from random_geometry import cameras, seeds, steady
 
 from ros2_raxels.geometry.camera import PinholeCamera, ordinary_camera, unit_bearings
@@ -14,7 +15,10 @@ from ros2_raxels.geometry.poses import FloatArray, GeometryError
 
 PLUMB_BOB = (-0.28, 0.09, 0.0012, -0.0007, -0.012)
 RATIONAL = (0.42, -0.11, 0.0008, -0.0005, -0.004, 0.71, -0.05, -0.006)
+THIN_PRISM = (*RATIONAL, 0.0011, -0.0007, 0.0004, 0.0009)
+TILTED = (*THIN_PRISM, 0.013, -0.021)
 LENSES = pytest.mark.parametrize("distortion", [PLUMB_BOB[:4], PLUMB_BOB, RATIONAL], ids=["4", "5", "8"])
+ALL = pytest.mark.parametrize("distortion", [PLUMB_BOB, RATIONAL, THIN_PRISM, TILTED], ids=["5", "8", "12", "14"])
 
 
 def lens_model(plane: FloatArray, distortion: tuple[float, ...]) -> FloatArray:
@@ -54,6 +58,70 @@ def test_lenses_agree_with_the_formula_and_with_opencv(distortion: tuple[float, 
     # OpenCV's default is five steps of the same iteration, so it is the less exact of the two.
     np.testing.assert_allclose(camera.normalise(expected), back, atol=2e-3)
     np.testing.assert_allclose(camera.normalise(expected), points[:, :2] / points[:, 2:], atol=1e-9)
+
+
+@ALL
+def test_thin_prism_and_tilt_are_those_of_opencv(distortion: tuple[float, ...]) -> None:
+    camera = wide_camera(distortion)
+    points = np.random.default_rng(4).uniform((-0.6, -0.4, 1.0), (0.6, 0.4, 1.0), (300, 3))
+    by_opencv = cv2.projectPoints(points, np.zeros(3), np.zeros(3), camera.matrix, np.array(distortion))[0][:, 0]
+    np.testing.assert_allclose(camera.project(points), by_opencv, atol=1e-9)
+    np.testing.assert_allclose(camera.rays(by_opencv), points, atol=1e-9)
+
+
+@ALL
+@pytest.mark.parametrize("seed", range(3))
+def test_pixels_come_back_and_derivatives_hold(distortion: tuple[float, ...], seed: int) -> None:
+    assert_round_trip(wide_camera(distortion), seed)
+    assert_derivative(wide_camera(distortion), seed)
+
+
+@steady
+@given(cameras(), seeds)
+def test_derivatives_without_distortion(camera: PinholeCamera, seed: int) -> None:
+    assert_round_trip(camera, seed)
+    assert_derivative(camera, seed)
+
+
+def test_beyond_where_the_distortion_folds_back_there_are_no_rays() -> None:
+    camera = PinholeCamera(640, 480, 200.0, 200.0, 319.5, 239.5, (-0.2, 0.0, 0.0, 0.0))
+    # The derivative of r - 0.2 r^3 is zero at r^2 = 1 / 0.6.
+    folds = np.sqrt(1 / 0.6)
+    furthest_px = 200.0 * (folds - 0.2 * folds**3)
+    inside, outside = 319.5 + furthest_px - 0.01, 319.5 + furthest_px + 0.01
+    # OpenCV's own iteration ends anywhere out there.
+    seen = camera.normalise([[inside, 239.5], [outside, 239.5]])
+    assert folds - 0.02 < seen[0, 0] < folds
+    assert np.isnan(seen[1]).all()
+    mask = camera.valid_mask()
+    assert mask[240, 320]
+    assert not mask[0, 0]
+    assert np.isnan(camera.project([[folds + 0.01, 0.0, 1.0]])).all()
+    assert mask.sum() == pytest.approx(np.pi * furthest_px**2, rel=0.01)
+
+
+def test_a_strong_distortion_is_undone_where_plain_iteration_creeps() -> None:
+    camera = PinholeCamera(640, 480, 330.0, 330.0, 319.5, 239.5, (-0.28, 0.09, 0.0012, -0.0007, -0.012))
+    pixels = np.stack(np.meshgrid(np.arange(0.0, 640.0, 20.0), np.arange(0.0, 480.0, 20.0)), axis=-1).reshape(-1, 2)
+    rays = camera.rays(pixels)
+    assert np.isfinite(rays).all(axis=1).mean() > 0.99
+    seen = np.isfinite(rays[:, 0])
+    np.testing.assert_allclose(camera.project(rays[seen]), pixels[seen], atol=1e-7)
+
+
+def test_a_crop_keeps_rays() -> None:
+    camera = wide_camera(PLUMB_BOB)
+    part = camera.cropped(100, 60, 200, 150)
+    assert (part.width, part.height) == (200, 150)
+    np.testing.assert_allclose(part.rays([[10.0, 20.0]]), camera.rays([[110.0, 80.0]]), atol=1e-12)
+
+
+def test_the_local_focal_length_of_a_pinhole_grows_from_the_axis() -> None:
+    camera = PinholeCamera(640, 480, 300.0, 300.0, 319.5, 239.5)
+    angle = np.arctan(1.0)
+    found = camera.local_focal_px([[319.5, 239.5], [619.5, 239.5]])
+    # Along the radius by the square of the cosine, around it by the cosine.
+    np.testing.assert_allclose(found, [300.0, 300.0 * np.cos(angle) ** -1.5], rtol=1e-9)
 
 
 @steady
@@ -122,7 +190,7 @@ def test_field_of_view_is_between_the_outer_edges(degrees: float) -> None:
         ("width", 0, "size 0x240"),
         ("height", -1, "size 320x-1"),
         ("distortion", (0.1, 0.2, 0.3), "distortion [0.1, 0.2, 0.3]"),
-        ("distortion", (0.1,) * 12, "distortion [0.1, 0.1"),
+        ("distortion", (0.1,) * 13, "distortion [0.1, 0.1"),
         ("distortion", (0.0, 0.0, np.nan, 0.0), "distortion [0.0, 0.0, nan"),
     ],
 )

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from ros2_raxels.geometry.camera import PinholeCamera
+from ros2_raxels.geometry.fisheye import FisheyeCamera
 from ros2_raxels.matching.tracks import (
     FLOW,
     KEYPOINT,
@@ -13,7 +14,6 @@ from ros2_raxels.matching.tracks import (
     PairMatches,
     chain_matches,
     keypoint_scores,
-    on_image_plane,
     thin_tracks,
 )
 
@@ -127,14 +127,12 @@ def test_the_same_pixels_through_other_cameras() -> None:
     assert np.isnan(other.plane[1, 0]).all()
 
 
-def test_pixels_on_the_planes_of_cameras_with_lenses_of_their_own() -> None:
-    bent = PinholeCamera(320, 240, 240.0, 240.0, 155.0, 123.0, (-0.2, 0.05, 0.001, -0.001))
-    plane = np.array([[[0.1, -0.2], [0.3, 0.25]], [[0.0, 0.05], [-0.4, 0.1]]])
-    rays = np.concatenate([plane, np.ones((2, 2, 1))], axis=-1)
-    pixels = np.stack([camera.project(rays[:, k]) for k, camera in enumerate((CAMERA, bent))], axis=1)
-    found, focal_px = on_image_plane(pixels, [CAMERA, bent])
-    np.testing.assert_allclose(found, plane, atol=1e-9)
-    np.testing.assert_allclose(focal_px, [np.sqrt(260.0 * 255.0), 240.0])
+def test_rays_of_observations_are_those_through_the_plane() -> None:
+    evidence = three_tracks()
+    np.testing.assert_allclose(evidence.rays(np.array([0, 2]), np.array([1, 2])), [[0.2, 0.3, 1.0], [1.6, 1.7, 1.0]])
+    fisheye = FisheyeCamera(320, 240, 100.0, 100.0, 8.0, 9.0)
+    other = evidence.with_cameras([fisheye] * 3)
+    np.testing.assert_allclose(other.rays(np.array([0]), 1), fisheye.rays(evidence.pixels[0, 1]), atol=1e-12)
 
 
 @pytest.mark.parametrize(("flow", "reach"), [([[1.0, 2.0], [np.nan, np.nan]], 0.5), (np.zeros((0, 2)), 0.0)])

@@ -34,9 +34,11 @@ class Track:
         answers: of the tracker.
         truth: true camera_to_world each, or None.
         states: of the tracker; frames that were solved later count as TRACKING.
+        before_depths: numbers of the frames in which the camera stood or turned, and there are no depths yet.
         keyframes: number of keyframes.
         frame_s: wall time from image to pose, s.
         between_s: wall time of the work that a frame leaves for after its pose, s.
+        cpu_s: processor time of both, of all threads of the process, s.
         camera: intrinsics of the last frame, px.
         camera_given: whether they were given, not estimated.
     """
@@ -48,9 +50,11 @@ class Track:
     answers: list[TrackedPose] = field(default_factory=list)
     truth: list[FloatArray | None] = field(default_factory=list)
     states: list[TrackState] = field(default_factory=list)
+    before_depths: list[int] = field(default_factory=list)
     keyframes: int = 0
     frame_s: list[float] = field(default_factory=list)
     between_s: list[float] = field(default_factory=list)
+    cpu_s: list[float] = field(default_factory=list)
     camera: PinholeCamera | None = None
     camera_given: bool = False
 
@@ -61,10 +65,23 @@ class Track:
         self.answers.append(found)
         self.truth.append(frame.camera_to_world)
         self.states.append(found.state)
+        self._hold_back(found)
         self.keyframes += found.keyframe
         self.frame_s.append(seconds)
         for stamp_ns, pose in found.earlier:
             self._replace(stamp_ns, pose, found)
+
+    def _hold_back(self, found: TrackedPose) -> None:
+        """Where a camera stood or turned before there were depths counts once there are: alone it is no trajectory."""
+        if found.state is not TrackState.TRACKING:
+            return
+        if found.has_depth:
+            for index in self.before_depths:
+                self.states[index] = TrackState.TRACKING
+            self.before_depths.clear()
+        else:
+            self.before_depths.append(len(self.states) - 1)
+            self.states[-1] = TrackState.INITIALISING
 
     def settle(self, tracker: Tracker, look: bool = True) -> None:
         """Replace all poses by what is known at the end; the poses as first answered are kept as `live`.
@@ -159,22 +176,39 @@ def follow(
         SourceError: an image cannot be read, or does not fit its camera.
     """
     for frame in source:
-        camera = frame.camera if calibration is None else _camera(frame, calibration)
-        begin = time.perf_counter()
-        try:
-            found = tracker.track(frame.image, frame.stamp_ns, camera)
-        except ValueError as error:
-            raise SourceError(f"{frame.name}: {error}") from error
-        track.add(frame, found, time.perf_counter() - begin)
-        begin = time.perf_counter()
-        try:
-            tracker.improve()
-        finally:
-            track.between_s.append(time.perf_counter() - begin)
-        height, width = frame.image.shape[:2]
-        in_use = camera or tracker.camera
-        track.camera, track.camera_given = in_use and in_use.resized(width, height), camera is not None
+        found = answer(track, frame, tracker, calibration)
+        improve(track, tracker)
         yield frame, found
+
+
+def answer(track: Track, frame: Frame, tracker: Tracker, calibration: Calibration | None = None) -> TrackedPose:
+    """Track one frame into ``track``; the work that it leaves for after its pose is that of `improve`.
+
+    Raises:
+        SourceError: the image does not fit its camera.
+    """
+    camera = frame.camera if calibration is None else _camera(frame, calibration)
+    begin, begin_cpu = time.perf_counter(), time.process_time()
+    try:
+        found = tracker.track(frame.image, frame.stamp_ns, camera)
+    except ValueError as error:
+        raise SourceError(f"{frame.name}: {error}") from error
+    track.add(frame, found, time.perf_counter() - begin)
+    track.cpu_s.append(time.process_time() - begin_cpu)
+    height, width = frame.image.shape[:2]
+    in_use = camera or tracker.camera
+    track.camera, track.camera_given = in_use and in_use.resized(width, height), camera is not None
+    return found
+
+
+def improve(track: Track, tracker: Tracker) -> None:
+    """What the last frame has left for after its pose."""
+    begin, begin_cpu = time.perf_counter(), time.process_time()
+    try:
+        tracker.improve()
+    finally:
+        track.between_s.append(time.perf_counter() - begin)
+        track.cpu_s[-1] += time.process_time() - begin_cpu
 
 
 def _camera(frame: Frame, calibration: Calibration) -> PinholeCamera:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections import deque
 from dataclasses import dataclass
@@ -42,7 +43,8 @@ class Counters:
     """What the status carries besides the answer itself.
 
     Attributes:
-        received, processed, dropped: frames since activation or reset.
+        received, processed, dropped: frames since activation.
+        resets: of tracking since then.
         latency_s: from the image stamp to now, in the node's clock.
         processing_s: from image in hand to pose in hand.
     """
@@ -50,6 +52,7 @@ class Counters:
     received: int
     processed: int
     dropped: int
+    resets: int = 0
     latency_s: float = 0.0
     processing_s: float = 0.0
 
@@ -82,6 +85,8 @@ class PoseOutputs:
 
         Any thread may read it: it is set once for each answer, when that is known.
         """
+        self.frame_change = ("", -math.inf)
+        """In what frames or mount last changed, and ``time.monotonic()`` then. Any thread may read it."""
 
     def destroy(self) -> None:
         """Publish nothing any more."""
@@ -133,7 +138,14 @@ class PoseOutputs:
             # Poses in another frame are no continuation of this path.
             self._poses.clear()
         self._frames = frames
+        if placed.change:
+            self.frame_change = (placed.change, time.monotonic())
+            self._node.get_logger().warning(placed.change)
         return placed
+
+    def tf_conflict(self) -> str:
+        """Who else publishes the edge that this node publishes, in one line; empty if nobody. Any thread may ask."""
+        return self._edges.conflict()
 
     def report(self, answer: TrackedPose, header: Header, counters: Counters) -> None:
         """The status of one answer."""
@@ -164,7 +176,7 @@ class PoseOutputs:
         status.scale_sigma = UNKNOWN_SIGMA
         status.latency_s, status.processing_s = counters.latency_s, counters.processing_s
         status.frames_received, status.frames_processed = counters.received, counters.processed
-        status.frames_dropped = counters.dropped
+        status.frames_dropped, status.resets = counters.dropped, counters.resets
         return status
 
     def _publish_edge(self, placed: Placed, answer: TrackedPose, wanted: bool) -> str:
