@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from ros2_raxels.evaluation.tracks.recorded_track import Track
-from ros2_raxels.geometry.camera import USUAL_FOCAL, PinholeCamera
+from ros2_raxels.geometry.camera import USUAL_FOCAL, Camera
 from ros2_raxels.geometry.trajectory import path_length, score_trajectory
 from ros2_raxels.recordings.source import FrameSource
 from ros2_raxels.tracking.types import TrackState
@@ -71,7 +71,7 @@ def _quality(track: Track) -> list[str]:
     return [f"residual {residual}, confidence {confidence:.2f} (medians of the tracked frames)"]
 
 
-def camera_words(camera: PinholeCamera | None, given: bool, calibration: str) -> str:
+def camera_words(camera: Camera | None, given: bool, calibration: str) -> str:
     """Intrinsics in px, where they are from and how far they may be believed."""
     if camera is None:
         return "intrinsics unknown"

@@ -17,7 +17,7 @@ from rclpy.node import Node
 from sensor_msgs.msg import CameraInfo
 from std_msgs.msg import Header
 
-from ros2_raxels.geometry.camera import PinholeCamera
+from ros2_raxels.geometry.camera import Camera
 from ros2_raxels.geometry.frame_tree import FrameError
 from ros2_raxels.geometry.poses import FloatArray
 from ros2_raxels.nodes.common.diagnostics import Problems, Traffic, worded
@@ -45,7 +45,7 @@ class TrackerLike(Protocol):
     def reset(self) -> None:
         """Forget everything."""
 
-    def track(self, image: np.ndarray, stamp_ns: int, camera: PinholeCamera | None) -> TrackedPose:
+    def track(self, image: np.ndarray, stamp_ns: int, camera: Camera | None) -> TrackedPose:
         """Pose of one image."""
 
     def improve(self) -> None:
@@ -161,7 +161,7 @@ class PoseWorker:
         self.traffic.processed += 1
         self._publish(answer, arrival.message.header, camera, time.perf_counter() - begun)
 
-    def _solve(self, arrival: Arrival) -> tuple[TrackedPose, PinholeCamera | None]:
+    def _solve(self, arrival: Arrival) -> tuple[TrackedPose, Camera | None]:
         header = arrival.message.header
         stamp = stamp_ns(header.stamp)
         self._optical = self._outputs.optical(header)
@@ -197,7 +197,7 @@ class PoseWorker:
         """4x4 of the optical frame of the newest image in a frame of the robot, at a stamp, ns; raises FrameError."""
         return self._transforms.lookup(frame, self._optical, stamp)
 
-    def _publish(self, answer: TrackedPose, header: Header, camera: PinholeCamera | None, processing_s: float) -> None:
+    def _publish(self, answer: TrackedPose, header: Header, camera: Camera | None, processing_s: float) -> None:
         self._outputs.publish(answer, header, camera)
         latency_s = self._node.get_clock().now().nanoseconds * 1e-9 - answer.stamp_ns * 1e-9
         self.traffic.latencies.add(latency_s)
@@ -211,7 +211,7 @@ class PoseWorker:
 
     # ----------------------------------------------------------------------------------------------- the tracker
 
-    def _track(self, image: np.ndarray, stamp: int, camera: PinholeCamera | None) -> TrackedPose:
+    def _track(self, image: np.ndarray, stamp: int, camera: Camera | None) -> TrackedPose:
         with self._counting_failures("image"):
             answer = self._tracker.track(image, stamp, camera)
             if not (np.isfinite(answer.camera_to_world).all() and np.isfinite(answer.covariance).all()):
