@@ -7,43 +7,77 @@ import os
 import sys
 import tempfile
 from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import IO
 
 import pytest
-from ros_testing import ROOT, NodeProcess, Probe, Spawn
+from ros_testing import ROOT, NodeProcess, Probe, Spawn, threads_of
 
 from ros2_raxels.utils.ros_environment import ros_environment
 
 DATA = Path(os.environ.get("RAXELS_DATA", ROOT.parent / "shared" / "data"))
 
-_domain_lock: IO[str] | None = None
+_open = ExitStack()
+"""Of this process, from its start to its end."""
 
 
-def _reserve_domain() -> int:
-    """A ROS_DOMAIN_ID (1-101) that no other test process of this machine uses while this one lives."""
-    global _domain_lock
-    for offset in range(101):
-        domain = 1 + (os.getpid() + offset) % 101
-        lock = (Path(tempfile.gettempdir()) / f"ros2_raxels_domain_{domain}.lock").open("w")
+def _free_domain() -> tuple[int, IO[str]]:
+    """A ROS_DOMAIN_ID (1-101) that no other test process of this machine uses, and the lock on it.
+
+    The one that has been free for the longest: what was killed on a network haunts it for 20 s.
+    """
+    files = {d: Path(tempfile.gettempdir()) / f"ros2_raxels_domain_{d}.lock" for d in range(1, 102)}
+    for domain in sorted(files, key=lambda d: files[d].stat().st_mtime if files[d].exists() else 0.0):
+        lock = files[domain].open("a")
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError:
             lock.close()
             continue
-        _domain_lock = lock
-        return domain
+        return domain, lock
     raise RuntimeError("all 101 ROS domains are taken by other test processes")
+
+
+@contextmanager
+def _own_network() -> Iterator[None]:
+    """A ROS network that nobody else is on, for this process and those that it starts."""
+    domain, lock = _free_domain()
+    before = os.environ.get("ROS_DOMAIN_ID")
+    os.environ["ROS_DOMAIN_ID"] = str(domain)
+    with lock:
+        os.utime(lock.name)
+        try:
+            yield
+        finally:
+            os.utime(lock.name)
+            if before is not None:
+                os.environ["ROS_DOMAIN_ID"] = before
 
 
 def pytest_configure() -> None:
     """Before anything imports rclpy: this process, and so its children, on a ROS network of their own."""
     # Tests must not meet a robot that shares the user's network settings.
     os.environ["ROS_AUTOMATIC_DISCOVERY_RANGE"] = "LOCALHOST"
-    os.environ.update(ros_environment(_reserve_domain()))
-    os.environ["ROS_LOG_DIR"] = tempfile.mkdtemp(prefix="raxels_test_log_")
+    os.environ.update(ros_environment())
+    _open.enter_context(_own_network())
+    os.environ["ROS_LOG_DIR"] = _open.enter_context(tempfile.TemporaryDirectory(prefix="raxels_test_log_"))
     python_path = [str(ROOT), *os.environ.get("PYTHONPATH", "").split(os.pathsep)]
     os.environ["PYTHONPATH"] = os.pathsep.join(dict.fromkeys(filter(None, python_path)))
+
+
+def pytest_unconfigure() -> None:
+    """The network is free for others again."""
+    _open.close()
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _network_of_the_module() -> Iterator[None]:
+    """A network for each module, on which nothing of the one before lingers; and nothing of it may stay behind."""
+    with _own_network():
+        yield
+    left = threads_of(os.getpid()).count("dds.ev")
+    assert not left, f"{left} ROS contexts of this process were not closed"
 
 
 def _spawner(folder: Path, started: list[NodeProcess]) -> Spawn:
@@ -101,6 +135,13 @@ def module_spawn(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Spawn]:
     yield _spawner(tmp_path_factory.mktemp("nodes"), started)
     for node in started:
         node.kill()
+
+
+@pytest.fixture
+def empty_network() -> Iterator[None]:
+    """A network for the test alone: what it starts from here on meets nothing of the other tests of its module."""
+    with _own_network():
+        yield
 
 
 @pytest.fixture

@@ -50,6 +50,12 @@ def be_slow(seconds: float) -> None:
     time.sleep(seconds)
 
 
+def threads_of(pid: int) -> list[str]:
+    """Names of the threads of a process, without numbers; each ROS context has one "dds.ev"."""
+    names = (comm.read_text().strip() for comm in Path(f"/proc/{pid}/task").glob("*/comm"))
+    return [re.sub(r"[.\d]+$", "", name) for name in names]
+
+
 class NodeProcess:
     """A node in a process of its own, its output in a file."""
 

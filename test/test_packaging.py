@@ -191,6 +191,7 @@ def test_pose_status() -> None:
         "frames_received": "uint64",
         "frames_processed": "uint64",
         "frames_dropped": "uint64",
+        "resets": "uint32",
         "engine_id": "string",
         "message": "string",
     }

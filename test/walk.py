@@ -57,6 +57,11 @@ def states(found: list[TrackedPose]) -> list[TrackState]:
     return [f.state for f in found]
 
 
+def solved_from(found: list[TrackedPose]) -> int:
+    """The first answer after the first cameras: from there poses have depth, before it a camera stands or turns."""
+    return [f.keyframe_pose is not None for f in found].index(True)
+
+
 def similarity(found: FloatArray, truth: FloatArray) -> tuple[float, float]:
     """Scale that fits positions best under Sim(3), and the root mean square that remains."""
     p, q = found - found.mean(axis=0), truth - truth.mean(axis=0)

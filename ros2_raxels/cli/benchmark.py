@@ -8,18 +8,26 @@ import sys
 from collections.abc import Sequence
 from datetime import datetime, timezone
 from pathlib import Path
+from threading import Event
 from typing import Any
 
-from ros2_raxels.cli.benchmark_sections import MIB, SECTIONS
+from ros2_raxels.cli.benchmark_node import NODE, add_node_arguments, check_node_options, measure_node
+from ros2_raxels.cli.benchmark_sections import MIB, SECTIONS, cost_panels
 from ros2_raxels.cli.model_arguments import add_model_argument
 from ros2_raxels.evaluation.machine.machine import machine
+from ros2_raxels.evaluation.report.charts import curves
 from ros2_raxels.evaluation.report.tables import Table, as_text
+from ros2_raxels.harness.busy import busy_processes
+from ros2_raxels.harness.play import PlayError
 from ros2_raxels.harness.recording import Walk, shown_walk
+from ros2_raxels.harness.ros_start import start_ros
 from ros2_raxels.recordings.open import open_source
 from ros2_raxels.recordings.source import FrameSource
 from ros2_raxels.utils.argument_types import positive, several_of
-from ros2_raxels.utils.files import FileError, check_writable, write_json
+from ros2_raxels.utils.files import FileError, check_writable, replacing, write_json
 from ros2_raxels.utils.memory import peak_rss_bytes, rss_bytes
+from ros2_raxels.utils.ros_environment import RosNotFoundError
+from ros2_raxels.utils.terminal import INTERRUPTED, interruptible
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -36,44 +44,89 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--clips", type=positive, default=12, metavar="N", help="clips for estimate (default: 12)")
     parser.add_argument("--calls", type=positive, default=20, metavar="N", help="calls of each network (default: 20)")
+    add_node_arguments(parser)
     add_model_argument(parser)
     parser.add_argument("--views-model", default="", metavar="CARD", help="model card for views (default: shipped)")
     parser.add_argument("--out", type=Path, metavar="FILE", help="report to write (.json)")
+    parser.add_argument(
+        "--plot",
+        type=Path,
+        metavar="FILE",
+        help="picture to write (.png): what a frame costs by resolution and map size",
+    )
 
 
 def run(args: argparse.Namespace) -> int:
     """Measure, print tables, and write the report where one is asked for.
 
     Returns:
-        0.
+        0, or 130 after Ctrl-C while nodes are measured.
 
     Raises:
-        FileError: the source or a model cannot be read, or the report not be written.
+        FileError: the source or a model cannot be read, the nodes cannot be run, or the report not be written.
     """
-    if args.out is not None:
-        check_writable(args.out)
-    chosen = _chosen(args)
-    source = _open(args)
-    report, tables = _measure(chosen, source, args)
+    check_node_options(args)
+    for path in (args.out, args.plot):
+        if path is not None:
+            check_writable(path)
+    if args.plot is not None and (args.node or not {"resolution", "memory"} & set(_chosen(args))):
+        raise FileError("--plot draws the sections resolution and memory; measure one of them (--memory-frames N)")
+    if not args.node:
+        chosen, source = _chosen(args), _open(args)
+        with busy_processes(args.load[0]):
+            report, tables = _measure(chosen, source, args)
+        if args.plot is not None:
+            with replacing(args.plot) as temporary:
+                temporary.write_bytes(curves(cost_panels(report)))
+        return _show(report, tables, args.out)
+    with interruptible() as interrupted:
+        try:
+            start_ros()
+            report, tables = _measure_node(_open(args), args, interrupted)
+        except (PlayError, RosNotFoundError) as error:
+            raise FileError(str(error)) from error
+        except KeyboardInterrupt:
+            print("\nraxels benchmark: interrupted", file=sys.stderr)
+            return INTERRUPTED
+    return _show(report, tables, args.out)
+
+
+def _show(report: dict[str, Any], tables: dict[str, Table], out: Path | None) -> int:
     print("\n".join([_machine_words(report), "", as_text(tables)]))
-    if args.out is not None:
-        write_json(args.out, report, indent=1)
-        print(f"\n-> {args.out}")
+    if out is not None:
+        write_json(out, report, indent=1)
+        print(f"\n-> {out}")
     return 0
+
+
+def _begun(source: FrameSource, args: argparse.Namespace) -> dict[str, Any]:
+    """What every report says."""
+    return {
+        "machine": machine(),
+        "command": getattr(args, "command_line", ""),
+        "time": datetime.now(timezone.utc).isoformat(timespec="seconds"),
+        "source": source.name,
+        "busy_processes": list(args.load),
+        "rss_bytes": {"start": rss_bytes()},
+        "load_average": {"start": _load()},
+    }
+
+
+def _measure_node(
+    source: FrameSource, args: argparse.Namespace, interrupted: Event
+) -> tuple[dict[str, Any], dict[str, Table]]:
+    """The report of the real nodes, and its table."""
+    report = _begun(source, args)
+    report[NODE], tables = measure_node(args, source, interrupted)
+    report["load_average"][f"after {NODE}"] = _load()
+    return report, tables
 
 
 def _measure(
     sections: Sequence[str], source: FrameSource, args: argparse.Namespace
 ) -> tuple[dict[str, Any], dict[str, Table]]:
     """The report of some sections, and their tables."""
-    report: dict[str, Any] = {
-        "machine": machine(),
-        "command": getattr(args, "command_line", ""),
-        "time": datetime.now(timezone.utc).isoformat(timespec="seconds"),
-        "source": source.name,
-        "rss_bytes": {"start": rss_bytes()},
-        "load_average": {"start": _load()},
-    }
+    report = _begun(source, args)
     tables: dict[str, Table] = {}
     for name in sections:
         print(f"{name} ...", file=sys.stderr)

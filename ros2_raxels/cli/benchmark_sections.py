@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
@@ -23,7 +23,7 @@ from ros2_raxels.evaluation.machine.graph_work import denoiser_speed
 from ros2_raxels.evaluation.machine.startup import start_process
 from ros2_raxels.evaluation.machine.timing import Spread
 from ros2_raxels.evaluation.report.tables import Table
-from ros2_raxels.evaluation.tracks.stream_speed import memory_trend, stream_speed
+from ros2_raxels.evaluation.tracks.stream_speed import Resampled, memory_trend, stream_speed
 from ros2_raxels.factory import make_estimator, make_predictor, make_tracker, model_card
 from ros2_raxels.geometry.camera import PinholeCamera, ordinary_camera
 from ros2_raxels.geometry.poses import make_pose
@@ -37,11 +37,18 @@ from ros2_raxels.view_synthesis.prediction import PredictionRequest
 STEPS = (1, 2, 4)
 """Denoising steps of views that are timed."""
 
+SIZES = ((320, 240), (640, 480), (1280, 720), (1920, 1080))
+"""Width and height, px, at which the tracker is timed."""
+
 MIB = 2**20
 
 _CLIP_STRIDE = 5
+_SIZE_FRAMES = 90
+"""So many frames are timed at each size; at the largest they take half a gigabyte."""
+
 _VIEWS, _VIEW_SIZE = 4, (128, 96)
 _STARTS = 3
+_SHOWN_COSTS = 8
 
 Measured = tuple[dict[str, Any], dict[str, Table]]
 """What a section adds to the report, and its tables."""
@@ -49,11 +56,24 @@ Measured = tuple[dict[str, Any], dict[str, Table]]
 
 def _tracker(args: argparse.Namespace, source: FrameSource) -> Measured:
     speed = stream_speed(source, make_tracker(args.model))
-    rows = {"image to pose": speed.image_to_pose, "with what follows it": speed.whole}
+    rows = {"image to pose": speed.image_to_pose, "with what follows it": speed.whole, "processor time": speed.cpu}
     rows |= {f"  {name}": spread for name, spread in speed.stages.items()}
     states = ", ".join(f"{count} {name}" for name, count in speed.states.items())
     title = f"Tracker, {speed.frames} frames of {speed.width}x{speed.height}, {speed.keyframes} keyframes; {states}; ms"
     return asdict(speed), {title: _spread_table("stage", rows)}
+
+
+def _resolution(args: argparse.Namespace, source: FrameSource) -> Measured:
+    tracker, record = make_tracker(args.model), []
+    rows: Table = [["size", "image to pose p50", "p95", "whole mean", "processor time mean", "tracked"]]
+    for width, height in SIZES:
+        tracker.reset()
+        speed = stream_speed(Resampled(source, width, height, _SIZE_FRAMES), tracker)
+        record.append(asdict(speed))
+        ms = (speed.image_to_pose.p50, speed.image_to_pose.p95, speed.whole.mean, speed.cpu.mean)
+        tracked = f"{speed.states.get('tracking', 0)} of {speed.frames}"
+        rows.append([f"{width}x{height}", *(f"{value:.1f}" for value in ms), tracked])
+    return {"sizes": record}, {"Tracker by size of the image, ms": rows}
 
 
 def _startup(args: argparse.Namespace, source: FrameSource) -> Measured:
@@ -141,11 +161,19 @@ def _memory(args: argparse.Namespace, source: FrameSource) -> Measured:
     ]
     rows[1] += [f"{size / MIB:.1f}" for size in (trend.settled_bytes, trend.end_bytes, trend.most_bytes)]
     rows[1].append(f"{trend.bytes_per_frame:.0f}")
-    return asdict(trend), {f"Memory of the tracker, settled after {trend.settled_after} frames": rows}
+    costs: Table = [["frames", "keyframes made", "image to pose p50", "p95", "processor time mean"]]
+    for cost in trend.costs[:: max(1, len(trend.costs) // _SHOWN_COSTS)]:
+        ms = (cost.image_to_pose.p50, cost.image_to_pose.p95, cost.cpu.mean)
+        costs.append([str(cost.frames), str(cost.keyframes), *(f"{value:.1f}" for value in ms)])
+    return asdict(trend), {
+        f"Memory of the tracker, settled after {trend.settled_after} frames": rows,
+        "Cost of a frame as the map grows, ms": costs,
+    }
 
 
 SECTIONS: dict[str, Callable[[argparse.Namespace, FrameSource], Measured]] = {
     "tracker": _tracker,
+    "resolution": _resolution,
     "startup": _startup,
     "denoiser": _denoiser,
     "estimate": _estimate,
@@ -153,6 +181,29 @@ SECTIONS: dict[str, Callable[[argparse.Namespace, FrameSource], Measured]] = {
     "memory": _memory,
 }
 """What is measured, by its name for --only."""
+
+
+def cost_panels(report: Mapping[str, Any]) -> dict[str, tuple[str, dict[str, tuple[list[float], list[float]]]]]:
+    """What a frame costs, over resolution and over map size, of those that a report has; for `charts.curves`."""
+    panels = {}
+    if "resolution" in report:
+        sizes = report["resolution"]["sizes"]
+        megapixels = [size["width"] * size["height"] * 1e-6 for size in sizes]
+        panels["by resolution"] = ("megapixels", _lines(megapixels, sizes))
+    if "memory" in report:
+        costs = report["memory"]["costs"]
+        keyframes = [float(cost["keyframes"]) for cost in costs]
+        panels["by map size"] = ("keyframes made", _lines(keyframes, costs))
+    return panels
+
+
+def _lines(across: list[float], spreads: Sequence[Mapping[str, Any]]) -> dict[str, tuple[list[float], list[float]]]:
+    shown = (
+        ("image to pose, median", "image_to_pose", "p50"),
+        ("95th percentile", "image_to_pose", "p95"),
+        ("processor time, mean", "cpu", "mean"),
+    )
+    return {name: (across, [spread[of][statistic] for spread in spreads]) for name, of, statistic in shown}
 
 
 def _spread_table(title: str, spreads: dict[str, Spread]) -> Table:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import sys
+from collections.abc import Iterator
 from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,17 +12,21 @@ from pathlib import Path
 from tqdm import tqdm
 
 from ros2_raxels.cli.model_arguments import add_model_argument
+from ros2_raxels.cli.track_live import Keep, add_live_arguments, check_options, check_source, keeping_states
 from ros2_raxels.cli.track_summary import failure, rows, summary
+from ros2_raxels.evaluation.tracks.real_time import Pace, follow_in_real_time
 from ros2_raxels.evaluation.tracks.recorded_track import Track, follow
 from ros2_raxels.factory import make_tracker
 from ros2_raxels.geometry.trajectory import write_tum
 from ros2_raxels.recordings.calibration import Calibration, CalibrationError
 from ros2_raxels.recordings.calibration_files import FORMATS, read_calibration
 from ros2_raxels.recordings.open import open_source
-from ros2_raxels.recordings.source import FrameSource, SourceError
+from ros2_raxels.recordings.rig_set import RIG_FILE
+from ros2_raxels.recordings.source import Frame, FrameSource, SourceError
 from ros2_raxels.tracking.tracker import Tracker
+from ros2_raxels.tracking.types import TrackedPose
 from ros2_raxels.utils.argument_types import lens_px
-from ros2_raxels.utils.files import check_writable, replacing
+from ros2_raxels.utils.files import replacing
 from ros2_raxels.utils.terminal import INTERRUPTED
 from ros2_raxels.visualization.rerun_view import TrackView, check_view, open_view
 from ros2_raxels.visualization.trajectory_plot import draw_track, picture_format
@@ -48,11 +53,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Options of the command."""
     parser.epilog = _EXIT_STATUS
     parser.add_argument(
-        "source", metavar="SOURCE", help="posed set, image folder, video file, rosbag2 (mcap, db3) or camera number"
+        "source",
+        metavar="SOURCE",
+        help="posed set, rig set, image folder, video file, rosbag2 (mcap, db3) or camera number",
     )
-    parser.add_argument(
-        "--out", type=Path, required=True, metavar="FILE", help="trajectory to write: t x y z qx qy qz qw a line"
-    )
+    parser.add_argument("--out", type=Path, metavar="FILE", help="trajectory to write: t x y z qx qy qz qw a line")
     parser.add_argument("--plot", type=Path, metavar="FILE", help="picture of the trajectory to write (png, pdf, svg)")
     parser.add_argument(
         "--view",
@@ -70,6 +75,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         action="store_true",
         help="write every pose as it was answered live; default: as it is known at the end, corrected by loop closures",
     )
+    add_live_arguments(parser)
     parser.add_argument(
         "--all-frames",
         action="store_true",
@@ -91,7 +97,7 @@ def _add_calibration_arguments(parser: argparse.ArgumentParser) -> None:
         help=f"px, and distortion in OpenCV's order; {outranks}",
     )
     given.add_argument("--calibration", type=Path, metavar="FILE", help=f"{FORMATS}; {outranks}")
-    parser.add_argument("--camera", metavar="NAME", help="which one of a calibration file with several")
+    parser.add_argument("--camera", metavar="NAME", help="which one of a calibration file or rig set with several")
 
 
 def run(args: argparse.Namespace) -> int:
@@ -103,11 +109,10 @@ def run(args: argparse.Namespace) -> int:
 
     Raises:
         SourceError: the recording cannot be opened, or the calibration is none for it.
-        FileError: an output could not be written.
+        FileError: options that cannot be meant together, or an output could not be written.
     """
-    check_writable(args.out)
+    check_options(args)
     if args.plot is not None:
-        check_writable(args.plot)
         picture_format(args.plot)
     if args.view is not None:
         check_view(args.view)
@@ -119,14 +124,18 @@ def run(args: argparse.Namespace) -> int:
         limit=args.limit,
         ignore_calibration=calibration is not None,
         ignore_exif=args.ignore_exif,
+        camera_name=args.camera if calibration is None else None,
     )
+    check_source(args, source)
     origin = _check_calibration(source, calibration)
     for note in source.notes:
         print(f"note: {note}", flush=True)
     tracker = make_tracker(args.model)
-    track = Track()
+    track, pace = Track(), Pace() if args.realtime else None
     with nullcontext() if args.view is None else open_view(args.view, source.name) as view:
-        end = _follow_with_progress(track, source, calibration, tracker, view)
+        with keeping_states(args, source) as keep:
+            followed = _followed(track, source, tracker, calibration, pace, args.rate)
+            end = _follow_with_progress(followed, source, track, view, keep)
         if not args.live:
             track.settle(tracker, look=end.status != INTERRUPTED)
         if view is not None:
@@ -136,15 +145,16 @@ def run(args: argparse.Namespace) -> int:
         print(f"raxels: {reason}", file=sys.stderr)
         return INTERRUPTED if end.status == INTERRUPTED else WRONG_INPUT
     written = _write(track, source, args)
-    print("\n".join([*summary(track, source, origin), written]), flush=True)
-    return _status(track, end)
+    kept_up = [] if pace is None else pace.words()
+    print("\n".join([*summary(track, source, origin), *kept_up, written]), flush=True)
+    return _status(track, end, 0 if pace is None else pace.frames - len(track.stamps_ns))
 
 
 def _calibration(args: argparse.Namespace) -> Calibration | None:
     """What the options say of the camera."""
     if args.calibration is not None:
         return read_calibration(args.calibration, args.camera)
-    if args.camera is not None:
+    if args.camera is not None and not (Path(args.source) / RIG_FILE).is_file():
         raise CalibrationError(f"--camera {args.camera} is one of a file with several; give --calibration FILE too")
     if args.intrinsics is not None:
         return Calibration.of("--intrinsics", args.intrinsics[:4], args.intrinsics[4:])
@@ -169,20 +179,35 @@ def _check_calibration(source: FrameSource, calibration: Calibration | None) -> 
     return f"{calibration.source}{done and ', '}{done}"
 
 
-def _follow_with_progress(
+def _followed(
     track: Track,
     source: FrameSource,
-    calibration: Calibration | None,
     tracker: Tracker,
+    calibration: Calibration | None,
+    pace: Pace | None,
+    rate: float | None,
+) -> Iterator[tuple[Frame, TrackedPose | None]]:
+    """Every frame with its answer, or at the recording's own pace with None for those that are dropped."""
+    if pace is None:
+        return follow(track, source, tracker, calibration)
+    return follow_in_real_time(track, source, tracker, calibration, rate=rate or 1.0, pace=pace)
+
+
+def _follow_with_progress(
+    followed: Iterator[tuple[Frame, TrackedPose | None]],
+    source: FrameSource,
+    track: Track,
     view: TrackView | None,
+    keep: Keep,
 ) -> _End:
     """Track to the end of the recording; returns how it ended."""
     try:
         with tqdm(total=source.length, unit="frame", disable=not sys.stderr.isatty()) as progress:
-            for frame, found in follow(track, source, tracker, calibration):
-                if view is not None:
+            for frame, found in followed:
+                keep(frame, found)
+                if view is not None and found is not None:
                     view.show(frame, found, track.camera)
-                progress.set_postfix_str(found.state.name.lower(), refresh=False)
+                progress.set_postfix_str("dropped" if found is None else found.state.name.lower(), refresh=False)
                 progress.update()
     except KeyboardInterrupt:
         return _End(INTERRUPTED)
@@ -192,27 +217,31 @@ def _follow_with_progress(
 
 
 def _write(track: Track, source: FrameSource, args: argparse.Namespace) -> str:
-    """Write what was asked for; returns the line that names it."""
-    numbers, remarks = rows(track, args.all_frames)
-    written = [path for path in (args.plot, args.view) if path]
-    if numbers:
-        with replacing(args.out) as temporary:
-            kept = [remarks.get(k, "") for k in numbers]
-            write_tum(temporary, [track.stamps_ns[k] for k in numbers], [track.poses[k] for k in numbers], kept)
-        written.insert(0, args.out)
+    """Write what was asked for, the states apart; returns the line that names it."""
+    count, trajectory = ("", []) if args.out is None else _write_trajectory(track, args)
     if args.plot is not None:
         with replacing(args.plot) as temporary:
             draw_track(track.drawn(source.name), temporary)
+    written = [*trajectory, *(path for path in (args.states, args.plot, args.view) if path)]
+    return " ".join(filter(None, [count, f"-> {', '.join(map(str, written))}" if written else ""]))
+
+
+def _write_trajectory(track: Track, args: argparse.Namespace) -> tuple[str, list[Path]]:
+    """How many rows there are, in words, and the file if there are any."""
+    numbers, remarks = rows(track, args.all_frames)
     count = f"{len(numbers)} rows" + (f", {len(remarks)} of them not solved" if remarks else "")
     if not numbers:
         earlier = f"; {args.out} is of an earlier run" if args.out.exists() else ""
-        count += f" (no trajectory is written{earlier})"
-    return f"{count} -> {', '.join(map(str, written))}" if written else count
+        return f"{count} (no trajectory is written{earlier})", []
+    with replacing(args.out) as temporary:
+        kept = [remarks.get(k, "") for k in numbers]
+        write_tum(temporary, [track.stamps_ns[k] for k in numbers], [track.poses[k] for k in numbers], kept)
+    return count, [args.out]
 
 
-def _status(track: Track, end: _End) -> int:
+def _status(track: Track, end: _End, dropped: int) -> int:
     """The exit status; what was wrong is printed, a line each."""
-    failed = failure(track)
+    failed = failure(track, dropped)
     if end.reason:
         print(f"raxels: {end.reason}", file=sys.stderr)
     if failed:

@@ -20,12 +20,19 @@ _STATES = (TrackState.TRACKING, TrackState.HELD, TrackState.LOST, TrackState.INI
 _COEFFICIENTS = ("k1", "k2", "p1", "p2", "k3", "k4", "k5", "k6")
 
 
-def failure(track: Track) -> str:
-    """Why the track counts as failed, with the tracker's own reason; empty when enough of it was solved."""
-    frames, solved = len(track.stamps_ns), len(track.solved())
+def failure(track: Track, dropped: int = 0) -> str:
+    """Why the track counts as failed, with the tracker's own reason; empty when enough of it was solved.
+
+    Args:
+        track: at its end.
+        dropped: frames that the tracker never saw because newer ones replaced them.
+    """
+    frames, solved = len(track.stamps_ns) + dropped, len(track.solved())
     if solved and solved >= ENOUGH * frames:
         return ""
     share = f"only {solved} of {frames} frames were tracked" if solved else f"none of {frames} frames was tracked"
+    if dropped > len(track.stamps_ns) - solved:
+        return f"{share}: {dropped} were replaced by newer ones; this machine is too slow or too busy for their rate"
     return f"{share}: {track.reason() or 'the tracker gave no reason'}"
 
 

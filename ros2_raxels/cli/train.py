@@ -13,6 +13,7 @@ from ros2_raxels.training.checkpoint import Progress
 from ros2_raxels.training.draws import Draws
 from ros2_raxels.training.loop import Trainer, TrainingError, TrainSettings
 from ros2_raxels.training.pixels import PixelClips
+from ros2_raxels.training.precision import PRECISIONS, choose_bf16
 from ros2_raxels.training.validation import Validation
 from ros2_raxels.utils.argument_types import natural, positive
 from ros2_raxels.utils.files import FileError, make_folder
@@ -39,6 +40,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--init", type=Path, metavar="CHECKPOINT", help="start from its averaged weights, where they fit"
     )
     parser.add_argument("--rate", type=float, default=1e-3, help="learning rate (default: 0.001)")
+    parser.add_argument(
+        "--precision",
+        choices=PRECISIONS,
+        default="auto",
+        help="of matrix products; auto is bf16 where the device has it in hardware, else fp32 (default: auto)",
+    )
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--threads", type=int, default=0, help="CPU threads (default: all cores)")
     parser.add_argument(
@@ -73,7 +80,8 @@ def run(args: argparse.Namespace) -> int:
     if args.threads:
         torch.set_num_threads(args.threads)
     make_folder(args.out)
-    settings = TrainSettings(minutes=args.minutes, device=args.device, rate=args.rate, workers=args.workers)
+    bf16, words = choose_bf16(args.precision, args.device)
+    settings = TrainSettings(args.minutes, device=args.device, rate=args.rate, bf16=bf16, workers=args.workers)
     size = PRESETS[args.preset]
     pixels, validation = None, Validation.synthetic()
     data = "correspondences from procedural geometry"
@@ -85,6 +93,8 @@ def run(args: argparse.Namespace) -> int:
     # Worker processes keep off the GPU.
     draw = Draws(args.seed, args.batch, "cpu" if args.workers else args.device, pixels, size)
     trainer = Trainer(size, draw, args.out, settings, start, validation, args.init)
+    if trainer.rank == 0:
+        print(words, file=sys.stderr)
     if trainer.progress.step and trainer.rank == 0:
         print(f"resuming {trainer.checkpoint_path} at step {trainer.progress.step}", file=sys.stderr)
     try:

@@ -4,26 +4,23 @@ from __future__ import annotations
 
 import argparse
 import json
-import re
 import sys
-import time
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from threading import Event
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
+from ros2_raxels.harness.play import Play, PlayError, play
 from ros2_raxels.harness.ros_start import start_ros
 from ros2_raxels.recordings.open import open_source
-from ros2_raxels.recordings.source import FrameSource, SourceError
+from ros2_raxels.recordings.source import SourceError
 from ros2_raxels.utils.argument_types import above_zero
-from ros2_raxels.utils.ros_environment import RosNotFoundError, ros_environment
-from ros2_raxels.utils.terminal import INTERRUPTED, StatusLine, interruptible
+from ros2_raxels.utils.ros_environment import RosNotFoundError
+from ros2_raxels.utils.terminal import INTERRUPTED, interruptible
 
 if TYPE_CHECKING:
     from ros2_raxels.demo.summary import Summary
-    from ros2_raxels.harness.observer import Heard, Observer
-    from ros2_raxels.harness.processes import Child, Family
+    from ros2_raxels.harness.observer import Heard
 
 _NODES = "ros2_raxels.nodes"
 
@@ -35,7 +32,7 @@ _STEP_S = 0.1
 
 
 class DemoError(RuntimeError):
-    """The demo cannot go on; the message says which part failed and why, with the last lines of its output."""
+    """There is nothing to show; the message says why."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -78,7 +75,7 @@ def run(args: argparse.Namespace) -> int:
     with interruptible() as interrupted:
         try:
             _run(args, interrupted)
-        except (DemoError, RosNotFoundError, SourceError, OSError) as error:
+        except (DemoError, PlayError, RosNotFoundError, SourceError, OSError) as error:
             print(f"raxels demo: {error}", file=sys.stderr)
             return 1
         except KeyboardInterrupt:
@@ -91,41 +88,23 @@ def _run(args: argparse.Namespace, interrupted: Event) -> None:
     start_ros()
     from ros2_raxels.demo.summary import read_recording, summarise
 
-    play = _prepare(args)
+    wanted = _prepare(args)
     args.out.mkdir(parents=True, exist_ok=True)
-    heard, played = _play(play, args.out, interrupted)
-    summary = summarise(heard, read_recording(play.source, played), played, play.speed, play.source_stamps)
-    _report(summary, play, args.out)
+    heard, played = play(wanted, args.out, interrupted)
+    summary = summarise(heard, read_recording(wanted.source, played), played, wanted.speed, wanted.source_stamps)
+    _report(summary, wanted, args.out)
     if not summary.indices:
         raise DemoError(_what_is_missing(heard, played, args.out))
 
 
-@dataclass(frozen=True)
-class _Play:
-    """What the camera node is told to play."""
-
-    spec: str
-    source: FrameSource
-    max_frames: int
-    speed: float
-    topic: str | None
-    source_stamps: bool
-
-    @property
-    def frames(self) -> int | None:
-        """Expected number of frames, if known."""
-        counts = [n for n in (self.source.length, self.max_frames or None) if n is not None]
-        return min(counts, default=None)
-
-
-def _prepare(args: argparse.Namespace) -> _Play:
+def _prepare(args: argparse.Namespace) -> Play:
     spec = args.source if args.source is not None else str(_rendered(args))
     source = open_source(spec, image_topic=args.image_topic)
     seconds = args.seconds if args.source is not None else None
     if source.kind == "camera":
         seconds = seconds or _LIVE_SECONDS
     max_frames = max(1, round(seconds * source.rate_hz)) if seconds else 0
-    return _Play(spec, source, max_frames, args.speed, args.image_topic, args.use_source_stamps)
+    return Play(spec, source, max_frames, args.speed, args.image_topic, args.use_source_stamps)
 
 
 def _rendered(args: argparse.Namespace) -> Path:
@@ -134,146 +113,17 @@ def _rendered(args: argparse.Namespace) -> Path:
     return shown_walk(Walk(args.seconds or Walk.seconds, args.rate_hz, args.width, args.height, args.seed))
 
 
-# --------------------------------------------------------------------------------------------------------- playing
-
-
-def _play(play: _Play, out: Path, interrupted: Event) -> tuple[Heard, int]:
-    """What the observer heard, and the number of frames that were played."""
-    from ros2_raxels.harness.observer import Observer
-    from ros2_raxels.harness.processes import Family
-
-    family = Family()
-    observer = Observer(has_camera_info=play.source.camera is not None, interrupted=interrupted)
-    try:
-        played = _run_nodes(play, out, observer, family)
-    finally:
-        family.end()
-        observer.close()
-    return observer.heard, played
-
-
-def _run_nodes(play: _Play, out: Path, observer: Observer, family: Family) -> int:
-    """Start both nodes and watch until the recording ends; the number of frames that were played."""
-    from ros2_raxels.harness.observer import IMAGE_TOPIC, INFO_TOPIC, POSE_TOPIC, STATUS_TOPIC
-
-    line = _Progress(play.frames, has_latency=not play.source_stamps)
-    pose = family.start(f"{_NODES}.pose.pose_node", _pose_arguments(play), ros_environment(), out / "pose_node.log")
-    _wait_for(observer, pose, (POSE_TOPIC, STATUS_TOPIC), line)
-    camera = family.start(
-        f"{_NODES}.camera_player", _camera_arguments(play), ros_environment(), out / "camera_player.log"
-    )
-    _wait_for(observer, camera, (IMAGE_TOPIC, INFO_TOPIC) if play.source.camera else (IMAGE_TOPIC,), line)
-    while camera.code is None:
-        line.update(observer)
-        _check(pose)
-        observer.spin(_STEP_S)
-    _check(camera)
-    _drain(observer, pose)
-    line.end(observer)
-    return _played_frames(camera)
-
-
-def _wait_for(observer: Observer, child: Child, topics: tuple[str, ...], line: _Progress) -> None:
-    until = time.monotonic() + _START_TIMEOUT_S
-    while not observer.hears(*topics):
-        line.show(f"starting {child.module}")
-        _check(child)
-        if child.code == 0:
-            # A recording of a few frames may be over before its topics were seen.
-            return
-        if time.monotonic() > until:
-            raise DemoError(
-                f"{child.module} did not offer {', '.join(topics)} in {_START_TIMEOUT_S:.0f} s; see {child.log}"
-            )
-        observer.spin(_STEP_S)
-
-
-def _pose_arguments(play: _Play) -> list[str]:
-    # Waiting for intrinsics that will never come would cost the beginning of the recording.
-    patience = [] if play.source.camera is not None else ["-p", "camera_info_timeout_s:=0.0"]
-    return ["--ros-args", "-r", "image:=/camera/image_raw", "-r", "camera_info:=/camera/camera_info", *patience]
-
-
-def _camera_arguments(play: _Play) -> list[str]:
-    # JSON strings are YAML strings: a path of digits stays a path, and one with blanks stays one value.
-    parameters: dict[str, Any] = {
-        "source": json.dumps(play.spec if play.spec.isdecimal() else str(Path(play.spec).expanduser().resolve())),
-        "speed": float(play.speed),
-        "limit": play.max_frames,
-        "use_source_stamps": str(play.source_stamps).lower(),
-        # The pose node and the observer.
-        "wait_for_subscribers": 2,
-        "wait_timeout_s": 2 * _START_TIMEOUT_S,
-    }
-    if play.topic:
-        parameters["image_topic"] = json.dumps(play.topic)
-    settings = [word for name, value in parameters.items() for word in ("-p", f"{name}:={value}")]
-    return ["--ros-args", *settings]
-
-
-def _check(child: Child) -> None:
-    if child.code:
-        words = "".join(f"\n  | {line}" for line in child.last_words)
-        raise DemoError(
-            f"{child.module} ended with exit status {child.code}; its last words (all in {child.log}):{words}"
-        )
-
-
-def _drain(observer: Observer, pose: Child) -> None:
-    """Wait until the pose node has answered everything that it received."""
-    until = time.monotonic() + _DRAIN_TIMEOUT_S
-    before = -1
-    while time.monotonic() < until and before != len(observer.heard.confidence):
-        before = len(observer.heard.confidence)
-        observer.spin(_SETTLE_S)
-        _check(pose)
-
-
-def _played_frames(camera: Child) -> int:
-    found = re.search(r"played (\d+) frames", "\n".join(camera.last_words))
-    if not found or found[1] == "0":
-        raise DemoError(f"{camera.module} played nothing; see {camera.log}")
-    return int(found[1])
-
-
-class _Progress:
-    """Progress of the demo on the status line."""
-
-    def __init__(self, frames: int | None, has_latency: bool) -> None:
-        self._frames, self._has_latency = frames, has_latency
-        self._line = StatusLine()
-        self._begun = time.monotonic()
-        self.show = self._line.show
-
-    def update(self, observer: Observer) -> None:
-        """Show the current state."""
-        self.show(self._text(observer))
-
-    def end(self, observer: Observer) -> None:
-        """Show the final state, and keep that line."""
-        self._line.keep(self._text(observer))
-
-    def _text(self, observer: Observer) -> str:
-        heard = observer.heard
-        sent = f"{len(heard.published_ns)}" + (f"/{self._frames}" if self._frames else "")
-        text = f"{time.monotonic() - self._begun:5.1f} s  frames {sent}  poses {len(heard.poses)}  {heard.state}"
-        if heard.latency_s and self._has_latency:
-            newest = next(reversed(heard.latency_s))
-            text += f"  latency {heard.latency_s[newest] * 1e3:.0f} ms"
-        return text
-
-
 # ------------------------------------------------------------------------------------------------------- reporting
 
 
-def _report(summary: Summary, play: _Play, out: Path) -> None:
+def _report(summary: Summary, played: Play, out: Path) -> None:
     from ros2_raxels import __version__
     from ros2_raxels.demo.picture import draw
     from ros2_raxels.geometry.trajectory import write_tum
 
-    stamps_ns = summary.recording.stamps_ns or [round(i * 1e9 / play.source.rate_hz) for i in range(summary.played)]
+    stamps_ns = summary.recording.stamps_ns or [round(i * 1e9 / played.source.rate_hz) for i in range(summary.played)]
     write_tum(out / "trajectory.tum", [stamps_ns[i] for i in summary.indices], summary.poses)
-    record = {"version": __version__, "speed": play.speed, **summary.record()}
+    record = {"version": __version__, "speed": played.speed, **summary.record()}
     (out / "report.json").write_text(json.dumps(record, indent=2) + "\n", encoding="utf-8")
     picture = out / "demo.png"
     if summary.indices:

@@ -13,6 +13,7 @@ from ros2_raxels.geometry.camera import Camera
 from ros2_raxels.geometry.poses import OPTICAL_TO_BODY, FloatArray, inverse_pose, make_pose
 from ros2_raxels.geometry.trajectory import AbsoluteError, absolute_error, rotation_error_deg
 from ros2_raxels.harness.observer import Heard
+from ros2_raxels.harness.play import frame_numbers
 from ros2_raxels.recordings.image_codec import ImageArray
 from ros2_raxels.recordings.source import FrameSource
 
@@ -153,7 +154,9 @@ def summarise(heard: Heard, recording: Recording, played: int, speed: float, sou
         speed: of playback, relative to the recording.
         source_stamps: whether frames carried the stamps of the recording instead of the wall clock.
     """
-    number = _frame_numbers(heard, recording, played, speed, source_stamps)
+    number = {stamp: index for index, stamp in enumerate(recording.stamps_ns)}
+    if not source_stamps:
+        number = frame_numbers(heard.published_ns, recording.stamps_ns, played, speed)
     stamps = sorted((stamp for stamp in heard.poses if stamp in number), key=number.__getitem__)
     indices = [number[stamp] for stamp in stamps]
     poses = np.array([heard.poses[stamp] for stamp in stamps]).reshape(-1, 4, 4)
@@ -169,23 +172,7 @@ def summarise(heard: Heard, recording: Recording, played: int, speed: float, sou
         poses=poses,
         latency_s=np.array([] if source_stamps else [heard.latency_s[stamp] for stamp in stamps]),
         confidence=np.array([heard.confidence.get(stamp, np.nan) for stamp in stamps]),
-        transforms=heard.transforms,
+        transforms=len(heard.transforms),
         error=error,
         rotation_rmse_deg=rotation_rmse_deg,
     )
-
-
-def _frame_numbers(
-    heard: Heard, recording: Recording, played: int, speed: float, source_stamps: bool
-) -> dict[int, int]:
-    """Frame number by published stamp."""
-    recorded = recording.stamps_ns
-    if source_stamps:
-        return {stamp: index for index, stamp in enumerate(recorded)}
-    published = sorted(heard.published_ns)
-    if len(published) == played or not recorded or not published:
-        return {stamp: index for index, stamp in enumerate(published)}
-    # Stamps are missed while the observer is being discovered, never at the end, and the camera keeps to its schedule:
-    # the frame is the nearest one on the schedule, counted back from the last.
-    before_last = (np.array(recorded[:played], np.int64) - recorded[:played][-1]) / speed
-    return {stamp: int(np.abs(before_last - (stamp - published[-1])).argmin()) for stamp in published}

@@ -15,8 +15,8 @@ step of all hypotheses is a few dozen NumPy calls.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, fields, replace
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -62,8 +62,10 @@ class Refined:
         inverse_depth: (H, P), one per track of the evidence, 0 = infinitely far.
         cost: (H,) sum over observations of weight * Geman-McClure, each in [0, 1).
         residual_px: (H, P, N) reprojection distances, NaN where a track was not seen.
-        information: (H, 6N, 6N) of the pose updates (rotation in the camera, translation in the first frame), after
-            elimination of the depths, in 1/px^2 units of `RefineSettings.noise_px`. Rows of fixed frames are zero.
+        information_of: by rank, from 0, the information (6N, 6N) of the pose updates of a hypothesis (rotation in the
+            camera, translation in the first frame), after elimination of the depths, in 1/px^2 units of
+            `RefineSettings.noise_px`. Rows of fixed frames are zero. Computed when called: mostly the best one's is
+            wanted alone.
     """
 
     order: npt.NDArray[np.integer]
@@ -71,11 +73,19 @@ class Refined:
     inverse_depth: FloatArray
     cost: FloatArray
     residual_px: FloatArray
-    information: FloatArray
+    information_of: Callable[[int], FloatArray]
 
     def best(self, count: int) -> Refined:
         """The first `count` hypotheses."""
-        return Refined(*(getattr(self, f.name)[:count] for f in fields(self)))
+        first = slice(count)
+        return Refined(
+            self.order[first],
+            self.camera_to_first[first],
+            self.inverse_depth[first],
+            self.cost[first],
+            self.residual_px[first],
+            self.information_of,
+        )
 
     @property
     def contenders(self) -> FloatArray:
@@ -134,6 +144,10 @@ class BundleProblem:
             return self
         weight = self.evidence.weight * np.asarray(weights, float)
         return replace(self, weight=_gathered(weight if weight.ndim == 3 else weight[None], self.index, self.seen))
+
+    def only(self, hypothesis: int) -> BundleProblem:
+        """The same with the weights of one hypothesis, by index."""
+        return self if len(self.weight) == 1 else replace(self, weight=self.weight[hypothesis : hypothesis + 1])
 
     def through(self, cameras: Sequence[Camera]) -> BundleProblem:
         """The same pixels seen through N other cameras."""
@@ -220,6 +234,10 @@ class _State:
     dx: FloatArray  # px
     dy: FloatArray
     squared: FloatArray  # px^2, large behind the camera
+
+    def only(self, hypothesis: int) -> _State:
+        """Of one hypothesis, by index."""
+        return _State(**{name: value[hypothesis : hypothesis + 1] for name, value in vars(self).items()})
 
 
 def _relative(pose: FloatArray, anchors: npt.NDArray[np.integer]) -> tuple[FloatArray, FloatArray]:
@@ -488,15 +506,21 @@ def _result(problem: BundleProblem, s: _State, settings: RefineSettings, held: n
     width = settings.widths_px[-1]
     cost = _cost(problem, s.squared, width)
     order = np.argsort(cost, kind="stable")
-    columns = np.repeat(held, 6, axis=1)
-    information = _normal_equations(problem, s, width).matrix * (width / settings.noise_px) ** 2
-    information = np.where(columns[:, :, None] | columns[:, None], 0.0, information)
     residual = np.where(problem.seen, np.sqrt(s.squared), np.nan)
+
+    def information_of(rank: int) -> FloatArray:
+        which = int(order[rank])
+        columns = np.repeat(held[which], 6)
+        matrix = (
+            _normal_equations(problem.only(which), s.only(which), width).matrix[0] * (width / settings.noise_px) ** 2
+        )
+        return np.where(columns[:, None] | columns, 0.0, matrix)
+
     return Refined(
         order,
         s.pose[order],
         problem.scattered(s.rho, 0.0)[order],
         cost[order],
         problem.scattered(residual, np.nan)[order],
-        information[order],
+        information_of,
     )

@@ -41,7 +41,7 @@ def pose_covariance(refined: Refined, confidence: float) -> FloatArray:
     """
     poses = refined.camera_to_first[0]
     inflation = min(INFLATION / max(confidence, 1e-3) ** DOUBT, MOST_INFLATION)
-    covariance: FloatArray = inflation**2 * _left_open(refined.information[0], poses) + _apart(refined)
+    covariance: FloatArray = inflation**2 * _left_open(refined.information_of(0), poses) + _apart(refined)
     floor = np.diag([FLOOR_TRANSLATION**2] * 3 + [FLOOR_ROTATION_RAD**2] * 3)
     covariance[1:] += floor
     return covariance

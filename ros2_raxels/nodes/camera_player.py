@@ -23,6 +23,7 @@ from ros2_raxels.nodes.common.messages import camera_info_message, image_message
 from ros2_raxels.nodes.common.parameters import declare
 from ros2_raxels.nodes.common.runner import USAGE_ERROR, run
 from ros2_raxels.recordings.open import open_source
+from ros2_raxels.recordings.schedule import Schedule
 from ros2_raxels.recordings.source import Frame, FrameSource, SourceError
 
 _AHEAD = 8
@@ -42,27 +43,6 @@ class _Ready:
     info: CameraInfo | None
     stamp_ns: int
     due_s: float
-
-
-class _Schedule:
-    """When each frame is due after the first one, s; loops follow each other at the typical frame distance."""
-
-    def __init__(self, rate: float, period_s: float) -> None:
-        self._rate, self._period_s = rate, period_s
-        self._first_ns: int | None = None
-        self._begin_s = self._last_s = 0.0
-
-    def restart(self) -> None:
-        """The next frame is again the first of the recording."""
-        if self._first_ns is not None:
-            self._begin_s, self._first_ns = self._last_s + self._period_s / self._rate, None
-
-    def due_s(self, stamp_ns: int) -> float:
-        """For a frame with this recorded stamp."""
-        if self._first_ns is None:
-            self._first_ns = stamp_ns
-        self._last_s = self._begin_s + (stamp_ns - self._first_ns) * 1e-9 / self._rate
-        return self._last_s
 
 
 class CameraPlayer(Node):
@@ -132,7 +112,7 @@ class CameraPlayer(Node):
             self._hand_over(SourceError(f"reading failed: {type(error).__name__}: {error}"))
 
     def _prepared(self, source: FrameSource) -> Iterator[_Ready]:
-        schedule = _Schedule(self._settings.number("speed") * self._settings.number("rate"), 1.0 / source.rate_hz)
+        schedule = Schedule(self._settings.number("speed") * self._settings.number("rate"), 1.0 / source.rate_hz)
         while True:
             empty = True
             schedule.restart()

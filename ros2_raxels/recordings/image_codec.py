@@ -90,6 +90,14 @@ _LAYOUTS = {
     "nv21": _Layout(1, 1, cv2.COLOR_YUV2RGB_NV21, chroma_rows=0.5, block_px=2),
 }
 
+_TO_GREY = {
+    None: cv2.COLOR_RGB2GRAY,
+    cv2.COLOR_BGR2RGB: cv2.COLOR_BGR2GRAY,
+    cv2.COLOR_RGBA2RGB: cv2.COLOR_RGBA2GRAY,
+    cv2.COLOR_BGRA2RGB: cv2.COLOR_BGRA2GRAY,
+}
+"""By the conversion to RGB whose place it takes."""
+
 SUPPORTED_ENCODINGS = tuple(_LAYOUTS)
 """Encodings of raw images that `decode_image` reads."""
 
@@ -106,6 +114,8 @@ def decode_image(
     step: int,
     is_bigendian: bool | int,
     stretch: Stretch | None = None,
+    *,
+    grey: bool = False,
 ) -> ImageArray:
     """Pixels of a raw image, by the fields of `sensor_msgs/Image`.
 
@@ -116,6 +126,7 @@ def decode_image(
         step: bytes from one row to the next, padding included.
         is_bigendian: byte order of 16-bit encodings; without meaning for 8-bit ones.
         stretch: of the stream that a 16-bit image belongs to; without one its contrast is its own.
+        grey: give the brightness alone, in one step where there is one.
 
     Returns:
         uint8, (height, width) for one grey channel, else (height, width, 3) RGB. For mono8, 8UC1 and rgb8 a view of
@@ -129,9 +140,12 @@ def decode_image(
     check_raw(view.nbytes, height, width, encoding, step)
     layout = _LAYOUTS[encoding]
     pixels = _samples(view, height, width, layout, step, ">" if is_bigendian else "<")
+    if grey and layout.depth == 1 and layout.to_rgb in _TO_GREY:
+        return pixels if pixels.ndim == 2 else np.asarray(cv2.cvtColor(pixels, _TO_GREY[layout.to_rgb]), np.uint8)
     if layout.to_rgb is not None:
         pixels = np.asarray(cv2.cvtColor(np.ascontiguousarray(pixels), layout.to_rgb))
-    return pixels if layout.depth == 1 else (stretch or Stretch())(pixels)
+    pixels = pixels if layout.depth == 1 else (stretch or Stretch())(pixels)
+    return np.asarray(cv2.cvtColor(pixels, cv2.COLOR_RGB2GRAY), np.uint8) if grey and pixels.ndim == 3 else pixels
 
 
 def _samples(view: memoryview, height: int, width: int, layout: _Layout, step: int, order: str) -> npt.NDArray[Any]:
@@ -193,7 +207,12 @@ def _check_blocks(height: int, width: int, encoding: str, layout: _Layout) -> No
 
 
 def decode_compressed(
-    data: ImageBytes, format: str = "", *, honour_orientation: bool = False, stretch: Stretch | None = None
+    data: ImageBytes,
+    format: str = "",
+    *,
+    honour_orientation: bool = False,
+    stretch: Stretch | None = None,
+    grey: bool = False,
 ) -> ImageArray:
     """RGB pixels (height, width, 3) uint8 of a JPEG, PNG, BMP, TIFF, WebP, PGM or PPM image.
 
@@ -204,13 +223,14 @@ def decode_compressed(
         honour_orientation: turn the picture as its EXIF orientation asks. Right for photos, wrong for
             messages, whose CameraInfo describes the pixels as stored.
         stretch: of the stream that a 16-bit image belongs to; without one its contrast is its own.
+        grey: give the brightness alone, (height, width): half the work for a JPEG.
 
     Raises:
         ImageError: another format, an absurd size, broken or truncated data, or numbers that are no picture.
     """
     raw = bytes(data)
     check_compressed(raw, format)
-    flags = cv2.IMREAD_COLOR | cv2.IMREAD_ANYDEPTH
+    flags = (cv2.IMREAD_GRAYSCALE if grey else cv2.IMREAD_COLOR) | cv2.IMREAD_ANYDEPTH
     try:
         stored = np.frombuffer(raw, np.uint8)
         decoded = cv2.imdecode(stored, flags if honour_orientation else flags | cv2.IMREAD_IGNORE_ORIENTATION)
@@ -220,8 +240,8 @@ def decode_compressed(
         raise ImageError(
             f"compressed image{_named(format)} of {len(raw)} bytes is broken or truncated; store or send it again"
         )
-    rgb = np.asarray(cv2.cvtColor(decoded, cv2.COLOR_BGR2RGB))
-    return rgb if rgb.dtype == np.uint8 else (stretch or Stretch())(rgb)
+    pixels = np.asarray(decoded if grey else cv2.cvtColor(decoded, cv2.COLOR_BGR2RGB))
+    return pixels if pixels.dtype == np.uint8 else (stretch or Stretch())(pixels)
 
 
 def check_compressed(raw: bytes, format: str = "") -> None:
@@ -252,14 +272,15 @@ def _named(format: str) -> str:
     return f" (format {format!r})" if format else ""
 
 
-def encode_compressed(image: ImageArray, format: str) -> bytes:
+def encode_compressed(image: ImageArray, format: str, jpeg_quality: int = 95) -> bytes:
     """A JPEG or PNG file of RGB pixels.
 
     Args:
         image: (height, width, 3) uint8.
         format: ``jpeg`` or ``png``, as in `sensor_msgs/CompressedImage`.
+        jpeg_quality: 1 to 100; without meaning for ``png``.
     """
-    suffix, options = {"jpeg": (".jpg", [cv2.IMWRITE_JPEG_QUALITY, 95]), "png": (".png", [])}[format]
+    suffix, options = {"jpeg": (".jpg", [cv2.IMWRITE_JPEG_QUALITY, jpeg_quality]), "png": (".png", [])}[format]
     _, encoded = cv2.imencode(suffix, cv2.cvtColor(image, cv2.COLOR_RGB2BGR), options)
     return bytes(encoded)
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 import re
 import struct
 
+import numpy as np
+
 _MOST_MARKERS = 1000
 """Searched for the size of a JPEG, fill bytes included; a real header has a few dozen."""
 
-# In the coded data of a JPEG, 0xFF 0x00 is a byte and 0xFF 0xD0 to 0xD7 are restarts; all else is a marker.
-_MARKER = re.compile(rb"\xff+[^\x00\xd0-\xd7\xff]", re.DOTALL)
 _PNM = re.compile(rb"P([2356])(?:\s+|#[^\n]*\n)+(\d+)(?:\s+|#[^\n]*\n)+(\d+)(?:\s+|#[^\n]*\n)+(\d+)\s")
 _TIFF_ORDERS = {b"II*\x00": "<", b"MM\x00*": ">"}
 _WIDTH_TAG, _HEIGHT_TAG, _ORIENTATION_TAG, _SAMPLE_FORMAT_TAG = 256, 257, 274, 339
@@ -93,15 +93,21 @@ def _jpeg_size(data: bytes) -> tuple[int, int] | None:
 
 def _jpeg_is_complete(data: bytes) -> bool:
     """Whether the end marker of the picture itself is there: a film or a thumbnail behind it or in it has others."""
+    codes = np.frombuffer(data, np.uint8)
+    escapes = np.flatnonzero(codes[:-1] == 0xFF)
+    kinds = codes[escapes + 1]
+    # In coded data 0xFF 0x00 is a byte, 0xFF 0xD0 to 0xD7 are restarts, 0xFF 0xFF is a fill byte; all else is a marker.
+    markers = escapes[(kinds != 0) & (kinds != 0xFF) & ((kinds < 0xD0) | (kinds > 0xD7))]
     at = 2
     for _ in range(_MOST_MARKERS):
-        found = _MARKER.search(data, at)
-        if found is None:
+        found = int(np.searchsorted(markers, at))
+        if found == len(markers):
             return False
-        if found[0][-1] == 0xD9:
+        at = int(markers[found]) + 2
+        if codes[at - 1] == 0xD9:
             return True
         try:
-            at = found.end() + int(struct.unpack_from(">H", data, found.end())[0])
+            at += int(struct.unpack_from(">H", data, at)[0])
         except struct.error:
             return False
     return False

@@ -11,6 +11,7 @@ from ros2_raxels.recordings.bag_files import find_bag
 from ros2_raxels.recordings.image_folder import ImageFolder
 from ros2_raxels.recordings.layouts import IMAGE_SUFFIXES
 from ros2_raxels.recordings.posed_set import PosedSetSource
+from ros2_raxels.recordings.rig_set import RIG_FILE, RigSetSource
 from ros2_raxels.recordings.rosbag import Bag
 from ros2_raxels.recordings.source import FrameSource, SourceError
 from ros2_raxels.recordings.video import LiveCamera, Video
@@ -25,13 +26,14 @@ def open_source(
     limit: int | None = None,
     ignore_calibration: bool = False,
     ignore_exif: bool = False,
+    camera_name: str | None = None,
 ) -> FrameSource:
     """Open a recording and look at its beginning, so that its faults are reported at once.
 
     Args:
-        spec: directory with cameras.json and images (posed set), directory of images or of a known data set, video
-            file, rosbag2 directory or .mcap / .db3 file (also .zstd), or an integer or /dev/videoN for a live camera.
-            What exists under that name beats the number of a camera.
+        spec: directory with rig.json (rig set) or cameras.json (posed set) and images, directory of images or of a
+            known data set, video file, rosbag2 directory or .mcap / .db3 file (also .zstd), or an integer or
+            /dev/videoN for a live camera. What exists under that name beats the number of a camera.
         camera: intrinsics that replace those of the recording, which are then not looked at; of the same size as its
             images.
         rate_hz: frame rate where the recording carries no times (default: its own frame rate, else 30).
@@ -40,6 +42,7 @@ def open_source(
         ignore_calibration: the recording's own is not looked at, so that none of its faults matters: for callers that
             know better, but not yet for which image size.
         ignore_exif: take images as they are stored, whatever their EXIF orientation says.
+        camera_name: which camera of a rig set; needed only when there are several, and without meaning elsewhere.
 
     Raises:
         SourceError: with one line that names the path, the value and the remedy.
@@ -57,6 +60,8 @@ def open_source(
     if not (path.is_dir() or path.is_file()):
         raise SourceError(f"{path} is a pipe or a device, which cannot be read twice; write it to a file and give that")
     try:
+        if (path / RIG_FILE).is_file() and image_topic is None:
+            return RigSetSource(path, camera, rate_hz, limit, ignore_calibration, ignore_exif, camera_name)
         return _open_path(path, camera, rate_hz, image_topic, limit, ignore_calibration, ignore_exif)
     except OSError as error:
         raise SourceError(f"{path} cannot be read: {error}; check its permissions") from error

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeGuard, TypeVar
@@ -113,9 +113,9 @@ class PosedSet:
             raise SourceError(f"{file}: frames is empty; it must list at least one image")
         images = [file.parent / of_kind(take(frame, "file", where), str, f"{where}.file") for frame, where in frames]
         cameras = [_camera(frame, where) for frame, where in frames]
-        poses = [_pose(frame, where) for frame, where in frames]
-        rate = rate_hz or _frame_rate_hz(record, file)
-        stamps_ns = [_stamp_ns(*frame, index / rate) for index, frame in enumerate(frames)]
+        poses = [rigid_pose(frame, "c2w", where) for frame, where in frames]
+        rate = rate_hz or frame_rate_hz(record, file)
+        stamps_ns = [frame_stamp_ns(*frame, index / rate) for index, frame in enumerate(frames)]
         check_increasing(stamps_ns, file, [f"frames[{index}].timestamp" for index in range(len(frames))])
         is_timed = any(_optional(frame, "timestamp") is not None for frame, _ in frames)
         return cls(
@@ -169,9 +169,7 @@ class PosedSetSource(FrameSource):
         ignore_exif: bool = False,
     ) -> None:
         self._set = posed = PosedSet.read(path / CAMERAS_FILE, rate_hz, limit)
-        for index, image in enumerate(posed.images):
-            if not image.is_file():
-                raise SourceError(f"{posed.file}: frames[{index}].file = {image} does not exist; restore the image")
+        check_images(posed.file, posed.images)
         self._upright = not ignore_exif
         self._cameras = [camera or (None if ignore_calibration else own) for own in posed.cameras]
         self.name = posed.name or path.resolve().name
@@ -195,6 +193,17 @@ def _rate_origin(given_hz: float | None) -> str:
     return "given" if given_hz else "as listed or assumed (--rate-hz)"
 
 
+def check_images(file: Path, images: Sequence[Path]) -> None:
+    """See that every image is there that a set's file lists.
+
+    Raises:
+        SourceError: one is not.
+    """
+    for index, image in enumerate(images):
+        if not image.is_file():
+            raise SourceError(f"{file}: frames[{index}].file = {image} does not exist; restore the image")
+
+
 def set_files(root: Path) -> list[Path]:
     """The ``cameras.json`` of every posed set in a folder.
 
@@ -214,7 +223,12 @@ def _optional(record: object, key: str) -> object:
     return record.get(key) if isinstance(record, dict) else None
 
 
-def _frame_rate_hz(record: object, file: Path) -> float:
+def frame_rate_hz(record: object, file: Path) -> float:
+    """What a set's file says of its rate, Hz; the default where it says nothing.
+
+    Raises:
+        FileError: it is no positive number.
+    """
     rate = _optional(record, "frame_rate")
     if rate is None:
         return DEFAULT_RATE_HZ
@@ -234,20 +248,30 @@ def _camera(frame: object, where: str) -> PinholeCamera | None:
         raise FileError(f"{where}.K: {error}") from error
 
 
-def _pose(frame: object, where: str) -> FloatArray | None:
-    if not has(frame, "c2w"):
+def rigid_pose(record: object, key: str, where: str) -> FloatArray | None:
+    """The 4x4 of a key, a rotation and a translation; None where there is none.
+
+    Raises:
+        FileError: it is something else.
+    """
+    if not has(record, key):
         return None
-    value = take(frame, "c2w", where)
-    pose = numbers(value, (4, 4), f"{where}.c2w")
+    value = take(record, key, where)
+    pose = numbers(value, (4, 4), f"{where}.{key}")
     rotation = pose[:3, :3]
     is_rotation = np.allclose(rotation @ rotation.T, np.eye(3), atol=_ORTHONORMAL_TOLERANCE)
     is_rotation = is_rotation and np.linalg.det(rotation) > 0
     if not is_rotation or not np.allclose(pose[3], (0, 0, 0, 1), atol=_LAST_ROW_TOLERANCE):
-        raise FileError(f"{where}.c2w = {shown(value)} must be a rotation and a translation over 0 0 0 1; correct it")
+        raise FileError(f"{where}.{key} = {shown(value)} must be a rotation and a translation over 0 0 0 1; correct it")
     return pose
 
 
-def _stamp_ns(frame: object, where: str, otherwise_s: float) -> int:
+def frame_stamp_ns(frame: object, where: str, otherwise_s: float) -> int:
+    """Time of a frame, ns; `otherwise_s` where it has none.
+
+    Raises:
+        FileError: it is no finite number of seconds.
+    """
     stamp_s = _optional(frame, "timestamp")
     if stamp_s is None:
         return round(otherwise_s * 1e9)

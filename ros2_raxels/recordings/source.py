@@ -56,12 +56,13 @@ class FrameSource(ABC):
 
     Attributes:
         name: the recording's name, for titles.
-        kind: "posed set" | "image folder" | "video" | "rosbag2" | "camera".
+        kind: "posed set" | "rig set" | "image folder" | "video" | "rosbag2" | "camera".
         length: number of frames; None when unknown or endless. A video's is its container's claim.
         rate_hz: typical frame rate.
         camera: intrinsics of the first frame; None when not known.
         has_truth: whether every frame carries its true pose.
         is_metric: whether those poses are known to be in metres.
+        camera_to_base: 4x4 of the optical frame in the robot's base, m; None when it is not known.
         notes: what was found and what had to be guessed, for people, in the words of a line: number and pattern of
             files, order, where times come from, a rate that is assumed, turned images, files passed over, which
             camera_info.
@@ -78,6 +79,7 @@ class FrameSource(ABC):
     camera: Camera | None
     has_truth: bool = False
     is_metric: bool = False
+    camera_to_base: FloatArray | None = None
     notes: tuple[str, ...] = ()
 
     @abstractmethod

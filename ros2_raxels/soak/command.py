@@ -171,7 +171,7 @@ def _wait_for(camera: Camera, listener: Listener, children: dict[str, Child]) ->
             raise SoakError("; ".join(died))
         if time.monotonic() > until:
             logs = ", ".join(str(child.log) for child in children.values())
-            raise SoakError(f"the nodes did not subscribe images in {_START_TIMEOUT_S:.0f} s; see {logs}")
+            raise SoakError(f"the nodes did not subscribe to images within {_START_TIMEOUT_S:.0f} s; see {logs}")
 
 
 def _watch(
@@ -236,7 +236,7 @@ def _recorded(
     seconds = camera.now_s
     died = _died(children)
     if camera.failure:
-        died.append(f"the camera of the soak failed: {type(camera.failure).__name__}: {camera.failure}")
+        died.append(f"the soak's camera failed: {type(camera.failure).__name__}: {camera.failure}")
     camera.stop()
     listener.drain(_DRAIN_S)
     return Record(

@@ -32,7 +32,7 @@ class Listener(SpunNode):
         super().__init__("listener", interrupted, namespace=NAMESPACE)
         self.answers: dict[int, Answer] = {}
         self.counts = NodeCounts()
-        self._state = PoseStatus.STATE_WAITING
+        self._state, self._resets = PoseStatus.STATE_WAITING, 0
         self.newest: tuple[str, FloatArray] | None = None
         self.places: dict[int, tuple[int, FloatArray]] = {}
         self._world = 0
@@ -64,8 +64,9 @@ class Listener(SpunNode):
 
     def _on_status(self, message: PoseStatus) -> None:
         initialising = PoseStatus.STATE_INITIALISING
-        self._world += message.state == initialising and self._state != initialising
-        self._state = message.state
+        restarts = message.state == initialising and self._state != initialising
+        self._world += restarts or message.resets != self._resets
+        self._state, self._resets = message.state, message.resets
         self.counts.received, self.counts.processed = int(message.frames_received), int(message.frames_processed)
         tracked = message.state == PoseStatus.STATE_TRACKING
         # Statuses that belong to no image carry the current time, which is the stamp of no frame.

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from ros2_raxels.geometry.poses import FloatArray
-from ros2_raxels.nodes.common.diagnostics import kind_of
+from ros2_raxels.nodes.common.diagnostics import kind_of_line
 from ros2_raxels.soak.faults import AFTERMATH_S, FAULTS, NONE, Event, fault_at
 from ros2_raxels.soak.record import Ended, Record
 from ros2_raxels.soak.truth import WRONG, pose_errors
@@ -35,7 +35,6 @@ _MOST_KINDS = 30
 _LONGEST = 160
 _ALARM = re.compile(r"Traceback \(most recent|\[(ERROR|FATAL)\]|internal error|terminate called|Segmentation fault")
 _WARNING = re.compile(r"\[WARN\] \[[\d.]+\] \[([^]]*)\]: (.*)")
-_REPEATED = re.compile(r" \(# more since last said\)$")
 _MB = 1e-6
 
 
@@ -212,7 +211,7 @@ def _warnings(logs: Mapping[str, Sequence[str]]) -> dict[str, int]:
     kinds: Counter[str] = Counter()
     for lines in logs.values():
         for found in filter(None, map(_WARNING.search, lines)):
-            kinds[f"{found[1]}: {_REPEATED.sub('', kind_of(found[2]))[:_LONGEST]}"] += 1
+            kinds[f"{found[1]}: {kind_of_line(found[2])[:_LONGEST]}"] += 1
     return dict(kinds.most_common(_MOST_KINDS))
 
 
@@ -243,12 +242,12 @@ def _missing_poses(record: Record, report: Mapping[str, Any], least_percent: flo
     gap_s, begin_s = _longest_gap(record)
     if gap_s > POSE_PATIENCE_S:
         before = fault_at(record.events, begin_s, AFTERMATH_S)
-        yield f"no pose for {gap_s:.1f} s from second {begin_s:.1f} on, beside faults (then: {before})"
+        yield f"no pose for {gap_s:.1f} s from second {begin_s:.1f} on, which no fault explains (fault then: {before})"
     quiet = report["by_fault"].get(NONE, {"sent": 0, "tracked": 0})
     percent = 100 * quiet["tracked"] / max(1, quiet["sent"])
     if quiet["sent"] and percent < least_percent:
         yield (
-            f"only {percent:.1f} % of the undisturbed frames have a pose, the bound is {least_percent:g} "
+            f"only {percent:.1f} % of the undisturbed frames have a pose, at least {least_percent:g} % should "
             "(--least-poses): the machine is too busy or too slow for this rate"
         )
 
@@ -257,7 +256,7 @@ def _wrong_poses(poses: Mapping[str, Any]) -> Iterator[str]:
     if poses["wrong"] > _MOST_WRONG * poses["compared"]:
         yield (
             f"{poses['wrong']} of {poses['compared']} poses are off by more than {100 * WRONG:g} % of the path's "
-            f"extent, at most {poses['highest_percent']:g} %; the bound is {100 * _MOST_WRONG:g} % of them"
+            f"extent, the worst by {poses['highest_percent']:g} %; at most {100 * _MOST_WRONG:g} % of them may be"
         )
 
 
@@ -266,6 +265,6 @@ def _growing(report: Mapping[str, Any], slope_max_mb_per_h: float) -> Iterator[s
         slope, grown = memory["slope_mb_per_h"], memory["grown_mb"]
         if slope is not None and slope > slope_max_mb_per_h and grown > _GROWTH_MB:
             yield (
-                f"memory of {name} grows by {slope:.0f} MB an hour, {grown:.0f} MB so far; the bound is "
+                f"memory of {name} grows by {slope:.0f} MB an hour, {grown:.0f} MB so far; the limit is "
                 f"{slope_max_mb_per_h:g} (--memory-slope)"
             )

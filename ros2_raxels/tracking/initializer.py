@@ -10,9 +10,11 @@ import numpy as np
 from ros2_raxels.estimation.estimator import ClipEstimate, Estimator
 from ros2_raxels.geometry.covariance import with_unit
 from ros2_raxels.geometry.poses import FloatArray, interpolate_pose, make_pose
+from ros2_raxels.geometry.turns import Turn
 from ros2_raxels.tracking.frame import SolvedFrame, StreamFrame
 from ros2_raxels.tracking.shared_matches import SharedMatches
 from ros2_raxels.tracking.types import TrackerSettings
+from ros2_raxels.tracking.what_is_wrong import what_is_wrong
 from ros2_raxels.utils.timing import timed
 
 _LITTLE_OVERLAP, _ENOUGH_OVERLAP = 0.15, 0.3
@@ -32,10 +34,15 @@ class Waiting:
     Attributes:
         reason: why, in words.
         given_up: frames that will not be among the first cameras any more.
+        turn: from the first frame that is collected to the newest; None where the images do not tell.
+        advance: from the first frame that was collected to the one that takes its place; None as before, or where
+            `given_up` is empty.
     """
 
     reason: str
     given_up: Sequence[StreamFrame] = ()
+    turn: Turn | None = None
+    advance: Turn | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -93,6 +100,8 @@ class FirstCameras:
         return tuple(poses)
 
 
+AT_REST = Turn(np.eye(3), 0.0, 0.0)
+
 _FIRST, _MOVED = "first frame", "image moved"
 
 BEFORE_TRYING = (_FIRST, _MOVED)
@@ -134,7 +143,7 @@ class Initializer:
         """
         if not self._pending:
             self._pending.append(frame)
-            return Waiting(f"{_FIRST}; waiting for motion")
+            return Waiting(f"{_FIRST}; waiting for motion", turn=AT_REST)
         with timed(stage_s, "evidence"):
             motion, overlap = self._shared.image_motion(self._pending[0], frame)
         waited = len(self._pending)
@@ -144,8 +153,13 @@ class Initializer:
             enough = 0.0
         if motion < enough and overlap > _ENOUGH_OVERLAP:
             self._pending = _spread_out(self._pending, self._settings.start_frames)
-            return Waiting(f"{_MOVED} {100 * motion:.1f} % of its width; {100 * enough:.1f} % needed to start")
+            reason = f"{_MOVED} {100 * motion:.1f} % of its width; {100 * enough:.1f} % needed to start"
+            return Waiting(reason, turn=self._turned(self._pending[0], frame))
         return self._solve(focal_known, stage_s)
+
+    def _turned(self, first: StreamFrame, frame: StreamFrame) -> Turn | None:
+        """How the camera has turned, as far as both images are alike enough to tell."""
+        return None if what_is_wrong(frame.features, first.features) else self._shared.turn(first, frame)
 
     def _solve(self, focal_known: bool, stage_s: dict[str, float]) -> FirstCameras | Waiting:
         chosen = _spread_out(self._pending, self._settings.window + 1)
@@ -160,7 +174,8 @@ class Initializer:
         half = len(self._pending) // 2
         given_up, self._pending = self._pending[:half], self._pending[half:]
         reason = f"first cameras are too uncertain (confidence {confidence:.2f}); move sideways, not only turn"
-        return Waiting(reason, given_up)
+        first, newest = self._pending[0], self._pending[-1]
+        return Waiting(reason, given_up, self._turned(first, newest), self._turned(given_up[0], first))
 
 
 def _spread_out(frames: Sequence[StreamFrame], count: int) -> list[StreamFrame]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 import numpy as np
 
@@ -60,15 +61,14 @@ def close_loop(keyframes: KeyframeMap, loop: Link, unsettled: int = 0) -> LoopEf
     keyframes.settle(k.number for k in frames[: len(frames) - unsettled])
     graph = _Graph(keyframes, frames)
     loops = [*_loops_among(keyframes, frames), loop]
-    odd = _odd_one_out(graph, loops)
+    odd, relaxed = _without_the_odd_one(graph, loops)
     if odd is loop:
         return None
     if odd is not None:
-        loops.remove(odd)
         keyframes.loops = [old for old in keyframes.loops if (old.first, old.second) != (odd.first, odd.second)]
     keyframes.loops.append(loop)
-    poses, log_growth = graph.relaxed(loops)
-    for keyframe, pose, growth in zip(frames, poses, log_growth, strict=True):
+    log_growth = relaxed.log_growth
+    for keyframe, pose, growth in zip(frames, relaxed.poses, log_growth, strict=True):
         keyframes.move_keyframe(keyframe.number, pose)
         keyframes.grow(keyframe.number, float(np.exp(growth)))
     growth = float(np.exp(log_growth[graph.index[found.number]]))
@@ -78,18 +78,22 @@ def close_loop(keyframes: KeyframeMap, loop: Link, unsettled: int = 0) -> LoopEf
     return LoopEffect(growth, odd)
 
 
-def _odd_one_out(graph: _Graph, loops: Sequence[Link]) -> Link | None:
-    """The one loop without which the others agree; None where all do, or where several could be the wrong one."""
-    pulls = graph.pulls(loops)
-    if max(pulls) < _CONTRADICTION:
-        return None
-    suspects = [loop for loop, pull in zip(loops, pulls, strict=True) if pull > _CONTRADICTION / 2.0]
+def _without_the_odd_one(graph: _Graph, loops: Sequence[Link]) -> tuple[Link | None, _Relaxed]:
+    """The one loop without which the others agree, and the graph relaxed without it.
+
+    With all of them, and None, where all agree, or where several could be the wrong one.
+    """
+    with_all = graph.relaxed(loops)
+    if max(with_all.pulls) < _CONTRADICTION:
+        return None, with_all
+    suspects = [loop for loop, pull in zip(loops, with_all.pulls, strict=True) if pull > _CONTRADICTION / 2.0]
     odd = []
     for suspect in suspects:
         others = [loop for loop in loops if loop is not suspect]
-        if others and max(graph.pulls(others)) < _CONTRADICTION:
-            odd.append(suspect)
-    return odd[0] if len(odd) == 1 else None
+        without = graph.relaxed(others) if others else None
+        if without is not None and max(without.pulls) < _CONTRADICTION:
+            odd.append((suspect, without))
+    return odd[0] if len(odd) == 1 else (None, with_all)
 
 
 def _loops_among(keyframes: KeyframeMap, frames: Sequence[Keyframe]) -> list[Link]:
@@ -118,6 +122,21 @@ def _join(keyframes: KeyframeMap, trajectories: set[int], shrunk: float) -> floa
     first = next(k for k in keyframes.all if k.trajectory == older)
     keyframes.rescale(older, shrunk, first.camera_to_world[:3, 3].copy())
     return shrunk
+
+
+class _Relaxed(NamedTuple):
+    """A graph in which every edge has given way by its share.
+
+    Attributes:
+        poses: (N, 4, 4) camera_to_world.
+        log_growth: (N,) natural logarithms of new over old unit.
+        pulls: how hard each loop pulls: how far it is from its measurement, over its variance. The rest of the graph
+            pulls as hard the other way: its steps give way by their length times that.
+    """
+
+    poses: FloatArray
+    log_growth: FloatArray
+    pulls: Sequence[float]
 
 
 class _Graph:
@@ -155,16 +174,9 @@ class _Graph:
         left_open = float(np.linalg.norm(sigma[:3]) / self._units[first] + np.linalg.norm(sigma[3:]))
         return Edge(first, self.index[loop.second], loop.pose, loop.log_scale, RIGID + left_open)
 
-    def relaxed(self, loops: Sequence[Link]) -> tuple[FloatArray, FloatArray]:
-        """(N, 4, 4) camera_to_world and (N,) logarithms of growth, see `relax`."""
-        return relax(self._poses, [*self._steps, *map(self._edge, loops)], held=0)
-
-    def pulls(self, loops: Sequence[Link]) -> list[float]:
-        """How hard each loop pulls in the relaxed graph: how far it is from its measurement, over its variance.
-
-        The rest of the graph pulls as hard the other way: its steps give way by their length times that.
-        """
-        poses, log_growth = self.relaxed(loops)
+    def relaxed(self, loops: Sequence[Link]) -> _Relaxed:
+        """The graph with these loops."""
+        poses, log_growth = relax(self._poses, [*self._steps, *map(self._edge, loops)], held=0)
         pulls = []
         for loop in loops:
             first, second = self.index[loop.first], self.index[loop.second]
@@ -172,4 +184,4 @@ class _Graph:
             stretch = abs(loop.log_scale + log_growth[first] - log_growth[second])
             apart = float(distance(off, self._units[first] * np.exp(log_growth[first]))) + float(stretch)
             pulls.append(apart / self._edge(loop).variance)
-        return pulls
+        return _Relaxed(poses, log_growth, pulls)

@@ -120,14 +120,18 @@ class MetricScale:
         """As it is now."""
         return Scale(self.settings.source, self._metres_per_unit, self._sigma)
 
+    @property
+    def depth_of_scene(self) -> float:
+        """Median depth of the scene where a trajectory begins, in its unit: m where that is known from the start."""
+        return self.settings.scene_depth_m if self.settings.source is ScaleSource.FIXED else 1.0
+
     def begin(self) -> float:
         """Factor for a trajectory that begins, whose unit is the median depth of the scene."""
         self.forget_lengths()
         self._metres_per_unit, self._sigma = 0.0, UNKNOWN_SIGMA
-        if self.settings.source is not ScaleSource.FIXED:
-            return 1.0
-        self._metres_per_unit, self._sigma = self.settings.scene_depth_m, _FLOOR
-        return self.settings.scene_depth_m
+        if self.settings.source is ScaleSource.FIXED:
+            self._metres_per_unit, self._sigma = self.settings.scene_depth_m, _FLOOR
+        return self.depth_of_scene
 
     def adopt(self, scale: Scale) -> None:
         """Go on with keyframes whose scale was known."""

@@ -11,10 +11,12 @@ from ros2_raxels.geometry.poses import (
     FloatArray,
     interpolate_pose,
     inverse_pose,
+    make_pose,
     orthogonal,
     relative_pose,
     rotation_angle_rad,
 )
+from ros2_raxels.geometry.turns import Turn
 from ros2_raxels.tracking.frame import scaled_about
 from ros2_raxels.tracking.types import Motion
 
@@ -85,6 +87,12 @@ class MotionModel:
         """Nothing is known of the motion any more."""
         self.step = np.eye(4)
         self._recent.clear()
+
+    def turned(self, turn: Turn, scene_depth: float) -> MotionModel:
+        """Of a camera that has turned on the spot since, as far as can be told; depth in the unit of the world."""
+        pose = self.camera_to_world @ make_pose(turn.rotation, np.zeros(3))
+        axes = np.kron(np.eye(2), self.camera_to_world[:3, :3])
+        return MotionModel(pose, self.covariance + axes @ turn.covariance(scene_depth) @ axes.T)
 
     def jump(self) -> None:
         """The world has changed around the camera: steps from earlier poses to the next are no motion."""

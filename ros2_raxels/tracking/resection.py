@@ -152,7 +152,7 @@ def _summary(refined: Refined, new: int) -> FrameSolve:
     motion = relative_pose(rivals[0], rivals)
     return FrameSolve(
         orthogonal(refined.camera_to_first[0, new]),
-        _covariance(refined.information[0, 6 * new : 6 * new + 6, 6 * new : 6 * new + 6], refined, new),
+        _covariance(refined.information_of(0)[6 * new : 6 * new + 6, 6 * new : 6 * new + 6], refined, new),
         SolveQuality(
             float(inlier_confidence(inliers, observed, ENOUGH_IN_STREAM)),
             float(np.median(residual[agree])) if inliers else float("nan"),

@@ -9,6 +9,7 @@ import numpy as np
 
 from ros2_raxels.estimation.inliers import FEWEST_MATCHES
 from ros2_raxels.geometry.poses import FloatArray, relative_pose
+from ros2_raxels.geometry.turns import Turn, fitted_turn
 from ros2_raxels.matching.matcher import Matcher
 from ros2_raxels.matching.tracks import Evidence, PairMatches
 from ros2_raxels.tracking.frame import Keyframe, Seen
@@ -114,6 +115,16 @@ class SharedMatches:
         moved = np.linalg.norm(end[index[found]] - start[found], axis=1)
         return float(np.median(moved)) / width, len(found) / len(index)
 
+    def turn(self, a: Seen, b: Seen) -> Turn | None:
+        """The turn on the spot that explains coarse flow from `a` to `b` best; None where that reaches little."""
+        self._find([(a, b)], thorough=False)
+        start, flow = self._matcher.grid(a.features.grey.shape), self._matches[a.number, b.number].flow
+        before, after = a.camera.rays(start), b.camera.rays(flow)
+        followed = np.isfinite(before).all(axis=1) & np.isfinite(after).all(axis=1)
+        if followed.sum() < FEWEST_MATCHES or followed.mean() < _LEAST_REACH:
+            return None
+        return fitted_turn(_unit(before[followed]), _unit(after[followed]))
+
     def _has_depth(self, anchors: Sequence[Keyframe]) -> bool:
         """Whether flow from the newest keyframe has depth.
 
@@ -181,6 +192,10 @@ def _filled(grid: FloatArray, inverse_depth: FloatArray) -> FloatArray | None:
     filled = inverse_depth.copy()
     filled[~known] = inverse_depth[known][apart.argmin(axis=1)]
     return filled
+
+
+def _unit(rays: FloatArray) -> FloatArray:
+    return np.asarray(rays / np.linalg.norm(rays, axis=1, keepdims=True))
 
 
 def _all_pairs(frames: Sequence[Seen]) -> list[tuple[Seen, Seen]]:

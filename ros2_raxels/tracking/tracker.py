@@ -53,6 +53,9 @@ from ros2_raxels.utils.timing import timed
 _LEAST_REACH = 0.2
 """Share of the newest keyframe that coarse flow must reach for a solve from it."""
 
+_STILL_RAD = 0.004
+"""Motion of the image below which a camera stands, as far as anybody can tell before there are depths."""
+
 _BLIND = 20
 """With fewer keypoints than this there is nothing to be seen."""
 
@@ -188,7 +191,7 @@ class Tracker:
         answer, self._state = self._step(frame, camera is not None, stage_s)
         self._forget_matches()
         answer = self._completed(answer, image.shape[1] / features.grey.shape[1])
-        if answer.state is TrackState.TRACKING:
+        if answer.state is TrackState.TRACKING and self._map.keyframes:
             self._observe_scale(stamp_ns)
         return answer
 
@@ -218,7 +221,7 @@ class Tracker:
             answer,
             solve=replace(answer.solve, residual_px=answer.solve.residual_px * enlarged),
             corrected=corrected,
-            motion=self._motion.recent_motion(self._map.unit) if is_tracking else Motion.UNKNOWN,
+            motion=self._motion.recent_motion(self._map.unit) if is_tracking and window else answer.motion,
             scale=self._metric.scale,
             number=self._next_number - 1,
             keyframe_pose=beside(window[-1], answer.camera_to_world) if window else None,
@@ -241,8 +244,35 @@ class Tracker:
         if isinstance(found, Waiting):
             if self.settings.history:
                 self._missed_frames.keep(found.given_up)
-            return self._unsolved(frame, TrackState.INITIALISING, found.reason, stage_s), Initialising()
+            return self._wait(frame, found, stage_s), Initialising()
         return self._begin(found, stage_s), Tracking()
+
+    def _wait(self, frame: StreamFrame, waiting: Waiting, stage_s: dict[str, float]) -> TrackedPose:
+        """Before the first cameras: a camera that stands, or turns on the spot, has a pose whatever the unit is.
+
+        Not after a loss, when nobody knows where it stands, and not where there is nothing to be seen.
+        """
+        start, unit = self._motion, self._metric.depth_of_scene
+        if waiting.given_up and waiting.advance is not None:
+            self._motion = start = start.turned(waiting.advance, unit)
+        elif waiting.given_up:
+            self._corrected = True
+        turn = waiting.turn
+        if turn is None or self._map.keyframes or self._is_blind(self._initializer.pending[0]):
+            return self._unsolved(frame, TrackState.INITIALISING, waiting.reason, stage_s)
+        now = start.turned(turn, unit)
+        motion = Motion.STILL if turn.moved_rad < _STILL_RAD else Motion.UNKNOWN
+        quality = SolveQuality(turn.confidence)
+        return TrackedPose(
+            frame.stamp_ns,
+            now.camera_to_world,
+            now.covariance,
+            TrackState.TRACKING,
+            quality,
+            motion=motion,
+            message=waiting.reason,
+            stage_s=stage_s,
+        )
 
     def _begin(self, first: FirstCameras, stage_s: dict[str, float]) -> TrackedPose:
         """Keyframes of a new trajectory, which begins where the camera is thought to be."""

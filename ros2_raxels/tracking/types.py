@@ -75,7 +75,8 @@ class TrackedPose:
         camera_to_world: 4x4; world is the optical frame of the first frame that the trajectory could start from.
         covariance: 6x6 of (x, y, z, rotation about world x, y, z), in pose units and rad; 9999 on the diagonal of
             what is not known.
-        state: see `TrackState`; TRACKING is the only state in which the pose is a fresh estimate.
+        state: see `TrackState`; TRACKING is the only state in which the pose is a fresh estimate. Before there are
+            depths it is TRACKING while the camera stands or turns, as far as the images tell.
         solve: how well the frame was solved, residuals in px of the image as given.
         keyframe: whether this frame becomes one.
         corrected: the world has been corrected since the last frame (loop, scale, a pose set from outside): the step
@@ -84,8 +85,8 @@ class TrackedPose:
         scale: whether poses are in metres.
         number: of the frame in the stream.
         keyframe_pose: the pose told beside a keyframe; None before there is one. See `Tracker.pose_now`.
-        earlier: (stamp_ns, camera_to_world) of frames that were INITIALISING and are known now.
-        message: why the state is not TRACKING, in words; empty otherwise.
+        earlier: (stamp_ns, camera_to_world) of the frames before the first depths, as they are known now.
+        message: why the state is not TRACKING, or why there are no depths yet, in words; empty otherwise.
         stage_s: wall time of each stage ("look", "evidence", "solve", ...), s.
     """
 

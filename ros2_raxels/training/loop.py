@@ -61,7 +61,7 @@ class TrainSettings:
         average_decay: of the moving average of the weights, which is what ships.
         clip: largest norm of the gradients.
         save_every_s, validate_every_s: s.
-        bf16: mixed precision.
+        bf16: mixed precision; see `training.precision` for where it is fast.
         workers: processes that prepare the data; 0 leaves it to one thread, which can draw on a GPU.
         weights: of the loss.
     """

@@ -6,10 +6,12 @@ import json
 from pathlib import Path
 from typing import Any
 
+import cv2
 import pytest
 from posed_sets import CAMERA, write_rendered_set
 
 from ros2_raxels.cli.benchmark import SECTIONS
+from ros2_raxels.cli.benchmark_sections import SIZES, cost_panels
 from ros2_raxels.cli.main import main
 from ros2_raxels.evaluation.machine.graph_work import BATCHES
 from ros2_raxels.evaluation.machine.machine import cores
@@ -28,6 +30,7 @@ def report(room: Path) -> dict[str, Any]:
     """Of all sections, each as short as can be."""
     out = room.parent / "report.json"
     options = ["--calls", "2", "--clips", "2", "--memory-frames", "40", "--out", str(out)]
+    options += ["--plot", str(room.parent / "costs.png")]
     assert main(["benchmark", str(room), *options]) == 0
     found: dict[str, Any] = json.loads(out.read_text())
     return found
@@ -67,6 +70,18 @@ def test_stages_of_the_tracker_add_up_to_no_more_than_the_whole(report: dict[str
     assert sum(means.values()) + after <= tracker["whole"]["mean"]
 
 
+def test_the_tracker_is_timed_at_every_size(report: dict[str, Any]) -> None:
+    sizes = report["resolution"]["sizes"]
+    assert [(size["width"], size["height"]) for size in sizes] == list(SIZES)
+    for size in sizes:
+        assert size["frames"] == FRAMES
+        assert size["states"]["tracking"] > FRAMES // 2
+        check_spread(size["cpu"])
+    # Looking at nine times as many pixels takes longer, whatever else runs on the machine.
+    looks = [size["stages"]["look"]["p50"] for size in sizes]
+    assert looks[-1] > looks[1]
+
+
 def test_networks_do_more_for_more_hypotheses(report: dict[str, Any]) -> None:
     denoiser = report["denoiser"]
     encode, *rays = denoiser["graphs"]
@@ -101,6 +116,24 @@ def test_memory_is_watched_over_several_rounds(report: dict[str, Any]) -> None:
     assert (memory["frames"], memory["laps"]) == (40, 3)
     assert 10e6 < memory["settled_bytes"] <= memory["most_bytes"]
     assert memory["end_bytes"] <= memory["most_bytes"]
+    assert [cost["frames"] for cost in memory["costs"]] == list(range(1, 41))
+    keyframes = [cost["keyframes"] for cost in memory["costs"]]
+    assert keyframes == sorted(keyframes)
+    assert keyframes[-1] > 0
+
+
+def test_the_costs_are_drawn(report: dict[str, Any], room: Path) -> None:
+    picture = cv2.imread(str(room.parent / "costs.png"))
+    assert picture.shape[1] > 1000
+    panels = cost_panels(report)
+    assert {title: across for title, (across, _) in panels.items()} == {
+        "by resolution": "megapixels",
+        "by map size": "keyframes made",
+    }
+    across, values = panels["by resolution"][1]["image to pose, median"]
+    assert across == pytest.approx([0.0768, 0.3072, 0.9216, 2.0736])
+    assert values == [size["image_to_pose"]["p50"] for size in report["resolution"]["sizes"]]
+    assert cost_panels({"tracker": report["tracker"]}) == {}
 
 
 def test_starts_are_in_order(report: dict[str, Any]) -> None:

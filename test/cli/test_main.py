@@ -44,7 +44,7 @@ def test_version(capsys: CapSys) -> None:
     assert capsys.readouterr().out == f"raxels {__version__}\n"
 
 
-@pytest.mark.parametrize("arguments", [[], ["sing"], ["estimate"], ["track", "x"], ["evaluate", "--peer", "all"]])
+@pytest.mark.parametrize("arguments", [[], ["sing"], ["estimate"], ["track"], ["evaluate", "--peer", "all"]])
 def test_wrong_usage_is_status_2(arguments: list[str], capsys: CapSys) -> None:
     assert main(arguments) == 2
     assert "error:" in capsys.readouterr().err

@@ -50,7 +50,7 @@ def test_a_run_that_shows_nothing_says_what_is_missing(
     tmp_path: Path, walk_folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str],
     heard: Heard, words: str,
 ) -> None:  # fmt: skip
-    monkeypatch.setattr("ros2_raxels.demo.command._play", lambda play, out, interrupted: (heard, FRAMES))
+    monkeypatch.setattr("ros2_raxels.demo.command.play", lambda wanted, out, interrupted: (heard, FRAMES))
     (tmp_path / "demo.png").write_bytes(b"of an earlier run")
     parser = argparse.ArgumentParser()
     add_arguments(parser)

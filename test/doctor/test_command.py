@@ -119,8 +119,9 @@ def test_the_base_is_that_of_the_robot() -> None:
 
 
 @pytest.mark.ros
+@pytest.mark.usefixtures("probe", "empty_network")
 def test_on_an_empty_network_it_says_that_no_images_are_published() -> None:
-    pytest.importorskip("rclpy")
+    """The probe is a node on the network of the other tests."""
     begun = time.monotonic()
     ran = subprocess.run(
         [sys.executable, "-m", "ros2_raxels", "doctor", "--seconds", "1"],

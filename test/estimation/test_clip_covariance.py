@@ -44,9 +44,7 @@ def hypotheses(poses: FloatArray, cost: npt.ArrayLike, information: FloatArray |
     if information is None:
         information = np.diag(np.repeat(np.arange(frames) > 0, 6) * 1e6)
     nothing = np.zeros((count, 0))
-    return Refined(
-        np.arange(count), poses, nothing, np.asarray(cost, float), nothing[..., None], np.array([information] * count)
-    )
+    return Refined(np.arange(count), poses, nothing, np.asarray(cost, float), nothing[..., None], lambda _: information)
 
 
 def deviations(covariance: FloatArray) -> FloatArray:

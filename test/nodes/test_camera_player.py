@@ -75,7 +75,9 @@ class Ears:
 
 
 @pytest.mark.parametrize("reliability", ["reliable", "best_effort"])
-def test_every_frame_with_its_camera_at_its_time(spawn: Spawn, probe: Probe, tmp_path: Path, reliability: str):
+def test_every_frame_is_played_on_time_with_its_camera_info(
+    spawn: Spawn, probe: Probe, tmp_path: Path, reliability: str
+):
     source = write_set(tmp_path / "set", 30, rate_hz=20.0)
     node = spawn(PLAYER, "-p", f"source:={source}", "-p", f"reliability:={reliability}")
     ears = Ears(probe, node, BEST_EFFORT if reliability == "best_effort" else 50)
@@ -98,7 +100,7 @@ def test_every_frame_with_its_camera_at_its_time(spawn: Spawn, probe: Probe, tmp
     assert abs(time.time() - stamps_s[-1]) < 30.0
 
 
-def test_source_stamps_rate_factor_and_limit(spawn: Spawn, probe: Probe, tmp_path: Path):
+def test_stamps_of_the_source_speed_and_limit(spawn: Spawn, probe: Probe, tmp_path: Path):
     source = write_set(tmp_path / "set", 30, rate_hz=8.0)
     options = ["speed:=4.0", "use_source_stamps:=true", "limit:=20", "frame_id:=left"]
     node = spawn(PLAYER, "-p", f"source:={source}", *(word for option in options for word in ("-p", option)))
@@ -133,7 +135,7 @@ def test_a_loop_goes_on_at_the_same_pace_until_it_is_stopped(spawn: Spawn, probe
     assert stamps_s[12] - stamps_s[0] == pytest.approx(12 / 20.0, abs=0.05)
 
 
-def test_it_waits_for_a_subscriber_but_not_for_ever(spawn: Spawn, tmp_path: Path):
+def test_it_waits_for_a_subscriber_for_a_limited_time(spawn: Spawn, tmp_path: Path):
     source = write_set(tmp_path / "set", 2, rate_hz=20.0)
     begun = time.monotonic()
     node = spawn(PLAYER, "-p", f"source:={source}", "-p", "wait_timeout_s:=1.0")
@@ -153,7 +155,7 @@ def test_a_node_with_two_subscriptions_is_one_listener(spawn: Spawn, probe: Prob
     assert "only 1 of 2 listen to /camera/image_raw; playing anyway" in node.log
 
 
-def test_a_node_that_only_hears_camera_info_is_waited_for(spawn: Spawn, probe: Probe, tmp_path: Path):
+def test_a_subscriber_to_camera_info_alone_is_waited_for(spawn: Spawn, probe: Probe, tmp_path: Path):
     source = write_set(tmp_path / "set", 5, rate_hz=20.0)
     node = spawn(PLAYER, "-p", f"source:={source}", "-p", "wait_for_subscribers:=2", "-p", "wait_timeout_s:=60.0")
     ears = Ears(probe, node)
@@ -178,7 +180,7 @@ def test_sigint_while_waiting_ends_it_cleanly(spawn: Spawn, probe: Probe, tmp_pa
 
 
 @pytest.mark.parametrize("source", ["absent", "broken"])
-def test_a_source_that_cannot_be_played_costs_one_line_and_exit_status_2(spawn: Spawn, tmp_path: Path, source: str):
+def test_a_source_that_cannot_be_played_gives_one_line_and_exit_status_2(spawn: Spawn, tmp_path: Path, source: str):
     """One that cannot be opened, and one that ends in the middle."""
     write_set(tmp_path / "broken", 3, rate_hz=20.0)
     (tmp_path / "broken" / "images" / "0001.png").write_bytes(b"no image")

@@ -16,7 +16,7 @@ from ros2_raxels.nodes.parameter_yaml import TABLES, render_yaml
 YAML = ROOT / "config" / "raxels.yaml"
 
 
-def test_the_file_is_the_one_made_from_the_tables():
+def test_the_file_is_generated_from_the_tables():
     assert YAML.read_text() == render_yaml(), "run: python -m ros2_raxels.nodes.parameter_yaml > config/raxels.yaml"
 
 
@@ -29,7 +29,7 @@ def test_it_holds_every_name_with_its_default_and_type():
         assert [type(values[row.name]) for row in table] == [type(row.default) for row in table]
 
 
-def test_above_each_value_stand_its_meaning_and_all_that_is_allowed():
+def test_above_each_value_are_its_meaning_and_what_is_allowed():
     meaning = "How long a goal waits: " + "as long as it takes, or longer, " * 4 + "or not at all."
     row = Parameter("wait_s", 1.5, meaning, unit="s", low=0.0, high=60.0, at_configure=True)
     *comments, value = render_yaml({"robot": (row,)}).split("ros__parameters:\n")[1].strip().splitlines()
@@ -40,6 +40,6 @@ def test_above_each_value_stand_its_meaning_and_all_that_is_allowed():
 
 
 @pytest.mark.parametrize("text", ["", "on", "1.5", 'a "quoted" word', "#", "a: b", "~"])
-def test_whatever_a_text_looks_like_it_is_loaded_as_text(text: str):
+def test_a_string_is_loaded_as_a_string_whatever_it_looks_like(text: str):
     loaded = yaml.safe_load(render_yaml({"robot": (Parameter("name", text, "Any text."),)}))
     assert loaded["/**/robot"]["ros__parameters"] == {"name": text}

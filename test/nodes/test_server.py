@@ -111,7 +111,7 @@ def test_a_parameter_that_is_not_allowed_is_refused_in_one_line(spawn: Spawn):
     assert "Traceback" not in node.log
 
 
-def test_only_making_engines_ready_is_done_by_both(spawn: Spawn):
+def test_build_only_prepares_the_engines_of_both_and_ends(spawn: Spawn):
     node = spawn(SCRIPT, "-p", "engine.build_only:=true")
     assert node.wait() == 0
 
@@ -138,13 +138,13 @@ def shared(module_probe: Probe, module_spawn: Spawn) -> Iterator[Both]:
     found.views.close()
 
 
-def test_images_come_in_once_for_both(shared: Both):
+def test_images_are_received_once_for_both(shared: Both):
     shared.gives_a_pose()
     shared.gives_a_view()
     shared.subscribes_once()
 
 
-def test_each_hears_on_while_the_other_is_not_active(shared: Both):
+def test_each_keeps_receiving_while_the_other_is_inactive(shared: Both):
     shared.gives_a_pose()
     shared.pose_manager.go("deactivate")
     silent = len(shared.poses)
@@ -161,7 +161,7 @@ def test_each_hears_on_while_the_other_is_not_active(shared: Both):
     shared.subscribes_once()
 
 
-def test_where_none_is_active_nothing_is_subscribed(shared: Both):
+def test_nothing_is_subscribed_while_neither_is_active(shared: Both):
     shared.gives_a_view()
     shared.pose_manager.go("deactivate")
     shared.views_manager.go("deactivate")

@@ -88,6 +88,17 @@ def test_every_container_of_bytes_gives_the_same_pixels(container: object, encod
     np.testing.assert_array_equal(decode_image(held, 6, 8, encoding, step, False), expected)
 
 
+@pytest.mark.parametrize("padding", [0, 8])
+@pytest.mark.parametrize("encoding", SUPPORTED_ENCODINGS)
+def test_the_brightness_alone_is_that_of_the_colours(encoding: str, padding: int) -> None:
+    data = np.random.default_rng(1).integers(0, 256, 9 * (64 + padding), np.uint8)
+    colours = decode_image(data, 6, 8, encoding, 64 + padding, False)
+    expected = colours if colours.ndim == 2 else cv2.cvtColor(colours, cv2.COLOR_RGB2GRAY)
+    found = decode_image(data, 6, 8, encoding, 64 + padding, False, grey=True)
+    assert found.shape == (6, 8)
+    assert np.abs(found.astype(int) - expected).max() <= 1
+
+
 @pytest.mark.parametrize("encoding", ["mono8", "8UC1", "rgb8"])
 @pytest.mark.parametrize("padding", [0, 4])
 def test_plain_layouts_are_viewed_not_copied(encoding: str, padding: int) -> None:
@@ -222,6 +233,16 @@ def test_compressed_images_come_out_as_rgb(suffix: str, tolerance: int) -> None:
     decoded = decode_compressed(_encoded(suffix, rgb), "rgb8; compressed")
     assert decoded.shape == rgb.shape
     assert np.abs(decoded.astype(int) - rgb).max() <= tolerance
+
+
+@pytest.mark.parametrize("suffix", [".png", ".jpg", ".ppm"])
+def test_the_brightness_alone_of_a_compressed_image_is_that_of_its_colours(suffix: str) -> None:
+    data = _encoded(suffix, _picture(60, 80))
+    found = decode_compressed(data, grey=True)
+    expected = cv2.cvtColor(decode_compressed(data), cv2.COLOR_RGB2GRAY)
+    assert found.shape == (60, 80)
+    # A JPEG holds the brightness, and colours at half the resolution that are clipped.
+    assert np.abs(found.astype(int) - expected).mean() < 1.5
 
 
 def test_grey_jpeg_becomes_three_equal_channels() -> None:

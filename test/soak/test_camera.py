@@ -73,13 +73,13 @@ def played(module_probe: Probe) -> Played:
         camera.close()
 
 
-def test_frames_go_there_and_back_without_a_jump() -> None:
+def test_frames_are_played_forwards_and_backwards_without_a_jump() -> None:
     assert there_and_back("abcd") == [*"abcdcb"]
     assert there_and_back([1]) == [1]
     assert there_and_back([1, 2]) == [1, 2]
 
 
-def test_undisturbed_frames_come_one_after_the_other_as_recorded(played: Played) -> None:
+def test_without_faults_frames_arrive_in_order_as_recorded(played: Played) -> None:
     order = there_and_back(range(4))
     quiet = [s for s in played.sent if s.fault == NONE]
     assert quiet[0].at_s == 0.0
@@ -95,13 +95,13 @@ def test_undisturbed_frames_come_one_after_the_other_as_recorded(played: Played)
     assert [s.frame for s in played.sent] == [number % len(order) for number in numbers]
 
 
-def test_some_frames_are_dropped_and_all_in_a_silence(played: Played) -> None:
+def test_the_drop_fault_withholds_some_frames_and_the_silence_all(played: Played) -> None:
     dropped = [s for s in played.due("drop") if s.stamp_ns is None]
     assert 0 < len(dropped) < len(played.due("drop"))
     assert {s.stamp_ns for s in played.due("silence")} == {None}
 
 
-def test_every_third_frame_comes_late_and_need_not_be_answered(played: Played) -> None:
+def test_the_late_fault_delays_every_third_frame_which_needs_no_answer(played: Played) -> None:
     late = [s for s in played.due("late") if not s.expected]
     assert len(late) in (len(played.due("late")) // 3, len(played.due("late")) // 3 + 1)
     order = [stamp_ns(m.header.stamp) for m in played.images]
@@ -112,12 +112,12 @@ def test_every_third_frame_comes_late_and_need_not_be_answered(played: Played) -
         assert order[place - 1] - order[place] > 0.3e9
 
 
-def test_pictures_are_black(played: Played) -> None:
+def test_the_black_fault_sends_black_frames(played: Played) -> None:
     assert played.arrived("black")
     assert all(image_array(m).max() == 0 for m in played.arrived("black"))
 
 
-def test_malformed_images_and_those_of_another_camera_come_beside_the_good_ones(played: Played) -> None:
+def test_malformed_images_and_those_of_another_camera_are_sent_between_the_good_ones(played: Played) -> None:
     bad = [m for m in played.images if refused(m)]
     assert len(bad) == pytest.approx(len(played.due("malformed")) * 100 / RATE_HZ, abs=1)
     other = [m for m in played.images if m.header.frame_id != FRAME]
@@ -153,7 +153,7 @@ def test_stamps_lie_in_the_past_or_repeat(played: Played) -> None:
     assert len(stamps) - len(set(stamps)) == len(repeated)
 
 
-def test_what_nobody_must_answer_is_counted(played: Played) -> None:
+def test_images_that_need_no_answer_are_counted(played: Played) -> None:
     bad = sum(refused(m) or m.header.frame_id != FRAME for m in played.images)
     repeated = sum(s.stamp_ns is None for s in played.due("repeat"))
     assert played.bad_sent == bad + repeated
@@ -180,7 +180,7 @@ def test_a_camera_that_restarts_leaves_the_network_and_comes_back(restarting: Ca
     assert restarting.failure is None
 
 
-def test_an_error_in_its_thread_is_kept(restarting: Camera, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_error_in_its_thread_is_stored(restarting: Camera, monkeypatch: pytest.MonkeyPatch) -> None:
     def fail(*arguments: Any) -> None:
         raise RuntimeError("no more")
 

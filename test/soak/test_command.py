@@ -46,7 +46,7 @@ def children_of(pid: int) -> dict[str, int]:
 
 @pytest.mark.ros
 @pytest.mark.slow
-def test_a_soak_through_real_nodes_finds_all_well(walk: Path, tmp_path: Path):
+def test_a_short_soak_of_real_nodes_finds_nothing_broken(walk: Path, tmp_path: Path):
     # With this seed the first fault is a short one, so that there is time for it in 24 s.
     process = soak(walk, tmp_path, "--minutes", "0.4", "--seed", "2", "--goal-every", "2", "--least-poses", "1")
     output, errors = process.communicate(timeout=150)
@@ -74,7 +74,7 @@ def test_a_soak_through_real_nodes_finds_all_well(walk: Path, tmp_path: Path):
         (("--one-process",), {"server"}, {"raxels"}),
     ],
 )
-def test_ctrl_c_writes_what_there_is_and_leaves_no_process(
+def test_ctrl_c_writes_the_report_so_far_and_leaves_no_process(
     walk: Path, tmp_path: Path, arguments: tuple[str, ...], modules: set[str], names: set[str]
 ):
     process = soak(walk, tmp_path, "--minutes", "60", *arguments)
@@ -93,7 +93,7 @@ def test_ctrl_c_writes_what_there_is_and_leaves_no_process(
 
 @pytest.mark.ros
 @pytest.mark.slow
-def test_a_node_that_dies_ends_the_soak_with_words(walk: Path, tmp_path: Path):
+def test_a_node_that_dies_ends_the_soak_with_its_name_and_status(walk: Path, tmp_path: Path):
     process = soak(walk, tmp_path, "--minutes", "60")
     _read_until(process, "frames")
     os.kill(children_of(process.pid)["view_server"], signal.SIGKILL)

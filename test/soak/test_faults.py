@@ -12,7 +12,7 @@ import itertools
 from ros2_raxels.soak.faults import AFTERMATH_S, FAULTS, Event, fault_at, schedule
 
 
-def test_every_fault_comes_once_before_any_comes_again_and_none_beside_another():
+def test_every_fault_occurs_once_before_any_repeats_and_no_two_overlap():
     events = schedule(900.0, 20.0, seed=4)
     assert {e.fault for e in events[: len(FAULTS)]} == set(FAULTS)
     assert len(events) > len(FAULTS)

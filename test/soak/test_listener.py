@@ -62,19 +62,29 @@ def test_every_status_is_the_answer_to_the_image_with_its_stamp(listener: Listen
     assert listener.state_name == "held"
 
 
-def test_a_world_begins_whenever_tracking_begins_anew(listener: Listener, probe: Probe) -> None:
+def test_a_new_world_begins_whenever_tracking_restarts(listener: Listener, probe: Probe) -> None:
     statuses = matched(probe.publisher(PoseStatus, "/soak/raxels_pose/status", 100))
     poses = matched(probe.publisher(PoseWithCovarianceStamped, "/soak/raxels_pose/pose", 100))
     begin, track = PoseStatus.STATE_INITIALISING, PoseStatus.STATE_TRACKING
-    for stamp, state in enumerate((begin, begin, track, PoseStatus.STATE_LOST, track, begin, track), 1):
-        statuses.publish(PoseStatus(header=header(stamp), state=state))
+    said = [
+        (begin, 0),
+        (begin, 0),
+        (track, 0),
+        (PoseStatus.STATE_LOST, 0),
+        (track, 0),
+        (begin, 0),
+        (track, 0),
+        (track, 1),
+    ]
+    for stamp, (state, resets) in enumerate(said, 1):
+        statuses.publish(PoseStatus(header=header(stamp), state=state, resets=resets))
         hear(listener, lambda stamp=stamp: stamp in listener.answers)
         if state == track:
             pose = PoseWithCovarianceStamped(header=header(stamp))
             pose.pose.pose = pose_message(POSE)
             poses.publish(pose)
             hear(listener, lambda stamp=stamp: stamp in listener.places)
-    assert {stamp: world for stamp, (world, _) in listener.places.items()} == {3: 1, 5: 1, 7: 2}
+    assert {stamp: world for stamp, (world, _) in listener.places.items()} == {3: 1, 5: 1, 7: 2, 8: 3}
     for _, place in listener.places.values():
         np.testing.assert_allclose(place, POSE[:3, 3])
     assert listener.newest is not None
@@ -101,7 +111,7 @@ def test_the_first_pose_that_cannot_be_used_is_remembered(listener: Listener, pr
     assert set(listener.places) == {3}
 
 
-def test_diagnostics_of_the_pose_node_say_what_was_replaced_and_rejected(listener: Listener, probe: Probe) -> None:
+def test_counts_of_replaced_and_rejected_frames_come_from_the_diagnostics(listener: Listener, probe: Probe) -> None:
     diagnostics = matched(probe.publisher(DiagnosticArray, "/diagnostics", 100))
     values = {"frames replaced by a newer one": "7", "frames rejected": "3", "other": "x"}
     pairs = [KeyValue(key=key, value=value) for key, value in values.items()]
@@ -112,7 +122,7 @@ def test_diagnostics_of_the_pose_node_say_what_was_replaced_and_rejected(listene
     assert (listener.counts.replaced, listener.counts.rejected) == (7, 3)
 
 
-def test_both_nodes_are_there_once_both_are(listener: Listener, probe: Probe) -> None:
+def test_both_nodes_are_present_only_once_each_is(listener: Listener, probe: Probe) -> None:
     nodes = []
     try:
         for name in ("raxels_pose", "raxels_views"):

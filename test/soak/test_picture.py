@@ -17,7 +17,7 @@ from ros2_raxels.soak.report import summarise
 
 
 @pytest.mark.parametrize("seconds", [600.0, 3.0])
-def test_the_picture_is_drawn_of_long_and_of_hardly_begun_runs(tmp_path: Path, seconds: float):
+def test_the_picture_is_drawn_for_long_and_for_barely_started_runs(tmp_path: Path, seconds: float):
     record = quiet_record()
     record.seconds = seconds
     record.sent = [s for s in record.sent if s.at_s < seconds]

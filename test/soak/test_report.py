@@ -38,12 +38,12 @@ def test_the_report_counts_frames_by_what_became_of_them():
     assert verdict(quiet_record()) == []
 
 
-def test_memory_that_grows_is_broken_and_neither_a_step_at_the_start_nor_noise_is():
+def test_growing_memory_is_broken_but_a_step_at_the_start_or_noise_is_not():
     slope, grown = slope_of(quiet_record(growth_mb_per_h=300.0).memory["raxels_pose"])
     assert slope == pytest.approx(300.0, rel=0.01)
     # Minutes 10 to 19: the warm-up is left out.
     assert grown == pytest.approx(300.0 * 9 / 60, rel=0.01)
-    words = "memory of raxels_pose grows by 300 MB an hour, 45 MB so far; the bound is 30 (--memory-slope)"
+    words = "memory of raxels_pose grows by 300 MB an hour, 45 MB so far; the limit is 30 (--memory-slope)"
     assert verdict(quiet_record(growth_mb_per_h=300.0)) == [words]
     assert verdict(quiet_record(growth_mb_per_h=20.0)) == []
     noise = np.random.default_rng(0).normal(300e6, 5e6, 2 * SECONDS)
@@ -52,20 +52,20 @@ def test_memory_that_grows_is_broken_and_neither_a_step_at_the_start_nor_noise_i
 
 
 def test_a_time_without_poses_is_broken_unless_a_fault_explains_it():
-    words = "no pose for 20.1 s from second 299.9 on, beside faults (then: none)"
+    words = "no pose for 20.1 s from second 299.9 on, which no fault explains (fault then: none)"
     assert verdict(quiet_record(silent=(300.0, 320.0))) == [words]
     assert verdict(quiet_record(silent=(99.0, 108.0))) == []
     (nothing,) = verdict(quiet_record(silent=(-1.0, 600.0)))
     assert nothing.startswith("no pose at all in 5975 frames")
     (few,) = verdict(quiet_record(), least=80.0)
-    assert few.startswith("only 66.7 % of the undisturbed frames have a pose, the bound is 80")
+    assert few.startswith("only 66.7 % of the undisturbed frames have a pose, at least 80 % should")
 
 
 def test_dead_nodes_failed_goals_and_errors_in_a_log_are_broken():
     bad = "[WARN] [1.5] [soak.raxels_pose]: image 3 is bad"
     log = ["Traceback (most recent call last):", bad, "[ERROR] [2.0] [x]: y"]
     record = quiet_record(
-        logs={"raxels_pose": [*log, bad.replace("3", "4")]},
+        logs={"raxels_pose": [*log, f"{bad.replace('3', '4')} (7 more since last logged)"]},
         goals=[Ended(5.0, "ahead", "INTERNAL", 1.0, "internal error: x")],
         died=["raxels_views ended with exit status -9: last words (see view_server.log)"],
     )

@@ -5,10 +5,10 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from walk import (
-    TRACKING,
     Walk,
     follow,
     similarity,
+    solved_from,
 )
 
 from ros2_raxels.tracking.tracker import Tracker
@@ -35,5 +35,5 @@ def tracked(walked: tuple[Tracker, list[TrackedPose]]) -> list[TrackedPose]:
 @pytest.fixture(scope="session")
 def scale(walk: Walk, tracked: list[TrackedPose]) -> float:
     """Metres of one unit of the tracker."""
-    chosen = [k for k, f in enumerate(tracked) if f.state is TRACKING]
+    chosen = list(range(solved_from(tracked), len(tracked)))
     return similarity(np.array([tracked[k].camera_to_world[:3, 3] for k in chosen]), walk.poses[chosen, :3, 3])[0]

@@ -10,6 +10,7 @@ import pytest
 from keyframes_on_a_line import CAMERA, frame
 
 from ros2_raxels.geometry.poses import FloatArray, make_pose, rotation_from_vector
+from ros2_raxels.geometry.turns import Turn
 from ros2_raxels.matching.features import Features
 from ros2_raxels.tracking.frame import StreamFrame
 from ros2_raxels.tracking.initializer import FirstCameras, Initializer, Waiting
@@ -26,6 +27,11 @@ class Moving:
 
     def image_motion(self, first: StreamFrame, newest: StreamFrame) -> tuple[float, float]:
         return self.motion[newest.number], self.overlap
+
+    def turn(self, first: StreamFrame, newest: StreamFrame) -> Turn:
+        """About the vertical, by the motion of the image."""
+        moved_rad = self.motion[newest.number] - self.motion[first.number]
+        return Turn(rotation_from_vector([0.0, moved_rad, 0.0]), moved_rad, 0.0)
 
 
 class Asked:
@@ -51,6 +57,7 @@ def see(initializer: Initializer, number: int, focal_known: bool = True) -> Firs
 def test_the_first_cameras_are_solved_when_the_image_has_moved_far_enough() -> None:
     initializer, estimator = begun([0.0, 0.02, 0.04, 0.06])
     waiting = [see(initializer, k) for k in range(3)]
+    assert [w.turn.moved_rad for w in waiting if isinstance(w, Waiting) and w.turn] == [0.0, 0.02, 0.04]
     assert [w.reason for w in waiting if isinstance(w, Waiting)] == [
         "first frame; waiting for motion",
         "image moved 2.0 % of its width; 5.0 % needed to start",
@@ -91,6 +98,9 @@ def test_cameras_that_are_too_uncertain_give_up_the_older_half() -> None:
     assert found.reason == "first cameras are too uncertain (confidence 0.10); move sideways, not only turn"
     assert [f.number for f in found.given_up] == [0, 1]
     assert [f.number for f in initializer.pending] == [2, 3]
+    assert found.turn is not None
+    assert found.advance is not None
+    assert (found.advance.moved_rad, found.turn.moved_rad) == pytest.approx((0.02, 0.04))
 
 
 def solved_clip(poses: FloatArray, inverse_depth: list[float], spread_rad: float) -> Any:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -9,9 +10,11 @@ import pytest
 from keyframes_on_a_line import map_of, on_a_line, positions
 
 from ros2_raxels.geometry.poses import FloatArray, make_pose, relative_pose, rotation_from_vector
+from ros2_raxels.tracking import loop_correction
 from ros2_raxels.tracking.keyframe_map import KeyframeMap, Link, Trajectory
 from ros2_raxels.tracking.loop_correction import close_loop
 from ros2_raxels.tracking.metric_scale import Scale, ScaleSource
+from ros2_raxels.tracking.pose_graph import Edge, relax
 
 METRIC = Scale(ScaleSource.ODOM, 3.0, 0.02)
 SURE = np.diag([1e-4] * 6)
@@ -106,6 +109,23 @@ def test_a_loop_gives_way_as_far_as_its_solve_left_open() -> None:
         loop = 0.02 + (np.sqrt(3e-4) * 2 if left_open < 0.1 else left_open + np.sqrt(3e-4))
         assert found[5] == pytest.approx(5.0 - 0.1 * steps / (steps + loop), abs=2e-3)
     assert sure[5] < vague[5] - 0.01
+
+
+@pytest.mark.parametrize(("off", "relaxations"), [((0.0, 0.0), 1), ((0.5, 0.0, 0.0), 3)])
+def test_the_graph_is_relaxed_once_for_each_set_of_loops(
+    off: tuple[float, ...], relaxations: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The last of some loops is closed: with all of them, then without each one that pulls."""
+    closed: list[int] = []
+
+    def counted(poses: FloatArray, edges: Sequence[Edge], held: int) -> tuple[FloatArray, FloatArray]:
+        closed.append(len(edges) - len(poses) + 1)
+        return relax(poses, edges, held)
+
+    monkeypatch.setattr(loop_correction, "relax", counted)
+    second_round(*((14 + k, value) for k, value in enumerate(off)))
+    last = closed[closed.index(len(off)) :]
+    assert last == [len(off)] + [len(off) - 1] * (relaxations - 1)
 
 
 def second_round(*ends: tuple[int, float]) -> tuple[KeyframeMap, list[Link | None]]:

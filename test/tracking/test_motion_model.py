@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from walk import CAMERA, FIRST_NS, STEP_NS, TRACKING, Walk, states
+from walk import CAMERA, FIRST_NS, STEP_NS, TRACKING, Walk, solved_from, states
 
 from ros2_raxels.geometry.poses import FloatArray, make_pose, relative_pose, rotation_angle_rad, rotation_from_vector
 from ros2_raxels.tracking.motion_model import MotionModel
@@ -98,7 +98,7 @@ def test_a_gap_between_frames_of_a_walk_is_extrapolated_by_its_length(walk: Walk
     tracker = Tracker()
     frames = [*range(14), 17, 18, 23, 24, 27]
     found = [tracker.track(walk.images[k], FIRST_NS + k * STEP_NS, CAMERA) for k in frames]
-    begun = states(found).index(TRACKING)
+    begun = solved_from(found)
     assert states(found[begun:]) == [TRACKING] * (len(frames) - begun)
     model = tracker._motion
     # The last step went over three periods, and this one does.

@@ -24,6 +24,7 @@ from walk import (
     follow,
     path_m,
     similarity,
+    solved_from,
     states,
 )
 
@@ -35,6 +36,7 @@ from ros2_raxels.geometry.poses import (
     relative_pose,
     rotation_angle_rad,
     rotation_from_vector,
+    rotation_vector,
 )
 from ros2_raxels.geometry.trajectory import align_similarity
 from ros2_raxels.recordings.open import open_source
@@ -52,9 +54,9 @@ RECORDED = DATA / "dev" / "7s_1000"
 
 
 def test_a_walk(walk: Walk, tracked: list[TrackedPose]) -> None:
-    begun = states(tracked).index(TRACKING)
+    begun = solved_from(tracked)
     assert 1 <= begun < 15
-    assert states(tracked) == [INITIALISING] * begun + [TRACKING] * (COUNT - begun)
+    assert states(tracked) == [TRACKING] * COUNT
     assert [f.stamp_ns for f in tracked] == [FIRST_NS + k * STEP_NS for k in range(COUNT)]
     positions = np.array([f.camera_to_world[:3, 3] for f in tracked[begun:]])
     scale, remaining = similarity(positions, walk.poses[begun:, :3, 3])
@@ -73,11 +75,9 @@ def test_what_comes_with_a_pose(tracked: list[TrackedPose]) -> None:
         pose = found.camera_to_world
         np.testing.assert_allclose(pose[:3, :3] @ pose[:3, :3].T, np.eye(3), atol=1e-9)
         np.testing.assert_allclose(found.covariance, found.covariance.T)
-        if found.state is INITIALISING:
-            assert found.confidence == 0.0
+        if found.keyframe_pose is None:
             assert found.message
-            np.testing.assert_array_equal(found.covariance, UNKNOWN_VARIANCE * np.eye(6))
-            np.testing.assert_array_equal(pose, np.eye(4))
+            np.testing.assert_array_equal(pose[:3, 3], np.zeros(3))
         else:
             assert 0.5 < found.confidence <= 1.0
             assert found.message == ""
@@ -89,8 +89,21 @@ def test_what_comes_with_a_pose(tracked: list[TrackedPose]) -> None:
     assert 2 <= sum(f.keyframe for f in tracked) < COUNT // 3
 
 
+def test_before_there_are_depths_the_pose_is_within_what_is_said_of_it(
+    walk: Walk, tracked: list[TrackedPose], scale: float
+) -> None:
+    begun = solved_from(tracked)
+    truth = relative_pose(walk.poses[0], walk.poses[:begun])
+    for found, true in zip(tracked[:begun], truth, strict=True):
+        sigma = np.sqrt(np.diag(found.covariance))
+        assert (sigma[:3] * scale < 0.05 * walk.depth_m).all()
+        off = found.camera_to_world[:3, 3] - true[:3, 3] / scale
+        turned = rotation_vector(found.camera_to_world[:3, :3] @ true[:3, :3].T)
+        assert (np.abs(np.concatenate([off, turned])) < 2.5 * sigma).all()
+
+
 def test_frames_before_the_start_are_told_afterwards(walk: Walk, tracked: list[TrackedPose], scale: float) -> None:
-    begun = states(tracked).index(TRACKING)
+    begun = solved_from(tracked)
     assert [k for k, f in enumerate(tracked) if f.earlier] == [begun]
     earlier = tracked[begun].earlier
     frames = [(stamp - FIRST_NS) // STEP_NS for stamp, _ in earlier]
@@ -104,7 +117,7 @@ def test_frames_before_the_start_are_told_afterwards(walk: Walk, tracked: list[T
 def test_focal_length_without_intrinsics(walk: Walk) -> None:
     tracker = Tracker()
     found = follow(tracker, walk[:24], None)
-    begun = states(found).index(TRACKING)
+    begun = solved_from(found)
     assert states(found[begun:]) == [TRACKING] * (24 - begun)
     assert tracker.camera is not None
     assert tracker.camera.fx == pytest.approx(256.0, rel=0.15)
@@ -134,11 +147,18 @@ def test_a_still_camera_does_not_drift(walk: Walk) -> None:
     assert np.degrees(rotation_angle_rad(still[0, :3, :3].T @ still[:, :3, :3])).max() < 0.2
 
 
-def test_a_camera_that_never_moves_does_not_start(walk: Walk) -> None:
+def test_a_camera_that_never_moves_stands_from_the_first_frame(walk: Walk) -> None:
     noise = np.random.default_rng(0).normal(0, 2, (25, *BLACK.shape))
     images = [(walk.images[0] + n).clip(0, 255).astype(np.uint8) for n in noise]
     found = follow(Tracker(), images)
-    assert set(states(found)) == {INITIALISING}
+    assert set(states(found)) == {TRACKING}
+    assert {f.motion for f in found} == {Motion.STILL}
+    for still in found:
+        np.testing.assert_array_equal(still.camera_to_world[:3, 3], np.zeros(3))
+        assert np.degrees(rotation_angle_rad(still.camera_to_world[:3, :3])) < 0.05
+        assert np.sqrt(np.diag(still.covariance)).max() < 0.005
+        assert not still.scale.is_metric
+        assert still.confidence > 0.9
     assert "moved" in found[-1].message
 
 
@@ -222,7 +242,8 @@ def test_a_lens_covered_for_3_s_of_a_recording() -> None:
     for k, frame in enumerate(frames):
         image = np.zeros_like(frame.image) if covered.start <= k < covered.stop else frame.image
         found.append(tracker.track(image, frame.stamp_ns, frame.camera))
-    before = [k for k, s in enumerate(states(found[: covered.start])) if s is TRACKING]
+    begun = solved_from(found)
+    before = [k for k in range(begun, covered.start) if found[k].state is TRACKING]
     assert len(before) > 250
     assert states(found[covered]) == [HELD] * 4 + [LOST] * 86
     for lost in found[covered][4:]:
@@ -332,8 +353,8 @@ def test_after_a_long_loss_a_new_trajectory_begins_where_the_last_one_ended(walk
 @pytest.mark.parametrize("first", [1, 6])
 def test_black_frames_first(walk: Walk, scale: float, first: int) -> None:
     found = follow(Tracker(), [*[BLACK] * first, *walk[:14]])
-    assert set(states(found[: first + 1])) == {INITIALISING}
-    begun = states(found).index(TRACKING)
+    assert set(states(found[:first])) == {INITIALISING}
+    begun = solved_from(found)
     assert begun < first + 10
     assert set(states(found[begun:])) == {TRACKING}
     # Whatever frame became the origin, poses relative to each other are right.
@@ -344,7 +365,7 @@ def test_black_frames_first(walk: Walk, scale: float, first: int) -> None:
     assert cosine > np.cos(np.radians(3))
 
 
-def test_a_camera_that_only_turns_does_not_start(walk: Walk) -> None:
+def test_a_camera_that_only_turns_is_turned_and_does_not_start(walk: Walk) -> None:
     room = furnished_room(3)
     turned = [
         render(
@@ -354,8 +375,14 @@ def test_a_camera_that_only_turns_does_not_start(walk: Walk) -> None:
     ]
     tracker = Tracker()
     found = follow(tracker, [image for image, _ in turned])
-    assert set(states(found)) == {INITIALISING}
+    assert set(states(found)) == {TRACKING}
     assert all("sideways" in f.message for f in found[2:])
+    for k, turning in enumerate(found):
+        assert turning.keyframe_pose is None
+        np.testing.assert_array_equal(turning.camera_to_world[:3, 3], np.zeros(3))
+        off = turning.camera_to_world[:3, :3].T @ rotation_from_vector([0.0, np.radians(2.0 * k), 0.0])
+        assert np.degrees(rotation_angle_rad(off)) < 0.3
+        assert rotation_angle_rad(off) < 2.0 * np.sqrt(turning.covariance[4, 4])
     # And it still starts when there is something to start from.
     assert states(follow(tracker, walk[:14]))[-1] is TRACKING
 
@@ -373,7 +400,7 @@ def test_reset_forgets_everything(walk: Walk) -> None:
     assert tracker.camera is None
     again = follow(tracker, walk[30:42])
     assert states(again) == states(fresh)
-    assert states(again)[0] is INITIALISING
+    assert again[0].keyframe_pose is None
     for a, b in zip(again, fresh, strict=True):
         np.testing.assert_array_equal(a.camera_to_world, b.camera_to_world)
         np.testing.assert_array_equal(a.covariance, b.covariance)
@@ -494,7 +521,7 @@ def test_odometry_makes_metres(walk: Walk) -> None:
     assert found[-1].scale.metres_per_unit == pytest.approx(walk.depth_m, rel=0.25)
     assert found[-1].scale.sigma < 0.05
     # In the end the frames of before are known in metres, too.
-    begun = states(found).index(TRACKING)
+    begun = solved_from(found)
     assert begun < metric[0]
     now = [replace(f, camera_to_world=tracker.pose_now(f)) for f in found[begun:]]
     off, turn = walk.error(now, list(range(begun, COUNT)), 1.0)
@@ -560,7 +587,7 @@ def test_what_is_known_at_the_end_of_all_frames(walk: Walk, stored: int) -> None
     """Beside their keyframes, also beside those that were thinned out, and after the world has been moved."""
     tracker = Tracker(TrackerSettings(stored_keyframes=stored, history=True))
     found = follow(tracker, walk.images)
-    begun = states(found).index(TRACKING)
+    begun = solved_from(found)
     frames = list(range(begun, COUNT))
     positions = np.array([tracker.pose_now(f)[:3, 3] for f in found[begun:]])
     scale, _ = similarity(positions, walk.poses[frames, :3, 3])
@@ -597,7 +624,7 @@ def test_what_the_camera_does_is_said(walk: Walk) -> None:
     still = follow(Tracker(), [*walk[:16], *[walk.images[15]] * 14])
     assert still[15].motion is Motion.MOVING
     assert still[-1].motion is Motion.STILL
-    assert still[0].motion is Motion.UNKNOWN
+    assert still[0].motion is Motion.STILL
     room = furnished_room(3)
     turns = [
         render(room, CAMERA, walk.poses[15] @ make_pose(rotation_from_vector([0.0, 0.02 * k, 0.0]), np.zeros(3)))[0]
@@ -621,7 +648,7 @@ def test_sudden_light_is_survived(walk: Walk, scale: float) -> None:
 
 
 def test_uncertainty_grows_along_the_way_and_covers_the_error(walk: Walk, tracked: list[TrackedPose]) -> None:
-    begun = states(tracked).index(TRACKING)
+    begun = solved_from(tracked)
     sigma = [float(np.sqrt(np.trace(f.covariance[:3, :3]))) for f in tracked[begun:]]
     assert sigma[-1] > 1.02 * sigma[0]
     positions = np.array([f.camera_to_world[:3, 3] for f in tracked[begun:]])

@@ -87,6 +87,26 @@ def over_steps(
     return _png(figure)
 
 
+def curves(panels: Mapping[str, tuple[str, Mapping[str, tuple[Sequence[float], Sequence[float]]]]]) -> bytes:
+    """Lines over a quantity of each panel.
+
+    Args:
+        panels: by title: what lies across, and by name of the line its places across and its values, ms.
+    """
+    figure = Figure(figsize=(_WIDTH_IN, 3.6), layout="constrained")
+    names = list(dict.fromkeys(name for _, lines in panels.values() for name in lines))
+    colour = colours(names)
+    for axes, (title, (across, lines)) in zip(_panels(figure, len(panels)), panels.items(), strict=True):
+        for name, (places, values) in lines.items():
+            axes.plot(places, values, "o-", color=colour[name], ms=5, linewidth=1.8, label=name)
+        axes.set(xlabel=across, ylabel="ms")
+        axes.set_xlim(left=0)
+        highest = max(max(values) for _, values in lines.values())
+        axes.set_ylim(0, 1.12 * highest)
+        axes.set_title(title, loc="left", fontsize=10.5)
+    return _png(figure)
+
+
 def stated_and_true(
     stated: Mapping[str, float], observed: Mapping[str, Mapping[str, float]], colour: Mapping[str, str]
 ) -> bytes:

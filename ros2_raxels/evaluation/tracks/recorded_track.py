@@ -37,6 +37,7 @@ class Track:
         keyframes: number of keyframes.
         frame_s: wall time from image to pose, s.
         between_s: wall time of the work that a frame leaves for after its pose, s.
+        cpu_s: processor time of both, of all threads of the process, s.
         camera: intrinsics of the last frame, px.
         camera_given: whether they were given, not estimated.
     """
@@ -51,6 +52,7 @@ class Track:
     keyframes: int = 0
     frame_s: list[float] = field(default_factory=list)
     between_s: list[float] = field(default_factory=list)
+    cpu_s: list[float] = field(default_factory=list)
     camera: Camera | None = None
     camera_given: bool = False
 
@@ -159,22 +161,39 @@ def follow(
         SourceError: an image cannot be read, or does not fit its camera.
     """
     for frame in source:
-        camera = frame.camera if calibration is None else _camera(frame, calibration)
-        begin = time.perf_counter()
-        try:
-            found = tracker.track(frame.image, frame.stamp_ns, camera)
-        except ValueError as error:
-            raise SourceError(f"{frame.name}: {error}") from error
-        track.add(frame, found, time.perf_counter() - begin)
-        begin = time.perf_counter()
-        try:
-            tracker.improve()
-        finally:
-            track.between_s.append(time.perf_counter() - begin)
-        height, width = frame.image.shape[:2]
-        in_use = camera or tracker.camera
-        track.camera, track.camera_given = in_use and in_use.resized(width, height), camera is not None
+        found = answer(track, frame, tracker, calibration)
+        improve(track, tracker)
         yield frame, found
+
+
+def answer(track: Track, frame: Frame, tracker: Tracker, calibration: Calibration | None = None) -> TrackedPose:
+    """Track one frame into ``track``; the work that it leaves for after its pose is that of `improve`.
+
+    Raises:
+        SourceError: the image does not fit its camera.
+    """
+    camera = frame.camera if calibration is None else _camera(frame, calibration)
+    begin, begin_cpu = time.perf_counter(), time.process_time()
+    try:
+        found = tracker.track(frame.image, frame.stamp_ns, camera)
+    except ValueError as error:
+        raise SourceError(f"{frame.name}: {error}") from error
+    track.add(frame, found, time.perf_counter() - begin)
+    track.cpu_s.append(time.process_time() - begin_cpu)
+    height, width = frame.image.shape[:2]
+    in_use = camera or tracker.camera
+    track.camera, track.camera_given = in_use and in_use.resized(width, height), camera is not None
+    return found
+
+
+def improve(track: Track, tracker: Tracker) -> None:
+    """What the last frame has left for after its pose."""
+    begin, begin_cpu = time.perf_counter(), time.process_time()
+    try:
+        tracker.improve()
+    finally:
+        track.between_s.append(time.perf_counter() - begin)
+        track.cpu_s[-1] += time.process_time() - begin_cpu
 
 
 def _camera(frame: Frame, calibration: Calibration) -> Camera:

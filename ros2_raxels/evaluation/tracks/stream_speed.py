@@ -8,11 +8,12 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
+import cv2
 import numpy as np
 from tqdm import tqdm
 
 from ros2_raxels.evaluation.machine.timing import Spread
-from ros2_raxels.evaluation.tracks.recorded_track import Track, follow
+from ros2_raxels.evaluation.tracks.recorded_track import Track, answer, follow, improve
 from ros2_raxels.recordings.source import Frame, FrameSource
 from ros2_raxels.tracking.tracker import Tracker
 from ros2_raxels.utils.memory import rss_bytes
@@ -35,6 +36,7 @@ class StreamSpeed:
         keyframes: number of keyframes.
         image_to_pose: from pixels to the pose.
         whole: that and the work that a frame leaves for after its pose.
+        cpu: processor time of the whole, of all threads; unlike the others it hardly depends on what else runs.
         stages: over all frames; a stage that a frame skipped counts as 0.
     """
 
@@ -46,6 +48,7 @@ class StreamSpeed:
     keyframes: int
     image_to_pose: Spread
     whole: Spread
+    cpu: Spread
     stages: dict[str, Spread]
 
 
@@ -77,6 +80,7 @@ def stream_speed(source: FrameSource, tracker: Tracker) -> StreamSpeed:
         track.keyframes,
         Spread.of(track.frame_s),
         Spread.of(np.add(track.frame_s, track.between_s)),
+        Spread.of(track.cpu_s),
         _by_stage(stages_s),
     )
 
@@ -88,7 +92,63 @@ def _by_stage(stages_s: Sequence[dict[str, float]]) -> dict[str, Spread]:
     return {name: Spread.of(frame.get(name, 0.0) for frame in stages_s) for name in names}
 
 
+# --------------------------------------------------------------------------------------------------------- resolution
+
+
+class Resampled(FrameSource):
+    """The beginning of a recording at another size: the middle of each image in that shape, resampled.
+
+    Decoded once, so that reading again takes no time. What is seen stays the same, and the cost of pixels shows alone.
+
+    Args:
+        source: the recording.
+        width, height: px.
+        frames: at most so many.
+    """
+
+    kind = "resampled"
+
+    def __init__(self, source: FrameSource, width: int, height: int, frames: int) -> None:
+        self._frames = [_resampled(frame, width, height) for frame in itertools.islice(source, frames)]
+        self.name, self.length = f"{source.name} at {width}x{height}", len(self._frames)
+        self.rate_hz, self.camera = source.rate_hz, self._frames[0].camera if self._frames else None
+
+    def __iter__(self) -> Iterator[Frame]:
+        return iter(self._frames)
+
+
+def _resampled(frame: Frame, width: int, height: int) -> Frame:
+    tall, wide = frame.image.shape[:2]
+    kept_wide, kept_tall = min(wide, round(tall * width / height)), min(tall, round(wide * height / width))
+    left, top = (wide - kept_wide) // 2, (tall - kept_tall) // 2
+    middle = frame.image[top : top + kept_tall, left : left + kept_wide]
+    shrinks = width < kept_wide
+    image = cv2.resize(middle, (width, height), interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_CUBIC)
+    camera = frame.camera
+    if camera is not None:
+        cut = replace(camera, width=kept_wide, height=kept_tall, cx=camera.cx - left, cy=camera.cy - top)
+        camera = cut.resized(width, height)
+    return replace(frame, image=np.asarray(image, np.uint8), camera=camera)
+
+
 # ------------------------------------------------------------------------------------------------------------- memory
+
+
+@dataclass(frozen=True)
+class MapCost:
+    """What a frame costs while the map grows.
+
+    Attributes:
+        frames: tracked by the end of this part.
+        keyframes: made by then; the map thins out old ones.
+        image_to_pose: wall time.
+        cpu: processor time of a frame with all that follows its pose.
+    """
+
+    frames: int
+    keyframes: int
+    image_to_pose: Spread
+    cpu: Spread
 
 
 @dataclass(frozen=True)
@@ -103,6 +163,7 @@ class MemoryTrend:
         bytes_per_frame: slope of the line of least squares through the samples since then.
         lost: frames that were LOST, as happens where the end of a recording does not join its beginning.
         samples: frame number and resident bytes, some dozens evenly spread.
+        costs: of parts of equal length, some dozens.
     """
 
     frames: int
@@ -114,6 +175,7 @@ class MemoryTrend:
     bytes_per_frame: float
     lost: int
     samples: tuple[tuple[int, int], ...]
+    costs: tuple[MapCost, ...] = ()
 
 
 def memory_trend(source: FrameSource, tracker: Tracker, frames: int) -> MemoryTrend:
@@ -124,11 +186,17 @@ def memory_trend(source: FrameSource, tracker: Tracker, frames: int) -> MemoryTr
     Raises:
         SourceError: an image cannot be read, or does not fit its camera.
     """
-    numbers, sizes, lost, laps = [], [], 0, 0
+    numbers, sizes, lost, laps, keyframes = [], [], 0, 0, 0
+    costs: list[MapCost] = []
+    part, part_frames = Track(), max(1, frames // _SHOWN_SAMPLES)
     looped = itertools.islice(again_and_again(source), frames)
     for number, frame in enumerate(tqdm(looped, "memory", frames, unit="frame", disable=not sys.stderr.isatty())):
-        found = tracker.track(frame.image, frame.stamp_ns, frame.camera)
-        tracker.improve()
+        found = answer(part, frame, tracker)
+        improve(part, tracker)
+        keyframes += found.keyframe
+        if len(part.frame_s) == part_frames:
+            costs.append(MapCost(number + 1, keyframes, Spread.of(part.frame_s), Spread.of(part.cpu_s)))
+            part = Track()
         lost += found.state.name == "LOST"
         laps += frame.index == 0
         if number % _SAMPLE_EVERY == 0 or number == frames - 1:
@@ -138,7 +206,8 @@ def memory_trend(source: FrameSource, tracker: Tracker, frames: int) -> MemoryTr
     slope = growth_per_frame(numbers[settled:], sizes[settled:])
     every = max(1, len(numbers) // _SHOWN_SAMPLES)
     shown = tuple(zip(numbers, sizes, strict=True))[::every]
-    return MemoryTrend(frames, laps, numbers[settled], sizes[settled], sizes[-1], max(sizes), slope, lost, shown)
+    grown = (numbers[settled], sizes[settled], sizes[-1], max(sizes), slope)
+    return MemoryTrend(frames, laps, *grown, lost, shown, tuple(costs))
 
 
 def again_and_again(source: FrameSource) -> Iterator[Frame]:

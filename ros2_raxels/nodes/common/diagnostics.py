@@ -20,6 +20,7 @@ _RECENT_S = 3.0
 _LATENCIES = 300
 _LONGEST = 400
 _MOST_KINDS = 100
+_REPEATED = " ({} more since last logged)"
 # A text that was cut short may end inside its quote.
 _VALUES = re.compile(r"""'(?:[^'\\]|\\.)*(?:'|$)|"(?:[^"\\]|\\.)*(?:"|$)|[\d.]+""")
 
@@ -47,6 +48,11 @@ class _Logger(Protocol):
 def kind_of(text: str) -> str:
     """A text without numbers and without what it quotes, which may be anything that a topic sends."""
     return _VALUES.sub("#", text)
+
+
+def kind_of_line(line: str) -> str:
+    """The kind of the text that `Problems` wrote into a log."""
+    return kind_of(line).removesuffix(_REPEATED.format("#"))
 
 
 class Problems:
@@ -82,7 +88,7 @@ class Problems:
             self._unsaid.clear()
         self._logged_at[kind] = now
         unsaid = self._unsaid.pop(kind, 0)
-        return text + (f" ({unsaid} more since last said)" if unsaid else "")
+        return text + (_REPEATED.format(unsaid) if unsaid else "")
 
     @property
     def last(self) -> str:
@@ -122,6 +128,7 @@ class Traffic:
         """By the executor's thread, before the worker saw them."""
         self.rejected = 0
         self.processed = 0
+        self.resets = 0
         self.latencies = Latencies()
         self._reported = (clock(), 0, 0)
 

@@ -64,22 +64,28 @@ def stamp_message(nanoseconds: int) -> Time:
 # --------------------------------------------------------------------------------------------------------- images
 
 
-def image_array(message: Image | CompressedImage, stretch: Stretch | None = None) -> np.ndarray:
+def image_array(message: Image | CompressedImage, stretch: Stretch | None = None, *, grey: bool = False) -> np.ndarray:
     """(height, width) or (height, width, 3) RGB uint8 of an image message.
 
     Plain encodings are a view of the message's buffer or one conversion of it. Whatever the codec does not know goes
-    through ROS 2's cv_bridge where that is installed. `stretch` is that of the topic, for 16-bit images.
+    through ROS 2's cv_bridge where that is installed.
+
+    Args:
+        message: the image.
+        stretch: that of the topic, for 16-bit images.
+        grey: give the brightness alone, (height, width), in one conversion where there is one; what goes through
+            cv_bridge comes out as it is.
 
     Raises:
         ImageError: the message cannot be decoded; the text is one line and names field and value.
     """
     data = np.frombuffer(message.data, np.uint8)
     if isinstance(message, CompressedImage):
-        return decode_compressed(data, message.format, stretch=stretch)
+        return decode_compressed(data, message.format, stretch=stretch, grey=grey)
     if message.encoding not in SUPPORTED_ENCODINGS and (bridge := ros_cv_bridge()) is not None:
         return _array_through_bridge(bridge, message)
     m, big = message, bool(message.is_bigendian)
-    return decode_image(data, m.height, m.width, m.encoding, m.step, big, stretch)
+    return decode_image(data, m.height, m.width, m.encoding, m.step, big, stretch, grey=grey)
 
 
 def check_image(message: Image | CompressedImage) -> None:
@@ -121,7 +127,7 @@ def _array_through_bridge(bridge: Any, message: Image) -> np.ndarray:
         # cv_bridge raises whatever its C++ side threw; all of it means that this image is of no use.
         raise ImageError(f"encoding {message.encoding!r}: cv_bridge says {_one_line(error)}") from error
     if array.dtype != np.uint8 or array.ndim != 3:
-        raise ImageError(f"encoding {message.encoding!r} is no colour image")
+        raise ImageError(f"encoding {message.encoding!r} is not a colour image")
     return array
 
 

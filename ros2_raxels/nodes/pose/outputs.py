@@ -42,7 +42,8 @@ class Counters:
     """What the status carries besides the answer itself.
 
     Attributes:
-        received, processed, dropped: frames since activation or reset.
+        received, processed, dropped: frames since activation.
+        resets: of tracking since then.
         latency_s: from the image stamp to now, in the node's clock.
         processing_s: from image in hand to pose in hand.
     """
@@ -50,6 +51,7 @@ class Counters:
     received: int
     processed: int
     dropped: int
+    resets: int = 0
     latency_s: float = 0.0
     processing_s: float = 0.0
 
@@ -164,7 +166,7 @@ class PoseOutputs:
         status.scale_sigma = UNKNOWN_SIGMA
         status.latency_s, status.processing_s = counters.latency_s, counters.processing_s
         status.frames_received, status.frames_processed = counters.received, counters.processed
-        status.frames_dropped = counters.dropped
+        status.frames_dropped, status.resets = counters.dropped, counters.resets
         return status
 
     def _publish_edge(self, placed: Placed, answer: TrackedPose, wanted: bool) -> str:

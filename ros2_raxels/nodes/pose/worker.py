@@ -173,7 +173,7 @@ class PoseWorker:
             self._stretch = Stretch()
         self._obey(self._gate.check_stamp(stamp, self._settings.number("stamp_jump_back_s")))
         camera = self._intrinsics.of(header, arrival.info)
-        image = image_array(arrival.message, self._stretch)
+        image = image_array(arrival.message, self._stretch, grey=True)
         height, width = image.shape[:2]
         self._obey(self._gate.check_image(width, height, camera))
         self._gate.admit(self._optical, stamp, width, height, camera)
@@ -245,6 +245,7 @@ class PoseWorker:
         self._gate.forget()
         self._outputs.forget()
         self._failures.clear()
+        self.traffic.resets += 1
         message = f"tracking reset: {reason}"
         self._node.get_logger().warning(message)
         self.set_state(TrackState.WAITING, message)
@@ -270,4 +271,4 @@ class PoseWorker:
         traffic = self.traffic
         # Received last: the executor goes on counting, and no more frames may seem processed and dropped than received.
         processed, dropped = traffic.processed, traffic.dropped
-        return Counters(traffic.received, processed, dropped, latency_s, processing_s)
+        return Counters(traffic.received, processed, dropped, traffic.resets, latency_s, processing_s)

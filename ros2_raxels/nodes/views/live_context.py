@@ -112,7 +112,7 @@ class LiveContext:
         try:
             check_image(message)
         except ImageError as error:
-            self._problems.report(f"image cannot be context: {error}")
+            self._problems.report(f"image cannot be used as context: {error}")
             return
         arrival = Arrival(message, info)
         self._arrived_at = time.monotonic()
@@ -185,7 +185,7 @@ class LiveContext:
         except Exception as error:
             # Whatever a decoder raises, the images after it are looked at.
             words = str(error) if isinstance(error, ValueError) else worded(error)
-            self._problems.report(f"image cannot be context: {words}")
+            self._problems.report(f"image cannot be used as context: {words}")
             return True
         with self._lock:
             if world == self._worlds:

@@ -141,8 +141,9 @@ class ViewServer(ManagedNode[Predictor | None]):
     def _on_status(self, status: PoseStatus) -> None:
         before, self._status = self._status, status
         is_new_unit = before is not None and before.scale_is_metric != status.scale_is_metric
+        is_new_world = before is not None and before.resets != status.resets
         # Waiting is no new world: a camera that is silent for a while goes on in the old one.
-        if status.state == PoseStatus.STATE_INITIALISING or is_new_unit:
+        if status.state == PoseStatus.STATE_INITIALISING or is_new_unit or is_new_world:
             self._live.forget()
 
     def _is_metric(self) -> bool:

@@ -30,6 +30,15 @@ def test_the_line_to_the_peer_says_which_is_better(
     assert pixels_like(png, unseen) == 0
 
 
+def test_curves_have_their_dots_where_they_belong() -> None:
+    png = charts.curves({"cost": ("megapixels", {"median": ([1.0, 2.0, 4.0], [10.0, 10.0, 20.0])})})
+    first, second, third = dots(png)
+    assert third[0] - second[0] == pytest.approx(2 * (second[0] - first[0]), abs=3)
+    assert first[1] == pytest.approx(second[1], abs=1)
+    # Both axes begin at 0: what costs twice as much is twice as high.
+    assert third[1] < first[1]
+
+
 def test_a_method_has_one_colour_in_all_charts() -> None:
     few, many = charts.colours(["raxels", "peer"]), charts.colours(["raxels", "peer", "c", "d", "e", "f", "g"])
     assert few.items() <= many.items()

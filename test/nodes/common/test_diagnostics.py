@@ -9,7 +9,7 @@ import pytest
 pytest.importorskip("rclpy")
 
 from ros2_raxels.nodes.common import diagnostics
-from ros2_raxels.nodes.common.diagnostics import Latencies, Problems, Traffic, kind_of, worded
+from ros2_raxels.nodes.common.diagnostics import Latencies, Problems, Traffic, kind_of, kind_of_line, worded
 
 
 class Time:
@@ -41,7 +41,7 @@ def test_the_kind_of_a_problem_depends_neither_on_numbers_nor_on_what_is_quoted(
     assert kind_of('encoding "yuv') == kind_of('encoding "rgb8 and so on"')
 
 
-def test_a_kind_is_logged_once_in_5_s_and_the_next_time_says_how_many_were_left_out(time: Time):
+def test_a_kind_is_logged_once_in_5_s_and_next_time_with_the_number_suppressed(time: Time):
     log = Log()
     problems = Problems(log, time)
     for number in range(4):
@@ -51,7 +51,8 @@ def test_a_kind_is_logged_once_in_5_s_and_the_next_time_says_how_many_were_left_
     assert log == ["image 0 is bad", "the camera is assumed to be level"]
     time.now += 1.0
     problems.report("image 9 is bad")
-    assert log[2:] == ["image 9 is bad (3 more since last said)"]
+    assert log[2:] == ["image 9 is bad (3 more since last logged)"]
+    assert kind_of_line(log[2]) == kind_of(log[0]) == "image # is bad"
     time.now += 5.0
     problems.report("image 10 is bad")
     assert log[3:] == ["image 10 is bad"]
@@ -70,7 +71,7 @@ def test_the_last_problem_is_kept_and_is_recent_for_3_s(time: Time):
     assert problems.last == "x" * 400
 
 
-def test_a_sender_of_ever_new_problems_does_not_fill_the_memory(time: Time):
+def test_an_endless_variety_of_problems_does_not_fill_the_memory(time: Time):
     log = Log()
     problems = Problems(log, time)
     for number in range(1000):
@@ -79,7 +80,7 @@ def test_a_sender_of_ever_new_problems_does_not_fill_the_memory(time: Time):
     assert len(problems._logged_at) <= 100
 
 
-def test_latencies_are_percentiles_of_the_last_300():
+def test_latency_percentiles_are_those_of_the_last_300():
     latencies = Latencies()
     assert latencies.values() == {"latency p50 (ms)": "nan", "latency p95 (ms)": "nan"}
     for _ in range(300):
@@ -90,7 +91,7 @@ def test_latencies_are_percentiles_of_the_last_300():
     assert latencies.values() == {"latency p50 (ms)": "150.5", "latency p95 (ms)": "285.1"}
 
 
-def test_rates_are_those_since_the_last_report_and_every_frame_is_counted_once(time: Time):
+def test_rates_are_since_the_last_report_and_every_frame_is_counted_once(time: Time):
     traffic = Traffic(time)
     traffic.received, traffic.processed, traffic.replaced, traffic.refused, traffic.rejected = 20, 10, 5, 3, 2
     traffic.latencies.add(0.02)
@@ -114,14 +115,14 @@ def test_rates_are_those_since_the_last_report_and_every_frame_is_counted_once(t
     assert traffic.values()["rate in (Hz)"] == "0.0"
 
 
-def test_a_status_without_a_message_is_ok_and_holds_its_values():
+def test_a_status_without_a_message_says_ok_and_keeps_its_values():
     status = diagnostics.status("raxels_pose: tf", diagnostics.OK, "", {"state": "TRACKING"})
     assert (status.name, status.level, status.message) == ("raxels_pose: tf", b"\x00", "ok")
     assert [(pair.key, pair.value) for pair in status.values] == [("state", "TRACKING")]
     assert diagnostics.status("n", diagnostics.ERROR, "no image").message == "no image"
 
 
-def test_an_exception_is_told_in_one_line():
+def test_an_exception_is_described_in_one_line():
     assert worded(ValueError("two\n  lines")) == "ValueError: two lines"
     assert worded(MemoryError()) == "MemoryError: "
     assert not math.isfinite(float(Latencies().values()["latency p50 (ms)"]))

@@ -11,14 +11,14 @@ from ros_testing import ROOT
 MODULE = str(ROOT / "ros2_raxels" / "nodes" / "common" / "interfaces.py")
 
 
-def test_the_interfaces_are_those_that_were_generated():
+def test_the_interfaces_are_the_generated_ones():
     action = pytest.importorskip("raxels_interfaces.action")
     message = pytest.importorskip("raxels_interfaces.msg")
     found = runpy.run_path(MODULE)
     assert [found[name] for name in found["__all__"]] == [message.PoseStatus, action.PredictViews]
 
 
-def test_without_them_the_error_says_how_to_build_and_source_them(monkeypatch: pytest.MonkeyPatch):
+def test_without_interfaces_the_error_says_how_to_build_and_source_them(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setitem(sys.modules, "raxels_interfaces", None)
     monkeypatch.setitem(sys.modules, "raxels_interfaces.action", None)
     with pytest.raises(

@@ -121,7 +121,7 @@ def _listened(rig: Rig) -> None:
     rig.send_info()
 
 
-def test_a_model_that_is_missing_leaves_it_unconfigured_until_the_parameter_is_mended(spawn: Spawn, probe: Probe):
+def test_a_missing_model_leaves_it_unconfigured_until_the_parameter_is_corrected(spawn: Spawn, probe: Probe):
     node = spawn(POSE_NODE, *MANAGED, "-p", "model:=/nowhere/card.json")
     manager = Manager(probe, node)
     assert not manager.change("configure")
@@ -143,7 +143,7 @@ def test_a_model_that_is_missing_leaves_it_unconfigured_until_the_parameter_is_m
     assert "Traceback" not in node.log
 
 
-def test_parameters_are_read_anew_by_every_configuration(spawn: Spawn, probe: Probe):
+def test_every_configuration_reads_the_parameters_again(spawn: Spawn, probe: Probe):
     node = spawn("scripted_node.py", *MANAGED)
     rig_of, manager = lambda: Rig(probe, node), Manager(probe, node)
     assert manager.assign("tf.world_frame", "map") == (True, "")
@@ -159,7 +159,7 @@ def test_parameters_are_read_anew_by_every_configuration(spawn: Spawn, probe: Pr
     assert answer.status.message.endswith("lost.frames 7")
 
 
-def test_a_deactivation_lets_the_worker_finish_what_was_asked_of_it(spawn: Spawn, probe: Probe, tmp_path: Path):
+def test_deactivation_lets_the_worker_finish_pending_requests(spawn: Spawn, probe: Probe, tmp_path: Path):
     node = spawn("scripted_node.py", "-p", f"keyframes.folder:={tmp_path}")
     rig, manager = Rig(probe, node), Manager(probe, node)
     rig.settle()
@@ -174,7 +174,7 @@ def test_a_deactivation_lets_the_worker_finish_what_was_asked_of_it(spawn: Spawn
     assert (tmp_path / "keyframes").read_text() == "2"
 
 
-def test_a_worker_that_hangs_ends_the_process_with_a_word(spawn: Spawn, probe: Probe):
+def test_a_hanging_worker_ends_the_process_with_a_message(spawn: Spawn, probe: Probe):
     node = spawn("scripted_node.py")
     rig, manager = Rig(probe, node), Manager(probe, node)
     rig.settle()
@@ -185,7 +185,7 @@ def test_a_worker_that_hangs_ends_the_process_with_a_word(spawn: Spawn, probe: P
     assert manager.events[-1].goal_state.label == "finalized"
 
 
-def test_a_worker_that_ended_is_an_error_until_the_next_activation(spawn: Spawn, probe: Probe):
+def test_a_stopped_worker_is_an_error_until_the_next_activation(spawn: Spawn, probe: Probe):
     node = spawn("scripted_node.py")
     rig, manager = Rig(probe, node), Manager(probe, node)
     rig.settle()
@@ -209,7 +209,7 @@ def test_shutdown_ends_the_process(spawn: Spawn, probe: Probe, way: tuple[str, .
 
 @pytest.mark.parametrize("managed", [True, False])
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_a_signal_ends_even_a_node_that_loads_and_meanwhile_it_says_what_it_does(
+def test_a_node_that_is_loading_says_so_and_still_ends_on_a_signal(
     spawn: Spawn, probe: Probe, number: int, managed: bool
 ):
     node = spawn("scripted_node.py", *(MANAGED if managed else ()), "-p", f"model:={script.SLOW}")
@@ -228,7 +228,7 @@ def test_a_signal_ends_even_a_node_that_loads_and_meanwhile_it_says_what_it_does
 # -------------------------------------------------------------------------------------------------------- views
 
 
-def test_goals_meet_the_state_of_the_view_server(spawn: Spawn, probe: Probe):
+def test_goals_are_served_preempted_or_rejected_by_lifecycle_state(spawn: Spawn, probe: Probe):
     node = spawn("scripted_views.py", *PARAMETERS)
     rig, manager = ViewsRig(probe, node), Manager(probe, node, "raxels_views")
     rig.settle()
@@ -275,7 +275,7 @@ class Memory:
 
 
 @pytest.mark.slow
-def test_life_cycles_of_the_pose_node_leave_no_memory_behind_and_the_same_poses(spawn: Spawn, probe: Probe):
+def test_life_cycles_of_the_pose_node_leak_no_memory_and_give_the_same_poses(spawn: Spawn, probe: Probe):
     pytest.importorskip("onnxruntime")
     camera, world = PinholeCamera(320, 240, 260.0, 260.0, 159.5, 119.5), furnished_room()
     walk = [render(world, camera, pose)[0] for pose in handheld_loop(seconds=10.0, rate_hz=10.0)[:10]]
@@ -314,7 +314,7 @@ def _walked(rig: Rig, info: Any, walk: list[np.ndarray]) -> list[list[float]]:
 
 
 @pytest.mark.slow
-def test_life_cycles_of_the_view_server_leave_no_memory_behind(spawn: Spawn, probe: Probe):
+def test_life_cycles_of_the_view_server_leak_no_memory(spawn: Spawn, probe: Probe):
     pytest.importorskip("onnxruntime")
     node = spawn(VIEW_SERVER, *MANAGED)
     manager, memory = Manager(probe, node, "raxels_views"), Memory(node)

@@ -59,7 +59,7 @@ def test_stamps_are_exact_to_the_nanosecond(nanoseconds: int):
 
 
 @given(st.integers(0, 2**31 * 10**9 - 1))
-def test_the_stamp_of_a_serialized_message_is_read_without_the_rest(nanoseconds: int):
+def test_the_stamp_of_a_serialized_message_is_read_without_deserializing_the_rest(nanoseconds: int):
     header = Header(stamp=messages.stamp_message(nanoseconds), frame_id="eye")
     serialized = serialize_message(Image(header=header, data=[7] * 100))
     assert messages.raw_stamp_ns(serialized) == nanoseconds
@@ -72,7 +72,7 @@ def test_the_stamp_of_a_serialized_message_is_read_without_the_rest(nanoseconds:
 
 
 @given(pictures(3) | pictures())
-def test_an_array_survives_the_way_through_a_message(array: np.ndarray):
+def test_an_array_survives_a_round_trip_through_a_message(array: np.ndarray):
     message = image_message(array, Header(frame_id="eye"))
     assert (message.height, message.width) == array.shape[:2]
     assert message.header.frame_id == "eye"
@@ -92,7 +92,7 @@ def test_channel_order_and_row_padding_are_honoured(rgb: np.ndarray, padding: in
 
 
 @given(SIZES.flatmap(lambda size: arrays(np.uint16, size)), st.booleans())
-def test_16_bit_images_that_use_all_bits_keep_their_high_byte_in_either_byte_order(grey: np.ndarray, big: bool):
+def test_full_range_16_bit_images_keep_their_high_byte_in_either_byte_order(grey: np.ndarray, big: bool):
     grey = np.vstack([grey, np.full_like(grey, 0), np.full_like(grey, 65535)])
     data = grey.astype(">u2" if big else "<u2").tobytes()
     message = Image(height=grey.shape[0], width=grey.shape[1], encoding="mono16", step=2 * grey.shape[1])
@@ -101,7 +101,7 @@ def test_16_bit_images_that_use_all_bits_keep_their_high_byte_in_either_byte_ord
     np.testing.assert_array_equal(image_array(message), grey >> 8)
 
 
-def test_an_rgb_image_is_not_copied_and_takes_no_time():
+def test_an_rgb_image_is_not_copied_and_takes_hardly_any_time():
     message = image_message(np.zeros((480, 640, 3), np.uint8), Header())
     assert np.shares_memory(image_array(message), np.frombuffer(message.data, np.uint8))
     picture = np.ones((480, 640, 3), np.uint8)
@@ -178,7 +178,7 @@ class TestCvBridge:
         monkeypatch.setitem(sys.modules, "cv_bridge", module)
         monkeypatch.setattr("ament_index_python.packages.get_package_prefix", lambda name: str(tmp_path))
 
-    def test_serves_what_the_codec_does_not_know(self, monkeypatch, tmp_path):
+    def test_handles_what_the_codec_does_not_know(self, monkeypatch, tmp_path):
         rgb = np.arange(12, dtype=np.uint8).reshape(2, 2, 3)
         self.install(monkeypatch, tmp_path, from_ros=True, answer=rgb)
         np.testing.assert_array_equal(image_array(Image(encoding="nv24", height=2, width=2, step=2)), rgb)
@@ -193,7 +193,7 @@ class TestCvBridge:
         with pytest.raises(ImageError, match="cv_bridge says no conversion"):
             image_array(Image(encoding="nv24", height=2, width=2, step=4))
 
-    def test_one_from_elsewhere_than_the_ros_installation_is_not_used(self, monkeypatch, tmp_path):
+    def test_one_from_outside_the_ros_installation_is_not_used(self, monkeypatch, tmp_path):
         self.install(monkeypatch, tmp_path, from_ros=False, answer=np.zeros((2, 2, 3), np.uint8))
         assert messages.ros_cv_bridge() is None
         with pytest.raises(ImageError, match="nv24"):
@@ -210,7 +210,7 @@ class TestCvBridge:
     st.floats(1.0, 1e5),
     st.sampled_from([0, 4, 5, 8]).flatmap(lambda n: st.tuples(*[st.floats(-1.0, 1.0)] * n)),
 )
-def test_a_camera_survives_the_way_through_a_message(width, height, fx, fy, distortion):
+def test_a_camera_survives_a_round_trip_through_a_message(width, height, fx, fy, distortion):
     camera = PinholeCamera(width, height, fx, fy, width / 2, height / 3, distortion)
     back = camera_from_info(messages.camera_info_message(camera, Header()))
     assert (back.width, back.height, back.fx, back.fy, back.cx, back.cy) == (
@@ -240,7 +240,7 @@ def test_rectified_images_use_the_projection_matrix_without_distortion():
     assert not camera.is_distorted
 
 
-def test_unused_thin_prism_numbers_are_no_obstacle():
+def test_thin_prism_coefficients_of_zero_are_accepted():
     rational = [0.1, 0.2, 0.0, 0.0, 0.3, 0.1, 0.2, 0.3]
     camera = camera_from_info(info(distortion_model="rational_polynomial", d=[*rational, 0.0, 0.0, 0.0, 0.0]))
     assert camera.distortion == tuple(rational)
@@ -302,12 +302,12 @@ def test_pose_messages_hold_the_pose(turn: np.ndarray, position: np.ndarray):
 
 
 @given(VECTORS, VECTORS)
-def test_poses_there_and_back(turn, position):
+def test_poses_survive_a_round_trip_through_a_message(turn, position):
     pose = make_pose(rotation_from_vector(turn), position)
     np.testing.assert_allclose(messages.pose_array(messages.pose_message(pose)), pose, atol=1e-9)
 
 
-def test_what_is_no_pose_and_no_covariance_is_refused_with_its_value():
+def test_invalid_poses_and_covariances_are_refused_with_their_values():
     pose = messages.pose_message(np.eye(4))
     pose.orientation.w = 0.5
     with pytest.raises(messages.MessageError, match=r"\[0.0, 0.0, 0.0, 0.5\] is not of unit norm"):

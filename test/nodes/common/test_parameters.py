@@ -55,7 +55,7 @@ def test_a_number_is_allowed_exactly_inside_its_bounds(low: float, width: float,
     assert (row.refusal(value) == "") == (low <= value <= low + width)
 
 
-def test_an_integer_for_a_double_is_told_how_to_write_it():
+def test_an_integer_given_for_a_double_is_refused_with_the_spelling_to_use():
     row = Parameter("stall_timeout_s", 2.0, "Meaning.", unit="s")
     assert row.refusal(7) == "stall_timeout_s = 7 is not of type double: write 7.0"
 
@@ -69,7 +69,7 @@ def test_one_bad_value_refuses_the_whole_set():
     assert parameters.validate(rows, changes[:1]).successful
 
 
-def test_names_at_run_time_are_typed(probe: Probe):
+def test_values_are_read_with_their_types(probe: Probe):
     table = (Parameter("number", 1.5, "Meaning."), Parameter("on", True, "Meaning."), Parameter("n", 3, "Meaning."))
     values = parameters.declare(probe.node, table)
     assert (values.number("number"), values.flag("on"), values.integer("n")) == (1.5, True, 3)
@@ -108,7 +108,7 @@ def test_a_bad_value_at_start_ends_the_process_with_one_line(spawn: Spawn):
 
 
 @pytest.mark.ros
-def test_set_at_run_time_and_the_misspelt_name_at_start(spawn: Spawn, probe: Probe):
+def test_parameters_are_set_at_run_time_and_misspelt_names_are_reported_at_start(spawn: Spawn, probe: Probe):
     from rcl_interfaces.srv import GetParameters, SetParameters
     from rclpy.parameter import Parameter as RosParameter
 

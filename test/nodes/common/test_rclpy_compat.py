@@ -40,7 +40,7 @@ def _names(path: Path) -> Iterator[str]:
             yield from str(node.module).split(".")
 
 
-def test_what_is_private_in_rclpy_is_used_in_one_module_alone() -> None:
+def test_private_parts_of_rclpy_are_used_in_one_module_only() -> None:
     private = PRIVATE | HOOKS | {"impl", "_rclpy_pybind11"}
     modules = [*(ROOT / "ros2_raxels" / "nodes").rglob("*.py"), ROOT / "ros2_raxels" / "client.py"]
     found = {
@@ -53,7 +53,7 @@ def test_what_is_private_in_rclpy_is_used_in_one_module_alone() -> None:
 
 
 @pytest.mark.ros
-def test_the_installed_release_has_what_is_used(probe: Probe) -> None:
+def test_the_installed_release_has_the_private_parts_that_are_used(probe: Probe) -> None:
     node = LifecycleNode("kept", context=probe.node.context)
     try:
         assert callable(node._LifecycleNodeMixin__change_state)

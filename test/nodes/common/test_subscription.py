@@ -21,7 +21,7 @@ def info(stamp_ns: int, frame: str = "eye") -> CameraInfo:
     return CameraInfo(header=header(stamp_ns, frame))
 
 
-def test_the_one_of_the_same_stamp_goes_first_and_the_newest_is_for_images_that_have_none() -> None:
+def test_an_image_gets_the_message_of_its_stamp_or_else_the_newest() -> None:
     infos = CameraInfos()
     assert infos.of(header(1)) is None
     assert infos.newest is None
@@ -35,7 +35,7 @@ def test_the_one_of_the_same_stamp_goes_first_and_the_newest_is_for_images_that_
     assert infos.newest is second
 
 
-def test_of_two_cameras_that_are_triggered_together_each_has_its_own() -> None:
+def test_two_cameras_triggered_together_each_keep_their_own() -> None:
     infos = CameraInfos()
     left, right = info(1, "left"), info(1, "right")
     infos.add(left)
@@ -46,7 +46,7 @@ def test_of_two_cameras_that_are_triggered_together_each_has_its_own() -> None:
     assert infos.of(header(1, "eye")) is right
 
 
-def test_what_a_topic_sends_does_not_fill_the_memory() -> None:
+def test_a_busy_topic_does_not_fill_the_memory() -> None:
     infos = CameraInfos()
     for stamp in range(1000):
         infos.add(info(stamp))

@@ -47,14 +47,14 @@ class _Interrupted(str):
         return super().lstrip(*characters)
 
 
-def test_a_parent_that_is_heard_while_the_first_question_is_asked_counts(edges: EdgePublisher) -> None:
+def test_a_parent_heard_during_the_first_query_counts(edges: EdgePublisher) -> None:
     child = _Interrupted("eye")
     child.meanwhile = lambda: edges._on_tf(edge("mast", "eye"))
     assert edges.other_parent(child, "raxels_world") == "mast"
     assert edges.refusal("raxels_world", "eye").startswith("TF frame eye already has the parent mast")
 
 
-def test_before_the_first_question_all_edges_count_and_afterwards_those_of_watched_children(edges: EdgePublisher):
+def test_all_edges_count_before_the_first_query_and_those_of_watched_children_after_it(edges: EdgePublisher):
     edges._on_tf(edge("mast", "eye"))
     assert edges.other_parent("eye", "raxels_world") == "mast"
     for parent, child in (("pole", "lamp"), ("odom", "base_link")):

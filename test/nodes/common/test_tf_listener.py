@@ -71,7 +71,7 @@ def test_a_chain_is_composed_interpolated_and_static_edges_hold_at_any_time(read
     assert reader.lookup("base_link", "eye", T0 - 999 * S)[0, 3] == pytest.approx(0.5)
 
 
-def test_each_absence_has_its_own_error_and_never_an_extrapolation(reader: TransformReader, tf: Broadcaster):
+def test_each_missing_transform_has_its_own_error_and_none_is_extrapolated(reader: TransformReader, tf: Broadcaster):
     tf.send("odom", "base_link", T0)
     tf.send("odom", "base_link", T0 + S // 10)
     tf.send("island", "hut", T0, static=True)
@@ -86,7 +86,7 @@ def test_each_absence_has_its_own_error_and_never_an_extrapolation(reader: Trans
         reader.lookup("odom", "nowhere", T0)
 
 
-def test_waiting_ends_with_the_pose_or_with_the_reason(reader: TransformReader, tf: Broadcaster):
+def test_waiting_ends_with_the_pose_or_the_reason(reader: TransformReader, tf: Broadcaster):
     tf.send("odom", "base_link", T0)
     reader.wait_for("odom", "base_link", T0, 5.0)
     begun = time.monotonic()
@@ -97,7 +97,7 @@ def test_waiting_ends_with_the_pose_or_with_the_reason(reader: TransformReader, 
     assert reader.wait_for("odom", "base_link", T0 + S, 5.0)[0, 3] == pytest.approx(3.0)
 
 
-def test_what_is_not_a_pose_is_ignored(reader: TransformReader, tf: Broadcaster):
+def test_transforms_that_are_not_poses_are_ignored(reader: TransformReader, tf: Broadcaster):
     tf.send("odom", "base_link", T0, 1.0)
     reader.wait_for("odom", "base_link", T0, 5.0)
     tf.send("odom", "base_link", T0 + 1, float("nan"))

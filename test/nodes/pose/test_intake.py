@@ -25,7 +25,7 @@ def test_the_newest_item_wins_and_errands_are_all_kept_in_order() -> None:
     assert done == ["a", "b"]
 
 
-def test_once_closed_only_errands_are_left_and_no_more_are_taken() -> None:
+def test_once_closed_it_hands_out_the_remaining_errands_and_takes_no_more() -> None:
     slot: NewestSlot[int] = NewestSlot()
     done: list[str] = []
     slot.put(1)
@@ -41,7 +41,7 @@ def test_once_closed_only_errands_are_left_and_no_more_are_taken() -> None:
     assert slot.take() is None
 
 
-def test_what_a_worker_leaves_undone_is_refused() -> None:
+def test_errands_left_by_the_worker_are_refused() -> None:
     slot: NewestSlot[int] = NewestSlot()
     told: list[str] = []
     for name in "ab":

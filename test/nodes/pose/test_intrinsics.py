@@ -85,7 +85,7 @@ def focal(camera: PinholeCamera | None) -> float:
     return camera.fx
 
 
-def test_an_image_goes_with_the_message_of_its_stamp_and_else_with_the_one_that_was_newest(lens: Lens):
+def test_an_image_is_used_with_the_camera_info_of_its_stamp_or_else_the_newest_one(lens: Lens):
     lens.publish(1)
     lens.publish(2, ZOOMED)
     assert focal(lens.of(1)) == CAMERA.fx
@@ -96,14 +96,14 @@ def test_an_image_goes_with_the_message_of_its_stamp_and_else_with_the_one_that_
     assert lens.problems == []
 
 
-def test_a_message_that_comes_right_after_its_image_is_used_for_it(lens: Lens):
+def test_a_camera_info_just_after_its_image_is_used_for_it(lens: Lens):
     lens.publish(1)
     heard = lens.intrinsics.heard_for(image(2))
     lens.publish(2, ZOOMED)
     assert focal(lens.of(2, heard)) == ZOOMED.fx
 
 
-def test_a_message_that_is_of_no_use_is_reported_and_leaves_the_camera_as_it_was(lens: Lens):
+def test_an_unusable_camera_info_is_reported_and_leaves_the_camera_as_it_was(lens: Lens):
     lens.publish(1, ZOOMED)
     assert focal(lens.of(1)) == ZOOMED.fx
     lens.publish(2, k=[math.nan] * 9)
@@ -112,7 +112,7 @@ def test_a_message_that_is_of_no_use_is_reported_and_leaves_the_camera_as_it_was
     assert problem.startswith("/camera_info: K has a nan")
 
 
-def test_images_wait_for_a_camera_and_then_do_without_until_one_comes(lens: Lens):
+def test_images_wait_for_a_camera_info_then_do_without_until_one_arrives(lens: Lens):
     with pytest.raises(FrameRejectedError, match="waiting for a usable camera_info: no publisher on /camera_info"):
         lens.of(1)
     lens.now_s += 1.9
@@ -129,7 +129,7 @@ def test_images_wait_for_a_camera_and_then_do_without_until_one_comes(lens: Lens
     assert lens.intrinsics.missing == ""
 
 
-def test_what_the_first_message_lacks_is_the_reason_to_wait(lens: Lens):
+def test_the_wait_is_explained_by_what_the_first_camera_info_lacks(lens: Lens):
     lens.publish(1, k=[0.0] * 9)
     with pytest.raises(FrameRejectedError, match="waiting for a usable camera_info: /camera_info: K is all zeros"):
         lens.of(1)
@@ -137,7 +137,7 @@ def test_what_the_first_message_lacks_is_the_reason_to_wait(lens: Lens):
     assert lens.problems == []
 
 
-def test_another_camera_starts_without_the_lens_of_the_first(lens: Lens):
+def test_another_camera_does_not_inherit_the_lens_of_the_first(lens: Lens):
     lens.publish(1)
     assert focal(lens.of(1)) == CAMERA.fx
     lens.intrinsics.forget()
@@ -147,7 +147,7 @@ def test_another_camera_starts_without_the_lens_of_the_first(lens: Lens):
     assert focal(lens.of(3)) == ZOOMED.fx
 
 
-def test_a_camera_outlives_a_deactivation(lens: Lens):
+def test_the_camera_survives_deactivation(lens: Lens):
     lens.publish(1, ZOOMED)
     assert focal(lens.of(1)) == ZOOMED.fx
     lens.listener.destroy()

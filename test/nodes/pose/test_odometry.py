@@ -64,7 +64,7 @@ def wheels(probe: Probe) -> Iterator[Wheels]:
     instance.listener.destroy()
 
 
-def test_the_camera_is_where_the_base_carries_it_also_between_two_messages(wheels: Wheels):
+def test_the_camera_moves_with_the_base_and_is_interpolated_between_messages(wheels: Wheels):
     assert wheels.listener.camera_to_odom(T0) is None
     assert wheels.silence.startswith("no publisher on /odom")
     for second in (0, 1):
@@ -80,7 +80,7 @@ def test_the_camera_is_where_the_base_carries_it_also_between_two_messages(wheel
     assert wheels.problems == []
 
 
-def test_where_tf_does_not_place_the_camera_the_reason_is_reported(wheels: Wheels):
+def test_the_reason_is_reported_where_tf_does_not_place_the_camera(wheels: Wheels):
     wheels.mounted_ns = T0 + S
     for second in (0, 1):
         wheels.send(T0 + second * S, make_pose(np.eye(3), [0.0, 0.0, 0.0]))
@@ -89,7 +89,7 @@ def test_where_tf_does_not_place_the_camera_the_reason_is_reported(wheels: Wheel
     assert wheels.problems == ["no scale from odometry: the camera is not on base_link"]
 
 
-def test_odometry_that_is_no_pose_is_reported_and_the_last_good_one_stays(wheels: Wheels):
+def test_invalid_odometry_is_reported_and_the_last_valid_one_stays(wheels: Wheels):
     wheels.send(T0, make_pose(np.eye(3), [1.0, 0.0, 0.0]))
     wheels.camera(T0)
     wheels.send(T0 + S, make_pose(np.eye(3), [np.nan, 0.0, 0.0]))

@@ -53,7 +53,7 @@ def answer(stamp_ns: int, state: TrackState = TrackState.TRACKING) -> TrackedPos
     return TrackedPose(stamp_ns, np.eye(4), np.eye(6), state, SolveQuality(0.75, 0.5, 100, 80, 0.01, 0.02))
 
 
-def test_a_refusal_never_seems_to_be_over_while_the_next_answer_is_placed(watching: _Watching) -> None:
+def test_a_refusal_stays_visible_while_the_next_answer_is_placed(watching: _Watching) -> None:
     header = Header(frame_id="eye")
     watching.outputs.publish(answer(1), header, None)
     refusal = watching.outputs.tf_refusal

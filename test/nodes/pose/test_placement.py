@@ -83,7 +83,7 @@ def test_without_a_base_the_camera_itself_moves_in_rep_103() -> None:
 
 
 @given(VECTORS, VECTORS)
-def test_with_metres_the_base_moves_as_a_rigid_body(turn: FloatArray, shift: FloatArray) -> None:
+def test_with_a_known_scale_the_base_moves_as_a_rigid_body(turn: FloatArray, shift: FloatArray) -> None:
     """Base to base, through the mount: the base begins in the origin."""
     robot, camera = Robot(), make_pose(rotation_from_vector(turn), shift)
     first = robot.place(answer(np.eye(4), metric=True))
@@ -93,14 +93,14 @@ def test_with_metres_the_base_moves_as_a_rigid_body(turn: FloatArray, shift: Flo
     np.testing.assert_allclose(placed.pose @ MOUNT, MOUNT @ camera, atol=1e-9)
 
 
-def test_without_metres_tf_still_has_the_optical_frame_where_it_was_seen() -> None:
+def test_without_a_scale_tf_keeps_the_optical_frame_where_it_was_estimated() -> None:
     robot = Robot()
     robot.place(answer(np.eye(4)))
     placed = robot.place(answer(STEP))
     np.testing.assert_allclose(placed.pose @ MOUNT, MOUNT @ STEP, atol=1e-12)
 
 
-def test_covariance_of_the_base_has_the_lever_arm_in_it() -> None:
+def test_the_covariance_of_the_base_includes_the_lever_arm() -> None:
     """Against sampled errors of the camera's pose."""
     robot, rng = Robot(), np.random.default_rng(0)
     small = 1e-6 * VARIANCES
@@ -133,7 +133,7 @@ def test_map_to_odom_corrects_odometry_and_leaves_its_edge_alone() -> None:
 
 
 @pytest.mark.parametrize("state", [TrackState.HELD, TrackState.LOST])
-def test_while_the_pose_is_only_held_odometry_carries_the_base_on_in_the_map(state: TrackState) -> None:
+def test_while_the_pose_is_held_odometry_moves_the_base_in_the_map(state: TrackState) -> None:
     robot = Robot(odometry=make_pose(rotation_from_vector([0.0, 0.0, 0.4]), [5.0, 1.0, 0.0]))
     robot.place(answer(np.eye(4), metric=True))
     seen = robot.place(answer(STEP, metric=True))
@@ -150,7 +150,7 @@ def test_while_the_pose_is_only_held_odometry_carries_the_base_on_in_the_map(sta
         np.testing.assert_allclose(edge_of(found).pose @ robot.base_to_odom, seen.pose, atol=1e-12)
 
 
-def test_a_new_trajectory_has_an_edge_of_its_own_between_map_and_odom() -> None:
+def test_a_new_trajectory_has_its_own_transform_from_map_to_odom() -> None:
     robot = Robot(odometry=np.eye(4))
     robot.place(answer(np.eye(4), metric=True))
     robot.place(answer(STEP, metric=True))
@@ -164,7 +164,7 @@ def test_odom_to_base() -> None:
     assert (edge_of(placed).parent, edge_of(placed).child, placed.parent) == ("odom", "base_link", "odom")
 
 
-def test_a_base_with_an_owner_gets_the_world_hung_below_it_while_there_are_no_metres() -> None:
+def test_without_a_scale_the_world_becomes_a_child_of_a_base_that_has_a_parent() -> None:
     robot = Robot(odometry=np.eye(4))
     placed = robot.place(answer(STEP))
     edge = edge_of(placed)
@@ -179,7 +179,7 @@ def test_a_base_with_an_owner_gets_the_world_hung_below_it_while_there_are_no_me
 
 
 @pytest.mark.parametrize("mode", [TfMode.MAP_TO_ODOM, TfMode.ODOM_TO_BASE])
-def test_edges_in_metres_wait_for_metres_and_for_the_base(mode: TfMode) -> None:
+def test_metric_transforms_wait_for_the_scale_and_the_base(mode: TfMode) -> None:
     placed = Robot(odometry=np.eye(4)).place(answer(STEP), mode)
     assert placed.edge is None
     assert placed.parent == "raxels_world"
@@ -189,7 +189,7 @@ def test_edges_in_metres_wait_for_metres_and_for_the_base(mode: TfMode) -> None:
     assert "base_link" in placed.refusal
 
 
-def test_without_odometry_there_is_no_map_to_odom_and_the_words_say_why() -> None:
+def test_without_odometry_there_is_no_map_to_odom_and_the_message_says_why() -> None:
     placed = Robot().place(answer(STEP, metric=True), TfMode.MAP_TO_ODOM)
     assert placed.edge is None
     assert "odom" in placed.refusal
@@ -205,7 +205,7 @@ def test_a_pose_before_the_first_answer_is_refused() -> None:
         Robot().placement.camera_pose(np.eye(4), VARIANCES, "raxels_world")
 
 
-def test_the_world_of_the_base_is_the_same_after_its_place_was_not_known_for_a_while() -> None:
+def test_the_world_of_the_base_survives_a_while_without_its_place() -> None:
     robot = Robot()
     robot.place(answer(np.eye(4)))
     before = robot.place(answer(STEP)).pose
@@ -217,7 +217,7 @@ def test_the_world_of_the_base_is_the_same_after_its_place_was_not_known_for_a_w
 
 
 @given(VECTORS, VECTORS)
-def test_a_pose_of_the_base_goes_back_to_the_camera(turn: FloatArray, shift: FloatArray) -> None:
+def test_a_pose_of_the_base_is_converted_back_to_the_camera(turn: FloatArray, shift: FloatArray) -> None:
     robot, camera = Robot(), make_pose(rotation_from_vector(turn), shift)
     robot.place(answer(np.eye(4), metric=True))
     placed = robot.place(answer(camera, metric=True))

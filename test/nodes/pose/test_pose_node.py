@@ -125,7 +125,7 @@ def test_what_is_published_while_not_tracking(fresh: Rig, action: int, state: in
     assert after.odometry.twist.twist.linear.z == 0.0, "a twist over a gap"
 
 
-def test_path_grows_with_the_trajectory_and_is_kept_for_late_listeners(fresh: Rig):
+def test_the_path_grows_with_the_trajectory_and_is_latched(fresh: Rig):
     latched = QoSProfile(depth=1, durability=DurabilityPolicy.TRANSIENT_LOCAL)
     paths = fresh.probe.collect(Path, "/raxels_pose/path", latched)
     stamps = [fresh.solve().stamp for _ in range(3)]
@@ -137,7 +137,7 @@ def test_path_grows_with_the_trajectory_and_is_kept_for_late_listeners(fresh: Ri
     assert len(late[0].poses) == 3
 
 
-def test_the_picture_shows_the_raxels_of_the_pose(fresh: Rig):
+def test_the_raxel_image_shows_the_raxels_of_the_pose(fresh: Rig):
     pictures = fresh.probe.collect(Image, "/raxels_pose/raxels/image")
 
     def shown() -> Image | None:
@@ -202,7 +202,7 @@ FAULTS = [
 
 
 @pytest.mark.parametrize(("fault", "words", "is_dropped"), FAULTS)
-def test_after_bad_input_and_a_word_about_it_good_images_give_poses(
+def test_bad_input_is_reported_and_the_next_good_image_gives_a_pose(
     fresh: Rig, fault: Callable[[Rig], None], words: str, is_dropped: bool
 ):
     """An unusable camera_info costs no image: the last usable one goes on."""
@@ -263,7 +263,7 @@ def _info(camera: PinholeCamera, stamp: int) -> CameraInfo:
     return camera_info_message(camera, Header(frame_id=FRAME, stamp=stamp_message(stamp)))
 
 
-def test_a_camera_that_changes_its_resolution_is_never_taken_with_the_camera_info_of_another_image(fresh: Rig):
+def test_images_of_changing_resolution_never_get_the_camera_info_of_another(fresh: Rig):
     """The small messages run ahead of the images."""
     small = PinholeCamera(32, 24, 30.0, 30.0, 15.5, 11.5)
     cameras = [CAMERA, small, CAMERA, small]
@@ -289,7 +289,7 @@ def test_a_tracker_that_keeps_failing_is_reset(fresh: Rig):
     assert fresh.solve().status.message.startswith("count 1 ")
 
 
-def test_a_tracker_whose_keyframes_keep_failing_is_reset_and_their_images_are_answered(fresh: Rig):
+def test_a_tracker_that_keeps_failing_on_keyframes_is_reset_and_its_images_are_answered(fresh: Rig):
     dropped = fresh.solve().status.frames_dropped
     for count in (2, 4):
         assert fresh.solve(script.SPOIL).status.message.startswith(f"count {count} ")
@@ -301,7 +301,7 @@ def test_a_tracker_whose_keyframes_keep_failing_is_reset_and_their_images_are_an
     assert fresh.solve().status.message.startswith("count 1 ")
 
 
-def test_an_image_that_was_solved_counts_as_processed_alone_even_if_its_answer_cannot_be_published(fresh: Rig):
+def test_a_solved_image_counts_as_processed_only_even_if_its_answer_cannot_be_published(fresh: Rig):
     before = fresh.solve().status
     fresh.send(picture(script.UNSAID))
     fresh.warned("internal error, image not answered: ValueError: cannot convert float NaN to integer")

@@ -45,7 +45,7 @@ pytestmark = pytest.mark.ros
 
 
 @pytest.mark.parametrize("topic", ["/tf_static", "/tf"])
-def test_no_second_parent(spawn: Spawn, probe: Probe, topic: str):
+def test_it_never_gives_a_frame_a_second_parent(spawn: Spawn, probe: Probe, topic: str):
     other = probe.publisher(TFMessage, topic, tf_qos(static=topic == "/tf_static"))
     edge = TransformStamped(header=Header(frame_id="mast"), child_frame_id=FRAME)
     other.publish(TFMessage(transforms=[edge]))
@@ -65,7 +65,7 @@ def test_no_second_parent(spawn: Spawn, probe: Probe, topic: str):
 # ------------------------------------------------------------------------------------- QoS, delivery, camera_info
 
 
-def test_publishers_of_either_reliability_are_heard_without_a_gap_at_the_change(spawn: Spawn, probe: Probe):
+def test_subscriptions_follow_the_publisher_in_reliability_without_losing_an_image(spawn: Spawn, probe: Probe):
     rig = Rig(probe, spawn("scripted_node.py"), qos=BEST_EFFORT)
     rig.settle()
     rig.solve()
@@ -140,7 +140,7 @@ def test_a_publisher_of_another_qos_is_named_until_the_subscription_has_followed
     assert idle in subscription.why_silent()
 
 
-def test_metres_that_do_not_come_are_explained(spawn: Spawn, probe: Probe):
+def test_a_missing_scale_is_explained(spawn: Spawn, probe: Probe):
     rig = Rig(probe, spawn("scripted_node.py", "-p", "scale.mode:=odom"))
     rig.wait_health(
         "scale", DiagnosticStatus.WARN, "the scale is not known yet (scale.mode is odom): no publisher on /odom"
@@ -151,7 +151,7 @@ def test_metres_that_do_not_come_are_explained(spawn: Spawn, probe: Probe):
     )
 
 
-def test_without_camera_info_it_goes_on_and_starts_anew_when_one_comes(spawn: Spawn, probe: Probe):
+def test_without_camera_info_it_estimates_the_focal_length_and_restarts_when_one_arrives(spawn: Spawn, probe: Probe):
     rig = Rig(probe, spawn("scripted_node.py", "-p", "camera_info_timeout_s:=0.5"))
     early = []
 
@@ -232,7 +232,7 @@ def here(probe: Probe, request: pytest.FixtureRequest) -> Iterator[_Here]:
     found.close()
 
 
-def test_a_camera_info_that_comes_right_after_its_image_is_used_for_it(here: _Here):
+def test_a_camera_info_just_after_its_image_is_used_for_that_image(here: _Here):
     here.send_info(1, 60.0)
     here.send(1)
     assert _Patient.begun.wait(5.0)
@@ -244,7 +244,7 @@ def test_a_camera_info_that_comes_right_after_its_image_is_used_for_it(here: _He
 
 
 @pytest.mark.parametrize("here", [{"stall_timeout_s": 0.5}], indirect=True)
-def test_an_answer_that_comes_during_a_silence_does_not_hide_it(here: _Here):
+def test_a_late_answer_does_not_hide_the_silence_of_the_camera(here: _Here):
     here.send_info(1, 60.0)
     here.send(1)
     assert _Patient.begun.wait(5.0)
@@ -275,7 +275,7 @@ def watched(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(pose_node, "PoseWorker", _Shown)
 
 
-def test_no_state_is_shown_with_the_reason_of_another(watched: None, here: _Here):
+def test_state_and_reason_in_the_diagnostics_always_belong_together(watched: None, here: _Here):
     worker = here.node._worker
     worker.shown = []
     worker.node = here.node
@@ -300,7 +300,7 @@ class _Ended(PoseNode):
         self.looked = False
 
 
-def test_odometry_that_ends_while_the_worker_asks_for_it_is_no_failure(probe: Probe):
+def test_odometry_that_is_closed_while_the_worker_queries_it_is_no_failure(probe: Probe):
     node = _Ended(_Patient, context=probe.node.context)
     try:
         np.testing.assert_array_equal(node._camera_to_odom(1), np.eye(4))
@@ -421,7 +421,7 @@ def test_signals_end_it_cleanly_within_a_second(spawn: Spawn, probe: Probe, numb
 # --------------------------------------------------------------------------------------------------- real tracker
 
 
-def test_the_node_as_installed_answers_every_image(spawn: Spawn, probe: Probe):
+def test_the_installed_node_answers_every_image(spawn: Spawn, probe: Probe):
     rig = Rig(probe, spawn("ros2_raxels.nodes.pose.pose_node"))
     rig.settle()
     texture = np.random.default_rng(0).integers(0, 255, (48, 64, 3), np.uint8)
@@ -429,8 +429,13 @@ def test_the_node_as_installed_answers_every_image(spawn: Spawn, probe: Probe):
         answer = rig.answer(rig.send(texture))
         assert answer.state != PoseStatus.STATE_WAITING
         assert 0.0 <= answer.confidence <= 1.0
-    assert rig.status[0].state == PoseStatus.STATE_INITIALISING
-    assert rig.stamped(rig.poses, stamp_ns(rig.status[0].header.stamp)) is None
+    first = rig.answer(rig.send(texture))
+    assert first.state == PoseStatus.STATE_TRACKING
+    # A camera that stands has a pose from the first frame, and that is where the world begins.
+    pose = rig.stamped(rig.poses, stamp_ns(first.header.stamp))
+    assert pose is not None
+    assert pose.pose.pose.position.x == pose.pose.pose.position.y == 0.0
+    assert np.sqrt(pose.pose.covariance[0]) < 0.01
     assert rig.status[0].engine_id.startswith("compact: ONNX Runtime")
 
 

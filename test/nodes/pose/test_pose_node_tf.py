@@ -72,7 +72,7 @@ def second_step() -> FloatArray:
     return MOUNT @ script.scripted_pose(1) @ inverse_pose(MOUNT)
 
 
-def test_poses_are_those_of_the_base_where_tf_tells_its_place(probe: Probe, spawn: Spawn) -> None:
+def test_poses_are_those_of_the_base_where_tf_places_the_camera_on_it(probe: Probe, spawn: Spawn) -> None:
     robot = Robot(probe, spawn, *METRES, "-p", "tf.time_offset_s:=0.25")
     robot.step()
     answer = robot.solve()
@@ -98,7 +98,7 @@ def test_map_to_odom_is_chosen_where_odometry_owns_the_base(probe: Probe, spawn:
     np.testing.assert_allclose(placed, pose_array(answer.pose.pose.pose), atol=1e-9)
 
 
-def test_while_lost_the_wheels_carry_the_base_on_in_the_map(probe: Probe, spawn: Spawn) -> None:
+def test_while_lost_odometry_moves_the_base_in_the_map(probe: Probe, spawn: Spawn) -> None:
     robot = Robot(probe, spawn, *METRES, "-p", "lost.policy:=hold", odometry=True)
     robot.step()
     seen = robot.step()
@@ -113,7 +113,7 @@ def test_while_lost_the_wheels_carry_the_base_on_in_the_map(probe: Probe, spawn:
     assert lost.pose.pose.covariance[0] == 9999.0
 
 
-def test_without_metres_the_robots_own_tree_is_left_alone(probe: Probe, spawn: Spawn) -> None:
+def test_without_a_scale_the_tree_of_the_robot_is_left_alone(probe: Probe, spawn: Spawn) -> None:
     robot = Robot(probe, spawn, odometry=True)
     robot.step()
     answer = robot.step()
@@ -122,7 +122,7 @@ def test_without_metres_the_robots_own_tree_is_left_alone(probe: Probe, spawn: S
     assert not answer.status.scale_is_metric
 
 
-def test_a_mode_that_needs_metres_says_so(probe: Probe, spawn: Spawn) -> None:
+def test_a_tf_mode_that_needs_a_scale_says_so(probe: Probe, spawn: Spawn) -> None:
     robot = Robot(probe, spawn, "-p", "tf.mode:=odom_to_base")
     answer = robot.step()
     assert not answer.edges
@@ -141,7 +141,7 @@ def test_what_is_published_while_lost(probe: Probe, spawn: Spawn, policy: str, h
         assert answer.pose.pose.covariance[0] == 9999.0
 
 
-def test_what_can_be_asked_of_the_node(probe: Probe, spawn: Spawn, tmp_path: Path) -> None:
+def test_services_and_initialpose_set_the_pose_and_keep_keyframes(probe: Probe, spawn: Spawn, tmp_path: Path) -> None:
     robot = Robot(probe, spawn, *METRES, "-p", f"keyframes.folder:={tmp_path}")
     robot.step()
     there = make_pose(rotation_from_vector([0.0, 0.0, 1.0]), [3.0, -2.0, 0.0])

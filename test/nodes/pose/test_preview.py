@@ -18,7 +18,7 @@ def shown(picture: np.ndarray, reach: float) -> FloatArray:
     return (picture[::8, ::8].astype(float) - 127.5) / 127.5 * reach
 
 
-def test_a_cell_shows_where_its_raxel_is_in_the_world():
+def test_a_cell_shows_the_position_of_its_raxel_in_the_world():
     picture = RaxelPicture().draw(CAMERA, POSE)
     assert (picture.shape, picture.dtype) == ((30 * 8, 40 * 8, 3), np.uint8)
     np.testing.assert_array_equal(picture, picture[::8, ::8].repeat(8, axis=0).repeat(8, axis=1))
@@ -41,7 +41,7 @@ def test_nothing_saturates_wherever_the_camera_is(x: float):
     np.testing.assert_allclose(np.linalg.norm(raxels - [x, 0.0, 0.0], axis=-1), 1.0, atol=2 * (1.0 + abs(x)) / 127.5)
 
 
-def test_another_camera_has_other_rays_and_the_same_one_the_same():
+def test_rays_depend_on_the_camera_alone():
     picture, wide = RaxelPicture(), PinholeCamera(320, 160, 130.0, 130.0, 159.5, 79.5)
     first = picture.draw(CAMERA, POSE)
     assert picture.draw(wide, POSE).shape == (20 * 8, 40 * 8, 3)

@@ -31,12 +31,12 @@ def test_files_are_named_in_the_folder_or_by_a_path_into_it(tmp_path: Path) -> N
 
 
 @pytest.mark.parametrize("text", ["/etc/passwd", "../other", "a/../../other", ".", "", "  ", "a\0b"])
-def test_whatever_leads_out_of_the_folder_is_refused(tmp_path: Path, text: str) -> None:
+def test_paths_out_of_the_folder_are_refused(tmp_path: Path, text: str) -> None:
     with pytest.raises(FileError, match=r"keyframes\.folder"):
         file_in(tmp_path, text)
 
 
-def test_a_link_leads_nowhere(tmp_path: Path) -> None:
+def test_a_symbolic_link_out_of_the_folder_is_refused(tmp_path: Path) -> None:
     folder = tmp_path / "keyframes"
     folder.mkdir()
     (folder / "link").symlink_to(tmp_path)
@@ -45,7 +45,7 @@ def test_a_link_leads_nowhere(tmp_path: Path) -> None:
 
 
 @given(st.text(max_size=40))
-def test_no_text_reaches_another_folder(text: str) -> None:
+def test_no_path_whatsoever_reaches_another_folder(text: str) -> None:
     folder = Path("/nowhere/keyframes")
     try:
         found = file_in(folder, text)
@@ -54,7 +54,7 @@ def test_no_text_reaches_another_folder(text: str) -> None:
     assert folder in found.parents
 
 
-def test_the_folder_is_where_data_of_a_user_belongs(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_default_folder_is_that_of_user_data(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HOME", "/home/robot")
     monkeypatch.delenv("XDG_DATA_HOME", raising=False)
     assert keyframe_folder("") == Path("/home/robot/.local/share/ros2_raxels/keyframes")
@@ -89,7 +89,7 @@ def test_a_reset_that_is_accepted_while_the_worker_stops_is_carried_out(probe: P
 
 
 @pytest.mark.ros
-def test_what_is_asked_of_a_worker_that_ends_by_an_error_is_refused_in_words(probe: Probe, spawn: Spawn) -> None:
+def test_requests_to_a_worker_that_fails_are_refused_with_a_reason(probe: Probe, spawn: Spawn) -> None:
     rig = settled_rig(probe, spawn)
     rig.send_busy()
     rig.send(picture(script.QUIT))

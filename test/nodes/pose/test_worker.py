@@ -206,7 +206,7 @@ def test_an_image_that_cannot_be_used_is_rejected_with_the_reason_and_the_next_i
     ],
     ids=["time", "size", "camera"],
 )
-def test_what_ends_a_trajectory_resets_the_tracker_before_the_image_is_tracked(
+def test_the_end_of_a_trajectory_resets_the_tracker_before_the_image_is_tracked(
     bench: Bench, other: Callable[[int], Arrival], words: str
 ):
     stamp = next_stamp_ns()
@@ -219,7 +219,7 @@ def test_what_ends_a_trajectory_resets_the_tracker_before_the_image_is_tracked(
     assert bench.announced == [f"tracking reset: {words}"]
 
 
-def test_a_reset_says_why_and_stamps_may_begin_anew(bench: Bench):
+def test_a_reset_gives_its_reason_and_stamps_may_start_over(bench: Bench):
     stamp = next_stamp_ns()
     bench.see(stamp=stamp)
     bench.worker.reset("requested through ~/reset")
@@ -228,7 +228,7 @@ def test_a_reset_says_why_and_stamps_may_begin_anew(bench: Bench):
     assert bench.tracker.resets == 1
 
 
-def test_a_tracker_that_fails_on_as_many_images_in_a_row_as_make_a_loss_is_reset(bench: Bench):
+def test_a_tracker_that_fails_on_lost_frames_images_in_a_row_is_reset(bench: Bench):
     for action in (script.TRACK, script.RAISE, script.RAISE, script.TRACK, script.RAISE, script.RAISE):
         bench.see(action)
     assert bench.tracker.resets == 0
@@ -250,7 +250,7 @@ def test_an_answer_that_cannot_be_published_still_counts_as_processed(bench: Ben
     assert bench.see().startswith("count 2 ")
 
 
-def test_requests_come_before_the_image_and_one_that_fails_takes_nothing_with_it(bench: Bench):
+def test_requests_run_before_the_image_and_a_failing_one_affects_nothing_else(bench: Bench):
     order: list[str] = []
 
     def failing() -> None:
@@ -264,7 +264,7 @@ def test_requests_come_before_the_image_and_one_that_fails_takes_nothing_with_it
     assert bench.worker.said[1].startswith("count 1 ")
 
 
-def test_what_ends_the_thread_refuses_the_requests_that_are_left(bench: Bench):
+def test_when_the_thread_ends_the_remaining_requests_are_refused(bench: Bench):
     slot: NewestSlot[Arrival] = NewestSlot()
     slot.put(arrival(script.QUIT))
     told: list[str] = []
@@ -277,7 +277,7 @@ def test_what_ends_the_thread_refuses_the_requests_that_are_left(bench: Bench):
     assert slot.closed
 
 
-def test_beginning_anew_forgets_the_counts_and_not_the_trajectory(bench: Bench):
+def test_a_new_activation_clears_the_counts_and_keeps_the_trajectory(bench: Bench):
     bench.see()
     bench.worker.begin()
     assert bench.counts == (0, 0)
@@ -285,14 +285,14 @@ def test_beginning_anew_forgets_the_counts_and_not_the_trajectory(bench: Bench):
     assert bench.see().startswith("count 2 ")
 
 
-def test_a_silence_is_said_without_touching_the_tracker(bench: Bench):
+def test_a_silence_is_reported_without_touching_the_tracker(bench: Bench):
     bench.see()
     bench.worker.wait_for_images("no image for 2.0 s: nobody knows why")
     assert bench.worker.said == (TrackState.WAITING, "no image for 2.0 s: nobody knows why")
     assert bench.see().startswith("count 2 ")
 
 
-def test_with_a_height_the_tracker_is_told_where_up_is_and_else_that_the_camera_is_level(make: Callable[..., Bench]):
+def test_scale_from_height_uses_gravity_from_tf_or_assumes_a_level_camera(make: Callable[..., Bench]):
     bench = make(scale__mode="height")
     bench.see()
     assert bench.problems.last == "the camera is assumed to be level: nobody knows a frame"

@@ -59,7 +59,7 @@ def read_or_refusal(goal: Any) -> tuple[ViewRequest | None, GoalError | None]:
 
 
 @given(goals())
-def test_any_goal_is_within_bounds_or_refused_with_a_code_and_words(goal: Any):
+def test_any_goal_is_within_bounds_or_refused_with_a_code_and_a_reason(goal: Any):
     request, refusal = read_or_refusal(goal)
     if refusal is not None:
         assert code_name(refusal.code) in ("INVALID_GOAL", "UNKNOWN_FRAME", "TOO_MANY_POSES", "INVALID_SIZE")
@@ -78,7 +78,7 @@ def test_any_goal_is_within_bounds_or_refused_with_a_code_and_words(goal: Any):
     assert request.seed == goal.seed
 
 
-def test_numbers_of_a_goal():
+def test_a_goal_is_parsed_into_its_numbers():
     goal = PredictViews.Goal(num_views=3, width=64, height=48, steps=2, seed=2**64 - 1, stream_views=True)
     goal.pose_of = PredictViews.Goal.POSE_OF_OPTICAL
     goal.trajectory.header.frame_id = "/map"
@@ -95,7 +95,7 @@ def test_numbers_of_a_goal():
     assert (request.reference_ns, request.max_duration_s, request.stream) == (7_000_000_000, 0.5, True)
 
 
-def test_without_a_frame_of_its_own_the_trajectory_is_answered_in_that_of_its_first_pose():
+def test_a_trajectory_without_a_frame_is_answered_in_that_of_its_first_pose():
     goal = PredictViews.Goal()
     for frame in ("eye", "map"):
         pose = PoseStamped()

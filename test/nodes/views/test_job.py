@@ -88,7 +88,7 @@ def test_a_goal_ends_after_the_shorter_of_its_own_limit_and_that_of_the_server(m
     assert reason(long) == ("TIMEOUT", "max_duration of 5.000 s has passed")
 
 
-def test_the_first_reason_found_stays(make: Any, time: Time):
+def test_the_first_reason_to_stop_is_kept(make: Any, time: Time):
     job = make()
     assert job.stopped is None
     job.preempt("a newer goal took over")
@@ -102,14 +102,14 @@ def test_the_first_reason_found_stays(make: Any, time: Time):
     assert code_name(job.stopped.code) == "PREEMPTED"
 
 
-def test_a_client_that_cancels_is_told_so_even_if_time_is_up(make: Any, time: Time):
+def test_cancellation_takes_precedence_over_a_timeout(make: Any, time: Time):
     job = make()
     job.handle.is_cancel_requested = True
     time.now += 60.0
     assert reason(job) == ("CANCELLED", "cancelled by the client")
 
 
-def test_feedback_counts_steps_and_foretells_the_end_from_those_that_are_done(make: Any, time: Time):
+def test_feedback_counts_steps_and_estimates_the_remaining_time(make: Any, time: Time):
     job = make(views=6)
     job.enter(STATES.STATE_PREPARING)
     time.now += 1.0
@@ -133,7 +133,7 @@ def test_feedback_counts_steps_and_foretells_the_end_from_those_that_are_done(ma
 
 
 @pytest.mark.parametrize("stream", [True, False])
-def test_a_view_is_sent_once_and_only_to_who_asked_for_it(make: Any, stream: bool):
+def test_a_view_is_sent_once_and_only_to_the_client_that_asked_for_it(make: Any, stream: bool):
     job = make(stream=stream)
     job.finished_view(1, CompressedImage(data=b"picture"), PoseStamped())
     job.enter(STATES.STATE_CHECKING)
@@ -149,7 +149,7 @@ def test_durations_are_exact_to_the_nanosecond():
 # --------------------------------------------------------------------------------------------------------- the queue
 
 
-def test_the_newest_goal_runs_next_and_all_others_are_told_to_end(make: Any):
+def test_the_newest_goal_runs_next_and_all_others_are_told_to_stop(make: Any):
     queue, (first, second, third) = JobQueue(), (make() for _ in range(3))
     assert (queue.is_busy, queue.is_running) == (False, False)
     assert queue.put(first)
@@ -172,14 +172,14 @@ def test_the_newest_goal_runs_next_and_all_others_are_told_to_end(make: Any):
     assert not queue.is_busy
 
 
-def test_counts_are_carried_on_and_nobody_can_change_them_from_outside():
+def test_counts_are_kept_and_cannot_be_changed_from_outside():
     queue = JobQueue({"NONE": 3})
     queue.count("NONE")
     queue.ended["NONE"] = 99
     assert queue.ended == {"NONE": 4}
 
 
-def test_once_closed_no_goal_is_taken_and_those_that_wait_are_still_answered(make: Any):
+def test_once_closed_no_goal_is_accepted_and_waiting_ones_are_still_answered(make: Any):
     queue, running, waiting = JobQueue(), make(), make()
     queue.put(running)
     queue.take()
@@ -211,7 +211,7 @@ def test_a_goal_ends_the_wait_for_one(make: Any):
     worker.join(5.0)
 
 
-def test_what_a_worker_leaves_undone_is_handed_back_once(make: Any):
+def test_goals_left_by_the_worker_are_handed_back_once(make: Any):
     queue, running, waiting = JobQueue(), make(), make()
     queue.put(running)
     queue.take()

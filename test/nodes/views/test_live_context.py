@@ -102,7 +102,7 @@ def live(probe: Probe, monkeypatch: pytest.MonkeyPatch) -> Iterator[Live]:
     instance.close()
 
 
-def test_neither_the_executor_nor_a_goal_waits_while_an_image_is_decoded(live: Live) -> None:
+def test_decoding_an_image_blocks_neither_the_executor_nor_a_goal(live: Live) -> None:
     live.look(1 * S)
     assert live.decoding.wait(8.0)
     live.spins_on()
@@ -114,7 +114,7 @@ def test_neither_the_executor_nor_a_goal_waits_while_an_image_is_decoded(live: L
     wait_until(lambda: live.kept == [1, 2], what="both frames, in the order in which they were taken")
 
 
-def test_an_image_that_is_being_decoded_when_its_world_ends_is_not_kept(live: Live) -> None:
+def test_an_image_whose_world_ends_during_decoding_is_not_kept(live: Live) -> None:
     live.look(1 * S)
     assert live.decoding.wait(8.0)
     live.context.forget()
@@ -124,7 +124,7 @@ def test_an_image_that_is_being_decoded_when_its_world_ends_is_not_kept(live: Li
     assert live.kept == [3]
 
 
-def test_images_wait_for_their_pose_and_no_more_than_the_recent_ones_do(live: Live) -> None:
+def test_only_the_most_recent_images_wait_for_their_pose(live: Live) -> None:
     live.reader.known_ns = 0
     live.go_on.set()
     for second in range(1, 15):

@@ -125,7 +125,7 @@ def poses_of(result: Any) -> FloatArray:
 # ------------------------------------------------------------------------------------------------------------- poses
 
 
-def test_poses_in_the_world_are_those_of_the_views(bench: Bench):
+def test_views_of_poses_in_the_world_have_those_poses(bench: Bench):
     poses = [at(-0.3), at(0.1, 2.0), make_pose(rotation_from_vector([0.0, 0.3, 0.0]), (0.2, 0.0, 1.0))]
     result = bench.make(asked(poses))
     assert said(result) == ("NONE", "")
@@ -141,7 +141,7 @@ def test_poses_in_the_world_are_those_of_the_views(bench: Bench):
     assert len(result.self_consistency_translation) == 3
 
 
-def test_poses_of_the_base_in_several_frames_go_through_tf_and_come_back_in_the_frame_of_the_trajectory(bench: Bench):
+def test_poses_of_the_base_in_several_frames_are_transformed_and_answered_in_the_frame_of_the_trajectory(bench: Bench):
     mount = make_pose(rotation_from_vector([0.0, 0.3, 0.0]), (0.2, 0.0, 0.5))
     # A base that is where its camera was seen.
     bench.reader.tree = FrameTree()
@@ -158,20 +158,20 @@ def test_poses_of_the_base_in_several_frames_go_through_tf_and_come_back_in_the_
     assert {p.header.frame_id for p in result.view_poses} == {MAP}
 
 
-def test_without_a_trajectory_views_go_on_from_the_newest_image(bench: Bench):
+def test_without_a_trajectory_views_continue_from_the_newest_image(bench: Bench):
     result = bench.make(asked(views=2, steps=3))
     np.testing.assert_allclose(poses_of(result), [at(0.5, 0.0, script.AHEAD * k) for k in (1, 2)], atol=1e-12)
     assert {p.header.frame_id for p in result.view_poses} == {WORLD}
 
 
-def test_to_imagine_the_place_of_the_camera_need_not_be_known(bench: Bench):
+def test_imagining_does_not_need_the_pose_of_the_camera(bench: Bench):
     bench.reader.tree.clear()
     result = bench.make(asked(views=2, steps=1))
     np.testing.assert_allclose(poses_of(result), [at(0.0, 0.0, script.AHEAD * k) for k in (1, 2)], atol=1e-12)
     assert {p.header.frame_id for p in result.view_poses} == {EYE}
 
 
-def test_images_from_after_the_reference_are_left_out_and_the_newest_few_are_used(bench: Bench):
+def test_images_later_than_the_reference_are_left_out_and_the_newest_few_are_used(bench: Bench):
     stamps = tuple(T0 + k * S for k in range(8))
     goal = asked([at(0.1)], stamps=stamps, reference_ns=stamps[6] + 1)
     result = bench.make(goal)
@@ -191,7 +191,7 @@ def test_views_have_the_size_and_the_camera_that_were_asked_for(bench: Bench):
     assert (result.camera_info.width, result.camera_info.height, result.camera_info.k[0]) == (100, 60, camera.fx)
 
 
-def test_a_seed_of_0_draws_one_that_is_told(bench: Bench):
+def test_a_seed_of_0_draws_one_and_returns_it(bench: Bench):
     goals = [with_context(make_goal([at(0.1)], WORLD), [T0]) for _ in range(2)]
     seeds = [bench.make(goal).seed_used for goal in goals]
     assert min(seeds) > 0
@@ -211,7 +211,7 @@ def test_without_an_image_there_is_no_context(bench: Bench):
     assert words.startswith("no image with camera_info yet: no publisher on /camera_info")
 
 
-def test_an_old_image_is_no_context_unless_that_moment_is_asked_for(bench: Bench):
+def test_an_old_image_is_not_context_unless_its_time_is_asked_for(bench: Bench):
     bench.now_ns = T0 + 3 * S
     code, words = said(bench.make(asked([at()])))
     assert (code, words.partition(":")[0]) == (
@@ -221,7 +221,7 @@ def test_an_old_image_is_no_context_unless_that_moment_is_asked_for(bench: Bench
     assert said(bench.make(asked([at()], reference_ns=T0 + S))) == ("NONE", "")
 
 
-def test_metres_are_refused_while_the_scale_is_not_known(bench: Bench):
+def test_metric_goals_are_refused_while_the_scale_is_unknown(bench: Bench):
     bench.reader.place(MAP, WORLD, TURN)
     code, words = said(bench.make(asked([at(10.0)], MAP)))
     assert (code, words.partition(":")[0]) == (
@@ -238,7 +238,7 @@ def test_a_pose_too_far_away_is_named(bench: Bench):
     assert words.startswith("trajectory.poses[1] is 100.1 away from the newest context frame, the bound is 100")
 
 
-def test_a_frame_that_tf_does_not_know_at_that_moment_is_said(bench: Bench):
+def test_a_frame_unknown_to_tf_at_that_time_is_named(bench: Bench):
     bench.reader.place(WORLD, "platform", at(), T0)
     bench.metric = True
     code, words = said(bench.make(asked([at()], "platform", reference_ns=T0 + S)))
@@ -261,7 +261,7 @@ def test_whatever_an_engine_raises_ends_the_goal_in_one_line(bench: Bench, raise
     assert said(bench.make(asked([at()]), Failing(""))) == ("ENGINE_FAILED", words)
 
 
-def test_what_nobody_foresaw_is_an_internal_error(bench: Bench):
+def test_an_unexpected_exception_is_an_internal_error(bench: Bench):
     class Unnamed(script.PaintingPredictor):
         def describe(self) -> str:
             raise KeyError("name")
@@ -281,7 +281,7 @@ def test_a_goal_that_was_stopped_before_it_began_has_no_views(bench: Bench):
     assert job.handle.states == []
 
 
-def test_a_goal_that_is_stopped_at_work_has_the_views_that_are_done(bench: Bench):
+def test_a_goal_that_is_stopped_while_running_has_the_finished_views(bench: Bench):
     class Stopping(script.PaintingPredictor):
         def predict_in_batches(self, *arguments: Any, **options: Any) -> Any:
             for batch in super().predict_in_batches(*arguments, **options):
@@ -310,7 +310,7 @@ def test_a_goal_that_waits_for_a_transform_can_be_cancelled(bench: Bench):
     assert said(results[0]) == ("CANCELLED", "cancelled by the client")
 
 
-def test_a_transform_that_comes_while_the_goal_waits_is_used(bench: Bench):
+def test_a_transform_that_arrives_while_the_goal_waits_is_used(bench: Bench):
     bench.set(tf_timeout_s=60.0)
     bench.reader.place(WORLD, "platform", at(1.0), T0)
     bench.metric = True
@@ -326,7 +326,7 @@ def test_a_transform_that_comes_while_the_goal_waits_is_used(bench: Bench):
     np.testing.assert_array_equal(image, script.painted(7, 1, at(2.0)))
 
 
-def test_views_that_show_nothing_keep_their_confidence_and_their_pose_is_not_a_number(bench: Bench):
+def test_blank_views_keep_their_confidence_and_have_a_self_consistency_of_nan(bench: Bench):
     bench.set(self_consistency=True)
     goal = asked([at(0.1)])
     job = bench.job(goal)

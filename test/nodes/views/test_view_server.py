@@ -45,7 +45,7 @@ def rig(shared: ViewsRig) -> ViewsRig:
 # -------------------------------------------------------------------------------------------------------- success
 
 
-def test_views_are_of_the_poses_that_were_asked_for(rig: ViewsRig):
+def test_views_have_the_requested_poses(rig: ViewsRig):
     turned = make_pose(rotation_from_vector([0.0, 0.3, 0.0]), (0.2, 0.0, 1.0))
     poses = [at(-0.3), at(0.1, 2.0), turned]
     found = rig.client.predict(make_goal(poses, WORLD, seed=42))
@@ -63,7 +63,7 @@ def test_views_are_of_the_poses_that_were_asked_for(rig: ViewsRig):
     assert found.rotation_rad.shape == found.translation.shape == (3,)
 
 
-def test_views_are_spread_over_the_arc_and_of_the_size_that_was_asked_for(rig: ViewsRig):
+def test_views_are_spread_over_the_arc_and_have_the_requested_size(rig: ViewsRig):
     evenly = rig.client.predict(make_goal([at(0), at(0.1), at(0.9)], WORLD, views=3))
     np.testing.assert_allclose(evenly.poses[:, 0, 3], [0.0, 0.45, 0.9], atol=1e-12)
     found = rig.client.predict(make_goal([at(0), at(0.1), at(0.9)], WORLD, views=4, size=(100, 60)))
@@ -73,7 +73,7 @@ def test_views_are_spread_over_the_arc_and_of_the_size_that_was_asked_for(rig: V
     assert found.seed > 0
 
 
-def test_poses_in_metric_frames_of_the_base_are_taken_through_tf_once_the_scale_is_known(rig: ViewsRig):
+def test_poses_of_the_base_in_metric_frames_are_transformed_once_the_scale_is_known(rig: ViewsRig):
     optical_in_base = at(0.2, 0.0, 0.5) @ OPTICAL_TO_BODY
     world_in_map = make_pose(rotation_from_vector([0.0, 0.0, math.pi / 2]), (10.0, 0.0, 0.0))
     rig.place(MAP, WORLD, world_in_map, static=True)
@@ -117,7 +117,8 @@ def test_without_a_trajectory_one_is_imagined_from_where_the_camera_is(rig: View
     assert found.frame_id == WORLD
 
 
-def test_frames_seen_from_elsewhere_are_kept_as_context(rig: ViewsRig):
+@pytest.mark.parametrize("news", [{"state": PoseStatus.STATE_INITIALISING}, {"resets": 1}])
+def test_frames_seen_from_elsewhere_are_kept_as_context_until_a_new_world_begins(rig: ViewsRig, news: dict[str, int]):
     def with_three() -> bool:
         places = (0.0, 0.3, 0.5)
         # The server looks at the newest image ten times a second.
@@ -131,7 +132,7 @@ def test_frames_seen_from_elsewhere_are_kept_as_context(rig: ViewsRig):
     rig.taken()
     rig.look(at(0.5))
     assert int(rig.client.predict(make_goal([at()], WORLD, seed=1)).images[0][0, 0, 1]) >= 3
-    rig.tell(metric=False, state=PoseStatus.STATE_INITIALISING)
+    rig.tell(metric=False, **news)
 
     def with_one() -> bool:
         rig.look(at(0.5))
@@ -140,7 +141,7 @@ def test_frames_seen_from_elsewhere_are_kept_as_context(rig: ViewsRig):
     wait_until(with_one, what="frames of the new world alone", every_s=0.05)
 
 
-def test_a_moment_ago_can_be_asked_for(rig: ViewsRig):
+def test_a_reference_time_in_the_past_is_honoured(rig: ViewsRig):
     stamps = []
     for _ in range(6):
         stamps.append(rig.look(at(0.5)))
@@ -150,7 +151,7 @@ def test_a_moment_ago_can_be_asked_for(rig: ViewsRig):
     assert found.stamp_ns == stamps[3] + 10**6
 
 
-def test_where_the_newest_image_is_not_placed_the_one_before_serves(rig: ViewsRig):
+def test_where_the_newest_image_has_no_pose_the_one_before_is_used(rig: ViewsRig):
     goal = make_goal([at(0.1)], WORLD)
 
     def served() -> bool:
@@ -166,7 +167,7 @@ def test_where_the_newest_image_is_not_placed_the_one_before_serves(rig: ViewsRi
     wait_until(served, what="views from the image before")
 
 
-def test_feedback_counts_steps_and_views_and_brings_each_view_that_is_done(rig: ViewsRig):
+def test_feedback_counts_steps_and_views_and_carries_each_finished_view(rig: ViewsRig):
     heard: list[Any] = []
     found = rig.client.predict(
         make_goal([at(0.1), at(0.2), at(0.3)], WORLD, steps=3, stream=True), on_feedback=heard.append
@@ -268,9 +269,7 @@ REJECTED = [
 
 
 @pytest.mark.parametrize(("spoil", "words"), REJECTED)
-def test_what_is_wrong_in_itself_is_rejected_and_the_log_says_why(
-    rig: ViewsRig, spoil: Callable[[Any], None], words: str
-):
+def test_an_invalid_goal_is_rejected_and_the_log_says_why(rig: ViewsRig, spoil: Callable[[Any], None], words: str):
     goal = make_goal([at(0.1), at(0.2)], WORLD)
     spoil(goal)
     with pytest.raises(ViewClientError, match="rejected the goal; the server's log and /diagnostics say why"):
@@ -289,7 +288,7 @@ def test_a_trajectory_of_100_000_poses_is_rejected_and_the_next_goal_served(rig:
     assert rig.client.predict(make_goal([at(0.1)], WORLD)).code_name in ("NONE", "STALE_CONTEXT")
 
 
-def test_a_moment_that_tf_does_not_know_ends_in_words(rig: ViewsRig):
+def test_a_time_unknown_to_tf_ends_the_goal_with_a_reason(rig: ViewsRig):
     rig.place(WORLD, "platform", at(), rig.stamp)
     goal = make_goal([at(0.1)], "platform", reference_ns=rig.stamp + 10**9)
     rig.tell(metric=True)
@@ -300,7 +299,7 @@ def test_a_moment_that_tf_does_not_know_ends_in_words(rig: ViewsRig):
     assert found.images == []
 
 
-def test_a_kilometre_away_is_refused_in_words_and_behind_the_camera_is_served(rig: ViewsRig):
+def test_a_pose_a_kilometre_away_is_refused_with_a_reason_and_one_behind_the_camera_is_served(rig: ViewsRig):
     far = rig.client.predict(make_goal([at(0.1), at(0.0, 0.0, 1000.0)], WORLD))
     assert far.code_name == "INVALID_GOAL"
     assert "trajectory.poses[1] is 1000 away from the newest context frame, the bound is 100" in far.message
@@ -314,12 +313,12 @@ def test_a_context_image_that_cannot_be_decoded_is_an_invalid_goal(rig: ViewsRig
     assert "context image cannot be used: compressed image" in found.message
 
 
-def test_context_from_after_the_reference_is_none(rig: ViewsRig):
+def test_context_later_than_the_reference_is_refused(rig: ViewsRig):
     found = rig.client.predict(with_context(make_goal([at(0.1)], WORLD, reference_ns=rig.stamp - 1), [rig.stamp]))
     assert (found.code_name, found.message) == ("NO_CONTEXT", "all context images are later than reference_time")
 
 
-def test_an_engine_that_fails_is_said_and_the_next_goal_served(rig: ViewsRig):
+def test_an_engine_failure_is_reported_and_the_next_goal_served(rig: ViewsRig):
     found = rig.client.predict(make_goal([at(0.1)], WORLD, seed=script.RAISE_SEED))
     assert (found.code_name, found.message) == ("ENGINE_FAILED", "the engine failed: MemoryError: as the seed asked")
     assert found.seed == script.RAISE_SEED
@@ -327,7 +326,7 @@ def test_an_engine_that_fails_is_said_and_the_next_goal_served(rig: ViewsRig):
     assert rig.client.predict(make_goal([at(0.1)], WORLD)).ok
 
 
-def test_images_that_are_too_old_are_no_context(rig: ViewsRig):
+def test_images_that_are_too_old_are_not_context(rig: ViewsRig):
     old = rig.client.predict(with_context(make_goal([at(0.1)], WORLD), [rig.stamp - 60 * 10**9]))
     assert old.code_name == "STALE_CONTEXT"
     assert "60." in old.message
@@ -337,7 +336,7 @@ def test_images_that_are_too_old_are_no_context(rig: ViewsRig):
 # ------------------------------------------------------------------------------------- cancel, preempt, time, load
 
 
-def test_cancel_is_seen_within_a_step_and_returns_what_is_done(rig: ViewsRig):
+def test_cancel_takes_effect_within_a_step_and_returns_the_finished_views(rig: ViewsRig):
     heard: list[Any] = []
     pending = rig.client.send(make_goal([at(0.1)] * 6, WORLD, steps=30, seed=3), on_feedback=heard.append)
     wait_until(lambda: any(m.step >= 32 for m in heard), what="32 steps")
@@ -352,7 +351,7 @@ def test_cancel_is_seen_within_a_step_and_returns_what_is_done(rig: ViewsRig):
     assert heard[-1].step <= at_cancel + 3
 
 
-def test_a_newer_goal_takes_over_and_the_older_one_says_so(rig: ViewsRig):
+def test_a_newer_goal_preempts_the_older_one_which_says_so(rig: ViewsRig):
     heard: list[Any] = []
     older = rig.client.send(make_goal([at(0.1)] * 4, WORLD, steps=30), on_feedback=heard.append)
     wait_until(lambda: any(m.step >= 2 for m in heard), what="2 steps")
@@ -365,7 +364,7 @@ def test_a_newer_goal_takes_over_and_the_older_one_says_so(rig: ViewsRig):
     assert of_newer[0].state == PredictViews.Feedback.STATE_WAITING
 
 
-def test_after_max_duration_there_are_the_views_that_are_done(rig: ViewsRig):
+def test_after_max_duration_the_finished_views_are_returned(rig: ViewsRig):
     found = rig.client.predict(make_goal([at(0.1)] * 32, WORLD, steps=3, max_duration_s=1.0))
     assert (found.code_name, found.ended) == ("TIMEOUT", "aborted")
     assert found.message == f"max_duration of 1.000 s has passed; {len(found.images)} of 32 views are there"
@@ -373,7 +372,7 @@ def test_after_max_duration_there_are_the_views_that_are_done(rig: ViewsRig):
     assert len(found.poses) == len(found.confidence) == len(found.images)
 
 
-def test_eight_clients_at_once_each_get_a_worded_answer(rig: ViewsRig):
+def test_eight_simultaneous_clients_each_get_a_result_with_a_reason(rig: ViewsRig):
     clients = [ViewClient(node_name=f"client_{k}") for k in range(8)]
     try:
         with ThreadPoolExecutor(8) as pool:
@@ -406,7 +405,7 @@ def test_a_hundred_goals_in_a_row_leave_nothing_behind(rig: ViewsRig):
     assert 0.0 < float(counts["latency p50 (ms)"]) <= float(counts["latency p95 (ms)"]) < 8000.0
 
 
-def test_diagnostics_tell_engine_context_and_goals(rig: ViewsRig):
+def test_diagnostics_show_engine_context_and_goals(rig: ViewsRig):
     since = len(rig.diagnostics)
     rig.look(at(0.5))
     engine, context = (wait_until(lambda part=p: rig.health(part, since), what=p)[-1] for p in ("engine", "context"))
@@ -433,7 +432,7 @@ class _SlowToNote(dict[Any, Any]):
         be_slow(0.3)
 
 
-def test_an_answer_that_comes_while_the_goal_is_still_being_sent_is_heard(rig: ViewsRig):
+def test_an_answer_that_arrives_while_the_goal_is_being_sent_is_not_missed(rig: ViewsRig):
     with ViewClient(node_name="slow_to_note") as client:
         client._client._feedback_callbacks = _SlowToNote()
         found = client.predict(make_goal([at(0.1)], WORLD, seed=4), on_feedback=lambda _: None)
@@ -442,7 +441,7 @@ def test_an_answer_that_comes_while_the_goal_is_still_being_sent_is_heard(rig: V
             client.send(make_goal([at(0.1)], WORLD, steps=65), on_feedback=lambda _: None)
 
 
-def test_a_result_that_does_not_come_is_cancelled(rig: ViewsRig):
+def test_a_goal_without_a_result_in_time_is_cancelled(rig: ViewsRig):
     pending = rig.client.send(make_goal([at(0.1)], WORLD, steps=60))
     with pytest.raises(ViewClientError, match=r"no result within 0\.2 s"):
         pending.result(0.2)

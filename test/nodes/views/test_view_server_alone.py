@@ -46,7 +46,7 @@ def served(spawn: Spawn, probe: Probe) -> Iterator[Serve]:
         rig.close()
 
 
-def test_while_one_runs_others_are_rejected_if_the_policy_says_so(served: Serve):
+def test_the_reject_policy_rejects_goals_while_one_runs(served: Serve):
     rig = served("-p", "goal_policy:=reject")
     rig.settle()
     running = rig.client.send(make_goal([at(0.1)], WORLD, steps=60))
@@ -100,7 +100,7 @@ class _Quitting(script.PaintingPredictor):
         raise SystemExit("as the test asked")
 
 
-def test_when_the_worker_has_ended_its_goal_is_answered_and_others_are_refused(probe: Probe):
+def test_when_the_worker_ends_its_goal_is_answered_and_others_are_refused(probe: Probe):
     server = ViewServer(_Quitting, context=probe.node.context)
     server.start()
     probe.node.executor.add_node(server)
@@ -121,7 +121,7 @@ def test_when_the_worker_has_ended_its_goal_is_answered_and_others_are_refused(p
         server.destroy_node()
 
 
-def test_without_images_goals_end_in_words(served: Serve):
+def test_without_images_goals_end_with_a_reason(served: Serve):
     rig = served()
     rig.place(WORLD, EYE, at(), static=True)
     found = wait_until(lambda: _tried(rig, make_goal([at()], WORLD)), what="known frame")
@@ -129,7 +129,7 @@ def test_without_images_goals_end_in_words(served: Serve):
     assert found.message.startswith("no image with camera_info yet: /camera_info has a publisher (probe)")
 
 
-def test_compressed_images_are_context_and_a_bag_loop_begins_anew(served: Serve):
+def test_compressed_images_are_context_and_a_bag_loop_clears_it(served: Serve):
     rig = served("-p", "image_transport:=compressed", "-p", "context.max_age_s:=3600.0", compressed=True)
     rig.settle()
     lap = time.time_ns() - 100 * 10**9
@@ -143,7 +143,7 @@ def test_compressed_images_are_context_and_a_bag_loop_begins_anew(served: Serve)
     wait_until(of_the_new_lap, what="views of the new lap, from its frame alone", every_s=0.15)
 
 
-def test_images_of_another_size_than_their_camera_end_in_words(served: Serve):
+def test_images_that_differ_from_their_camera_in_size_end_the_goal_with_a_reason(served: Serve):
     rig = served()
     rig.settle()
 
@@ -156,11 +156,11 @@ def test_images_of_another_size_than_their_camera_end_in_words(served: Serve):
         return found.code_name == "NO_CONTEXT" and words in found.message
 
     wait_until(refused, what="a word about the size")
-    rig.warned("image cannot be context: image is 20x10 px")
+    rig.warned("image cannot be used as context: image is 20x10 px")
     rig.settle()
 
 
-def test_images_go_with_the_camera_info_of_their_stamp_even_if_that_of_the_next_is_there(served: Serve):
+def test_images_are_used_with_the_camera_info_of_their_stamp_even_if_a_newer_one_is_there(served: Serve):
     rig = served()
     rig.settle()
     stamp = rig.look(at(0.5)) + 1
@@ -180,7 +180,7 @@ def test_images_go_with_the_camera_info_of_their_stamp_even_if_that_of_the_next_
     assert (found.code_name, found.message, found.stamp_ns) == ("NONE", "", stamp)
 
 
-def test_malformed_images_are_passed_over_and_the_last_good_one_serves(served: Serve):
+def test_malformed_images_are_skipped_and_the_last_good_one_is_used(served: Serve):
     rig = served()
     rig.settle()
     generator = np.random.default_rng(0)
@@ -189,7 +189,7 @@ def test_malformed_images_are_passed_over_and_the_last_good_one_serves(served: S
         bad = malformed_image(generator, Header(frame_id=EYE, stamp=stamp_message(time.time_ns())))
         rig.images.publish(bad)
         rig.taken()
-    rig.warned("image cannot be context: ")
+    rig.warned("image cannot be used as context: ")
     found = rig.client.predict(make_goal([at()], WORLD))
     assert found.ok, found.message
     assert found.stamp_ns == stamp
@@ -216,7 +216,7 @@ def test_a_server_that_is_not_there_is_named_in_time():
         assert time.monotonic() - begun < 5.0
 
 
-def test_it_ends_with_status_0_while_a_goal_runs(served: Serve):
+def test_it_exits_with_status_0_while_a_goal_runs(served: Serve):
     rig = served()
     rig.settle()
     rig.client.send(make_goal([at(0.1)], WORLD, steps=60))

@@ -57,7 +57,7 @@ class Room:
         wait_until(several, what="frames of several places", timeout_s=20.0)
 
 
-def test_views_of_a_rendered_room_are_close_to_what_is_there(room: Room):
+def test_views_of_a_rendered_room_are_close_to_the_truth(room: Room):
     room.walk()
     ahead = room.path[7:11]
     goal = make_goal(ahead, WORLD, seed=3)
@@ -80,7 +80,7 @@ def test_views_of_a_rendered_room_are_close_to_what_is_there(room: Room):
     assert unseen.confidence[0] < 0.2
 
 
-def test_goals_in_a_row_leave_nothing_behind_in_the_model(room: Room):
+def test_consecutive_goals_leak_nothing_in_the_model(room: Room):
     def serve(count: int) -> None:
         for _ in range(count):
             room.rig.look(room.path[6], room.seen[-1], room.camera)

@@ -1,0 +1,162 @@
+"""`raxels track` with --states and --realtime: a line for every frame, and options that cannot be meant together."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from commands_rig import CapSys, error_line, files_of
+from posed_sets import yardstick
+from rig_sets import write_rig_set
+
+from ros2_raxels.cli.main import main
+from ros2_raxels.evaluation.tracks.real_time import Pace
+from ros2_raxels.evaluation.tracks.recorded_track import Track, follow
+from ros2_raxels.recordings.source import Frame
+from ros2_raxels.tracking.types import TrackedPose, TrackState
+
+
+def states(path: Path) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in path.read_text().splitlines()]
+
+
+@pytest.fixture(scope="module")
+def rig(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_rig_set(tmp_path_factory.mktemp("robot") / "robot")
+
+
+def test_states_have_a_line_for_every_frame_as_it_was_answered_live(rendered: Path, tmp_path: Path) -> None:
+    out = tmp_path / "states.jsonl"
+    assert main(["track", str(rendered / "room"), "--live", "--states", str(out)]) == 0
+    lines = states(out)
+    assert [line["stamp"] for line in lines] == pytest.approx(np.arange(16) / 10)
+    waiting = [line for line in lines if line["state"] == "INITIALISING"]
+    # Frames that are solved later were not known at their time.
+    assert waiting == lines[: len(waiting)]
+    assert 0 < len(waiting) < 8
+    assert {line["pose"] for line in waiting} == {None}
+    for line in lines[len(waiting) :]:
+        assert (line["state"], line["metric"]) == ("TRACKING", False)
+        assert np.linalg.norm(line["pose"][3:]) == pytest.approx(1.0)
+        assert np.linalg.eigvalsh(np.reshape(line["covariance"], (6, 6))).min() > 0
+        assert line["confidence"] > 0.5
+    assert files_of(tmp_path) == ["states.jsonl"]
+
+
+def test_of_a_rig_set_they_are_of_the_base_unless_the_camera_s_are_wanted(rig: Path, tmp_path: Path) -> None:
+    scores = {}
+    for whose in ("base", "camera"):
+        out = tmp_path / f"{whose}.jsonl"
+        options = [] if whose == "base" else ["--states-of", "camera"]
+        assert main(["track", str(rig), "--live", "--states", str(out), *options]) == 0
+        scores[whose] = yardstick("score_stream").score(str(rig), str(out), None if whose == "base" else "front")
+    assert scores["base"]["tracked"] == scores["camera"]["tracked"] > 0.5
+    assert scores["camera"]["rmse_percent"] < 5
+    assert scores["base"]["rotation_deg"] == pytest.approx(scores["camera"]["rotation_deg"], abs=1e-3)
+    first = next(line for line in states(tmp_path / "base.jsonl") if line["pose"])
+    # The base begins where it stood, upright, and the camera of a robot looks ahead.
+    np.testing.assert_allclose(np.abs(first["pose"][3:]), [0, 0, 0, 1], atol=0.1)
+
+
+def test_in_real_time_dropped_frames_have_a_line_too(
+    rendered: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: CapSys
+) -> None:
+    asked = {}
+
+    def every_third(
+        track: Track, source: Any, tracker: Any, calibration: Any, *, rate: float, pace: Pace
+    ) -> Iterator[tuple[Frame, TrackedPose | None]]:
+        asked["rate"] = rate
+        for frame, found in follow(Track(), source, tracker, calibration):
+            pace.due_s.append(frame.stamp_ns * 1e-9)
+            if frame.index % 3:
+                yield frame, None
+                continue
+            track.add(frame, found, 0.004)
+            track.between_s.append(0.0)
+            track.camera = frame.camera
+            pace.latency_s.append(0.004)
+            if found.state is TrackState.TRACKING:
+                pace.posed_s.append(frame.stamp_ns * 1e-9 + 0.004)
+            yield frame, found
+
+    monkeypatch.setattr("ros2_raxels.cli.track.follow_in_real_time", every_third)
+    out = tmp_path / "states.jsonl"
+    options = ["--realtime", "--rate", "2.5", "--live", "--states", str(out)]
+    assert main(["track", str(rendered / "room"), *options]) == 1
+    assert asked == {"rate": 2.5}
+    lines = states(out)
+    dropped = [line for k, line in enumerate(lines) if k % 3]
+    assert [(line["state"], line["pose"]) for line in dropped] == [("DROPPED", None)] * 10
+    assert "TRACKING" in [line["state"] for line in lines[::3]]
+    shown = capsys.readouterr()
+    assert "at its own pace: 6 of 16 frames answered (37.5 %)" in shown.out
+    assert "frame to pose: 4.0 ms p50, 4.0 ms p95; longest without a new pose 300 ms" in shown.out
+    assert (
+        "of 16 frames were tracked: 10 were replaced by newer ones; this machine is too slow or too busy" in shown.err
+    )
+
+
+def test_a_recording_is_played_in_real_time(rendered: Path, tmp_path: Path, capsys: CapSys) -> None:
+    options = ["--realtime", "--live", "--out", str(tmp_path / "a.tum"), "--states", str(tmp_path / "a.jsonl")]
+    # A machine that is busy with other tests drops frames, which is status 1.
+    assert main(["track", str(rendered / "room"), *options]) in (0, 1)
+    lines = states(tmp_path / "a.jsonl")
+    assert [line["stamp"] for line in lines] == pytest.approx(np.arange(16) / 10)
+    answered = sum(line["state"] != "DROPPED" for line in lines)
+    assert f"at its own pace: {answered} of 16 frames answered" in capsys.readouterr().out
+
+
+def test_one_camera_of_a_rig_is_chosen_by_name(tmp_path: Path, capsys: CapSys) -> None:
+    rig, out = write_rig_set(tmp_path / "rig", "left", "right"), str(tmp_path / "a.jsonl")
+    assert main(["track", str(rig), "--states", out, "--limit", "1"]) == 2
+    assert "has 2 cameras (left, right), and one at a time can be tracked" in error_line(capsys)
+    assert main(["track", str(rig), "--states", out, "--limit", "1", "--camera", "right"]) == 1
+    assert "note: 1 images of camera 'right' listed in rig.json" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ([], "nothing is to be written; give --out FILE, --states FILE, --plot FILE or --view"),
+        (["--live"], "nothing is to be written"),
+        (["--plot", "a.png", "--all-frames"], "--all-frames is about the rows of a trajectory; give --out FILE too"),
+        (["--out", "a.tum", "--states-of", "base"], "--states-of base says whose poses --states FILE holds"),
+        (["--states", "a.jsonl", "--states-of", "base"], "room does not say where its camera is on the robot"),
+        (["--states", "a.jsonl", "--rate", "2"], "--rate 2 is the pace of --realtime, which is not given"),
+        (["--states", "a.jsonl", "--realtime", "--view", "a.rrd"], "--view takes the time that --realtime measures"),
+        (["--states", "a.jsonl", "--out", "./a.jsonl"], "a.jsonl is to be two files at once"),
+        (["--states", "gone/a.jsonl"], "gone does not exist; create it"),
+    ],
+)
+def test_what_cannot_be_meant_is_refused(
+    rendered: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: CapSys,
+    options: list[str],
+    message: str,
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert main(["track", str(rendered / "room"), *options]) == 2
+    assert message in error_line(capsys)
+    assert files_of(tmp_path) == []
+
+
+@pytest.mark.parametrize("rate", ["0", "-1", "fast"])
+def test_a_rate_is_above_zero(rendered: Path, rate: str, capsys: CapSys) -> None:
+    assert main(["track", str(rendered / "room"), "--states", "a", "--realtime", f"--rate={rate}"]) == 2
+    assert "must be a number above 0" in capsys.readouterr().err
+
+
+def test_a_camera_is_live_already(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: CapSys) -> None:
+    class Camera:
+        name, kind, notes, camera_to_base = "camera 0", "camera", (), None
+
+    monkeypatch.setattr("ros2_raxels.cli.track.open_source", lambda *given, **options: Camera())
+    assert main(["track", "0", "--realtime", "--states", str(tmp_path / "a.jsonl")]) == 2
+    assert "camera 0 is live already, and --realtime plays recordings; leave it out" in error_line(capsys)

@@ -1,0 +1,52 @@
+"""Rig sets for tests: what a camera on a robot sees of a room."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from posed_sets import CAMERA, write_rendered_set
+
+from ros2_raxels.geometry.poses import OPTICAL_TO_BODY, FloatArray, inverse_pose
+from ros2_raxels.scenes.trajectories import handheld_loop
+
+CAMERA_TO_BASE: FloatArray = OPTICAL_TO_BODY.copy()
+CAMERA_TO_BASE[:3, 3] = (0.2, 0.0, 0.5)
+
+
+def rig_record(poses: FloatArray, *names: str) -> dict[str, Any]:
+    """What rig.json says of cameras of one kind, whose poses (N, 4, 4) are the first one's in the world."""
+    cameras = [
+        {
+            "name": name,
+            "folder": "images",
+            "width": CAMERA.width,
+            "height": CAMERA.height,
+            "K": [CAMERA.fx, CAMERA.fy, CAMERA.cx, CAMERA.cy],
+            "distortion_model": "plumb_bob",
+            "D": [0.0] * 5,
+            "camera_to_base": CAMERA_TO_BASE.tolist(),
+        }
+        for name in names
+    ]
+    frames = [
+        {
+            "timestamp": index / 10,
+            "file": f"{index:06d}.png",
+            "base_to_world": (pose @ inverse_pose(CAMERA_TO_BASE)).tolist(),
+        }
+        for index, pose in enumerate(poses)
+    ]
+    return {"name": "robot", "frame_rate": 10.0, "metric_scale": True, "cameras": cameras, "frames": frames}
+
+
+def write_rig_set(folder: Path, *names: str, count: int = 16, **changes: Any) -> Path:
+    """A rig set of rendered images; `changes` are of the first camera."""
+    poses = handheld_loop(6.0, 10.0, seed=3)[:count]
+    write_rendered_set(folder, count)
+    record = rig_record(np.array(poses), *(names or ("front",)))
+    record["cameras"][0].update(changes)
+    (folder / "rig.json").write_text(json.dumps(record))
+    return folder
