@@ -7,6 +7,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
+import numpy.typing as npt
+
 from ros2_raxels.engine import EngineError
 from ros2_raxels.estimation.estimator import Estimator
 from ros2_raxels.estimation.learned_prior import (
@@ -57,13 +60,17 @@ def model_card(model: str, shipped: str = SHIPPED) -> Path:
         raise FileError(f"{error}, or give --model") from error
 
 
-def make_tracker(model: str) -> Tracker:
+def make_tracker(model: str, mask: npt.NDArray[np.bool_] | None = None) -> Tracker:
     """A tracker that keeps the whole trajectory, with the denoiser of a card as in `make_estimator`.
+
+    Args:
+        model: the card.
+        mask: see `Tracker`.
 
     Raises:
         FileError: the model is missing, damaged or cannot be run.
     """
-    return Tracker(TrackerSettings(history=True), make_denoiser(model, STREAM))
+    return Tracker(TrackerSettings(history=True), make_denoiser(model, STREAM), mask=mask)
 
 
 def make_predictor(model: str, settings: PredictorSettings | None = None) -> ViewPredictor:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from ros2_raxels.geometry.camera import Camera, PinholeCamera
 from ros2_raxels.geometry.double_sphere import DoubleSphereCamera
-from ros2_raxels.geometry.lens_names import lens_of, make_camera
+from ros2_raxels.geometry.lens_names import coefficient_names, lens_of, make_camera
 from ros2_raxels.geometry.poses import GeometryError
 from ros2_raxels.recordings.source import SourceError
 
@@ -20,14 +20,6 @@ _LENGTHS = (4, 5, 8, 12, 14)
 
 _RATIONAL = 8
 
-_COEFFICIENTS = (
-    *("k1", "k2", "p1", "p2", "k3", "k4", "k5", "k6"),
-    *("s1", "s2", "s3", "s4", "tau_x", "tau_y"),
-)
-"""OpenCV's order."""
-
-_ANGULAR_COEFFICIENTS = ("k1", "k2", "k3", "k4")
-_SPHERE_COEFFICIENTS = ("xi", "alpha")
 
 _SAME_ASPECT_PX = 1.0
 """A scaled image is rounded to whole pixels, so its height may be off by so much."""
@@ -162,10 +154,8 @@ def _supported(distortion: Sequence[float], source: str, lens: str) -> tuple[flo
     Raises:
         CalibrationError: more than the model has, or not finite.
     """
-    kind = lens_of(lens)
-    names: tuple[str, ...] = _COEFFICIENTS if kind is PinholeCamera else _ANGULAR_COEFFICIENTS
-    if kind is DoubleSphereCamera:
-        names = _SPHERE_COEFFICIENTS
+    kind = lens_of(lens) or PinholeCamera
+    names = coefficient_names(kind)
     for index, value in enumerate(distortion):
         name = names[index] if index < len(names) else f"coefficient {index + 1}"
         if not math.isfinite(value):

@@ -16,7 +16,7 @@ import yaml
 
 from ros2_raxels.geometry.double_sphere import DoubleSphereCamera
 from ros2_raxels.geometry.fisheye import FisheyeCamera
-from ros2_raxels.geometry.lens_names import SUPPORTED, lens_name, lens_of
+from ros2_raxels.geometry.lens_names import SUPPORTED, coefficient_names, lens_name, lens_of
 from ros2_raxels.recordings.calibration import PLUMB_BOB, Calibration, CalibrationError
 from ros2_raxels.recordings.camera_info import CameraInfoError, camera_from_info
 from ros2_raxels.utils.files import FileError, numbers, shown, take
@@ -47,7 +47,6 @@ _COLMAP = {
     "RADIAL_FISHEYE": "f cx cy k1 k2",
 }
 _ORDER = ("k1", "k2", "p1", "p2", "k3", "k4", "k5", "k6")
-_FISHEYE_ORDER = ("k1", "k2", "k3", "k4")
 
 _K_NAMES = ("camera_matrix", "cameramatrix", "intrinsic_matrix", "intrinsics", "k", "m", "mtx")
 _D_NAMES = (
@@ -224,7 +223,7 @@ def _lens(model: object, distortion: object, coefficients: Sequence[float], wher
 
 def _order(lens: str) -> tuple[str, ...]:
     """Names of the coefficients of a lens, in its order."""
-    return _FISHEYE_ORDER if lens_of(lens) is FisheyeCamera else _ORDER
+    return coefficient_names(FisheyeCamera) if lens_of(lens) is FisheyeCamera else _ORDER
 
 
 def _intrinsics(value: object, where: str) -> list[float]:

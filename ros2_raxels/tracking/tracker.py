@@ -38,6 +38,7 @@ from ros2_raxels.matching.features import Features
 from ros2_raxels.matching.tracks import Evidence
 from ros2_raxels.tracking import map_file
 from ros2_raxels.tracking.frame import Keyframe, KeyframePose, SolvedFrame, StreamFrame, beside
+from ros2_raxels.tracking.image_field import ImageField, Mask
 from ros2_raxels.tracking.initializer import FirstCameras, Initializer, Waiting
 from ros2_raxels.tracking.keyframe_map import KeyframeMap
 from ros2_raxels.tracking.loop_closure import LoopCloser
@@ -112,6 +113,7 @@ class Tracker:
         denoiser: the learned prior for the first cameras, and for frames that constant velocity explains badly; None
             leaves two-view geometry alone with them.
         odometry: what the wheels say, where the scale is to come from odometry.
+        mask: (height, width) of the images as given, true where they are to be used; None for everywhere.
     """
 
     def __init__(
@@ -119,12 +121,14 @@ class Tracker:
         settings: TrackerSettings | None = None,
         denoiser: Denoiser | None = None,
         odometry: Odometry | None = None,
+        mask: Mask | None = None,
     ) -> None:
         self.settings = settings or TrackerSettings()
         self._odometry = odometry
         self._denoiser = denoiser
         self._estimator = Estimator(self.settings.estimator, denoiser)
         self._matcher = self._estimator.matcher
+        self._field = ImageField(self._matcher, mask)
         self._solver = FrameSolver(denoiser, self.settings.sure)
         self.reset()
 
@@ -176,7 +180,7 @@ class Tracker:
             camera: intrinsics of this image; None lets the focal length be estimated.
 
         Raises:
-            ValueError: an image of the wrong shape or dtype, or a camera of another size than its image.
+            ValueError: an image of the wrong shape or dtype, or a camera or mask of another size than its image.
         """
         if camera is not None:
             camera.check_fits(image, "image")
@@ -184,7 +188,7 @@ class Tracker:
         with timed(stage_s, "improve"):
             self.improve()
         with timed(stage_s, "look"):
-            features = self._matcher.look(image)
+            features = self._matcher.look(image, self._field.usable(image.shape[:2], camera))
             working = None if camera is None else features.working_camera(camera)
         frame = StreamFrame(self._next_number, stamp_ns, features, self._intrinsics(features, working))
         self._next_number += 1
