@@ -59,7 +59,7 @@ def states(found: list[TrackedPose]) -> list[TrackState]:
 
 def solved_from(found: list[TrackedPose]) -> int:
     """The first answer after the first cameras: from there poses have depth, before it a camera stands or turns."""
-    return [f.keyframe_pose is not None for f in found].index(True)
+    return [f.has_depth for f in found].index(True)
 
 
 def similarity(found: FloatArray, truth: FloatArray) -> tuple[float, float]:

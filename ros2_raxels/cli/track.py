@@ -131,11 +131,12 @@ def run(args: argparse.Namespace) -> int:
         camera_name=args.camera if calibration is None else None,
     )
     check_source(args, source)
+    odometry = source.odometry() if args.odom else None
     origin = _check_calibration(source, calibration)
     mask = None if args.mask is None else read_mask(args.mask)
     for note in source.notes:
         print(f"note: {note}", flush=True)
-    tracker = make_tracker(args.model) if mask is None else make_tracker(args.model, mask)
+    tracker = make_tracker(args.model, odometry, real_time=args.realtime, mask=mask)
     track, pace = Track(), Pace() if args.realtime else None
     with nullcontext() if args.view is None else open_view(args.view, source.name) as view:
         with keeping_states(args, source) as keep:

@@ -92,14 +92,17 @@ class Matcher:
 
     def keypoints(self, frame: Features) -> Keypoints:
         """Keypoints of a frame, found on the first call."""
-        if frame.keypoints is None:
+        keypoints = frame.keypoints
+        if keypoints is None:
             usable = None if frame.usable is None else frame.usable.astype(np.uint8)
             found, descriptors = self._sift.detectAndCompute(frame.grey, usable)
             pixels = np.array([k.pt for k in found], float).reshape(-1, 2)
             strength = np.array([k.response for k in found], float)
             none = np.zeros((0, 128), np.float32)
-            frame.keypoints = Keypoints(pixels, none if descriptors is None else descriptors, strength)
-        return frame.keypoints
+            keypoints = Keypoints(pixels, none if descriptors is None else descriptors, strength)
+            # Another thread may forget them meanwhile.
+            frame.keypoints = keypoints
+        return keypoints
 
     def match_all(
         self, pairs: Sequence[tuple[Features, Features]], known: Sequence[PairMatches | None], thorough: bool = True

@@ -13,6 +13,7 @@ from ros2_raxels.geometry.poses import GeometryError
 
 _OTHER_LENSES = re.compile("(?i)equi|fish|kannala|omni|mei|double_sphere|eucm|ucm|fov|thin_prism")
 _RECTIFIED = re.compile(r"(^|_)rect(ified)?(_|$)")
+_RAW = "image_raw"
 
 
 class CameraInfoError(ValueError):
@@ -49,8 +50,25 @@ def camera_from_info(info: Any, rectified: bool = False) -> Camera:
 
 
 def is_rectified_topic(topic: str) -> bool:
-    """Whether the name of an image topic says that its pixels are rectified: image_rect, image_rect_color, ..."""
-    return bool(_RECTIFIED.search(topic.removesuffix("/compressed").rpartition("/")[2]))
+    """Whether the name of an image topic says that its pixels are rectified: image_rect, image_rect_color, rect/image.
+
+    One that ends in ``image_raw`` never does.
+    """
+    parts = topic.removesuffix("/compressed").split("/")
+    return parts[-1] != _RAW and any(map(_RECTIFIED.search, parts))
+
+
+def check_principal_point(camera: Camera) -> None:
+    """See that it lies in the image, as it does unless K is that of another size or crop.
+
+    Raises:
+        CameraInfoError: it does not.
+    """
+    if not (0 <= camera.cx < camera.width and 0 <= camera.cy < camera.height):
+        raise CameraInfoError(
+            f"principal point ({camera.cx:g}, {camera.cy:g}) px lies outside the {camera.width}x{camera.height} px "
+            "image: it is that of another size or crop; calibrate again"
+        )
 
 
 def _lens(info: Any) -> type[Camera] | None:

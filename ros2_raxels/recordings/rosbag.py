@@ -18,9 +18,11 @@ from ros2_raxels.recordings.camera_info import CameraInfoError
 from ros2_raxels.recordings.contrast import Stretch
 from ros2_raxels.recordings.image_codec import ImageArray, ImageError, decode_compressed, decode_image
 from ros2_raxels.recordings.image_names import is_no_picture
+from ros2_raxels.recordings.odometry import base_poses, mount_of
 from ros2_raxels.recordings.source import (
     DEFAULT_RATE_HZ,
     PROBED_FRAMES,
+    CameraToOdom,
     EndedEarlyError,
     Frame,
     FrameSource,
@@ -31,6 +33,8 @@ from ros2_raxels.recordings.source import (
 
 _IMAGE_TYPES = ("sensor_msgs/msg/Image", "sensor_msgs/msg/CompressedImage")
 _INFO_TYPE = "sensor_msgs/msg/CameraInfo"
+_ODOMETRY_TYPE = "nav_msgs/msg/Odometry"
+_STATIC_TOPIC = "/tf_static"
 
 
 class _BrokenBagError(SourceError):
@@ -71,6 +75,21 @@ class Bag(FrameSource):
             *said,
             *bag.notes,
         )
+
+    def odometry(self) -> CameraToOdom:
+        """By the one topic of nav_msgs/Odometry and by /tf_static; see `FrameSource.odometry`."""
+        with self._open() as reader:
+            counts = {topic: count for topic, count in _counts(reader, (_ODOMETRY_TYPE,)).items() if count}
+            if len(counts) != 1:
+                listed = ", ".join(sorted(counts)) or "none"
+                raise SourceError(f"{self._path} has {len(counts)} topics of odometry ({listed}); it takes exactly one")
+            (topic,) = counts
+            where = f"{self._path}: {topic}"
+            wheels, base = base_poses(self._messages(reader, topic), where)
+            first_ns, image = next(self._messages(reader, self._topic))
+            wheels.check_covers(first_ns, where)
+            static = (message for _, message in self._read(reader, _STATIC_TOPIC))
+            return wheels.seen_from(mount_of(static, image.header.frame_id, base, str(self._path)))
 
     def _probe(self, reader: Any) -> tuple[list[int], ImageArray]:
         stamps_ns: list[int] = []
@@ -143,20 +162,26 @@ class Bag(FrameSource):
             yield reader
 
     def _messages(self, reader: Any, topic: str) -> Iterator[tuple[int, Any]]:
+        """Messages with a header, and their stamps, ns."""
+        for log_ns, message in self._read(reader, topic):
+            stamp = message.header.stamp
+            # Drivers that do not stamp leave 0; the time of recording is then the best that is known.
+            yield int(stamp.sec) * 10**9 + int(stamp.nanosec) or log_ns, message
+
+    def _read(self, reader: Any, topic: str) -> Iterator[tuple[int, Any]]:
+        """Messages, and when they were recorded, ns."""
         connections = [c for c in reader.connections if c.topic == topic]
-        messages = iter(reader.messages(connections))
+        # With no connection to choose, the reader would give the messages of all.
+        messages = iter(reader.messages(connections) if connections else ())
         while True:
             try:
                 connection, log_ns, raw = next(messages)
                 message = reader.deserialize(raw, connection.msgtype)
-                stamp = message.header.stamp
-                stamp_ns = int(stamp.sec) * 10**9 + int(stamp.nanosec)
             except StopIteration:
                 return
             except Exception as error:
                 raise self._broken(error) from error
-            # Drivers that do not stamp leave 0; the time of recording is then the best that is known.
-            yield stamp_ns or log_ns, message
+            yield log_ns, message
 
     def _choose_topic(self, reader: Any, wanted: str | None) -> tuple[str, int, list[str]]:
         """The topic to read, how many messages it has, and what to say about the choice."""

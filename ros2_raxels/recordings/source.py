@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -51,6 +51,10 @@ class Frame:
     name: str
 
 
+CameraToOdom = Callable[[int], FloatArray | None]
+"""camera_to_odom (4x4, m) at a stamp, ns; None where it is not known."""
+
+
 class FrameSource(ABC):
     """A recording, or a live camera, as an iterable of `Frame`. Iterating again starts again.
 
@@ -85,6 +89,14 @@ class FrameSource(ABC):
     @abstractmethod
     def __iter__(self) -> Iterator[Frame]:
         """Frames in order."""
+
+    def odometry(self) -> CameraToOdom:
+        """Where the camera was by the wheels.
+
+        Raises:
+            SourceError: the recording has no odometry, or it does not go with its frames.
+        """
+        raise SourceError(f"{self.name} has no odometry; only rig sets with odom.csv and bags can have it")
 
 
 def read_image(path: Path, *, upright: bool = True, stretch: Stretch | None = None) -> ImageArray:

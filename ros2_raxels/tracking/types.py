@@ -82,6 +82,7 @@ class TrackedPose:
         corrected: the world has been corrected since the last frame (loop, scale, a pose set from outside): the step
             from the last pose to this one is no motion.
         motion: what the camera has been doing over the last frames.
+        has_depth: whether there are points whose depths are known. A camera that stands or turns has a pose before.
         scale: whether poses are in metres.
         number: of the frame in the stream.
         keyframe_pose: the pose told beside a keyframe; None before there is one. See `Tracker.pose_now`.
@@ -98,6 +99,7 @@ class TrackedPose:
     keyframe: bool = False
     corrected: bool = False
     motion: Motion = Motion.UNKNOWN
+    has_depth: bool = True
     scale: Scale = field(default_factory=Scale)
     number: int = 0
     keyframe_pose: KeyframePose | None = None
@@ -133,6 +135,8 @@ class TrackerSettings:
         loops: whether loop closures correct drift.
         history: whether `Tracker.pose_now` knows all answers, and `Tracker.look_again` the frames that were missed;
             memory then grows with the length of the recording.
+        real_time: whether frames come at their own rate. Then keyframes are made by a thread of their own while frames
+            go on; otherwise between two frames, so that the answers are the same each time.
         estimator: the stages below.
     """
 
@@ -151,4 +155,5 @@ class TrackerSettings:
     scale: ScaleSettings = field(default_factory=ScaleSettings)
     loops: bool = True
     history: bool = False
+    real_time: bool = False
     estimator: EstimatorSettings = field(default_factory=lambda: EstimatorSettings(evidence=_STREAM))

@@ -11,7 +11,12 @@ import pytest
 from ros2_raxels.geometry.camera import PinholeCamera
 from ros2_raxels.geometry.double_sphere import DoubleSphereCamera
 from ros2_raxels.geometry.fisheye import FisheyeCamera
-from ros2_raxels.recordings.camera_info import CameraInfoError, camera_from_info
+from ros2_raxels.recordings.camera_info import (
+    CameraInfoError,
+    camera_from_info,
+    check_principal_point,
+    is_rectified_topic,
+)
 
 
 def info(**changed: Any) -> SimpleNamespace:
@@ -99,3 +104,26 @@ def test_what_cannot_be_used_is_refused_by_field(changed: dict[str, Any], words:
     assert "\n" not in str(caught.value)
     for word in words:
         assert word in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("topic", "is_rectified"),
+    [
+        ("/image_rect", True),
+        ("/left/image_rect_color", True),
+        ("/camera/image_rect/compressed", True),
+        ("/zed/rgb/color/rect/image", True),
+        ("/camera/rectified/image", True),
+        ("/rect/image_raw", False),
+        ("/camera/image_raw", False),
+        ("/direct/image", False),
+    ],
+)
+def test_the_name_of_a_topic_says_whether_its_images_are_rectified(topic: str, is_rectified: bool) -> None:
+    assert is_rectified_topic(topic) == is_rectified
+
+
+def test_a_principal_point_outside_the_image_is_refused() -> None:
+    check_principal_point(PinholeCamera(64, 48, 60.0, 60.0, 0.0, 47.0))
+    with pytest.raises(CameraInfoError, match=r"principal point \(64, 23.5\) px lies outside the 64x48 px image"):
+        check_principal_point(PinholeCamera(64, 48, 60.0, 60.0, 64.0, 23.5))

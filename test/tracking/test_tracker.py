@@ -75,7 +75,7 @@ def test_what_comes_with_a_pose(tracked: list[TrackedPose]) -> None:
         pose = found.camera_to_world
         np.testing.assert_allclose(pose[:3, :3] @ pose[:3, :3].T, np.eye(3), atol=1e-9)
         np.testing.assert_allclose(found.covariance, found.covariance.T)
-        if found.keyframe_pose is None:
+        if not found.has_depth:
             assert found.message
             np.testing.assert_array_equal(pose[:3, 3], np.zeros(3))
         else:
@@ -378,7 +378,7 @@ def test_a_camera_that_only_turns_is_turned_and_does_not_start(walk: Walk) -> No
     assert set(states(found)) == {TRACKING}
     assert all("sideways" in f.message for f in found[2:])
     for k, turning in enumerate(found):
-        assert turning.keyframe_pose is None
+        assert not turning.has_depth
         np.testing.assert_array_equal(turning.camera_to_world[:3, 3], np.zeros(3))
         off = turning.camera_to_world[:3, :3].T @ rotation_from_vector([0.0, np.radians(2.0 * k), 0.0])
         assert np.degrees(rotation_angle_rad(off)) < 0.3
@@ -400,7 +400,7 @@ def test_reset_forgets_everything(walk: Walk) -> None:
     assert tracker.camera is None
     again = follow(tracker, walk[30:42])
     assert states(again) == states(fresh)
-    assert again[0].keyframe_pose is None
+    assert not again[0].has_depth
     for a, b in zip(again, fresh, strict=True):
         np.testing.assert_array_equal(a.camera_to_world, b.camera_to_world)
         np.testing.assert_array_equal(a.covariance, b.covariance)

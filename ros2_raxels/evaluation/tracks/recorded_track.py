@@ -34,6 +34,7 @@ class Track:
         answers: of the tracker.
         truth: true camera_to_world each, or None.
         states: of the tracker; frames that were solved later count as TRACKING.
+        before_depths: numbers of the frames in which the camera stood or turned, and there are no depths yet.
         keyframes: number of keyframes.
         frame_s: wall time from image to pose, s.
         between_s: wall time of the work that a frame leaves for after its pose, s.
@@ -49,6 +50,7 @@ class Track:
     answers: list[TrackedPose] = field(default_factory=list)
     truth: list[FloatArray | None] = field(default_factory=list)
     states: list[TrackState] = field(default_factory=list)
+    before_depths: list[int] = field(default_factory=list)
     keyframes: int = 0
     frame_s: list[float] = field(default_factory=list)
     between_s: list[float] = field(default_factory=list)
@@ -63,10 +65,23 @@ class Track:
         self.answers.append(found)
         self.truth.append(frame.camera_to_world)
         self.states.append(found.state)
+        self._hold_back(found)
         self.keyframes += found.keyframe
         self.frame_s.append(seconds)
         for stamp_ns, pose in found.earlier:
             self._replace(stamp_ns, pose, found)
+
+    def _hold_back(self, found: TrackedPose) -> None:
+        """Where a camera stood or turned before there were depths counts once there are: alone it is no trajectory."""
+        if found.state is not TrackState.TRACKING:
+            return
+        if found.has_depth:
+            for index in self.before_depths:
+                self.states[index] = TrackState.TRACKING
+            self.before_depths.clear()
+        else:
+            self.before_depths.append(len(self.states) - 1)
+            self.states[-1] = TrackState.INITIALISING
 
     def settle(self, tracker: Tracker, look: bool = True) -> None:
         """Replace all poses by what is known at the end; the poses as first answered are kept as `live`.

@@ -94,6 +94,10 @@ class FrameRejectedError(ValueError):
     """An image that the tracker must not see, or cannot go on with; one line says why."""
 
 
+class NotCalibratedError(FrameRejectedError):
+    """An image whose camera is not known: there is no pose until it is."""
+
+
 @dataclass(frozen=True)
 class Verdict:
     """Whether an image may go to the tracker, and whether the tracker must forget the past first.

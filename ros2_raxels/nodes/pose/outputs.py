@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections import deque
 from dataclasses import dataclass
@@ -84,6 +85,8 @@ class PoseOutputs:
 
         Any thread may read it: it is set once for each answer, when that is known.
         """
+        self.frame_change = ("", -math.inf)
+        """In what frames or mount last changed, and ``time.monotonic()`` then. Any thread may read it."""
 
     def destroy(self) -> None:
         """Publish nothing any more."""
@@ -135,7 +138,14 @@ class PoseOutputs:
             # Poses in another frame are no continuation of this path.
             self._poses.clear()
         self._frames = frames
+        if placed.change:
+            self.frame_change = (placed.change, time.monotonic())
+            self._node.get_logger().warning(placed.change)
         return placed
+
+    def tf_conflict(self) -> str:
+        """Who else publishes the edge that this node publishes, in one line; empty if nobody. Any thread may ask."""
+        return self._edges.conflict()
 
     def report(self, answer: TrackedPose, header: Header, counters: Counters) -> None:
         """The status of one answer."""

@@ -25,9 +25,17 @@ POSE_NODE = "raxels_pose"
 POSE_TABLE: Table = (
     *IMAGE_ROWS,
     Parameter(
+        "allow_uncalibrated",
+        False,
+        "Estimate the focal length where camera_info is published but cannot be used (not calibrated, an unsupported "
+        "model, nothing arrives). If false, there are no poses until it can, and the status and a diagnostic say why. "
+        "Where nobody publishes camera_info, the focal length is estimated under both.",
+    ),
+    Parameter(
         "camera_info_timeout_s",
         2.0,
-        "How long to wait for a usable camera_info before continuing without one, with an estimated focal length.",
+        "How long to wait for a usable camera_info before continuing without one, with an estimated focal length, "
+        "where that is allowed.",
         unit="s",
         low=0.0,
         high=3600.0,
@@ -206,6 +214,7 @@ def tracker_settings(parameters: Parameters) -> TrackerSettings:
         lost_frames=parameters.integer("lost.frames"),
         lost_policy=LostPolicy(parameters.text("lost.policy")),
         scale=scale,
+        real_time=True,
     )
 
 

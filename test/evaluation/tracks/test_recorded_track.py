@@ -40,6 +40,21 @@ class Made(FrameSource):
             yield replace(Frame(k, 100 * k, image, CAMERA, at(10.0 * k), f"frame {k}"), **self._changes)
 
 
+def standing(stamp_ns: int) -> TrackedPose:
+    return TrackedPose(stamp_ns, at(0.0), np.eye(6), TRACKING, has_depth=False, message="image moved")
+
+
+def test_where_a_camera_stood_counts_once_there_are_depths() -> None:
+    track, frames = Track(), list(Made(4))
+    for frame in frames[:3]:
+        track.add(frame, standing(frame.stamp_ns), 0.01)
+    assert track.states == [TrackState.INITIALISING] * 3
+    assert track.solved() == []
+    assert track.reason() == "image moved"
+    track.add(frames[3], TrackedPose(300, at(1.0), np.eye(6), TRACKING), 0.01)
+    assert track.solved() == [0, 1, 2, 3]
+
+
 class Scripted:
     """A tracker that starts with its third frame, and knows all frames one further along at the end."""
 
