@@ -13,8 +13,8 @@ import numpy.typing as npt
 from ros2_raxels.geometry.camera import Camera, first_root, mean_scale
 from ros2_raxels.geometry.poses import FloatArray, GeometryError
 
-_MOST_HALF_ANGLE_RAD = np.radians(110.0)
-"""From the axis: what calibrations say of pixels further out is extrapolated, into the black rim of the image."""
+MOST_FIELD_DEG = 220.0
+"""Field of view: what calibrations say of pixels further out is extrapolated, into the black rim of the image."""
 
 _TABLE = 256
 _NEWTON_STEPS = 6
@@ -62,7 +62,7 @@ class FisheyeCamera(AngularCamera):
     @cached_property
     def most_half_angle_rad(self) -> float:
         """How far from the axis it sees: to where the model folds back, at most 110 degrees."""
-        return min(first_root(self._polynomial.deriv()), float(_MOST_HALF_ANGLE_RAD))
+        return min(first_root(self._polynomial.deriv()), float(np.radians(MOST_FIELD_DEG / 2)))
 
     @cached_property
     def _polynomial(self) -> np.poly1d:
@@ -118,3 +118,9 @@ class FisheyeCamera(AngularCamera):
         beside = (across < _ON_AXIS * points[:, 2]) & (points[:, 2] > 0)
         seen = (angle <= self.most_half_angle_rad) & (beside | (across > 0))
         return np.where(across > 0, across, 1.0) + np.where(seen, 0.0, np.nan), np.where(seen, angle, np.nan), beside
+
+
+def wide_lens(width: int, height: int, field_deg: float) -> FisheyeCamera:
+    """A centred equidistant lens without distortion, with this field of view from the left edge to the right."""
+    focal_px = width / np.radians(field_deg)
+    return FisheyeCamera(width, height, float(focal_px), float(focal_px), (width - 1) / 2, (height - 1) / 2)

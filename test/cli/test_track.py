@@ -365,6 +365,16 @@ def test_wrong_calibrations_are_refused_before_anything_is_loaded(
     assert message in error_line(capsys)
 
 
+def test_a_mask_that_cannot_be_used_is_refused(rendered: Path, tmp_path: Path, capsys: CapSys) -> None:
+    command = ["track", str(rendered / "room"), "--out", str(tmp_path / "a.tum"), "--model", "none", "--mask"]
+    cv2.imwrite(str(tmp_path / "black.png"), np.zeros((120, 160), np.uint8))
+    assert main([*command, str(tmp_path / "black.png")]) == 2
+    assert "black.png is black everywhere" in error_line(capsys)
+    cv2.imwrite(str(tmp_path / "other.png"), np.full((12, 16), 255, np.uint8))
+    assert main([*command, str(tmp_path / "other.png")]) == 2
+    assert "the mask is 16x12 px but the image 160x120 px" in error_line(capsys)
+
+
 def test_the_help_names_every_exit_status(capsys: CapSys) -> None:
     assert main(["track", "--help"]) == 0
     shown = " ".join(capsys.readouterr().out.split())

@@ -6,14 +6,12 @@ import numpy as np
 import pytest
 
 from ros2_raxels.geometry.camera import PinholeCamera
-from ros2_raxels.geometry.fisheye import FisheyeCamera
+from ros2_raxels.geometry.fisheye import FisheyeCamera, wide_lens
 from ros2_raxels.scenes.renderer import depth_map, render
 from ros2_raxels.scenes.trajectories import handheld_loop
 from ros2_raxels.scenes.world import furnished_room
 
-FOCAL_PX = 32 / np.radians(100)
-FISHEYE = FisheyeCamera(64, 48, FOCAL_PX, FOCAL_PX, 31.5, 23.5)
-"""200 degrees from the left edge to the right."""
+FISHEYE = wide_lens(64, 48, 200.0)
 
 
 @pytest.fixture(scope="module")

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from walk import FIRST_NS, STEP_NS, TRACKING, path_m, similarity, solved_from, states
 
-from ros2_raxels.geometry.fisheye import FisheyeCamera
+from ros2_raxels.geometry.fisheye import wide_lens
 from ros2_raxels.geometry.poses import FloatArray, relative_pose, rotation_angle_rad
 from ros2_raxels.scenes.renderer import render
 from ros2_raxels.scenes.trajectories import handheld_loop
@@ -14,8 +14,7 @@ from ros2_raxels.scenes.world import furnished_room
 from ros2_raxels.tracking.tracker import Tracker
 from ros2_raxels.tracking.types import TrackedPose, TrackerSettings
 
-FOCAL_PX = 128 / np.radians(100)
-CAMERA = FisheyeCamera(256, 192, FOCAL_PX, FOCAL_PX, 127.5, 95.5)
+CAMERA = wide_lens(256, 192, 200.0)
 BUMPER_ROWS = 56
 
 Image = np.ndarray
