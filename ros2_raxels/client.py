@@ -19,7 +19,7 @@ from rclpy.action import ActionClient
 from rclpy.executors import SingleThreadedExecutor
 from rclpy.node import Node
 
-from ros2_raxels.geometry.camera import PinholeCamera
+from ros2_raxels.geometry.camera import Camera
 from ros2_raxels.geometry.poses import FloatArray, make_pose, rotation_from_quaternion
 from ros2_raxels.nodes.common.interfaces import PredictViews
 from ros2_raxels.nodes.common.messages import image_array, pose_message, stamp_message, stamp_ns
@@ -72,7 +72,7 @@ class Views:
     code: int
     message: str
     images: list[ImageArray]
-    camera: PinholeCamera | None
+    camera: Camera | None
     stamp_ns: int
     optical_frame: str
     frame_id: str

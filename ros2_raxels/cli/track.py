@@ -20,6 +20,7 @@ from ros2_raxels.factory import make_tracker
 from ros2_raxels.geometry.trajectory import write_tum
 from ros2_raxels.recordings.calibration import Calibration, CalibrationError
 from ros2_raxels.recordings.calibration_files import FORMATS, read_calibration
+from ros2_raxels.recordings.image_mask import read_mask
 from ros2_raxels.recordings.open import open_source
 from ros2_raxels.recordings.rig_set import RIG_FILE
 from ros2_raxels.recordings.source import Frame, FrameSource, SourceError
@@ -99,6 +100,9 @@ def _add_calibration_arguments(parser: argparse.ArgumentParser) -> None:
         help=f"px, and distortion in OpenCV's order; {outranks}",
     )
     given.add_argument("--calibration", type=Path, metavar="FILE", help=f"{FORMATS}; {outranks}")
+    parser.add_argument(
+        "--mask", type=Path, metavar="FILE", help="image of the same size, white where the recording is to be used"
+    )
     parser.add_argument("--camera", metavar="NAME", help="which one of a calibration file or rig set with several")
 
 
@@ -132,9 +136,10 @@ def run(args: argparse.Namespace) -> int:
     check_source(args, source)
     odometry = source.odometry() if args.odom else None
     origin = _check_calibration(source, calibration)
+    mask = None if args.mask is None else read_mask(args.mask)
     for note in source.notes:
         print(f"note: {note}", flush=True)
-    tracker = make_tracker(args.model, odometry, real_time=args.realtime)
+    tracker = make_tracker(args.model, odometry, real_time=args.realtime, mask=mask)
     track, pace = Track(), Pace() if args.realtime else None
     with nullcontext() if args.view is None else open_view(args.view, source.name) as view:
         with keeping_states(args, source) as keep:

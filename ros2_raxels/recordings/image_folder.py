@@ -10,7 +10,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from ros2_raxels.geometry.camera import PinholeCamera
+from ros2_raxels.geometry.camera import Camera
 from ros2_raxels.recordings.contrast import Stretch
 from ros2_raxels.recordings.exif_times import ExifTimes, times_of_exif
 from ros2_raxels.recordings.image_header import HEADER_BYTES, exif_orientation, stored_size
@@ -41,7 +41,7 @@ class ImageFolder(FrameSource):
     kind = "image folder"
 
     def __init__(
-        self, path: Path, camera: PinholeCamera | None, rate_hz: float | None, limit: int | None, ignore_exif: bool
+        self, path: Path, camera: Camera | None, rate_hz: float | None, limit: int | None, ignore_exif: bool
     ) -> None:
         folder, files, said = _pictures(path)
         files, stamps_ns, rate, said_of_times = _in_time(folder, files, rate_hz, ignore_exif)

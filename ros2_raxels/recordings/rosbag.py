@@ -10,7 +10,7 @@ from typing import Any
 import cv2
 import numpy as np
 
-from ros2_raxels.geometry.camera import PinholeCamera
+from ros2_raxels.geometry.camera import Camera
 from ros2_raxels.recordings.bag_camera import camera_of_info, info_topic_of
 from ros2_raxels.recordings.bag_files import BagFile
 from ros2_raxels.recordings.bag_order import Disorder, in_order
@@ -50,7 +50,7 @@ class Bag(FrameSource):
         self,
         path: Path,
         bag: BagFile,
-        camera: PinholeCamera | None,
+        camera: Camera | None,
         topic: str | None,
         limit: int | None,
         ignore_calibration: bool = False,
@@ -213,7 +213,7 @@ class Bag(FrameSource):
         rest = sorted(set(counts) - {chosen})
         return chosen, full[chosen], [f"not {', '.join(rest)}"] if rest else []
 
-    def _read_camera(self, reader: Any, size: tuple[int, int]) -> tuple[PinholeCamera | None, str]:
+    def _read_camera(self, reader: Any, size: tuple[int, int]) -> tuple[Camera | None, str]:
         infos = [topic for topic, count in _counts(reader, (_INFO_TYPE,)).items() if count]
         images = [topic for topic, count in _counts(reader, _IMAGE_TYPES).items() if count]
         topic, said = info_topic_of(self._topic, infos, len(images) == 1)

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from ros2_raxels.geometry.camera import PinholeCamera
+from ros2_raxels.geometry.camera import Camera
 from ros2_raxels.geometry.poses import FloatArray, GeometryError
 from ros2_raxels.recordings.contrast import Stretch
 from ros2_raxels.recordings.image_codec import ImageArray, ImageError, decode_compressed
@@ -46,7 +46,7 @@ class Frame:
     index: int
     stamp_ns: int
     image: ImageArray
-    camera: PinholeCamera | None
+    camera: Camera | None
     camera_to_world: FloatArray | None
     name: str
 
@@ -81,7 +81,7 @@ class FrameSource(ABC):
     kind: str
     length: int | None
     rate_hz: float
-    camera: PinholeCamera | None
+    camera: Camera | None
     has_truth: bool = False
     is_metric: bool = False
     camera_to_base: FloatArray | None = None
@@ -118,7 +118,7 @@ def read_image(path: Path, *, upright: bool = True, stretch: Stretch | None = No
         raise SourceError(f"{path} cannot be read: {error}") from error
 
 
-def check_camera_fits(camera: PinholeCamera | None, image: ImageArray, name: str | Path) -> None:
+def check_camera_fits(camera: Camera | None, image: ImageArray, name: str | Path) -> None:
     """See that an image (H, W, ...) has the size that its camera says, where the camera is known.
 
     Raises:

@@ -108,7 +108,7 @@ def test_camera_info_below_the_image_topic_is_its_own(tmp_path: Path) -> None:
 
 def test_a_camera_that_is_given_is_heard_whatever_camera_info_says(tmp_path: Path) -> None:
     infos = {
-        "fisheye": info_message([30, 31, 15.5, 11.5], d=[0.1, 0, 0, 0], model="equidistant"),
+        "omni": info_message([30, 31, 15.5, 11.5], d=[0.1, 0, 0, 0], model="omni"),
         "size": replace(info_message([60, 62, 31.5, 23.5]), width=64, height=48),
         "zeros": info_message([0, 0, 0, 0]),
     }
@@ -164,12 +164,12 @@ def test_a_bag_that_breaks_off_gives_its_frames_and_says_that_it_ended_early(tmp
 
 
 def test_cameras_that_cannot_be_used_are_refused(tmp_path: Path) -> None:
-    # Without distortion its rays are at equal angles all the same, and no pinhole's.
-    fisheye = info_message([30, 31, 15.5, 11.5], d=[0, 0, 0, 0], model="equidistant")
-    bag = write_bag(tmp_path / "fisheye", {"/cam/image": image_messages(), "/cam/camera_info": [fisheye]})
+    # Without distortion its rays are no pinhole's all the same.
+    omni = info_message([30, 31, 15.5, 11.5], d=[0, 0, 0, 0], model="omni")
+    bag = write_bag(tmp_path / "omni", {"/cam/image": image_messages(), "/cam/camera_info": [omni]})
     message = refusal(bag)
     assert "/cam/camera_info" in message
-    assert "equidistant" in message
+    assert "'omni'" in message
     check_bag(open_source(bag, camera=CAMERA), CAMERA)
     check_bag(open_source(bag, ignore_calibration=True), None)
     negative = write_bag(
