@@ -14,6 +14,8 @@ import scripted_node as script
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
 from geometry_msgs.msg import Pose, PoseWithCovarianceStamped
 from nav_msgs.msg import Odometry
+from rcl_interfaces.srv import SetParameters
+from rclpy.parameter import Parameter
 from rclpy.qos import QoSProfile, ReliabilityPolicy
 from ros_testing import Probe, Spawn, matched, wait_until
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image
@@ -79,12 +81,21 @@ def agrees_with_truth(poses: Mapping[int, Pose], truth: FloatArray) -> None:
 class Rig:
     """A camera's publishers and all that the node says."""
 
-    def __init__(self, probe: Probe, node: Any, namespace: str = "", qos: Any = 10, image_type: Any = Image) -> None:
+    def __init__(
+        self,
+        probe: Probe,
+        node: Any,
+        namespace: str = "",
+        qos: Any = 10,
+        image_type: Any = Image,
+        image: str = "image",
+        info_qos: Any = None,
+    ) -> None:
         self.probe, self.node = probe, node
         self.compressed = image_type is CompressedImage
-        image_topic = f"{namespace}/image" + ("/compressed" if self.compressed else "")
+        image_topic = f"{namespace}/{image}" + ("/compressed" if self.compressed else "")
         self.images = probe.publisher(image_type, image_topic, qos)
-        self.infos = probe.publisher(CameraInfo, f"{namespace}/camera_info", qos)
+        self.infos = probe.publisher(CameraInfo, f"{namespace}/camera_info", info_qos or qos)
         own = self._name = f"{namespace}/raxels_pose"
         self.poses = probe.collect(PoseWithCovarianceStamped, f"{own}/pose")
         self.odometry = probe.collect(Odometry, f"{own}/odometry")
@@ -194,6 +205,11 @@ class Rig:
             return fitting[-1] if fitting else None
 
         return wait_until(found, what=f"diagnostic of {part} with {words}")
+
+    def assign(self, name: str, value: object) -> None:
+        """Set a parameter of the node."""
+        request = SetParameters.Request(parameters=[Parameter(name, value=value).to_parameter_msg()])
+        assert self.probe.call(SetParameters, f"{self._name}/set_parameters", request).results[0].successful
 
     def reset(self) -> None:
         count = len(self.status)

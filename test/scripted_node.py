@@ -15,6 +15,7 @@ from ros2_raxels.geometry.covariance import UNKNOWN_VARIANCE
 from ros2_raxels.geometry.poses import FloatArray, inverse_pose, make_pose, rotation_from_vector
 from ros2_raxels.nodes.common.runner import run
 from ros2_raxels.nodes.pose.pose_node import PoseNode
+from ros2_raxels.tracking.map_update import MappingState
 from ros2_raxels.tracking.metric_scale import Odometry, Scale, ScaleSource
 from ros2_raxels.tracking.types import SolveQuality, TrackedPose, TrackerSettings, TrackState
 from ros2_raxels.utils.files import FileError, replacing
@@ -51,6 +52,7 @@ class ScriptedTracker:
     """Counts tracked frames since the last reset; the message tells that and the focal length it was given."""
 
     engine_id = "scripted"
+    mapping = MappingState()
 
     def __init__(self, settings: TrackerSettings, model: str, odometry: Odometry) -> None:
         if model == SLOW:
@@ -59,6 +61,7 @@ class ScriptedTracker:
         self._odometry = odometry
         self._moved = np.eye(4)
         self._count = 0
+        self._spoiled = False
 
     def reset(self) -> None:
         self._count = 0
@@ -81,8 +84,13 @@ class ScriptedTracker:
         self._count = int(path.read_text())
         return self._count
 
+    def tell_period(self, period_s: float | None) -> None:
+        self.period_s = period_s
+
     def improve(self) -> None:
-        raise ZeroDivisionError("as the image asked")
+        spoiled, self._spoiled = self._spoiled, False
+        if spoiled:
+            raise ZeroDivisionError("as the image asked")
 
     def track(self, image: np.ndarray, stamp_ns: int, camera: PinholeCamera | None) -> TrackedPose:
         action = int(image.reshape(-1)[0])
@@ -99,10 +107,10 @@ class ScriptedTracker:
         focal = "estimated" if camera is None else f"{camera.fx:g}"
         message = f"count {self._count} focal {focal} lost.frames {self._settings.lost_frames}"
         covariance = np.eye(6) * UNKNOWN_VARIANCE if state == TrackState.LOST else np.diag(VARIANCES)
-        spoil = action == SPOIL
+        self._spoiled = action == SPOIL
         matches: Any = np.nan if action == UNSAID else QUALITY.correspondences
         quality = replace(QUALITY, correspondences=matches)
-        answer = TrackedPose(stamp_ns, pose, covariance, state, quality, keyframe=spoil, message=message)
+        answer = TrackedPose(stamp_ns, pose, covariance, state, quality, keyframe=self._spoiled, message=message)
         metric = self._settings.scale.source is ScaleSource.FIXED
         return replace(answer, scale=Scale(ScaleSource.FIXED, 2.0, 0.01)) if metric else answer
 

@@ -13,6 +13,7 @@ from ros_testing import ROOT
 from ros2_raxels import factory
 from ros2_raxels.estimation import learned_prior
 from ros2_raxels.estimation.learned_prior import STREAM, LearnedDenoiser
+from ros2_raxels.tracking.metric_scale import ScaleSource
 from ros2_raxels.utils.files import FileError
 
 SHIPPED = ROOT / "engines" / "compact.json"
@@ -24,6 +25,8 @@ def test_none_is_geometry_alone() -> None:
     tracker = factory.make_tracker("none")
     assert "no denoiser" in tracker.engine_id
     assert tracker.settings.history
+    assert tracker.settings.scale.source is ScaleSource.NONE
+    assert factory.make_tracker("none", lambda stamp_ns: None).settings.scale.source is ScaleSource.ODOM
 
 
 @pytest.mark.parametrize("model", ["", str(SHIPPED)])

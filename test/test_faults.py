@@ -230,6 +230,7 @@ def test_frames_of_another_camera_are_left_out_until_the_first_is_silent(fresh: 
         answers = (fresh.stamped(fresh.status, stamp) for stamp in sent)
         found = next(filter(None, answers), None)
         if found is None:
+            fresh.send_info()
             sent.append(fresh.send(image))
         return found
 

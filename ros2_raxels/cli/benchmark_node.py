@@ -161,12 +161,18 @@ def _run(
     interrupted: Event,
 ) -> NodeRun:
     from ros2_raxels.harness.node_run import run_node
-    from ros2_raxels.harness.play import Play
+    from ros2_raxels.harness.play import Play, PlayError
 
     logs = Path(tempfile.mkdtemp(prefix="raxels_nodes_"))
     wanted = Play(args.source, source, args.frames or 0, camera_to_base=mount)
-    run = run_node(wanted, stamps_ns, load, logs, interrupted)
-    # What went wrong is in them, and is named in the error: they go only when all is well.
+    try:
+        run = run_node(wanted, stamps_ns, load, logs, interrupted)
+    except PlayError:
+        # The error names them, for what went wrong is in them.
+        raise
+    except BaseException:
+        shutil.rmtree(logs)
+        raise
     shutil.rmtree(logs)
     return run
 

@@ -34,6 +34,11 @@ def add_live_arguments(parser: argparse.ArgumentParser) -> None:
         help="whose poses they are; default: the base of a rig set, else the camera",
     )
     parser.add_argument(
+        "--odom",
+        action="store_true",
+        help="metres from the wheels: odom.csv of a rig set, or the topic of odometry of a bag with /tf_static",
+    )
+    parser.add_argument(
         "--realtime",
         action="store_true",
         help="play the recording at its own pace and drop what the tracker is too late for, as the node does",

@@ -6,9 +6,9 @@ from collections.abc import Iterable
 
 from ros2_raxels.doctor.findings import Finding, Severity
 from ros2_raxels.doctor.seen import Graph, ImageTopic, InfoTopic, named
-from ros2_raxels.geometry.camera import PinholeCamera
+from ros2_raxels.geometry.camera import Camera
 from ros2_raxels.geometry.frame_tree import bare
-from ros2_raxels.recordings.camera_info import CameraInfoError, camera_from_info
+from ros2_raxels.recordings.camera_info import CameraInfoError, camera_from_info, is_rectified_topic
 
 _COMPRESSED = "/compressed"
 _FOCAL_PER_WIDTH = (0.2, 10.0)
@@ -18,11 +18,6 @@ _REPEATED = 3
 def info_topic_beside(topic: str) -> str:
     """Where drivers publish the camera_info of a topic of images."""
     return topic.removesuffix(_COMPRESSED).rpartition("/")[0] + "/camera_info"
-
-
-def is_rectified(topic: str) -> bool:
-    """Whether a topic's name promises undistorted images."""
-    return "rect" in topic.removesuffix(_COMPRESSED).rpartition("/")[2]
 
 
 def judge_cameras(graph: Graph) -> list[Finding]:
@@ -106,7 +101,7 @@ def _judge_latched(info: InfoTopic) -> list[Finding]:
     ]
 
 
-def _judge_match(image: ImageTopic, info: InfoTopic, camera: PinholeCamera) -> list[Finding]:
+def _judge_match(image: ImageTopic, info: InfoTopic, camera: Camera) -> list[Finding]:
     """Whether the camera can be that of the images."""
     found = []
     if image.width and (image.width, image.height) != (camera.width, camera.height):
@@ -151,7 +146,7 @@ def _judge_match(image: ImageTopic, info: InfoTopic, camera: PinholeCamera) -> l
 
 
 def _judge_rectified(image: ImageTopic, info: InfoTopic) -> list[Finding]:
-    if not is_rectified(image.topic) or not any(info.newest.d):
+    if not is_rectified_topic(image.topic) or not any(info.newest.d):
         return []
     return [
         Finding(

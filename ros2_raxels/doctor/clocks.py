@@ -6,11 +6,10 @@ from statistics import median
 
 from ros2_raxels.doctor.findings import Finding, Severity
 from ros2_raxels.doctor.seen import Arrivals, Clocks, Graph, ImageTopic, named
+from ros2_raxels.utils.durations import OTHER_CLOCK_S, in_words
 
-_OTHER_CLOCK_S = 60.0
 _LATE_S = 1.0
 _EARLY_S = 0.1
-_UNITS = (("years", 365.25 * 86400), ("days", 86400.0), ("hours", 3600.0), ("minutes", 60.0), ("s", 1.0))
 
 
 def judge_clocks(graph: Graph) -> list[Finding]:
@@ -21,7 +20,7 @@ def judge_clocks(graph: Graph) -> list[Finding]:
         found += _judge_stamps(image, name)
     for edge in graph.edges.values():
         off_s = (edge.clock_ns - edge.stamp_ns) * 1e-9
-        if not edge.is_static and abs(off_s) > _OTHER_CLOCK_S:
+        if not edge.is_static and abs(off_s) > OTHER_CLOCK_S:
             found.append(
                 Finding(
                     Severity.WARNING,
@@ -82,7 +81,7 @@ def _judge_stamps(image: ImageTopic, clock: str) -> list[Finding]:
 def _judge_offset(image: ImageTopic, clock: str) -> list[Finding]:
     arrivals = image.arrivals
     off_s = median((now - at) * 1e-9 for at, now in zip(arrivals.stamps_ns, arrivals.clock_ns, strict=True))
-    if abs(off_s) > _OTHER_CLOCK_S:
+    if abs(off_s) > OTHER_CLOCK_S:
         return [
             Finding(
                 Severity.WARNING,
@@ -120,6 +119,5 @@ def _judge_order(topic: str, arrivals: Arrivals) -> list[Finding]:
 
 
 def _how_far(off_s: float) -> str:
-    """How far stamps lie behind a clock, in a unit that can be grasped."""
-    name, unit = next(((name, unit) for name, unit in _UNITS if abs(off_s) >= unit), _UNITS[-1])
-    return f"{abs(off_s) / unit:.1f} {name} {'behind' if off_s > 0 else 'ahead of'} it"
+    """How far stamps lie behind a clock."""
+    return f"{in_words(off_s)} {'behind' if off_s > 0 else 'ahead of'} it"

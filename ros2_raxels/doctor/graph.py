@@ -21,7 +21,7 @@ from ros2_raxels.doctor.seen import Arrivals, Edge, Graph, ImageTopic, InfoTopic
 from ros2_raxels.geometry.frame_tree import bare
 from ros2_raxels.harness.spun_node import SpunNode
 from ros2_raxels.nodes.common.messages import check_image, image_array, raw_stamp_ns, stamp_ns
-from ros2_raxels.nodes.common.rclpy_compat import with_message_info
+from ros2_raxels.nodes.common.rclpy_compat import endpoint_gid, publisher_gid, with_message_info
 from ros2_raxels.nodes.common.subscription import qos_problem
 from ros2_raxels.nodes.common.tf_broadcaster import insert_edges, tf_qos
 from ros2_raxels.recordings.image_codec import ImageError
@@ -38,8 +38,6 @@ _OURS = (_STATUS, "raxels_interfaces/action/PredictViews_FeedbackMessage")
 _MOST_LISTENED = 4
 _UNKNOWN = "_NODE_NAME_UNKNOWN_"
 """What an endpoint's node is called before the node itself has been discovered."""
-
-_GID_BYTES = 16
 
 MessageInfo = dict[str, Any]
 
@@ -120,7 +118,7 @@ class GraphListener(SpunNode):
         for topic in (_TF, _TF_STATIC):
             for info in publishers.get(topic, []):
                 if info.node_name != _UNKNOWN:
-                    self._owners[topic, bytes(info.endpoint_gid)[:_GID_BYTES]] = info.node_name
+                    self._owners[topic, endpoint_gid(info)] = info.node_name
         for edge in self.graph.edges.values():
             topic = _TF_STATIC if edge.is_static else _TF
             known = {self._owners[topic, of] for of in edge.publishers if (topic, of) in self._owners}
@@ -136,7 +134,9 @@ class GraphListener(SpunNode):
             info = graph.infos.setdefault(topic, InfoTopic(topic))
             info.publishers = names
             info.is_latched = any(map(_is_latched, publishers))
-            info.late_readers = tuple(i.node_name for i in readers if i.node_name in ours and not _is_latched(i))
+            # A node may have a second subscription, for what publishers keep.
+            in_time = {i.node_name for i in readers if _is_latched(i)}
+            info.late_readers = tuple(name for name in dict.fromkeys(ours) if name not in in_time)
 
     def _pair(self, readers: dict[str, list[Any]]) -> None:
         """Each topic of images with its camera_info: that which its reader takes, else that beside it."""
@@ -149,16 +149,18 @@ class GraphListener(SpunNode):
         self, publishers: dict[str, list[Any]], readers: dict[str, list[Any]]
     ) -> list[tuple[str, str, bool]]:
         graph = self.graph
-        return sorted(
-            {
-                (reader.node_name, reason, reader.node_name in graph.ours)
-                for topic in graph.topics
-                for reader in readers[topic]
-                if reader.node_name in graph.ours or topic in graph.images or topic in graph.infos
-                for publisher in publishers[topic]
-                if (reason := qos_problem(topic, publisher, reader.qos_profile))
-            }
-        )
+        found = set()
+        for topic in graph.topics:
+            for name in {reader.node_name for reader in readers[topic]}:
+                if name not in graph.ours and topic not in graph.images and topic not in graph.infos:
+                    continue
+                # Of a node with several subscriptions one is enough.
+                wanted = [reader.qos_profile for reader in readers[topic] if reader.node_name == name]
+                for publisher in publishers[topic]:
+                    reasons = [qos_problem(topic, publisher, qos) for qos in wanted]
+                    if all(reasons):
+                        found.add((name, reasons[0], name in graph.ours))
+        return sorted(found)
 
     def _subscribe(self, publishers: dict[str, list[Any]]) -> None:
         """To what is new; a topic of images wakes its publisher up, so that only those that matter are chosen."""
@@ -202,7 +204,9 @@ class GraphListener(SpunNode):
         return time.time_ns() if newest is None else newest
 
     def _arrived(self, arrivals: Arrivals, at_ns: int, about: MessageInfo) -> None:
-        arrivals.add(at_ns, self._now_ns, time.monotonic(), _gid(about), about.get("publication_sequence_number"))
+        arrivals.add(
+            at_ns, self._now_ns, time.monotonic(), publisher_gid(about), about.get("publication_sequence_number")
+        )
 
     def _on_image(self, image: ImageTopic, kind: Any, serialized: bytes, about: MessageInfo) -> None:
         self._arrived(image.arrivals, raw_stamp_ns(serialized), about)
@@ -215,7 +219,7 @@ class GraphListener(SpunNode):
         info.newest = message
 
     def _on_edges(self, static: bool, message: Any, about: MessageInfo) -> None:
-        graph, publisher = self.graph, _gid(about)
+        graph, publisher = self.graph, publisher_gid(about)
         graph.refused_edges.update(insert_edges(graph.tree, message, static))
         for transform in message.transforms:
             parent, child = bare(transform.header.frame_id), bare(transform.child_frame_id)
@@ -248,12 +252,6 @@ def _describe(image: ImageTopic, message: Any) -> None:
 def _nodes(infos: list[Any]) -> tuple[str, ...]:
     """Names of endpoints' nodes; a node with two endpoints is named twice."""
     return tuple(sorted(info.node_name for info in infos if info.node_name != _NAME))
-
-
-def _gid(about: MessageInfo) -> bytes:
-    """Whose message it is; empty in releases that do not tell."""
-    gid = about.get("publisher_gid") or {}
-    return bytes(gid.get("data", b""))[:_GID_BYTES]
 
 
 def _is_latched(info: Any) -> bool:

@@ -172,6 +172,14 @@ class Camera(ABC):
         """(height, width) whether a pixel has a ray: not beyond where the lens model folds back."""
         return np.asarray(np.isfinite(self.bearings()[..., 0]))
 
+    @cached_property
+    def sees_whole_image(self) -> bool:
+        """Whether every pixel has a ray; the field of a lens has no holes, so that the edge of the image tells."""
+        across, down = np.arange(self.width), np.arange(self.height)
+        rows = [np.column_stack([across, np.full(self.width, v)]) for v in (0, self.height - 1)]
+        columns = [np.column_stack([np.full(self.height, u), down]) for u in (0, self.width - 1)]
+        return bool(np.isfinite(self.rays(np.concatenate([*rows, *columns]))).all())
+
     def local_focal_px(self, pixels: npt.ArrayLike) -> FloatArray:
         """Pixels per radian (N,) at pixels (N, 2), the geometric mean over all directions; NaN without a ray."""
         rays = self.rays(pixels)

@@ -130,7 +130,8 @@ def _wait_for(observer: Observer, child: Child, topics: tuple[str, ...], line: _
 
 def _pose_arguments(wanted: Play) -> list[str]:
     # Waiting for intrinsics that will never come would cost the beginning of the recording.
-    patience = [] if wanted.source.camera is not None else ["-p", "camera_info_timeout_s:=0.0"]
+    guess = ["-p", "camera_info_timeout_s:=0.0", "-p", "allow_uncalibrated:=true"]
+    patience = [] if wanted.source.camera is not None else guess
     return ["--ros-args", "-r", "image:=/camera/image_raw", "-r", "camera_info:=/camera/camera_info", *patience]
 
 

@@ -7,8 +7,13 @@ from typing import Any
 
 import numpy as np
 
-from ros2_raxels.geometry.camera import PinholeCamera
-from ros2_raxels.recordings.camera_info import CameraInfoError, camera_from_info, is_rectified_topic
+from ros2_raxels.geometry.camera import Camera
+from ros2_raxels.recordings.camera_info import (
+    CameraInfoError,
+    camera_from_info,
+    check_principal_point,
+    is_rectified_topic,
+)
 
 _MOST_MESSAGES = 1000
 """Of zeros that are waited out: a driver without calibration sends them for ever."""
@@ -60,7 +65,7 @@ def first_calibrated(infos: Iterable[Any], image_topic: str) -> tuple[Any | None
 
 def camera_of_info(
     infos: Callable[[], Iterable[Any]], image_topic: str, size: tuple[int, int]
-) -> tuple[PinholeCamera | None, str]:
+) -> tuple[Camera | None, str]:
     """The camera of images by the messages of its camera_info topic, and what to say about it.
 
     Args:
@@ -83,13 +88,11 @@ def camera_of_info(
             f"describes images of {camera.width}x{camera.height} px but those of {image_topic} are "
             f"{size[0]}x{size[1]} px; record the camera_info of these images, {_REMEDY}"
         )
-    if not (0 <= camera.cx < camera.width and 0 <= camera.cy < camera.height):
-        raise CameraInfoError(
-            f"principal point ({camera.cx:g}, {camera.cy:g}) px lies outside the {size[0]}x{size[1]} px image: it is "
-            f"that of another size or crop; calibrate again, {_REMEDY}"
-        )
+    try:
+        check_principal_point(camera)
+    except CameraInfoError as error:
+        raise CameraInfoError(f"{error}, {_REMEDY}") from error
     if is_rectified_topic(image_topic) and not rectified:
         bent = ", without its distortion" if camera.is_distorted else ""
-        camera = PinholeCamera(camera.width, camera.height, camera.fx, camera.fy, camera.cx, camera.cy)
-        return camera, f"K{bent}, because the images are rectified and P is zero"
+        return camera.pinhole, f"K{bent}, because the images are rectified and P is zero"
     return camera, "P, because the images are rectified" if rectified else ""

@@ -8,12 +8,14 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
-from ros2_raxels.geometry.camera import PinholeCamera
+from ros2_raxels.geometry.camera import Camera
 from ros2_raxels.geometry.poses import FloatArray
 from ros2_raxels.recordings.camera_info import CameraInfoError, camera_from_info
 from ros2_raxels.recordings.contrast import Stretch
+from ros2_raxels.recordings.odometry import ODOMETRY_FILE, read_wheels
 from ros2_raxels.recordings.posed_set import check_images, frame_rate_hz, frame_stamp_ns, rigid_pose
 from ros2_raxels.recordings.source import (
+    CameraToOdom,
     Frame,
     FrameSource,
     SourceError,
@@ -47,7 +49,7 @@ class RigCamera:
     camera_to_base: FloatArray
     where: str
 
-    def lens(self) -> PinholeCamera:
+    def lens(self) -> Camera:
         """Intrinsics, px.
 
         Raises:
@@ -176,7 +178,7 @@ class RigSetSource(FrameSource):
     def __init__(
         self,
         path: Path,
-        camera: PinholeCamera | None = None,
+        camera: Camera | None = None,
         rate_hz: float | None = None,
         limit: int | None = None,
         ignore_calibration: bool = False,
@@ -189,7 +191,7 @@ class RigSetSource(FrameSource):
         check_images(rig.file, self._images)
         self._upright = not ignore_exif
         self.camera = camera or (None if ignore_calibration else chosen.lens())
-        self.camera_to_base = chosen.camera_to_base
+        self.camera_to_base = self._mount = chosen.camera_to_base
         self.name = rig.name or path.resolve().name
         self.length = len(self._images)
         self.rate_hz = rig.rate_hz
@@ -197,11 +199,20 @@ class RigSetSource(FrameSource):
         self.is_metric = rig.is_metric
         self.notes = (f"{self.length} images of camera {chosen.name!r} listed in {RIG_FILE}",)
 
+    def odometry(self) -> CameraToOdom:
+        """By ``odom.csv`` beside the ``rig.json``; see `FrameSource.odometry`."""
+        file = self._rig.file.with_name(ODOMETRY_FILE)
+        if not file.is_file():
+            return super().odometry()
+        wheels = read_wheels(file)
+        wheels.check_covers(self._rig.stamps_ns[0], str(file))
+        return wheels.seen_from(self._mount)
+
     def __iter__(self) -> Iterator[Frame]:
-        rig, stretch, mount = self._rig, Stretch(), self.camera_to_base
+        rig, stretch = self._rig, Stretch()
         for index, file in enumerate(self._images):
             image = read_image(file, upright=self._upright, stretch=stretch)
             check_camera_fits(self.camera, image, file)
             base = rig.base_to_world[index]
-            truth = None if base is None or mount is None else base @ mount
+            truth = None if base is None else base @ self._mount
             yield Frame(index, rig.stamps_ns[index], image, self.camera, truth, file.name)

@@ -14,7 +14,7 @@ from ros2_raxels.geometry.turns import Turn
 from ros2_raxels.tracking.frame import SolvedFrame, StreamFrame
 from ros2_raxels.tracking.shared_matches import SharedMatches
 from ros2_raxels.tracking.types import TrackerSettings
-from ros2_raxels.tracking.what_is_wrong import what_is_wrong
+from ros2_raxels.tracking.what_is_wrong import nearly_constant, what_is_wrong
 from ros2_raxels.utils.timing import timed
 
 _LITTLE_OVERLAP, _ENOUGH_OVERLAP = 0.15, 0.3
@@ -141,6 +141,9 @@ class Initializer:
             focal_known: whether the cameras of the frames are to be believed; the focal length is estimated otherwise.
             stage_s: wall times, s, are added here.
         """
+        if blank := nearly_constant(frame.features):
+            # Not collected: no motion can be seen from it to others, and it would only put off the start.
+            return Waiting(blank)
         if not self._pending:
             self._pending.append(frame)
             return Waiting(f"{_FIRST}; waiting for motion", turn=AT_REST)

@@ -206,6 +206,32 @@ class KeyframeMap:
             self.handed_on[dropped] = (beside(kept, pose), log_growth)
         return pose, log_growth
 
+    # -- a copy of it
+
+    def copy(self) -> KeyframeMap:
+        """The same keyframes in a map of its own: what becomes of one does not become of the other."""
+        return KeyframeMap(
+            dict(self.keyframes),
+            list(self.window_numbers),
+            list(self.loops),
+            dict(self.steps),
+            dict(self.trajectories),
+            self.present,
+            dict(self.handed_on),
+        )
+
+    def take_over(self, grown_copy: KeyframeMap) -> None:
+        """Become what a copy has become; depths that were learned here meanwhile stay where the copy knows none."""
+        here = [keyframe for keyframe in self.window if keyframe.number in grown_copy.keyframes]
+        for name, value in vars(grown_copy.copy()).items():
+            setattr(self, name, value)
+        for old in here:
+            new = self.keyframes[old.number]
+            learned = np.isfinite(old.inverse_depth) & ~np.isfinite(new.inverse_depth)
+            if learned.any():
+                since = float(np.exp(new.log_growth - old.log_growth))
+                self.put(replace(new, inverse_depth=np.where(learned, old.inverse_depth / since, new.inverse_depth)))
+
     # -- what changes it
 
     def put(self, keyframe: Keyframe) -> None:
@@ -244,7 +270,10 @@ class KeyframeMap:
             mine = sure & (evidence.anchor == position) & (evidence.kind == FLOW)
             current = self.keyframes.get(keyframe.number)
             if current is not None:
-                current.inverse_depth[evidence.index[mine]] = inverse_depth[mine]
+                # Another copy of the map may hold the same keyframe.
+                depths = current.inverse_depth.copy()
+                depths[evidence.index[mine]] = inverse_depth[mine]
+                self.put(replace(current, inverse_depth=depths))
 
     def move_keyframe(self, number: int, camera_to_world: FloatArray) -> None:
         """A keyframe is known to be elsewhere (4x4)."""

@@ -11,7 +11,7 @@ from ros2_raxels.geometry.poses import FloatArray, inverse_pose, relative_pose, 
 from ros2_raxels.matching.matcher import Matcher
 from ros2_raxels.matching.tracks import Evidence
 from ros2_raxels.tracking.frame import Keyframe
-from ros2_raxels.tracking.keyframe_map import Link
+from ros2_raxels.tracking.keyframe_map import KeyframeMap, Link
 from ros2_raxels.tracking.loop_correction import close_loop
 from ros2_raxels.tracking.mapping import Mapper
 from ros2_raxels.tracking.resection import FrameSolve, FrameSolver
@@ -40,18 +40,20 @@ class LoopCloser:
     """Looks for known places among the keyframes of a map.
 
     Args:
-        mapper: of the map that is looked through and corrected.
         solver: places a keyframe among older ones.
         matcher: of the keyframes.
     """
 
-    def __init__(self, mapper: Mapper, solver: FrameSolver, matcher: Matcher) -> None:
-        self._mapper, self._solver, self._matcher = mapper, solver, matcher
-        self._keyframes = mapper.keyframes
+    def __init__(self, solver: FrameSolver, matcher: Matcher) -> None:
+        self._solver, self._matcher = solver, matcher
         self._pause = _PAUSE
 
-    def close(self, keyframe: Keyframe) -> float | None:
+    def close(self, mapper: Mapper, keyframe: Keyframe) -> float | None:
         """Look for the place that the newest keyframe shows, and let all keyframes give way.
+
+        Args:
+            mapper: of the map that is looked through and corrected.
+            keyframe: its newest one.
 
         Returns:
             Factor by which distances around it have grown; None when no loop was closed.
@@ -59,29 +61,29 @@ class LoopCloser:
         self._pause -= 1
         if self._pause > 0:
             return None
-        recent = self._keyframes.lately(keyframe, _RECENT)
-        known, votes = self._mapper.most_alike(keyframe, recent)
+        recent = mapper.keyframes.lately(keyframe, _RECENT)
+        known, votes = mapper.most_alike(keyframe, recent)
         if known is None or votes < _VOTES:
             return None
         self._pause = _PAUSE
         if self._matcher.common_keypoints(known.features, keyframe.features) < _COMMON_KEYPOINTS:
             return None
-        loop = self._measure(known, keyframe, self._mapper.around(known, recent))
-        effect = None if loop is None else close_loop(self._keyframes, loop, self._mapper.settings.bundle)
+        loop = self._measure(mapper, known, keyframe, mapper.around(known, recent))
+        effect = None if loop is None else close_loop(mapper.keyframes, loop, mapper.settings.bundle)
         if loop is None or effect is None:
             return None
-        self._give_certainty(known.number, loop.covariance)
+        _give_certainty(mapper.keyframes, known.number, loop.covariance)
         return effect.growth
 
-    def _measure(self, known: Keyframe, keyframe: Keyframe, anchors: Sequence[Keyframe]) -> Link | None:
+    def _measure(self, mapper: Mapper, known: Keyframe, keyframe: Keyframe, anchors: Sequence[Keyframe]) -> Link | None:
         """Where the keyframe stands among older ones; None where that is not sure or not plausible."""
-        evidence = self._mapper.shared.between(anchors, keyframe)
-        step = 0.1 * self._keyframes.unit_of(known)
+        evidence = mapper.shared.between(anchors, keyframe)
+        step = 0.1 * mapper.keyframes.unit_of(known)
         solved = self._solver.solve([known.camera_to_world, keyframe.camera_to_world], anchors, evidence, step)
         if solved is None or solved.quality.confidence < _CONFIDENCE or solved.quality.inliers < _INLIERS:
             return None
         ratio = self._depth_ratio(solved, anchors, evidence, keyframe)
-        if ratio is None or not self._plausible(known, keyframe, solved.camera_to_world):
+        if ratio is None or not _plausible(mapper.keyframes, known, keyframe, solved.camera_to_world):
             return None
         return Link(
             known.number,
@@ -113,27 +115,29 @@ class LoopCloser:
         spread = float(np.median(np.abs(np.log(ratio / middle))))
         return middle if spread < _DEPTHS_AGREE else None
 
-    def _plausible(self, known: Keyframe, keyframe: Keyframe, found: FloatArray) -> bool:
-        """Whether drift can have brought the place where it seems to be."""
-        if known.number not in self._keyframes.joined(keyframe):
-            # Another trajectory was begun in between, and nobody knows where.
-            return True
-        between = self._keyframes.way(known, keyframe)
-        poses = np.array([f.camera_to_world for f in between])
-        steps = relative_pose(poses[:-1], poses[1:])
-        path = float(np.linalg.norm(steps[:, :3, 3], axis=1).sum())
-        turn = float(rotation_angle_rad(steps[:, :3, :3]).sum())
-        off = inverse_pose(keyframe.camera_to_world) @ found
-        return bool(
-            np.linalg.norm(off[:3, 3]) < _DRIFT * path + _LEAST_DRIFT * self._keyframes.unit
-            and rotation_angle_rad(off[:3, :3]) < _TURN_DRIFT * turn + _LEAST_TURN_RAD
-        )
 
-    def _give_certainty(self, known: int, covariance: FloatArray) -> None:
-        """The newest keyframes are known as well as the old one (by its number), and what the solve left open."""
-        certain_one = self._keyframes.keyframes[known]
-        for newest in self._keyframes.window:
-            certain = compounded(certain_one.covariance, certain_one.camera_to_world, newest.camera_to_world)
-            certain += with_unit(covariance, 0.0)
-            if np.trace(newest.covariance) > np.trace(certain):
-                self._keyframes.know_covariance(newest.number, certain)
+def _plausible(keyframes: KeyframeMap, known: Keyframe, keyframe: Keyframe, found: FloatArray) -> bool:
+    """Whether drift can have brought the place where it seems to be."""
+    if known.number not in keyframes.joined(keyframe):
+        # Another trajectory was begun in between, and nobody knows where.
+        return True
+    between = keyframes.way(known, keyframe)
+    poses = np.array([f.camera_to_world for f in between])
+    steps = relative_pose(poses[:-1], poses[1:])
+    path = float(np.linalg.norm(steps[:, :3, 3], axis=1).sum())
+    turn = float(rotation_angle_rad(steps[:, :3, :3]).sum())
+    off = inverse_pose(keyframe.camera_to_world) @ found
+    return bool(
+        np.linalg.norm(off[:3, 3]) < _DRIFT * path + _LEAST_DRIFT * keyframes.unit
+        and rotation_angle_rad(off[:3, :3]) < _TURN_DRIFT * turn + _LEAST_TURN_RAD
+    )
+
+
+def _give_certainty(keyframes: KeyframeMap, known: int, covariance: FloatArray) -> None:
+    """The newest keyframes are known as well as the old one (by its number), and what the solve left open."""
+    certain_one = keyframes.keyframes[known]
+    for newest in keyframes.window:
+        certain = compounded(certain_one.covariance, certain_one.camera_to_world, newest.camera_to_world)
+        certain += with_unit(covariance, 0.0)
+        if np.trace(newest.covariance) > np.trace(certain):
+            keyframes.know_covariance(newest.number, certain)

@@ -62,6 +62,19 @@ class Mapper:
             self._remember(keyframe)
             self._forget_keypoints([keyframe])
 
+    def aside(self, matcher: Matcher) -> Mapper:
+        """A mapper of a copy of the map, which may work in another thread, with a matcher of its own."""
+        beside = Mapper(matcher, self.settings)
+        beside.keyframes, beside.shared = self.keyframes.copy(), self.shared.copy(matcher)
+        beside._places = self._places.copy()
+        return beside
+
+    def take_over(self, grown_copy: Mapper) -> None:
+        """Go on with what a copy has become; see `KeyframeMap.take_over`."""
+        self.keyframes.take_over(grown_copy.keyframes)
+        self.shared.take_over(grown_copy.shared)
+        self._places = grown_copy._places.copy()
+
     def begin(self, frames: Sequence[SolvedFrame], clip: ClipEstimate, clip_to_unit: float, unit: float) -> None:
         """The first keyframes of a trajectory, and the depths that were solved with them.
 

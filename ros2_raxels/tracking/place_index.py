@@ -18,6 +18,12 @@ class PlaceIndex:
     def __init__(self) -> None:
         self._descriptors: dict[int, FloatArray] = {}
 
+    def copy(self) -> PlaceIndex:
+        """The same keyframes in an index of its own."""
+        copied = PlaceIndex()
+        copied._descriptors = dict(self._descriptors)
+        return copied
+
     def __contains__(self, number: int) -> bool:
         return number in self._descriptors
 

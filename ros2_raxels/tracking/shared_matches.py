@@ -34,6 +34,16 @@ class SharedMatches:
     def __len__(self) -> int:
         return len(self._matches)
 
+    def copy(self, matcher: Matcher) -> SharedMatches:
+        """The same matches in a store of its own, which goes on with another matcher."""
+        copied = SharedMatches(matcher)
+        copied._matches = dict(self._matches)
+        return copied
+
+    def take_over(self, grown_copy: SharedMatches) -> None:
+        """Add what a copy has found."""
+        self._matches = {**self._matches, **grown_copy._matches}
+
     def forget_all_but(self, frames: Iterable[int]) -> None:
         """Keep only what these frames, given by number, have in common."""
         kept = set(frames)
@@ -105,7 +115,7 @@ class SharedMatches:
         if followed.sum() >= FEWEST_MATCHES:
             start = self._matcher.grid(a.features.grey.shape)
             moved = np.linalg.norm(matches.flow[followed] - start[followed], axis=1)
-            return float(np.median(moved)) / width, float(followed.mean())
+            return float(np.median(moved)) / width, matches.reach
         self._find([(a, b)], thorough=True)
         index = self._matches[a.number, b.number].keypoints
         found = np.flatnonzero(index >= 0) if index is not None else np.zeros(0, int)
@@ -114,6 +124,21 @@ class SharedMatches:
         start, end = (self._matcher.keypoints(f.features).pixels for f in (a, b))
         moved = np.linalg.norm(end[index[found]] - start[found], axis=1)
         return float(np.median(moved)) / width, len(found) / len(index)
+
+    def image_motion_by_way_of(self, anchors: Sequence[Seen], a: Seen, b: Seen) -> tuple[float, float]:
+        """`image_motion` from what is known of both frames in one of the anchors, the newest one; else by a look.
+
+        The overlap is the share of what is seen of the anchor in the first frame that the second one sees, too.
+        """
+        for anchor in reversed(anchors):
+            if self._known(anchor, a) and self._known(anchor, b):
+                in_a, in_b = (self._matches[anchor.number, frame.number].flow for frame in (a, b))
+                there = np.isfinite(in_a[:, 0])
+                both = there & np.isfinite(in_b[:, 0])
+                if both.sum() >= FEWEST_MATCHES:
+                    moved = np.linalg.norm(in_b[both] - in_a[both], axis=1)
+                    return float(np.median(moved)) / b.features.grey.shape[1], float(both.sum() / there.sum())
+        return self.image_motion(a, b)
 
     def turn(self, a: Seen, b: Seen) -> Turn | None:
         """The turn on the spot that explains coarse flow from `a` to `b` best; None where that reaches little."""

@@ -8,8 +8,9 @@ The tracker is in one of four states. Each has a step that takes a frame and ret
          '----------------------------new trajectory, `LostPolicy.RESET`-------------------------'
 
 A frame is solved against the keyframes of a window, whose poses are fixed and set the scale; the inverse depths of the
-tracks are solved with it. A frame that sees little of the last keyframe becomes one. What was found about a frame or a
-pair of frames is kept, nothing is computed twice.
+tracks are solved with it. A frame that sees little of the last keyframe becomes one: that is done on a copy of the map,
+which is taken over in one step between two frames. What was found about a frame or a pair of frames is kept, nothing is
+computed twice.
 """
 
 from __future__ import annotations
@@ -37,17 +38,27 @@ from ros2_raxels.geometry.poses import FloatArray, inverse_pose, relative_pose
 from ros2_raxels.matching.features import Features
 from ros2_raxels.matching.tracks import Evidence
 from ros2_raxels.tracking import map_file
-from ros2_raxels.tracking.frame import Keyframe, KeyframePose, SolvedFrame, StreamFrame, beside
+from ros2_raxels.tracking.budget import Budget
+from ros2_raxels.tracking.frame import (
+    Keyframe,
+    KeyframePose,
+    SolvedFrame,
+    StreamFrame,
+    beside,
+    grown,
+    scaled_about,
+)
+from ros2_raxels.tracking.image_field import ImageField, Mask
 from ros2_raxels.tracking.initializer import FirstCameras, Initializer, Waiting
 from ros2_raxels.tracking.keyframe_map import KeyframeMap
-from ros2_raxels.tracking.loop_closure import LoopCloser
+from ros2_raxels.tracking.map_update import KeyframeMaker, MappingState, MapUpdate
 from ros2_raxels.tracking.mapping import Mapper, MapSettings
 from ros2_raxels.tracking.metric_scale import MetricScale, Odometry, ScaleSource
 from ros2_raxels.tracking.missed_frames import MissedFrames
 from ros2_raxels.tracking.motion_model import MotionModel
 from ros2_raxels.tracking.resection import FrameSolve, FrameSolver, accumulated
 from ros2_raxels.tracking.types import LostPolicy, Motion, SolveQuality, TrackedPose, TrackerSettings, TrackState
-from ros2_raxels.tracking.what_is_wrong import what_is_wrong
+from ros2_raxels.tracking.what_is_wrong import nearly_constant, what_is_wrong
 from ros2_raxels.utils.timing import timed
 
 _LEAST_REACH = 0.2
@@ -55,6 +66,9 @@ _LEAST_REACH = 0.2
 
 _STILL_RAD = 0.004
 """Motion of the image below which a camera stands, as far as anybody can tell before there are depths."""
+
+_THOROUGH = "thorough"
+"""Name of the look that costs as much as several frames."""
 
 _BLIND = 20
 """With fewer keypoints than this there is nothing to be seen."""
@@ -112,6 +126,7 @@ class Tracker:
         denoiser: the learned prior for the first cameras, and for frames that constant velocity explains badly; None
             leaves two-view geometry alone with them.
         odometry: what the wheels say, where the scale is to come from odometry.
+        mask: (height, width) of the images as given, true where they are to be used; None for everywhere.
     """
 
     def __init__(
@@ -119,13 +134,19 @@ class Tracker:
         settings: TrackerSettings | None = None,
         denoiser: Denoiser | None = None,
         odometry: Odometry | None = None,
+        mask: Mask | None = None,
     ) -> None:
         self.settings = settings or TrackerSettings()
         self._odometry = odometry
         self._denoiser = denoiser
         self._estimator = Estimator(self.settings.estimator, denoiser)
         self._matcher = self._estimator.matcher
+        self._field = ImageField(self._matcher, mask)
         self._solver = FrameSolver(denoiser, self.settings.sure)
+        # An engine is not for use by two threads at once.
+        loop_solver = FrameSolver(None, self.settings.sure) if self.settings.real_time else self._solver
+        self._budget = Budget(limited=self.settings.real_time)
+        self._maker = KeyframeMaker(self._matcher, loop_solver, self.settings.loops, self.settings.real_time)
         self.reset()
 
     def reset(self) -> None:
@@ -142,7 +163,7 @@ class Tracker:
         map_settings = MapSettings(s.window, s.bundle, s.stored_keyframes, s.history)
         self._map = keyframes
         self._mapper = Mapper(self._matcher, map_settings, keyframes)
-        self._loops = LoopCloser(self._mapper, self._solver, self._matcher)
+        self._maker.forget()
         self._missed_frames = MissedFrames(self._mapper, self._solver)
         self._initializer = Initializer(s, self._estimator, self._mapper.shared)
         self._coming: SolvedFrame | None = None
@@ -176,15 +197,23 @@ class Tracker:
             camera: intrinsics of this image; None lets the focal length be estimated.
 
         Raises:
-            ValueError: an image of the wrong shape or dtype, or a camera of another size than its image.
+            ValueError: an image of the wrong shape or dtype, or a camera or mask of another size than its image.
         """
         if camera is not None:
             camera.check_fits(image, "image")
+        with self._budget.frame(stamp_ns):
+            return self._answer(image, stamp_ns, camera)
+
+    def tell_period(self, period_s: float | None) -> None:
+        """Say how often frames come, s, with those that are dropped before they get here; None while nobody knows."""
+        self._budget.tell_period(period_s)
+
+    def _answer(self, image: npt.NDArray[np.uint8], stamp_ns: int, camera: Camera | None) -> TrackedPose:
         stage_s: dict[str, float] = {}
         with timed(stage_s, "improve"):
-            self.improve()
+            self._catch_up()
         with timed(stage_s, "look"):
-            features = self._matcher.look(image)
+            features = self._matcher.look(image, self._field.usable(image.shape[:2], camera))
             working = None if camera is None else features.working_camera(camera)
         frame = StreamFrame(self._next_number, stamp_ns, features, self._intrinsics(features, working))
         self._next_number += 1
@@ -210,7 +239,7 @@ class Tracker:
     def _forget_matches(self) -> None:
         """Of frames that are neither keyframes nor will become one."""
         waiting = [f.number for f in self._initializer.pending]
-        waiting += [] if self._coming is None else [self._coming.frame.number]
+        waiting += [solved.frame.number for solved in (self._coming, self._maker.frame) if solved is not None]
         self._mapper.shared.forget_all_but([*self._map.keyframes, *waiting])
 
     def _completed(self, answer: TrackedPose, enlarged: float) -> TrackedPose:
@@ -277,6 +306,7 @@ class Tracker:
 
     def _begin(self, first: FirstCameras, stage_s: dict[str, float]) -> TrackedPose:
         """Keyframes of a new trajectory, which begins where the camera is thought to be."""
+        self._drop_keyframes_to_be()
         clip, unit = first.clip, self._metric.begin()
         solved, clip_to_unit = first.placed(self._motion.camera_to_world, self._motion.covariance, unit)
         self._mapper.begin(solved, clip, clip_to_unit, unit)
@@ -341,7 +371,12 @@ class Tracker:
 
     def _sees_little(self, frame: StreamFrame) -> bool:
         """Whether a frame sees so little of the last keyframe that it must become one; that is done in `improve`."""
-        motion, overlap = self._mapper.shared.image_motion(self._map.window[-1], frame)
+        newest, shared, window = self._coming or self._maker.frame, self._mapper.shared, self._map.window
+        if newest is None:
+            motion, overlap = shared.image_motion(window[-1], frame)
+        else:
+            # It becomes the last keyframe soon, and until then frames are not compared with it.
+            motion, overlap = shared.image_motion_by_way_of(window, newest.frame, frame)
         return motion > self.settings.keyframe_motion or overlap < self.settings.keyframe_overlap
 
     def _solve_expected(self, frame: StreamFrame, stage_s: dict[str, float]) -> FrameSolve | None:
@@ -360,11 +395,12 @@ class Tracker:
         return solved
 
     def _solve_near(self, frame: StreamFrame, stage_s: dict[str, float]) -> tuple[FrameSolve | None, bool]:
-        """At a glance, else thoroughly; and whether coarse flow reached little of the keyframes."""
+        """At a glance, else thoroughly if there is time; and whether coarse flow reached little of the keyframes."""
         solved, apart = self._solve_at_a_glance(frame, stage_s)
-        if solved is None:
+        if solved is None and self._budget.has_time_for(_THOROUGH):
             starts = [self._motion.expected_pose(frame.stamp_ns), self._motion.camera_to_world]
-            solved = self._solve_thoroughly(frame, self._map.window, starts, stage_s)
+            with self._budget.paying_for(_THOROUGH):
+                solved = self._solve_thoroughly(frame, self._map.window, starts, stage_s)
         return solved, apart
 
     def _solve_at_a_glance(self, frame: StreamFrame, stage_s: dict[str, float]) -> tuple[FrameSolve | None, bool]:
@@ -433,6 +469,7 @@ class Tracker:
 
     def _go_back_to(self, anchors: Sequence[Keyframe]) -> None:
         """A known place after a loss, in the unit of its trajectory, which may be in metres where the last was not."""
+        self._drop_keyframes_to_be()
         self._leave_scale()
         left = self._map.present
         self._map.go_back_to(anchors)
@@ -455,6 +492,7 @@ class Tracker:
         unseen = state.unseen + 1 if isinstance(state, Lost) else missed
         self._motion.missed(unseen, self._map.unit)
         reason = _few_agree(solved) + what_is_wrong(frame.features, self._map.window[-1].features)
+        reason += "; no time for a thorough look at this rate" if self._budget.refused else ""
         if missed < self.settings.lost_frames:
             apart = state.apart if isinstance(state, Held) else False
             confidence = 0.0 if solved is None else solved.quality.confidence
@@ -466,7 +504,10 @@ class Tracker:
             self._restart(frame)
             next_state, reason = Initialising(), "a new trajectory begins here"
         if blind:
-            reason = "nothing to be seen (covered lens, darkness, blank wall)"
+            blank = nearly_constant(frame.features)
+            reason = (
+                f"nothing to be seen: {blank}" if blank else "nothing to be seen (covered lens, darkness, blank wall)"
+            )
         return self._unsolved(frame, TrackState.LOST, f"lost for {missed} frames: {reason}", stage_s), next_state
 
     def _is_blind(self, frame: StreamFrame) -> bool:
@@ -474,6 +515,7 @@ class Tracker:
 
     def _restart(self, frame: StreamFrame) -> None:
         """Begin anew where the camera is thought to be; the keyframes stay, and may be found again."""
+        self._drop_keyframes_to_be()
         self._leave_scale()
         self._map.end_trajectory()
         self._motion.stop()
@@ -498,38 +540,89 @@ class Tracker:
     # -- mapping
 
     def improve(self) -> None:
-        """Make a keyframe of the last frame if it is to be one, refine the newest ones together, look for loops.
+        """Do what a frame has left to be done: keyframes, refinement of the newest ones, loops.
 
-        To be called when there is time, after the pose has been passed on; `track` catches up on what was left undone.
+        To be called after each frame, when its pose has been passed on. All is done then, unless the settings say real
+        time: then it is left to a thread of its own, and what that has done by now is taken over. Otherwise `track`
+        catches up on what was left undone.
+
+        Raises:
+            StuckError: a keyframe was given up. Frames are tracked with the map as it was.
+            BaseException: whatever went wrong with one; likewise.
         """
-        frame, self._coming = self._coming, None
-        if frame is None:
-            return
-        before = self._map.window[-1]
-        keyframe = self._mapper.add(frame)
-        if self.settings.scale.source is ScaleSource.HEIGHT:
-            step = relative_pose(keyframe.camera_to_world, before.camera_to_world)[:3, 3]
-            self._metric.see_ground(self._mapper.points(keyframe), step)
-        growth = self._close_loops(keyframe) if self.settings.loops else None
-        if growth is not None:
-            self._motion.grow_step(growth)
-            self._corrected = True
-        known = self._map.keyframes[keyframe.number]
-        self._motion.correct(known.camera_to_world, known.covariance[:6, :6])
+        self._take_over_what_is_done()
+        if self._coming is not None and not self._maker.is_busy:
+            frame, self._coming = self._coming, None
+            self._leave_scale()
+            self._maker.begin(self._mapper, frame)
+        if not self.settings.real_time:
+            self._take_over_what_is_done()
 
-    def _close_loops(self, keyframe: Keyframe) -> float | None:
-        """Factor by which distances around the newest keyframe have grown; None when no loop was closed."""
-        self._leave_scale()
-        before = len(self._map.trajectories)
-        growth = self._loops.close(keyframe)
-        if growth is None:
-            return None
-        joined = self._map.trajectories[self._map.present].scale
-        if len(self._map.trajectories) < before and joined.is_metric:
-            self._metric.adopt(joined)
+    def _catch_up(self) -> None:
+        """Before a frame is looked at, which no trouble with the map may touch in real time."""
+        if not self.settings.real_time:
+            self.improve()
+        elif self._maker.is_ready:
+            self._take_over_what_is_done()
+
+    def _take_over_what_is_done(self) -> None:
+        update = self._maker.finished()
+        if update is not None:
+            self._take_over(update)
+
+    def _take_over(self, update: MapUpdate) -> None:
+        """Go on with the map in which a keyframe was made; the camera stays where it is beside that."""
+        self._mapper.take_over(update.mapper)
+        if update.growth is not None:
+            self._see_loop(update.growth, update.joined)
+        self._follow_keyframe(update)
+        if self.settings.scale.source is ScaleSource.HEIGHT:
+            self._see_ground(self._map.keyframes[update.keyframe])
+
+    def _see_loop(self, growth: float, joined: bool) -> None:
+        known = self._map.trajectories[self._map.present].scale
+        if joined and known.is_metric:
+            self._metric.adopt(known)
         else:
             self._metric.see_growth(growth)
-        return growth
+        self._motion.grow_step(growth)
+        self._corrected = True
+
+    def _follow_keyframe(self, update: MapUpdate) -> None:
+        """The newest pose moves with the keyframe; frames may have come since then."""
+        keyframe, was, newest = self._map.keyframes[update.keyframe], update.frame, self._motion
+        if np.array_equal(was.camera_to_world, newest.camera_to_world):
+            pose, covariance = keyframe.camera_to_world, newest.covariance
+            if np.array_equal(was.covariance[:6, :6], covariance):
+                covariance = keyframe.covariance[:6, :6]
+        else:
+            since = relative_pose(was.camera_to_world, newest.camera_to_world)
+            pose = keyframe.camera_to_world @ grown(since, keyframe.log_growth)
+            covariance = in_other_unit(with_unit(newest.covariance, 0.0), float(np.exp(keyframe.log_growth)))[:6, :6]
+        newest.correct(pose, covariance)
+
+    def _see_ground(self, keyframe: Keyframe) -> None:
+        if keyframe.parent is not None:
+            parent = self._map.keyframes[keyframe.parent]
+            step = relative_pose(keyframe.camera_to_world, parent.camera_to_world)[:3, 3]
+            self._metric.see_ground(self._mapper.points(keyframe), step)
+
+    def _drop_keyframes_to_be(self) -> None:
+        """They were solved against a window that is left now."""
+        self._coming = None
+        self._maker.drop()
+
+    def _finish(self) -> None:
+        """Make keyframes of all frames that are to become some, however long it takes."""
+        self.improve()
+        while self._maker.is_busy or self._coming is not None:
+            self._maker.wait()
+            self.improve()
+
+    @property
+    def mapping(self) -> MappingState:
+        """How the making of keyframes is; any thread may ask."""
+        return self._maker.state
 
     def _leave_scale(self) -> None:
         """Tell the map what is known of metres in the present trajectory."""
@@ -539,6 +632,9 @@ class Tracker:
         """Learn about metres, and make the world grow where they say so; not from turns on the spot."""
         if self.settings.scale.source is ScaleSource.ODOM and self._odometry is not None:
             self._metric.see_odometry(stamp_ns, self._motion.camera_to_world, self._odometry, self._map.unit)
+        if self._maker.frame is not None:
+            # The map is not to grow while a copy of it is at work; it will soon.
+            return
         was_metric = self._metric.scale.is_metric
         here = self._motion.camera_to_world[:3, 3].copy()
         correction = self._metric.correction(here, self._map.origin[:3, 3].copy())
@@ -553,7 +649,8 @@ class Tracker:
             self._map.know_covariance(keyframe.number, with_unit_variance(keyframe.covariance, variance))
         if self._coming is not None:
             covariance = with_unit_variance(in_other_unit(self._coming.covariance, factor), variance)
-            self._coming = replace(self._coming, camera_to_world=self._motion.camera_to_world, covariance=covariance)
+            pose = scaled_about(self._coming.camera_to_world, factor, centre)
+            self._coming = replace(self._coming, camera_to_world=pose, covariance=covariance)
 
     # -- what is asked afterwards, and said from outside
 
@@ -577,7 +674,7 @@ class Tracker:
 
         `pose_now` knows those that were. Without `TrackerSettings.history` there are none to look for.
         """
-        self.improve()
+        self._finish()
         for found in self._missed_frames.look_again(self._next_number):
             self._next_number += found
             yield found
@@ -598,7 +695,10 @@ class Tracker:
             camera_to_world: 4x4, in the unit of the trajectory.
             covariance: 6x6 of (translation, rotation about the world's axes).
         """
-        self.improve()
+        if self.settings.real_time:
+            self._drop_keyframes_to_be()
+        else:
+            self._finish()
         self._map.move(camera_to_world @ inverse_pose(self._motion.camera_to_world))
         for keyframe in self._map.all:
             spread = with_unit(covariance, keyframe.covariance[6, 6])
@@ -618,7 +718,8 @@ class Tracker:
         Raises:
             FileError: there are none, or the file cannot be written.
         """
-        self.improve()
+        if not self.settings.real_time:
+            self._finish()
         self._leave_scale()
         map_file.save(path, self._map)
         return len(self._map.keyframes)

@@ -135,6 +135,8 @@ class TrackerSettings:
         loops: whether loop closures correct drift.
         history: whether `Tracker.pose_now` knows all answers, and `Tracker.look_again` the frames that were missed;
             memory then grows with the length of the recording.
+        real_time: whether frames come at their own rate. Then keyframes are made by a thread of their own while frames
+            go on; otherwise between two frames, so that the answers are the same each time.
         estimator: the stages below.
     """
 
@@ -153,4 +155,5 @@ class TrackerSettings:
     scale: ScaleSettings = field(default_factory=ScaleSettings)
     loops: bool = True
     history: bool = False
+    real_time: bool = False
     estimator: EstimatorSettings = field(default_factory=lambda: EstimatorSettings(evidence=_STREAM))

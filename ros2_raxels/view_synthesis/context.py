@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from ros2_raxels.geometry.camera import PinholeCamera
+from ros2_raxels.geometry.camera import Camera, PinholeCamera
 from ros2_raxels.geometry.poses import FloatArray, relative_pose, rotation_angle_rad
 from ros2_raxels.recordings.image_codec import ImageArray
 
@@ -107,13 +107,16 @@ def check_images(images: Sequence[ImageArray], camera: PinholeCamera) -> None:
             )
 
 
-def undistorted(image: ImageArray, camera: PinholeCamera) -> tuple[ImageArray, PinholeCamera]:
-    """(H, W, 3) the image in colour, without distortion and at most 640 px wide; and its camera."""
+def undistorted(image: ImageArray, camera: Camera) -> tuple[ImageArray, PinholeCamera]:
+    """(H, W, 3) the image in colour, without distortion and at most 640 px wide; and its camera.
+
+    Of a fisheye it is the middle, as a pinhole of the same focal length sees it.
+    """
     if image.ndim == 2:
         image = np.repeat(image[..., None], 3, axis=2)
     width = min(camera.width, _WIDEST_PX)
     small = camera.resized(width, max(1, round(camera.height * width / camera.width)))
-    plain = PinholeCamera(small.width, small.height, small.fx, small.fy, small.cx, small.cy)
+    plain = small.pinhole
     if not camera.is_distorted:
         return np.asarray(cv2.resize(image, (plain.width, plain.height), interpolation=cv2.INTER_AREA), np.uint8), plain
     return _remapped(image, camera, plain), plain
@@ -124,8 +127,11 @@ def as_seen_by(camera: PinholeCamera, frames: Sequence[ContextFrame]) -> list[Im
     return [f.image if f.camera == camera else _remapped(f.image, f.camera, camera) for f in frames]
 
 
-def _remapped(image: ImageArray, camera: PinholeCamera, plain: PinholeCamera) -> ImageArray:
-    distortion = np.array(camera.distortion) if camera.is_distorted else None
-    size = (plain.width, plain.height)
-    across, down = cv2.initUndistortRectifyMap(camera.matrix, distortion, None, plain.matrix, size, cv2.CV_32FC1)
+def _remapped(image: ImageArray, camera: Camera, plain: PinholeCamera) -> ImageArray:
+    if isinstance(camera, PinholeCamera):
+        lens, size = np.array(camera.distortion) if camera.is_distorted else None, (plain.width, plain.height)
+        across, down = cv2.initUndistortRectifyMap(camera.matrix, lens, None, plain.matrix, size, cv2.CV_32FC1)
+    else:
+        seen = camera.project(plain.bearings().reshape(-1, 3)).reshape(plain.height, plain.width, 2)
+        across, down = (np.ascontiguousarray(np.nan_to_num(seen[..., k], nan=-1e4), np.float32) for k in range(2))
     return np.asarray(cv2.remap(image, across, down, cv2.INTER_LINEAR), np.uint8)

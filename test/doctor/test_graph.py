@@ -139,6 +139,9 @@ def script(module_probe: Probe) -> Iterator[Script]:
         script.reader(f"pose_{name}", Image, f"/{name}/image_raw", QoSProfile(depth=5))
     script.reader("pose_rect", Image, "/rect/image_rect", QoSProfile(depth=5))
     script.reader("pose_latched", CameraInfo, "/latched/camera_info", QoSProfile(depth=5))
+    for topic in ("/good/camera_info", "/latched/camera_info"):
+        for qos in (QoSProfile(depth=5), LATCHED):
+            script.reader("pose_both", CameraInfo, topic, qos)
     script.reader("impatient", Image, "/good/image_raw", QoSProfile(depth=5, deadline=Duration(seconds=0.01)))
     script.tf("wheels", "odom", "base_link")
     script.tf("amcl", "map", "base_link")
@@ -224,6 +227,10 @@ def test_a_latched_camera_info_is_heard_and_its_volatile_reader_named(graph: Gra
     assert found.what.startswith(
         "/latched/camera_info is latched (transient local), and pose_latched subscribes as volatile"
     )
+
+
+def test_a_node_that_subscribes_to_kept_messages_and_to_others_misses_none(graph: Graph) -> None:
+    assert not said([*judge_topics(graph), *judge_cameras(graph)], "pose_both")
 
 
 def test_qos_that_does_not_fit_is_named(graph: Graph) -> None:

@@ -103,6 +103,19 @@ def test_cameras_that_are_too_uncertain_give_up_the_older_half() -> None:
     assert (found.advance.moved_rad, found.turn.moved_rad) == pytest.approx((0.02, 0.04))
 
 
+def test_an_image_that_shows_nothing_is_the_reason_and_not_collected() -> None:
+    initializer, estimator = begun([0.0, 0.0, 0.06, 0.06])
+    see(initializer, 0)
+    for number in (1, 2):
+        blank = StreamFrame(number, number, Features(np.full((120, 160), 90, np.uint8)), CAMERA)
+        found = initializer.see(blank, True, {})
+        assert isinstance(found, Waiting)
+        assert found.reason == "the image is nearly constant (standard deviation 0.0 of 255): is the lens covered?"
+        assert found.turn is None
+    assert isinstance(see(initializer, 3), FirstCameras)
+    assert estimator.asked == [(2, True)]
+
+
 def solved_clip(poses: FloatArray, inverse_depth: list[float], spread_rad: float) -> Any:
     count = len(poses)
     return SimpleNamespace(

@@ -55,8 +55,8 @@ def test_a_loop_takes_out_drift_that_was_put_in_by_hand(rounds: list[Image]) -> 
     bent = np.array([f.camera_to_world for f in keyframes])
 
     uncertain = np.trace(keyframes[-1].covariance[:3, :3])
-    closer = LoopCloser(tracker._mapper, tracker._solver, tracker._matcher)
-    growth = [closer.close(keyframes[-1]) for _ in range(4)]
+    closer = LoopCloser(tracker._solver, tracker._matcher)
+    growth = [closer.close(tracker._mapper, keyframes[-1]) for _ in range(4)]
     (factor,) = [g for g in growth if g is not None]
     keyframes = tracker._map.all
     assert factor == pytest.approx(1 / (1.0 + 0.1 * (len(keyframes) - 4) / len(keyframes)), rel=0.05)
@@ -85,6 +85,6 @@ def test_a_place_that_only_looks_alike_is_no_loop(rounds: list[Image]) -> None:
         tracker._map.move_keyframe(keyframe.number, make_pose(np.eye(3), [0.0, 0.0, 40.0]) @ keyframe.camera_to_world)
     keyframes = tracker._map.all
     far = [f.camera_to_world for f in keyframes]
-    closer = LoopCloser(tracker._mapper, tracker._solver, tracker._matcher)
-    assert {closer.close(keyframes[-1]) for _ in range(8)} == {None}
+    closer = LoopCloser(tracker._solver, tracker._matcher)
+    assert {closer.close(tracker._mapper, keyframes[-1]) for _ in range(8)} == {None}
     np.testing.assert_array_equal(far, [f.camera_to_world for f in tracker._map.all])

@@ -9,6 +9,7 @@ import numpy as np
 from keyframes_on_a_line import MATCHER, frame, map_of, numbers, on_a_line, positions
 
 from ros2_raxels.geometry.poses import make_pose
+from ros2_raxels.matching.matcher import Matcher
 from ros2_raxels.tracking.frame import Keyframe, SolvedFrame
 from ros2_raxels.tracking.mapping import Mapper, MapSettings
 
@@ -81,6 +82,26 @@ def test_after_going_back_a_keyframe_is_measured_along_the_way_that_led_there() 
     mapper.shared.starting_in_last = spy  # type: ignore[method-assign, assignment]
     assert mapper.add(solved(6, 3.5)).parent == 3
     assert asked == [[0, 1, 2, 3, 6]]
+
+
+def test_what_is_done_beside_the_map_is_taken_over_as_a_whole() -> None:
+    mapper = begun([0.0, 1.0, 2.0], MapSettings())
+    beside = mapper.aside(Matcher(threads=1))
+    beside.add(solved(3, 3.0))
+    beside.add(solved(4, 4.0))
+    assert numbers(mapper.keyframes.all) == [0, 1, 2]
+    assert mapper.most_alike(frame(99, seed=4))[1] < 5
+    assert len(mapper.shared) == 0
+    keyframes, shared = mapper.keyframes, mapper.shared
+    mapper.take_over(beside)
+    # Whoever knows the map goes on with it.
+    assert (mapper.keyframes, mapper.shared) == (keyframes, shared)
+    assert numbers(keyframes.all) == [0, 1, 2, 3, 4]
+    assert numbers(keyframes.window) == [2, 3, 4]
+    assert len(shared) == len(beside.shared) > 0
+    found, votes = mapper.most_alike(frame(99, seed=4))
+    assert found is not None
+    assert (found.number, votes > 50) == (4, True)
 
 
 def test_points_are_told_in_the_optical_frame_of_their_keyframe() -> None:

@@ -20,8 +20,10 @@ def test_most_votes_go_to_the_place_itself_also_shifted_and_in_other_light() -> 
     assert max(votes, key=lambda n: votes[n]) == 3
     assert votes[3] > 15
     assert votes[3] > 5 * max(count for number, count in votes.items() if number != 3)
+    copied = index.copy()
     index.forget(3)
     assert 3 not in index
+    assert 3 in copied
     assert sorted(index.votes(seen)) == [0, 1, 2, 4, 5]
 
 

@@ -130,3 +130,19 @@ def test_what_was_found_in_a_frame_can_be_forgotten(scene: Scene) -> None:
     assert len(shared) == 3
     shared.forget_all_but([k.number for k in frames[1:]])
     assert len(shared) == 1
+
+
+def test_the_motion_between_two_frames_is_known_from_what_both_share_with_a_keyframe(scene: Scene) -> None:
+    frames = scene.frames(1.0)
+    shared = SharedMatches(scene.matcher)
+    for frame in frames[2:]:
+        shared.between(frames[:2], frame)
+    known = len(shared)
+    motion, overlap = shared.image_motion_by_way_of(frames[:2], frames[2], frames[3])
+    assert len(shared) == known
+    true_motion, true_overlap = SharedMatches(scene.matcher).image_motion(frames[2], frames[3])
+    assert motion == pytest.approx(true_motion, abs=0.01)
+    assert overlap == pytest.approx(true_overlap, abs=0.15)
+    # Where no keyframe knows both, they are looked at.
+    shared.forget_pairs(frames[3])
+    assert shared.image_motion_by_way_of(frames[:2], frames[2], frames[3]) == (true_motion, true_overlap)

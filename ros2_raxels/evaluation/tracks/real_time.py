@@ -1,7 +1,6 @@
 """A recording played at its own pace, of which the tracker gets what the pose node would get.
 
-The newest frame is looked at when the tracker is free; frames that are due while it works replace each other. Keyframes
-are made after the pose is out, so that they cost frames and not latency.
+The newest frame is looked at when the tracker is free; frames that are due while it works replace each other.
 """
 
 from __future__ import annotations
@@ -119,7 +118,7 @@ def follow_in_real_time(
     Args:
         track: filled with the frames that were answered.
         source: the recording.
-        tracker: a fresh one.
+        tracker: a fresh one, whose settings say real time.
         calibration: replaces that of the recording.
         rate: so many times as fast as it was recorded.
         pace: filled.
@@ -147,10 +146,7 @@ def follow_in_real_time(
             pace.latency_s.append(now_s - handed_s)
             if found.state is TrackState.TRACKING:
                 pace.posed_s.append(now_s)
-            if found.keyframe:
-                improve(track, tracker)
-            else:
-                track.between_s.append(0.0)
+            improve(track, tracker)
             yield newest.frame, found
 
 

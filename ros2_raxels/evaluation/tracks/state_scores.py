@@ -91,7 +91,7 @@ def _read(line: str, where: str) -> FrameState:
 
 
 def run_peer(command: str, folder: Path, timeout_s: float) -> tuple[list[FrameState], str]:
-    """Run a peer on a set; its states, and the last line that it printed.
+    """Run a peer on a set; its states, and the last line that it printed, with the same names for both.
 
     Args:
         command: words of a shell, in which ``{set}`` stands for the folder and ``{out}`` for the file to write.
@@ -103,12 +103,15 @@ def run_peer(command: str, folder: Path, timeout_s: float) -> tuple[list[FrameSt
     """
     with tempfile.TemporaryDirectory(prefix="raxels_peer_") as temporary:
         out = Path(temporary) / "states.jsonl"
-        words = [word.replace("{set}", str(folder)).replace("{out}", str(out)) for word in shlex.split(command)]
+        told = [word.replace("{set}", str(folder)).replace("{out}", str(out)) for word in shlex.split(command)]
         try:
-            done = subprocess.run(words, capture_output=True, text=True, check=False, timeout=timeout_s)
+            done = subprocess.run(told, capture_output=True, text=True, check=False, timeout=timeout_s)
         except (OSError, subprocess.TimeoutExpired) as error:
             raise FileError(f"--peer {command!r}: {error}; correct the command") from error
+        words = (done.stdout.strip().splitlines() or [""])[-1]
         if done.returncode:
-            last = done.stderr.strip().splitlines()[-1:] or ["no word of why"]
-            raise FileError(f"--peer {command!r} ended with exit status {done.returncode}: {last[0]}")
-        return read_states(out), (done.stdout.strip().splitlines() or [""])[-1]
+            # One that kept up with few frames may say so by its status; what it answered counts all the same.
+            words = (done.stderr.strip().splitlines() or ["no word of why"])[-1]
+            if not out.exists():
+                raise FileError(f"--peer {command!r} ended with exit status {done.returncode}: {words}")
+        return read_states(out), words.replace(str(out), "{out}").replace(str(folder), "{set}")

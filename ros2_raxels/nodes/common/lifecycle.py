@@ -71,6 +71,7 @@ class ManagedNode(LifecycleNode, ABC, Generic[Loaded]):
         self._job: futures.Future[Any] | None = None
         self._doing = ""
         self._failure = ""
+        self._named_so = 1
         self._settings: Parameters = declare(self, table, lambda: self._undo_configure is not None)
         self._problems = Problems(self.get_logger())
         self._diagnostics = self.create_publisher(DiagnosticArray, "/diagnostics", 10)
@@ -269,9 +270,26 @@ class ManagedNode(LifecycleNode, ABC, Generic[Loaded]):
         values = {"state": state}
         if self._failure:
             return Health("lifecycle", ERROR, f"{state}: {self._failure}", values)
+        if namesakes := self._namesakes():
+            return Health("lifecycle", ERROR, f"{state}: {namesakes}", values)
         if state == "active":
             return Health("lifecycle", OK, state, values)
         return Health("lifecycle", WARN, f"{state}: {self._doing}" if self._doing else self._advice(), values)
+
+    def _namesakes(self) -> str:
+        """Who else has the name of this node, in one line, logged once; empty if nobody."""
+        own = self.get_fully_qualified_name()
+        names = [f"{space.rstrip('/')}/{name}" for name, space in self.get_node_names_and_namespaces()]
+        before, self._named_so = self._named_so, names.count(own)
+        if self._named_so < 2:
+            return ""
+        words = (
+            f"{self._named_so} nodes are named {own}: they answer each other's services and publish the same topics; "
+            "end all but one, or give each a namespace of its own (one that was killed counts for 20 s more)"
+        )
+        if before < 2:
+            self.get_logger().error(words)
+        return words
 
     def _advice(self) -> str:
         state = self.state_label

@@ -91,6 +91,33 @@ def with_message_info(callback: Callable[[Any, dict[str, Any]], None]) -> Callab
     return received
 
 
+_GID_BYTES = 16
+"""Releases pad them differently."""
+
+
+def publisher_gid(about: Mapping[str, Any]) -> bytes:
+    """Whose message it is, by what the middleware tells about it; empty in releases that do not tell."""
+    gid = about.get("publisher_gid") or {}
+    return bytes(gid.get("data", b""))[:_GID_BYTES]
+
+
+def endpoint_gid(info: Any) -> bytes:
+    """The same of a publisher (``TopicEndpointInfo``)."""
+    return bytes(info.endpoint_gid)[:_GID_BYTES]
+
+
+def no_event_callbacks() -> Any:
+    """``SubscriptionEventCallbacks`` of a subscription whose events are not to be logged.
+
+    Nothing of it is private, but Humble has it in another module.
+    """
+    try:
+        from rclpy.event_handler import SubscriptionEventCallbacks
+    except ImportError:
+        from rclpy.qos_event import SubscriptionEventCallbacks
+    return SubscriptionEventCallbacks(use_default_callbacks=False)
+
+
 def parameter_overrides(node: Node) -> Mapping[str, Any]:
     """The values given at start, by name; without them a misspelt name would be ignored silently.
 

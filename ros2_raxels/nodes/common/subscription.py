@@ -1,4 +1,4 @@
-"""Subscriptions that take over their publishers' reliability, can say why nothing arrives, and serve several nodes."""
+"""Subscriptions that suit the QoS of their publishers, can say why nothing arrives, and serve several nodes."""
 
 from __future__ import annotations
 
@@ -13,13 +13,21 @@ from weakref import WeakKeyDictionary
 
 from rclpy.context import Context
 from rclpy.node import Node
-from rclpy.qos import HistoryPolicy, QoSCompatibility, QoSProfile, ReliabilityPolicy, qos_check_compatible
+from rclpy.qos import (
+    DurabilityPolicy,
+    HistoryPolicy,
+    QoSCompatibility,
+    QoSProfile,
+    ReliabilityPolicy,
+    qos_check_compatible,
+)
 from rclpy.subscription import Subscription
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 from std_msgs.msg import Header
 
 from ros2_raxels.geometry.frame_tree import bare
 from ros2_raxels.nodes.common.messages import stamp_ns
+from ros2_raxels.nodes.common.rclpy_compat import no_event_callbacks
 from ros2_raxels.utils.ros_environment import DEFAULT_SEGMENT_BYTES, PROFILE_VARIABLES, WITH_PROFILE
 
 _DEPTH = 5
@@ -32,9 +40,17 @@ class FollowingSubscription:
 
     Best effort matches any publisher but may lose large images even on one machine; a reliable one would never match
     a best-effort driver.
+
+    Args:
+        node: whose remappings hold.
+        message_type, topic, callback: as for a subscription of rclpy.
+        kept: take what publishers keep for late subscriptions (transient local) as well, beside what volatile ones
+            send. The callback may then be given a message twice.
     """
 
-    def __init__(self, node: Node, message_type: Any, topic: str, callback: Callable[[Any], None]) -> None:
+    def __init__(
+        self, node: Node, message_type: Any, topic: str, callback: Callable[[Any], None], kept: bool = False
+    ) -> None:
         self.topic = node.resolve_topic_name(topic)
         self._node = node
         self._type = message_type
@@ -45,13 +61,19 @@ class FollowingSubscription:
         self._delivering = 0
         self._seen_during_exchange: set[tuple[int, int]] = set()
         self._publisher_since: float | None = None
+        self._takes_kept = kept
+        self._of_kept: Subscription | None = None
         self._qos = _qos(ReliabilityPolicy.BEST_EFFORT)
-        self._qos = _qos(self._wanted())
+        publishers = self.publishers
+        self._qos = _qos(self._wanted(publishers))
         self._subscribe()
+        self._follow_kept(publishers)
 
     def update(self) -> None:
         """Look at the publishers; call it from the executor's thread, a few times a second."""
-        wanted = self._wanted()
+        publishers = self.publishers
+        self._follow_kept(publishers)
+        wanted = self._wanted(publishers)
         if wanted != self._qos.reliability:
             self._qos = _qos(wanted)
             self._node.get_logger().info(f"subscribing to {self.topic} as {wanted.name.lower()}, like its publisher")
@@ -70,7 +92,7 @@ class FollowingSubscription:
         Args:
             of: the camera whose images do not arrive.
         """
-        publishers = self._node.get_publishers_info_by_topic(self.topic)
+        publishers = self.publishers
         if not publishers:
             return f"no publisher on {self.topic}; {self._suggestion()}"
         others = sorted({info.topic_type for info in publishers} - {self._type_name})
@@ -80,8 +102,26 @@ class FollowingSubscription:
             if reason := qos_problem(self.topic, info, self._qos):
                 return f"{reason}; change the publisher"
         present = f"{self.topic} has a publisher ({publishers[0].node_name}) but nothing arrives"
+        if reason := self._why_not_kept(publishers):
+            return f"{present}: {reason}"
+        if self._type not in (Image, CompressedImage):
+            return f"{present}: it is idle; let it publish"
         here = ", ".join(f"{name} is {os.environ.get(name) or 'not set'}" for name in PROFILE_VARIABLES)
         return f"{present}: {self._obstacle(of)}; {WITH_PROFILE} (here {here})"
+
+    def _why_not_kept(self, publishers: list[Any]) -> str:
+        """Why what was published once, before this node came, does not arrive; empty if no publisher keeps it."""
+        latched = [info for info in publishers if info.qos_profile.durability == DurabilityPolicy.TRANSIENT_LOCAL]
+        if not latched:
+            return ""
+        if not self._takes_kept:
+            return (
+                "it is transient local and this subscription volatile, so that what it published before never comes; "
+                "let it go on publishing"
+            )
+        if any(map(_is_kept, latched)):
+            return "it is transient local but has published nothing yet; let it publish"
+        return "it is transient local but best effort, so that it keeps nothing for others; make it reliable"
 
     def _obstacle(self, of: CameraInfo | None) -> str:
         size = 0 if of is None or self._type is not Image else _COLOURS * int(of.width) * int(of.height)
@@ -95,9 +135,27 @@ class FollowingSubscription:
         for subscription in self._subscriptions.values():
             self._node.destroy_subscription(subscription)
         self._subscriptions.clear()
+        self._follow_kept([])
 
-    def _wanted(self) -> ReliabilityPolicy:
-        publishers = self._node.get_publishers_info_by_topic(self.topic)
+    @property
+    def publishers(self) -> list[Any]:
+        """``TopicEndpointInfo`` of each that is known now."""
+        return list(self._node.get_publishers_info_by_topic(self.topic))
+
+    def _follow_kept(self, publishers: list[Any]) -> None:
+        """Ask for what is kept, while somebody keeps it."""
+        wanted = self._takes_kept and any(map(_is_kept, publishers))
+        if wanted and self._of_kept is None:
+            qos = _qos(ReliabilityPolicy.RELIABLE, DurabilityPolicy.TRANSIENT_LOCAL)
+            # Publishers that keep nothing have the other subscription, and that they do not match this one is no news.
+            self._of_kept = self._node.create_subscription(
+                self._type, self.topic, self._callback, qos, event_callbacks=no_event_callbacks()
+            )
+        elif not wanted and self._of_kept is not None:
+            self._node.destroy_subscription(self._of_kept)
+            self._of_kept = None
+
+    def _wanted(self, publishers: list[Any]) -> ReliabilityPolicy:
         if not publishers:
             self._publisher_since = None
             return ReliabilityPolicy(self._qos.reliability)
@@ -148,10 +206,30 @@ def qos_problem(topic: str, publisher: Any, wanted: QoSProfile) -> str:
         publisher: ``TopicEndpointInfo`` of it.
         wanted: QoS of the subscription.
     """
-    compatibility, reason = qos_check_compatible(publisher.qos_profile, wanted)
+    offered = publisher.qos_profile
+    compatibility, reason = qos_check_compatible(offered, wanted)
     if compatibility != QoSCompatibility.ERROR:
         return ""
-    return f"QoS of {topic} from {publisher.node_name} is incompatible: {reason}"
+    pairs = (
+        (offered.reliability, wanted.reliability, ReliabilityPolicy.RELIABLE, "reliability"),
+        (offered.durability, wanted.durability, DurabilityPolicy.TRANSIENT_LOCAL, "durability"),
+    )
+    named = [
+        f"it offers {_worded(has)} {policy}, the subscription asks for {_worded(asked)}"
+        for has, asked, strict, policy in pairs
+        if asked == strict and has != strict
+    ]
+    return f"QoS of {topic} from {publisher.node_name} is incompatible: {', '.join(named) or reason}"
+
+
+def _worded(policy: Any) -> str:
+    return str(policy.name).lower().replace("_", " ")
+
+
+def _is_kept(publisher: Any) -> bool:
+    """Whether a publisher (``TopicEndpointInfo``) keeps messages for those who come later."""
+    qos = publisher.qos_profile
+    return bool(qos.durability == DurabilityPolicy.TRANSIENT_LOCAL and qos.reliability == ReliabilityPolicy.RELIABLE)
 
 
 class Listener:
@@ -185,6 +263,11 @@ class Listener:
         """As `FollowingSubscription.publisher_since`."""
         return self._heard.subscription.publisher_since
 
+    @property
+    def has_publisher(self) -> bool:
+        """Whether anybody publishes it now; any thread may ask."""
+        return bool(self._heard.subscription.publishers)
+
     def why_silent(self, of: CameraInfo | None = None) -> str:
         """As `FollowingSubscription.why_silent`."""
         return self._heard.subscription.why_silent(of)
@@ -209,9 +292,12 @@ class CameraInfos:
         self._kept: deque[tuple[int, CameraInfo]] = deque(maxlen=_INFOS)
 
     def add(self, info: CameraInfo) -> None:
-        """Keep a message; the oldest goes."""
+        """Keep a message, once if it comes twice; the oldest goes."""
+        entry = (stamp_ns(info.header.stamp), info)
         with self._lock:
-            self._kept.append((stamp_ns(info.header.stamp), info))
+            if entry in self._kept:
+                self._kept.remove(entry)
+            self._kept.append(entry)
 
     @property
     def newest(self) -> CameraInfo | None:
@@ -240,7 +326,9 @@ class _Heard:
 
     def __init__(self, node: Node, message_type: Any, topic: str) -> None:
         self.callbacks: list[Callable[[Any], None]] = []
-        self.subscription = FollowingSubscription(node, message_type, topic, self._deliver)
+        # Drivers may publish the camera_info once, and keep it for those who come later. Old images are of no use.
+        kept = message_type is CameraInfo
+        self.subscription = FollowingSubscription(node, message_type, topic, self._deliver, kept)
 
     def _deliver(self, message: Any) -> None:
         for callback in tuple(self.callbacks):
@@ -261,12 +349,19 @@ def image_subscription(node: Node, transport: str, callback: Callable[[Any], Non
     """
     if transport == "raw":
         return Listener(node, Image, "image", callback)
-    topic = node.resolve_topic_name("image/compressed")
+    return Listener(node, CompressedImage, image_topic(node, transport), callback)
+
+
+def image_topic(node: Node, transport: str) -> str:
+    """Name of the topic that `image_subscription` hears."""
+    if transport == "raw":
+        return str(node.resolve_topic_name("image"))
+    topic = str(node.resolve_topic_name("image/compressed"))
     if topic == node.resolve_topic_name("image/compressed", only_expand=True):
         # As image_transport does it: remapping `image` takes its transports along.
         topic = node.resolve_topic_name("image") + "/compressed"
-    return Listener(node, CompressedImage, topic, callback)
+    return topic
 
 
-def _qos(reliability: ReliabilityPolicy) -> QoSProfile:
-    return QoSProfile(depth=_DEPTH, history=HistoryPolicy.KEEP_LAST, reliability=reliability)
+def _qos(reliability: ReliabilityPolicy, durability: DurabilityPolicy = DurabilityPolicy.VOLATILE) -> QoSProfile:
+    return QoSProfile(depth=_DEPTH, history=HistoryPolicy.KEEP_LAST, reliability=reliability, durability=durability)

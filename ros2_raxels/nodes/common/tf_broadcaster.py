@@ -1,8 +1,12 @@
-"""TF: publishes one edge, and refuses while its child has another parent."""
+"""TF: publishes one edge, refuses while its child has another parent, and tells who else publishes the edge."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import math
+import threading
+import time
+from collections import deque
+from collections.abc import Iterable, Mapping
 from typing import Any, Protocol
 
 from geometry_msgs.msg import TransformStamped
@@ -11,8 +15,15 @@ from rclpy.qos import DurabilityPolicy, HistoryPolicy, QoSProfile, ReliabilityPo
 from rclpy.serialization import deserialize_message
 from tf2_msgs.msg import TFMessage
 
-from ros2_raxels.geometry.frame_tree import FrameTree, bare
+from ros2_raxels.geometry.frame_tree import KEEP_S, FrameTree, bare
 from ros2_raxels.nodes.common.messages import stamp_ns
+from ros2_raxels.nodes.common.rclpy_compat import endpoint_gid, publisher_gid, with_message_info
+
+_TOPICS = ("/tf", "/tf_static")
+_SENT = 300
+_MOST_SENDERS = 1000
+_OURS, _OTHERS = b"ours", b"others"
+"""Senders in releases that do not tell whose a message is."""
 
 
 class Broadcaster(Protocol):
@@ -73,6 +84,58 @@ def insert_edges(tree: FrameTree, message: TFMessage, static: bool) -> list[str]
     return [reason for reason in reasons if reason]
 
 
+class EdgeSenders:
+    """Who sends which edge. Safe to use from several threads.
+
+    Args:
+        node: whose own publisher is not one of the others.
+    """
+
+    def __init__(self, node: Node) -> None:
+        self._node = node
+        self._lock = threading.Lock()
+        self._heard_at: dict[tuple[str, str], dict[bytes, float]] = {}
+        self._sent: deque[tuple[str, int]] = deque(maxlen=_SENT)
+
+    def sends(self, edge: TransformStamped) -> None:
+        """This node is about to send one."""
+        with self._lock:
+            self._sent.append((bare(edge.child_frame_id), stamp_ns(edge.header.stamp)))
+
+    def heard(self, message: TFMessage, static: bool, about: Mapping[str, Any]) -> None:
+        """A message has come, whose edges hold for ever or for `KEEP_S`."""
+        for edge in message.transforms:
+            parent, child = bare(edge.header.frame_id), bare(edge.child_frame_id)
+            with self._lock:
+                # What a topic sends must not fill the memory.
+                if len(self._heard_at) < _MOST_SENDERS or (parent, child) in self._heard_at:
+                    is_ours = not static and (child, stamp_ns(edge.header.stamp)) in self._sent
+                    sender = publisher_gid(about) or (_OURS if is_ours else _OTHERS)
+                    senders = self._heard_at.setdefault((parent, child), {})
+                    if len(senders) < _MOST_SENDERS or sender in senders:
+                        senders[sender] = math.inf if static else time.monotonic()
+
+    def others(self, parent: str, child: str) -> list[str]:
+        """Names of the nodes that send this edge too; "another node" where the middleware does not tell."""
+        oldest = time.monotonic() - KEEP_S
+        with self._lock:
+            senders = self._heard_at.get((bare(parent), bare(child)), {})
+            alive = {sender for sender, at in senders.items() if at >= oldest}
+        if len(alive) < 2:
+            # Ours alone, or that of another before the first of ours has come back.
+            return []
+        own = self._node.get_fully_qualified_name()
+        names = {_OURS: own, _OTHERS: "another node"}
+        for topic in _TOPICS:
+            for info in self._node.get_publishers_info_by_topic(topic):
+                names[endpoint_gid(info)] = f"{info.node_namespace.rstrip('/')}/{info.node_name}"
+        # Without a name its publisher has gone. A second one of our own name is another node.
+        found = sorted(names[sender] for sender in alive if sender in names)
+        if own in found:
+            found.remove(own)
+        return found
+
+
 class EdgePublisher:
     """Publishes edges of which no child has another parent.
 
@@ -87,21 +150,27 @@ class EdgePublisher:
         # which others are ours. Exchanged as a whole: /tf is heard in another thread than questions are asked in.
         self._watched: frozenset[bytes] | None = None
         self._tree = FrameTree()
+        self._senders = EdgeSenders(node)
+        self._published: tuple[str, str] | None = None
         self._broadcaster = make_broadcaster(node)
         self._node = node
         self._subscriptions = [
             # Raw, because a robot's /tf is busy and only the few messages that name a child of ours must be unpacked.
-            node.create_subscription(TFMessage, "/tf", self._on_tf, tf_qos(), raw=True),
-            node.create_subscription(TFMessage, "/tf_static", self._on_static, tf_qos(static=True)),
+            node.create_subscription(TFMessage, "/tf", with_message_info(self._on_tf), tf_qos(), raw=True),
+            node.create_subscription(TFMessage, "/tf_static", with_message_info(self._on_static), tf_qos(static=True)),
         ]
 
-    def _on_tf(self, serialized: Any) -> None:
+    def _on_tf(self, serialized: Any, about: Mapping[str, Any]) -> None:
         watched = self._watched
         if watched is None or any(child in serialized for child in watched):
-            insert_edges(self._tree, deserialize_message(serialized, TFMessage), static=False)
+            self._hear(deserialize_message(serialized, TFMessage), False, about)
 
-    def _on_static(self, message: TFMessage) -> None:
-        insert_edges(self._tree, message, static=True)
+    def _on_static(self, message: TFMessage, about: Mapping[str, Any]) -> None:
+        self._hear(message, True, about)
+
+    def _hear(self, message: TFMessage, static: bool, about: Mapping[str, Any]) -> None:
+        insert_edges(self._tree, message, static)
+        self._senders.heard(message, static, about)
 
     def other_parent(self, child: str, parent: str) -> str:
         """A living parent of ``child`` that is not ``parent``; empty without any."""
@@ -126,7 +195,19 @@ class EdgePublisher:
 
     def publish(self, edge: TransformStamped) -> None:
         """Send the edge; ask `refusal` first."""
+        self._senders.sends(edge)
+        self._published = (bare(edge.header.frame_id), bare(edge.child_frame_id))
         self._broadcaster.sendTransform(edge)
+
+    def conflict(self) -> str:
+        """Who else publishes the edge that was published last, in one line; empty if nobody. Any thread may ask."""
+        if self._published is None or not (others := self._senders.others(*self._published)):
+            return ""
+        parent, child = self._published
+        return (
+            f"TF edge {parent} -> {child} is published by {', '.join(others)} too, and jumps between the publishers: "
+            "stop all but one, or set tf.mode of this node to another or to off"
+        )
 
     def destroy(self) -> None:
         """Stop listening and publishing."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections import deque
 from dataclasses import dataclass
@@ -14,7 +15,7 @@ from rclpy.qos import DurabilityPolicy, QoSProfile
 from sensor_msgs.msg import Image
 from std_msgs.msg import Header
 
-from ros2_raxels.geometry.camera import PinholeCamera
+from ros2_raxels.geometry.camera import Camera
 from ros2_raxels.geometry.poses import FloatArray
 from ros2_raxels.nodes.common.interfaces import PoseStatus
 from ros2_raxels.nodes.common.messages import (
@@ -84,6 +85,8 @@ class PoseOutputs:
 
         Any thread may read it: it is set once for each answer, when that is known.
         """
+        self.frame_change = ("", -math.inf)
+        """In what frames or mount last changed, and ``time.monotonic()`` then. Any thread may read it."""
 
     def destroy(self) -> None:
         """Publish nothing any more."""
@@ -97,7 +100,7 @@ class PoseOutputs:
         self._previous = None
         self.placement.forget()
 
-    def publish(self, answer: TrackedPose, header: Header, camera: PinholeCamera | None) -> None:
+    def publish(self, answer: TrackedPose, header: Header, camera: Camera | None) -> None:
         """Pose, odometry, TF, path and picture of one answer; the status follows through `report`.
 
         Args:
@@ -135,7 +138,14 @@ class PoseOutputs:
             # Poses in another frame are no continuation of this path.
             self._poses.clear()
         self._frames = frames
+        if placed.change:
+            self.frame_change = (placed.change, time.monotonic())
+            self._node.get_logger().warning(placed.change)
         return placed
+
+    def tf_conflict(self) -> str:
+        """Who else publishes the edge that this node publishes, in one line; empty if nobody. Any thread may ask."""
+        return self._edges.conflict()
 
     def report(self, answer: TrackedPose, header: Header, counters: Counters) -> None:
         """The status of one answer."""
@@ -213,6 +223,6 @@ class PoseOutputs:
             self._path_sent_at = now
             self._path.publish(Path(header=pose.header, poses=list(self._poses)))
 
-    def _publish_picture(self, answer: TrackedPose, header: Header, camera: PinholeCamera | None) -> None:
+    def _publish_picture(self, answer: TrackedPose, header: Header, camera: Camera | None) -> None:
         if camera is not None and self._raxels.get_subscription_count():
             self._raxels.publish(image_message(self._picture.draw(camera, answer.camera_to_world), header))

@@ -25,9 +25,17 @@ POSE_NODE = "raxels_pose"
 POSE_TABLE: Table = (
     *IMAGE_ROWS,
     Parameter(
+        "allow_uncalibrated",
+        False,
+        "Estimate the focal length where camera_info is published but cannot be used (not calibrated, an unsupported "
+        "model, nothing arrives). If false, there are no poses until it can, and the status and a diagnostic say why. "
+        "Where nobody publishes camera_info, the focal length is estimated under both.",
+    ),
+    Parameter(
         "camera_info_timeout_s",
         2.0,
-        "How long to wait for a usable camera_info before continuing without one, with an estimated focal length.",
+        "How long to wait for a usable camera_info before continuing without one, with an estimated focal length, "
+        "where that is allowed.",
         unit="s",
         low=0.0,
         high=3600.0,
@@ -82,6 +90,13 @@ POSE_TABLE: Table = (
         "its TF edge are repeated. reset: the pose is repeated without the edge, and after a while a new trajectory "
         "starts where the last one ended. Under all three the tracker relocalises at a known place.",
         choices=tuple(policy.value for policy in LostPolicy),
+        at_configure=True,
+    ),
+    Parameter(
+        "mask",
+        "",
+        "Image file of the size of the images, white where they are to be used and black where the robot sees its own "
+        "parts. Empty means everywhere.",
         at_configure=True,
     ),
     Parameter(
@@ -199,6 +214,7 @@ def tracker_settings(parameters: Parameters) -> TrackerSettings:
         lost_frames=parameters.integer("lost.frames"),
         lost_policy=LostPolicy(parameters.text("lost.policy")),
         scale=scale,
+        real_time=True,
     )
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import enum
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Protocol
 
 import numpy as np
@@ -12,6 +12,7 @@ import numpy as np
 from ros2_raxels.geometry.covariance import UNKNOWN_VARIANCE, compounded, with_unit
 from ros2_raxels.geometry.frame_tree import FrameError, NoDataError, bare
 from ros2_raxels.geometry.poses import OPTICAL_TO_BODY, FloatArray, inverse_pose
+from ros2_raxels.nodes.pose.frame_changes import FrameChanges
 from ros2_raxels.tracking.types import TrackedPose, TrackState
 
 
@@ -61,6 +62,7 @@ class Placed:
         covariance: 6x6 of (x, y, z, rotation about x, y, z), axes of `parent`.
         edge: to publish; None for none.
         refusal: why an edge that the mode asks for is not there, in one line; empty otherwise.
+        change: in what frames or mount differ from those of the answer before, in one line; empty if in nothing.
     """
 
     parent: str
@@ -69,6 +71,7 @@ class Placed:
     covariance: FloatArray
     edge: Edge | None = None
     refusal: str = ""
+    change: str = ""
 
 
 @dataclass(frozen=True)
@@ -104,6 +107,7 @@ class Placement:
         self._odom_to_map: FloatArray | None = None
         self._mount = _Mount("", OPTICAL_TO_BODY, np.eye(4))
         self._parent = names.world
+        self._changes = FrameChanges()
 
     def forget(self) -> None:
         """The next pose begins a new trajectory."""
@@ -119,6 +123,19 @@ class Placement:
             invert: publish it from child to parent, so that the child keeps its own parent.
         """
         optical_to_base, missing = self._optical_to_base(optical, answer.stamp_ns)
+        placed = self._placed(answer, optical, mode, invert, optical_to_base, missing)
+        mount = inverse_pose(self._mount.from_child)
+        return replace(placed, change=self._changes.of(placed.parent, placed.child, optical, mount, missing))
+
+    def _placed(
+        self,
+        answer: TrackedPose,
+        optical: str,
+        mode: TfMode,
+        invert: bool,
+        optical_to_base: FloatArray | None,
+        missing: str,
+    ) -> Placed:
         metric = answer.scale.is_metric
         self._mount = self._mounted(optical, optical_to_base)
         child, auto = self._mount.child, mode is TfMode.AUTO

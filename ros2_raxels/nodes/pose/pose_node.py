@@ -7,7 +7,11 @@ import time
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from functools import partial
+from pathlib import Path
 from typing import Any
+
+import numpy as np
+import numpy.typing as npt
 
 from ros2_raxels.engine import EngineError
 from ros2_raxels.estimation.learned_prior import STREAM, load_denoiser
@@ -15,7 +19,7 @@ from ros2_raxels.geometry.poses import FloatArray
 from ros2_raxels.nodes.common import diagnostics
 from ros2_raxels.nodes.common.diagnostics import Health
 from ros2_raxels.nodes.common.lifecycle import ManagedNode
-from ros2_raxels.nodes.common.messages import check_image
+from ros2_raxels.nodes.common.messages import check_image, stamp_ns
 from ros2_raxels.nodes.common.parameters import ParameterError, engine_options, must_have_engine
 from ros2_raxels.nodes.common.runner import run
 from ros2_raxels.nodes.common.subscription import image_subscription
@@ -26,13 +30,18 @@ from ros2_raxels.nodes.pose.odometry import OdometryListener
 from ros2_raxels.nodes.pose.outputs import PoseOutputs
 from ros2_raxels.nodes.pose.parameters import POSE_NODE, POSE_TABLE, check_frames, tracker_settings
 from ros2_raxels.nodes.pose.services import NOT_ACTIVE, PoseServices, keyframe_folder
+from ros2_raxels.nodes.pose.stamp_clock import StampClock
 from ros2_raxels.nodes.pose.worker import WORKER_ENDED, Arrival, PoseWorker, TrackerLike
 from ros2_raxels.recordings.image_codec import ImageError
+from ros2_raxels.recordings.image_mask import read_mask
+from ros2_raxels.recordings.source import SourceError
 from ros2_raxels.tracking.metric_scale import Odometry
 from ros2_raxels.tracking.tracker import Tracker
 from ros2_raxels.tracking.types import TrackerSettings, TrackState
 
 _WATCH_PERIOD_S = 0.25
+_SHOWN_S = 10.0
+"""How long the diagnostics warn of a change that is over."""
 
 MakeTracker = Callable[[TrackerSettings, str, Odometry], TrackerLike]
 """Of settings, a model card, and where odometry is asked for."""
@@ -80,7 +89,19 @@ class PoseNode(ManagedNode[TrackerLike]):
             denoiser = None
         if denoiser is None:
             self.get_logger().info("engine: none; running on correspondences and geometry alone")
-        return Tracker(settings, denoiser, odometry)
+        return Tracker(settings, denoiser, odometry, self._mask())
+
+    def _mask(self) -> npt.NDArray[np.bool_] | None:
+        """Pixels to use, as the parameter says.
+
+        Raises:
+            ParameterError: its file cannot be used.
+        """
+        file = self._settings.text("mask")
+        try:
+            return read_mask(Path(file).expanduser()) if file else None
+        except SourceError as error:
+            raise ParameterError(f"mask = {file!r}: {error}") from error
 
     def configure(self, loaded: TrackerLike, undo: ExitStack) -> None:
         """Make what the tracker's world needs: publishers, services, TF, and what the images were like so far.
@@ -107,6 +128,7 @@ class PoseNode(ManagedNode[TrackerLike]):
         """Listen, and start to work."""
         self._slot: NewestSlot[Arrival] = NewestSlot()
         self._one_camera = OneCamera()
+        self._stamps = StampClock(self)
         self._stalled = ""
         self._arrived_at = time.monotonic()
         self._worker.begin()
@@ -147,14 +169,17 @@ class PoseNode(ManagedNode[TrackerLike]):
 
     def _on_image(self, message: Any) -> None:
         self._arrived_at = time.monotonic()
+        self._stamps.see(stamp_ns(message.header.stamp))
         traffic = self._worker.traffic
         traffic.received += 1
         # Before it can take the place of a good image that waits.
         if refusal := self._refusal(message):
             traffic.refused += 1
             self._problems.report(refusal)
-        elif self._slot.put(Arrival(message, self._intrinsics.heard_for(message.header))):
-            traffic.replaced += 1
+            return
+        replaced = self._slot.put(Arrival(message, self._intrinsics.heard_for(message.header)))
+        traffic.replaced += replaced
+        self._worker.load.see_image(stamp_ns(message.header.stamp), replaced)
 
     def _refusal(self, message: Any) -> str:
         try:
@@ -173,6 +198,7 @@ class PoseNode(ManagedNode[TrackerLike]):
     def _watch(self) -> None:
         self._images.update()
         self._infos.update()
+        self._stamps.look()
         if self._odometry is not None:
             self._odometry.subscription.update()
         # A publisher that has only just appeared is given its time before it is called silent.
@@ -195,15 +221,37 @@ class PoseNode(ManagedNode[TrackerLike]):
         return Health("engine", diagnostics.OK, self._worker.engine_id)
 
     def _work_health(self) -> list[Health]:
-        return [self._input_health(), self._tracking_health(), self._scale_health(), self._tf_health()]
+        return [
+            self._input_health(),
+            self._clock_health(),
+            self._load_health(),
+            self._tracking_health(),
+            self._mapping_health(),
+            self._scale_health(),
+            self._tf_health(),
+        ]
 
     def _input_health(self) -> Health:
         values = self._worker.traffic.values() | {"last problem": self._problems.last}
         if self._stalled:
             return Health("input", diagnostics.ERROR, self._stalled, values)
         recent = self._problems.last if self._problems.recent else ""
-        words = "; ".join(filter(None, [self._intrinsics.missing, recent]))
+        words = "; ".join(filter(None, [self._intrinsics.missing, self._intrinsics.doubt, recent]))
         return Health("input", diagnostics.WARN if words else diagnostics.OK, words, values)
+
+    def _clock_health(self) -> Health:
+        problem = self._stamps.problem
+        return Health("clock", diagnostics.WARN if problem else diagnostics.OK, problem, self._stamps.values)
+
+    def _load_health(self) -> Health:
+        load = self._worker.load
+        return Health("load", diagnostics.WARN if load.trouble else diagnostics.OK, load.trouble, load.values())
+
+    def _mapping_health(self) -> Health:
+        mapping = self._worker.mapping
+        return Health(
+            "mapping", diagnostics.WARN if mapping.trouble else diagnostics.OK, mapping.trouble, mapping.values()
+        )
 
     def _tracking_health(self) -> Health:
         state, message = self._worker.said
@@ -224,8 +272,16 @@ class PoseNode(ManagedNode[TrackerLike]):
         return Health("scale", diagnostics.WARN, f"the scale is not known yet (scale.mode is {mode}){why}", values)
 
     def _tf_health(self) -> Health:
-        refusal = self._outputs.tf_refusal
-        return Health("tf", diagnostics.ERROR if refusal else diagnostics.OK, refusal)
+        refusal, conflict = self._outputs.tf_refusal, self._outputs.tf_conflict()
+        change, changed_at = self._outputs.frame_change
+        values = {"last change": change} if change else {}
+        if conflict:
+            self._problems.report(conflict)
+        if refusal or conflict:
+            return Health("tf", diagnostics.ERROR, "; ".join(filter(None, [refusal, conflict])), values)
+        if time.monotonic() - changed_at < _SHOWN_S:
+            return Health("tf", diagnostics.WARN, change, values)
+        return Health("tf", diagnostics.OK, "", values)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -5,8 +5,7 @@ from __future__ import annotations
 import time
 import traceback
 from collections import Counter
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -17,18 +16,21 @@ from rclpy.node import Node
 from sensor_msgs.msg import CameraInfo
 from std_msgs.msg import Header
 
-from ros2_raxels.geometry.camera import PinholeCamera
+from ros2_raxels.geometry.camera import Camera
 from ros2_raxels.geometry.frame_tree import FrameError
 from ros2_raxels.geometry.poses import FloatArray
 from ros2_raxels.nodes.common.diagnostics import Problems, Traffic, worded
 from ros2_raxels.nodes.common.messages import image_array, stamp_ns
 from ros2_raxels.nodes.common.parameters import Parameters
-from ros2_raxels.nodes.pose.intake import FrameGate, FrameRejectedError, NewestSlot, Verdict, Work
+from ros2_raxels.nodes.pose.intake import FrameGate, FrameRejectedError, NewestSlot, NotCalibratedError, Verdict, Work
 from ros2_raxels.nodes.pose.intrinsics import Intrinsics
+from ros2_raxels.nodes.pose.load import Load
 from ros2_raxels.nodes.pose.outputs import Counters, PoseOutputs
 from ros2_raxels.nodes.pose.placement import Transforms
 from ros2_raxels.recordings.contrast import Stretch
 from ros2_raxels.recordings.image_codec import ImageError
+from ros2_raxels.tracking.background import StuckError
+from ros2_raxels.tracking.map_update import MappingState
 from ros2_raxels.tracking.metric_scale import Scale
 from ros2_raxels.tracking.types import TrackedPose, TrackState
 
@@ -45,11 +47,18 @@ class TrackerLike(Protocol):
     def reset(self) -> None:
         """Forget everything."""
 
-    def track(self, image: np.ndarray, stamp_ns: int, camera: PinholeCamera | None) -> TrackedPose:
+    def track(self, image: np.ndarray, stamp_ns: int, camera: Camera | None) -> TrackedPose:
         """Pose of one image."""
+
+    def tell_period(self, period_s: float | None) -> None:
+        """Say how often images come, with those that replace each other."""
 
     def improve(self) -> None:
         """What can be done after the pose has been passed on."""
+
+    @property
+    def mapping(self) -> MappingState:
+        """How the making of keyframes is; any thread may ask."""
 
     def set_pose(self, camera_to_world: FloatArray, covariance: FloatArray) -> None:
         """Say where the camera is."""
@@ -86,6 +95,7 @@ class PoseWorker:
 
     Attributes:
         traffic: counters; who hands images over counts those that are received, refused and replaced.
+        load: likewise.
         said: the state and why, exchanged as a whole: any thread may read it.
         scale: of the last answer; any thread may read it.
     """
@@ -112,9 +122,14 @@ class PoseWorker:
         """What the tracker computes with; any thread may ask."""
         return self._tracker.engine_id
 
+    @property
+    def mapping(self) -> MappingState:
+        """How the making of keyframes is; any thread may ask."""
+        return self._tracker.mapping
+
     def begin(self) -> None:
         """Count anew. While nobody is at work, any thread may call it; the tracker goes on where it was."""
-        self.traffic = Traffic()
+        self.traffic, self.load = Traffic(), Load()
         self.said = (TrackState.WAITING, "no image yet")
         self.scale = Scale()
         self._failures: Counter[str] = Counter()
@@ -157,11 +172,14 @@ class PoseWorker:
             if not isinstance(error, (ImageError, FrameRejectedError)):
                 raise
             self._problems.report(str(error))
+            if isinstance(error, NotCalibratedError) or not self.traffic.processed:
+                self._wait(str(error))
             return
         self.traffic.processed += 1
+        self.load.see_answer(time.perf_counter() - begun)
         self._publish(answer, arrival.message.header, camera, time.perf_counter() - begun)
 
-    def _solve(self, arrival: Arrival) -> tuple[TrackedPose, PinholeCamera | None]:
+    def _solve(self, arrival: Arrival) -> tuple[TrackedPose, Camera | None]:
         header = arrival.message.header
         stamp = stamp_ns(header.stamp)
         self._optical = self._outputs.optical(header)
@@ -197,7 +215,7 @@ class PoseWorker:
         """4x4 of the optical frame of the newest image in a frame of the robot, at a stamp, ns; raises FrameError."""
         return self._transforms.lookup(frame, self._optical, stamp)
 
-    def _publish(self, answer: TrackedPose, header: Header, camera: PinholeCamera | None, processing_s: float) -> None:
+    def _publish(self, answer: TrackedPose, header: Header, camera: Camera | None, processing_s: float) -> None:
         self._outputs.publish(answer, header, camera)
         latency_s = self._node.get_clock().now().nanoseconds * 1e-9 - answer.stamp_ns * 1e-9
         self.traffic.latencies.add(latency_s)
@@ -206,38 +224,42 @@ class PoseWorker:
         self.scale = answer.scale
         if self._outputs.tf_refusal:
             self._problems.report(self._outputs.tf_refusal)
-        if answer.keyframe:
-            self._improve()
+        self._improve()
 
     # ----------------------------------------------------------------------------------------------- the tracker
 
-    def _track(self, image: np.ndarray, stamp: int, camera: PinholeCamera | None) -> TrackedPose:
-        with self._counting_failures("image"):
+    def _track(self, image: np.ndarray, stamp: int, camera: Camera | None) -> TrackedPose:
+        """Whatever the tracker raises becomes FrameRejectedError; many in a row reset it."""
+        self._tracker.tell_period(self.load.period_s)
+        try:
             answer = self._tracker.track(image, stamp, camera)
             if not (np.isfinite(answer.camera_to_world).all() and np.isfinite(answer.covariance).all()):
                 raise ValueError("its pose or covariance is not finite")
+        except Exception as error:
+            raise FrameRejectedError(self._failed("image", error)) from error
+        self._failures["image"] = 0
         return answer
 
     def _improve(self) -> None:
-        """The image has its answer: what goes wrong now is no reason to reject it."""
+        """The image has its answer: what goes wrong with the map now is no reason to reject it."""
+        made = self._tracker.mapping.made
         try:
-            with self._counting_failures("keyframe"):
-                self._tracker.improve()
-        except FrameRejectedError as error:
-            self._problems.report(str(error))
-
-    @contextmanager
-    def _counting_failures(self, what: str) -> Iterator[None]:
-        """Whatever the tracker raises becomes FrameRejectedError; many in a row reset it."""
-        try:
-            yield
+            self._tracker.improve()
+        except StuckError as error:
+            self._problems.report(f"poses go on without a new keyframe: {error}")
         except Exception as error:
-            self._node.get_logger().debug(traceback.format_exc())
-            self._failures[what] += 1
-            if self._failures[what] >= self._settings.integer("lost.frames"):
-                self.reset(f"the tracker failed on {self._failures[what]} {what}s in a row")
-            raise FrameRejectedError(f"the tracker failed on this {what}: {worded(error)}") from error
-        self._failures[what] = 0
+            self._problems.report(self._failed("keyframe", error))
+        if self._tracker.mapping.made > made:
+            # The images between, of which no keyframe is made, prove nothing.
+            self._failures["keyframe"] = 0
+
+    def _failed(self, what: str, error: Exception) -> str:
+        """What is to be said of it; many in a row reset the tracker."""
+        self._node.get_logger().debug("".join(traceback.format_exception(error)))
+        self._failures[what] += 1
+        if self._failures[what] >= self._settings.integer("lost.frames"):
+            self.reset(f"the tracker failed on {self._failures[what]} {what}s in a row")
+        return f"the tracker failed on this {what}: {worded(error)}"
 
     def reset(self, reason: str) -> None:
         """Begin a new trajectory with the next image, and say why."""
@@ -258,6 +280,12 @@ class PoseWorker:
         (before, _), self.said = self.said, (state, message)
         if state is not before:
             self._node.get_logger().info(f"{before.name} -> {state.name}" + (f": {message}" if message else ""))
+
+    def _wait(self, why: str) -> None:
+        """Say why images come and there is no pose; once while it stays the same."""
+        if self.said != (TrackState.WAITING, why):
+            self.set_state(TrackState.WAITING, why)
+            self._announce(TrackState.WAITING, why)
 
     def wait_for_images(self, why: str) -> None:
         """Say that none come; any thread may call it."""

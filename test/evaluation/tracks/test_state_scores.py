@@ -83,11 +83,16 @@ def program(path: Path, text: str) -> str:
 
 def test_a_peer_is_told_the_set_and_the_file(tmp_path: Path) -> None:
     text = "import sys, json\n_, folder, out = sys.argv\n"
-    text += "open(out, 'w').write(json.dumps({'stamp': 2.5, 'state': 'LOST'}))\nprint('a'); print('of', folder)\n"
+    text += "open(out, 'w').write(json.dumps({'stamp': 2.5, 'state': 'LOST'}))\nprint('a'); print(folder, out)\n"
     folder = tmp_path / "a set"
     found, words = run_peer(program(tmp_path / "a peer.py", text), folder, 30.0)
     assert [(state.stamp_ns, state.state) for state in found] == [(2_500_000_000, "LOST")]
-    assert words == f"of {folder}"
+    assert words == "{set} {out}"
+
+
+def test_what_a_peer_answered_counts_whatever_its_status(tmp_path: Path) -> None:
+    text = "import sys\nopen(sys.argv[2], 'w').write('')\nsys.exit('only few')\n"
+    assert run_peer(program(tmp_path / "peer.py", text), tmp_path, 30.0) == ([], "only few")
 
 
 @pytest.mark.parametrize(

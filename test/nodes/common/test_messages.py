@@ -256,7 +256,7 @@ def test_thin_prism_coefficients_of_zero_are_accepted():
         ({"k": [500.0, 9.0, 1.0, 0.0, 500.0, 1.0, 0.0, 0.0, 1.0]}, "skew"),
         ({"d": [math.nan, 0.0, 0.0, 0.0, 0.0]}, "nan"),
         ({"d": [0.1, 0.2]}, "distortion"),
-        ({"distortion_model": "equidistant"}, "equidistant"),
+        ({"distortion_model": "omni"}, "omni"),
         ({"distortion_model": "my_model"}, "my_model"),
         ({"width": 0, "height": 0}, "0x0"),
         ({"roi": RegionOfInterest(x_offset=600, width=100, height=100)}, "roi 100x100 at (600, 0)"),

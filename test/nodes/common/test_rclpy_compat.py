@@ -19,7 +19,13 @@ from rclpy.lifecycle import LifecycleNode
 from std_msgs.msg import String
 from std_srvs.srv import Trigger
 
-from ros2_raxels.nodes.common.rclpy_compat import Answer, with_message_info
+from ros2_raxels.nodes.common.rclpy_compat import (
+    Answer,
+    endpoint_gid,
+    no_event_callbacks,
+    publisher_gid,
+    with_message_info,
+)
 
 PRIVATE = {"_LifecycleNodeMixin__change_state", "_state_machine", "_sigint_gc", "_parameter_overrides"}
 """What the module may use, and no other."""
@@ -116,3 +122,30 @@ def test_where_rclpy_passes_the_message_alone_its_info_is_empty(monkeypatch: pyt
     heard: list[tuple[object, object]] = []
     with_message_info(lambda message, about: heard.append((message, about)))("hello")
     assert heard == [("hello", {})]
+
+
+def test_where_rclpy_does_not_tell_the_publisher_it_is_empty() -> None:
+    assert publisher_gid({}) == b""
+
+
+@pytest.mark.ros
+def test_a_message_carries_the_id_of_its_publisher(probe: Probe) -> None:
+    heard: list[bytes] = []
+    probe.node.create_subscription(
+        String, "signed", with_message_info(lambda _, about: heard.append(publisher_gid(about))), 5
+    )
+    publisher = probe.publisher(String, "signed")
+    wait_until(publisher.get_subscription_count, what="subscriber")
+    publisher.publish(String(data="yes"))
+    wait_until(lambda: heard, what="message")
+    assert heard == [endpoint_gid(info) for info in probe.node.get_publishers_info_by_topic("/signed")]
+
+
+@pytest.mark.ros
+def test_a_subscription_whose_events_are_of_no_interest_can_be_made(probe: Probe) -> None:
+    heard: list[String] = []
+    probe.node.create_subscription(String, "quiet", heard.append, 5, event_callbacks=no_event_callbacks())
+    publisher = probe.publisher(String, "quiet")
+    wait_until(publisher.get_subscription_count, what="subscriber")
+    publisher.publish(String(data="yes"))
+    wait_until(lambda: heard, what="message")

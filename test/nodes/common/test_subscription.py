@@ -52,3 +52,12 @@ def test_a_busy_topic_does_not_fill_the_memory() -> None:
         infos.add(info(stamp))
     assert infos.of(header(0)) is infos.newest
     assert infos.of(header(980)).header.stamp.nanosec == 980
+
+
+def test_a_message_that_comes_twice_is_kept_once_and_an_older_one_that_comes_again_is_the_newest() -> None:
+    infos = CameraInfos()
+    wide, narrow = info(0), CameraInfo(header=header(0), width=64)
+    for found in (wide, narrow, info(0)):
+        infos.add(found)
+    assert len(infos._kept) == 2
+    assert infos.newest == wide

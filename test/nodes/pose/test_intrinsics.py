@@ -21,7 +21,7 @@ from std_msgs.msg import Header
 from ros2_raxels.geometry.camera import PinholeCamera
 from ros2_raxels.nodes.common.messages import camera_info_message, stamp_message
 from ros2_raxels.nodes.common.parameters import declare
-from ros2_raxels.nodes.pose.intake import FrameRejectedError
+from ros2_raxels.nodes.pose.intake import NotCalibratedError
 from ros2_raxels.nodes.pose.intrinsics import Intrinsics
 from ros2_raxels.nodes.pose.parameters import POSE_TABLE
 
@@ -40,9 +40,10 @@ class Lens:
 
     now_s = 100.0
 
-    def __init__(self, probe: Probe) -> None:
+    def __init__(self, probe: Probe, *ros_arguments: str) -> None:
         self.problems: list[str] = []
-        self.node = rclpy.create_node("lens", context=probe.node.context)
+        arguments = ["--ros-args", *ros_arguments] if ros_arguments else None
+        self.node = rclpy.create_node("lens", context=probe.node.context, cli_args=arguments)
         settings = declare(self.node, POSE_TABLE)
         probe.node.executor.add_node(self.node)
         self._executor = probe.node.executor
@@ -74,8 +75,8 @@ class Lens:
 
 
 @pytest.fixture
-def lens(module_probe: Probe) -> Iterator[Lens]:
-    instance = Lens(module_probe)
+def lens(module_probe: Probe, request: pytest.FixtureRequest) -> Iterator[Lens]:
+    instance = Lens(module_probe, *getattr(request, "param", ()))
     yield instance
     instance.close()
 
@@ -113,10 +114,10 @@ def test_an_unusable_camera_info_is_reported_and_leaves_the_camera_as_it_was(len
 
 
 def test_images_wait_for_a_camera_info_then_do_without_until_one_arrives(lens: Lens):
-    with pytest.raises(FrameRejectedError, match="waiting for a usable camera_info: no publisher on /camera_info"):
+    with pytest.raises(NotCalibratedError, match="waiting for a usable camera_info: no publisher on /camera_info"):
         lens.of(1)
     lens.now_s += 1.9
-    with pytest.raises(FrameRejectedError):
+    with pytest.raises(NotCalibratedError):
         lens.of(2)
     assert lens.intrinsics.missing == ""
     lens.now_s += 0.2
@@ -131,17 +132,58 @@ def test_images_wait_for_a_camera_info_then_do_without_until_one_arrives(lens: L
 
 def test_the_wait_is_explained_by_what_the_first_camera_info_lacks(lens: Lens):
     lens.publish(1, k=[0.0] * 9)
-    with pytest.raises(FrameRejectedError, match="waiting for a usable camera_info: /camera_info: K is all zeros"):
+    with pytest.raises(NotCalibratedError, match="waiting for a usable camera_info: /camera_info: K is all zeros"):
         lens.of(1)
     # Said with the image, not twice.
     assert lens.problems == []
+
+
+def test_what_is_published_but_cannot_be_used_is_waited_for_unless_a_guess_is_allowed(lens: Lens):
+    waiting = r"waiting for a usable camera_info: /camera_info: K is all zeros.*\(allow_uncalibrated is false"
+    lens.publish(1, k=[0.0] * 9)
+    for _ in range(2):
+        with pytest.raises(NotCalibratedError, match=waiting):
+            lens.of(1)
+        lens.now_s += 100.0
+    lens.node.set_parameters([rclpy.Parameter("allow_uncalibrated", value=True)])
+    with pytest.raises(NotCalibratedError, match="all zeros"):
+        lens.of(1)
+    lens.now_s += 2.1
+    assert lens.of(1) is None
+    assert (
+        "no usable camera_info after 2.1 s, the focal length is estimated: /camera_info: K" in lens.intrinsics.missing
+    )
+    assert lens.problems == []
+    lens.node.set_parameters([rclpy.Parameter("allow_uncalibrated", value=False)])
+    with pytest.raises(NotCalibratedError, match=waiting):
+        lens.of(1)
+    assert lens.intrinsics.missing == ""
+    lens.publish(2)
+    assert focal(lens.of(2)) == CAMERA.fx
+
+
+@pytest.mark.parametrize("lens", [("-r", "image:=/left/image_rect")], indirect=True)
+def test_distortion_of_images_that_are_rectified_by_name_is_doubted(lens: Lens):
+    lens.publish(1)
+    lens.of(1)
+    assert lens.intrinsics.doubt == ""
+    lens.publish(2, replace(CAMERA, distortion=(-0.1, 0.01, 0.0, 0.0, 0.0)))
+    lens.of(2)
+    assert lens.intrinsics.doubt == (
+        "/left/image_rect is rectified by its name, but the D of /camera_info is not zero (-0.1, 0.01, 0, 0, 0): the "
+        "images are assumed to have this distortion, because image_rectified is false; set it to true if they have none"
+    )
+    lens.node.set_parameters([rclpy.Parameter("image_rectified", value=True)])
+    lens.publish(3, replace(CAMERA, distortion=(-0.1, 0.01, 0.0, 0.0, 0.0)))
+    lens.of(3)
+    assert lens.intrinsics.doubt == ""
 
 
 def test_another_camera_does_not_inherit_the_lens_of_the_first(lens: Lens):
     lens.publish(1)
     assert focal(lens.of(1)) == CAMERA.fx
     lens.intrinsics.forget()
-    with pytest.raises(FrameRejectedError, match="waiting"):
+    with pytest.raises(NotCalibratedError, match="waiting"):
         lens.of(2)
     lens.publish(3, ZOOMED)
     assert focal(lens.of(3)) == ZOOMED.fx

@@ -38,14 +38,16 @@ def given(module_probe: Probe) -> Iterator[Make]:
 
 
 def test_the_defaults_are_those_of_the_tracker(given: Make):
-    assert tracker_settings(given()) == TrackerSettings()
+    assert tracker_settings(given()) == TrackerSettings(real_time=True)
 
 
 def test_every_value_reaches_the_tracker(given: Make):
     values = {"scale__mode": "height", "scale__scene_depth_m": 2.5, "scale__camera_height_m": 0.7}
     settings = tracker_settings(given(confidence_min=0.4, lost__frames=9, lost__policy="hold", **values))
     scale = ScaleSettings(ScaleSource.HEIGHT, 2.5, 0.7)
-    expected = TrackerSettings(confidence_min=0.4, lost_frames=9, lost_policy=LostPolicy.HOLD, scale=scale)
+    expected = TrackerSettings(
+        confidence_min=0.4, lost_frames=9, lost_policy=LostPolicy.HOLD, scale=scale, real_time=True
+    )
     assert settings == expected
 
 

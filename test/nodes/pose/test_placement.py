@@ -100,6 +100,19 @@ def test_without_a_scale_tf_keeps_the_optical_frame_where_it_was_estimated() -> 
     np.testing.assert_allclose(placed.pose @ MOUNT, MOUNT @ STEP, atol=1e-12)
 
 
+def test_a_base_that_appears_late_is_told_with_the_pose_that_it_changes() -> None:
+    robot = Robot(mount=False)
+    assert robot.place(answer(np.eye(4))).change == ""
+    robot.insert("base_link", EYE, MOUNT, static=True)
+    placed = robot.place(answer(STEP))
+    assert placed.change.startswith(
+        "poses are now those of base_link in raxels_world, no longer of eye in raxels_world"
+    )
+    assert robot.place(answer(STEP)).change == ""
+    robot.insert("base_link", EYE, MOUNT @ make_pose(np.eye(3), [0.0, 0.0, 0.2]), static=True)
+    assert "base_link in TF has changed by 0.200 m and 0.0 deg" in robot.place(answer(STEP)).change
+
+
 def test_the_covariance_of_the_base_includes_the_lever_arm() -> None:
     """Against sampled errors of the camera's pose."""
     robot, rng = Robot(), np.random.default_rng(0)

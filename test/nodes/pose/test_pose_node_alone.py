@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import signal
 import threading
 import time
@@ -22,6 +23,7 @@ from geometry_msgs.msg import TransformStamped
 from nav_msgs.msg import Odometry
 from pose_rig import BEST_EFFORT, CAMERA, FRAME, Rig, agrees_with_truth, picture
 from rclpy.parameter import Parameter
+from rclpy.qos import QoSProfile
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 from std_msgs.msg import Header
 from tf2_msgs.msg import TFMessage
@@ -46,6 +48,8 @@ from ros2_raxels.scenes.world import furnished_room
 from ros2_raxels.tracking.types import TrackedPose, TrackState
 
 pytestmark = pytest.mark.ros
+
+LATCHED = tf_qos(static=True)
 
 # ------------------------------------------------------------------------------------------------------------- TF
 
@@ -142,9 +146,32 @@ def test_a_publisher_of_another_qos_is_named_until_the_subscription_has_followed
     subscription.update()
     probe.publisher(Image, "/eye", BEST_EFFORT)
     wait_until(lambda: "QoS of /eye from probe is incompatible" in subscription.why_silent(), what="another QoS")
-    assert "ERROR: Best effort publisher and reliable subscription" in subscription.why_silent()
+    offered = "it offers best effort reliability, the subscription asks for reliable; change the publisher"
+    assert offered in subscription.why_silent()
     subscription.update()
     assert idle in subscription.why_silent()
+
+
+@pytest.mark.parametrize(
+    ("kind", "qos", "reason"),
+    [
+        pytest.param(CameraInfo, 5, "it is idle; let it publish", id="idle"),
+        pytest.param(CameraInfo, LATCHED, "it is transient local but has published nothing yet; let it", id="latched"),
+        pytest.param(
+            CameraInfo,
+            QoSProfile(depth=1, durability=LATCHED.durability, reliability=BEST_EFFORT.reliability),
+            "it is transient local but best effort, so that it keeps nothing for others; make it reliable",
+            id="kept by nobody",
+        ),
+        pytest.param(Image, LATCHED, "it is transient local and this subscription volatile, so that what", id="image"),
+    ],
+)
+def test_what_durability_explains_is_not_blamed_on_shared_memory(probe: Probe, kind: Any, qos: Any, reason: str):
+    probe.publisher(kind, "/eye", qos)
+    subscription = FollowingSubscription(probe.node, kind, "/eye", lambda _: None, kept=kind is CameraInfo)
+    words = f"/eye has a publisher (probe) but nothing arrives: {reason}"
+    wait_until(lambda: words in subscription.why_silent(), what=reason)
+    assert "shared memory" not in subscription.why_silent()
 
 
 def test_a_missing_scale_is_explained(spawn: Spawn, probe: Probe):
@@ -160,6 +187,7 @@ def test_a_missing_scale_is_explained(spawn: Spawn, probe: Probe):
 
 def test_without_camera_info_it_estimates_the_focal_length_and_restarts_when_one_arrives(spawn: Spawn, probe: Probe):
     rig = Rig(probe, spawn("scripted_node.py", "-p", "camera_info_timeout_s:=0.5"))
+    probe.node.destroy_publisher(rig.infos)
     early = []
 
     def is_waiting() -> bool:
@@ -168,10 +196,15 @@ def test_without_camera_info_it_estimates_the_focal_length_and_restarts_when_one
 
     wait_until(is_waiting)
     before = list(early)
-    wait_until(lambda: rig.send(picture()) and len(rig.status), what="answer without camera_info")
+
+    def answers() -> list[PoseStatus]:
+        return [status for status in rig.status if status.state != PoseStatus.STATE_WAITING]
+
+    wait_until(lambda: rig.send(picture()) and answers(), what="answer without camera_info", every_s=0.05)
     assert not any(rig.stamped(rig.status, stamp) for stamp in before)
-    assert rig.status[0].message.startswith("count 1 focal estimated")
+    assert answers()[0].message.startswith("count 1 focal estimated")
     rig.wait_health("input", DiagnosticStatus.WARN, "focal length is estimated")
+    rig.infos = matched(probe.publisher(CameraInfo, "/camera_info"))
     rig.send_info()
     rig.taken()
     assert rig.solve().status.message.startswith("count 1 focal 60")
@@ -230,6 +263,9 @@ class _Here:
         self._executor.remove_node(self.node)
         self.node.stop()
         self.node.destroy_node()
+        # For others it is there until nothing refers to it, and in a circle it does itself.
+        del self.node
+        gc.collect()
 
 
 @pytest.fixture
@@ -314,6 +350,8 @@ def test_odometry_that_is_closed_while_the_worker_queries_it_is_no_failure(probe
         assert node._camera_to_odom(2) is None
     finally:
         node.destroy_node()
+        del node
+        gc.collect()
 
 
 def test_compressed_images_in_a_namespace(spawn: Spawn, probe: Probe):
@@ -393,11 +431,13 @@ def test_diagnostics_of_a_node_at_work(spawn: Spawn, probe: Probe):
     assert "ZeroDivisionError: as the image asked" in values_of("input")[-1]["last problem"]
     assert "as the image asked" in rig.wait_health("input", DiagnosticStatus.WARN).message
     assert values_of("tracking")[-1] == {"state": "TRACKING"}
+    assert float(values_of("load")[-1]["answer takes (ms)"]) > 0.0
     assert values_of("scale")[-1] == {"source": "fixed", "metres per unit": "2", "sigma": "0.01"}
-    said = {part: rig.health(part)[-1] for part in ("lifecycle", "engine", "scale", "tf", "memory")}
+    said = {part: rig.health(part)[-1] for part in ("lifecycle", "engine", "mapping", "scale", "tf", "memory")}
     assert {part: status.message for part, status in said.items()} == {
         "lifecycle": "active",
         "engine": "scripted",
+        "mapping": "ok",
         "scale": "poses are in metres",
         "tf": "ok",
         "memory": "ok",
@@ -452,6 +492,13 @@ def test_a_model_that_cannot_be_used_is_named(spawn: Spawn, probe: Probe):
     node = spawn("ros2_raxels.nodes.pose.pose_node", "-p", "model:=/nowhere/card.json")
     assert node.wait() == 2
     assert "model = '/nowhere/card.json' cannot be used: /nowhere/card.json is not a model card" in node.log
+    assert "Traceback" not in node.log
+
+
+def test_a_mask_that_cannot_be_used_is_named(spawn: Spawn, probe: Probe):
+    node = spawn("ros2_raxels.nodes.pose.pose_node", "-p", "model:=none", "-p", "mask:=/nowhere/mask.png")
+    assert node.wait() == 2
+    assert "mask = '/nowhere/mask.png': /nowhere/mask.png cannot be read" in node.log
     assert "Traceback" not in node.log
 
 

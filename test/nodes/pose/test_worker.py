@@ -28,6 +28,7 @@ from ros2_raxels.nodes.pose.intrinsics import Intrinsics
 from ros2_raxels.nodes.pose.outputs import Counters, PoseOutputs
 from ros2_raxels.nodes.pose.parameters import POSE_TABLE
 from ros2_raxels.nodes.pose.worker import WORKER_ENDED, Arrival, PoseWorker
+from ros2_raxels.tracking.background import StuckError
 from ros2_raxels.tracking.types import TrackerSettings, TrackState
 
 pytestmark = pytest.mark.ros
@@ -241,6 +242,25 @@ def test_a_keyframe_that_fails_does_not_reject_its_image(bench: Bench):
     assert bench.see(script.SPOIL).startswith("count 1 ")
     assert bench.problems.last == "the tracker failed on this keyframe: ZeroDivisionError: as the image asked"
     assert bench.counts == (1, 0)
+
+
+def test_keyframes_that_are_stuck_are_said_and_begin_nothing_anew(bench: Bench, monkeypatch: pytest.MonkeyPatch):
+    def stick() -> None:
+        raise StuckError("raxels-mapping has not come to an end in 10 s, and is begun anew")
+
+    monkeypatch.setattr(bench.tracker, "improve", stick)
+    for count in range(1, 6):
+        assert bench.see().startswith(f"count {count} ")
+    assert bench.problems.last.startswith("poses go on without a new keyframe: raxels-mapping has not come to an end")
+    assert bench.tracker.resets == 0
+
+
+def test_the_tracker_is_told_how_often_images_come_those_included_that_it_never_gets(bench: Bench):
+    for k in range(20):
+        bench.worker.load.see_image(k * 33_333_333, k % 3 > 0)
+    bench.see()
+    assert bench.tracker.period_s == pytest.approx(1 / 30)
+    assert bench.worker.load.frame_s > 0
 
 
 def test_an_answer_that_cannot_be_published_still_counts_as_processed(bench: Bench):

@@ -1,0 +1,227 @@
+"""map_update: keyframes are made beside the frames, and no frame waits for one, whatever becomes of it."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+from walk import BLACK, CAMERA, FIRST_NS, HELD, LOST, STEP_NS, TRACKING, Image, Walk, follow, states
+
+from ros2_raxels.geometry.poses import make_pose, relative_pose, rotation_from_vector
+from ros2_raxels.tracking import map_update
+from ros2_raxels.tracking.background import StuckError
+from ros2_raxels.tracking.map_update import PATIENCE_S, MappingState, MapUpdate
+from ros2_raxels.tracking.tracker import Tracker
+from ros2_raxels.tracking.types import TrackedPose, TrackerSettings
+
+Make = Callable[..., MapUpdate]
+REAL_TIME = TrackerSettings(real_time=True)
+
+
+class Workshop:
+    """Stands before the real making of keyframes: what is in the way is done first."""
+
+    def __init__(self, make: Make) -> None:
+        self._make = make
+        self.gate = threading.Event()
+        self.gate.set()
+        self.in_the_way: list[Callable[[], object]] = []
+
+    def __call__(self, *of: object) -> MapUpdate:
+        for step in self.in_the_way:
+            step()
+        return self._make(*of)
+
+
+@pytest.fixture
+def workshop(monkeypatch: pytest.MonkeyPatch) -> Iterator[Workshop]:
+    workshop = Workshop(map_update._update)
+    monkeypatch.setattr(map_update, "_update", workshop)
+    yield workshop
+    workshop.gate.set()
+
+
+class Robot:
+    """A tracker in real time; what its mapping raises is noted down."""
+
+    def __init__(self) -> None:
+        self.tracker = Tracker(REAL_TIME)
+        self.troubles: list[Exception] = []
+        self._stamp_ns = FIRST_NS
+
+    def see(self, images: list[Image], wait: bool = False) -> list[TrackedPose]:
+        """Answers; with `wait`, mapping is given all the time that it needs after each."""
+        found = []
+        for image in images:
+            found.append(self.tracker.track(image, self._stamp_ns, CAMERA))
+            self._stamp_ns += STEP_NS
+            try:
+                self.tracker.improve()
+                if wait:
+                    self.tracker._finish()
+            except Exception as error:
+                self.troubles.append(error)
+        return found
+
+
+Begun = tuple[Robot, int]
+
+
+@pytest.fixture
+def begun(walk: Walk, workshop: Workshop) -> Begun:
+    """A robot on its walk, whose newest keyframe waits at the gate of the workshop; and the next frame."""
+    robot = Robot()
+    robot.see(walk[:14], wait=True)
+    workshop.in_the_way = [workshop.gate.wait]
+    workshop.gate.clear()
+    for k in range(14, len(walk.images)):
+        if robot.see(walk[k : k + 1])[0].keyframe:
+            return robot, k + 1
+    raise AssertionError("no keyframe was asked for")
+
+
+def is_right(walk: Walk, scale: float, found: list[TrackedPose], begin: int) -> bool:
+    off, turn = walk.error(found, list(range(begin, begin + len(found))), scale)
+    return set(states(found)) == {TRACKING} and off < 0.02 and turn < 1.0
+
+
+def test_when_it_is_waited_for_the_answers_are_those_of_a_recording(walk: Walk, tracked: list[TrackedPose]) -> None:
+    robot = Robot()
+    for now, then in zip(robot.see(walk[:30], wait=True), tracked[:30], strict=True):
+        np.testing.assert_array_equal(now.camera_to_world, then.camera_to_world)
+        np.testing.assert_array_equal(now.covariance, then.covariance)
+    assert robot.tracker.mapping.made > 2
+    assert robot.troubles == []
+
+
+def test_a_keyframe_in_the_making_delays_no_frame(walk: Walk, scale: float, workshop: Workshop, begun: Begun) -> None:
+    """It does not come to an end while frames go by, for a third of a second, and another one is asked for."""
+    robot, begin = begun
+    made, known = robot.tracker.mapping.made, list(robot.tracker._map.keyframes)
+    meanwhile = robot.see(walk[begin : begin + 5])
+    assert is_right(walk, scale, meanwhile, begin)
+    assert not any(found.corrected for found in meanwhile)
+    assert robot.tracker.mapping.busy_s > 0
+    assert list(robot.tracker._map.keyframes) == known
+    # When the image has moved as far again, and not with each frame.
+    assert sum(found.keyframe for found in meanwhile) == 1
+    workshop.gate.set()
+    robot.tracker._finish()
+    assert is_right(walk, scale, robot.see(walk[begin + 5 : begin + 13], wait=True), begin + 5)
+    assert robot.tracker.mapping.made >= made + 2
+    assert robot.troubles == []
+
+
+def test_the_camera_does_not_jump_when_a_keyframe_is_taken_over(walk: Walk, workshop: Workshop, begun: Begun) -> None:
+    robot, begin = begun
+    robot.see(walk[begin : begin + 4])
+    before = robot.tracker._motion.camera_to_world.copy()
+    workshop.gate.set()
+    robot.tracker._finish()
+    moved = relative_pose(before, robot.tracker._motion.camera_to_world)
+    # What bundle adjustment has found, of a scene whose depth is 1.
+    assert 0 < np.linalg.norm(moved[:3, 3]) < 0.003
+
+
+def test_mapping_that_is_stuck_is_given_up_after_a_while_and_begun_anew(
+    walk: Walk, scale: float, workshop: Workshop, begun: Begun
+) -> None:
+    robot, begin = begun
+    made, before_s = robot.tracker.mapping.made, time.monotonic()
+    robot.tracker._maker._work._clock = lambda: before_s + PATIENCE_S + 1.0  # type: ignore[union-attr]
+    workshop.in_the_way = []
+    assert is_right(walk, scale, robot.see(walk[begin : begin + 4]), begin)
+    assert [type(error) for error in robot.troubles] == [StuckError]
+    assert "not come to an end in 10 s" in str(robot.troubles[0])
+    assert robot.tracker.mapping.stuck == 1
+    assert is_right(walk, scale, robot.see(walk[begin + 4 : begin + 16], wait=True), begin + 4)
+    assert robot.tracker.mapping.made > made
+    assert len(robot.troubles) == 1
+
+
+@pytest.mark.parametrize("end", [ZeroDivisionError("nobody foresaw this"), SystemExit("killed")])
+def test_mapping_that_dies_costs_a_keyframe_and_no_pose(
+    walk: Walk, scale: float, workshop: Workshop, begun: Begun, end: BaseException
+) -> None:
+    def die() -> None:
+        raise end
+
+    robot, begin = begun
+    made = robot.tracker.mapping.made
+    workshop.in_the_way += [die]
+    workshop.gate.set()
+    robot.tracker._maker.wait()
+    workshop.in_the_way = []
+    assert is_right(walk, scale, robot.see(walk[begin : begin + 14], wait=True), begin)
+    assert [str(end) in str(trouble) for trouble in robot.troubles] == [True]
+    assert robot.tracker.mapping.failed == 1
+    assert robot.tracker.mapping.made > made
+
+
+def test_what_was_in_the_making_when_the_world_was_moved_is_not_taken_over(
+    walk: Walk, workshop: Workshop, begun: Begun
+) -> None:
+    robot, begin = begun
+    known = list(robot.tracker._map.keyframes)
+    there = make_pose(rotation_from_vector([0.0, 1.0, 0.0]), [5.0, 0.0, -3.0])
+    robot.tracker.set_pose(there, np.eye(6) * 1e-4)
+    workshop.gate.set()
+    robot.tracker._maker.wait()
+    (found,) = robot.see(walk[begin : begin + 1])
+    assert list(robot.tracker._map.keyframes) == known
+    assert found.corrected
+    assert np.linalg.norm(relative_pose(there, found.camera_to_world)[:3, 3]) < 0.1
+    # The next frame that sees little becomes one in its place.
+    robot.see(walk[begin + 1 : begin + 8], wait=True)
+    assert len(robot.tracker._map.keyframes) > len(known)
+    assert robot.troubles == []
+
+
+def test_after_a_reset_nothing_of_before_is_taken_over(walk: Walk, workshop: Workshop, begun: Begun) -> None:
+    robot, _ = begun
+    robot.tracker.reset()
+    workshop.gate.set()
+    robot.tracker._maker.wait()
+    again = robot.see(walk[30:42], wait=True)
+    fresh = follow(Tracker(), walk[30:42])
+    np.testing.assert_array_equal(again[-1].camera_to_world, fresh[-1].camera_to_world)
+    assert robot.troubles == []
+
+
+def test_a_loss_while_a_keyframe_is_in_the_making_ends_at_a_known_place(
+    walk: Walk, workshop: Workshop, begun: Begun
+) -> None:
+    robot, begin = begun
+    assert states(robot.see([BLACK] * 6)) == [HELD] * 4 + [LOST] * 2
+    assert states(robot.see(walk[begin : begin + 3]))[-1] is TRACKING
+    workshop.gate.set()
+    robot.tracker._maker.wait()
+    assert set(states(robot.see(walk[begin + 3 : begin + 10], wait=True))) == {TRACKING}
+    assert robot.troubles == []
+
+
+def test_keyframes_are_written_as_they_are_known_while_another_is_in_the_making(begun: Begun, tmp_path: Path) -> None:
+    robot, _ = begun
+    assert robot.tracker.save_keyframes(tmp_path / "room.safetensors") == len(robot.tracker._map.keyframes)
+    assert robot.tracker.mapping.busy_s > 0
+
+
+def test_what_is_stuck_holds_up_no_exit_of_the_process(begun: Begun) -> None:
+    robot, _ = begun
+    assert robot.tracker.mapping.busy_s > 0
+    making = [thread for thread in threading.enumerate() if thread.name == "raxels-mapping"]
+    assert [thread.daemon for thread in making] == [True] * len(making)
+
+
+def test_the_state_of_mapping_is_told_in_words_where_the_map_falls_behind() -> None:
+    assert MappingState(made=3, busy_s=0.4).trouble == ""
+    assert MappingState(busy_s=3.21).trouble.startswith("a keyframe has been in the making for 3.2 s; poses go on")
+    assert MappingState(5, 2, 1).values() == {
+        "keyframes made": "5",
+        "keyframes failed": "2",
+        "keyframes given up": "1",
+    }
