@@ -73,7 +73,8 @@ def _date(image: Path) -> _Date | None:
     if found is None or match is None:
         return None
     try:
-        moment = datetime.datetime(*(int(part) for part in match.groups()), tzinfo=datetime.timezone.utc)
+        year, month, day, hour, minute, second = map(int, match.groups())
+        moment = datetime.datetime(year, month, day, hour, minute, second, tzinfo=datetime.timezone.utc)
     except ValueError:
         # Cameras whose clock was never set write zeros.
         return None
