@@ -28,7 +28,7 @@ from ros2_raxels.tracking.tracker import Tracker
 from ros2_raxels.tracking.types import TrackedPose
 from ros2_raxels.utils.argument_types import lens_px
 from ros2_raxels.utils.files import replacing
-from ros2_raxels.utils.terminal import INTERRUPTED
+from ros2_raxels.utils.terminal import INTERRUPTED, interruptible
 from ros2_raxels.visualization.rerun_view import TrackView, check_view, open_view
 from ros2_raxels.visualization.trajectory_plot import draw_track, picture_format
 
@@ -83,7 +83,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="write a row for frames that were not solved too, each below a comment line (#) that says so",
     )
     parser.add_argument(
-        "--ignore-exif", action="store_true", help="take images as stored, whatever their EXIF orientation says"
+        "--ignore-exif",
+        action="store_true",
+        help="take images as stored, whatever their EXIF orientation says, and no times from its dates",
     )
     parser.add_argument("--limit", type=int, metavar="N", help="at most so many frames")
 
@@ -104,12 +106,13 @@ def _add_calibration_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--camera", metavar="NAME", help="which one of a calibration file or rig set with several")
 
 
+@interruptible()
 def run(args: argparse.Namespace) -> int:
     """Track a recording to its end.
 
     Returns:
         0, 1 when fewer than half of the frames were tracked, 2 when no image could be read, 4 when the recording ended
-        early, 130 after Ctrl-C; what was tracked until then is written.
+        early, 130 after Ctrl-C or SIGTERM; what was tracked until then is written.
 
     Raises:
         SourceError: the recording cannot be opened, or the calibration is none for it.
@@ -142,6 +145,8 @@ def run(args: argparse.Namespace) -> int:
         with keeping_states(args, source) as keep:
             followed = _followed(track, source, tracker, calibration, pace, args.rate)
             end = _follow_with_progress(followed, source, track, view, keep)
+        for remark in source.remarks:
+            print(f"note: {remark}", flush=True)
         if not args.live:
             track.settle(tracker, look=end.status != INTERRUPTED)
         if view is not None:

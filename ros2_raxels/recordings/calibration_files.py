@@ -23,7 +23,7 @@ from ros2_raxels.utils.files import FileError, numbers, shown, take
 
 FORMATS = (
     "ROS camera_info YAML, OpenCV YAML or JSON, Kalibr camchain, EuRoC sensor.yaml, COLMAP cameras.txt, "
-    "nerfstudio transforms.json, ORB-SLAM YAML, KITTI calib.txt"
+    "nerfstudio transforms.json, ORB-SLAM YAML, KITTI calib.txt, plain numbers"
 )
 
 _MOST_YAML_CHARACTERS = 100_000
@@ -108,7 +108,7 @@ def _text(path: Path) -> str:
 
 
 def _cameras(text: str, path: Path) -> Cameras:
-    for read in (_colmap, _kitti):
+    for read in (_colmap, _kitti, _plain):
         found = read(text, path)
         if found:
             return found
@@ -460,6 +460,23 @@ def _kitti(text: str, path: Path) -> Cameras:
         )
         for found in _KITTI_LINE.finditer(text)
     }
+
+
+def _plain(text: str, path: Path) -> Cameras:
+    """Numbers alone: a matrix of 3 or 4 rows, as ScanNet has it, or fx fy cx cy and coefficients in one line."""
+    lines = [re.split(r"[\s,;]+", line.strip(" \t\r,;[]")) for line in text.splitlines() if line.strip()]
+    lines = [line for line in lines if not line[0].startswith("#")]
+    shape = (len(lines), *sorted({len(line) for line in lines}))
+    if shape not in ((3, 3), (4, 4)) and not (len(shape) == 2 and shape[0] == 1 and 4 <= shape[1] <= 18):
+        return {}
+    try:
+        row = [float(word) for line in lines for word in line]
+    except ValueError:
+        return {}
+    where = f"{path} (plain numbers)"
+    if len(lines) > 1:
+        return {"camera": lambda: Calibration.of(where, _intrinsics(row, where))}
+    return {"camera": lambda: Calibration.of(where, row[:4], row[4:])}
 
 
 def _kitti_camera(line: re.Match[str], size: tuple[str, str] | None, where: str) -> Calibration:

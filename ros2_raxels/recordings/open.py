@@ -41,7 +41,7 @@ def open_source(
         limit: at most so many frames.
         ignore_calibration: the recording's own is not looked at, so that none of its faults matters: for callers that
             know better, but not yet for which image size.
-        ignore_exif: take images as they are stored, whatever their EXIF orientation says.
+        ignore_exif: take images as they are stored, whatever their EXIF orientation says, and no times from its dates.
         camera_name: which camera of a rig set; needed only when there are several, and without meaning elsewhere.
 
     Raises:

@@ -70,6 +70,7 @@ class FrameSource(ABC):
         notes: what was found and what had to be guessed, for people, in the words of a line: number and pattern of
             files, order, where times come from, a rate that is assumed, turned images, files passed over, which
             camera_info.
+        remarks: the same of what only reading shows, such as stamps that repeat; complete once iteration has ended.
 
     Iterating raises `SourceError` for an image that cannot be read, and `EndedEarlyError` behind the last frame of a
     recording that was cut short. Stamps increase strictly; only where the clock of a bag jumps back further than
@@ -85,6 +86,7 @@ class FrameSource(ABC):
     is_metric: bool = False
     camera_to_base: FloatArray | None = None
     notes: tuple[str, ...] = ()
+    remarks: tuple[str, ...] = ()
 
     @abstractmethod
     def __iter__(self) -> Iterator[Frame]:

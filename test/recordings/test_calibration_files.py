@@ -245,6 +245,25 @@ def test_kitti_projections_are_read_by_name(tmp_path: Path) -> None:
     assert read_calibration(raw).size == (1242, 375)
 
 
+@pytest.mark.parametrize(
+    ("text", "distortion"),
+    [
+        ("458.5 457.25 367 248.5 -0.28 0.07 0.0002 0.00002\n", D),
+        ("# fx, fy, cx, cy\n458.5, 457.25, 367.0, 248.5\n", ()),
+        ("458.5 0 367.0\n0 457.25 248.5\n0 0 1\n", ()),
+        ("458.5 0 367 0\n0 457.25 248.5 0\n0 0 1 0\n0 0 0 1\n", ()),
+    ],
+)
+def test_plain_numbers_are_a_matrix_or_intrinsics_and_coefficients(
+    tmp_path: Path, text: str, distortion: tuple[float, ...]
+) -> None:
+    file = written(tmp_path, text)
+    found = read_calibration(file)
+    assert (found.fx, found.fy, found.cx, found.cy) == pytest.approx(K)
+    assert found.distortion == pytest.approx(distortion)
+    assert (found.source, found.size) == (f"{file} (plain numbers)", None)
+
+
 def test_an_angle_of_view_stands_for_a_focal_length(tmp_path: Path) -> None:
     text = '{"camera_angle_x": 1.5707963267948966, "w": 200, "h": 100, "frames": []}'
     found = read_calibration(written(tmp_path, text))
