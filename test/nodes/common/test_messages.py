@@ -252,7 +252,9 @@ def test_rectified_images_use_the_projection_matrix_without_distortion():
         ("double_sphere", (-0.2, 0.6), [-0.2, 0.6]),
     ],
 )
-def test_every_lens_survives_a_round_trip_through_a_message(name: str, distortion: tuple[float, ...], told: list[float]):
+def test_every_lens_survives_a_round_trip_through_a_message(
+    name: str, distortion: tuple[float, ...], told: list[float]
+):
     camera = make_camera(name, (64, 48), (30.0, 31.0, 31.5, 23.5), distortion)
     message = messages.camera_info_message(camera, Header())
     assert (message.distortion_model, list(message.d)) == (name, told)
