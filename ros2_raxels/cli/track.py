@@ -18,7 +18,7 @@ from ros2_raxels.evaluation.tracks.real_time import Pace, follow_in_real_time
 from ros2_raxels.evaluation.tracks.recorded_track import Track, follow
 from ros2_raxels.factory import make_tracker
 from ros2_raxels.geometry.trajectory import write_tum
-from ros2_raxels.recordings.calibration import Calibration, CalibrationError
+from ros2_raxels.recordings.calibration import PLUMB_BOB, Calibration, CalibrationError
 from ros2_raxels.recordings.calibration_files import FORMATS, read_calibration
 from ros2_raxels.recordings.image_mask import read_mask
 from ros2_raxels.recordings.open import open_source
@@ -99,6 +99,12 @@ def _add_calibration_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="FX,FY,CX,CY[,K1,K2,P1,P2[,K3,...]]",
         help=f"px, and distortion in OpenCV's order; {outranks}",
     )
+    parser.add_argument(
+        "--lens",
+        choices=(PLUMB_BOB, "equidistant"),
+        default=PLUMB_BOB,
+        help="of --intrinsics: a pinhole with OpenCV's distortion (default), or a fisheye with K1 to K4",
+    )
     given.add_argument("--calibration", type=Path, metavar="FILE", help=f"{FORMATS}; {outranks}")
     parser.add_argument(
         "--mask", type=Path, metavar="FILE", help="image of the same size, white where the recording is to be used"
@@ -168,7 +174,9 @@ def _calibration(args: argparse.Namespace) -> Calibration | None:
     if args.camera is not None and not (Path(args.source) / RIG_FILE).is_file():
         raise CalibrationError(f"--camera {args.camera} is one of a file with several; give --calibration FILE too")
     if args.intrinsics is not None:
-        return Calibration.of("--intrinsics", args.intrinsics[:4], args.intrinsics[4:])
+        return Calibration.of("--intrinsics", args.intrinsics[:4], args.intrinsics[4:], lens=args.lens)
+    if args.lens != PLUMB_BOB:
+        raise CalibrationError(f"--lens {args.lens} is of --intrinsics, which are not given; add them")
     return None
 
 

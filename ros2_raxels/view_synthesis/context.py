@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 import cv2
 import numpy as np
+import numpy.typing as npt
 
 from ros2_raxels.geometry.camera import Camera, PinholeCamera
 from ros2_raxels.geometry.poses import FloatArray, relative_pose, rotation_angle_rad
@@ -14,6 +16,9 @@ from ros2_raxels.recordings.image_codec import ImageArray
 
 _WIDEST_PX = 640
 """Width of kept frames: models work on less, and a few frames of a large camera would fill the memory."""
+
+_NOWHERE_PX = -1e4
+"""Outside every image."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -128,10 +133,16 @@ def as_seen_by(camera: PinholeCamera, frames: Sequence[ContextFrame]) -> list[Im
 
 
 def _remapped(image: ImageArray, camera: Camera, plain: PinholeCamera) -> ImageArray:
+    return np.asarray(cv2.remap(image, *_places(camera, plain), cv2.INTER_LINEAR), np.uint8)
+
+
+@lru_cache(maxsize=4)
+def _places(camera: Camera, plain: PinholeCamera) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]:
+    """Where the pixels of a camera without distortion lie in the image of another: x and y (H, W), px."""
     if isinstance(camera, PinholeCamera):
         lens, size = np.array(camera.distortion) if camera.is_distorted else None, (plain.width, plain.height)
         across, down = cv2.initUndistortRectifyMap(camera.matrix, lens, None, plain.matrix, size, cv2.CV_32FC1)
-    else:
-        seen = camera.project(plain.bearings().reshape(-1, 3)).reshape(plain.height, plain.width, 2)
-        across, down = (np.ascontiguousarray(np.nan_to_num(seen[..., k], nan=-1e4), np.float32) for k in range(2))
-    return np.asarray(cv2.remap(image, across, down, cv2.INTER_LINEAR), np.uint8)
+        return np.asarray(across, np.float32), np.asarray(down, np.float32)
+    seen = camera.project(plain.bearings().reshape(-1, 3)).reshape(plain.height, plain.width, 2)
+    across, down = np.moveaxis(np.nan_to_num(seen, nan=_NOWHERE_PX), 2, 0)
+    return np.ascontiguousarray(across, np.float32), np.ascontiguousarray(down, np.float32)

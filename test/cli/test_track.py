@@ -344,12 +344,13 @@ def test_a_bag_is_tracked_with_the_calibration_given_whatever_its_own_is_like(
     ("options", "message"),
     [
         (["--intrinsics", "525,525,319.5,239.5"], "--intrinsics: cx = 319.5 px lies outside of the 160x120 px image"),
-        (
-            ["--intrinsics", f"130,131,79.5,59.5{14 * ',0'},1e-3"],
-            "--intrinsics: coefficient 15 = 0.001 is not supported",
-        ),
         (["--calibration", "/nowhere/a.yaml"], "/nowhere/a.yaml cannot be read: No such file or directory"),
         (["--camera", "cam0"], "--camera cam0 is one of a file with several; give --calibration FILE too"),
+        (["--lens", "equidistant"], "--lens equidistant is of --intrinsics, which are not given; add them"),
+        (
+            ["--lens", "equidistant", "--intrinsics", "130,131,79.5,59.5,0,0,0,0,1e-3"],
+            "--intrinsics: coefficient 5 = 0.001 is not supported (k1, k2, k3, k4 are)",
+        ),
     ],
 )
 def test_wrong_calibrations_are_refused_before_anything_is_loaded(

@@ -22,6 +22,7 @@ from sensor_msgs.msg import CameraInfo, CompressedImage, Image, RegionOfInterest
 from std_msgs.msg import Header
 
 from ros2_raxels.geometry.camera import PinholeCamera
+from ros2_raxels.geometry.lens_names import make_camera
 from ros2_raxels.geometry.poses import make_pose, rotation_from_quaternion, rotation_from_vector
 from ros2_raxels.nodes.common import messages
 from ros2_raxels.nodes.common.messages import image_array, image_message
@@ -238,6 +239,29 @@ def test_rectified_images_use_the_projection_matrix_without_distortion():
     camera = camera_from_info(info(distortion_model="equidistant"), rectified=True)
     assert (camera.fx, camera.fy, camera.cx, camera.cy) == (450.0, 460.0, 310.0, 230.0)
     assert not camera.is_distorted
+
+
+@pytest.mark.parametrize(
+    ("name", "distortion", "told"),
+    [
+        ("plumb_bob", (), [0.0] * 5),
+        ("plumb_bob", (0.1, 0.2, 0.0, 0.001, 0.3), [0.1, 0.2, 0.0, 0.001, 0.3]),
+        ("rational_polynomial", (*[0.1] * 13, 0.2), [*[0.1] * 13, 0.2]),
+        ("equidistant", (), [0.0] * 4),
+        ("equidistant", (0.1, 0.0, 0.0, 0.2), [0.1, 0.0, 0.0, 0.2]),
+        ("double_sphere", (-0.2, 0.6), [-0.2, 0.6]),
+    ],
+)
+def test_every_lens_survives_a_round_trip_through_a_message(
+    name: str, distortion: tuple[float, ...], told: list[float]
+):
+    camera = make_camera(name, (64, 48), (30.0, 31.0, 31.5, 23.5), distortion)
+    message = messages.camera_info_message(camera, Header())
+    assert (message.distortion_model, list(message.d)) == (name, told)
+    again = camera_from_info(message)
+    assert type(again) is type(camera)
+    point = np.array([[0.3, -0.2, 1.5]])
+    np.testing.assert_allclose(again.project(point), camera.project(point))
 
 
 def test_thin_prism_coefficients_of_zero_are_accepted():
