@@ -438,6 +438,19 @@ def test_a_camera_that_changes_its_resolution_is_followed(walk: Walk, scale: flo
     assert turn < 0.6
 
 
+def test_stamps_that_jitter_by_half_a_period_cost_no_pose(walk: Walk, scale: float) -> None:
+    """Constant velocity leads up to half a step astray."""
+    rng, tracker = np.random.default_rng(0), Tracker()
+    stamps_ns = [FIRST_NS + k * STEP_NS + int(rng.uniform(-0.45, 0.45) * STEP_NS) for k in range(30)]
+    assert 0 < min(np.diff(stamps_ns)) < 0.6 * STEP_NS
+    found = [tracker.track(image, stamp_ns, CAMERA) for image, stamp_ns in zip(walk[:30], stamps_ns, strict=True)]
+    begun = solved_from(found)
+    assert set(states(found[begun:])) == {TRACKING}
+    off, turn = walk.error(found[begun:], list(range(begun, 30)), scale)
+    assert off < 0.02
+    assert turn < 1.0
+
+
 # ------------------------------------------------------------------------------------------------------------- memory
 
 
