@@ -129,6 +129,8 @@ def follow_in_real_time(
     """
     clock = clock or SteadyClock()
     schedule = Schedule(rate, 1.0 / source.rate_hz)
+    # It only sees the frames that are not dropped, and would think that it has more time.
+    tracker.tell_period(1.0 / (source.rate_hz * rate))
     with _Ahead(source, schedule, clock) as ahead:
         ahead.fill()
         begin_s = clock.now_s()

@@ -15,6 +15,12 @@ from ros2_raxels.geometry.poses import OPTICAL_TO_BODY, FloatArray, inverse_pose
 from ros2_raxels.nodes.pose.frame_changes import FrameChanges
 from ros2_raxels.tracking.types import TrackedPose, TrackState
 
+_UNIT_SIGMA = 0.5
+"""Of the distance between base and camera while the unit is unknown: it may be twice as long, or nothing at all.
+
+In all directions, for nobody knows where a reader puts the origin, from which the error is counted.
+"""
+
 
 class TfMode(str, enum.Enum):
     """Which edge is published."""
@@ -88,7 +94,8 @@ class Placement:
 
     The world is where the base stood in the first frame, or without a base the first camera: x forward, y left, z up
     (REP-103). While the scale is unknown the lever arm from base to camera is taken as it is: the optical frame is
-    where it was seen to be, and the base as far from it as if the unit were the metre.
+    where it was seen to be, and the base as far from it as if the unit were the metre. How wrong that may be is in the
+    covariance of the base.
 
     Between ``map`` and ``odom`` a pose that is only held leaves the edge as it was, and odometry carries the base on:
     with the edge made to fit, the base would stand still in the map while the robot drives.
@@ -230,4 +237,8 @@ class Placement:
             return answer.covariance
         turned = np.kron(np.eye(2), self._mount.to_world[:3, :3])
         camera = self._mount.to_world @ answer.camera_to_world
-        return compounded(with_unit(turned @ answer.covariance @ turned.T, 0.0), camera, pose)[:6, :6]
+        covariance = compounded(with_unit(turned @ answer.covariance @ turned.T, 0.0), camera, pose)[:6, :6]
+        if not answer.scale.is_metric:
+            lever = float(np.linalg.norm(self._mount.from_child[:3, 3]))
+            covariance[:3, :3] += (_UNIT_SIGMA * lever) ** 2 * np.eye(3)
+        return covariance

@@ -48,6 +48,9 @@ class Scripted:
         state = TrackState.LOST if number in self._lost else TrackState.TRACKING
         return TrackedPose(stamp_ns, np.eye(4), np.eye(6), state, SolveQuality(1.0), keyframe=number in self._keyframes)
 
+    def tell_period(self, period_s: float) -> None:
+        self.period_s = period_s
+
     def improve(self) -> None:
         """What is left to be done takes its time only where a tracker does it at once."""
         self.improved_after.append(self.seen[-1])
@@ -116,6 +119,7 @@ def test_at_another_rate_frames_come_closer() -> None:
     tracker = Scripted([0.07])
     _, pace, dropped = played(Made(5), tracker, rate=2.0)
     assert pace.due_s == pytest.approx([0.0, 0.05, 0.1, 0.15, 0.2])
+    assert tracker.period_s == pytest.approx(0.05)
     assert (tracker.seen, dropped) == ([0, 1, 2, 4], [3])
 
 

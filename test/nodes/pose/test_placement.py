@@ -130,6 +130,26 @@ def test_the_covariance_of_the_base_includes_the_lever_arm() -> None:
     np.testing.assert_allclose(placed.covariance[3:, 3:], rotation, atol=1e-15)
 
 
+@pytest.mark.parametrize("units_per_metre", [0.2, 0.5, 1.6])
+def test_without_a_scale_the_covariance_says_that_the_lever_arm_may_be_of_another_length(
+    units_per_metre: float,
+) -> None:
+    known, sure = MOUNT.copy(), 1e-12 * VARIANCES
+    known[:3, 3] *= units_per_metre
+    robot = Robot()
+    robot.place(answer(np.eye(4), covariance=sure))
+    turned = make_pose(rotation_from_vector([0.1, 2.5, -0.3]), [0.1, 0.2, 1.0])
+    placed = robot.place(answer(turned, covariance=sure))
+    lever = np.linalg.norm(MOUNT[:3, 3])
+    np.testing.assert_allclose(placed.covariance[:3, :3], 0.25 * lever**2 * np.eye(3), atol=1e-9)
+    np.testing.assert_allclose(placed.covariance[3:], 0.0, atol=1e-10)
+    # As far off as the base is if the unit is not the metre.
+    off = (MOUNT @ turned @ inverse_pose(known))[:3, 3] - placed.pose[:3, 3]
+    assert 0.1 < off @ np.linalg.inv(placed.covariance[:3, :3]) @ off < 4.0
+    metric = robot.place(answer(turned, metric=True, covariance=sure))
+    np.testing.assert_allclose(metric.covariance, 0.0, atol=1e-10)
+
+
 def test_what_is_unknown_stays_unknown() -> None:
     unknown = np.eye(6) * UNKNOWN_VARIANCE
     np.testing.assert_array_equal(Robot().place(answer(STEP, True, unknown)).covariance, unknown)
