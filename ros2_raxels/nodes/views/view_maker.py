@@ -271,7 +271,8 @@ class ViewMaker:
     def _placed(self, job: ViewJob, newest: ContextFrame, stamp: int) -> FloatArray:
         """(N, 4, 4) optical frames in the world for the poses of the trajectory."""
         request = job.request
-        base, optical = newest.frame_id, np.eye(4)
+        base: str = newest.frame_id
+        optical: FloatArray = np.eye(4)
         if request.is_base:
             base, optical = self._placed_frame.find(newest.frame_id, stamp, partial(self._lookup, job))
         self._check_scale(request, base, optical)
