@@ -118,6 +118,11 @@ class Evidence:
         plane, focal = on_image_plane(self.pixels, cameras)
         return replace(self, plane=plane, focal_px=focal)
 
+    def of_tracks(self, index: IntArray) -> Evidence:
+        """Some of the tracks alone, by index."""
+        rows = {f: getattr(self, f)[index] for f in ("anchor", "index", "pixels", "plane", "weight", "kind", "score")}
+        return replace(self, **rows)
+
     def pair(self, first: int, second: int) -> tuple[FloatArray, FloatArray]:
         """Matches of the tracks that start in either of two frames: (M, 2) and (M, 2) on their planes z = 1."""
         both = self.seen[:, first] & self.seen[:, second] & ((self.anchor == first) | (self.anchor == second))

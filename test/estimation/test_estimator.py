@@ -254,6 +254,9 @@ def test_bad_input_is_refused_with_the_reason(estimator: Estimator, walk: Clip) 
 # --------------------------------------------------------------------------------------------------------- denoiser
 
 
+ALWAYS_ASK = EstimatorSettings(sure=2.0)
+
+
 class FakeDenoiser:
     """Answers with given cameras, and trusts the observations of tracks that start in some columns."""
 
@@ -274,6 +277,13 @@ class FakeDenoiser:
         return PoseHypotheses(self.cameras_to_first, inlier)
 
 
+def test_where_geometry_is_sure_the_denoiser_is_not_asked(walk: Clip, answer: ClipEstimate) -> None:
+    denoiser = FakeDenoiser(turned(walk.camera_to_first, 1.5)[None])
+    found = Estimator(denoiser=denoiser).estimate(walk.images, [CAMERA] * 4)
+    assert not denoiser.calls
+    np.testing.assert_array_equal(found.camera_to_first, answer.camera_to_first)
+
+
 def turned(poses: FloatArray, degrees: float) -> FloatArray:
     poses = poses.copy()
     turn = Rotation.from_euler("yxz", np.array([1.0, -1.0, 1.0]) * degrees / np.sqrt(3), degrees=True).as_matrix()
@@ -284,7 +294,7 @@ def turned(poses: FloatArray, degrees: float) -> FloatArray:
 def test_the_denoiser_sees_the_clip_and_its_answer_is_guided(walk: Clip) -> None:
     start = turned(walk.camera_to_first, 1.5)[None]
     denoiser = FakeDenoiser(start)
-    found = Estimator(denoiser=denoiser).estimate(walk.images, [CAMERA] * 4)
+    found = Estimator(ALWAYS_ASK, denoiser).estimate(walk.images, [CAMERA] * 4)
     ((evidence, bearings, given),) = denoiser.calls
     assert evidence.frames == 4
     assert bearings.shape == (4, 12, 16, 3)
