@@ -25,7 +25,7 @@ _SETTLED, _FINALISTS = 4, 2
 """Hypotheses that are kept after the wide steps, and in the end."""
 
 _LEAST_NOISE_PX = 0.3
-_WIDTH_PER_NOISE = 1.7
+_WIDTH_PER_NOISE = 1.65
 """Width of the loss in the end, in standard deviations of the matches of the clip; sharp pictures have the least."""
 
 _MEDIAN_PER_NOISE = 1.18
@@ -41,7 +41,12 @@ _POLISH_STEPS = 4
 _LEAST_REST, _LEAST_TRACKS = 0.1, 15
 """Share of the picture, and number of tracks, that no motion explains, from which on another one is looked for."""
 
-_PLANES = 3
+_MUCH, _LEAST_TOGETHER = 0.2, 0.04
+"""Shares of the picture: unless so much is unexplained, or so much of that moves together, it is wrong matches."""
+
+_REMAINDERS, _PLANES = 2, 3
+"""How often what is unexplained is looked at, and how many moving planes are put aside."""
+
 _RIVALS = 3
 _APART, _TOGETHER = 3.0, 2.0
 """Residuals, in widths of the loss, of an observation of a second motion: more in the world, less in that motion."""
@@ -108,7 +113,7 @@ def settle(problem: BundleProblem, camera_to_first: FloatArray, settings: Refine
 
 def explained(problem: BundleProblem, settled: Settled) -> float:
     """Share of what the evidence covers of the picture that follows the best hypothesis."""
-    area = Picture(problem.evidence).area
+    area = Picture(problem.evidence).area * np.isfinite(settled.refined.residual_px[0]).any(axis=1)
     return float((area * (settled.agreement[0] > FOLLOWS)).sum() / max(area.sum(), 1e-9))
 
 
@@ -148,33 +153,39 @@ def _narrowed(problem: BundleProblem, start: Refined, widths_px: tuple[float, ..
 def _further_motions(problem: BundleProblem, picture: Picture, settled: Settled) -> list[Refined]:
     """Motions of what the best hypothesis leaves, and of what the planes that move in the picture leave.
 
-    The best hypothesis may be a compromise between two motions, so that what it leaves is only a part of either.
+    The best hypothesis may be a compromise between two motions, so that what it leaves is only a part of either. Where
+    nothing that it leaves moves together, those are wrong matches.
     """
     found: list[Refined] = []
-
-    def many(tracks: BoolArray) -> bool:
-        return bool(picture.area[tracks].sum() > _LEAST_REST and tracks.sum() >= _LEAST_TRACKS)
-
     rest: BoolArray = settled.agreement[0] < FOLLOWS
-    if not many(rest):
-        return found
-    for _ in range(2):
-        motion = _motion_of(problem, rest)
+    for _ in range(_REMAINDERS):
+        motion = _motion_of(problem, rest) if _many(picture, rest) else None
         if motion is None:
-            break
+            return found
         found.append(motion)
-        rest = rest & (agreement(motion.residual_px[0], settled.width_px) < FOLLOWS)
-        if not many(rest):
-            break
-    rest = np.ones(len(rest), bool)
+        follows = agreement(motion.residual_px[0], settled.width_px) >= FOLLOWS
+        if picture.area[rest].sum() < _MUCH and picture.area[rest & follows].sum() < _LEAST_TOGETHER:
+            return found
+        if len(found) == 1:
+            found += _motions_beside_planes(problem, picture)
+        rest = rest & ~follows
+    return found
+
+
+def _motions_beside_planes(problem: BundleProblem, picture: Picture) -> list[Refined]:
+    found: list[Refined] = []
+    rest = np.ones(len(picture.area), bool)
     for _ in range(_PLANES):
         plane = moving_as_a_plane(problem.evidence, rest)
-        if plane is None or not many(rest := rest & ~plane):
+        if plane is None or not _many(picture, rest := rest & ~plane):
             break
         motion = _motion_of(problem, rest)
-        if motion is not None:
-            found.append(motion)
+        found += [] if motion is None else [motion]
     return found
+
+
+def _many(picture: Picture, tracks: BoolArray) -> bool:
+    return bool(picture.area[tracks].sum() > _LEAST_REST and tracks.sum() >= _LEAST_TRACKS)
 
 
 def _motion_of(problem: BundleProblem, tracks: BoolArray) -> Refined | None:
@@ -206,7 +217,7 @@ def _second_motion(picture: Picture, every: Refined, follows: FloatArray, world:
     for other in np.flatnonzero(np.arange(len(follows)) != world):
         own = only_one_explains(follows[other], follows[world])[0] > 0
         own &= (follows[other] > FOLLOWS) & (follows[world] < FOLLOWS)
-        if picture.area[own].sum() > _LEAST_REST and own.sum() >= _LEAST_TRACKS:
+        if _many(picture, own):
             second |= own[:, None] & beyond & (every.residual_px[other] < _TOGETHER * width_px)
     return second
 
