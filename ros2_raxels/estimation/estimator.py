@@ -17,7 +17,7 @@ import numpy.typing as npt
 from ros2_raxels.estimation.bundle_adjustment import BundleProblem, Refined, RefineSettings, parallax_px
 from ros2_raxels.estimation.clip_covariance import pose_covariance
 from ros2_raxels.estimation.focal import find_focal, guessed_camera
-from ros2_raxels.estimation.guidance import Guided, choose_world, explained, guide, settle
+from ros2_raxels.estimation.guidance import Guided, choose_world, explained, guide, guide_widely, settle
 from ros2_raxels.estimation.hypotheses import Denoiser, PoseHypotheses
 from ros2_raxels.estimation.inliers import ENOUGH_IN_CLIP, FEWEST_MATCHES, INLIER_PX, inlier_confidence
 from ros2_raxels.estimation.two_view import pairs_by_use, propose
@@ -84,11 +84,14 @@ class EstimatorSettings:
             they are.
         sure: share of the picture that hypotheses from two pairs of frames must explain, with parallax, so that
             neither the other pairs nor the learned prior are asked; above 1 both always are.
+        moving: whether something else may move: the loss narrows to the noise of the clip, and second motions are
+            looked for.
     """
 
     evidence: EvidenceSettings = field(default_factory=EvidenceSettings)
     refine: RefineSettings = field(default_factory=RefineSettings)
     sure: float = 0.85
+    moving: bool = True
 
 
 class Estimator:
@@ -152,7 +155,7 @@ class Estimator:
 
     def _quickly(self, problem: BundleProblem, stage_s: dict[str, float]) -> Guided | None:
         """The answer from few pairs of frames, if it explains nearly all of the evidence; None if not."""
-        if self.settings.sure > 1.0 or not self.settings.refine.iterations:
+        if self.settings.sure > 1.0 or not self.settings.moving or not self.settings.refine.iterations:
             return None
         with timed(stage_s, "propose"):
             poses = propose(problem, pairs_by_use(problem.evidence.frames)[:_FIRST_PAIRS])
@@ -175,7 +178,8 @@ class Estimator:
             if self._denoiser is not None:
                 hypotheses = self._denoiser.denoise(problem.evidence, clip_bearings(cameras), hypotheses)
         with timed(stage_s, "guide"):
-            return guide(problem, hypotheses, self.settings.refine)
+            guided = guide if self.settings.moving else guide_widely
+            return guided(problem, hypotheses, self.settings.refine)
 
 
 def _shows_depth(problem: BundleProblem, refined: Refined) -> bool:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from ros2_raxels.estimation.bundle_adjustment import BundleProblem, Refined, RefineSettings, refine
-from ros2_raxels.estimation.hypotheses import PoseHypotheses
+from ros2_raxels.estimation.hypotheses import PoseHypotheses, possible
 from ros2_raxels.estimation.inliers import FEWEST_MATCHES, INLIER_PX
 from ros2_raxels.estimation.motions import (
     FOLLOWS,
@@ -96,6 +96,26 @@ def guide(problem: BundleProblem, hypotheses: PoseHypotheses, settings: RefineSe
         refined = refine(problem, hypotheses.camera_to_first, settings)
         return Guided(refined, np.zeros(problem.evidence.seen.shape, bool), settings.widths_px[-1])
     return choose_world(problem, settle(problem, hypotheses.camera_to_first, settings), hypotheses.inlier)
+
+
+def guide_widely(problem: BundleProblem, hypotheses: PoseHypotheses, settings: RefineSettings) -> Guided:
+    """Refine hypotheses with the loss of the settings alone, and choose by cost: all that the evidence holds is static.
+
+    Inlier probabilities weigh the observations. In the end they only rule out what is surely wrong.
+    """
+    nothing, width = np.zeros(problem.evidence.seen.shape, bool), settings.widths_px[-1]
+    poses, inlier = hypotheses.camera_to_first, hypotheses.inlier
+    if inlier is None:
+        return Guided(refine(problem, poses, settings), nothing, width)
+    widths, steps = settings.widths_px, settings.iterations
+    believed = problem.weighted(inlier)
+    wide = replace(settings, widths_px=widths[:-1] or widths, iterations=steps // 3)
+    found = refine(believed, poses, wide).best(_SETTLED)
+    narrow = replace(settings, widths_px=widths[-2:], iterations=steps - steps // 3)
+    found = refine(believed, found.camera_to_first, narrow, inverse_depth=found.inverse_depth).best(_FINALISTS)
+    polish = replace(settings, widths_px=widths[-1:], iterations=steps // 2)
+    static = problem.weighted(possible(inlier))
+    return Guided(refine(static, found.camera_to_first, polish, inverse_depth=found.inverse_depth), nothing, width)
 
 
 def settle(problem: BundleProblem, camera_to_first: FloatArray, settings: RefineSettings) -> Settled:

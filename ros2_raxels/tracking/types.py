@@ -150,4 +150,4 @@ class TrackerSettings:
     scale: ScaleSettings = field(default_factory=ScaleSettings)
     loops: bool = True
     history: bool = False
-    estimator: EstimatorSettings = field(default_factory=lambda: EstimatorSettings(evidence=_STREAM))
+    estimator: EstimatorSettings = field(default_factory=lambda: EstimatorSettings(evidence=_STREAM, moving=False))

@@ -10,7 +10,7 @@ import pytest
 from made_up_tracks import cameras, direction_error_rad, moved, rotation_error_rad, tracks_of
 
 from ros2_raxels.estimation.bundle_adjustment import BundleProblem, RefineSettings, refine
-from ros2_raxels.estimation.guidance import Guided, choose_world, explained, guide, settle
+from ros2_raxels.estimation.guidance import Guided, choose_world, explained, guide, guide_widely, settle
 from ros2_raxels.estimation.hypotheses import PoseHypotheses
 from ros2_raxels.estimation.inliers import INLIER_PX
 from ros2_raxels.estimation.two_view import propose
@@ -120,6 +120,19 @@ def test_costs_and_information_are_those_of_the_world_at_the_inlier_width() -> N
         inverse_depth=found.refined.inverse_depth[:1],
     )
     np.testing.assert_allclose(found.refined.information_of(0), again.information_of(0))
+
+
+def test_guided_widely_all_is_static_and_the_cheapest_wins() -> None:
+    """A thing over 60 % of the picture wins; inlier probabilities of the world's tracks find the world."""
+    evidence, truth, is_thing = with_a_thing(0, 0.6)
+    problem = BundleProblem.of(evidence)
+    starts = np.concatenate([propose(problem), truth[None]])
+    blind = guide_widely(problem, PoseHypotheses(starts), RefineSettings())
+    assert not blind.second_motion.any()
+    assert np.degrees(rotation_error_rad(blind.refined.camera_to_first[0], truth)) > 2.0
+    inlier = np.repeat(np.where(is_thing, 0.01, 0.99)[:, None], 4, axis=1)
+    told = guide_widely(problem, PoseHypotheses(starts, inlier), RefineSettings())
+    assert np.degrees(rotation_error_rad(told.refined.camera_to_first[0], truth)) < 0.5
 
 
 def test_settings_without_steps_take_the_hypotheses_as_they_are() -> None:
