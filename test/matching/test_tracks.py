@@ -139,3 +139,18 @@ def test_rays_of_observations_are_those_through_the_plane() -> None:
 def test_reach_is_the_share_of_the_grid_that_was_found(flow: list[list[float]], reach: float) -> None:
     there, nothing = np.array(flow), np.zeros(0)
     assert PairMatches(None, there, there, None, nothing, nothing, False).reach == reach
+
+
+def test_some_tracks_alone_keep_all_that_is_theirs() -> None:
+    rng = np.random.default_rng(0)
+    pixels = rng.uniform(0, 100, (5, 3, 2))
+    plane, focal = on_image_plane(pixels, [CAMERA] * 3)
+    weight, score = rng.uniform(size=(2, 5, 3))
+    every = Evidence(np.array([0, 1, 2, 0, 1]), np.arange(5), pixels, plane, focal, weight, np.full(5, FLOW), score)
+    some = every.of_tracks(np.array([3, 1]))
+    assert some.anchor.tolist() == [0, 1]
+    assert some.index.tolist() == [3, 1]
+    assert some.frames == 3
+    for name in ("pixels", "plane", "weight", "score"):
+        np.testing.assert_array_equal(getattr(some, name), getattr(every, name)[[3, 1]])
+    np.testing.assert_array_equal(some.focal_px, focal)
