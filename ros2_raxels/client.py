@@ -19,12 +19,12 @@ from rclpy.action import ActionClient
 from rclpy.executors import SingleThreadedExecutor
 from rclpy.node import Node
 
-from ros2_raxels.geometry.camera import PinholeCamera
+from ros2_raxels.geometry.camera import Camera
 from ros2_raxels.geometry.poses import FloatArray, make_pose, rotation_from_quaternion
 from ros2_raxels.nodes.common.interfaces import PredictViews
 from ros2_raxels.nodes.common.messages import image_array, pose_message, stamp_message, stamp_ns
 from ros2_raxels.nodes.views.goal import CODES, code_name
-from ros2_raxels.nodes.views.job import duration_message
+from ros2_raxels.nodes.views.job import ALL_OF_A_BURST, duration_message
 from ros2_raxels.recordings.camera_info import camera_from_info
 from ros2_raxels.recordings.image_codec import ImageArray
 
@@ -72,7 +72,7 @@ class Views:
     code: int
     message: str
     images: list[ImageArray]
-    camera: PinholeCamera | None
+    camera: Camera | None
     stamp_ns: int
     optical_frame: str
     frame_id: str
@@ -143,7 +143,8 @@ def make_goal(
     Args:
         poses: (N, 4, 4) in `frame_id`; without any the model imagines a trajectory of `views` poses.
         frame_id: any frame that TF connects to the camera.
-        place_base: the poses place the robot's base frame, not the camera's optical frame.
+        place_base: the poses place what the pose node's ``~/pose`` speaks of, not the camera's optical frame: the
+            robot's base, or without one in TF the optical frame all the same.
         views: spread over the trajectory; 0 makes one for each pose.
         size: width and height, px; (0, 0) is the engine's own.
         steps: of denoising; 0 is the server's default.
@@ -176,7 +177,14 @@ class _ActionClient(ActionClient):
 
     def __init__(self, node: Node, action: str) -> None:
         self.sending = threading.Lock()
-        super().__init__(node, PredictViews, action)
+        super().__init__(
+            node,
+            PredictViews,
+            action,
+            goal_service_qos_profile=ALL_OF_A_BURST,
+            result_service_qos_profile=ALL_OF_A_BURST,
+            cancel_service_qos_profile=ALL_OF_A_BURST,
+        )
 
     async def execute(self, taken_data: Any) -> None:
         """Called by rclpy with answers that have arrived."""
@@ -294,6 +302,7 @@ class ViewClient:
         self._ending = True
         self._executor.wake()
         self._thread.join(1.0)
+        self._executor.shutdown(0.0)
         self._client.destroy()
         self.node.destroy_node()
         self._context.try_shutdown()

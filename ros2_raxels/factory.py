@@ -7,6 +7,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
+import numpy.typing as npt
+
 from ros2_raxels.engine import EngineError
 from ros2_raxels.estimation.estimator import Estimator
 from ros2_raxels.estimation.learned_prior import (
@@ -58,20 +61,26 @@ def model_card(model: str, shipped: str = SHIPPED) -> Path:
         raise FileError(f"{error}, or give --model") from error
 
 
-def make_tracker(model: str, odometry: Odometry | None = None, real_time: bool = False) -> Tracker:
+def make_tracker(
+    model: str,
+    odometry: Odometry | None = None,
+    real_time: bool = False,
+    mask: npt.NDArray[np.bool_] | None = None,
+) -> Tracker:
     """A tracker that keeps the whole trajectory, with the denoiser of a card as in `make_estimator`.
 
     Args:
         model: see there.
         odometry: where metres come from; without it they stay unknown.
         real_time: see `TrackerSettings`.
+        mask: see `Tracker`.
 
     Raises:
         FileError: the model is missing, damaged or cannot be run.
     """
     scale = ScaleSettings(ScaleSource.NONE if odometry is None else ScaleSource.ODOM)
     settings = TrackerSettings(history=True, scale=scale, real_time=real_time)
-    return Tracker(settings, make_denoiser(model, STREAM), odometry)
+    return Tracker(settings, make_denoiser(model, STREAM), odometry, mask)
 
 
 def make_predictor(model: str, settings: PredictorSettings | None = None) -> ViewPredictor:

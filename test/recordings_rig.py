@@ -76,6 +76,26 @@ def with_orientation(jpeg: bytes, orientation: int) -> bytes:
     return jpeg[:2] + b"\xff\xe1" + (len(exif) + 2).to_bytes(2, "big") + exif + jpeg[2:]
 
 
+def with_date(jpeg: bytes, date: str, fraction: str = "", offset: str = "", order: str = "little") -> bytes:
+    """A JPEG with DateTimeOriginal, SubSecTimeOriginal and OffsetTimeOriginal, as cameras write them."""
+
+    def number(value: int, size: int) -> bytes:
+        return value.to_bytes(size, "little" if order == "little" else "big")
+
+    texts = [
+        (tag, text.encode() + b"\0") for tag, text in ((0x9003, date), (0x9011, offset), (0x9291, fraction)) if text
+    ]
+    beyond, entries, at = b"", b"", 26 + 2 + 12 * len(texts) + 4
+    for tag, text in texts:
+        place = text.ljust(4, b"\0") if len(text) <= 4 else number(at + len(beyond), 4)
+        entries += number(tag, 2) + number(2, 2) + number(len(text), 4) + place
+        beyond += text if len(text) > 4 else b""
+    first = number(1, 2) + number(0x8769, 2) + number(4, 2) + number(1, 4) + number(26, 4) + number(0, 4)
+    head = b"II*\0" if order == "little" else b"MM\0*"
+    exif = b"Exif\0\0" + head + number(8, 4) + first + number(len(texts), 2) + entries + number(0, 4) + beyond
+    return jpeg[:2] + b"\xff\xe1" + (len(exif) + 2).to_bytes(2, "big") + exif + jpeg[2:]
+
+
 def numbered(folder: Path, count: int) -> Path:
     """A folder of images 000000.png, 000001.png, ..."""
     for index in range(count):

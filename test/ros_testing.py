@@ -197,6 +197,13 @@ def matched(publisher: Any) -> Any:
     return publisher
 
 
+def group_of(item: pytest.Item) -> str:
+    """The group of tests that run in one process, to which a test belongs."""
+    marker = item.get_closest_marker("xdist_group")
+    assert marker is not None
+    return str(marker.args[0])
+
+
 def documented_tests(text: str) -> set[str]:
     """Names of the tests that a text tells of, as `test_x.py::test_y`, with or without the folder below test/.
 

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from ros_testing import ROOT
+from ros_testing import ROOT, group_of
 
 PACKAGE, TESTS = ROOT / "ros2_raxels", ROOT / "test"
 
@@ -114,3 +114,10 @@ def test_what_hands_out_what_there_is_does_not_compute(source: str, expected: bo
 def test_a_sleep_is_found_under_any_name() -> None:
     source = "import time as t\nfrom time import sleep as nap, monotonic\nt.sleep(1)\nnap(2)\nmonotonic()\nsleep(3)\n"
     assert list(sleeps(source)) == [3, 4]
+
+
+def test_groups_with_slow_tests_run_before_all_others(request: pytest.FixtureRequest) -> None:
+    items = request.session.items
+    slow = {group_of(item) for item in items if item.get_closest_marker("slow")}
+    order = [group_of(item) in slow for item in items]
+    assert order == sorted(order, reverse=True)

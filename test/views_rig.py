@@ -17,7 +17,8 @@ from tf2_msgs.msg import TFMessage
 from raxels_interfaces.msg import PoseStatus
 from ros2_raxels.client import ViewClient, ViewClientError, make_goal
 from ros2_raxels.geometry.camera import PinholeCamera
-from ros2_raxels.geometry.poses import FloatArray, make_pose
+from ros2_raxels.geometry.frame_tree import FrameTree
+from ros2_raxels.geometry.poses import FloatArray, make_pose, quaternion_from_rotation
 from ros2_raxels.nodes.common.messages import (
     camera_info_message,
     image_message,
@@ -26,6 +27,7 @@ from ros2_raxels.nodes.common.messages import (
     transform_message,
 )
 from ros2_raxels.nodes.common.tf_broadcaster import tf_qos
+from ros2_raxels.nodes.common.tf_listener import TransformReader
 from ros2_raxels.recordings.image_codec import encode_compressed
 
 WORLD, EYE, BASE, MAP = "raxels_world", "eye_optical_frame", "base_link", "map"
@@ -58,6 +60,24 @@ def with_context(goal: Any, stamps: list[int], frame: str = EYE, data: bytes | N
         goal.context.append(image)
     goal.context_camera_info.append(camera_info_message(CAMERA, Header(frame_id=frame)))
     return goal
+
+
+class Tree(TransformReader):
+    """Edges that are put in by hand."""
+
+    def __init__(self) -> None:
+        self.tree = FrameTree()
+
+    def place(self, parent: str, child: str, pose: FloatArray, stamp_ns: int = 0) -> None:
+        """At a stamp, or for good."""
+        turn = quaternion_from_rotation(pose[:3, :3])
+        assert not self.tree.insert(parent, child, stamp_ns, pose[:3, 3], turn, not stamp_ns)
+
+    def lookup(self, target: str, source: str, stamp_ns: int = 0) -> FloatArray:
+        return self.tree.lookup(target, source, stamp_ns)
+
+    def destroy(self) -> None:
+        pass
 
 
 class ViewsRig:

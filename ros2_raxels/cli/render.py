@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import argparse
+import math
 import sys
 import time
 from pathlib import Path
 
 from ros2_raxels.evaluation.machine.machine import cores
+from ros2_raxels.geometry.fisheye import MOST_FIELD_DEG, wide_lens
 from ros2_raxels.scenes.film import Film, shown_progress, write_film
 from ros2_raxels.scenes.rounds import SHAPES, NoRoomError, rounds_film
 from ros2_raxels.scenes.shards import write_clips
@@ -32,6 +34,23 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         choices=SHAPES,
         help="no clips but a posed set: rounds through a random room at 30 Hz that end where they began",
     )
+    parser.add_argument(
+        "--fisheye",
+        type=_field_deg,
+        metavar="DEG",
+        help="of a sequence: an equidistant lens that sees so far from the left edge to the right, up to 220 degrees; "
+        "the recording is a rig set then, because a posed set knows no lenses",
+    )
+
+
+def _field_deg(text: str) -> float:
+    try:
+        degrees = float(text)
+    except ValueError:
+        degrees = math.nan
+    if not 1.0 <= degrees <= MOST_FIELD_DEG:
+        raise argparse.ArgumentTypeError(f"{text!r} must be degrees of view, from 1 to {MOST_FIELD_DEG:g}")
+    return degrees
 
 
 def run(args: argparse.Namespace) -> int:
@@ -45,6 +64,8 @@ def run(args: argparse.Namespace) -> int:
     """
     if args.sequence:
         return _sequence(args)
+    if args.fisheye:
+        raise FileError("--fisheye is for a sequence, and clips are a pinhole's; add --sequence loop")
     make_folder(args.out)
     frames, width, height = args.frames or 8, args.width or 128, args.height or 96
     try:
@@ -80,6 +101,7 @@ def _film(args: argparse.Namespace) -> Film:
     frames, width, height = args.frames or 1000, args.width or 320, args.height or 240
     try:
         with shown_progress("looking for a room that has space", "room") as progress:
-            return rounds_film(args.sequence, frames, width, height, args.seed, progress=progress)
+            lens = args.fisheye and wide_lens(width, height, args.fisheye)
+            return rounds_film(args.sequence, frames, width, height, args.seed, progress=progress, lens=lens)
     except (ValueError, NoRoomError) as error:
         raise FileError(str(error)) from error

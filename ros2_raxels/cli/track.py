@@ -18,8 +18,9 @@ from ros2_raxels.evaluation.tracks.real_time import Pace, follow_in_real_time
 from ros2_raxels.evaluation.tracks.recorded_track import Track, follow
 from ros2_raxels.factory import make_tracker
 from ros2_raxels.geometry.trajectory import write_tum
-from ros2_raxels.recordings.calibration import Calibration, CalibrationError
+from ros2_raxels.recordings.calibration import PLUMB_BOB, Calibration, CalibrationError
 from ros2_raxels.recordings.calibration_files import FORMATS, read_calibration
+from ros2_raxels.recordings.image_mask import read_mask
 from ros2_raxels.recordings.open import open_source
 from ros2_raxels.recordings.rig_set import RIG_FILE
 from ros2_raxels.recordings.source import Frame, FrameSource, SourceError
@@ -27,7 +28,7 @@ from ros2_raxels.tracking.tracker import Tracker
 from ros2_raxels.tracking.types import TrackedPose
 from ros2_raxels.utils.argument_types import lens_px
 from ros2_raxels.utils.files import replacing
-from ros2_raxels.utils.terminal import INTERRUPTED
+from ros2_raxels.utils.terminal import INTERRUPTED, interruptible
 from ros2_raxels.visualization.rerun_view import TrackView, check_view, open_view
 from ros2_raxels.visualization.trajectory_plot import draw_track, picture_format
 
@@ -82,7 +83,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="write a row for frames that were not solved too, each below a comment line (#) that says so",
     )
     parser.add_argument(
-        "--ignore-exif", action="store_true", help="take images as stored, whatever their EXIF orientation says"
+        "--ignore-exif",
+        action="store_true",
+        help="take images as stored, whatever their EXIF orientation says, and no times from its dates",
     )
     parser.add_argument("--limit", type=int, metavar="N", help="at most so many frames")
 
@@ -96,16 +99,26 @@ def _add_calibration_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="FX,FY,CX,CY[,K1,K2,P1,P2[,K3,...]]",
         help=f"px, and distortion in OpenCV's order; {outranks}",
     )
+    parser.add_argument(
+        "--lens",
+        choices=(PLUMB_BOB, "equidistant"),
+        default=PLUMB_BOB,
+        help="of --intrinsics: a pinhole with OpenCV's distortion (default), or a fisheye with K1 to K4",
+    )
     given.add_argument("--calibration", type=Path, metavar="FILE", help=f"{FORMATS}; {outranks}")
+    parser.add_argument(
+        "--mask", type=Path, metavar="FILE", help="image of the same size, white where the recording is to be used"
+    )
     parser.add_argument("--camera", metavar="NAME", help="which one of a calibration file or rig set with several")
 
 
+@interruptible()
 def run(args: argparse.Namespace) -> int:
     """Track a recording to its end.
 
     Returns:
         0, 1 when fewer than half of the frames were tracked, 2 when no image could be read, 4 when the recording ended
-        early, 130 after Ctrl-C; what was tracked until then is written.
+        early, 130 after Ctrl-C or SIGTERM; what was tracked until then is written.
 
     Raises:
         SourceError: the recording cannot be opened, or the calibration is none for it.
@@ -129,14 +142,17 @@ def run(args: argparse.Namespace) -> int:
     check_source(args, source)
     odometry = source.odometry() if args.odom else None
     origin = _check_calibration(source, calibration)
+    mask = None if args.mask is None else read_mask(args.mask)
     for note in source.notes:
         print(f"note: {note}", flush=True)
-    tracker = make_tracker(args.model, odometry, real_time=args.realtime)
+    tracker = make_tracker(args.model, odometry, real_time=args.realtime, mask=mask)
     track, pace = Track(), Pace() if args.realtime else None
     with nullcontext() if args.view is None else open_view(args.view, source.name) as view:
         with keeping_states(args, source) as keep:
             followed = _followed(track, source, tracker, calibration, pace, args.rate)
             end = _follow_with_progress(followed, source, track, view, keep)
+        for remark in source.remarks:
+            print(f"note: {remark}", flush=True)
         if not args.live:
             track.settle(tracker, look=end.status != INTERRUPTED)
         if view is not None:
@@ -158,7 +174,9 @@ def _calibration(args: argparse.Namespace) -> Calibration | None:
     if args.camera is not None and not (Path(args.source) / RIG_FILE).is_file():
         raise CalibrationError(f"--camera {args.camera} is one of a file with several; give --calibration FILE too")
     if args.intrinsics is not None:
-        return Calibration.of("--intrinsics", args.intrinsics[:4], args.intrinsics[4:])
+        return Calibration.of("--intrinsics", args.intrinsics[:4], args.intrinsics[4:], lens=args.lens)
+    if args.lens != PLUMB_BOB:
+        raise CalibrationError(f"--lens {args.lens} is of --intrinsics, which are not given; add them")
     return None
 
 

@@ -7,7 +7,8 @@ from collections.abc import Sequence
 import numpy as np
 
 from ros2_raxels.evaluation.tracks.recorded_track import Track
-from ros2_raxels.geometry.camera import USUAL_FOCAL, PinholeCamera
+from ros2_raxels.geometry.camera import USUAL_FOCAL, Camera
+from ros2_raxels.geometry.lens_names import coefficient_names, lens_name
 from ros2_raxels.geometry.trajectory import path_length, score_trajectory
 from ros2_raxels.recordings.source import FrameSource
 from ros2_raxels.tracking.types import TrackState
@@ -16,8 +17,6 @@ ENOUGH = 0.5
 """Share of the frames that must be solved for a track to count as done."""
 
 _STATES = (TrackState.TRACKING, TrackState.HELD, TrackState.LOST, TrackState.INITIALISING)
-
-_COEFFICIENTS = ("k1", "k2", "p1", "p2", "k3", "k4", "k5", "k6")
 
 
 def failure(track: Track, dropped: int = 0) -> str:
@@ -78,14 +77,16 @@ def _quality(track: Track) -> list[str]:
     return [f"residual {residual}, confidence {confidence:.2f} (medians of the tracked frames)"]
 
 
-def camera_words(camera: PinholeCamera | None, given: bool, calibration: str) -> str:
+def camera_words(camera: Camera | None, given: bool, calibration: str) -> str:
     """Intrinsics in px, where they are from and how far they may be believed."""
     if camera is None:
         return "intrinsics unknown"
     values = f"fx {camera.fx:.1f}, fy {camera.fy:.1f}, cx {camera.cx:.1f}, cy {camera.cy:.1f} px"
     if given:
-        lens = zip(_COEFFICIENTS, camera.distortion, strict=False)
-        distortion = ", ".join(f"{name} {value:g}" for name, value in lens if value) or "no distortion"
+        names = zip(coefficient_names(type(camera)), camera.distortion, strict=False)
+        distortion = ", ".join(f"{name} {value:g}" for name, value in names if value) or "no distortion"
+        if not camera.is_flat:
+            distortion = f"{lens_name(camera)}, {distortion}"
         return f"intrinsics given: {values}, {distortion}; from {calibration}"
     if np.isclose(camera.fx, USUAL_FOCAL * max(camera.width, camera.height)):
         return f"intrinsics assumed: {values}, no distortion; an ordinary lens, as the motion tells none apart"

@@ -11,7 +11,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
 from ros2_raxels.demo.summary import Summary
-from ros2_raxels.geometry.camera import PinholeCamera, ordinary_camera
+from ros2_raxels.geometry.camera import Camera, ordinary_camera
 from ros2_raxels.geometry.poses import FloatArray
 from ros2_raxels.visualization.drawing import (
     DOTTED,
@@ -73,12 +73,12 @@ def _choose_shots(summary: Summary) -> list[int]:
     return [pool[round(float(k))] for k in spread]
 
 
-def _aspect(camera: PinholeCamera) -> float:
+def _aspect(camera: Camera) -> float:
     """Aspect ratio of its images in figure coordinates."""
     return camera.width / camera.height * _SIZE_IN[1] / _SIZE_IN[0]
 
 
-def _columns(camera: PinholeCamera) -> int:
+def _columns(camera: Camera) -> int:
     """Number of its images that fill the strip."""
     return int(np.clip(round((_RIGHT - _LEFT) / (_SHOT_HEIGHT * _aspect(camera) + _SHOT_GAP)), *_SHOTS))
 
@@ -136,7 +136,7 @@ def _path_legend(axes: Any, summary: Summary, has_truth: bool) -> None:
         axes.text(0.085, 0.835, "truth", color=MUTED, fontsize=11, va="center", **place)
 
 
-def _camera(summary: Summary) -> PinholeCamera:
+def _camera(summary: Summary) -> Camera:
     """The camera of the recording, or one with an ordinary field of view."""
     if summary.recording.camera is not None:
         return summary.recording.camera

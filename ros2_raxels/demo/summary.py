@@ -9,7 +9,7 @@ from typing import Any
 import cv2
 import numpy as np
 
-from ros2_raxels.geometry.camera import PinholeCamera
+from ros2_raxels.geometry.camera import Camera
 from ros2_raxels.geometry.poses import OPTICAL_TO_BODY, FloatArray, inverse_pose, make_pose
 from ros2_raxels.geometry.trajectory import AbsoluteError, absolute_error, rotation_error_deg
 from ros2_raxels.harness.observer import Heard
@@ -40,7 +40,7 @@ class Recording:
     stamps_ns: list[int]
     truth: FloatArray | None
     unit: str
-    camera: PinholeCamera | None
+    camera: Camera | None
     images: dict[int, ImageArray]
 
 

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 
 from ros2_raxels.doctor.findings import Finding, Severity
 from ros2_raxels.doctor.seen import Graph, ImageTopic, InfoTopic, named
-from ros2_raxels.geometry.camera import PinholeCamera
+from ros2_raxels.geometry.camera import Camera
 from ros2_raxels.geometry.frame_tree import bare
 from ros2_raxels.recordings.camera_info import CameraInfoError, camera_from_info, is_rectified_topic
 
@@ -101,7 +101,7 @@ def _judge_latched(info: InfoTopic) -> list[Finding]:
     ]
 
 
-def _judge_match(image: ImageTopic, info: InfoTopic, camera: PinholeCamera) -> list[Finding]:
+def _judge_match(image: ImageTopic, info: InfoTopic, camera: Camera) -> list[Finding]:
     """Whether the camera can be that of the images."""
     found = []
     if image.width and (image.width, image.height) != (camera.width, camera.height):

@@ -172,6 +172,14 @@ class Camera(ABC):
         """(height, width) whether a pixel has a ray: not beyond where the lens model folds back."""
         return np.asarray(np.isfinite(self.bearings()[..., 0]))
 
+    @cached_property
+    def sees_whole_image(self) -> bool:
+        """Whether every pixel has a ray; the field of a lens has no holes, so that the edge of the image tells."""
+        across, down = np.arange(self.width), np.arange(self.height)
+        rows = [np.column_stack([across, np.full(self.width, v)]) for v in (0, self.height - 1)]
+        columns = [np.column_stack([np.full(self.height, u), down]) for u in (0, self.width - 1)]
+        return bool(np.isfinite(self.rays(np.concatenate([*rows, *columns]))).all())
+
     def local_focal_px(self, pixels: npt.ArrayLike) -> FloatArray:
         """Pixels per radian (N,) at pixels (N, 2), the geometric mean over all directions; NaN without a ray."""
         rays = self.rays(pixels)
@@ -247,7 +255,11 @@ class PinholeCamera(Camera):
         r = np.asarray(rays, float).reshape(-1, 3)
         if not self.is_distorted:
             return np.full(len(r), np.sqrt(self.fx * self.fy))
-        return np.asarray(np.sqrt(np.abs(np.linalg.det(self._on_plane(r[:, :2] / r[:, 2:])))))
+        # By the radial distortion alone, which a tilt changes by parts in a hundred.
+        (radius, distance), slope = self._radii, self._radial_slope
+        along = np.hypot(r[:, 0], r[:, 1]) / r[:, 2]
+        around = np.interp(along, radius, np.divide(distance, radius, out=np.ones(_TABLE), where=radius > 0))
+        return np.asarray(np.sqrt(self.fx * self.fy * around * np.interp(along, radius, slope)))
 
     def _on_plane(self, plane: FloatArray) -> FloatArray:
         """(N, 2, 2) px per unit of points (N, 2) of the plane z = 1."""
@@ -267,6 +279,11 @@ class PinholeCamera(Camera):
         folds = min(first_root(slope), first_root(below))
         radius = np.linspace(0.0, min(np.sqrt(folds), _FURTHEST), _TABLE)
         return np.stack([radius, radius * above(radius**2) / below(radius**2)])
+
+    @cached_property
+    def _radial_slope(self) -> FloatArray:
+        """(K,) derivative of the distorted radius by the undistorted one, at those of `_radii`; 0 where it folds."""
+        return np.asarray(np.maximum(np.gradient(self._radii[1], self._radii[0]), 0.0))
 
     def _undistorted(self, pixels: FloatArray, plain: FloatArray) -> FloatArray:
         """OpenCV's iteration, which creeps or goes astray where distortion is strong; Newton's method there."""

@@ -13,8 +13,8 @@ import numpy.typing as npt
 from ros2_raxels.geometry.camera import Camera, first_root, mean_scale
 from ros2_raxels.geometry.poses import FloatArray, GeometryError
 
-_MOST_HALF_ANGLE_RAD = np.radians(110.0)
-"""From the axis: what calibrations say of pixels further out is extrapolated, into the black rim of the image."""
+MOST_FIELD_DEG = 220.0
+"""Field of view: what calibrations say of pixels further out is extrapolated, into the black rim of the image."""
 
 _TABLE = 256
 _NEWTON_STEPS = 6
@@ -62,28 +62,39 @@ class FisheyeCamera(AngularCamera):
     @cached_property
     def most_half_angle_rad(self) -> float:
         """How far from the axis it sees: to where the model folds back, at most 110 degrees."""
-        return min(first_root(self._polynomial.deriv()), float(_MOST_HALF_ANGLE_RAD))
+        k1, k2, k3, k4 = self._coefficients
+        slope = np.poly1d([9 * k4, 7 * k3, 5 * k2, 3 * k1, 1.0])
+        return float(min(np.sqrt(first_root(slope)), np.radians(MOST_FIELD_DEG / 2)))
 
-    @cached_property
-    def _polynomial(self) -> np.poly1d:
-        k1, k2, k3, k4 = self.distortion or (0.0, 0.0, 0.0, 0.0)
-        return np.poly1d([k4, 0.0, k3, 0.0, k2, 0.0, k1, 0.0, 1.0, 0.0])
+    @property
+    def _coefficients(self) -> tuple[float, ...]:
+        return self.distortion or (0.0, 0.0, 0.0, 0.0)
+
+    def _fall(self, angle: FloatArray) -> FloatArray:
+        """Where rays at angles (...) from the axis fall, in focal lengths from the principal point."""
+        (k1, k2, k3, k4), squared = self._coefficients, angle * angle
+        return np.asarray(angle * (1.0 + squared * (k1 + squared * (k2 + squared * (k3 + squared * k4)))))
+
+    def _slope(self, angle: FloatArray) -> FloatArray:
+        """Derivative (...) of `_fall`."""
+        (k1, k2, k3, k4), squared = self._coefficients, angle * angle
+        return np.asarray(1.0 + squared * (3 * k1 + squared * (5 * k2 + squared * (7 * k3 + squared * 9 * k4))))
 
     @cached_property
     def _table(self) -> FloatArray:
         """Angles from the axis, rad, and where they fall (2, K)."""
         angle = np.linspace(0.0, self.most_half_angle_rad, _TABLE)
-        return np.stack([angle, self._polynomial(angle)])
+        return np.stack([angle, self._fall(angle)])
 
     def rays(self, pixels: npt.ArrayLike) -> FloatArray:
         """Unit rays (N, 3) through pixels (N, 2); NaN beyond the field of view."""
         p = np.asarray(pixels, float).reshape(-1, 2)
         plain = (p - (self.cx, self.cy)) / (self.fx, self.fy)
         distance = np.linalg.norm(plain, axis=1)
-        angle, slope = np.interp(distance, self._table[1], self._table[0]), self._polynomial.deriv()
-        for _ in range(_NEWTON_STEPS):
+        angle = np.interp(distance, self._table[1], self._table[0])
+        for _ in range(_NEWTON_STEPS if any(self.distortion) else 0):
             # The slope is zero where the model folds back.
-            angle = angle - (self._polynomial(angle) - distance) / np.maximum(slope(angle), _ON_AXIS)
+            angle = angle - (self._fall(angle) - distance) / np.maximum(self._slope(angle), _ON_AXIS)
             angle = angle.clip(0.0, self.most_half_angle_rad)
         angle = np.where(distance <= self._table[1, -1], angle, np.nan)
         # Where the sine of the angle over the distance is wanted beside the axis, it is 1.
@@ -94,7 +105,7 @@ class FisheyeCamera(AngularCamera):
         """Pixels (N, 2) of points (N, 3), also behind the camera; NaN beyond the field of view."""
         p = np.asarray(points, float).reshape(-1, 3)
         across, angle, beside = self._polar(p)
-        share = np.where(beside, 1.0 / np.where(beside, p[:, 2], 1.0), self._polynomial(angle) / across)
+        share = np.where(beside, 1.0 / np.where(beside, p[:, 2], 1.0), self._fall(angle) / across)
         return np.asarray(p[:, :2] * share[:, None] * (self.fx, self.fy) + (self.cx, self.cy))
 
     def jacobian(self, points: npt.ArrayLike) -> FloatArray:
@@ -102,8 +113,8 @@ class FisheyeCamera(AngularCamera):
         p = np.asarray(points, float).reshape(-1, 3)
         across, angle, beside = self._polar(p)
         direction, z = p[:, :2] / across[:, None], p[:, 2]
-        squared, slope = across**2 + z**2, self._polynomial.deriv()(angle)
-        radial, around = slope * z / squared, self._polynomial(angle) / across
+        squared, slope = across**2 + z**2, self._slope(angle)
+        radial, around = slope * z / squared, self._fall(angle) / across
         radial, around = (np.where(beside, 1.0 / np.where(beside, z, 1.0), value) for value in (radial, around))
         outer = direction[:, :, None] * direction[:, None, :]
         on_plane = radial[:, None, None] * outer + around[:, None, None] * (np.eye(2) - outer)
@@ -118,3 +129,9 @@ class FisheyeCamera(AngularCamera):
         beside = (across < _ON_AXIS * points[:, 2]) & (points[:, 2] > 0)
         seen = (angle <= self.most_half_angle_rad) & (beside | (across > 0))
         return np.where(across > 0, across, 1.0) + np.where(seen, 0.0, np.nan), np.where(seen, angle, np.nan), beside
+
+
+def wide_lens(width: int, height: int, field_deg: float) -> FisheyeCamera:
+    """A centred equidistant lens without distortion, with this field of view from the left edge to the right."""
+    focal_px = width / np.radians(field_deg)
+    return FisheyeCamera(width, height, float(focal_px), float(focal_px), (width - 1) / 2, (height - 1) / 2)

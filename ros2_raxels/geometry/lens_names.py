@@ -28,6 +28,15 @@ _LENSES: tuple[tuple[type[Camera], tuple[str, ...]], ...] = (
 SUPPORTED = "plumb_bob, rational_polynomial, equidistant and double_sphere are"
 """For messages."""
 
+_COEFFICIENTS: dict[type[Camera], tuple[str, ...]] = {
+    PinholeCamera: (
+        *("k1", "k2", "p1", "p2", "k3", "k4", "k5", "k6"),
+        *("s1", "s2", "s3", "s4", "tau_x", "tau_y"),
+    ),
+    FisheyeCamera: ("k1", "k2", "k3", "k4"),
+    DoubleSphereCamera: ("xi", "alpha"),
+}
+
 _RATIONAL_FROM = 6
 
 
@@ -42,6 +51,11 @@ def lens_name(camera: Camera) -> str:
     if isinstance(camera, PinholeCamera):
         return "plumb_bob" if len(camera.distortion) < _RATIONAL_FROM else "rational_polynomial"
     return next(names[0] for lens, names in _LENSES if isinstance(camera, lens))
+
+
+def coefficient_names(lens: type[Camera]) -> tuple[str, ...]:
+    """Names of the coefficients that a lens may have, in their order."""
+    return _COEFFICIENTS[lens]
 
 
 def make_camera(

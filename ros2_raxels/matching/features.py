@@ -20,12 +20,24 @@ class Features:
     Attributes:
         grey: (height, width) uint8, the working image: as given, or smaller (`EvidenceSettings.working_pixels`).
             All pixel coordinates of the matcher belong to it.
+        usable: (height, width) pixels that may be used, not those of the robot's own parts or beyond the lens; None
+            for all.
         keypoints: of the working image; None until `Matcher.keypoints` has found them.
     """
 
-    def __init__(self, grey: GreyImage) -> None:
+    def __init__(self, grey: GreyImage, usable: npt.NDArray[np.bool_] | None = None) -> None:
         self.grey = grey
+        self.usable = usable
         self.keypoints: Keypoints | None = None
+
+    def may_use(self, pixels: FloatArray) -> npt.NDArray[np.bool_]:
+        """(N,) whether pixels (N, 2) may be used; false outside the image and for NaN."""
+        height, width = self.grey.shape
+        inside = np.asarray(((pixels > -0.5) & (pixels < (width - 0.5, height - 0.5))).all(axis=1))
+        if self.usable is not None:
+            column, row = np.where(inside[:, None], pixels, 0.0).round().astype(int).T
+            inside &= self.usable[row, column]
+        return inside
 
     def working_camera(self, camera: AnyCamera) -> AnyCamera:
         """The camera of the working image, from that of the image as given."""

@@ -51,22 +51,37 @@ class Matcher:
         self._pool = ThreadPoolExecutor(max_workers=threads, thread_name_prefix="raxels-evidence")
         self._local = threading.local()
 
-    def look(self, image: npt.NDArray[np.uint8]) -> Features:
+    def look(self, image: npt.NDArray[np.uint8], usable: npt.NDArray[np.bool_] | None = None) -> Features:
         """The working image of one frame.
 
         Args:
             image: (height, width) or (height, width, 3) RGB, uint8.
+            usable: see `Features`, of the working image, as `working_mask` makes it.
 
         Raises:
             ValueError: another shape or dtype, or an empty image.
         """
         grey = to_grey(image)
-        shrink = np.sqrt(self.settings.working_pixels / grey.size)
-        if shrink < 1.0:
-            size = [max(1, round(side * shrink)) for side in (grey.shape[1], grey.shape[0])]
+        size = self.working_size(grey.shape[1], grey.shape[0])
+        if size != (grey.shape[1], grey.shape[0]):
             grey = np.asarray(cv2.resize(grey, size, interpolation=cv2.INTER_AREA), np.uint8)
         # Kept for long, and the caller may reuse its own memory.
-        return Features(grey.copy() if np.may_share_memory(grey, image) else grey)
+        return Features(grey.copy() if np.may_share_memory(grey, image) else grey, usable)
+
+    def working_size(self, width: int, height: int) -> tuple[int, int]:
+        """Width and height, px, of the working image of images of a size."""
+        shrink = np.sqrt(self.settings.working_pixels / (width * height))
+        if shrink >= 1.0:
+            return width, height
+        return max(1, round(width * shrink)), max(1, round(height * shrink))
+
+    def working_mask(self, mask: npt.NDArray[np.bool_]) -> npt.NDArray[np.bool_]:
+        """Pixels of the working image about which nothing beyond a mask (height, width) would be seen."""
+        size = self.working_size(mask.shape[1], mask.shape[0])
+        share = cv2.resize(mask.astype(np.float32), size, interpolation=cv2.INTER_AREA)
+        # What Lucas-Kanade looks at around a point must lie inside as well.
+        around = np.ones((self.settings.window_px, self.settings.window_px), np.uint8)
+        return np.asarray(cv2.erode((share > 1.0 - 1e-3).astype(np.uint8), around) > 0)
 
     def look_all(self, images: Iterable[npt.NDArray[np.uint8]]) -> list[Features]:
         """`look` at several frames in parallel; finds their keypoints as well if those are always compared."""
@@ -79,7 +94,8 @@ class Matcher:
         """Keypoints of a frame, found on the first call."""
         keypoints = frame.keypoints
         if keypoints is None:
-            found, descriptors = self._sift.detectAndCompute(frame.grey, None)
+            usable = None if frame.usable is None else frame.usable.astype(np.uint8)
+            found, descriptors = self._sift.detectAndCompute(frame.grey, usable)
             pixels = np.array([k.pt for k in found], float).reshape(-1, 2)
             strength = np.array([k.response for k in found], float)
             none = np.zeros((0, 128), np.float32)
@@ -102,7 +118,7 @@ class Matcher:
         unknown = [k for k, old in enumerate(known) if old is None or (thorough and not old.thorough)]
         flows = self._map(lambda k: self._flow_both(*pairs[k], thorough), unknown)
         fresh = {
-            k: PairMatches(None, there, back, None, sure_there, sure_back, thorough)
+            k: PairMatches(None, there, back, None, sure_there, sure_back, thorough, self._usable_share(pairs[k][0]))
             for k, ((there, sure_there), (back, sure_back)) in zip(unknown, flows, strict=True)
         }
         if thorough:
@@ -137,8 +153,8 @@ class Matcher:
         found = self._map(lambda k: self._near(*pairs[k], expected[k]), range(len(pairs)))
         nowhere = [self.grid(b.grey.shape) * np.nan for _, b in pairs]
         return [
-            PairMatches(None, flow, back, None, score, np.zeros(len(back)), False)
-            for (flow, score), back in zip(found, nowhere, strict=True)
+            PairMatches(None, flow, back, None, score, np.zeros(len(back)), False, self._usable_share(a))
+            for (flow, score), back, (a, _) in zip(found, nowhere, pairs, strict=True)
         ]
 
     def match_back(self, pairs: Sequence[tuple[Features, Features]], known: Sequence[PairMatches]) -> list[PairMatches]:
@@ -306,6 +322,13 @@ class Matcher:
         there, back = self._both_ways(dense, a, b)
         return self._follow(a, b, grids[0], there, back), self._follow(b, a, grids[1], back, there)
 
+    def _usable_share(self, frame: Features) -> float:
+        """Share of the flow grid of a frame that may be used."""
+        if frame.usable is None:
+            return 1.0
+        grid = self.grid(frame.grey.shape)
+        return float(frame.may_use(grid).mean()) if len(grid) else 0.0
+
     def _flows(self, a: Features, b: Features) -> bool:
         """Whether flow is possible; on images smaller than a cell of the grid OpenCV fails or crashes."""
         return a.grey.shape == b.grey.shape and len(self.grid(a.grey.shape)) > 0
@@ -329,7 +352,7 @@ class Matcher:
         step = there[row, column]
         end = start + step
         gap_px = np.linalg.norm(step + flow_at(back, end[:, None])[:, 0], axis=1)
-        closed = gap_px < s.check_px
+        closed = (gap_px < s.check_px) & _between_usable(a, start, b, end)
         result = np.full(start.shape, np.nan)
         if closed.any():
             sharp, found = _sharpen(a.grey, b.grey, start[closed], end[closed], s.window_px)
@@ -341,7 +364,8 @@ class Matcher:
         """Where the grid of *a* lies in *b* (G, 2), NaN where it does not come back; and scores (G,)."""
         s, start = self.settings, self.grid(a.grey.shape)
         height, width = b.grey.shape
-        inside = np.flatnonzero((expected > 0).all(axis=1) & (expected < (width - 1, height - 1)).all(axis=1))
+        there = (expected > 0).all(axis=1) & (expected < (width - 1, height - 1)).all(axis=1)
+        inside = np.flatnonzero(there & _between_usable(a, start, b, expected))
         result, score = np.full(start.shape, np.nan), np.zeros(len(start))
         if not len(inside):
             return result, score
@@ -357,6 +381,13 @@ class Matcher:
 
     def _map(self, work: Callable[[_Item], _Result], items: Iterable[_Item]) -> list[_Result]:
         return list(self._pool.map(work, items))
+
+
+def _between_usable(a: Features, start: FloatArray, b: Features, end: FloatArray) -> npt.NDArray[np.bool_] | bool:
+    """Whether points (N, 2) of *a* may be used, and where they end in *b*."""
+    if a.usable is None and b.usable is None:
+        return True
+    return a.may_use(start) & b.may_use(end)
 
 
 def _dense_flow(finest_scale: int) -> Any:

@@ -63,6 +63,7 @@ class PairMatches:
         keypoint_score: (Ka,) 0 to 1; None if they were not compared.
         flow_score, flow_back_score: (G,) 0 to 1, 0 where not found.
         thorough: whether fine flow, and keypoints where needed, were tried; not coarse flow alone.
+        usable_share: of the flow grid of *a*, what `Features.usable` leaves.
     """
 
     keypoints: IntArray | None
@@ -72,11 +73,14 @@ class PairMatches:
     flow_score: FloatArray
     flow_back_score: FloatArray
     thorough: bool
+    usable_share: float = 1.0
 
     @property
     def reach(self) -> float:
-        """Share of the flow grid of *a* that was found in *b*; 0 without a grid."""
-        return float(np.isfinite(self.flow[:, 0]).mean()) if len(self.flow) else 0.0
+        """Share of the flow grid of *a*, as far as it may be used, that was found in *b*; 0 without a grid."""
+        if not len(self.flow) or not self.usable_share:
+            return 0.0
+        return float(np.isfinite(self.flow[:, 0]).mean()) / self.usable_share
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from ros2_raxels.geometry.camera import PinholeCamera
+from ros2_raxels.geometry.camera import Camera
 from ros2_raxels.recordings.camera_info import (
     CameraInfoError,
     camera_from_info,
@@ -65,7 +65,7 @@ def first_calibrated(infos: Iterable[Any], image_topic: str) -> tuple[Any | None
 
 def camera_of_info(
     infos: Callable[[], Iterable[Any]], image_topic: str, size: tuple[int, int]
-) -> tuple[PinholeCamera | None, str]:
+) -> tuple[Camera | None, str]:
     """The camera of images by the messages of its camera_info topic, and what to say about it.
 
     Args:
@@ -94,6 +94,5 @@ def camera_of_info(
         raise CameraInfoError(f"{error}, {_REMEDY}") from error
     if is_rectified_topic(image_topic) and not rectified:
         bent = ", without its distortion" if camera.is_distorted else ""
-        camera = PinholeCamera(camera.width, camera.height, camera.fx, camera.fy, camera.cx, camera.cy)
-        return camera, f"K{bent}, because the images are rectified and P is zero"
+        return camera.pinhole, f"K{bent}, because the images are rectified and P is zero"
     return camera, "P, because the images are rectified" if rectified else ""

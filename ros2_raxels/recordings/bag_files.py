@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import importlib
 import shutil
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,8 +18,11 @@ from ros2_raxels.recordings.source import SourceError
 
 METADATA_FILE = "metadata.yaml"
 _SUFFIXES = (".mcap", ".db3")
-_COMPRESSED = tuple(f"{suffix}.zstd" for suffix in _SUFFIXES)
+_ZSTD = ".zstd"
+_COMPRESSED = tuple(f"{suffix}{_ZSTD}" for suffix in _SUFFIXES)
+_TEMPORARY = "raxels_bag_"
 _KEY = "rosbag2_bagfile_information"
+_NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
 @dataclass(frozen=True)
@@ -34,16 +38,40 @@ class BagFile:
     notes: tuple[str, ...] = ()
 
     @contextlib.contextmanager
-    def unpacked(self) -> Any:
-        """The path that a reader takes; a compressed file is unpacked into a folder that goes at the end."""
-        if not self.path.name.endswith(_COMPRESSED):
+    def unpacked(self) -> Iterator[Path]:
+        """The path that a reader takes: what is compressed as a whole is unpacked into a folder that goes at the end.
+
+        Raises:
+            SourceError: it cannot be unpacked, for want of room for example.
+        """
+        packed = self._packed()
+        if not packed:
             yield self.path
             return
-        with tempfile.TemporaryDirectory(prefix="raxels_bag_") as folder:
-            target = Path(folder) / self.path.name.removesuffix(".zstd")
-            with _zstd_open()(self.path, "rb") as packed, target.open("wb") as plain:
-                shutil.copyfileobj(packed, plain)
-            yield target
+        with tempfile.TemporaryDirectory(prefix=_TEMPORARY) as folder:
+            for file in packed:
+                _unpack(file, Path(folder) / file.name.removesuffix(_ZSTD))
+            yield Path(folder) / packed[0].name.removesuffix(_ZSTD) if self.path.is_file() else self._described(folder)
+
+    def _packed(self) -> list[Path]:
+        if self.path.is_file():
+            return [self.path] if self.path.name.endswith(_COMPRESSED) else []
+        metadata = self.path / METADATA_FILE
+        listed = (_listed(metadata) if metadata.is_file() else None) or []
+        return [self.path / name for name in listed if name.endswith(_COMPRESSED) and (self.path / name).is_file()]
+
+    def _described(self, folder: str) -> Path:
+        """A folder of unpacked files, with the metadata of this one."""
+        record = yaml.safe_load((self.path / METADATA_FILE).read_text(encoding="utf-8", errors="replace"))
+        files = [str(name).removesuffix(_ZSTD) for name in record[_KEY]["relative_file_paths"]]
+        record[_KEY] |= {"relative_file_paths": files, "compression_format": "", "compression_mode": ""}
+        (Path(folder) / METADATA_FILE).write_text(yaml.safe_dump(record), encoding="utf-8")
+        return Path(folder)
+
+    def forget(self, opened: Path) -> None:
+        """Remove what `unpacked` gave, once it is open: then it goes with the process, however that ends."""
+        if opened != self.path:
+            shutil.rmtree(opened if opened.is_dir() else opened.parent)
 
 
 def find_bag(path: Path) -> BagFile | None:
@@ -94,9 +122,7 @@ def _bag_files(folder: Path) -> list[Path]:
         if file.name.endswith((*_SUFFIXES, *_COMPRESSED)) and not file.name.startswith(".")
     ]
     return [
-        file
-        for file in files
-        if file.with_name(file.name.removesuffix(".zstd")) not in files or file.suffix in _SUFFIXES
+        file for file in files if file.with_name(file.name.removesuffix(_ZSTD)) not in files or file.suffix in _SUFFIXES
     ]
 
 
@@ -111,6 +137,20 @@ def _listed(metadata: Path) -> list[str] | None:
         return [Path(str(name)).name for name in record[_KEY]["relative_file_paths"]]
     except (yaml.YAMLError, KeyError, TypeError):
         return None
+
+
+def _unpack(packed: Path, target: Path) -> None:
+    try:
+        with _zstd_open()(packed, "rb") as source, target.open("wb") as plain:
+            shutil.copyfileobj(source, plain)
+    except OSError as error:
+        if error.errno not in _NO_ROOM:
+            raise
+        free_mib = shutil.disk_usage(target.parent).free / 2**20
+        raise SourceError(
+            f"{packed} cannot be unpacked into {tempfile.gettempdir()}, where {free_mib:.0f} MiB are free "
+            f"({error.strerror}); set TMPDIR to a folder with more room, or unpack it yourself with `unzstd`"
+        ) from error
 
 
 def _zstd_open() -> Callable[..., Any]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import heapq
 from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import TypeVar
 
 from ros2_raxels.recordings.source import SourceError
@@ -14,13 +15,31 @@ _AHEAD = 8
 """Messages that are looked ahead."""
 
 
-def in_order(messages: Iterator[tuple[int, Message]]) -> Iterator[tuple[int, Message]]:
+@dataclass
+class Disorder:
+    """What was wrong with the stamps of a bag: how many repeated, and how often the clock jumped back."""
+
+    repeated: int = 0
+    jumps: int = 0
+
+    def words(self) -> tuple[str, ...]:
+        """For people; empty where nothing was wrong."""
+        said = []
+        if self.repeated:
+            said.append(f"{self.repeated} images with the stamp of another passed over")
+        if self.jumps:
+            said.append(f"the stamps jump back {self.jumps} time{'s' if self.jumps > 1 else ''}")
+        return tuple(said)
+
+
+def in_order(messages: Iterator[tuple[int, Message]], disorder: Disorder) -> Iterator[tuple[int, Message]]:
     """Stamped messages in ascending order, the first of each stamp alone.
 
     Messages that overtook each other by a few are sorted. A clock that jumps back further stays as it was recorded.
 
     Args:
         messages: stamp in ns and message. What they raise is raised when all before it is out.
+        disorder: to which what is wrong is added.
     """
     waiting: list[tuple[int, int, Message]] = []
     last_ns: int | None = None
@@ -31,9 +50,12 @@ def in_order(messages: Iterator[tuple[int, Message]]) -> Iterator[tuple[int, Mes
         nonlocal last_ns
         while len(waiting) > left:
             stamp_ns, _, message = heapq.heappop(waiting)
-            if stamp_ns != last_ns:
-                last_ns = stamp_ns
-                yield stamp_ns, message
+            if stamp_ns == last_ns:
+                disorder.repeated += 1
+                continue
+            disorder.jumps += last_ns is not None and stamp_ns < last_ns
+            last_ns = stamp_ns
+            yield stamp_ns, message
 
     try:
         for stamp_ns, message in messages:

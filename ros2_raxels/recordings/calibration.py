@@ -6,18 +6,20 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from ros2_raxels.geometry.camera import PinholeCamera
+from ros2_raxels.geometry.camera import Camera, PinholeCamera
+from ros2_raxels.geometry.double_sphere import DoubleSphereCamera
+from ros2_raxels.geometry.lens_names import coefficient_names, lens_of, make_camera
 from ros2_raxels.geometry.poses import GeometryError
 from ros2_raxels.recordings.source import SourceError
 
-_SUPPORTED_LENGTH = 8
-"""Distortion coefficients in OpenCV's order that the camera model has: k1 k2 p1 p2 k3 k4 k5 k6."""
+PLUMB_BOB = "plumb_bob"
+"""The lens where none is named: a pinhole with any distortion of OpenCV."""
 
-_COEFFICIENTS = (
-    *("k1", "k2", "p1", "p2", "k3", "k4", "k5", "k6"),
-    *("s1", "s2", "s3", "s4", "tau_x", "tau_y"),
-)
-"""OpenCV's order; the last six are of the thin prism and the tilted sensor."""
+_LENGTHS = (4, 5, 8, 12, 14)
+"""Numbers of coefficients of a pinhole; those of the thin prism and the tilted sensor come last."""
+
+_RATIONAL = 8
+
 
 _SAME_ASPECT_PX = 1.0
 """A scaled image is rounded to whole pixels, so its height may be off by so much."""
@@ -46,8 +48,9 @@ class Calibration:
     Attributes:
         source: where they are from, in words, such as "--intrinsics" or "camchain.yaml, cam0 (Kalibr)".
         fx, fy, cx, cy: px; pixel (0, 0) is the centre of the top-left pixel.
-        distortion: 0, 4, 5 or 8 coefficients in OpenCV's order.
+        distortion: coefficients in the order of the lens; OpenCV's for a pinhole.
         size: width and height of the images that they hold for, px; None where that is not said.
+        lens: any name that `lens_of` knows.
 
     Raises:
         CalibrationError: on construction, when they belong to no camera that is supported.
@@ -60,6 +63,7 @@ class Calibration:
     cy: float
     distortion: tuple[float, ...] = ()
     size: tuple[int, int] | None = None
+    lens: str = PLUMB_BOB
 
     def __post_init__(self) -> None:
         self._camera(*(self.size or (1, 1)))
@@ -71,16 +75,17 @@ class Calibration:
         intrinsics: Sequence[float],
         distortion: Sequence[float] = (),
         size: tuple[int, int] | None = None,
+        lens: str = PLUMB_BOB,
     ) -> Calibration:
-        """From fx, fy, cx, cy in px, and any number of coefficients in OpenCV's order.
+        """From fx, fy, cx, cy in px, and any number of coefficients in the order of the lens.
 
         Raises:
             CalibrationError: coefficients that are not supported, or values that belong to no camera.
         """
         fx, fy, cx, cy = intrinsics
-        return cls(source, fx, fy, cx, cy, _supported(distortion, source), size)
+        return cls(source, fx, fy, cx, cy, _supported(distortion, source, lens), size, lens)
 
-    def fitted(self, width: int, height: int) -> tuple[PinholeCamera, str]:
+    def fitted(self, width: int, height: int) -> tuple[Camera, str]:
         """The camera of images of a size in px, and what was done for that, in words; empty for nothing.
 
         Raises:
@@ -102,9 +107,10 @@ class Calibration:
         scaled = self._camera(have_width, have_height).resized(width, height)
         return scaled, f"scaled from {have_width}x{have_height} to {width}x{height} px"
 
-    def _camera(self, width: int, height: int) -> PinholeCamera:
+    def _camera(self, width: int, height: int) -> Camera:
         try:
-            return PinholeCamera(width, height, self.fx, self.fy, self.cx, self.cy, self.distortion)
+            intrinsics = (self.fx, self.fy, self.cx, self.cy)
+            return make_camera(self.lens, (width, height), intrinsics, self.distortion)
         except GeometryError as error:
             raise CalibrationError(f"{self.source}: {error}") from error
 
@@ -142,23 +148,30 @@ class Calibration:
             )
 
 
-def _supported(distortion: Sequence[float], source: str) -> tuple[float, ...]:
+def _supported(distortion: Sequence[float], source: str, lens: str) -> tuple[float, ...]:
     """Coefficients as the camera model takes them: zeros that say nothing are dropped.
 
     Raises:
         CalibrationError: more than the model has, or not finite.
     """
+    kind = lens_of(lens) or PinholeCamera
+    names = coefficient_names(kind)
     for index, value in enumerate(distortion):
-        name = _COEFFICIENTS[index] if index < len(_COEFFICIENTS) else f"coefficient {index + 1}"
+        name = names[index] if index < len(names) else f"coefficient {index + 1}"
         if not math.isfinite(value):
             raise CalibrationError(f"{source}: {name} = {value} is not finite; calibrate the camera again")
-        if index >= _SUPPORTED_LENGTH and value:
+        if index >= len(names) and value:
             raise CalibrationError(
-                f"{source}: {name} = {value:g} is not supported (k1, k2, p1, p2, k3, k4, k5, k6 are); calibrate "
-                "without thin prism and tilt, or undistort the images"
+                f"{source}: {name} = {value:g} is not supported ({', '.join(names)} are); give those of this lens "
+                "alone, or undistort the images"
             )
+    if kind is DoubleSphereCamera:
+        return tuple(map(float, distortion))
     if not any(distortion):
         return ()
-    length = next(n for n in (4, 5, 8) if n >= len(distortion) or (n == _SUPPORTED_LENGTH))
-    padded = [*map(float, distortion), *[0.0] * _SUPPORTED_LENGTH]
-    return tuple(padded[:length])
+    lengths = _LENGTHS if kind is PinholeCamera else (len(names),)
+    used = max(index for index, value in enumerate(distortion) if value) + 1
+    # OpenCV's rational calibration writes 12 or 14 numbers; those of the thin prism are usually unused.
+    wanted = max(used, min(len(distortion), _RATIONAL if kind is PinholeCamera else len(names)))
+    padded = [*map(float, distortion), *[0.0] * len(names)]
+    return tuple(padded[: next(length for length in lengths if length >= wanted)])

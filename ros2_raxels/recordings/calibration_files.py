@@ -14,13 +14,16 @@ from typing import Any
 import numpy as np
 import yaml
 
-from ros2_raxels.recordings.calibration import Calibration, CalibrationError
+from ros2_raxels.geometry.double_sphere import DoubleSphereCamera
+from ros2_raxels.geometry.fisheye import FisheyeCamera
+from ros2_raxels.geometry.lens_names import SUPPORTED, coefficient_names, lens_name, lens_of
+from ros2_raxels.recordings.calibration import PLUMB_BOB, Calibration, CalibrationError
 from ros2_raxels.recordings.camera_info import CameraInfoError, camera_from_info
 from ros2_raxels.utils.files import FileError, numbers, shown, take
 
 FORMATS = (
     "ROS camera_info YAML, OpenCV YAML or JSON, Kalibr camchain, EuRoC sensor.yaml, COLMAP cameras.txt, "
-    "nerfstudio transforms.json, ORB-SLAM YAML, KITTI calib.txt"
+    "nerfstudio transforms.json, ORB-SLAM YAML, KITTI calib.txt, plain numbers"
 )
 
 _MOST_YAML_CHARACTERS = 100_000
@@ -30,10 +33,7 @@ _MOST_JSON_CHARACTERS = 50_000_000
 _MOST_NESTED = 20
 
 _PINHOLE = ("", "pinhole", "opencv", "simple_pinhole", "perspective")
-_RADTAN = ("radtan", "radial-tangential", "plumb_bob", "rational_polynomial", "none", "")
-
-_ANGULAR = ("equidistant", "equi", "fisheye", "equidist", "kb4", "kannala_brandt", "kannalabrandt4")
-"""Without distortion their rays are at equal angles all the same, and no pinhole's."""
+"""Models of projection that leave the lens to the model of distortion."""
 
 _COLMAP = {
     "SIMPLE_PINHOLE": "f cx cy",
@@ -42,6 +42,9 @@ _COLMAP = {
     "RADIAL": "f cx cy k1 k2",
     "OPENCV": "fx fy cx cy k1 k2 p1 p2",
     "FULL_OPENCV": "fx fy cx cy k1 k2 p1 p2 k3 k4 k5 k6",
+    "OPENCV_FISHEYE": "fx fy cx cy k1 k2 k3 k4",
+    "SIMPLE_RADIAL_FISHEYE": "f cx cy k1",
+    "RADIAL_FISHEYE": "f cx cy k1 k2",
 }
 _ORDER = ("k1", "k2", "p1", "p2", "k3", "k4", "k5", "k6")
 
@@ -105,7 +108,7 @@ def _text(path: Path) -> str:
 
 
 def _cameras(text: str, path: Path) -> Cameras:
-    for read in (_colmap, _kitti):
+    for read in (_colmap, _kitti, _plain):
         found = read(text, path)
         if found:
             return found
@@ -197,18 +200,30 @@ def _size(record: Mapping[str, Any], names: Sequence[tuple[str, str]], where: st
 
 def _refuse_lens(model: object, where: str) -> CalibrationError:
     return CalibrationError(
-        f"{where}: lens model {shown(model)} is not supported (pinhole with plumb_bob, radtan or rational distortion "
-        "is); undistort the images, and give the calibration of those"
+        f"{where}: lens model {shown(model)} is not supported ({SUPPORTED}); undistort the images, and give the "
+        "calibration of those"
     )
 
 
-def _check_lens(model: object, distortion: object, coefficients: Sequence[float], where: str) -> None:
-    """See that the models of projection and distortion are known; zeros need no model, unless it is a fisheye's."""
-    if str(model or "").lower() not in _PINHOLE:
-        raise _refuse_lens(model, where)
-    name = str(distortion or "").lower()
-    if name in _ANGULAR or (name not in _RADTAN and any(coefficients)):
+def _lens(model: object, distortion: object, coefficients: Sequence[float], where: str) -> str:
+    """The lens by its models of projection and distortion; zeros need no model, unless it is a fisheye's.
+
+    Raises:
+        CalibrationError: one of them is not known.
+    """
+    projection, name = str(model or ""), str(distortion or "")
+    if projection.lower() not in _PINHOLE:
+        if lens_of(projection) is None:
+            raise _refuse_lens(model, where)
+        return projection
+    if lens_of(name) is None and any(coefficients):
         raise _refuse_lens(distortion, where)
+    return name if lens_of(name) is not None else PLUMB_BOB
+
+
+def _order(lens: str) -> tuple[str, ...]:
+    """Names of the coefficients of a lens, in its order."""
+    return coefficient_names(FisheyeCamera) if lens_of(lens) is FisheyeCamera else _ORDER
 
 
 def _intrinsics(value: object, where: str) -> list[float]:
@@ -254,7 +269,7 @@ def _ros_camera(record: dict[str, Any], where: str) -> Calibration:
     roi = lower.get("roi")
     region = {name: _whole(roi, name, f"{where}: roi") for name in ("x_offset", "y_offset", "width", "height")}
     model = str(lower.get("distortion_model") or "")
-    if not any(d) and model.lower() not in _ANGULAR:
+    if not any(d) and lens_of(model) is None:
         model = ""
     info = SimpleNamespace(
         width=size[0],
@@ -272,7 +287,7 @@ def _ros_camera(record: dict[str, Any], where: str) -> Calibration:
     except CameraInfoError as error:
         raise CalibrationError(f"{where}: {error}") from error
     own = (camera.fx, camera.fy, camera.cx, camera.cy)
-    return Calibration.of(where, own, camera.distortion, (camera.width, camera.height))
+    return Calibration.of(where, own, camera.distortion, (camera.width, camera.height), lens_name(camera))
 
 
 def _kalibr(record: dict[str, Any], path: Path) -> Cameras:
@@ -297,14 +312,18 @@ def _pinhole_record(record: dict[str, Any], coefficients: str, where: str) -> Ca
         (record[key] for key in (coefficients, "distortion_coefficients", "distortion_coeffs") if key in record), []
     )
     distortion = _row(found, f"{where}: {coefficients}")
-    _check_lens(record.get("camera_model"), record.get("distortion_model"), distortion, where)
+    lens = _lens(record.get("camera_model"), record.get("distortion_model"), distortion, where)
     resolution = record.get("resolution")
     size = None
     if resolution is not None:
         width, height = numbers(resolution, (2,), f"{where}: resolution").tolist()
         size = round(width), round(height)
-    intrinsics = numbers(take(record, "intrinsics", where), (4,), f"{where}: intrinsics").tolist()
-    return Calibration.of(where, intrinsics, distortion, size)
+    count = 6 if lens_of(lens) is DoubleSphereCamera else 4
+    intrinsics = numbers(take(record, "intrinsics", where), (count,), f"{where}: intrinsics").tolist()
+    if count == 6:
+        # Kalibr has xi and alpha before the focal lengths.
+        distortion, intrinsics = intrinsics[:2], intrinsics[2:]
+    return Calibration.of(where, intrinsics, distortion, size, lens)
 
 
 def _orb_slam(record: dict[str, Any], path: Path) -> Cameras:
@@ -314,16 +333,17 @@ def _orb_slam(record: dict[str, Any], path: Path) -> Cameras:
 
 
 def _orb_slam_camera(record: dict[str, Any], name: str, where: str) -> Calibration:
-    distortion = _named_coefficients({key: record.get(f"{name}.{key}") for key in _ORDER}, where)
     kind = str(record.get("Camera.type") or "")
-    _check_lens("pinhole" if kind.lower() == "rectified" else kind, "", distortion, where)
+    order = _order(kind)
+    distortion = _named_coefficients({key: record.get(f"{name}.{key}") for key in order}, order, where)
+    lens = _lens("pinhole" if kind.lower() == "rectified" else kind, "", distortion, where)
     size = _size(record, (("Camera.width", "Camera.height"),), where)
     own = [_float(record, f"{name}.{key}", where) for key in ("fx", "fy", "cx", "cy")]
-    return Calibration.of(where, own, distortion, size)
+    return Calibration.of(where, own, distortion, size, lens)
 
 
-def _named_coefficients(values: Mapping[str, object], where: str) -> list[float]:
-    return [0.0 if values.get(key) is None else _float(values, key, where) for key in _ORDER]
+def _named_coefficients(values: Mapping[str, object], order: Sequence[str], where: str) -> list[float]:
+    return [0.0 if values.get(key) is None else _float(values, key, where) for key in order]
 
 
 def _opencv(record: dict[str, Any], path: Path) -> Cameras:
@@ -344,10 +364,8 @@ def _opencv(record: dict[str, Any], path: Path) -> Cameras:
 def _opencv_camera(record: dict[str, Any], key: str, distortion_key: str | None, where: str) -> Calibration:
     distortion = [] if distortion_key is None else _row(record[distortion_key], f"{where}: {distortion_key}")
     model = next((record[name] for name in ("distortion_model", "model", "camera_model") if name in record), "")
-    fisheye = record.get("fisheye_model") or record.get("fisheye")
-    if fisheye:
-        raise _refuse_lens("fisheye", where)
-    _check_lens("", "" if str(model).lower() in _PINHOLE else model, distortion, where)
+    is_fisheye = bool(record.get("fisheye_model") or record.get("fisheye"))
+    lens = "fisheye" if is_fisheye else _lens("", "" if str(model).lower() in _PINHOLE else model, distortion, where)
     lower = {str(name).lower(): value for name, value in record.items()}
     size = _size(lower, (("image_width", "image_height"), ("imagewidth", "imageheight"), ("width", "height")), where)
     pair = next(
@@ -356,7 +374,7 @@ def _opencv_camera(record: dict[str, Any], key: str, distortion_key: str | None,
     if size is None and pair is not None:
         width, height = numbers(_row(pair, where), (2,), f"{where}: image size").tolist()
         size = round(width), round(height)
-    return Calibration.of(where, _intrinsics(record[key], where), distortion, size)
+    return Calibration.of(where, _intrinsics(record[key], where), distortion, size, lens)
 
 
 def _colmap(text: str, path: Path) -> Cameras:
@@ -380,7 +398,9 @@ def _colmap_camera(line: re.Match[str], where: str) -> Calibration:
     fx = named.get("fx", named.get("f", 0.0))
     # The centre of COLMAP's first pixel is (0.5, 0.5).
     own = (fx, named.get("fy", fx), named["cx"] - 0.5, named["cy"] - 0.5)
-    return Calibration.of(where, own, _named_coefficients(named, where), (int(line[3]), int(line[4])))
+    lens = "fisheye" if model.endswith("_FISHEYE") else PLUMB_BOB
+    distortion = _named_coefficients(named, _order(lens), where)
+    return Calibration.of(where, own, distortion, (int(line[3]), int(line[4])), lens)
 
 
 def _nerfstudio(record: dict[str, Any], path: Path) -> Cameras:
@@ -409,8 +429,9 @@ def _has_focal(record: Mapping[str, Any]) -> bool:
 
 
 def _nerfstudio_camera(record: dict[str, Any], where: str) -> Calibration:
-    distortion = _named_coefficients(record, where)
-    _check_lens(record.get("camera_model"), "", distortion, where)
+    order = _order(str(record.get("camera_model") or ""))
+    distortion = _named_coefficients(record, order, where)
+    lens = _lens(record.get("camera_model"), "", distortion, where)
     size = _size(record, (("w", "h"),), where)
     if record.get("fl_x") is not None:
         fx = _float(record, "fl_x", where)
@@ -427,7 +448,7 @@ def _nerfstudio_camera(record: dict[str, Any], where: str) -> Calibration:
         (half if record.get(key) is None else _float(record, key, where)) - 0.5
         for key, half in zip(("cx", "cy"), middle, strict=True)
     )
-    return Calibration.of(where, (fx, fy, cx, cy), distortion, size)
+    return Calibration.of(where, (fx, fy, cx, cy), distortion, size, lens)
 
 
 def _kitti(text: str, path: Path) -> Cameras:
@@ -439,6 +460,23 @@ def _kitti(text: str, path: Path) -> Cameras:
         )
         for found in _KITTI_LINE.finditer(text)
     }
+
+
+def _plain(text: str, path: Path) -> Cameras:
+    """Numbers alone: a matrix of 3 or 4 rows, as ScanNet has it, or fx fy cx cy and coefficients in one line."""
+    lines = [re.split(r"[\s,;]+", line.strip(" \t\r,;[]")) for line in text.splitlines() if line.strip()]
+    lines = [line for line in lines if not line[0].startswith("#")]
+    shape = (len(lines), *sorted({len(line) for line in lines}))
+    if shape not in ((3, 3), (4, 4)) and not (len(shape) == 2 and shape[0] == 1 and 4 <= shape[1] <= 18):
+        return {}
+    try:
+        row = [float(word) for line in lines for word in line]
+    except ValueError:
+        return {}
+    where = f"{path} (plain numbers)"
+    if len(lines) > 1:
+        return {"camera": lambda: Calibration.of(where, _intrinsics(row, where))}
+    return {"camera": lambda: Calibration.of(where, row[:4], row[4:])}
 
 
 def _kitti_camera(line: re.Match[str], size: tuple[str, str] | None, where: str) -> Calibration:

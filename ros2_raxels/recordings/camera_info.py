@@ -6,11 +6,12 @@ import math
 import re
 from typing import Any
 
-from ros2_raxels.geometry.camera import PinholeCamera
+from ros2_raxels.geometry.camera import Camera, PinholeCamera
+from ros2_raxels.geometry.fisheye import FisheyeCamera
+from ros2_raxels.geometry.lens_names import SUPPORTED, lens_of
 from ros2_raxels.geometry.poses import GeometryError
 
-_PINHOLE_MODELS = ("plumb_bob", "rational_polynomial", "")
-_FISHEYE = re.compile("(?i)equi|fish|kannala|omni|mei|double_sphere|eucm|ucm|fov|thin_prism")
+_OTHER_LENSES = re.compile("(?i)equi|fish|kannala|omni|mei|double_sphere|eucm|ucm|fov|thin_prism")
 _RECTIFIED = re.compile(r"(^|_)rect(ified)?(_|$)")
 _RAW = "image_raw"
 
@@ -19,7 +20,7 @@ class CameraInfoError(ValueError):
     """A CameraInfo that cannot be used; the message is one line: the field, its value and the remedy."""
 
 
-def camera_from_info(info: Any, rectified: bool = False) -> PinholeCamera:
+def camera_from_info(info: Any, rectified: bool = False) -> Camera:
     """The camera of the images that this message accompanies, binning and region of interest applied.
 
     Args:
@@ -27,12 +28,12 @@ def camera_from_info(info: Any, rectified: bool = False) -> PinholeCamera:
         rectified: the images are undistorted, so the projection matrix P holds and there is no distortion.
 
     Raises:
-        CameraInfoError: uncalibrated, not finite, or of a model that is not a pinhole with plumb_bob or rational
-            distortion.
+        CameraInfoError: uncalibrated, not finite, or of a lens that is not supported.
     """
-    if not rectified and not _is_pinhole(info):
+    lens = PinholeCamera if rectified else _lens(info)
+    if lens is None:
         raise CameraInfoError(
-            f"distortion_model {info.distortion_model!r} is not supported (plumb_bob, rational_polynomial are); "
+            f"distortion_model {info.distortion_model!r} is not supported ({SUPPORTED}); "
             "rectify the images, and set image_rectified where a node takes them"
         )
     name, (fx, skew, cx, fy, cy) = _intrinsics(info, rectified)
@@ -40,9 +41,9 @@ def camera_from_info(info: Any, rectified: bool = False) -> PinholeCamera:
         raise CameraInfoError(f"{name} is all zeros: the camera is not calibrated; calibrate it (camera_calibration)")
     if abs(skew) > 1e-3 * abs(fx):
         raise CameraInfoError(f"{name}[1] = {skew:g} px of skew is not supported; calibrate without skew")
-    distortion = () if rectified else _distortion(info)
+    distortion = () if rectified else _distortion(info, lens)
     try:
-        full = PinholeCamera(int(info.width), int(info.height), fx, fy, cx, cy, distortion)
+        full = lens(int(info.width), int(info.height), fx, fy, cx, cy, distortion)
     except GeometryError as error:
         raise CameraInfoError(str(error)) from error
     return _binned(_cropped(full, info), info)
@@ -57,7 +58,7 @@ def is_rectified_topic(topic: str) -> bool:
     return parts[-1] != _RAW and any(map(_RECTIFIED.search, parts))
 
 
-def check_principal_point(camera: PinholeCamera) -> None:
+def check_principal_point(camera: Camera) -> None:
     """See that it lies in the image, as it does unless K is that of another size or crop.
 
     Raises:
@@ -70,9 +71,10 @@ def check_principal_point(camera: PinholeCamera) -> None:
         )
 
 
-def _is_pinhole(info: Any) -> bool:
-    # A fisheye without coefficients is a fisheye still; any other lens without them is a pinhole.
-    return info.distortion_model in _PINHOLE_MODELS or not (any(info.d) or _FISHEYE.search(info.distortion_model))
+def _lens(info: Any) -> type[Camera] | None:
+    # A fisheye without coefficients is a fisheye still; what is no lens known to anybody is a pinhole without them.
+    is_plain = not any(info.d) and not _OTHER_LENSES.search(info.distortion_model)
+    return lens_of(info.distortion_model) or (PinholeCamera if is_plain else None)
 
 
 def _intrinsics(info: Any, rectified: bool) -> tuple[str, tuple[float, ...]]:
@@ -85,17 +87,18 @@ def _intrinsics(info: Any, rectified: bool) -> tuple[str, tuple[float, ...]]:
     return name, picked
 
 
-def _distortion(info: Any) -> tuple[float, ...]:
+def _distortion(info: Any, lens: type[Camera]) -> tuple[float, ...]:
     coefficients = tuple(float(value) for value in info.d)
-    if not any(coefficients) and len(coefficients) not in (4, 5, 8):
+    # OpenCV's rational calibration writes 12 or 14 numbers; those of the thin prism are usually unused.
+    most = 4 if lens is FisheyeCamera else 8
+    if len(coefficients) > most and not any(coefficients[most:]):
+        coefficients = coefficients[:most]
+    if not any(coefficients) and (lens is FisheyeCamera or len(coefficients) not in (4, 5, 8)):
         return ()
-    if len(coefficients) > 8 and not any(coefficients[8:]):
-        # OpenCV's rational calibration writes 12 or 14 numbers; those of the thin prism are usually unused.
-        return coefficients[:8]
     return coefficients
 
 
-def _cropped(camera: PinholeCamera, info: Any) -> PinholeCamera:
+def _cropped(camera: Camera, info: Any) -> Camera:
     roi = info.roi
     if not (roi.width or roi.height or roi.x_offset or roi.y_offset):
         return camera
@@ -105,11 +108,10 @@ def _cropped(camera: PinholeCamera, info: Any) -> PinholeCamera:
             f"roi {width}x{height} at ({roi.x_offset}, {roi.y_offset}) lies outside the "
             f"{camera.width}x{camera.height} px image; correct the driver's roi"
         )
-    cx, cy = camera.cx - roi.x_offset, camera.cy - roi.y_offset
-    return PinholeCamera(int(width), int(height), camera.fx, camera.fy, cx, cy, camera.distortion)
+    return camera.cropped(int(roi.x_offset), int(roi.y_offset), int(width), int(height))
 
 
-def _binned(camera: PinholeCamera, info: Any) -> PinholeCamera:
+def _binned(camera: Camera, info: Any) -> Camera:
     across, down = max(1, info.binning_x), max(1, info.binning_y)
     if across == down == 1:
         return camera
@@ -119,5 +121,4 @@ def _binned(camera: PinholeCamera, info: Any) -> PinholeCamera:
             f"binning {across}x{down} leaves nothing of {camera.width}x{camera.height} px; correct the driver"
         )
     # Whole bins only, so that the scale is exactly the binning even when the last pixels do not fill one.
-    whole = PinholeCamera(width * across, height * down, camera.fx, camera.fy, camera.cx, camera.cy, camera.distortion)
-    return whole.resized(width, height)
+    return camera.cropped(0, 0, width * across, height * down).resized(width, height)

@@ -54,6 +54,12 @@ class Stretch:
         above = cv2.subtract(pixels, np.full_like(pixels, round(low)))
         return np.asarray(cv2.convertScaleAbs(above, alpha=256.0 / (high - low)), np.uint8).reshape(pixels.shape)
 
+    def copy(self) -> Stretch:
+        """One that goes on from here, for a picture that is not to move these limits."""
+        other = Stretch()
+        other._limits = self._limits
+        return other
+
     def _follow(self, low: float, high: float) -> tuple[float, float]:
         held = self._limits
         if held is None or not 1 / _JUMP < (high - low) / (held[1] - held[0]) < _JUMP:

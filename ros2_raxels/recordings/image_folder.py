@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
+from itertools import groupby
 from pathlib import Path
 
 import cv2
 import numpy as np
 
-from ros2_raxels.geometry.camera import PinholeCamera
+from ros2_raxels.geometry.camera import Camera
 from ros2_raxels.recordings.contrast import Stretch
+from ros2_raxels.recordings.exif_times import ExifTimes, times_of_exif
 from ros2_raxels.recordings.image_header import HEADER_BYTES, exif_orientation, stored_size
 from ros2_raxels.recordings.image_names import frame_numbers, is_no_picture, natural_key, pattern, times_of_names
 from ros2_raxels.recordings.layouts import (
@@ -39,10 +41,10 @@ class ImageFolder(FrameSource):
     kind = "image folder"
 
     def __init__(
-        self, path: Path, camera: PinholeCamera | None, rate_hz: float | None, limit: int | None, ignore_exif: bool
+        self, path: Path, camera: Camera | None, rate_hz: float | None, limit: int | None, ignore_exif: bool
     ) -> None:
         folder, files, said = _pictures(path)
-        files, stamps_ns, rate, said_of_times = _in_time(folder, files, rate_hz)
+        files, stamps_ns, rate, said_of_times = _in_time(folder, files, rate_hz, ignore_exif)
         self._files, self._stamps_ns, self.rate_hz = files[:limit], stamps_ns[:limit], rate
         self._upright, said_of_turn = (False, []) if ignore_exif else _orientation(self._files)
         self.name = path.resolve().name
@@ -161,27 +163,50 @@ def _is_deep_grey(file: Path) -> bool:
 # ---------------------------------------------------------------------------------------------- times
 
 
-def _in_time(folder: Path, files: list[Path], rate_hz: float | None) -> tuple[list[Path], list[int], float, list[str]]:
+def _in_time(
+    folder: Path, files: list[Path], rate_hz: float | None, ignore_exif: bool
+) -> tuple[list[Path], list[int], float, list[str]]:
     """The files in order, their stamps, the rate, and where the times come from."""
     ordered = sorted(files, key=natural_key)
     rate = rate_hz or DEFAULT_RATE_HZ
-    named = times_of_names([file.stem for file in ordered])
-    listed = "" if named is not None else find_times(folder, ordered)
-    if named is not None:
-        stamps_ns, origin = named[0], f"times from the names ({named[1]})"
-    elif isinstance(listed, TimeList):
-        stamps_ns, origin = listed.stamps_ns, f"times from {listed.file}"
-        check_increasing(stamps_ns, listed.file, [file.name for file in ordered])
-    else:
+    found, said = _times(folder, ordered, rate_hz, ignore_exif)
+    if found is None:
         stamps_ns = [round(index / rate * 1e9) for index in range(len(ordered))]
         origin = f"no times, {rate:g} Hz {'given' if rate_hz else 'assumed (--rate-hz)'}"
-        return ordered, stamps_ns, rate, ["in the order of the numbers", origin, *([listed] if listed else [])]
-    by_time = dict(zip(reversed(stamps_ns), reversed(ordered), strict=True))
+        return ordered, stamps_ns, rate, ["in the order of the numbers", origin, *said]
+    by_time = dict(zip(reversed(found), reversed(ordered), strict=True))
     stamps_ns = sorted(by_time)
-    said = ["in the order of time", origin]
+    said = ["in the order of time", *said]
     if len(by_time) < len(ordered):
         said.append(f"{len(ordered) - len(by_time)} with the time of another passed over")
     return [by_time[stamp] for stamp in stamps_ns], stamps_ns, median_rate_hz(stamps_ns, rate), said
+
+
+def _times(
+    folder: Path, ordered: list[Path], rate_hz: float | None, ignore_exif: bool
+) -> tuple[list[int] | None, list[str]]:
+    """A stamp for each file, None where nothing tells, and words: where they are from, and what was not used.
+
+    Names outrank a list beside the images, and that a rate that is given, and that the dates of EXIF.
+    """
+    if named := times_of_names([file.stem for file in ordered]):
+        return named[0], [f"times from the names ({named[1]})"]
+    listed = find_times(folder, ordered)
+    if isinstance(listed, TimeList):
+        _check_no_step_back(listed, ordered)
+        return listed.stamps_ns, [f"times from {listed.file}"]
+    said = [listed] if listed else []
+    dated = "" if rate_hz or ignore_exif else times_of_exif(ordered)
+    if isinstance(dated, ExifTimes):
+        return dated.stamps_ns, [dated.words, *said]
+    return None, [*said, dated] if dated else said
+
+
+def _check_no_step_back(listed: TimeList, ordered: Sequence[Path]) -> None:
+    # A time that repeats is one frame; one before the last belongs to another image.
+    firsts = {stamp: file.name for stamp, file in zip(reversed(listed.stamps_ns), reversed(ordered), strict=True)}
+    different = [stamp for stamp, _ in groupby(listed.stamps_ns)]
+    check_increasing(different, listed.file, [firsts[stamp] for stamp in different])
 
 
 # ---------------------------------------------------------------------------------------------- orientation

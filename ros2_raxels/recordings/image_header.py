@@ -1,9 +1,10 @@
-"""What the first bytes of an image file say: its size, its EXIF orientation, and whether a JPEG is complete."""
+"""What the first bytes of an image file say: its size, EXIF orientation and date, and whether a JPEG is complete."""
 
 from __future__ import annotations
 
 import re
 import struct
+from collections.abc import Iterator
 
 import numpy as np
 
@@ -13,9 +14,13 @@ _MOST_MARKERS = 1000
 _PNM = re.compile(rb"P([2356])(?:\s+|#[^\n]*\n)+(\d+)(?:\s+|#[^\n]*\n)+(\d+)(?:\s+|#[^\n]*\n)+(\d+)\s")
 _TIFF_ORDERS = {b"II*\x00": "<", b"MM\x00*": ">"}
 _WIDTH_TAG, _HEIGHT_TAG, _ORIENTATION_TAG, _SAMPLE_FORMAT_TAG = 256, 257, 274, 339
+_EXIF_FOLDER_TAG, _DATE_TAG, _FRACTION_TAG, _OFFSET_TAG = 0x8769, 0x9003, 0x9291, 0x9011
 
 HEADER_BYTES = 4096
 """Enough of a file for `exif_orientation`: cameras write EXIF first, and the orientation at its beginning."""
+
+EXIF_BYTES = 128 * 1024
+"""Enough of a file for `exif_date`: the EXIF of a JPEG has 64 KiB at most, and may come behind another header."""
 
 
 def stored_size(data: bytes) -> tuple[int, int] | None:
@@ -68,11 +73,35 @@ def exif_orientation(data: bytes) -> int:
         data: the first `HEADER_BYTES` of the file, or all of it.
     """
     try:
-        exif = _jpeg_exif(data) if data.startswith(b"\xff\xd8") else _png_exif(data)
-        value = _tiff_tags(exif, (_ORIENTATION_TAG,)).get(_ORIENTATION_TAG, 1)
+        value = _tiff_tags(_exif(data), (_ORIENTATION_TAG,)).get(_ORIENTATION_TAG, 1)
     except struct.error:
         return 1
     return value if 1 <= value <= 8 else 1
+
+
+def exif_date(data: bytes) -> tuple[str, str, str] | None:
+    """When a JPEG or PNG was taken by its EXIF: DateTimeOriginal, SubSecTimeOriginal and OffsetTimeOriginal.
+
+    Args:
+        data: the first `EXIF_BYTES` of the file, or all of it.
+
+    Returns:
+        ``2024:05:31 17:02:09``, ``123`` (digits of the fraction of the second) and ``+02:00``, the last two empty where
+        they are missing; None without a date. What they hold is not checked.
+    """
+    try:
+        exif = _exif(data)
+        inner = _tiff_tags(exif, (_EXIF_FOLDER_TAG,)).get(_EXIF_FOLDER_TAG)
+        if inner is None:
+            return None
+        date, fraction, offset = (_tiff_text(exif, inner, tag) for tag in (_DATE_TAG, _FRACTION_TAG, _OFFSET_TAG))
+    except struct.error:
+        return None
+    return (date, fraction, offset) if date else None
+
+
+def _exif(data: bytes) -> bytes:
+    return _jpeg_exif(data) if data.startswith(b"\xff\xd8") else _png_exif(data)
 
 
 def _jpeg_size(data: bytes) -> tuple[int, int] | None:
@@ -144,18 +173,36 @@ def _tiff_size(data: bytes) -> tuple[int, int] | None:
 
 
 def _tiff_tags(data: bytes, wanted: tuple[int, ...]) -> dict[int, int]:
+    """Numbers of the first directory."""
     order = _TIFF_ORDERS.get(data[:4])
     if order is None:
         return {}
     (directory,) = struct.unpack_from(order + "I", data, 4)
-    (entries,) = struct.unpack_from(order + "H", data, directory)
     found: dict[int, int] = {}
-    for index in range(entries):
-        at = directory + 2 + 12 * index
-        tag, kind = struct.unpack_from(order + "HH", data, at)
+    for at, tag in _tiff_entries(data, order, directory):
         if tag in wanted:
+            (kind,) = struct.unpack_from(order + "H", data, at + 2)
             (found[tag],) = struct.unpack_from(order + ("H" if kind == 3 else "I"), data, at + 8)
     return found
+
+
+def _tiff_text(data: bytes, directory: int, wanted: int) -> str:
+    """Text of a directory, without what surrounds it; empty where there is none."""
+    order = _TIFF_ORDERS[data[:4]]
+    for at, tag in _tiff_entries(data, order, directory):
+        if tag == wanted:
+            count, begin = struct.unpack_from(order + "II", data, at + 4)
+            # As many as fit the field itself stand there.
+            begin = at + 8 if count <= 4 else begin
+            return data[begin : begin + count].split(b"\0")[0].decode("ascii", "replace").strip()
+    return ""
+
+
+def _tiff_entries(data: bytes, order: str, directory: int) -> Iterator[tuple[int, int]]:
+    """Where each entry of a directory begins, and its tag."""
+    (entries,) = struct.unpack_from(order + "H", data, directory)
+    for at in range(directory + 2, directory + 2 + 12 * entries, 12):
+        yield at, struct.unpack_from(order + "H", data, at)[0]
 
 
 def _webp_size(data: bytes) -> tuple[int, int] | None:

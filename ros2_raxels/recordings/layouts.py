@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable
 from pathlib import Path
 
 from ros2_raxels.recordings.image_names import is_no_picture
 
 IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".webp", ".pgm", ".ppm")
+
+_UNREAD = (".heic", ".heif", ".avif", ".gif", ".jp2", ".jxl", ".dng", ".cr2", ".cr3", ".nef", ".arw", ".raw", ".exr")
+"""Suffixes of pictures that not every OpenCV reads."""
 
 LAYOUTS = (
     ("TUM RGB-D", "rgb"),
@@ -22,6 +26,7 @@ LAYOUTS = (
     ("KITTI raw", "image_02/data"),
     ("KITTI raw", "image_00/data"),
     ("TartanAir", "image_left"),
+    ("COLMAP and nerfstudio", "images"),
 )
 """Names of layouts and the folder of the images that are read; the first that is there counts."""
 
@@ -52,6 +57,10 @@ def colour_folder_beside(folder: Path) -> Path | None:
 
 def where_images_are(folder: Path) -> str:
     """The remedy for a folder without images, in words."""
+    unread = Counter(file.suffix for file in folder.iterdir() if file.suffix.lower() in _UNREAD)
+    if unread:
+        listed = " and ".join(f"{count} {suffix} files" for suffix, count in unread.items())
+        return f"convert its {listed} to JPEG or PNG"
     for child in _folders_below(folder):
         if visible_images(child)[0]:
             return f"there are some in {child}: give that folder"

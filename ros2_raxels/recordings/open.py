@@ -6,7 +6,7 @@ import math
 import re
 from pathlib import Path
 
-from ros2_raxels.geometry.camera import PinholeCamera
+from ros2_raxels.geometry.camera import Camera
 from ros2_raxels.recordings.bag_files import find_bag
 from ros2_raxels.recordings.image_folder import ImageFolder
 from ros2_raxels.recordings.layouts import IMAGE_SUFFIXES
@@ -20,7 +20,7 @@ from ros2_raxels.recordings.video import LiveCamera, Video
 def open_source(
     spec: str | Path,
     *,
-    camera: PinholeCamera | None = None,
+    camera: Camera | None = None,
     rate_hz: float | None = None,
     image_topic: str | None = None,
     limit: int | None = None,
@@ -41,7 +41,7 @@ def open_source(
         limit: at most so many frames.
         ignore_calibration: the recording's own is not looked at, so that none of its faults matters: for callers that
             know better, but not yet for which image size.
-        ignore_exif: take images as they are stored, whatever their EXIF orientation says.
+        ignore_exif: take images as they are stored, whatever their EXIF orientation says, and no times from its dates.
         camera_name: which camera of a rig set; needed only when there are several, and without meaning elsewhere.
 
     Raises:
@@ -69,7 +69,7 @@ def open_source(
 
 def _open_path(
     path: Path,
-    camera: PinholeCamera | None,
+    camera: Camera | None,
     rate_hz: float | None,
     image_topic: str | None,
     limit: int | None,

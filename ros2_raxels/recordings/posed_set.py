@@ -10,7 +10,7 @@ from typing import TypeGuard, TypeVar
 
 import numpy as np
 
-from ros2_raxels.geometry.camera import PinholeCamera
+from ros2_raxels.geometry.camera import Camera, PinholeCamera
 from ros2_raxels.geometry.poses import FloatArray, GeometryError
 from ros2_raxels.recordings.contrast import Stretch
 from ros2_raxels.recordings.source import (
@@ -162,7 +162,7 @@ class PosedSetSource(FrameSource):
     def __init__(
         self,
         path: Path,
-        camera: PinholeCamera | None,
+        camera: Camera | None,
         rate_hz: float | None,
         limit: int | None,
         ignore_calibration: bool = False,

@@ -8,7 +8,7 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
-from ros2_raxels.geometry.camera import PinholeCamera
+from ros2_raxels.geometry.camera import Camera
 from ros2_raxels.geometry.poses import FloatArray
 from ros2_raxels.recordings.camera_info import CameraInfoError, camera_from_info
 from ros2_raxels.recordings.contrast import Stretch
@@ -49,7 +49,7 @@ class RigCamera:
     camera_to_base: FloatArray
     where: str
 
-    def lens(self) -> PinholeCamera:
+    def lens(self) -> Camera:
         """Intrinsics, px.
 
         Raises:
@@ -178,7 +178,7 @@ class RigSetSource(FrameSource):
     def __init__(
         self,
         path: Path,
-        camera: PinholeCamera | None = None,
+        camera: Camera | None = None,
         rate_hz: float | None = None,
         limit: int | None = None,
         ignore_calibration: bool = False,

@@ -10,10 +10,10 @@ from typing import Any
 import cv2
 import numpy as np
 
-from ros2_raxels.geometry.camera import PinholeCamera
+from ros2_raxels.geometry.camera import Camera
 from ros2_raxels.recordings.bag_camera import camera_of_info, info_topic_of
 from ros2_raxels.recordings.bag_files import BagFile
-from ros2_raxels.recordings.bag_order import in_order
+from ros2_raxels.recordings.bag_order import Disorder, in_order
 from ros2_raxels.recordings.camera_info import CameraInfoError
 from ros2_raxels.recordings.contrast import Stretch
 from ros2_raxels.recordings.image_codec import ImageArray, ImageError, decode_compressed, decode_image
@@ -50,7 +50,7 @@ class Bag(FrameSource):
         self,
         path: Path,
         bag: BagFile,
-        camera: PinholeCamera | None,
+        camera: Camera | None,
         topic: str | None,
         limit: int | None,
         ignore_calibration: bool = False,
@@ -60,7 +60,7 @@ class Bag(FrameSource):
         with self._open() as reader:
             self._topic, self._count, said = self._choose_topic(reader, topic)
             self.length = min(self._count, limit or self._count)
-            stamps_ns, first = self._probe(reader)
+            stamps_ns, first, origin = self._probe(reader)
             size = first.shape[1], first.shape[0]
             if camera is not None or ignore_calibration:
                 self.camera, said_of_camera = camera, "camera as given"
@@ -70,7 +70,7 @@ class Bag(FrameSource):
         self.rate_hz = median_rate_hz(stamps_ns, DEFAULT_RATE_HZ)
         self.notes = (
             f"{self._count} messages of {self._topic}",
-            f"times from the headers, {self.rate_hz:.4g} Hz",
+            f"{origin}, {self.rate_hz:.4g} Hz",
             said_of_camera,
             *said,
             *bag.notes,
@@ -91,24 +91,29 @@ class Bag(FrameSource):
             static = (message for _, message in self._read(reader, _STATIC_TOPIC))
             return wheels.seen_from(mount_of(static, image.header.frame_id, base, str(self._path)))
 
-    def _probe(self, reader: Any) -> tuple[list[int], ImageArray]:
+    def _probe(self, reader: Any) -> tuple[list[int], ImageArray, str]:
+        """Ascending stamps of the first images, the first image, and where the stamps are from."""
         stamps_ns: list[int] = []
         first: ImageArray | None = None
+        unstamped = 0
         for stamp_ns, message in self._messages(reader, self._topic):
             if first is None:
                 first = self._decode(message, self._frame_name(0), Stretch())
             stamps_ns.append(stamp_ns)
+            unstamped += not _stamp_ns(message)
             if len(stamps_ns) > PROBED_FRAMES:
                 break
         if first is None:
             raise SourceError(f"{self._path}: topic {self._topic} holds no image; record it again")
-        return sorted(stamps_ns), first
+        origin = "times of recording, because headers have none" if unstamped else "times from the headers"
+        return sorted(stamps_ns), first, origin
 
     def __iter__(self) -> Iterator[Frame]:
-        stretch, index = Stretch(), 0
+        stretch, disorder, index = Stretch(), Disorder(), 0
+        self.remarks = ()
         try:
             with self._open() as reader:
-                for stamp_ns, message in in_order(self._images(reader)):
+                for stamp_ns, message in in_order(self._images(reader), disorder):
                     if index == self._limit:
                         return
                     name = self._frame_name(index)
@@ -120,6 +125,8 @@ class Bag(FrameSource):
             if not index:
                 raise
             raise EndedEarlyError(str(error)) from error
+        finally:
+            self.remarks = disorder.words()
 
     def _images(self, reader: Any) -> Iterator[tuple[int, Any]]:
         read = 0
@@ -159,14 +166,14 @@ class Bag(FrameSource):
             except Exception as error:
                 raise self._broken(error) from error
             stack.callback(reader.close)
+            self._bag.forget(file)
             yield reader
 
     def _messages(self, reader: Any, topic: str) -> Iterator[tuple[int, Any]]:
         """Messages with a header, and their stamps, ns."""
         for log_ns, message in self._read(reader, topic):
-            stamp = message.header.stamp
             # Drivers that do not stamp leave 0; the time of recording is then the best that is known.
-            yield int(stamp.sec) * 10**9 + int(stamp.nanosec) or log_ns, message
+            yield _stamp_ns(message) or log_ns, message
 
     def _read(self, reader: Any, topic: str) -> Iterator[tuple[int, Any]]:
         """Messages, and when they were recorded, ns."""
@@ -206,7 +213,7 @@ class Bag(FrameSource):
         rest = sorted(set(counts) - {chosen})
         return chosen, full[chosen], [f"not {', '.join(rest)}"] if rest else []
 
-    def _read_camera(self, reader: Any, size: tuple[int, int]) -> tuple[PinholeCamera | None, str]:
+    def _read_camera(self, reader: Any, size: tuple[int, int]) -> tuple[Camera | None, str]:
         infos = [topic for topic, count in _counts(reader, (_INFO_TYPE,)).items() if count]
         images = [topic for topic, count in _counts(reader, _IMAGE_TYPES).items() if count]
         topic, said = info_topic_of(self._topic, infos, len(images) == 1)
@@ -227,6 +234,11 @@ class Bag(FrameSource):
         except ImageError as error:
             raise SourceError(f"{self._path}: {name}: {error}") from error
         return image if image.ndim == 3 else np.asarray(cv2.cvtColor(image, cv2.COLOR_GRAY2RGB), np.uint8)
+
+
+def _stamp_ns(message: Any) -> int:
+    stamp = message.header.stamp
+    return int(stamp.sec) * 10**9 + int(stamp.nanosec)
 
 
 def _counts(reader: Any, types: tuple[str, ...]) -> dict[str, int]:

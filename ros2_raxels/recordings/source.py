@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from ros2_raxels.geometry.camera import PinholeCamera
+from ros2_raxels.geometry.camera import Camera
 from ros2_raxels.geometry.poses import FloatArray, GeometryError
 from ros2_raxels.recordings.contrast import Stretch
 from ros2_raxels.recordings.image_codec import ImageArray, ImageError, decode_compressed
@@ -46,7 +46,7 @@ class Frame:
     index: int
     stamp_ns: int
     image: ImageArray
-    camera: PinholeCamera | None
+    camera: Camera | None
     camera_to_world: FloatArray | None
     name: str
 
@@ -70,6 +70,7 @@ class FrameSource(ABC):
         notes: what was found and what had to be guessed, for people, in the words of a line: number and pattern of
             files, order, where times come from, a rate that is assumed, turned images, files passed over, which
             camera_info.
+        remarks: the same of what only reading shows, such as stamps that repeat; complete once iteration has ended.
 
     Iterating raises `SourceError` for an image that cannot be read, and `EndedEarlyError` behind the last frame of a
     recording that was cut short. Stamps increase strictly; only where the clock of a bag jumps back further than
@@ -80,11 +81,12 @@ class FrameSource(ABC):
     kind: str
     length: int | None
     rate_hz: float
-    camera: PinholeCamera | None
+    camera: Camera | None
     has_truth: bool = False
     is_metric: bool = False
     camera_to_base: FloatArray | None = None
     notes: tuple[str, ...] = ()
+    remarks: tuple[str, ...] = ()
 
     @abstractmethod
     def __iter__(self) -> Iterator[Frame]:
@@ -116,7 +118,7 @@ def read_image(path: Path, *, upright: bool = True, stretch: Stretch | None = No
         raise SourceError(f"{path} cannot be read: {error}") from error
 
 
-def check_camera_fits(camera: PinholeCamera | None, image: ImageArray, name: str | Path) -> None:
+def check_camera_fits(camera: Camera | None, image: ImageArray, name: str | Path) -> None:
     """See that an image (H, W, ...) has the size that its camera says, where the camera is known.
 
     Raises:

@@ -49,7 +49,9 @@ def find_times(folder: Path, images: Sequence[Path]) -> TimeList | str:
         SourceError: the list cannot be read.
     """
     why = ""
-    for file in (where / name for where in (folder, folder.resolve().parent) for name in TIME_FILES):
+    # As the user wrote it, where that names the folder above.
+    above = folder.resolve().parent if folder.name in ("", "..") or not folder.parent.name else folder.parent
+    for file in (where / name for where in (folder, above) for name in TIME_FILES):
         if not file.is_file():
             continue
         lines = _lines(file)

@@ -10,7 +10,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from ros2_raxels.geometry.camera import PinholeCamera
+from ros2_raxels.geometry.camera import Camera
 from ros2_raxels.recordings.source import (
     DEFAULT_RATE_HZ,
     PROBED_FRAMES,
@@ -30,7 +30,7 @@ class Video(FrameSource):
 
     kind = "video"
 
-    def __init__(self, path: Path, camera: PinholeCamera | None, rate_hz: float | None, limit: int | None) -> None:
+    def __init__(self, path: Path, camera: Camera | None, rate_hz: float | None, limit: int | None) -> None:
         self._path, self._limit = path, limit
         capture = self._capture()
         try:
@@ -63,7 +63,7 @@ class Video(FrameSource):
             raise SourceError(f"{self._path} is no video that OpenCV can open; re-encode it as mp4 with ffmpeg")
         return capture
 
-    def _probe(self, capture: cv2.VideoCapture, camera: PinholeCamera | None) -> list[int]:
+    def _probe(self, capture: cv2.VideoCapture, camera: Camera | None) -> list[int]:
         stamps_ns: list[int] = []
         for _ in range(PROBED_FRAMES):
             ok, image = capture.read()
@@ -128,7 +128,7 @@ class LiveCamera(FrameSource):
 
     kind = "camera"
 
-    def __init__(self, device: int, camera: PinholeCamera | None, rate_hz: float | None, limit: int | None) -> None:
+    def __init__(self, device: int, camera: Camera | None, rate_hz: float | None, limit: int | None) -> None:
         self._device, self.camera, self.length = device, camera, limit
         self.name = f"camera {device}"
         capture = self._capture()

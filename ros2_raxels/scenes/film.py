@@ -17,12 +17,14 @@ from typing import Any
 import cv2
 from tqdm import tqdm
 
-from ros2_raxels.geometry.camera import PinholeCamera
-from ros2_raxels.geometry.poses import FloatArray
+from ros2_raxels.geometry.camera import Camera
+from ros2_raxels.geometry.lens_names import lens_name
+from ros2_raxels.geometry.poses import OPTICAL_TO_BODY, FloatArray, inverse_pose
 from ros2_raxels.scenes.renderer import render
 from ros2_raxels.scenes.world import World
 
 _CHUNK_FRAMES = 6
+_FOLDER = "images"
 _JPEG_QUALITY = 95
 
 Progress = Callable[[int, int], None]
@@ -43,13 +45,15 @@ class Film:
 
     name: str
     world: World
-    camera: PinholeCamera
+    camera: Camera
     camera_to_world: FloatArray
     rate_hz: float
 
 
 def write_film(film: Film, folder: Path, progress: Progress, processes: int = 2) -> None:
     """Render into a folder that appears when it is complete; a failure before that leaves nothing behind.
+
+    It is a posed set, or a rig set where the camera has a lens, of which a posed set knows nothing.
 
     Args:
         film: what to render.
@@ -63,9 +67,10 @@ def write_film(film: Film, folder: Path, progress: Progress, processes: int = 2)
     folder.parent.mkdir(parents=True, exist_ok=True)
     unfinished = Path(tempfile.mkdtemp(prefix=".unfinished_", dir=folder.parent))
     try:
-        (unfinished / "images").mkdir()
+        (unfinished / _FOLDER).mkdir()
         _render_all(film, unfinished, progress, processes)
-        (unfinished / "cameras.json").write_text(json.dumps(_record(film)), encoding="utf-8")
+        name, record = ("rig.json", _rig_record(film)) if film.camera.is_distorted else ("cameras.json", _record(film))
+        (unfinished / name).write_text(json.dumps(record), encoding="utf-8")
         # Temporary folders are accessible to their owner alone.
         unfinished.chmod(0o755)
         unfinished.rename(folder)
@@ -101,8 +106,38 @@ def _record(film: Film) -> dict[str, Any]:
     }
 
 
+def _rig_record(film: Film) -> dict[str, Any]:
+    """The camera is the base of its rig, whose axes are a robot's."""
+    c = film.camera
+    camera = {
+        "name": "front",
+        "folder": _FOLDER,
+        "width": c.width,
+        "height": c.height,
+        "K": [c.fx, c.fy, c.cx, c.cy],
+        "distortion_model": lens_name(c),
+        "D": list(c.distortion),
+        "camera_to_base": OPTICAL_TO_BODY.tolist(),
+    }
+    base_to_world = film.camera_to_world @ inverse_pose(OPTICAL_TO_BODY)
+    return {
+        "name": film.name,
+        "frame_rate": film.rate_hz,
+        "metric_scale": True,
+        "cameras": [camera],
+        "frames": [
+            {
+                "timestamp": index / film.rate_hz,
+                "file": _image_name(index).removeprefix(f"{_FOLDER}/"),
+                "base_to_world": pose.tolist(),
+            }
+            for index, pose in enumerate(base_to_world)
+        ],
+    }
+
+
 def _image_name(index: int) -> str:
-    return f"images/{index:06d}.jpg"
+    return f"{_FOLDER}/{index:06d}.jpg"
 
 
 def _render_all(film: Film, folder: Path, progress: Progress, processes: int) -> None:

@@ -1,4 +1,4 @@
-"""Ray caster: colours and exact depth of a world through a pinhole camera. NumPy, one thread.
+"""Ray caster: colours and exact depth of a world through any lens. NumPy, one thread.
 
 Textures are averaged over the footprint of each pixel; only pixels at outlines are traced again with several rays.
 Shading does not depend on the position of the camera, so that brightness is constant from frame to frame.
@@ -13,7 +13,7 @@ from functools import lru_cache
 import numpy as np
 import numpy.typing as npt
 
-from ros2_raxels.geometry.camera import PinholeCamera
+from ros2_raxels.geometry.camera import Camera
 from ros2_raxels.geometry.poses import FloatArray, inverse_pose
 from ros2_raxels.recordings.image_codec import ImageArray
 from ros2_raxels.scenes.world import FaceTable, World, face_table
@@ -31,7 +31,7 @@ Region = tuple[slice, slice] | tuple[slice, npt.NDArray[np.intp]]
 
 @dataclass(frozen=True, eq=False)
 class _Rays:
-    """Rays from one point; (3, H, W) directions of z = 1 in the camera, turned into the world; float32."""
+    """Rays from one point; (3, H, W) directions of depth 1 in the camera, turned into the world; float32."""
 
     origin_m: FloatArray
     planar: FloatArray
@@ -50,7 +50,7 @@ class _Rays:
 
 @dataclass(eq=False)
 class _Hits:
-    """Nearest hit of each ray so far: (H, W) depth along the camera's z, m, and number of the surface."""
+    """Nearest hit of each ray so far: (H, W) depth as the camera counts it, m, and number of the surface."""
 
     depth_m: FloatArray
     surface: npt.NDArray[np.intp]
@@ -70,17 +70,17 @@ class _Hits:
         self.surface[region] = known
 
 
-def render(world: World, camera: PinholeCamera, camera_to_world: npt.ArrayLike) -> tuple[ImageArray, FloatArray]:
+def render(world: World, camera: Camera, camera_to_world: npt.ArrayLike) -> tuple[ImageArray, FloatArray]:
     """Image and depth of a world.
 
     Args:
         world: the scene.
-        camera: intrinsics; distortion is honoured.
+        camera: any lens; black where it sees nothing.
         camera_to_world: 4x4 pose of the optical frame (x right, y down, z forward) in the world, m.
 
     Returns:
-        RGB (H, W, 3) uint8, and the z-depth (H, W) float32, m, of the first surface on the ray through each pixel's
-        centre (infinite where there is none).
+        RGB (H, W, 3) uint8, and the depth (H, W) float32, m, as `Camera.depth` counts it, of the first surface on the
+        ray through each pixel's centre (infinite where there is none).
     """
     pose = np.asarray(camera_to_world, float)
     faces = face_table(world)
@@ -90,20 +90,24 @@ def render(world: World, camera: PinholeCamera, camera_to_world: npt.ArrayLike) 
     rough = _outline(hits.surface)
     if rough.any():
         colour[rough] = _smooth(world, faces, camera, pose, np.argwhere(rough))
+    if not camera.sees_whole_image:
+        blind = ~camera.valid_mask()
+        colour[blind], hits.depth_m[blind] = 0.0, np.inf
     return (colour + 0.5).clip(0, 255).astype(np.uint8), hits.depth_m
 
 
-def depth_map(world: World, camera: PinholeCamera, camera_to_world: npt.ArrayLike) -> FloatArray:
+def depth_map(world: World, camera: Camera, camera_to_world: npt.ArrayLike) -> FloatArray:
     """The depth of `render` alone, in a fraction of the time."""
     pose = np.asarray(camera_to_world, float)
     return _trace(world, _Rays.of(pose, _directions(camera)), _Framing(camera, pose)).depth_m
 
 
 @lru_cache(maxsize=8)
-def _directions(camera: PinholeCamera) -> FloatArray:
-    """(3, H, W) float32 of z = 1 in the camera."""
+def _directions(camera: Camera) -> FloatArray:
+    """(3, H, W) float32 of depth 1 in the camera; straight ahead where it sees nothing."""
     bearings = np.moveaxis(camera.bearings(), 2, 0)
-    return np.ascontiguousarray(bearings / bearings[2], np.float32)
+    bearings = np.where(np.isfinite(bearings), bearings, np.array([0.0, 0.0, 1.0])[:, None, None])
+    return np.ascontiguousarray(bearings / camera.depth(np.moveaxis(bearings, 0, 2)), np.float32)
 
 
 class _Framing:
@@ -115,9 +119,7 @@ class _Framing:
         pixels: (N, 2: row, column) to which the rays (K, N) belong; None means all, (H, W).
     """
 
-    def __init__(
-        self, camera: PinholeCamera, camera_to_world: FloatArray, pixels: npt.NDArray[np.intp] | None = None
-    ) -> None:
+    def __init__(self, camera: Camera, camera_to_world: FloatArray, pixels: npt.NDArray[np.intp] | None = None) -> None:
         self._camera, self._pixels, self._world_to_camera = camera, pixels, inverse_pose(camera_to_world)
 
     def in_reach(self, corners_m: FloatArray) -> Iterator[tuple[int, Region]]:
@@ -141,7 +143,7 @@ class _Framing:
         low, high = np.floor(pixels.min(axis=1)), np.ceil(pixels.max(axis=1)) + 1
         low[unclear], high[unclear] = 0, size
         low, high = low.clip(0, size).astype(int), high.clip(0, size).astype(int)
-        in_sight = (low < high).all(axis=1) & (depth >= _NEAR_M).any(axis=1)
+        in_sight = (low < high).all(axis=1) & ((depth >= _NEAR_M).any(axis=1) | (not self._camera.is_flat))
         for index in np.flatnonzero(in_sight):
             (left, top), (right, bottom) = low[index], high[index]
             yield int(index), slice(top, bottom), slice(left, right)
@@ -208,9 +210,7 @@ def _meet_sphere(world: World, rays: _Rays, hits: _Hits, index: int, surface: in
     hits.name(region, hits.keep_nearer(region, depth, (inside > 0) & (depth > _NEAR_M)), surface)
 
 
-def _shade(
-    world: World, faces: FaceTable, rays: _Rays, hits: _Hits, camera: PinholeCamera, framing: _Framing
-) -> FloatArray:
+def _shade(world: World, faces: FaceTable, rays: _Rays, hits: _Hits, camera: Camera, framing: _Framing) -> FloatArray:
     """Colours (H, W, 3) float32."""
     shape = hits.surface.shape
     surface, direction = hits.surface.ravel(), np.ascontiguousarray(rays.planar.reshape(3, -1).T)
@@ -330,11 +330,12 @@ def _outline(surface: npt.NDArray[np.intp]) -> npt.NDArray[np.bool_]:
 
 
 def _smooth(
-    world: World, faces: FaceTable, camera: PinholeCamera, pose: FloatArray, pixels: npt.NDArray[np.intp]
+    world: World, faces: FaceTable, camera: Camera, pose: FloatArray, pixels: npt.NDArray[np.intp]
 ) -> FloatArray:
     """Colours (N, 3) of pixels (N, 2: row, column) averaged over several rays each."""
     spots = pixels[:, ::-1] + _SUB_RAYS[:, None]
-    x, y = camera.normalise(spots.reshape(-1, 2)).astype(np.float32).T.reshape(2, *spots.shape[:2])
-    rays, framing = _Rays.of(pose, np.stack([x, y, np.ones_like(x)])), _Framing(camera, pose, pixels)
+    ahead = camera.rays(spots.reshape(-1, 2))
+    ahead = np.where(np.isfinite(ahead), ahead, (0.0, 0.0, 1.0)).astype(np.float32)
+    rays, framing = _Rays.of(pose, ahead.T.reshape(3, *spots.shape[:2])), _Framing(camera, pose, pixels)
     colour = _shade(world, faces, rays, _trace(world, rays, framing), camera, framing)
     return np.asarray(colour.mean(axis=0))

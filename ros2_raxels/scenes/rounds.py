@@ -5,7 +5,7 @@ from __future__ import annotations
 import cv2
 import numpy as np
 
-from ros2_raxels.geometry.camera import PinholeCamera, ordinary_camera
+from ros2_raxels.geometry.camera import Camera, PinholeCamera, ordinary_camera
 from ros2_raxels.geometry.poses import FloatArray, relative_pose, rotation_angle_rad
 from ros2_raxels.scenes.clips import probe_of, well_lit
 from ros2_raxels.scenes.film import Film, Progress
@@ -49,6 +49,7 @@ def rounds_film(
     seed: int,
     rate_hz: float = 30.0,
     progress: Progress = lambda done, total: None,
+    lens: Camera | None = None,
 ) -> Film:
     """A film of rounds through a random room; every seed has its own room and path.
 
@@ -59,6 +60,7 @@ def rounds_film(
         seed: of everything.
         rate_hz: frames a second.
         progress: called for every room that was tried in vain, with the most rooms that will be tried.
+        lens: the camera that films; None is an ordinary one of this size. Room and path are the same for all.
 
     Raises:
         ValueError: an unknown shape, or so few frames that the camera would move at a run.
@@ -79,7 +81,7 @@ def rounds_film(
             if _is_calm(poses, rate_hz) and _is_clear(world, poses):
                 lit = well_lit(generator, world, camera, poses[0])
                 if _sees_enough(lit, probe_of(camera), poses):
-                    return Film(f"{shape}_{seed}", lit, camera, poses, rate_hz)
+                    return Film(f"{shape}_{seed}", lit, lens or camera, poses, rate_hz)
     raise NoRoomError(f"none of {_WORLDS} rooms has space for a {shape} of {frames} frames; give another seed")
 
 

@@ -16,7 +16,7 @@ from rclpy.signals import SignalHandlerOptions
 from sensor_msgs.msg import CameraInfo, Image
 from std_msgs.msg import Header
 
-from ros2_raxels.geometry.camera import PinholeCamera
+from ros2_raxels.geometry import camera as lens
 from ros2_raxels.nodes.common.messages import camera_info_message, image_message, stamp_message
 from ros2_raxels.recordings.image_codec import ImageArray
 from ros2_raxels.soak.faults import AFTERMATH_S, Event, fault_at
@@ -56,7 +56,7 @@ class Camera:
     """
 
     def __init__(
-        self, frames: Sequence[ImageArray], camera: PinholeCamera, rate_hz: float, events: Sequence[Event], seed: int
+        self, frames: Sequence[ImageArray], camera: lens.Camera, rate_hz: float, events: Sequence[Event], seed: int
     ) -> None:
         self.sent: list[Sent] = []
         self.bad_sent = 0
@@ -68,9 +68,7 @@ class Camera:
         self._info = camera_info_message(camera, Header(frame_id=FRAME))
         self._nan_info = camera_info_message(camera, Header(frame_id=FRAME))
         self._nan_info.k = [np.nan] * 9
-        longer = PinholeCamera(
-            camera.width, camera.height, _LONGER * camera.fx, _LONGER * camera.fy, camera.cx, camera.cy
-        )
+        longer = replace(camera, fx=_LONGER * camera.fx, fy=_LONGER * camera.fy)
         self._other_info = camera_info_message(longer, Header(frame_id=FRAME))
         self._period_s, self._events = 1.0 / rate_hz, events
         self._generator = np.random.default_rng(seed)

@@ -20,8 +20,6 @@ _MOST_SAVED = 3.0
 """Periods: time that was not needed seconds ago is no use now."""
 
 _SMOOTHING = 0.2
-_FORGETTING = 0.98
-"""Of the cost of a look, a frame: under a load that is gone by now it would never be tried again."""
 
 
 class Pace:
@@ -96,7 +94,6 @@ class Budget:
             most_s = _MOST_SAVED * period_s
             saved_s = most_s if self._saved_s is None else self._saved_s + period_s - self._spent_s
             self._saved_s = min(max(saved_s, 0.0), most_s)
-        self._costs_s = {look: cost_s * _FORGETTING for look, cost_s in self._costs_s.items()}
 
     @contextmanager
     def paying_for(self, look: str) -> Iterator[None]:
@@ -108,9 +105,14 @@ class Budget:
         self._costs_s[look] = before_s + _SMOOTHING * (cost_s - before_s)
 
     def has_time_for(self, look: str) -> bool:
-        """Whether this frame may have such a look; yes while it is not known what that costs."""
-        if not self._limited or self.period_s is None or self._saved_s is None:
+        """Whether this frame may have such a look; yes while it is not known what that costs.
+
+        Where nothing more can be saved it may, whatever the cost: one late frame is better than a loss.
+        """
+        period_s, saved_s = self.period_s, self._saved_s
+        if not self._limited or period_s is None or saved_s is None:
             return True
-        has_time = self._costs_s.get(look, 0.0) <= self._saved_s + self.period_s
+        is_full = saved_s >= _MOST_SAVED * period_s
+        has_time = is_full or self._costs_s.get(look, 0.0) <= saved_s + period_s
         self.refused |= not has_time
         return has_time

@@ -10,7 +10,8 @@ from typing import Any
 
 import numpy as np
 
-from ros2_raxels.geometry.camera import PinholeCamera
+from ros2_raxels.geometry.camera import Camera
+from ros2_raxels.geometry.lens_names import lens_name, make_camera
 from ros2_raxels.geometry.poses import FloatArray, GeometryError, relative_pose
 from ros2_raxels.matching.features import Features
 from ros2_raxels.matching.matcher import Matcher
@@ -59,7 +60,7 @@ def save(path: Path, keyframes: KeyframeMap) -> None:
             str(begun): {"unit": t.unit, "scale": {**asdict(t.scale), "source": t.scale.source.name}}
             for begun, t in keyframes.trajectories.items()
         },
-        "cameras": [asdict(k.camera) for k in frames],
+        "cameras": [{**asdict(k.camera), "lens": lens_name(k.camera)} for k in frames],
     }
     # By way of memory: its own writer leaves files of random names when the process is killed, for this user alone.
     content = _safetensors(path).numpy.save(tensors, metadata={"format": _FORMAT, "facts": json.dumps(facts)})
@@ -111,7 +112,7 @@ def load(path: Path, matcher: Matcher) -> KeyframeMap:
 def _map(
     tensors: Mapping[str, np.ndarray], facts: Mapping[str, Any], matcher: Matcher, measured_loops: bool
 ) -> KeyframeMap:
-    cameras = [PinholeCamera(**{**c, "distortion": tuple(c["distortion"])}) for c in facts["cameras"]]
+    cameras = [_camera(entry) for entry in facts["cameras"]]
     trajectories = {int(begun): _trajectory(entry) for begun, entry in facts["trajectories"].items()}
     frames = _frames(tensors, cameras, matcher)
     strange = {k.trajectory for k in frames} - trajectories.keys()
@@ -120,6 +121,12 @@ def _map(
     numbers = {k.number: k for k in frames}
     loops = _loops(tensors, numbers, measured_loops)
     return KeyframeMap(numbers, [], loops, trajectories=trajectories, present=frames[-1].trajectory)
+
+
+def _camera(entry: Mapping[str, Any]) -> Camera:
+    """Maps that were saved before there were other lenses name none."""
+    intrinsics = [entry[name] for name in ("fx", "fy", "cx", "cy")]
+    return make_camera(entry.get("lens", ""), (entry["width"], entry["height"]), intrinsics, entry["distortion"])
 
 
 def _loops(tensors: Mapping[str, np.ndarray], numbers: Mapping[int, Keyframe], are_measured: bool) -> list[Link]:
@@ -150,7 +157,7 @@ def _trajectory(entry: Mapping[str, Any]) -> Trajectory:
     return Trajectory(unit, scale)
 
 
-def _frames(tensors: Mapping[str, np.ndarray], cameras: Sequence[PinholeCamera], matcher: Matcher) -> list[Keyframe]:
+def _frames(tensors: Mapping[str, np.ndarray], cameras: Sequence[Camera], matcher: Matcher) -> list[Keyframe]:
     numbers, parents, begun, stamps_ns = (
         _integers(tensors, name) for name in ("number", "parent", "trajectory", "stamp_ns")
     )
@@ -197,7 +204,7 @@ def _integers(tensors: Mapping[str, np.ndarray], name: str) -> list[int]:
     return [int(value) for value in values]
 
 
-def _features(image: np.ndarray, camera: PinholeCamera, number: int) -> Features:
+def _features(image: np.ndarray, camera: Camera, number: int) -> Features:
     if image.dtype != np.uint8 or image.shape != (camera.height, camera.width):
         raise ValueError(f"image {number} is {image.shape} of {image.dtype}, its camera {camera.width}x{camera.height}")
     return Features(image)

@@ -115,7 +115,7 @@ class SharedMatches:
         if followed.sum() >= FEWEST_MATCHES:
             start = self._matcher.grid(a.features.grey.shape)
             moved = np.linalg.norm(matches.flow[followed] - start[followed], axis=1)
-            return float(np.median(moved)) / width, float(followed.mean())
+            return float(np.median(moved)) / width, matches.reach
         self._find([(a, b)], thorough=True)
         index = self._matches[a.number, b.number].keypoints
         found = np.flatnonzero(index >= 0) if index is not None else np.zeros(0, int)

@@ -48,6 +48,7 @@ from ros2_raxels.tracking.frame import (
     grown,
     scaled_about,
 )
+from ros2_raxels.tracking.image_field import ImageField, Mask
 from ros2_raxels.tracking.initializer import FirstCameras, Initializer, Waiting
 from ros2_raxels.tracking.keyframe_map import KeyframeMap
 from ros2_raxels.tracking.map_update import KeyframeMaker, MappingState, MapUpdate
@@ -125,6 +126,7 @@ class Tracker:
         denoiser: the learned prior for the first cameras, and for frames that constant velocity explains badly; None
             leaves two-view geometry alone with them.
         odometry: what the wheels say, where the scale is to come from odometry.
+        mask: (height, width) of the images as given, true where they are to be used; None for everywhere.
     """
 
     def __init__(
@@ -132,12 +134,14 @@ class Tracker:
         settings: TrackerSettings | None = None,
         denoiser: Denoiser | None = None,
         odometry: Odometry | None = None,
+        mask: Mask | None = None,
     ) -> None:
         self.settings = settings or TrackerSettings()
         self._odometry = odometry
         self._denoiser = denoiser
         self._estimator = Estimator(self.settings.estimator, denoiser)
         self._matcher = self._estimator.matcher
+        self._field = ImageField(self._matcher, mask)
         self._solver = FrameSolver(denoiser, self.settings.sure)
         # An engine is not for use by two threads at once.
         loop_solver = FrameSolver(None, self.settings.sure) if self.settings.real_time else self._solver
@@ -193,7 +197,7 @@ class Tracker:
             camera: intrinsics of this image; None lets the focal length be estimated.
 
         Raises:
-            ValueError: an image of the wrong shape or dtype, or a camera of another size than its image.
+            ValueError: an image of the wrong shape or dtype, or a camera or mask of another size than its image.
         """
         if camera is not None:
             camera.check_fits(image, "image")
@@ -209,7 +213,7 @@ class Tracker:
         with timed(stage_s, "improve"):
             self._catch_up()
         with timed(stage_s, "look"):
-            features = self._matcher.look(image)
+            features = self._matcher.look(image, self._field.usable(image.shape[:2], camera))
             working = None if camera is None else features.working_camera(camera)
         frame = StreamFrame(self._next_number, stamp_ns, features, self._intrinsics(features, working))
         self._next_number += 1

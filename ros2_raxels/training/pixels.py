@@ -348,7 +348,9 @@ def _read_set(folder: Path, width: int) -> PixelClip:
     for frame in open_source(folder):
         if frame.camera is None or frame.camera_to_world is None:
             raise SourceError(f"{folder}: frame {frame.index} has no intrinsics or no pose; training needs both")
-        camera = frame.camera
+        if frame.camera.is_distorted:
+            raise SourceError(f"{folder}: frame {frame.index} is of a lens with distortion; undistort the images first")
+        camera = frame.camera.pinhole
         wide = width * max(1, min(_FINEST, camera.width // width))
         height = round(camera.height * wide / camera.width)
         images.append(cv2.resize(frame.image, (wide, height), interpolation=cv2.INTER_AREA))

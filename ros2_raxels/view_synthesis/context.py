@@ -4,16 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 import cv2
 import numpy as np
+import numpy.typing as npt
 
-from ros2_raxels.geometry.camera import PinholeCamera
+from ros2_raxels.geometry.camera import Camera, PinholeCamera
 from ros2_raxels.geometry.poses import FloatArray, relative_pose, rotation_angle_rad
 from ros2_raxels.recordings.image_codec import ImageArray
 
 _WIDEST_PX = 640
 """Width of kept frames: models work on less, and a few frames of a large camera would fill the memory."""
+
+_NOWHERE_PX = -1e4
+"""Outside every image."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -107,13 +112,16 @@ def check_images(images: Sequence[ImageArray], camera: PinholeCamera) -> None:
             )
 
 
-def undistorted(image: ImageArray, camera: PinholeCamera) -> tuple[ImageArray, PinholeCamera]:
-    """(H, W, 3) the image in colour, without distortion and at most 640 px wide; and its camera."""
+def undistorted(image: ImageArray, camera: Camera) -> tuple[ImageArray, PinholeCamera]:
+    """(H, W, 3) the image in colour, without distortion and at most 640 px wide; and its camera.
+
+    Of a fisheye it is the middle, as a pinhole of the same focal length sees it.
+    """
     if image.ndim == 2:
         image = np.repeat(image[..., None], 3, axis=2)
     width = min(camera.width, _WIDEST_PX)
     small = camera.resized(width, max(1, round(camera.height * width / camera.width)))
-    plain = PinholeCamera(small.width, small.height, small.fx, small.fy, small.cx, small.cy)
+    plain = small.pinhole
     if not camera.is_distorted:
         return np.asarray(cv2.resize(image, (plain.width, plain.height), interpolation=cv2.INTER_AREA), np.uint8), plain
     return _remapped(image, camera, plain), plain
@@ -124,8 +132,17 @@ def as_seen_by(camera: PinholeCamera, frames: Sequence[ContextFrame]) -> list[Im
     return [f.image if f.camera == camera else _remapped(f.image, f.camera, camera) for f in frames]
 
 
-def _remapped(image: ImageArray, camera: PinholeCamera, plain: PinholeCamera) -> ImageArray:
-    distortion = np.array(camera.distortion) if camera.is_distorted else None
-    size = (plain.width, plain.height)
-    across, down = cv2.initUndistortRectifyMap(camera.matrix, distortion, None, plain.matrix, size, cv2.CV_32FC1)
-    return np.asarray(cv2.remap(image, across, down, cv2.INTER_LINEAR), np.uint8)
+def _remapped(image: ImageArray, camera: Camera, plain: PinholeCamera) -> ImageArray:
+    return np.asarray(cv2.remap(image, *_places(camera, plain), cv2.INTER_LINEAR), np.uint8)
+
+
+@lru_cache(maxsize=4)
+def _places(camera: Camera, plain: PinholeCamera) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]:
+    """Where the pixels of a camera without distortion lie in the image of another: x and y (H, W), px."""
+    if isinstance(camera, PinholeCamera):
+        lens, size = np.array(camera.distortion) if camera.is_distorted else None, (plain.width, plain.height)
+        across, down = cv2.initUndistortRectifyMap(camera.matrix, lens, None, plain.matrix, size, cv2.CV_32FC1)
+        return np.asarray(across, np.float32), np.asarray(down, np.float32)
+    seen = camera.project(plain.bearings().reshape(-1, 3)).reshape(plain.height, plain.width, 2)
+    across, down = np.moveaxis(np.nan_to_num(seen, nan=_NOWHERE_PX), 2, 0)
+    return np.ascontiguousarray(across, np.float32), np.ascontiguousarray(down, np.float32)

@@ -10,7 +10,7 @@ import numpy as np
 from matplotlib.collections import LineCollection, PolyCollection
 from matplotlib.colors import LinearSegmentedColormap
 
-from ros2_raxels.geometry.camera import PinholeCamera
+from ros2_raxels.geometry.camera import Camera
 from ros2_raxels.geometry.poses import OPTICAL_TO_BODY, FloatArray, inverse_pose
 from ros2_raxels.geometry.raxels import encode_raxels
 
@@ -125,7 +125,7 @@ def draw_floor(axes: Any, points: FloatArray, height: float, extent: float) -> N
             axes.plot(*flat(ends).T, color=LINE, lw=0.8, zorder=1)
 
 
-def draw_camera(axes: Any, camera: PinholeCamera, pose: FloatArray, size: float, colour: Any) -> None:
+def draw_camera(axes: Any, camera: Camera, pose: FloatArray, size: float, colour: Any) -> None:
     """Draw the pyramid of a camera's field of view.
 
     Args:
@@ -135,8 +135,9 @@ def draw_camera(axes: Any, camera: PinholeCamera, pose: FloatArray, size: float,
         size: of the pyramid, in the unit of the world: its base is 1.4 times as wide.
         colour: RGBA, 0 to 1.
     """
+    flat_camera = camera if camera.is_flat else camera.pinhole
     corners = np.array([[0, 0], [camera.width, 0], [camera.width, camera.height], [0, camera.height]]) - 0.5
-    rays = np.column_stack([camera.normalise(corners), np.ones(4)])
+    rays = flat_camera.rays(corners)
     rays *= size / np.abs(rays[:, 0]).max() * 0.7
     tip, base = flat(pose[:3, 3]), flat(rays @ pose[:3, :3].T + pose[:3, 3])
     sides = [np.array([tip, base[k], base[(k + 1) % 4]]) for k in range(4)]
@@ -147,9 +148,7 @@ def draw_camera(axes: Any, camera: PinholeCamera, pose: FloatArray, size: float,
 # ---------------------------------------------------------------------------------------------------------- raxels
 
 
-def draw_raxels(
-    camera: PinholeCamera, poses: Sequence[FloatArray], grid: tuple[int, int] | None = None
-) -> list[FloatArray]:
+def draw_raxels(camera: Camera, poses: Sequence[FloatArray], grid: tuple[int, int] | None = None) -> list[FloatArray]:
     """Images of a camera's raxels at some poses, in the frame of the first: (H, W, 3) RGB, 0 to 1.
 
     Red is x, forward; green is y, left; blue is z, up. All images have one scale: equal colours are equal points.
@@ -164,8 +163,10 @@ def draw_raxels(
     to_first = inverse_pose(poses[0])
     raxels = [encode_raxels(bearings, to_first @ pose) @ OPTICAL_TO_BODY[:3, :3].T for pose in poses]
     everything = np.concatenate([r.reshape(-1, 3) for r in raxels])
-    low, high = np.percentile(everything, (0.5, 99.5), axis=0)
-    return [np.clip((r - low) / np.maximum(high - low, 1e-9), 0, 1) * 0.86 + 0.07 for r in raxels]
+    low, high = np.nanpercentile(everything, (0.5, 99.5), axis=0)
+    shades = [np.clip((r - low) / np.maximum(high - low, 1e-9), 0, 1) * 0.86 + 0.07 for r in raxels]
+    # White, as the page, where the lens sees nothing.
+    return [np.nan_to_num(shade, nan=1.0) for shade in shades]
 
 
 def draw_isolines(axes: Any, picture: FloatArray) -> None:

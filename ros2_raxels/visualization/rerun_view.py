@@ -11,7 +11,7 @@ from typing import Any
 import cv2
 import numpy as np
 
-from ros2_raxels.geometry.camera import PinholeCamera
+from ros2_raxels.geometry.camera import Camera
 from ros2_raxels.geometry.poses import FloatArray
 from ros2_raxels.geometry.raxels import encode_raxels
 from ros2_raxels.recordings.source import Frame
@@ -73,7 +73,7 @@ class TrackView:
         self._before: FloatArray | None = None
         self._state: TrackState | None = None
 
-    def show(self, frame: Frame, found: TrackedPose, camera: PinholeCamera | None) -> None:
+    def show(self, frame: Frame, found: TrackedPose, camera: Camera | None) -> None:
         """Add a frame.
 
         Args:
@@ -99,7 +99,7 @@ class TrackView:
             self._state = found.state
             self._recording.log(STATE, rerun.TextLog(" ".join([found.state.name, found.message]).strip()))
 
-    def _show_place(self, frame: Frame, found: TrackedPose, camera: PinholeCamera | None) -> None:
+    def _show_place(self, frame: Frame, found: TrackedPose, camera: Camera | None) -> None:
         import rerun
 
         place = found.camera_to_world[:3, 3]
@@ -125,7 +125,7 @@ class TrackView:
             self._recording.log(AT_THE_END, rerun.LineStrips3D([strip], colors=[_GREY]))
 
 
-def _pinhole(camera: PinholeCamera) -> Any:
+def _pinhole(camera: Camera) -> Any:
     import rerun
 
     return rerun.Pinhole(
@@ -137,12 +137,13 @@ def _pinhole(camera: PinholeCamera) -> Any:
     )
 
 
-def _raxels(frame: Frame, camera: PinholeCamera, camera_to_world: FloatArray) -> tuple[FloatArray, Any]:
+def _raxels(frame: Frame, camera: Camera, camera_to_world: FloatArray) -> tuple[FloatArray, Any]:
     """Raxels (N, 3) of a coarse grid in the world, and the frame's colours along their rays, (N, 3) RGB uint8."""
     rows = max(1, round(_RAXEL_COLUMNS * camera.height / camera.width))
     points = encode_raxels(camera.bearings(rows, _RAXEL_COLUMNS), camera_to_world)
     colours = cv2.resize(frame.image, (_RAXEL_COLUMNS, rows), interpolation=cv2.INTER_AREA)
-    return points.reshape(-1, 3), colours.reshape(-1, 3)
+    seen = np.isfinite(points[..., 0])
+    return points[seen], colours[seen]
 
 
 @contextmanager

@@ -16,6 +16,8 @@ from ros2_raxels.cli.main import main
 from ros2_raxels.evaluation.machine.graph_work import BATCHES
 from ros2_raxels.evaluation.machine.machine import cores
 
+pytestmark = pytest.mark.slow
+
 CapSys = pytest.CaptureFixture[str]
 FRAMES = 16
 

@@ -56,6 +56,11 @@ def test_render_refuses_what_it_cannot_do(tmp_path: Path, capsys: CapSys) -> Non
     for option in ("--clips", "--frames", "--width", "--height", "--workers"):
         assert main(["render", str(tmp_path / "out"), option, "0"]) == 2
         assert f"argument {option}: '0' must be a whole number of at least 1" in capsys.readouterr().err
+    for text in ("0", "221", "wide"):
+        assert main(["render", str(tmp_path / "out"), "--fisheye", text]) == 2
+        assert f"argument --fisheye: '{text}' must be degrees of view, from 1 to 220" in capsys.readouterr().err
+    assert main(["render", str(tmp_path / "out"), "--fisheye", "150"]) == 2
+    assert "--fisheye is for a sequence" in error_line(capsys)
     assert not (tmp_path / "out").exists()
 
 

@@ -331,11 +331,11 @@ def test_a_calibration_of_another_size_is_scaled_with_a_word(
 def test_a_bag_is_tracked_with_the_calibration_given_whatever_its_own_is_like(
     scripted: type[ScriptedTracker], tmp_path: Path, capsys: CapSys
 ) -> None:
-    info = info_message([30.0, 31.0, 15.5, 11.5], d=[0.1, 0.0, 0.0, 0.0], model="equidistant")
+    info = info_message([30.0, 31.0, 15.5, 11.5], d=[0.1, 0.0, 0.0, 0.0], model="omni")
     bag = write_bag(tmp_path / "bag", {"/cam/image_raw": image_messages(), "/cam/camera_info": [info]})
     out = tmp_path / "a.tum"
     assert main(["track", str(bag), "--out", str(out)]) == 2
-    assert "'equidistant' is not supported" in error_line(capsys)
+    assert "'omni' is not supported" in error_line(capsys)
     assert main(["track", str(bag), "--out", str(out), "--intrinsics", "30,31,15.5,11.5"]) == 0
     assert "intrinsics given: fx 30.0" in capsys.readouterr().out
 
@@ -344,9 +344,13 @@ def test_a_bag_is_tracked_with_the_calibration_given_whatever_its_own_is_like(
     ("options", "message"),
     [
         (["--intrinsics", "525,525,319.5,239.5"], "--intrinsics: cx = 319.5 px lies outside of the 160x120 px image"),
-        (["--intrinsics", "130,131,79.5,59.5,0,0,0,0,0,0,0,0,1e-3,0,0,0"], "--intrinsics: s1 = 0.001 is not supported"),
         (["--calibration", "/nowhere/a.yaml"], "/nowhere/a.yaml cannot be read: No such file or directory"),
         (["--camera", "cam0"], "--camera cam0 is one of a file with several; give --calibration FILE too"),
+        (["--lens", "equidistant"], "--lens equidistant is of --intrinsics, which are not given; add them"),
+        (
+            ["--lens", "equidistant", "--intrinsics", "130,131,79.5,59.5,0,0,0,0,1e-3"],
+            "--intrinsics: coefficient 5 = 0.001 is not supported (k1, k2, k3, k4 are)",
+        ),
     ],
 )
 def test_wrong_calibrations_are_refused_before_anything_is_loaded(
@@ -360,6 +364,16 @@ def test_wrong_calibrations_are_refused_before_anything_is_loaded(
     monkeypatch.setattr("ros2_raxels.cli.track.make_tracker", lambda _: pytest.fail("a tracker was made"))
     assert main(["track", str(rendered / "room"), "--out", str(tmp_path / "a.tum"), *options]) == 2
     assert message in error_line(capsys)
+
+
+def test_a_mask_that_cannot_be_used_is_refused(rendered: Path, tmp_path: Path, capsys: CapSys) -> None:
+    command = ["track", str(rendered / "room"), "--out", str(tmp_path / "a.tum"), "--model", "none", "--mask"]
+    cv2.imwrite(str(tmp_path / "black.png"), np.zeros((120, 160), np.uint8))
+    assert main([*command, str(tmp_path / "black.png")]) == 2
+    assert "black.png is black everywhere" in error_line(capsys)
+    cv2.imwrite(str(tmp_path / "other.png"), np.full((12, 16), 255, np.uint8))
+    assert main([*command, str(tmp_path / "other.png")]) == 2
+    assert "the mask is 16x12 px but the image 160x120 px" in error_line(capsys)
 
 
 def test_the_help_names_every_exit_status(capsys: CapSys) -> None:

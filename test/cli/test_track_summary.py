@@ -8,6 +8,7 @@ import pytest
 from ros2_raxels.cli.track_summary import camera_words, failure, rows
 from ros2_raxels.evaluation.tracks.recorded_track import Track
 from ros2_raxels.geometry.camera import PinholeCamera, ordinary_camera
+from ros2_raxels.geometry.fisheye import FisheyeCamera
 from ros2_raxels.recordings.source import Frame
 from ros2_raxels.tracking.types import SolveQuality, TrackedPose, TrackState
 
@@ -59,6 +60,9 @@ def test_the_camera_is_named_with_its_source_and_how_far_it_is_to_be_believed() 
     camera = PinholeCamera(80, 60, 70.0, 71.0, 39.5, 29.5, (-0.3, 0.08, 0.0, 0.001))
     assert camera_words(camera, True, "a.yaml, cam0") == (
         "intrinsics given: fx 70.0, fy 71.0, cx 39.5, cy 29.5 px, k1 -0.3, k2 0.08, p2 0.001; from a.yaml, cam0"
+    )
+    assert camera_words(FisheyeCamera(80, 60, 30.0, 30.0, 39.5, 29.5, (0.0, 0.01, 0.0, 0.0)), True, "rig.json") == (
+        "intrinsics given: fx 30.0, fy 30.0, cx 39.5, cy 29.5 px, equidistant, k2 0.01; from rig.json"
     )
     assert camera_words(PinholeCamera(80, 60, 70.0, 70.0, 39.5, 29.5), False, "").startswith(
         "intrinsics estimated: fx 70.0, fy 70.0, cx 39.5, cy 29.5 px; the focal length from the motion"

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from lens_checks import assert_derivative, assert_round_trip
 from random_geometry import seeds, steady
 
-from ros2_raxels.geometry.fisheye import FisheyeCamera
+from ros2_raxels.geometry.fisheye import FisheyeCamera, wide_lens
 from ros2_raxels.geometry.poses import FloatArray, GeometryError
 
 LENS = (-0.021, 0.011, -0.0043, 0.0006)
@@ -48,7 +48,7 @@ def test_pixels_come_back_and_derivatives_hold(camera: FisheyeCamera, seed: int)
 
 
 def test_a_lens_of_200_degrees_sees_behind_itself() -> None:
-    camera = FisheyeCamera(400, 400, 200 / np.radians(100), 200 / np.radians(100), 199.5, 199.5)
+    camera = wide_lens(400, 400, 200.0)
     assert np.degrees(camera.horizontal_fov_rad) == pytest.approx(200.0, abs=1e-6)
     angle = np.radians(98.0)
     point = 3.0 * np.array([[np.sin(angle), 0.0, np.cos(angle)]])

@@ -7,7 +7,7 @@ import pytest
 from ros2_raxels.geometry.camera import Camera, PinholeCamera
 from ros2_raxels.geometry.double_sphere import DoubleSphereCamera
 from ros2_raxels.geometry.fisheye import FisheyeCamera
-from ros2_raxels.geometry.lens_names import lens_name, lens_of, make_camera
+from ros2_raxels.geometry.lens_names import coefficient_names, lens_name, lens_of, make_camera
 from ros2_raxels.geometry.poses import GeometryError
 
 FOUR = (0.1, 0.02, 0.003, 0.0004)
@@ -50,6 +50,12 @@ def test_a_lens_is_called_what_ros_calls_it(name: str, distortion: tuple[float, 
     assert (camera.width, camera.height, camera.fx, camera.fy, camera.cx, camera.cy) == (320, 240, 150, 151, 160, 120)
     assert camera.distortion == distortion
     assert lens_name(camera) == name
+
+
+def test_coefficients_have_names_in_their_order() -> None:
+    assert coefficient_names(PinholeCamera)[:6] == ("k1", "k2", "p1", "p2", "k3", "k4")
+    assert coefficient_names(FisheyeCamera) == ("k1", "k2", "k3", "k4")
+    assert coefficient_names(DoubleSphereCamera) == ("xi", "alpha")
 
 
 def test_a_lens_that_is_not_supported_is_named() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import signal
 from collections.abc import Iterator
 
+import numpy as np
 import pytest
 from ros_testing import NodeProcess, Probe, Spawn, wait_until
 
@@ -12,13 +13,15 @@ pytest.importorskip("rclpy")
 pytest.importorskip("raxels_interfaces.msg")
 
 import scripted_node as script
-from geometry_msgs.msg import PoseWithCovarianceStamped
+from geometry_msgs.msg import PoseStamped, PoseWithCovarianceStamped
 from lifecycle_rig import Manager
 from pose_rig import picture
-from views_rig import PARAMETERS, WORLD, ViewsRig, at
+from views_rig import BASE, EYE, PARAMETERS, WORLD, ViewsRig, at
 
-from ros2_raxels.client import ViewClientError, make_goal
-from ros2_raxels.nodes.common.messages import stamp_ns
+from raxels_interfaces.action import PredictViews
+from ros2_raxels.client import ViewClientError, Views, make_goal
+from ros2_raxels.geometry.poses import OPTICAL_TO_BODY, FloatArray
+from ros2_raxels.nodes.common.messages import pose_array, stamp_ns
 
 pytestmark = pytest.mark.ros
 
@@ -125,6 +128,44 @@ def test_the_real_ones_run_together(probe: Probe, spawn: Spawn):
     assert "compact_rays.onnx" in node.log
     assert "compact_views_joint.onnx" in node.log
     assert node.stop()[0] == 0
+
+
+@pytest.mark.parametrize("has_base", [False, True])
+def test_a_pose_that_is_copied_into_a_goal_means_there_what_the_pose_node_means(
+    probe: Probe, spawn: Spawn, has_base: bool
+):
+    """That of the camera; where TF has a base that of the base, which the camera follows."""
+    both = Both(probe, spawn(SCRIPT, *PARAMETERS))
+    optical_to_child = OPTICAL_TO_BODY if has_base else np.eye(4)
+    if has_base:
+        both.views.place(BASE, EYE, OPTICAL_TO_BODY, static=True)
+
+    def answer_to_copy(frame: str = "") -> tuple[FloatArray, Views]:
+        both.views.send(picture(script.TRACK))
+        both.views.taken()
+        assert both.poses
+        pose = both.poses[-1]
+        goal = PredictViews.Goal(reference_time=pose.header.stamp)
+        goal.trajectory.poses = [PoseStamped(header=pose.header, pose=pose.pose.pose)]
+        goal.trajectory.poses[0].header.frame_id = frame or pose.header.frame_id
+        return pose_array(pose.pose.pose), both.views.client.predict(goal)
+
+    def copied() -> bool:
+        try:
+            pose, found = answer_to_copy()
+        except (ViewClientError, AssertionError):
+            return False
+        return found.ok and found.frame_id == WORLD and np.allclose(found.poses[0], pose @ optical_to_child)
+
+    try:
+        wait_until(copied, 20.0, f"a view from the pose that was copied\n{both.node.log}")
+        of = BASE if has_base else f"{EYE}, because the pose node's poses are of it"
+        both.views.warned(f"poses of goals that place the base are those of {of}")
+        with pytest.raises(ViewClientError, match="rejected"):
+            answer_to_copy("raxels_word")
+        both.views.warned("UNKNOWN_FRAME: TF has never heard of frame 'raxels_word'; did you mean raxels_world")
+    finally:
+        both.views.close()
 
 
 # ------------------------------------------------------- one process, which stays to the end: these tests come last

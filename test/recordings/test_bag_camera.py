@@ -63,7 +63,7 @@ def changed(**fields: Any) -> SimpleNamespace:
     [
         (changed(width=64, height=48), ["64x48", "/cam/image", "32x24", "--intrinsics"]),
         (info_message([30, 31, 40.0, 11.5]), ["(40, 11.5)", "outside the 32x24", "--intrinsics"]),
-        (changed(distortion_model="equidistant"), ["'equidistant'", "rectify", "--intrinsics"]),
+        (changed(distortion_model="omni"), ["'omni'", "rectify", "--intrinsics"]),
         (changed(distortion_model="lens9", d=[0.1, 0, 0, 0]), ["'lens9'", "--intrinsics"]),
     ],
 )

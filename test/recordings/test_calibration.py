@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from ros2_raxels.geometry.camera import PinholeCamera
+from ros2_raxels.geometry.fisheye import FisheyeCamera
 from ros2_raxels.recordings.calibration import Calibration, CalibrationError
 
 K = (192.0, 193.0, 119.5, 89.5)
@@ -74,17 +75,29 @@ def test_an_off_centre_principal_point_is_no_other_size() -> None:
         ((-0.3, 0.08, 0.0, 0.0, 0.1, 0.2), (-0.3, 0.08, 0.0, 0.0, 0.1, 0.2, 0.0, 0.0)),
         ((0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, *[0.0] * 6), (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8)),
         ((0.0,) * 14, ()),
+        ((*[0.1] * 8, 0.0, 0.002), (*[0.1] * 8, 0.0, 0.002, 0.0, 0.0)),
+        ((0.1, *[0.0] * 11, 0.5), (0.1, *[0.0] * 11, 0.5, 0.0)),
     ],
 )
 def test_coefficients_are_kept_and_zeros_need_no_model(given: tuple[float, ...], kept: tuple[float, ...]) -> None:
     assert Calibration.of("x", K, given).distortion == kept
 
 
+def test_the_coefficients_of_a_fisheye_are_its_own() -> None:
+    fisheye = Calibration.of("x", K, (0.01, 0.0, 0.003, 0.0, 0.0), lens="equidistant")
+    assert fisheye.fitted(240, 180)[0] == FisheyeCamera(240, 180, *K, (0.01, 0.0, 0.003, 0.0))
+    assert Calibration.of("x", K, (0.01,), lens="equidistant").distortion == (0.01, 0.0, 0.0, 0.0)
+    assert Calibration.of("x", K, lens="fisheye").fitted(240, 180)[0] == FisheyeCamera(240, 180, *K)
+    with pytest.raises(CalibrationError, match=r"x: coefficient 5 = 0.1 is not supported \(k1, k2, k3, k4 are"):
+        Calibration.of("x", K, (0.0, 0.0, 0.0, 0.0, 0.1), lens="equidistant")
+    with pytest.raises(CalibrationError, match=r"x: distortion \[0.1\] must be xi and alpha"):
+        Calibration.of("x", K, (0.1,), lens="ds")
+
+
 @pytest.mark.parametrize(
     ("intrinsics", "distortion", "words"),
     [
-        (K, (*[0.1] * 8, 0.0, 0.002), "x: s2 = 0.002 is not supported (k1, k2, p1, p2, k3, k4, k5, k6 are)"),
-        (K, (*[0.1] * 8, *[0.0] * 4, 0.5), "x: tau_x = 0.5 is not supported"),
+        (K, (*[0.1] * 14, 0.002), "x: coefficient 15 = 0.002 is not supported (k1, k2, p1, p2, k3, k4, k5, k6, s1"),
         (K, (0.1, float("nan")), "x: k2 = nan is not finite"),
         ((0.0, 0.0, 1.0, 1.0), (), "x: focal length fx = 0.0, fy = 0.0 px must be positive"),
     ],

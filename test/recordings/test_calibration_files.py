@@ -9,6 +9,8 @@ import cv2
 import numpy as np
 import pytest
 
+from ros2_raxels.geometry.double_sphere import DoubleSphereCamera
+from ros2_raxels.geometry.fisheye import FisheyeCamera
 from ros2_raxels.recordings.calibration import CalibrationError
 from ros2_raxels.recordings.calibration_files import read_calibration
 
@@ -184,9 +186,46 @@ def test_one_of_several_cameras_is_chosen_by_name(tmp_path: Path) -> None:
     file = written(tmp_path, KALIBR + SECOND)
     assert "has 2 cameras; choose one with --camera: cam0, cam1" in refusal(file)
     assert "has no camera 'cam2'; give --camera one of cam0, cam1" in refusal(file, "cam2")
-    # The lens of the other does not matter.
     assert read_calibration(file, "cam0").fx == K[0]
-    assert "cam1 (Kalibr): lens model 'equidistant' is not supported" in refusal(file, "cam1")
+    assert read_calibration(file, "cam1").lens == "equidistant"
+    # The lens of the other does not matter.
+    strange = written(tmp_path, KALIBR + SECOND.replace("equidistant", "omni"))
+    assert read_calibration(strange, "cam0").fx == K[0]
+    assert "cam1 (Kalibr): lens model 'omni' is not supported" in refusal(strange, "cam1")
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        ROS.replace("plumb_bob", "equidistant"),
+        KALIBR.replace("radtan", "equidistant"),
+        EUROC.replace("radial-tangential", "equidistant"),
+        COLMAP.replace("OPENCV", "OPENCV_FISHEYE"),
+        NERFSTUDIO.replace("OPENCV", "OPENCV_FISHEYE").replace('"p1"', '"k3"').replace('"p2"', '"k4"'),
+        ORB_SLAM.replace("PinHole", "KannalaBrandt8").replace(".p1", ".k3").replace(".p2", ".k4"),
+        OPENCV + "distortion_model: fisheye\n",
+        OPENCV_JSON.rstrip().removesuffix("}") + ', "fisheye": true}',
+    ],
+    ids=["ros", "kalibr", "euroc", "colmap", "nerfstudio", "orb-slam", "opencv", "opencv-json"],
+)
+def test_every_format_says_the_same_fisheye(tmp_path: Path, text: str) -> None:
+    found = read_calibration(written(tmp_path, text))
+    camera, _ = found.fitted(*SIZE)
+    assert isinstance(camera, FisheyeCamera)
+    assert (camera.fx, camera.fy, camera.cx, camera.cy) == pytest.approx(K)
+    assert camera.distortion == pytest.approx(D)
+
+
+def test_kalibr_has_the_spheres_before_the_focal_lengths(tmp_path: Path) -> None:
+    text = """cam0:
+  camera_model: ds
+  intrinsics: [-0.27, 0.57, 190.9, 190.8, 254.9, 256.9]
+  distortion_model: none
+  distortion_coeffs: []
+  resolution: [512, 512]
+"""
+    camera, _ = read_calibration(written(tmp_path, text)).fitted(512, 512)
+    assert camera == DoubleSphereCamera(512, 512, 190.9, 190.8, 254.9, 256.9, (-0.27, 0.57))
 
 
 def test_colmap_models_and_its_pixel_centres(tmp_path: Path) -> None:
@@ -204,6 +243,25 @@ def test_kitti_projections_are_read_by_name(tmp_path: Path) -> None:
     assert (left.fx, left.fy, left.cx, left.cy, left.size) == (710.0, 710.0, 607.0, 185.0, None)
     raw = written(tmp_path, f"calib_time: 09-Jan\nS_rect_02: 1.242e+03 3.75e+02\nP_rect_02: {row.format(44)}\n")
     assert read_calibration(raw).size == (1242, 375)
+
+
+@pytest.mark.parametrize(
+    ("text", "distortion"),
+    [
+        ("458.5 457.25 367 248.5 -0.28 0.07 0.0002 0.00002\n", D),
+        ("# fx, fy, cx, cy\n458.5, 457.25, 367.0, 248.5\n", ()),
+        ("458.5 0 367.0\n0 457.25 248.5\n0 0 1\n", ()),
+        ("458.5 0 367 0\n0 457.25 248.5 0\n0 0 1 0\n0 0 0 1\n", ()),
+    ],
+)
+def test_plain_numbers_are_a_matrix_or_intrinsics_and_coefficients(
+    tmp_path: Path, text: str, distortion: tuple[float, ...]
+) -> None:
+    file = written(tmp_path, text)
+    found = read_calibration(file)
+    assert (found.fx, found.fy, found.cx, found.cy) == pytest.approx(K)
+    assert found.distortion == pytest.approx(distortion)
+    assert (found.source, found.size) == (f"{file} (plain numbers)", None)
 
 
 def test_an_angle_of_view_stands_for_a_focal_length(tmp_path: Path) -> None:
@@ -229,25 +287,25 @@ def with_zeros(text: str, model: str) -> str:
 @pytest.mark.parametrize("text", [KALIBR, ROS])
 def test_zeros_need_no_model_unless_it_is_of_a_fisheye(tmp_path: Path, text: str) -> None:
     assert read_calibration(written(tmp_path, with_zeros(text, "Brown"))).distortion == ()
-    assert "'equidistant' is not supported" in refusal(written(tmp_path, with_zeros(text, "equidistant")))
+    assert read_calibration(written(tmp_path, with_zeros(text, "equidistant"))).lens == "equidistant"
 
 
 @pytest.mark.parametrize(
     ("text", "words"),
     [
-        (ROS.replace("plumb_bob", "equidistant"), "distortion_model 'equidistant' is not supported"),
+        (ROS.replace("plumb_bob", "omni"), "distortion_model 'omni' is not supported"),
         (ROS.replace("458.5, 0, 367.0, 0, 457.25, 248.5", "0, 0, 0, 0, 0, 0"), "K is all zeros: the camera is not cal"),
         (ROS.replace("image_width: 752\n", ""), "has no image_width and image_height; add them"),
         (ROS.replace("458.5, 0, 367.0,", "458.5, 367.0,"), "camera_matrix has 8 and projection_matrix 12 numbers"),
         (KALIBR.replace("pinhole", "omni"), "lens model 'omni' is not supported"),
         (KALIBR.replace("radtan", "fov"), "lens model 'fov' is not supported"),
         (KALIBR.replace("[458.5,", "[many,"), "intrinsics = ['many', 457.25, 367.0, 248.5] must be 4 finite number(s)"),
-        (COLMAP.replace("OPENCV", "OPENCV_FISHEYE"), "lens model 'OPENCV_FISHEYE' is not supported"),
+        (COLMAP.replace("OPENCV", "THIN_PRISM_FISHEYE"), "lens model 'THIN_PRISM_FISHEYE' is not supported"),
         (COLMAP.replace(" 0.00002", ""), "OPENCV has 7 parameters; it takes 8: fx fy cx cy k1 k2 p1 p2"),
-        (NERFSTUDIO.replace("OPENCV", "OPENCV_FISHEYE"), "lens model 'OPENCV_FISHEYE' is not supported"),
-        (ORB_SLAM.replace("PinHole", "KannalaBrandt8"), "lens model 'KannalaBrandt8' is not supported"),
+        (NERFSTUDIO.replace("OPENCV", "EQUIRECTANGULAR"), "lens model 'EQUIRECTANGULAR' is not supported"),
+        (ORB_SLAM.replace("PinHole", "Stereo"), "lens model 'Stereo' is not supported"),
         (OPENCV.replace("4.585e+02, 0.,", "4.585e+02, 3.,"), "camera_matrix (OpenCV) has 3 px of skew"),
-        (OPENCV.replace("2.e-05 ]", "2.e-05, 0, 0, 0, 0, 1e-3, 0, 0, 0 ]"), "s1 = 0.001 is not supported"),
+        (OPENCV.replace("2.e-05 ]", f"2.e-05{10 * ', 0'}, 0.5 ]"), "coefficient 15 = 0.5 is not supported"),
         ("frames: [1, 2]\n", "holds no calibration that is known; give one of ROS camera_info YAML, OpenCV"),
         ("a: [1, 2", "is no readable YAML"),
         ('{"a": ', "is no readable JSON"),

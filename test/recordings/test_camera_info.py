@@ -9,6 +9,8 @@ import numpy as np
 import pytest
 
 from ros2_raxels.geometry.camera import PinholeCamera
+from ros2_raxels.geometry.double_sphere import DoubleSphereCamera
+from ros2_raxels.geometry.fisheye import FisheyeCamera
 from ros2_raxels.recordings.camera_info import (
     CameraInfoError,
     camera_from_info,
@@ -48,6 +50,21 @@ def test_p_is_that_of_rectified_images_which_have_no_distortion() -> None:
     )
 
 
+def test_a_fisheye_is_one_with_and_without_coefficients() -> None:
+    lens = (0.01, -0.02, 0.003, 0.0)
+    found = camera_from_info(info(distortion_model="equidistant", d=[*lens, 0.0]))
+    assert found == FisheyeCamera(640, 480, 500.0, 510.0, 319.5, 239.5, lens)
+    plain = camera_from_info(info(distortion_model="fisheye", d=[0.0] * 5, roi=roi(100, 60, 400, 300), binning_x=2))
+    assert plain == FisheyeCamera(200, 300, 250.0, 510.0, 109.5, 179.5)
+
+
+def test_a_double_sphere_and_a_tilted_sensor_are_read() -> None:
+    sphere = camera_from_info(info(distortion_model="double_sphere", d=[-0.2, 0.6]))
+    assert sphere == DoubleSphereCamera(640, 480, 500.0, 510.0, 319.5, 239.5, (-0.2, 0.6))
+    tilted = [0.1, 0.01, 0.0, 0.0, 0.001, 0.0, 0.0, 0.0, 1e-3, 0.0, 0.0, 0.0, 0.01, 0.02]
+    assert camera_from_info(info(distortion_model="rational_polynomial", d=tilted)).distortion == tuple(tilted)
+
+
 def test_an_unused_thin_prism_is_dropped() -> None:
     eight = [0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8]
     camera = camera_from_info(info(distortion_model="rational_polynomial", d=[*eight, 0.0, 0.0, 0.0, 0.0]))
@@ -71,12 +88,12 @@ def test_pixels_that_fill_no_bin_do_not_change_the_scale() -> None:
 @pytest.mark.parametrize(
     ("changed", "words"),
     [
-        ({"distortion_model": "equidistant"}, ["'equidistant'", "rectify the images"]),
+        ({"distortion_model": "omni"}, ["'omni'", "rectify the images"]),
         ({"k": [0.0] * 9}, ["K is all zeros", "not calibrated"]),
         ({"k": [500.0, 3.0, 319.5, 0.0, 510.0, 239.5, 0.0, 0.0, 1.0]}, ["K[1] = 3 px of skew"]),
         ({"k": [float("nan"), 0.0, 319.5, 0.0, 510.0, 239.5, 0.0, 0.0, 1.0]}, ["K has a nan"]),
         ({"k": [-500.0, 0.0, 319.5, 0.0, 510.0, 239.5, 0.0, 0.0, 1.0]}, ["fx = -500.0", "positive"]),
-        ({"d": [0.1, 0.2, 0.3]}, ["distortion [0.1, 0.2, 0.3]", "0, 4, 5 or 8"]),
+        ({"d": [0.1, 0.2, 0.3]}, ["distortion [0.1, 0.2, 0.3]", "0, 4, 5, 8, 12 or 14"]),
         ({"roi": roi(600, 0, 100, 480)}, ["roi 100x480 at (600, 0)", "outside the 640x480 px image"]),
         ({"binning_x": 1000, "binning_y": 1}, ["binning 1000x1 leaves nothing of 640x480 px"]),
     ],

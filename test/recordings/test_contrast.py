@@ -62,6 +62,14 @@ def test_limits_follow_another_exposure_in_time_and_a_dark_start_at_once() -> No
     assert np.ptp(found) > 220
 
 
+def test_a_copy_goes_on_from_the_limits_and_does_not_move_them() -> None:
+    stretch = Stretch()
+    stretch(ramp(0, 1000))
+    brighter = [int(stretch.copy()(ramp(0, 2000))[10, 10]) for _ in range(3)]
+    assert brighter == [int(stretch(ramp(0, 2000))[10, 10])] * 3
+    assert brighter[0] > int(Stretch()(ramp(0, 2000))[10, 10]) + 20
+
+
 def test_channels_share_their_limits() -> None:
     grey = ramp(100, 900)
     found = Stretch()(np.dstack([grey, grey // 2, grey // 4]))

@@ -5,9 +5,9 @@ from __future__ import annotations
 import cv2
 import numpy as np
 import pytest
-from recordings_rig import picture, with_orientation
+from recordings_rig import picture, with_date, with_orientation
 
-from ros2_raxels.recordings.image_header import exif_orientation, holds_fractions, is_cut_short, stored_size
+from ros2_raxels.recordings.image_header import exif_date, exif_orientation, holds_fractions, is_cut_short, stored_size
 
 
 def encoded(suffix: str, options: tuple[int, ...] = ()) -> bytes:
@@ -52,6 +52,7 @@ def test_comments_in_a_pgm_are_passed_over() -> None:
 def test_what_is_no_picture_has_no_size(data: bytes) -> None:
     assert stored_size(data) is None
     assert exif_orientation(data) == 1
+    assert exif_date(data) is None
     assert not holds_fractions(data)
 
 
@@ -80,3 +81,19 @@ def test_a_png_has_its_exif_before_its_pixels() -> None:
 
 def test_fractions_of_a_tiff_are_noticed() -> None:
     assert holds_fractions(cv2.imencode(".tiff", np.full((8, 8), 1.5, np.float32))[1].tobytes())
+
+
+@pytest.mark.parametrize("order", ["little", "big"])
+def test_the_date_of_exif_is_read_with_its_fraction_and_offset(order: str) -> None:
+    jpeg = encoded(".jpg")
+    dated = with_date(jpeg, "2024:05:31 17:02:09", "123456", "+02:00", order)
+    assert exif_date(dated) == ("2024:05:31 17:02:09", "123456", "+02:00")
+    assert exif_date(with_date(jpeg, "2024:05:31 17:02:09", "7", order=order)) == ("2024:05:31 17:02:09", "7", "")
+    assert stored_size(dated) == (40, 50)
+
+
+def test_without_a_date_or_with_one_that_is_cut_off_there_is_none() -> None:
+    jpeg = encoded(".jpg")
+    assert exif_date(jpeg) is None
+    assert exif_date(with_orientation(jpeg, 6)) is None
+    assert exif_date(with_date(jpeg, "2024:05:31 17:02:09")[:40]) is None

@@ -59,3 +59,9 @@ def test_hidden_files_are_counted_apart(tmp_path: Path) -> None:
     write_image(tmp_path / "a.png", picture(0))
     (tmp_path / "._a.png").write_bytes(b"Mac")
     assert visible_images(tmp_path) == ([tmp_path / "a.png"], 1)
+
+
+def test_pictures_that_are_not_read_are_named(tmp_path: Path) -> None:
+    for index in range(3):
+        (tmp_path / f"IMG_{index}.HEIC").write_bytes(b"heic")
+    assert refusal(tmp_path).endswith("; convert its 3 .HEIC files to JPEG or PNG")

@@ -88,6 +88,13 @@ def test_times_that_step_back_are_refused(folder: Path) -> None:
     assert "000002.png" in message
 
 
+def test_a_time_that_is_listed_twice_is_one_frame(folder: Path) -> None:
+    (folder / "times.txt").write_text("0.1\n0.1\n0.2\n")
+    source = open_source(folder)
+    assert [(f.name, f.stamp_ns) for f in source] == [("000000.png", 100_000_000), ("000002.png", 200_000_000)]
+    assert "1 with the time of another passed over" in source.notes
+
+
 def test_there_may_be_no_list_or_one_too_large(folder: Path) -> None:
     assert find_times(folder, sorted(folder.glob("*.png"))) == ""
     with (folder / TIME_FILES[0]).open("wb") as file:

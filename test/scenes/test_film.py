@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -9,6 +10,7 @@ import pytest
 from ball_world import ball_before_a_floor
 
 from ros2_raxels.geometry.camera import PinholeCamera
+from ros2_raxels.geometry.fisheye import wide_lens
 from ros2_raxels.recordings.open import open_source
 from ros2_raxels.scenes.film import Film, shown_progress, write_film
 from ros2_raxels.scenes.renderer import render
@@ -41,6 +43,20 @@ def test_a_film_becomes_a_posed_set(film: Film, tmp_path: Path) -> None:
         assert np.abs(frame.image.astype(int) - exact).mean() < 8
     # Readable for others, as any folder is that a user makes.
     assert folder.stat().st_mode & 0o777 == 0o755
+
+
+def test_through_a_fisheye_it_becomes_a_rig_set(film: Film, tmp_path: Path) -> None:
+    camera = wide_lens(48, 36, 180.0)
+    write_film(
+        replace(film, camera=camera, camera_to_world=film.camera_to_world[:2]), tmp_path / "set", lambda *_: None
+    )
+    source = open_source(tmp_path / "set")
+    assert (source.kind, source.length, source.is_metric, source.has_truth) == ("rig set", 2, True, True)
+    for frame in source:
+        np.testing.assert_allclose(frame.camera_to_world, film.camera_to_world[frame.index], atol=1e-12)
+        assert frame.camera == camera
+        exact = render(film.world, camera, film.camera_to_world[frame.index])[0]
+        assert np.abs(frame.image.astype(int) - exact).mean() < 8
 
 
 def test_an_interrupted_film_leaves_nothing(film: Film, tmp_path: Path) -> None:

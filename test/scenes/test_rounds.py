@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from ros2_raxels.geometry.fisheye import wide_lens
 from ros2_raxels.geometry.poses import inverse_pose, relative_pose, rotation_angle_rad
 from ros2_raxels.scenes import rounds
 from ros2_raxels.scenes.film import Film
@@ -82,7 +83,9 @@ def test_a_seed_decides_on_everything(films: dict[str, Film], monkeypatch: pytes
     np.testing.assert_array_equal(picture, render(films["loop"].world, again.camera, pose)[0])
     pools, pool = [], rounds.texture_pool(0)
     monkeypatch.setattr(rounds, "texture_pool", lambda seed: (pools.append(seed), pool)[1])
-    other = rounds_film("loop", FRAMES, *SIZE, seed=4, rate_hz=RATE_HZ)
+    lens = wide_lens(*SIZE, 150.0)
+    other = rounds_film("loop", FRAMES, *SIZE, seed=4, rate_hz=RATE_HZ, lens=lens)
+    assert other.camera == lens
     assert pools == [4]
     assert np.abs(other.camera_to_world - again.camera_to_world).max() > 0.3
 

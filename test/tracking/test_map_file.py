@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
-from keyframes_on_a_line import MATCHER, map_of, numbers, on_a_line
+from keyframes_on_a_line import CAMERA, MATCHER, map_of, numbers, on_a_line
 from safetensors import safe_open
 from safetensors.numpy import load_file, save_file
 from walk import (
@@ -19,6 +20,7 @@ from walk import (
     states,
 )
 
+from ros2_raxels.geometry.fisheye import FisheyeCamera
 from ros2_raxels.geometry.poses import make_pose
 from ros2_raxels.tracking.frame import Keyframe
 from ros2_raxels.tracking.keyframe_map import KeyframeMap, Link
@@ -68,6 +70,21 @@ def small_map() -> KeyframeMap:
 def with_depths(keyframes: list[Keyframe]) -> list[Keyframe]:
     points = len(MATCHER.grid((120, 160)))
     return [replace(k, inverse_depth=np.linspace(0.1, 1.0, points)) for k in keyframes]
+
+
+def test_keyframes_keep_their_lens_and_those_of_old_files_are_pinholes(tmp_path: Path) -> None:
+    path, lens = tmp_path / "wide.safetensors", FisheyeCamera(160, 120, 60.0, 61.0, 79.5, 59.5, (0.1, 0.0, 0.0, 0.0))
+    wide, plain = with_depths(on_a_line([0.0, 1.0]))
+    save(path, map_of([replace(wide, frame=replace(wide.frame, camera=lens)), plain]))
+    assert [k.camera for k in load(path, MATCHER).all] == [lens, CAMERA]
+    save(path, map_of(with_depths(on_a_line([0.0, 1.0]))))
+    with safe_open(path, "numpy") as file:
+        metadata = dict(file.metadata())
+    facts = json.loads(metadata["facts"])
+    for entry in facts["cameras"]:
+        del entry["lens"]
+    save_file(load_file(path), path, {**metadata, "facts": json.dumps(facts)})
+    assert [k.camera for k in load(path, MATCHER).all] == [CAMERA, CAMERA]
 
 
 def test_loops_are_kept_as_they_were_measured_in_the_units_of_now(tmp_path: Path) -> None:

@@ -7,13 +7,18 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 from walk import BLACK, CAMERA, FIRST_NS, HELD, LOST, STEP_NS, TRACKING, Image, Walk, follow, states
 
-from ros2_raxels.geometry.poses import make_pose, relative_pose, rotation_from_vector
+from ros2_raxels.geometry.camera import Camera
+from ros2_raxels.geometry.poses import interpolate_pose, make_pose, relative_pose, rotation_from_vector
+from ros2_raxels.scenes.renderer import render
+from ros2_raxels.scenes.world import furnished_room
 from ros2_raxels.tracking import map_update
 from ros2_raxels.tracking.background import StuckError
+from ros2_raxels.tracking.budget import Budget
 from ros2_raxels.tracking.map_update import PATIENCE_S, MappingState, MapUpdate
 from ros2_raxels.tracking.tracker import Tracker
 from ros2_raxels.tracking.types import TrackedPose, TrackerSettings
@@ -46,19 +51,22 @@ def workshop(monkeypatch: pytest.MonkeyPatch) -> Iterator[Workshop]:
 
 
 class Robot:
-    """A tracker in real time; what its mapping raises is noted down."""
+    """A tracker in real time, on a machine as fast as you like; what its mapping raises is noted down."""
 
     def __init__(self) -> None:
         self.tracker = Tracker(REAL_TIME)
+        self.tracker._budget = Budget(limited=False)
         self.troubles: list[Exception] = []
         self._stamp_ns = FIRST_NS
 
-    def see(self, images: list[Image], wait: bool = False) -> list[TrackedPose]:
+    def see(
+        self, images: list[Image], wait: bool = False, camera: Camera = CAMERA, step_ns: int = STEP_NS
+    ) -> list[TrackedPose]:
         """Answers; with `wait`, mapping is given all the time that it needs after each."""
         found = []
         for image in images:
-            found.append(self.tracker.track(image, self._stamp_ns, CAMERA))
-            self._stamp_ns += STEP_NS
+            found.append(self.tracker.track(image, self._stamp_ns, camera))
+            self._stamp_ns += step_ns
             try:
                 self.tracker.improve()
                 if wait:
@@ -208,6 +216,35 @@ def test_keyframes_are_written_as_they_are_known_while_another_is_in_the_making(
     robot, _ = begun
     assert robot.tracker.save_keyframes(tmp_path / "room.safetensors") == len(robot.tracker._map.keyframes)
     assert robot.tracker.mapping.busy_s > 0
+
+
+def test_a_camera_that_changes_its_resolution_while_a_keyframe_is_in_the_making_is_followed(
+    walk: Walk, scale: float, workshop: Workshop, begun: Begun
+) -> None:
+    robot, begin = begun
+    small = [cv2.resize(image, (256, 192), interpolation=cv2.INTER_AREA) for image in walk[begin : begin + 12]]
+    camera = CAMERA.resized(256, 192)
+    found = robot.see(small[:4], camera=camera)
+    workshop.gate.set()
+    found += robot.see(small[4:], wait=True, camera=camera)
+    assert is_right(walk, scale, found, begin)
+    assert robot.troubles == []
+
+
+def test_a_camera_that_speeds_up_from_15_to_90_hz_is_followed(walk: Walk, scale: float) -> None:
+    robot = Robot()
+    robot.see(walk[:19], wait=True)
+    # Steps come before the image that they lead to.
+    between = [interpolate_pose(walk.poses[k], walk.poses[k + 1], share / 6) for k in (19, 20) for share in range(6)]
+    room = furnished_room(3)
+    robot.see(walk[19:20], wait=True, step_ns=STEP_NS // 6)
+    fast = robot.see([render(room, CAMERA, pose)[0] for pose in between[1:]], wait=True, step_ns=STEP_NS // 6)
+    assert set(states(fast)) == {TRACKING}
+    truth = relative_pose(walk.poses[0], np.array(between[1:]))[:, :3, 3]
+    off = np.array([found.camera_to_world[:3, 3] for found in fast]) * scale - truth
+    assert np.linalg.norm(off, axis=1).max() < 0.02 * walk.depth_m
+    assert is_right(walk, scale, robot.see(walk[21:23], wait=True), 21)
+    assert robot.troubles == []
 
 
 def test_what_is_stuck_holds_up_no_exit_of_the_process(begun: Begun) -> None:

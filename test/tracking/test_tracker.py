@@ -43,6 +43,7 @@ from ros2_raxels.recordings.open import open_source
 from ros2_raxels.scenes.renderer import render
 from ros2_raxels.scenes.textures import PATTERNS
 from ros2_raxels.scenes.world import furnished_room
+from ros2_raxels.tracking.budget import Budget
 from ros2_raxels.tracking.metric_scale import ScaleSettings, ScaleSource
 from ros2_raxels.tracking.tracker import Tracker
 from ros2_raxels.tracking.types import LostPolicy, Motion, TrackedPose, TrackerSettings
@@ -436,6 +437,40 @@ def test_a_camera_that_changes_its_resolution_is_followed(walk: Walk, scale: flo
     off, turn = walk.error(found, list(range(14, 26)), scale)
     assert off < 0.01
     assert turn < 0.6
+
+
+def test_without_time_a_frame_is_not_looked_at_thoroughly_and_what_is_lost_is_found_all_the_same(walk: Walk) -> None:
+    """A machine on which each frame takes longer than its period, and a thorough look ten times as long."""
+
+    class Slow(Budget):
+        def has_time_for(self, look: str) -> bool:
+            self.refused = True
+            return False
+
+    tracker = Tracker()
+    tracker._budget, looked = Slow(limited=True), []
+    thoroughly = tracker._solve_thoroughly
+    tracker._solve_thoroughly = lambda *of: (looked.append(of[0].number), thoroughly(*of))[1]  # type: ignore[method-assign, func-returns-value]
+    found = follow(tracker, [*walk[:16], *[BLACK] * 6, *walk[16:22]])
+    covered, back = found[16:22], found[22:]
+    assert states(covered) == [HELD] * 4 + [LOST] * 2
+    assert looked[0] == 21
+    assert all("no time for a thorough look at this rate" in held.message for held in covered[:4])
+    assert "no time" not in covered[5].message
+    assert states(back)[-4:] == [TRACKING] * 4
+
+
+def test_stamps_that_jitter_by_half_a_period_cost_no_pose(walk: Walk, scale: float) -> None:
+    """Constant velocity leads up to half a step astray."""
+    rng, tracker = np.random.default_rng(0), Tracker()
+    stamps_ns = [FIRST_NS + k * STEP_NS + int(rng.uniform(-0.45, 0.45) * STEP_NS) for k in range(30)]
+    assert 0 < min(np.diff(stamps_ns)) < 0.6 * STEP_NS
+    found = [tracker.track(image, stamp_ns, CAMERA) for image, stamp_ns in zip(walk[:30], stamps_ns, strict=True)]
+    begun = solved_from(found)
+    assert set(states(found[begun:])) == {TRACKING}
+    off, turn = walk.error(found[begun:], list(range(begun, 30)), scale)
+    assert off < 0.02
+    assert turn < 1.0
 
 
 # ------------------------------------------------------------------------------------------------------------- memory

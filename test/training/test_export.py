@@ -21,7 +21,11 @@ from ros2_raxels.training import checkpoint  # noqa: E402
 from ros2_raxels.training import export as module  # noqa: E402
 from ros2_raxels.training.export import export  # noqa: E402
 
-pytestmark = [pytest.mark.usefixtures("one_torch_thread"), pytest.mark.xdist_group("exported_card")]
+pytestmark = [
+    pytest.mark.usefixtures("one_torch_thread"),
+    pytest.mark.xdist_group("exported_card"),
+    pytest.mark.slow,
+]
 
 
 def test_the_card_says_what_was_exported(tmp_path_factory: pytest.TempPathFactory) -> None:

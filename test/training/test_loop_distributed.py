@@ -23,6 +23,8 @@ from ros2_raxels.training.correspondences import sample_correspondences  # noqa:
 from ros2_raxels.training.loop import Draw, Trainer, TrainSettings  # noqa: E402
 from ros2_raxels.training.losses import loss_of  # noqa: E402
 
+pytestmark = pytest.mark.slow
+
 PROCESSES, CLIPS, STEPS = 2, 4, 3
 
 SETTINGS = TrainSettings(minutes=60.0, steps=STEPS, bf16=False, warm_up=1)

@@ -10,6 +10,7 @@ import pytest
 from views_scene import TexturedPlane, psnr_db, shifted
 
 from ros2_raxels.geometry.camera import PinholeCamera
+from ros2_raxels.geometry.fisheye import FisheyeCamera
 from ros2_raxels.geometry.poses import FloatArray
 from ros2_raxels.view_synthesis.context import (
     ContextBuffer,
@@ -71,6 +72,14 @@ def test_images_are_undistorted_and_at_most_640_px_wide():
     assert camera == plain == PinholeCamera(640, 120, 450.0, 450.0, 319.5, 59.5)
     inside = (slice(10, -10), slice(60, -60))
     assert psnr_db(image[inside], PLANE.view(plain, shifted())[inside]) > 38.0
+
+
+def test_of_a_fisheye_the_middle_becomes_a_pinholes_image():
+    fisheye = FisheyeCamera(320, 240, 150.0, 150.0, 159.5, 119.5, (-0.02, 0.004, 0.0, 0.0))
+    image, camera = undistorted(PLANE.view(fisheye, shifted()), fisheye)
+    assert camera == PinholeCamera(320, 240, 150.0, 150.0, 159.5, 119.5)
+    inside = (slice(60, -60), slice(80, -80))
+    assert psnr_db(image[inside], PLANE.view(camera, shifted())[inside]) > 32.0
 
 
 def test_grey_images_become_rgb():

@@ -12,6 +12,7 @@ from matplotlib.figure import Figure
 from views_scene import shifted
 
 from ros2_raxels.geometry.camera import PinholeCamera
+from ros2_raxels.geometry.fisheye import FisheyeCamera
 from ros2_raxels.geometry.poses import OPTICAL_TO_BODY, FloatArray
 from ros2_raxels.visualization import drawing
 from ros2_raxels.visualization.drawing import flat
@@ -172,6 +173,17 @@ def test_left_is_green_and_up_is_blue() -> None:
 def test_without_a_grid_an_image_has_the_cameras_shape_and_at_most_240_rows() -> None:
     assert drawing.draw_raxels(CAMERA, [np.eye(4)])[0].shape == (48, 64, 3)
     assert drawing.draw_raxels(CAMERA.resized(640, 480), [np.eye(4)])[0].shape == (240, 320, 3)
+
+
+def test_a_fisheye_is_drawn_by_its_middle_and_white_where_it_sees_nothing(axes: Any) -> None:
+    lens = FisheyeCamera(64, 48, 20.0, 20.0, 31.5, 23.5, (-0.2, 0.0, 0.0, 0.0))
+    drawing.draw_camera(axes, lens, np.eye(4), 0.6, (1.0, 0.5, 0.0, 1.0))
+    assert len(axes.collections) == 2
+    (image,) = drawing.draw_raxels(lens, [np.eye(4)])
+    unseen = np.isnan(lens.bearings()[..., 0])
+    assert (image[unseen] == 1.0).all()
+    assert np.isfinite(image).all()
+    assert image[~unseen].max() < 0.95
 
 
 def test_isolines_are_those_of_green_and_blue(axes: Any) -> None:

@@ -78,7 +78,7 @@ def _write_images(frames: Sequence[Frame], folder: Path) -> dict[int, PinholeCam
             raise FileError(f"peer colmap: {frame.name} has no intrinsics; it needs them")
         if frame.camera.is_distorted:
             raise FileError(f"peer colmap: {frame.name} is of a lens with distortion; undistort the images first")
-        cameras[frame.index] = frame.camera
+        cameras[frame.index] = frame.camera.pinhole
         cv2.imwrite(str(folder / _name(frame.index)), cv2.cvtColor(frame.image, cv2.COLOR_RGB2BGR))
     return cameras
 

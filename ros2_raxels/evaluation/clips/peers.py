@@ -226,6 +226,8 @@ def chain_two_view(frames: Iterable[Frame]) -> PeerTrajectory:
 def _grey_and_camera(frame: Frame) -> tuple[GreyImage, PinholeCamera]:
     if frame.camera is None:
         raise FileError(f"{frame.name} has no intrinsics; two-view geometry needs them")
+    if not isinstance(frame.camera, PinholeCamera):
+        raise FileError(f"{frame.name} is of a fisheye, which this peer does not know; undistort the images first")
     return np.asarray(cv2.cvtColor(frame.image, cv2.COLOR_RGB2GRAY), np.uint8), frame.camera
 
 

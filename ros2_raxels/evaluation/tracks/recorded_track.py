@@ -12,7 +12,7 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 from tqdm import tqdm
 
-from ros2_raxels.geometry.camera import PinholeCamera
+from ros2_raxels.geometry.camera import Camera
 from ros2_raxels.geometry.poses import FloatArray, relative_pose
 from ros2_raxels.recordings.calibration import Calibration
 from ros2_raxels.recordings.source import Frame, FrameSource, SourceError
@@ -55,7 +55,7 @@ class Track:
     frame_s: list[float] = field(default_factory=list)
     between_s: list[float] = field(default_factory=list)
     cpu_s: list[float] = field(default_factory=list)
-    camera: PinholeCamera | None = None
+    camera: Camera | None = None
     camera_given: bool = False
 
     def add(self, frame: Frame, found: TrackedPose, seconds: float) -> None:
@@ -211,6 +211,6 @@ def improve(track: Track, tracker: Tracker) -> None:
         track.cpu_s[-1] += time.process_time() - begin_cpu
 
 
-def _camera(frame: Frame, calibration: Calibration) -> PinholeCamera:
+def _camera(frame: Frame, calibration: Calibration) -> Camera:
     height, width = frame.image.shape[:2]
     return calibration.fitted(width, height)[0]

@@ -14,8 +14,9 @@ from geometry_msgs.msg import Point, Pose, Quaternion, Transform, Twist, Vector3
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 from std_msgs.msg import Header
 
-from ros2_raxels.geometry.camera import PinholeCamera
+from ros2_raxels.geometry.camera import Camera
 from ros2_raxels.geometry.covariance import UNKNOWN_VARIANCE
+from ros2_raxels.geometry.lens_names import lens_name
 from ros2_raxels.geometry.poses import (
     FloatArray,
     make_pose,
@@ -148,12 +149,13 @@ def image_message(array: np.ndarray, header: Header) -> Image:
 # -------------------------------------------------------------------------------------------------------- cameras
 
 
-def camera_info_message(camera: PinholeCamera, header: Header) -> CameraInfo:
+def camera_info_message(camera: Camera, header: Header) -> CameraInfo:
     """CameraInfo of a camera without rectification, binning or region of interest."""
     info = CameraInfo(header=header, height=camera.height, width=camera.width)
-    rational = len(camera.distortion) == 8
-    info.distortion_model = "rational_polynomial" if rational else "plumb_bob"
-    info.d = [*camera.distortion, *[0.0] * ((8 if rational else 5) - len(camera.distortion))]
+    info.distortion_model = lens_name(camera)
+    # Readers expect the full number of coefficients, whatever the lens needs.
+    fewest = {"plumb_bob": 5, "equidistant": 4}.get(info.distortion_model, 0)
+    info.d = [*camera.distortion, *[0.0] * (fewest - len(camera.distortion))]
     info.k = camera.matrix.ravel()
     info.r = np.eye(3).ravel()
     info.p = np.hstack([camera.matrix, np.zeros((3, 1))]).ravel()

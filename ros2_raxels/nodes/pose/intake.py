@@ -8,7 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Generic, NamedTuple, TypeVar
 
-from ros2_raxels.geometry.camera import PinholeCamera
+from ros2_raxels.geometry.camera import Camera
 
 T = TypeVar("T")
 
@@ -164,7 +164,7 @@ class FrameGate:
             return Verdict()
         return Verdict(reset=f"images now come from camera {frame!r}, no longer from {self._frame!r}")
 
-    def check_image(self, width: int, height: int, camera: PinholeCamera | None) -> Verdict:
+    def check_image(self, width: int, height: int, camera: Camera | None) -> Verdict:
         """Against the camera, px, and against the images before."""
         if camera is not None and (camera.width, camera.height) != (width, height):
             return Verdict(
@@ -180,7 +180,7 @@ class FrameGate:
             return Verdict(reset="camera_info arrived: the focal length is no longer estimated")
         return Verdict()
 
-    def admit(self, frame: str, stamp_ns: int, width: int, height: int, camera: PinholeCamera | None) -> None:
+    def admit(self, frame: str, stamp_ns: int, width: int, height: int, camera: Camera | None) -> None:
         """Remember an image that goes to the tracker."""
         self._frame = frame
         self._stamp_ns, self._size, self._calibrated = stamp_ns, (width, height), camera is not None

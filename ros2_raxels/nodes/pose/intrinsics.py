@@ -9,7 +9,7 @@ from rclpy.node import Node
 from sensor_msgs.msg import CameraInfo
 from std_msgs.msg import Header
 
-from ros2_raxels.geometry.camera import PinholeCamera
+from ros2_raxels.geometry.camera import Camera
 from ros2_raxels.nodes.common.parameters import Parameters
 from ros2_raxels.nodes.common.subscription import CameraInfos, Listener, image_topic
 from ros2_raxels.nodes.pose.intake import NotCalibratedError
@@ -52,7 +52,7 @@ class Intrinsics:
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._node, self._settings, self._report, self._clock = node, settings, report, clock
-        self._camera: PinholeCamera | None = None
+        self._camera: Camera | None = None
         self._converted: CameraInfo | None = None
         self.missing = self.doubt = ""
 
@@ -78,7 +78,7 @@ class Intrinsics:
         """Images come from another camera; the newest message, still that of the one before, is not taken again."""
         self._camera, self._waiting_since, self.missing, self.doubt = None, 0.0, "", ""
 
-    def of(self, image: Header, heard: CameraInfo | None) -> PinholeCamera | None:
+    def of(self, image: Header, heard: CameraInfo | None) -> Camera | None:
         """Camera of an image; None when one has been waited for in vain, and the focal length must be estimated.
 
         Args:
@@ -136,7 +136,7 @@ class Intrinsics:
         self._doubt(self._contradiction(camera))
         return ""
 
-    def _contradiction(self, camera: PinholeCamera) -> str:
+    def _contradiction(self, camera: Camera) -> str:
         if not camera.is_distorted or not is_rectified_topic(self._images):
             return ""
         coefficients = ", ".join(f"{value:g}" for value in camera.distortion)

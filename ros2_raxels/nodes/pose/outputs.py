@@ -15,7 +15,7 @@ from rclpy.qos import DurabilityPolicy, QoSProfile
 from sensor_msgs.msg import Image
 from std_msgs.msg import Header
 
-from ros2_raxels.geometry.camera import PinholeCamera
+from ros2_raxels.geometry.camera import Camera
 from ros2_raxels.geometry.poses import FloatArray
 from ros2_raxels.nodes.common.interfaces import PoseStatus
 from ros2_raxels.nodes.common.messages import (
@@ -100,7 +100,7 @@ class PoseOutputs:
         self._previous = None
         self.placement.forget()
 
-    def publish(self, answer: TrackedPose, header: Header, camera: PinholeCamera | None) -> None:
+    def publish(self, answer: TrackedPose, header: Header, camera: Camera | None) -> None:
         """Pose, odometry, TF, path and picture of one answer; the status follows through `report`.
 
         Args:
@@ -223,6 +223,6 @@ class PoseOutputs:
             self._path_sent_at = now
             self._path.publish(Path(header=pose.header, poses=list(self._poses)))
 
-    def _publish_picture(self, answer: TrackedPose, header: Header, camera: PinholeCamera | None) -> None:
+    def _publish_picture(self, answer: TrackedPose, header: Header, camera: Camera | None) -> None:
         if camera is not None and self._raxels.get_subscription_count():
             self._raxels.publish(image_message(self._picture.draw(camera, answer.camera_to_world), header))

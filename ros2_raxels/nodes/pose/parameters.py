@@ -93,6 +93,13 @@ POSE_TABLE: Table = (
         at_configure=True,
     ),
     Parameter(
+        "mask",
+        "",
+        "Image file of the size of the images, white where they are to be used and black where the robot sees its own "
+        "parts. Empty means everywhere.",
+        at_configure=True,
+    ),
+    Parameter(
         "keyframes.folder",
         "",
         "Folder of the files that ~/save_keyframes writes and ~/load_keyframes reads; requests cannot reach any "

@@ -7,7 +7,11 @@ import time
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from functools import partial
+from pathlib import Path
 from typing import Any
+
+import numpy as np
+import numpy.typing as npt
 
 from ros2_raxels.engine import EngineError
 from ros2_raxels.estimation.learned_prior import STREAM, load_denoiser
@@ -29,6 +33,8 @@ from ros2_raxels.nodes.pose.services import NOT_ACTIVE, PoseServices, keyframe_f
 from ros2_raxels.nodes.pose.stamp_clock import StampClock
 from ros2_raxels.nodes.pose.worker import WORKER_ENDED, Arrival, PoseWorker, TrackerLike
 from ros2_raxels.recordings.image_codec import ImageError
+from ros2_raxels.recordings.image_mask import read_mask
+from ros2_raxels.recordings.source import SourceError
 from ros2_raxels.tracking.metric_scale import Odometry
 from ros2_raxels.tracking.tracker import Tracker
 from ros2_raxels.tracking.types import TrackerSettings, TrackState
@@ -83,7 +89,19 @@ class PoseNode(ManagedNode[TrackerLike]):
             denoiser = None
         if denoiser is None:
             self.get_logger().info("engine: none; running on correspondences and geometry alone")
-        return Tracker(settings, denoiser, odometry)
+        return Tracker(settings, denoiser, odometry, self._mask())
+
+    def _mask(self) -> npt.NDArray[np.bool_] | None:
+        """Pixels to use, as the parameter says.
+
+        Raises:
+            ParameterError: its file cannot be used.
+        """
+        file = self._settings.text("mask")
+        try:
+            return read_mask(Path(file).expanduser()) if file else None
+        except SourceError as error:
+            raise ParameterError(f"mask = {file!r}: {error}") from error
 
     def configure(self, loaded: TrackerLike, undo: ExitStack) -> None:
         """Make what the tracker's world needs: publishers, services, TF, and what the images were like so far.

@@ -16,7 +16,7 @@ from rclpy.node import Node
 from sensor_msgs.msg import CameraInfo
 from std_msgs.msg import Header
 
-from ros2_raxels.geometry.camera import PinholeCamera
+from ros2_raxels.geometry.camera import Camera
 from ros2_raxels.geometry.frame_tree import FrameError
 from ros2_raxels.geometry.poses import FloatArray
 from ros2_raxels.nodes.common.diagnostics import Problems, Traffic, worded
@@ -47,7 +47,7 @@ class TrackerLike(Protocol):
     def reset(self) -> None:
         """Forget everything."""
 
-    def track(self, image: np.ndarray, stamp_ns: int, camera: PinholeCamera | None) -> TrackedPose:
+    def track(self, image: np.ndarray, stamp_ns: int, camera: Camera | None) -> TrackedPose:
         """Pose of one image."""
 
     def tell_period(self, period_s: float | None) -> None:
@@ -179,7 +179,7 @@ class PoseWorker:
         self.load.see_answer(time.perf_counter() - begun)
         self._publish(answer, arrival.message.header, camera, time.perf_counter() - begun)
 
-    def _solve(self, arrival: Arrival) -> tuple[TrackedPose, PinholeCamera | None]:
+    def _solve(self, arrival: Arrival) -> tuple[TrackedPose, Camera | None]:
         header = arrival.message.header
         stamp = stamp_ns(header.stamp)
         self._optical = self._outputs.optical(header)
@@ -215,7 +215,7 @@ class PoseWorker:
         """4x4 of the optical frame of the newest image in a frame of the robot, at a stamp, ns; raises FrameError."""
         return self._transforms.lookup(frame, self._optical, stamp)
 
-    def _publish(self, answer: TrackedPose, header: Header, camera: PinholeCamera | None, processing_s: float) -> None:
+    def _publish(self, answer: TrackedPose, header: Header, camera: Camera | None, processing_s: float) -> None:
         self._outputs.publish(answer, header, camera)
         latency_s = self._node.get_clock().now().nanoseconds * 1e-9 - answer.stamp_ns * 1e-9
         self.traffic.latencies.add(latency_s)
@@ -228,7 +228,7 @@ class PoseWorker:
 
     # ----------------------------------------------------------------------------------------------- the tracker
 
-    def _track(self, image: np.ndarray, stamp: int, camera: PinholeCamera | None) -> TrackedPose:
+    def _track(self, image: np.ndarray, stamp: int, camera: Camera | None) -> TrackedPose:
         """Whatever the tracker raises becomes FrameRejectedError; many in a row reset it."""
         self._tracker.tell_period(self.load.period_s)
         try:

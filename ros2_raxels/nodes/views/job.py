@@ -11,11 +11,16 @@ from typing import Any
 from builtin_interfaces.msg import Duration
 from geometry_msgs.msg import PoseStamped
 from rclpy.executors import Executor
+from rclpy.qos import QoSProfile
 from sensor_msgs.msg import CompressedImage
 
 from ros2_raxels.nodes.common.interfaces import PredictViews
 from ros2_raxels.nodes.common.rclpy_compat import Answer
 from ros2_raxels.nodes.views.goal import CODES, GoalError, ViewRequest
+
+ALL_OF_A_BURST = QoSProfile(depth=500)
+"""Of the action's services, on both sides. Every client gets the answers to all; with the usual depth of 10, the
+eleventh that came while somebody was busy took the place of the first, whose client never heard anything."""
 
 STATES = PredictViews.Feedback
 """Where the states are."""

@@ -20,6 +20,7 @@ from ros2_raxels.nodes.common.subscription import CameraInfos, Listener, image_s
 from ros2_raxels.nodes.common.tf_listener import TransformReader
 from ros2_raxels.nodes.views.goal import CODES, GoalError
 from ros2_raxels.recordings.camera_info import CameraInfoError, camera_from_info
+from ros2_raxels.recordings.contrast import Stretch
 from ros2_raxels.recordings.image_codec import ImageError
 from ros2_raxels.view_synthesis.context import ContextBuffer, ContextFrame, SpreadSettings, undistorted
 
@@ -47,13 +48,18 @@ class Arrival:
         """The camera's optical frame."""
         return bare(self.image.header.frame_id)
 
-    def frame(self, rectified: bool, camera_to_world: FloatArray | None) -> ContextFrame:
+    def frame(self, rectified: bool, camera_to_world: FloatArray | None, stretch: Stretch) -> ContextFrame:
         """Decoded, in colour and without distortion.
+
+        Args:
+            rectified: the image has no distortion.
+            camera_to_world: 4x4; None when not known.
+            stretch: of the images that this one, if it has 16 bits, is to be as bright as.
 
         Raises:
             ImageError, CameraInfoError: image or camera_info cannot be used.
         """
-        camera, pixels = camera_from_info(self.info, rectified), image_array(self.image)
+        camera, pixels = camera_from_info(self.info, rectified), image_array(self.image, stretch)
         height, width = pixels.shape[:2]
         if (camera.width, camera.height) != (width, height):
             raise CameraInfoError(
@@ -91,6 +97,7 @@ class LiveContext:
     ) -> None:
         self._rectified, self._world, self._reader = rectified, world, reader
         self._problems = Problems(node.get_logger())
+        self._stretch = Stretch()
         self._lock = threading.Lock()
         self._buffer = ContextBuffer(settings)
         self._recent: deque[Arrival] = deque(maxlen=_RECENT)
@@ -181,7 +188,7 @@ class LiveContext:
             if world != self._worlds or not self._buffer.wants(arrival.stamp_ns, pose):
                 return True
         try:
-            frame = arrival.frame(self._rectified, pose)
+            frame = arrival.frame(self._rectified, pose, self._stretch)
         except Exception as error:
             # Whatever a decoder raises, the images after it are looked at.
             words = str(error) if isinstance(error, ValueError) else worded(error)
@@ -191,6 +198,11 @@ class LiveContext:
             if world == self._worlds:
                 self._buffer.add(frame)
         return True
+
+    @property
+    def stretch(self) -> Stretch:
+        """Contrast limits with which a 16-bit image becomes as bright as the frames that are kept; a copy."""
+        return self._stretch.copy()
 
     @property
     def kept(self) -> int:

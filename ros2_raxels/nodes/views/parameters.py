@@ -16,6 +16,9 @@ _SPREAD = SpreadSettings()
 
 VIEWS_NODE = "raxels_views"
 
+BASE_FRAME = "base_link"
+"""Name that a robot's base usually has."""
+
 
 VIEWS_TABLE: Table = (
     *IMAGE_ROWS,
@@ -36,8 +39,9 @@ VIEWS_TABLE: Table = (
     ),
     Parameter(
         "base_frame",
-        "base_link",
-        "The robot's base frame, for goals whose poses are those of the base.",
+        BASE_FRAME,
+        "The robot's base frame, for goals whose poses are those of the base. Where TF has none, their poses are what "
+        "the pose node's ~/pose speaks of: those of the camera's optical frame. Empty for a camera without a robot.",
         at_configure=True,
     ),
     Parameter(

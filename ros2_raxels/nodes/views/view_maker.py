@@ -7,6 +7,7 @@ import time
 from array import array
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any, Protocol
 
 import cv2
@@ -27,7 +28,9 @@ from ros2_raxels.nodes.common.tf_listener import TransformReader
 from ros2_raxels.nodes.views.goal import CODES, GoalError, ViewRequest
 from ros2_raxels.nodes.views.job import STATES, ViewJob, duration_message
 from ros2_raxels.nodes.views.live_context import Arrival, LiveContext
+from ros2_raxels.nodes.views.placed_frame import PlacedFrame
 from ros2_raxels.recordings.camera_info import CameraInfoError
+from ros2_raxels.recordings.contrast import Stretch
 from ros2_raxels.recordings.image_codec import ImageArray, ImageError, encode_compressed
 from ros2_raxels.view_synthesis.arc_length import along_arc
 from ros2_raxels.view_synthesis.context import ContextFrame, as_seen_by
@@ -99,6 +102,7 @@ class ViewMaker:
         settings: parameters of the node.
         is_metric: whether the world frame's unit is the metre.
         now_ns: the node's clock, which may be simulated.
+        child_of_pose: child frame of the pose node's poses; empty where it is not known.
         unloaded: why there is no predictor.
     """
 
@@ -110,13 +114,20 @@ class ViewMaker:
         settings: Parameters,
         is_metric: Callable[[], bool],
         now_ns: Callable[[], int],
+        child_of_pose: Callable[[], str],
         unloaded: str = "",
     ) -> None:
         self._predictor, self._unloaded = predictor, unloaded
         self._reader, self._live = reader, live
         self._settings, self._is_metric, self._now_ns = settings, is_metric, now_ns
         self._world = bare(settings.text("world_frame"))
+        self._placed_frame = PlacedFrame(reader, settings.text("base_frame"), child_of_pose)
         self._estimator = Estimator()
+
+    @property
+    def placed_frame(self) -> str:
+        """Which frame the poses of goals place, and why where it is not the base; empty before the first."""
+        return self._placed_frame.words
 
     def make(self, job: ViewJob) -> Any:
         """The result of a goal, whatever happens: PredictViews.Result with a code and, unless it is NONE, words."""
@@ -182,15 +193,14 @@ class ViewMaker:
             if not arrivals:
                 raise GoalError(CODES.NO_CONTEXT, "all context images are later than reference_time")
             self._check_age(arrivals[-1].stamp_ns, request)
+            stretch = Stretch()
             if request.imagines:
-                return [self._decoded(arrivals[-1], self._pose_if_known(arrivals[-1]), CODES.INVALID_GOAL)]
-            return [self._decoded(a, self._pose_of(job, a), CODES.INVALID_GOAL) for a in arrivals]
+                return [self._decoded(arrivals[-1], self._pose_if_known(arrivals[-1]), stretch, CODES.INVALID_GOAL)]
+            return [self._decoded(a, self._pose_of(job, a), stretch, CODES.INVALID_GOAL) for a in arrivals]
         recent, kept = self._live.until(request.reference_ns)
         self._check_age((recent or kept)[-1].stamp_ns, request)
         if request.imagines:
-            return (
-                [self._decoded(recent[-1], self._pose_if_known(recent[-1]), CODES.NO_CONTEXT)] if recent else [kept[-1]]
-            )
+            return [self._as_bright(recent[-1], self._pose_if_known(recent[-1])) if recent else kept[-1]]
         return self._with_newest(job, recent, kept)[-most:]
 
     def _with_newest(self, job: ViewJob, recent: Sequence[Arrival], kept: Sequence[ContextFrame]) -> list[ContextFrame]:
@@ -208,11 +218,15 @@ class ViewMaker:
             if pose is None:
                 raise
         older = [frame for frame in kept if frame.stamp_ns < newest.stamp_ns]
-        return [*older, self._decoded(newest, pose, CODES.NO_CONTEXT)]
+        return [*older, self._as_bright(newest, pose)]
 
-    def _decoded(self, arrival: Arrival, pose: FloatArray | None, code: int) -> ContextFrame:
+    def _as_bright(self, arrival: Arrival, pose: FloatArray | None) -> ContextFrame:
+        """Decoded, as bright as the frames that are kept."""
+        return self._decoded(arrival, pose, self._live.stretch, CODES.NO_CONTEXT)
+
+    def _decoded(self, arrival: Arrival, pose: FloatArray | None, stretch: Stretch, code: int) -> ContextFrame:
         try:
-            return arrival.frame(self._settings.flag("image_rectified"), pose)
+            return arrival.frame(self._settings.flag("image_rectified"), pose, stretch)
         except (CameraInfoError, ImageError) as error:
             raise GoalError(code, f"context image cannot be used: {error}") from error
 
@@ -257,17 +271,18 @@ class ViewMaker:
     def _placed(self, job: ViewJob, newest: ContextFrame, stamp: int) -> FloatArray:
         """(N, 4, 4) optical frames in the world for the poses of the trajectory."""
         request = job.request
+        base: str = newest.frame_id
         optical: FloatArray = np.eye(4)
         if request.is_base:
-            optical = self._lookup(job, self._settings.text("base_frame"), newest.frame_id, stamp)
-        self._check_scale(request, optical)
+            base, optical = self._placed_frame.find(newest.frame_id, stamp, partial(self._lookup, job))
+        self._check_scale(request, base, optical)
         frames = {frame: self._in_world(job, frame, stamp) for frame in dict.fromkeys(request.frames)}
         return np.array([frames[f] @ pose @ optical for f, pose in zip(request.frames, request.poses, strict=True)])
 
-    def _check_scale(self, request: ViewRequest, optical_to_base: FloatArray) -> None:
+    def _check_scale(self, request: ViewRequest, base: str, optical_to_base: FloatArray) -> None:
         in_metres = [frame for frame in request.frames if frame != self._world]
         if optical_to_base[:3, 3].any():
-            in_metres.append(self._settings.text("base_frame"))
+            in_metres.append(base)
         if in_metres and not self._is_metric():
             raise GoalError(
                 CODES.UNKNOWN_SCALE,

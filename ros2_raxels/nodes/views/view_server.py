@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 from rclpy.action import ActionServer, CancelResponse, GoalResponse
+from rclpy.callback_groups import ReentrantCallbackGroup
 
 from ros2_raxels.engine import EngineError
 from ros2_raxels.estimation.learned_prior import named_card
@@ -23,8 +24,9 @@ from ros2_raxels.nodes.common.parameters import METRIC_FRAMES, ParameterError, e
 from ros2_raxels.nodes.common.runner import run
 from ros2_raxels.nodes.common.tf_listener import make_reader
 from ros2_raxels.nodes.views.goal import CODES, GoalError, GoalLimits, ViewRequest, code_name, read_goal
-from ros2_raxels.nodes.views.job import JobQueue, ViewJob
+from ros2_raxels.nodes.views.job import ALL_OF_A_BURST, JobQueue, ViewJob
 from ros2_raxels.nodes.views.live_context import LiveContext
+from ros2_raxels.nodes.views.pacing import Pace
 from ros2_raxels.nodes.views.parameters import VIEWS_NODE, VIEWS_TABLE
 from ros2_raxels.nodes.views.view_maker import Predictor, ViewMaker
 from ros2_raxels.view_synthesis.context import SpreadSettings
@@ -79,6 +81,10 @@ class ViewServer(ManagedNode[Predictor | None]):
         undo.callback(self._forget_predictor)
         self._jobs = JobQueue()
         self._accepted: dict[bytes, ViewJob] = {}
+        self._checked: dict[int, ViewRequest] = {}
+        self._goal_pace, self._result_pace = Pace(self, self._steady), Pace(self, self._steady)
+        for pace in (self._goal_pace, self._result_pace):
+            undo.callback(pace.destroy)
         self._latencies = diagnostics.Latencies()
         self._rejected, self._last_rejected = 0, ""
         self._server = ActionServer(
@@ -89,6 +95,11 @@ class ViewServer(ManagedNode[Predictor | None]):
             goal_callback=self._on_goal,
             handle_accepted_callback=self._on_accepted,
             cancel_callback=lambda _: CancelResponse.ACCEPT,
+            # A goal that waits for its turn keeps nothing else of the node waiting.
+            callback_group=ReentrantCallbackGroup(),
+            goal_service_qos_profile=ALL_OF_A_BURST,
+            result_service_qos_profile=ALL_OF_A_BURST,
+            cancel_service_qos_profile=ALL_OF_A_BURST,
             result_timeout=_RESULT_KEPT_S,
         )
         undo.callback(self._server.destroy)
@@ -100,6 +111,7 @@ class ViewServer(ManagedNode[Predictor | None]):
         """Listen, and serve goals."""
         self._jobs = JobQueue(self._jobs.ended)
         self._status: PoseStatus | None = None
+        self._placed_frame = ""
         self._reader = make_reader(self)
         undo.callback(self._reader.destroy)
         self._live = self._listen()
@@ -115,10 +127,14 @@ class ViewServer(ManagedNode[Predictor | None]):
             self._settings,
             self._is_metric,
             lambda: int(self.get_clock().now().nanoseconds),
+            lambda: "" if self._status is None else str(self._status.child_frame_id),
             self._unloaded,
         )
         self._begin(partial(self._work, maker, self._jobs))
         undo.callback(self._jobs.close, "the server was deactivated")
+        for pace in (self._goal_pace, self._result_pace):
+            pace.close()
+            undo.callback(pace.open)
 
     def _listen(self) -> LiveContext:
         spread = SpreadSettings(
@@ -153,11 +169,12 @@ class ViewServer(ManagedNode[Predictor | None]):
         # Nobody says; what the pose node places before it knows the scale is never in one of these.
         return world in METRIC_FRAMES
 
-    def _on_goal(self, goal: Any) -> GoalResponse:
+    async def _on_goal(self, goal: Any) -> GoalResponse:
+        await self._goal_pace.turn()
         try:
             self._refuse_when_busy()
             # rclpy calls `_on_accepted` for the same goal right after.
-            self._checked = self._read(goal)
+            self._checked[id(goal)] = self._read(goal)
         except Exception as error:
             # Whatever a goal holds, the node goes on.
             refusal = error if isinstance(error, GoalError) else GoalError(CODES.INTERNAL, diagnostics.worded(error))
@@ -185,7 +202,9 @@ class ViewServer(ManagedNode[Predictor | None]):
         return read_goal(goal, limits, lambda frame: self._reader.lookup(frame, frame))
 
     def _on_accepted(self, handle: Any) -> None:
-        job = ViewJob(handle, self._checked, self._settings.number("max_duration_s"), self.executor)
+        job = ViewJob(
+            handle, self._checked.pop(id(handle.request)), self._settings.number("max_duration_s"), self.executor
+        )
         self._accepted[bytes(handle.goal_id.uuid)] = job
         # First the state of the goal, then feedback about it.
         handle.execute()
@@ -195,6 +214,7 @@ class ViewServer(ManagedNode[Predictor | None]):
     async def _execute(self, handle: Any) -> Any:
         """Waits for the worker without keeping the executor, and ends the goal."""
         result = await self._accepted.pop(bytes(handle.goal_id.uuid)).result
+        await self._result_pace.turn()
         if result.error_code == CODES.NONE:
             handle.succeed()
         elif result.error_code == CODES.CANCELLED:
@@ -219,6 +239,9 @@ class ViewServer(ManagedNode[Predictor | None]):
         result = maker.make(job)
         if result.error_code >= CODES.ENGINE_FAILED:
             self._problems.report(f"goal ended with {code_name(result.error_code)}: {result.error_msg}")
+        if maker.placed_frame != self._placed_frame:
+            self._placed_frame = maker.placed_frame
+            self.get_logger().info(f"poses of goals that place the base are those of {self._placed_frame}")
         took_s = time.monotonic() - begun
         self._latencies.add(took_s)
         self.get_logger().debug(f"{code_name(result.error_code)} after {took_s:.3f} s")
@@ -254,6 +277,7 @@ class ViewServer(ManagedNode[Predictor | None]):
     def _goal_counts(self) -> dict[str, str]:
         counts = {f"ended with {name}": str(count) for name, count in sorted(self._jobs.ended.items())}
         counts |= self._latencies.values() | {"rejected": str(self._rejected), "last rejected": self._last_rejected}
+        counts |= {"poses are of": self._placed_frame}
         return counts | {"last problem": self._problems.last, "running": str(self._jobs.is_running)}
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -28,22 +29,53 @@ from raxels_interfaces.srv import SaveKeyframes
 from ros2_raxels.client import ViewClientError, make_goal
 from ros2_raxels.geometry.camera import PinholeCamera
 from ros2_raxels.nodes.common.messages import camera_info_message
+from ros2_raxels.nodes.parameter_yaml import TABLES
 from ros2_raxels.scenes.renderer import render
 from ros2_raxels.scenes.trajectories import handheld_loop
 from ros2_raxels.scenes.world import furnished_room
 
 pytestmark = pytest.mark.ros
 
+ALONE = pytest.mark.usefixtures("empty_network")
+"""For tests with a process of their own, whose nodes have the names of the shared one."""
+
 MANAGED = ("-p", "autostart:=false")
 POSE_NODE, VIEW_SERVER = "ros2_raxels.nodes.pose.pose_node", "ros2_raxels.nodes.views.view_server"
 CYCLES = 20
+CHANGED = ("tf.world_frame", "lost.frames", "keyframes.folder")
+"""Parameters that tests of the shared process give values of their own."""
 
 
 # ------------------------------------------------------------------------------------------------------ pose node
 
 
-def test_it_waits_for_a_manager_and_says_so(spawn: Spawn, probe: Probe):
-    manager = Manager(probe, spawn("scripted_node.py", *MANAGED))
+@pytest.fixture(scope="module")
+def node(module_spawn: Spawn) -> NodeProcess:
+    """One process for the tests that leave it alive."""
+    return module_spawn("scripted_node.py", *MANAGED)
+
+
+@pytest.fixture
+def manager(node: NodeProcess, probe: Probe) -> Iterator[Manager]:
+    """Of that process, which is not configured and has its defaults, before the test and after it."""
+    manager = Manager(probe, node)
+    defaults = {row.name: row.default for row in TABLES[manager.name]}
+    yield manager
+    ways = {"active": ("deactivate", "cleanup"), "inactive": ("cleanup",), "unconfigured": ()}
+    manager.go(*ways[manager.state])
+    for name in CHANGED:
+        assert manager.assign(name, defaults[name]) == (True, "")
+
+
+def _active(manager: Manager) -> Rig:
+    """A camera for the node, once that is configured and active and has answered."""
+    manager.go("configure", "activate")
+    rig = Rig(manager.probe, manager.node)
+    rig.settle()
+    return rig
+
+
+def test_it_waits_for_a_manager_and_says_so(manager: Manager):
     assert manager.state == "unconfigured"
     manager.health(
         "lifecycle",
@@ -61,8 +93,7 @@ def test_it_waits_for_a_manager_and_says_so(spawn: Spawn, probe: Probe):
     assert manager.state == "unconfigured"
 
 
-def test_each_state_has_what_belongs_to_it(spawn: Spawn, probe: Probe):
-    manager = Manager(probe, spawn("scripted_node.py", *MANAGED))
+def test_each_state_has_what_belongs_to_it(manager: Manager, probe: Probe):
     topics = ("/raxels_pose/pose", "/raxels_pose/status")
 
     def heard() -> tuple[int, int]:
@@ -93,10 +124,8 @@ def test_each_state_has_what_belongs_to_it(spawn: Spawn, probe: Probe):
     ]
 
 
-def test_deactivation_keeps_the_tracker_and_cleanup_does_not(spawn: Spawn, probe: Probe):
-    node = spawn("scripted_node.py")
-    rig, manager = Rig(probe, node), Manager(probe, node)
-    rig.settle()
+def test_deactivation_keeps_the_tracker_and_cleanup_does_not(manager: Manager, probe: Probe):
+    rig = _active(manager)
     assert rig.solve().status.message.startswith("count 1 ")
     manager.go("deactivate")
     wait_until(lambda: not probe.node.count_subscribers("/image"), what="no subscription")
@@ -121,6 +150,7 @@ def _listened(rig: Rig) -> None:
     rig.send_info()
 
 
+@ALONE
 def test_a_missing_model_leaves_it_unconfigured_until_the_parameter_is_corrected(spawn: Spawn, probe: Probe):
     node = spawn(POSE_NODE, *MANAGED, "-p", "model:=/nowhere/card.json")
     manager = Manager(probe, node)
@@ -143,26 +173,20 @@ def test_a_missing_model_leaves_it_unconfigured_until_the_parameter_is_corrected
     assert "Traceback" not in node.log
 
 
-def test_every_configuration_reads_the_parameters_again(spawn: Spawn, probe: Probe):
-    node = spawn("scripted_node.py", *MANAGED)
-    rig_of, manager = lambda: Rig(probe, node), Manager(probe, node)
+def test_every_configuration_reads_the_parameters_again(manager: Manager):
     assert manager.assign("tf.world_frame", "map") == (True, "")
     assert not manager.change("configure")
     manager.health("lifecycle", DiagnosticStatus.ERROR, "tf.world_frame = 'map' must be a frame of its own")
     assert manager.assign("tf.world_frame", "eye_world") == (True, "")
     assert manager.assign("lost.frames", 7) == (True, "")
-    manager.go("configure", "activate")
-    rig = rig_of()
-    rig.settle()
-    answer = rig.solve()
+    answer = _active(manager).solve()
     assert answer.pose.header.frame_id == "eye_world"
     assert answer.status.message.endswith("lost.frames 7")
 
 
-def test_deactivation_lets_the_worker_finish_pending_requests(spawn: Spawn, probe: Probe, tmp_path: Path):
-    node = spawn("scripted_node.py", "-p", f"keyframes.folder:={tmp_path}")
-    rig, manager = Rig(probe, node), Manager(probe, node)
-    rig.settle()
+def test_deactivation_lets_the_worker_finish_pending_requests(manager: Manager, tmp_path: Path):
+    assert manager.assign("keyframes.folder", str(tmp_path)) == (True, "")
+    rig = _active(manager)
     rig.solve()
     busy = rig.send_busy()
     saving = rig.asked(SaveKeyframes, "save_keyframes", SaveKeyframes.Request(path="keyframes"))
@@ -174,6 +198,7 @@ def test_deactivation_lets_the_worker_finish_pending_requests(spawn: Spawn, prob
     assert (tmp_path / "keyframes").read_text() == "2"
 
 
+@ALONE
 def test_a_hanging_worker_ends_the_process_with_a_message(spawn: Spawn, probe: Probe):
     node = spawn("scripted_node.py")
     rig, manager = Rig(probe, node), Manager(probe, node)
@@ -185,10 +210,8 @@ def test_a_hanging_worker_ends_the_process_with_a_message(spawn: Spawn, probe: P
     assert manager.events[-1].goal_state.label == "finalized"
 
 
-def test_a_stopped_worker_is_an_error_until_the_next_activation(spawn: Spawn, probe: Probe):
-    node = spawn("scripted_node.py")
-    rig, manager = Rig(probe, node), Manager(probe, node)
-    rig.settle()
+def test_a_stopped_worker_is_an_error_until_the_next_activation(manager: Manager):
+    rig = _active(manager)
     rig.send(picture(script.QUIT))
     why = "the worker has stopped until the node is activated again: internal error: SystemExit: as the image asked"
     manager.health("lifecycle", DiagnosticStatus.ERROR, f"active: {why}")
@@ -198,6 +221,7 @@ def test_a_stopped_worker_is_an_error_until_the_next_activation(spawn: Spawn, pr
     assert rig.solve().status.state == PoseStatus.STATE_TRACKING
 
 
+@ALONE
 @pytest.mark.parametrize("way", [(), ("configure",), ("configure", "activate")], ids=["fresh", "inactive", "active"])
 def test_shutdown_ends_the_process(spawn: Spawn, probe: Probe, way: tuple[str, ...]):
     manager = Manager(probe, spawn("scripted_node.py", *MANAGED))
@@ -207,6 +231,7 @@ def test_shutdown_ends_the_process(spawn: Spawn, probe: Probe, way: tuple[str, .
     assert manager.events[-1].goal_state.label == "finalized"
 
 
+@ALONE
 @pytest.mark.parametrize("managed", [True, False])
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_a_node_that_is_loading_says_so_and_still_ends_on_a_signal(
@@ -228,6 +253,7 @@ def test_a_node_that_is_loading_says_so_and_still_ends_on_a_signal(
 # -------------------------------------------------------------------------------------------------------- views
 
 
+@ALONE
 def test_goals_are_served_preempted_or_rejected_by_lifecycle_state(spawn: Spawn, probe: Probe):
     node = spawn("scripted_views.py", *PARAMETERS)
     rig, manager = ViewsRig(probe, node), Manager(probe, node, "raxels_views")
@@ -274,6 +300,7 @@ class Memory:
         return float(np.median(self.sizes[-third:]) - np.median(self.sizes[2 : 2 + third]))
 
 
+@ALONE
 @pytest.mark.slow
 def test_life_cycles_of_the_pose_node_leak_no_memory_and_give_the_same_poses(spawn: Spawn, probe: Probe):
     pytest.importorskip("onnxruntime")
@@ -313,6 +340,7 @@ def _walked(rig: Rig, info: Any, walk: list[np.ndarray]) -> list[list[float]]:
     return found
 
 
+@ALONE
 @pytest.mark.slow
 def test_life_cycles_of_the_view_server_leak_no_memory(spawn: Spawn, probe: Probe):
     pytest.importorskip("onnxruntime")

@@ -22,6 +22,7 @@ from sensor_msgs.msg import CameraInfo, CompressedImage, Image, RegionOfInterest
 from std_msgs.msg import Header
 
 from ros2_raxels.geometry.camera import PinholeCamera
+from ros2_raxels.geometry.lens_names import make_camera
 from ros2_raxels.geometry.poses import make_pose, rotation_from_quaternion, rotation_from_vector
 from ros2_raxels.nodes.common import messages
 from ros2_raxels.nodes.common.messages import image_array, image_message
@@ -240,6 +241,29 @@ def test_rectified_images_use_the_projection_matrix_without_distortion():
     assert not camera.is_distorted
 
 
+@pytest.mark.parametrize(
+    ("name", "distortion", "told"),
+    [
+        ("plumb_bob", (), [0.0] * 5),
+        ("plumb_bob", (0.1, 0.2, 0.0, 0.001, 0.3), [0.1, 0.2, 0.0, 0.001, 0.3]),
+        ("rational_polynomial", (*[0.1] * 13, 0.2), [*[0.1] * 13, 0.2]),
+        ("equidistant", (), [0.0] * 4),
+        ("equidistant", (0.1, 0.0, 0.0, 0.2), [0.1, 0.0, 0.0, 0.2]),
+        ("double_sphere", (-0.2, 0.6), [-0.2, 0.6]),
+    ],
+)
+def test_every_lens_survives_a_round_trip_through_a_message(
+    name: str, distortion: tuple[float, ...], told: list[float]
+):
+    camera = make_camera(name, (64, 48), (30.0, 31.0, 31.5, 23.5), distortion)
+    message = messages.camera_info_message(camera, Header())
+    assert (message.distortion_model, list(message.d)) == (name, told)
+    again = camera_from_info(message)
+    assert type(again) is type(camera)
+    point = np.array([[0.3, -0.2, 1.5]])
+    np.testing.assert_allclose(again.project(point), camera.project(point))
+
+
 def test_thin_prism_coefficients_of_zero_are_accepted():
     rational = [0.1, 0.2, 0.0, 0.0, 0.3, 0.1, 0.2, 0.3]
     camera = camera_from_info(info(distortion_model="rational_polynomial", d=[*rational, 0.0, 0.0, 0.0, 0.0]))
@@ -256,7 +280,7 @@ def test_thin_prism_coefficients_of_zero_are_accepted():
         ({"k": [500.0, 9.0, 1.0, 0.0, 500.0, 1.0, 0.0, 0.0, 1.0]}, "skew"),
         ({"d": [math.nan, 0.0, 0.0, 0.0, 0.0]}, "nan"),
         ({"d": [0.1, 0.2]}, "distortion"),
-        ({"distortion_model": "equidistant"}, "equidistant"),
+        ({"distortion_model": "omni"}, "omni"),
         ({"distortion_model": "my_model"}, "my_model"),
         ({"width": 0, "height": 0}, "0x0"),
         ({"roi": RegionOfInterest(x_offset=600, width=100, height=100)}, "roi 100x100 at (600, 0)"),

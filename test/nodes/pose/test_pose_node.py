@@ -192,7 +192,7 @@ FAULTS = [
     pytest.param(_bad(step=1), "step 1 ", True, id="step"),
     pytest.param(_bad_info(k=[math.nan] * 9), "camera_info: K has a nan", False, id="nan"),
     pytest.param(_bad_info(k=[0.0] * 9), "camera_info: K is all zeros", False, id="uncalibrated"),
-    pytest.param(_bad_info(distortion_model="equidistant"), "'equidistant'", False, id="model"),
+    pytest.param(_bad_info(distortion_model="omni"), "'omni'", False, id="model"),
     pytest.param(_bad_info(width=640, height=480), "is 64x48 px but camera_info describes 640x480", True, id="size"),
     pytest.param(
         lambda rig: rig.send(picture(script.RAISE)), "ZeroDivisionError: as the image asked", True, id="exception"

@@ -495,6 +495,13 @@ def test_a_model_that_cannot_be_used_is_named(spawn: Spawn, probe: Probe):
     assert "Traceback" not in node.log
 
 
+def test_a_mask_that_cannot_be_used_is_named(spawn: Spawn, probe: Probe):
+    node = spawn("ros2_raxels.nodes.pose.pose_node", "-p", "model:=none", "-p", "mask:=/nowhere/mask.png")
+    assert node.wait() == 2
+    assert "mask = '/nowhere/mask.png': /nowhere/mask.png cannot be read" in node.log
+    assert "Traceback" not in node.log
+
+
 @pytest.mark.slow
 def test_poses_of_a_rendered_walk_agree_with_the_truth(spawn: Spawn, probe: Probe):
     camera, world = PinholeCamera(320, 240, 260.0, 260.0, 159.5, 119.5), furnished_room()

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
 import numpy as np
 import pytest
-from ros_testing import Probe, Spawn, matched, wait_until
+from ros_testing import NodeProcess, Probe, Spawn, matched, wait_until
 
 pytest.importorskip("rclpy")
 pytest.importorskip("raxels_interfaces.msg")
@@ -15,6 +16,7 @@ pytest.importorskip("raxels_interfaces.msg")
 import scripted_node as script
 from diagnostic_msgs.msg import DiagnosticStatus
 from geometry_msgs.msg import PoseWithCovarianceStamped, TransformStamped
+from lifecycle_rig import Manager
 from pose_rig import FRAME, Rig
 from std_msgs.msg import Header
 from tf2_msgs.msg import TFMessage
@@ -25,22 +27,25 @@ from ros2_raxels.geometry.poses import OPTICAL_TO_BODY, FloatArray, inverse_pose
 from ros2_raxels.nodes.common.messages import pose_array, pose_message, stamp_message, stamp_ns, transform_message
 from ros2_raxels.nodes.common.tf_broadcaster import tf_qos
 from ros2_raxels.nodes.common.tf_listener import pose_of_transform
+from ros2_raxels.nodes.parameter_yaml import TABLES
 
 pytestmark = pytest.mark.ros
 
 MOUNT = make_pose(rotation_from_vector([0.0, 0.3, 0.0]), [0.3, 0.0, 0.5]) @ OPTICAL_TO_BODY
 ODOMETRY = make_pose(rotation_from_vector([0.0, 0.0, 0.4]), [5.0, 1.0, 0.0])
-METRES = ("-p", "scale.mode:=fixed")
+METRES = {"scale.mode": "fixed"}
+CHANGED = ("scale.mode", "tf.mode", "tf.time_offset_s", "lost.policy", "keyframes.folder")
+"""Parameters that tests give values of their own."""
 
 
 class Robot(Rig):
     """A rig whose camera is mounted on a base, with or without odometry."""
 
-    def __init__(self, probe: Probe, spawn: Spawn, *parameters: str, odometry: bool = False) -> None:
+    def __init__(self, probe: Probe, node: NodeProcess, odometry: bool) -> None:
         self._static = probe.publisher(TFMessage, "/tf_static", tf_qos(static=True))
         self._moving = probe.publisher(TFMessage, "/tf", tf_qos())
         self._static.publish(self._edge("base_link", FRAME, MOUNT))
-        super().__init__(probe, spawn("scripted_node.py", *parameters))
+        super().__init__(probe, node)
         matched(self._static)
         # The node's reader and its watch for second parents, and the rig itself.
         wait_until(lambda: probe.node.count_subscribers("/tf") >= 3, what="ears for TF")
@@ -67,13 +72,38 @@ class Robot(Rig):
         return answer
 
 
+MakeRobot = Callable[..., Robot]
+
+
+@pytest.fixture(scope="module")
+def node(module_spawn: Spawn) -> NodeProcess:
+    """One process for all tests, each of which configures it anew."""
+    return module_spawn("scripted_node.py", "-p", "autostart:=false")
+
+
+@pytest.fixture
+def make_robot(probe: Probe, node: NodeProcess) -> Iterator[MakeRobot]:
+    """Configures the node with parameters, the others at their defaults, and activates it."""
+    manager = Manager(probe, node)
+    defaults = {row.name: row.default for row in TABLES["raxels_pose"] if row.name in CHANGED}
+
+    def make(parameters: Mapping[str, object], *, odometry: bool = False) -> Robot:
+        for name, value in {**defaults, **parameters}.items():
+            assert manager.assign(name, value) == (True, "")
+        manager.go("configure", "activate")
+        return Robot(probe, node, odometry)
+
+    yield make
+    manager.go("deactivate", "cleanup")
+
+
 def second_step() -> FloatArray:
     """Pose of the base in its first place when the camera has made one step."""
     return MOUNT @ script.scripted_pose(1) @ inverse_pose(MOUNT)
 
 
-def test_poses_are_those_of_the_base_where_tf_places_the_camera_on_it(probe: Probe, spawn: Spawn) -> None:
-    robot = Robot(probe, spawn, *METRES, "-p", "tf.time_offset_s:=0.25")
+def test_poses_are_those_of_the_base_where_tf_places_the_camera_on_it(make_robot: MakeRobot) -> None:
+    robot = make_robot(METRES | {"tf.time_offset_s": 0.25})
     robot.step()
     answer = robot.solve()
     assert (answer.pose.header.frame_id, answer.odometry.child_frame_id) == ("raxels_world", "base_link")
@@ -87,8 +117,8 @@ def test_poses_are_those_of_the_base_where_tf_places_the_camera_on_it(probe: Pro
     np.testing.assert_allclose(pose_of_transform(edge.transform), second_step(), atol=1e-9)
 
 
-def test_map_to_odom_is_chosen_where_odometry_owns_the_base(probe: Probe, spawn: Spawn) -> None:
-    robot = Robot(probe, spawn, *METRES, odometry=True)
+def test_map_to_odom_is_chosen_where_odometry_owns_the_base(make_robot: MakeRobot) -> None:
+    robot = make_robot(METRES, odometry=True)
     robot.step()
     answer = robot.step()
     assert answer.pose.header.frame_id == "map"
@@ -98,8 +128,8 @@ def test_map_to_odom_is_chosen_where_odometry_owns_the_base(probe: Probe, spawn:
     np.testing.assert_allclose(placed, pose_array(answer.pose.pose.pose), atol=1e-9)
 
 
-def test_while_lost_odometry_moves_the_base_in_the_map(probe: Probe, spawn: Spawn) -> None:
-    robot = Robot(probe, spawn, *METRES, "-p", "lost.policy:=hold", odometry=True)
+def test_while_lost_odometry_moves_the_base_in_the_map(make_robot: MakeRobot) -> None:
+    robot = make_robot(METRES | {"lost.policy": "hold"}, odometry=True)
     robot.step()
     seen = robot.step()
     driven = make_pose(np.eye(3), [1.0, 0.0, 0.0])
@@ -113,8 +143,8 @@ def test_while_lost_odometry_moves_the_base_in_the_map(probe: Probe, spawn: Spaw
     assert lost.pose.pose.covariance[0] == 9999.0
 
 
-def test_without_a_scale_the_tree_of_the_robot_is_left_alone(probe: Probe, spawn: Spawn) -> None:
-    robot = Robot(probe, spawn, odometry=True)
+def test_without_a_scale_the_tree_of_the_robot_is_left_alone(make_robot: MakeRobot) -> None:
+    robot = make_robot({}, odometry=True)
     robot.step()
     answer = robot.step()
     (edge,) = answer.edges
@@ -122,8 +152,8 @@ def test_without_a_scale_the_tree_of_the_robot_is_left_alone(probe: Probe, spawn
     assert not answer.status.scale_is_metric
 
 
-def test_a_tf_mode_that_needs_a_scale_says_so(probe: Probe, spawn: Spawn) -> None:
-    robot = Robot(probe, spawn, "-p", "tf.mode:=odom_to_base")
+def test_a_tf_mode_that_needs_a_scale_says_so(make_robot: MakeRobot) -> None:
+    robot = make_robot({"tf.mode": "odom_to_base"})
     answer = robot.step()
     assert not answer.edges
     assert answer.pose.header.frame_id == "raxels_world"
@@ -131,8 +161,8 @@ def test_a_tf_mode_that_needs_a_scale_says_so(probe: Probe, spawn: Spawn) -> Non
 
 
 @pytest.mark.parametrize(("policy", "has_pose", "has_edge"), [("stop", False, False), ("hold", True, True)])
-def test_what_is_published_while_lost(probe: Probe, spawn: Spawn, policy: str, has_pose: bool, has_edge: bool) -> None:
-    robot = Robot(probe, spawn, "-p", f"lost.policy:={policy}")
+def test_what_is_published_while_lost(make_robot: MakeRobot, policy: str, has_pose: bool, has_edge: bool) -> None:
+    robot = make_robot({"lost.policy": policy})
     robot.step()
     answer = robot.step(script.LOST)
     assert answer.status.state == PoseStatus.STATE_LOST
@@ -141,8 +171,10 @@ def test_what_is_published_while_lost(probe: Probe, spawn: Spawn, policy: str, h
         assert answer.pose.pose.covariance[0] == 9999.0
 
 
-def test_services_and_initialpose_set_the_pose_and_keep_keyframes(probe: Probe, spawn: Spawn, tmp_path: Path) -> None:
-    robot = Robot(probe, spawn, *METRES, "-p", f"keyframes.folder:={tmp_path}")
+def test_services_and_initialpose_set_the_pose_and_keep_keyframes(
+    make_robot: MakeRobot, probe: Probe, tmp_path: Path
+) -> None:
+    robot = make_robot(METRES | {"keyframes.folder": str(tmp_path)})
     robot.step()
     there = make_pose(rotation_from_vector([0.0, 0.0, 1.0]), [3.0, -2.0, 0.0])
 

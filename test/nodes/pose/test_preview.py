@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from ros2_raxels.geometry.camera import PinholeCamera
+from ros2_raxels.geometry.fisheye import FisheyeCamera
 from ros2_raxels.geometry.poses import FloatArray, make_pose, rotation_from_vector
 from ros2_raxels.nodes.pose.preview import RaxelPicture
 
@@ -39,6 +40,15 @@ def test_nothing_saturates_wherever_the_camera_is(x: float):
     raxels = shown(RaxelPicture().draw(CAMERA, make_pose(np.eye(3), [x, 0.0, 0.0])), 1.0 + abs(x))
     # A channel at its limit would bring raxels nearer to the camera than they are.
     np.testing.assert_allclose(np.linalg.norm(raxels - [x, 0.0, 0.0], axis=-1), 1.0, atol=2 * (1.0 + abs(x)) / 127.5)
+
+
+def test_what_a_fisheye_does_not_see_is_grey():
+    lens = FisheyeCamera(320, 240, 100.0, 100.0, 159.5, 119.5, (-0.2, 0.0, 0.0, 0.0))
+    cells = RaxelPicture().draw(lens, POSE)[::8, ::8]
+    unseen = np.isnan(lens.bearings(30, 40)[..., 0])
+    assert 0.1 < unseen.mean() < 0.9
+    assert (cells[unseen] == 128).all()
+    assert not (cells[~unseen] == 128).all(axis=-1).any()
 
 
 def test_rays_depend_on_the_camera_alone():

@@ -21,12 +21,21 @@ from ros2_raxels.nodes.common.messages import camera_info_message, image_message
 from ros2_raxels.nodes.common.tf_listener import TransformReader
 from ros2_raxels.nodes.views import live_context
 from ros2_raxels.nodes.views.live_context import LiveContext
+from ros2_raxels.recordings.contrast import Stretch
 from ros2_raxels.recordings.image_codec import ImageArray
 from ros2_raxels.view_synthesis.context import SpreadSettings
 
 pytestmark = pytest.mark.ros
 
 S = 1_000_000_000
+GREY = np.full((CAMERA.height, CAMERA.width, 3), 90, np.uint8)
+
+
+def _deep(pixels: np.ndarray, header: Header) -> Image:
+    """A grey image of 16 bits, of which a sensor uses some."""
+    height, width = pixels.shape
+    data = pixels.astype("<u2").tobytes()
+    return Image(header=header, height=height, width=width, encoding="mono16", step=2 * width, data=data)
 
 
 class _Along(TransformReader):
@@ -51,10 +60,10 @@ class Live:
         self.reader = _Along()
         decode = live_context.image_array
 
-        def slowly(message: Image) -> ImageArray:
+        def slowly(message: Image, stretch: Stretch) -> ImageArray:
             self.decoding.set()
             self.go_on.wait(20.0)
-            return decode(message)
+            return decode(message, stretch)
 
         monkeypatch.setattr(live_context, "image_array", slowly)
         self._node = probe.node
@@ -68,13 +77,14 @@ class Live:
         self.context.update()
         self.updates += 1
 
-    def look(self, stamp: int) -> None:
+    def look(self, stamp: int, pixels: np.ndarray = GREY) -> None:
         """An image, once it is the newest."""
         header = Header(frame_id=EYE, stamp=stamp_message(stamp))
+        image = image_message(pixels, header) if pixels.dtype == np.uint8 else _deep(pixels, header)
 
         def came() -> bool:
             self._infos.publish(camera_info_message(CAMERA, header))
-            self._images.publish(image_message(np.full((CAMERA.height, CAMERA.width, 3), 90, np.uint8), header))
+            self._images.publish(image)
             return self.context.newest_ns == stamp
 
         wait_until(came, what="image")
@@ -134,3 +144,22 @@ def test_only_the_most_recent_images_wait_for_their_pose(live: Live) -> None:
     assert len(live.context.until(0)[0]) <= live_context._RECENT + 1
     live.reader.known_ns = 2**62
     wait_until(lambda: live.kept == [11, 12, 13, 14], what="frames whose pose is known now")
+
+
+def test_images_of_16_bits_stay_as_bright_as_those_that_are_kept(live: Live) -> None:
+    """Something bright that comes into view does not make all else darker."""
+    live.go_on.set()
+    dark = np.linspace(0, 1000, GREY[..., 0].size).reshape(GREY.shape[:2])
+    lit = dark.copy()
+    lit[:8] = 2000
+    live.look(1 * S, dark)
+    wait_until(lambda: live.kept == [1], what="first frame")
+    live.look(2 * S, lit)
+    wait_until(lambda: live.kept == [1, 2], what="second frame")
+    recent, (first, second) = live.context.until(0)
+    asked = [recent[-1].frame(False, None, live.context.stretch).image for _ in range(3)]
+    rest = slice(10, None)
+    for image in (second.image, *asked):
+        assert np.abs(image[rest].astype(int) - first.image[rest]).max() <= 25
+        np.testing.assert_array_equal(image, asked[0] if image is not second.image else image)
+    assert first.image.max() > 225

@@ -17,14 +17,12 @@ pytest.importorskip("raxels_interfaces.action")
 
 import rclpy
 import scripted_views as script
-from views_rig import BASE, CAMERA, EYE, MAP, WORLD, at, with_context
+from views_rig import BASE, CAMERA, EYE, MAP, WORLD, Tree, at, with_context
 
 from ros2_raxels.client import make_goal
-from ros2_raxels.geometry.frame_tree import FrameTree
-from ros2_raxels.geometry.poses import FloatArray, make_pose, quaternion_from_rotation, rotation_from_vector
+from ros2_raxels.geometry.poses import FloatArray, make_pose, rotation_from_vector
 from ros2_raxels.nodes.common.messages import pose_array
 from ros2_raxels.nodes.common.parameters import Parameters, declare
-from ros2_raxels.nodes.common.tf_listener import TransformReader
 from ros2_raxels.nodes.views.goal import GoalLimits, code_name, read_goal
 from ros2_raxels.nodes.views.job import STATES, ViewJob
 from ros2_raxels.nodes.views.live_context import LiveContext
@@ -40,24 +38,6 @@ LIMITS = GoalLimits(max_poses=100, max_views=32, max_imagined=8, max_steps=64, m
 TURN = make_pose(rotation_from_vector([0.0, 0.0, np.pi / 2]), (10.0, 0.0, 0.0))
 
 
-class Tree(TransformReader):
-    """Edges that are put in by hand."""
-
-    def __init__(self) -> None:
-        self.tree = FrameTree()
-
-    def place(self, parent: str, child: str, pose: FloatArray, stamp_ns: int = 0) -> None:
-        """At a stamp, or for good."""
-        turn = quaternion_from_rotation(pose[:3, :3])
-        assert not self.tree.insert(parent, child, stamp_ns, pose[:3, 3], turn, not stamp_ns)
-
-    def lookup(self, target: str, source: str, stamp_ns: int = 0) -> FloatArray:
-        return self.tree.lookup(target, source, stamp_ns)
-
-    def destroy(self) -> None:
-        pass
-
-
 class Handle(SimpleNamespace):
     """A goal of no server; its states are noted down."""
 
@@ -68,7 +48,7 @@ class Handle(SimpleNamespace):
 class Bench:
     """A maker on a real node's parameters, with a camera that stands at x = 0.5 in the world."""
 
-    metric, now_ns = False, T0
+    metric, now_ns, child_of_pose = False, T0, ""
 
     def __init__(self, probe: Probe) -> None:
         changes = {"self_consistency": False, "image_format": "png", "tf_timeout_s": 0.0}
@@ -93,7 +73,14 @@ class Bench:
         """The result of a goal."""
         predictor = script.PaintingPredictor("") if predictor == "painter" else predictor
         maker = ViewMaker(
-            predictor, self.reader, self.live, self.settings, lambda: self.metric, lambda: self.now_ns, "no card"
+            predictor,
+            self.reader,
+            self.live,
+            self.settings,
+            lambda: self.metric,
+            lambda: self.now_ns,
+            lambda: self.child_of_pose,
+            "no card",
         )
         return maker.make(job or self.job(goal))
 
@@ -144,7 +131,7 @@ def test_views_of_poses_in_the_world_have_those_poses(bench: Bench):
 def test_poses_of_the_base_in_several_frames_are_transformed_and_answered_in_the_frame_of_the_trajectory(bench: Bench):
     mount = make_pose(rotation_from_vector([0.0, 0.3, 0.0]), (0.2, 0.0, 0.5))
     # A base that is where its camera was seen.
-    bench.reader.tree = FrameTree()
+    bench.reader.tree = Tree().tree
     bench.reader.place(MAP, WORLD, TURN)
     bench.reader.place(WORLD, BASE, at(0.5) @ np.linalg.inv(mount), T0)
     bench.reader.place(BASE, EYE, mount)
