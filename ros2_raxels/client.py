@@ -302,6 +302,7 @@ class ViewClient:
         self._ending = True
         self._executor.wake()
         self._thread.join(1.0)
+        self._executor.shutdown(0.0)
         self._client.destroy()
         self.node.destroy_node()
         self._context.try_shutdown()

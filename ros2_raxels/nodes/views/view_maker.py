@@ -271,7 +271,7 @@ class ViewMaker:
     def _placed(self, job: ViewJob, newest: ContextFrame, stamp: int) -> FloatArray:
         """(N, 4, 4) optical frames in the world for the poses of the trajectory."""
         request = job.request
-        base = newest.frame_id
+        base: str = newest.frame_id
         optical: FloatArray = np.eye(4)
         if request.is_base:
             base, optical = self._placed_frame.find(newest.frame_id, stamp, partial(self._lookup, job))

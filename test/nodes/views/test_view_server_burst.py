@@ -83,8 +83,10 @@ class PlainClient:
         self._ending = True
         self._executor.wake()
         self._thread.join(3.0)
+        self._action.destroy()
+        self._executor.shutdown()
         self._node.destroy_node()
-        self._context.try_shutdown()
+        self._context.destroy()
 
 
 @pytest.fixture
