@@ -121,10 +121,12 @@ def moving_as_a_plane(evidence: Evidence, among: BoolArray) -> BoolArray | None:
         evidence: P tracks over N frames.
         among: (P,) those that are looked at.
     """
-    pixels = np.where(evidence.seen[..., None], evidence.plane, 0.0) * evidence.focal_px[:, None]
+    # A wide lens sees more than a plane reaches.
+    reached = evidence.seen & np.isfinite(evidence.plane[..., 0])
+    pixels = np.where(reached[..., None], evidence.plane, 0.0) * evidence.focal_px[:, None]
     core = np.flatnonzero(np.zeros(0))
     for i, j in itertools.combinations(range(evidence.frames), 2):
-        seen = np.flatnonzero(among & evidence.seen[:, i] & evidence.seen[:, j])
+        seen = np.flatnonzero(among & reached[:, i] & reached[:, j])
         inside = _plane_motion(pixels[seen, i], pixels[seen, j])[1]
         if inside.sum() > len(core):
             core = seen[inside]
@@ -134,7 +136,7 @@ def moving_as_a_plane(evidence: Evidence, among: BoolArray) -> BoolArray | None:
     chosen[core] = True
     votes, agreed = np.zeros((2, len(among)))
     for i, j in itertools.combinations(range(evidence.frames), 2):
-        both = evidence.seen[:, i] & evidence.seen[:, j]
+        both = reached[:, i] & reached[:, j]
         homography = _plane_motion(pixels[chosen & both, i], pixels[chosen & both, j])[0]
         if homography is None:
             continue

@@ -103,3 +103,10 @@ def test_few_tracks_are_no_plane() -> None:
     evidence = spread_out(40)
     assert moving_as_a_plane(evidence, np.zeros(40, bool)) is None
     assert moving_as_a_plane(evidence.of_tracks(np.arange(6)), np.ones(6, bool)) is None
+
+
+def test_where_no_plane_reaches_nothing_moves_as_one() -> None:
+    """As beside a fisheye's axis."""
+    evidence = spread_out()
+    beyond = replace(evidence, plane=np.full_like(evidence.plane, np.nan))
+    assert moving_as_a_plane(beyond, np.ones(len(evidence.anchor), bool)) is None
