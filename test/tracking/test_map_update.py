@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import cv2
@@ -13,7 +14,7 @@ import pytest
 from walk import BLACK, CAMERA, FIRST_NS, HELD, LOST, STEP_NS, TRACKING, Image, Walk, follow, states
 
 from ros2_raxels.geometry.camera import Camera
-from ros2_raxels.geometry.poses import interpolate_pose, make_pose, relative_pose, rotation_from_vector
+from ros2_raxels.geometry.poses import interpolate_pose, make_pose, relative_pose, rotation_angle_rad, rotation_from_vector
 from ros2_raxels.scenes.renderer import render
 from ros2_raxels.scenes.world import furnished_room
 from ros2_raxels.tracking import map_update
@@ -133,6 +134,34 @@ def test_the_camera_does_not_jump_when_a_keyframe_is_taken_over(walk: Walk, work
     moved = relative_pose(before, robot.tracker._motion.camera_to_world)
     # What bundle adjustment has found, of a scene whose depth is 1.
     assert 0 < np.linalg.norm(moved[:3, 3]) < 0.003
+
+
+def test_a_frame_that_waits_to_become_a_keyframe_moves_with_the_map(
+    walk: Walk, scale: float, workshop: Workshop, begun: Begun
+) -> None:
+    """A loop is closed meanwhile, which turns the map, puts it elsewhere and doubles it."""
+    robot, begin = begun
+    tracker, first = robot.tracker, begin - 1
+    waiting = [k for k, f in zip(range(begin, begin + 5), robot.see(walk[begin : begin + 5]), strict=True) if f.keyframe]
+    there, make = make_pose(rotation_from_vector([0.0, 1.0, 0.0]), [5.0, 0.0, -3.0]), workshop._make
+
+    def make_and_move(*of: object) -> MapUpdate:
+        workshop._make = make
+        update = make(*of)
+        keyframes = update.mapper.keyframes
+        keyframes.rescale(keyframes.present, 2.0, np.zeros(3))
+        keyframes.move(there)
+        return replace(update, growth=2.0)
+
+    workshop._make = make_and_move
+    workshop.gate.set()
+    tracker._finish()
+    assert sorted(tracker._map.keyframes)[-2:] == [first, waiting[0]]
+    poses = [tracker._map.keyframes[k].camera_to_world for k in (first, waiting[0])]
+    truth, step = relative_pose(walk.poses[first], walk.poses[waiting[0]]), relative_pose(*poses)
+    assert np.linalg.norm(0.5 * scale * step[:3, 3] - truth[:3, 3]) < 0.1 * np.linalg.norm(truth[:3, 3])
+    assert np.degrees(rotation_angle_rad(step[:3, :3].T @ truth[:3, :3])) < 0.5
+    assert robot.troubles == []
 
 
 def test_mapping_that_is_stuck_is_given_up_after_a_while_and_begun_anew(
