@@ -90,7 +90,7 @@ class EstimatorSettings:
 
     evidence: EvidenceSettings = field(default_factory=EvidenceSettings)
     refine: RefineSettings = field(default_factory=RefineSettings)
-    sure: float = 0.85
+    sure: float = 0.75
     moving: bool = True
 
 

@@ -41,6 +41,9 @@ _POLISH_STEPS = 4
 _LEAST_REST, _LEAST_TRACKS = 0.1, 15
 """Share of the picture, and number of tracks, that no motion explains, from which on another one is looked for."""
 
+_WORTH_A_LOOK = 0.15
+"""Share of the picture: where less is unexplained, as in most static worlds, no other motion is looked for."""
+
 _MUCH, _LEAST_TOGETHER = 0.2, 0.04
 """Shares of the picture: unless so much is unexplained, or so much of that moves together, it is wrong matches."""
 
@@ -178,6 +181,8 @@ def _further_motions(problem: BundleProblem, picture: Picture, settled: Settled)
     """
     found: list[Refined] = []
     rest: BoolArray = settled.agreement[0] < FOLLOWS
+    if picture.area[rest].sum() < _WORTH_A_LOOK:
+        return found
     for _ in range(_REMAINDERS):
         motion = _motion_of(problem, rest) if _many(picture, rest) else None
         if motion is None:

@@ -121,10 +121,12 @@ def moving_as_a_plane(evidence: Evidence, among: BoolArray) -> BoolArray | None:
         evidence: P tracks over N frames.
         among: (P,) those that are looked at.
     """
-    pixels = np.where(evidence.seen[..., None], evidence.plane, 0.0) * evidence.focal_px[:, None]
+    # Of a wide lens the middle, as far as a plane holds it.
+    on_plane = evidence.seen & np.isfinite(evidence.plane[..., 0])
+    pixels = np.where(on_plane[..., None], evidence.plane, 0.0) * evidence.focal_px[:, None]
     core = np.flatnonzero(np.zeros(0))
     for i, j in itertools.combinations(range(evidence.frames), 2):
-        seen = np.flatnonzero(among & evidence.seen[:, i] & evidence.seen[:, j])
+        seen = np.flatnonzero(among & on_plane[:, i] & on_plane[:, j])
         inside = _plane_motion(pixels[seen, i], pixels[seen, j])[1]
         if inside.sum() > len(core):
             core = seen[inside]
@@ -134,7 +136,7 @@ def moving_as_a_plane(evidence: Evidence, among: BoolArray) -> BoolArray | None:
     chosen[core] = True
     votes, agreed = np.zeros((2, len(among)))
     for i, j in itertools.combinations(range(evidence.frames), 2):
-        both = evidence.seen[:, i] & evidence.seen[:, j]
+        both = on_plane[:, i] & on_plane[:, j]
         homography = _plane_motion(pixels[chosen & both, i], pixels[chosen & both, j])[0]
         if homography is None:
             continue

@@ -115,8 +115,9 @@ class InBackground(Generic[Result]):
 
     @property
     def busy_s(self) -> float:
-        """For how long the present piece has been going on."""
-        return 0.0 if self._piece is None else self._clock() - self._piece.begun_s
+        """For how long the present piece has been going on; 0 once it has ended. Any thread may ask."""
+        piece = self._piece
+        return 0.0 if piece is None or piece.done.is_set() else self._clock() - piece.begun_s
 
     def begin(self, work: Callable[[], Result]) -> None:
         """Leave a piece of work to the thread; only while that is not busy.

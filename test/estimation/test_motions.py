@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from made_up_tracks import FOCAL_PX, cameras, moved, tracks_of
+from made_up_tracks import FOCAL_PX, cameras, moved, tracks_of, wide_tracks_of
 
 from ros2_raxels.estimation.motions import (
     Picture,
@@ -15,6 +15,7 @@ from ros2_raxels.estimation.motions import (
     moving_as_a_plane,
     only_one_explains,
 )
+from ros2_raxels.geometry.fisheye import wide_lens
 from ros2_raxels.geometry.poses import FloatArray
 from ros2_raxels.matching.tracks import Evidence
 
@@ -103,3 +104,21 @@ def test_few_tracks_are_no_plane() -> None:
     evidence = spread_out(40)
     assert moving_as_a_plane(evidence, np.zeros(40, bool)) is None
     assert moving_as_a_plane(evidence.of_tracks(np.arange(6)), np.ones(6, bool)) is None
+
+
+def test_where_no_plane_reaches_nothing_moves_as_one() -> None:
+    """As beside a fisheye's axis."""
+    evidence = spread_out()
+    beyond = replace(evidence, plane=np.full_like(evidence.plane, np.nan))
+    assert moving_as_a_plane(beyond, np.ones(len(evidence.anchor), bool)) is None
+
+
+def test_through_a_fisheye_planes_are_looked_for_in_its_middle() -> None:
+    rng = np.random.default_rng(1)
+    poses = cameras(rng)
+    evidence, _ = wide_tracks_of(rng, poses, [wide_lens(320, 240, 200.0)] * len(poses), 400)
+    beyond = evidence.seen & np.isnan(evidence.plane[..., 0])
+    assert beyond.mean() > 0.1
+    found = moving_as_a_plane(evidence, np.ones(len(evidence.anchor), bool))
+    # Points at all depths: no large group moves as one plane.
+    assert found is None or (found.mean() < 0.3 and not found[beyond.all(axis=1)].any())
