@@ -15,7 +15,7 @@ computed twice.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TypeGuard
@@ -727,9 +727,18 @@ class Tracker:
         """
         if not self.settings.real_time:
             self._finish()
+        return self.keyframes_to_save(path)()
+
+    def keyframes_to_save(self, path: Path) -> Callable[[], int]:
+        """`save_keyframes` of the keyframes as they are now, to be carried out by any thread while frames go on."""
         self._leave_scale()
-        map_file.save(path, self._map)
-        return len(self._map.keyframes)
+        known = self._map.copy()
+
+        def save() -> int:
+            map_file.save(path, known)
+            return len(known.keyframes)
+
+        return save
 
     def load_keyframes(self, path: Path) -> int:
         """Forget everything, take over the keyframes of a file and look for them; says how many.

@@ -156,4 +156,4 @@ class TrackerSettings:
     loops: bool = True
     history: bool = False
     real_time: bool = False
-    estimator: EstimatorSettings = field(default_factory=lambda: EstimatorSettings(evidence=_STREAM))
+    estimator: EstimatorSettings = field(default_factory=lambda: EstimatorSettings(evidence=_STREAM, moving=False))

@@ -247,10 +247,20 @@ def test_a_loss_while_a_keyframe_is_in_the_making_ends_at_a_known_place(
     assert robot.troubles == []
 
 
-def test_keyframes_are_written_as_they_are_known_while_another_is_in_the_making(begun: Begun, tmp_path: Path) -> None:
-    robot, _ = begun
-    assert robot.tracker.save_keyframes(tmp_path / "room.safetensors") == len(robot.tracker._map.keyframes)
+def test_keyframes_are_written_as_they_were_when_that_was_asked_for_while_frames_go_on(
+    walk: Walk, workshop: Workshop, begun: Begun, tmp_path: Path
+) -> None:
+    robot, begin = begun
+    known = [keyframe.camera_to_world for keyframe in robot.tracker._map.all]
+    save = robot.tracker.keyframes_to_save(tmp_path / "room.safetensors")
     assert robot.tracker.mapping.busy_s > 0
+    workshop.gate.set()
+    robot.see(walk[begin : begin + 3], wait=True)
+    assert len(robot.tracker._map.keyframes) > len(known)
+    assert save() == len(known)
+    other = Tracker()
+    assert other.load_keyframes(tmp_path / "room.safetensors") == len(known)
+    np.testing.assert_array_equal([keyframe.camera_to_world for keyframe in other._map.all], known)
 
 
 def test_a_camera_that_changes_its_resolution_while_a_keyframe_is_in_the_making_is_followed(

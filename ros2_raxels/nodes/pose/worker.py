@@ -66,8 +66,8 @@ class TrackerLike(Protocol):
     def point_up(self, up_in_camera: FloatArray) -> None:
         """Say where up is, in the optical frame."""
 
-    def save_keyframes(self, path: Path) -> int:
-        """Write keyframes; how many."""
+    def keyframes_to_save(self, path: Path) -> Callable[[], int]:
+        """What writes the keyframes of now, in any thread, and says how many."""
 
     def load_keyframes(self, path: Path) -> int:
         """Read keyframes; how many."""
