@@ -171,6 +171,7 @@ class Tracker:
     def _begin_in(self, state: State, motion: MotionModel) -> None:
         self._state: State = state
         self._motion = motion
+        self._turned: FloatArray = np.eye(4)
         self._corrected = False
 
     @property
@@ -286,10 +287,11 @@ class Tracker:
             self._motion = start = start.turned(waiting.advance, unit)
         elif waiting.given_up:
             self._corrected = True
-        turn = waiting.turn
+        turn, self._turned = waiting.turn, np.eye(4)
         if turn is None or self._map.keyframes or self._is_blind(self._initializer.pending[0]):
             return self._unsolved(frame, TrackState.INITIALISING, waiting.reason, stage_s)
         now = start.turned(turn, unit)
+        self._turned = relative_pose(start.camera_to_world, now.camera_to_world)
         motion = Motion.STILL if turn.moved_rad < _STILL_RAD else Motion.UNKNOWN
         quality = SolveQuality(turn.confidence)
         return TrackedPose(
@@ -307,6 +309,8 @@ class Tracker:
     def _begin(self, first: FirstCameras, stage_s: dict[str, float]) -> TrackedPose:
         """Keyframes of a new trajectory, which begins where the camera is thought to be."""
         self._drop_keyframes_to_be()
+        # Where the camera was said to stand or turn, how far it has moved meanwhile is no motion of one frame.
+        self._corrected |= not self._map.keyframes
         clip, unit = first.clip, self._metric.begin()
         solved, clip_to_unit = first.placed(self._motion.camera_to_world, self._motion.covariance, unit)
         self._mapper.begin(solved, clip, clip_to_unit, unit)
@@ -315,7 +319,7 @@ class Tracker:
         newest = solved[-1]
         moved = float(np.linalg.norm((newest.camera_to_world - self._map.origin)[:3, 3]))
         self._motion = MotionModel(newest.camera_to_world, newest.covariance[:6, :6], newest.frame.stamp_ns)
-        self._corrected = False
+        self._turned = np.eye(4)
         quality = SolveQuality(
             float(clip.confidence[-1]),
             float(np.nan_to_num(clip.residual_px[-1])),
@@ -700,11 +704,13 @@ class Tracker:
             self._drop_keyframes_to_be()
         else:
             self._finish()
-        self._map.move(camera_to_world @ inverse_pose(self._motion.camera_to_world))
+        # Before there are depths, motion is that of the first frame that is waited with.
+        start = camera_to_world @ inverse_pose(self._turned)
+        self._map.move(start @ inverse_pose(self._motion.camera_to_world))
         for keyframe in self._map.all:
             spread = with_unit(covariance, keyframe.covariance[6, 6])
             self._map.know_covariance(keyframe.number, compounded(spread, camera_to_world, keyframe.camera_to_world))
-        self._motion.correct(camera_to_world, covariance)
+        self._motion.correct(start, covariance)
         self._motion.jump()
         self._metric.forget_path()
         self._corrected = True

@@ -148,9 +148,7 @@ def test_a_frame_that_waits_to_become_a_keyframe_moves_with_the_map(
     """A loop is closed meanwhile, which turns the map, puts it elsewhere and doubles it."""
     robot, begin = begun
     tracker, first = robot.tracker, begin - 1
-    waiting = [
-        k for k, f in zip(range(begin, begin + 5), robot.see(walk[begin : begin + 5]), strict=True) if f.keyframe
-    ]
+    waiting = [begin + k for k, found in enumerate(robot.see(walk[begin : begin + 5])) if found.keyframe]
     there, make = make_pose(rotation_from_vector([0.0, 1.0, 0.0]), [5.0, 0.0, -3.0]), workshop._make
 
     def make_and_move(*of: object) -> MapUpdate:

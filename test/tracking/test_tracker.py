@@ -106,6 +106,8 @@ def test_before_there_are_depths_the_pose_is_within_what_is_said_of_it(
 def test_frames_before_the_start_are_told_afterwards(walk: Walk, tracked: list[TrackedPose], scale: float) -> None:
     begun = solved_from(tracked)
     assert [k for k, f in enumerate(tracked) if f.earlier] == [begun]
+    # The step from a camera that was said to stand is no motion.
+    assert [k for k, f in enumerate(tracked[: begun + 3]) if f.corrected] == [begun]
     earlier = tracked[begun].earlier
     frames = [(stamp - FIRST_NS) // STEP_NS for stamp, _ in earlier]
     assert frames == list(range(begun))
@@ -366,26 +368,41 @@ def test_black_frames_first(walk: Walk, scale: float, first: int) -> None:
     assert cosine > np.cos(np.radians(3))
 
 
-def test_a_camera_that_only_turns_is_turned_and_does_not_start(walk: Walk) -> None:
-    room = furnished_room(3)
-    turned = [
-        render(
-            room, CAMERA, walk.poses[0] @ make_pose(rotation_from_vector([0.0, np.radians(2.0 * k), 0.0]), np.zeros(3))
-        )
-        for k in range(9)
-    ]
+@pytest.fixture(scope="module")
+def turning(walk: Walk) -> list[Image]:
+    """A camera that turns to the right on the spot, by 2 degrees from frame to frame."""
+    room, rights = furnished_room(3), [rotation_from_vector([0.0, np.radians(2.0 * k), 0.0]) for k in range(9)]
+    return [render(room, CAMERA, walk.poses[0] @ make_pose(right, np.zeros(3)))[0] for right in rights]
+
+
+def test_a_camera_that_only_turns_is_turned_and_does_not_start(walk: Walk, turning: list[Image]) -> None:
     tracker = Tracker()
-    found = follow(tracker, [image for image, _ in turned])
+    found = follow(tracker, turning)
     assert set(states(found)) == {TRACKING}
     assert all("sideways" in f.message for f in found[2:])
-    for k, turning in enumerate(found):
-        assert not turning.has_depth
-        np.testing.assert_array_equal(turning.camera_to_world[:3, 3], np.zeros(3))
-        off = turning.camera_to_world[:3, :3].T @ rotation_from_vector([0.0, np.radians(2.0 * k), 0.0])
+    for k, turned in enumerate(found):
+        assert not turned.has_depth
+        np.testing.assert_array_equal(turned.camera_to_world[:3, 3], np.zeros(3))
+        off = turned.camera_to_world[:3, :3].T @ rotation_from_vector([0.0, np.radians(2.0 * k), 0.0])
         assert np.degrees(rotation_angle_rad(off)) < 0.3
-        assert rotation_angle_rad(off) < 2.0 * np.sqrt(turning.covariance[4, 4])
+        assert rotation_angle_rad(off) < 2.0 * np.sqrt(turned.covariance[4, 4])
     # And it still starts when there is something to start from.
-    assert states(follow(tracker, walk[:14]))[-1] is TRACKING
+    last = follow(tracker, walk[:14])[-1]
+    assert (last.state, last.has_depth) == (TRACKING, True)
+
+
+def test_a_pose_set_while_the_camera_turns_is_that_of_the_newest_frame(turning: list[Image]) -> None:
+    tracker = Tracker()
+    follow(tracker, turning[:8])
+    there = make_pose(rotation_from_vector([0.0, 1.0, 0.0]), [5.0, 0.0, -3.0])
+    tracker.set_pose(there, np.eye(6) * 1e-4)
+    after = tracker.track(turning[8], FIRST_NS + 8 * STEP_NS, CAMERA)
+    assert (after.state, after.has_depth, after.corrected) == (TRACKING, False, True)
+    moved = relative_pose(there, after.camera_to_world)
+    assert np.linalg.norm(moved[:3, 3]) < 1e-9
+    off = moved[:3, :3].T @ rotation_from_vector([0.0, np.radians(2.0), 0.0])
+    assert np.degrees(rotation_angle_rad(off)) < 0.3
+    assert np.trace(after.covariance) > 6e-4
 
 
 def test_nothing_but_black_is_no_error() -> None:
