@@ -24,7 +24,8 @@ class EvidenceSettings:
     """Settings of the matcher. Lengths in px of the working image.
 
     Attributes:
-        working_pixels: larger images are shrunk to this number of pixels.
+        working_pixels: larger images are shrunk to this number of pixels, in which points are looked for.
+        full_pixels: images with more are halved until they have no more; in the result points are measured.
         keypoints: maximum per frame.
         contrast: SIFT contrast threshold; OpenCV's default (0.04) finds nothing on dim indoor walls.
         ratio: largest distance of a match over that of the second best.
@@ -34,11 +35,13 @@ class EvidenceSettings:
         check_px: flow there and back must end this close to where it started.
         window_px: Lucas-Kanade window that sharpens the flow.
         drift_px: how far a sharpened point may be from the dense flow.
+        correlation: of the grey values around a point and where it was found; less is something else.
         near_levels: pyramid levels, beyond the image itself, in which flow is followed from where it is expected.
         tracks: maximum for a solve, half of them keypoints where there are enough.
     """
 
     working_pixels: int = 105_000
+    full_pixels: int = 1_300_000
     keypoints: int = 2000
     contrast: float = 0.01
     ratio: float = 0.8
@@ -48,6 +51,7 @@ class EvidenceSettings:
     check_px: float = 1.5
     window_px: int = 13
     drift_px: float = 3.0
+    correlation: float = 0.7
     near_levels: int = 2
     tracks: int = 400
 
@@ -62,6 +66,7 @@ class PairMatches:
         keypoint_score: (Ka,) 0 to 1; None if they were not compared.
         flow_score, flow_back_score: (G,) 0 to 1, 0 where not found.
         thorough: whether fine flow, and keypoints where needed, were tried; not coarse flow alone.
+        asked: (G,) which points of the grid of *a* were looked for; None for all of them.
     """
 
     keypoints: IntArray | None
@@ -71,11 +76,13 @@ class PairMatches:
     flow_score: FloatArray
     flow_back_score: FloatArray
     thorough: bool
+    asked: npt.NDArray[np.bool_] | None = None
 
     @property
     def reach(self) -> float:
-        """Share of the flow grid of *a* that was found in *b*; 0 without a grid."""
-        return float(np.isfinite(self.flow[:, 0]).mean()) if len(self.flow) else 0.0
+        """Share of the flow grid of *a*, as far as it was looked for, that was found in *b*; 0 without a grid."""
+        asked = len(self.flow) if self.asked is None else int(self.asked.sum())
+        return float(np.isfinite(self.flow[:, 0]).sum()) / asked if asked else 0.0
 
 
 @dataclass(frozen=True)

@@ -63,9 +63,7 @@ def stamp_message(nanoseconds: int) -> Time:
 # --------------------------------------------------------------------------------------------------------- images
 
 
-def image_array(
-    message: Image | CompressedImage, stretch: Stretch | None = None, *, grey: bool = False
-) -> np.ndarray:
+def image_array(message: Image | CompressedImage, stretch: Stretch | None = None, *, grey: bool = False) -> np.ndarray:
     """(height, width) or (height, width, 3) RGB uint8 of an image message.
 
     Plain encodings are a view of the message's buffer or one conversion of it. Whatever the codec does not know goes

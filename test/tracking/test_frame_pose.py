@@ -1,0 +1,75 @@
+"""frame_pose: the same answer as bundle adjustment with the keyframes fixed, and the same certainty."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from made_up_tracks import FRAMES, cameras, moved, picked, tracks_of
+
+from ros2_raxels.estimation.bundle_adjustment import RefineSettings, refine
+from ros2_raxels.geometry.poses import FloatArray, make_pose, rotation_from_vector
+from ros2_raxels.matching.tracks import Evidence
+from ros2_raxels.tracking.frame_pose import solve_pose
+
+NEW = FRAMES - 1
+OFF = make_pose(rotation_from_vector([0.02, -0.03, 0.01]), [0.1, 0.05, -0.1])
+
+
+def against_keyframes(noise_px: float = 0.0) -> tuple[Evidence, FloatArray]:
+    """Tracks that start in the first cameras and are seen in the last, and where all of them stand."""
+    rng = np.random.default_rng(4)
+    poses = cameras(rng)
+    evidence, _ = tracks_of(rng, poses, 400)
+    evidence = picked(evidence, (evidence.anchor < NEW) & evidence.seen[:, NEW])
+    return moved(evidence, rng.normal(0, noise_px, evidence.pixels.shape)), poses
+
+
+def test_exact_tracks_give_the_exact_pose() -> None:
+    evidence, poses = against_keyframes()
+    found = solve_pose(poses[NEW] @ OFF, poses[:NEW], evidence)
+    np.testing.assert_allclose(found.camera_to_world, poses[NEW], atol=1e-9)
+    assert found.residual_px.max() < 1e-6
+
+
+def test_noise_moves_it_as_little_as_it_moves_bundle_adjustment() -> None:
+    evidence, poses = against_keyframes(0.3)
+    found = solve_pose(poses[NEW] @ OFF, poses[:NEW], evidence)
+    start = np.array([[*poses[:NEW], poses[NEW] @ OFF]])
+    settings = RefineSettings(widths_px=(6.0, 3.0, 2.0), iterations=12)
+    whole = refine(evidence, start, settings, fixed=np.arange(FRAMES) < NEW)
+    error = np.abs(whole.camera_to_first[0, NEW] - poses[NEW]).max()
+    assert 1e-4 < error < 0.01
+    assert np.abs(found.camera_to_world - whole.camera_to_first[0, NEW]).max() < 0.2 * error
+    block = slice(6 * NEW, 6 * NEW + 6)
+    information = whole.information[0, block, block] * settings.noise_px**2
+    np.testing.assert_allclose(np.diag(found.information), np.diag(information), rtol=0.1)
+
+
+@pytest.mark.parametrize("share", [0.2, 0.35])
+def test_wrong_observations_do_not_bend_it(share: float) -> None:
+    evidence, poses = against_keyframes(0.2)
+    rng = np.random.default_rng(5)
+    wrong = rng.random(len(evidence.anchor)) < share
+    shift = np.zeros(evidence.pixels.shape)
+    shift[wrong, NEW] = rng.uniform(10, 40, (wrong.sum(), 2))
+    found = solve_pose(poses[NEW] @ OFF, poses[:NEW], moved(evidence, shift))
+    np.testing.assert_allclose(found.camera_to_world, poses[NEW], atol=0.01)
+    assert (found.residual_px[wrong] > 2.0).all()
+
+
+def test_a_track_that_one_keyframe_sees_gives_its_depth_and_does_not_hold_the_place() -> None:
+    evidence, poses = against_keyframes()
+    only_anchor = evidence.pixels.copy()
+    elsewhere = np.arange(FRAMES)[None] != evidence.anchor[:, None]
+    elsewhere[:, NEW] = False
+    half = np.arange(len(evidence.anchor)) % 2 == 0
+    only_anchor[half[:, None] & elsewhere] = np.nan
+    plane = np.where(np.isfinite(only_anchor), evidence.plane, np.nan)
+    thinned = Evidence(
+        evidence.anchor, evidence.index, only_anchor, plane, evidence.focal_px, evidence.weight, evidence.kind,
+        evidence.score,
+    )  # fmt: skip
+    found = solve_pose(poses[NEW] @ OFF, poses[:NEW], thinned)
+    np.testing.assert_allclose(found.camera_to_world, poses[NEW], atol=1e-6)
+    whole = solve_pose(poses[NEW] @ OFF, poses[:NEW], evidence)
+    np.testing.assert_allclose(found.inverse_depth[half], whole.inverse_depth[half], atol=1e-4)
