@@ -360,7 +360,11 @@ class Matcher:
         if not len(inside):
             return result, score
         end, found = _sharpen(a.grey, b.grey, start[inside], expected[inside], s.window_px, s.near_levels)
-        result[inside[found]] = end[found]
+        # Not started from where it should return to: it would stay there.
+        astray = start[inside] + s.check_px * np.array([1.0, -1.0])
+        returned, found_back = _sharpen(b.grey, a.grey, end, astray, s.window_px)
+        closed = found & found_back & (np.linalg.norm(returned - start[inside], axis=1) < s.near_check_px)
+        result[inside[closed]] = end[closed]
         correlation = self._measure(a, b, result, warp)
         alike = correlation > s.correlation
         result[~alike] = np.nan

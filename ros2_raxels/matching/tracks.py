@@ -32,7 +32,8 @@ class EvidenceSettings:
         keypoint_reach: keypoints are compared where flow reaches less than this share of the grid; above 1 always.
         flow_scale: how often the image is halved before dense flow; once more for coarse flow.
         grid_px: spacing of the flow tracks.
-        check_px: flow there and back must end this close to where it started.
+        check_px: dense flow there and back must end this close to where it started.
+        near_check_px: so must flow from where it is expected, which is finer.
         window_px: Lucas-Kanade window that sharpens the flow.
         drift_px: how far a sharpened point may be from the dense flow.
         correlation: of the grey values around a point and where it was found; less is something else.
@@ -49,6 +50,7 @@ class EvidenceSettings:
     flow_scale: int = 1
     grid_px: int = 16
     check_px: float = 1.5
+    near_check_px: float = 0.5
     window_px: int = 13
     drift_px: float = 3.0
     correlation: float = 0.7

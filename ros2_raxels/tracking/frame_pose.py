@@ -16,13 +16,20 @@ from ros2_raxels.geometry.poses import FloatArray, orthogonal, rotation_from_vec
 from ros2_raxels.matching.tracks import Evidence
 
 _MIN_Z = 0.05
-_WIDTH_PX = 2.0
-"""Of the Geman-McClure loss at the end, and of that of the keyframes' own observations."""
+_WIDTHS_PX = (0.5, 2.0)
+"""Of the Geman-McClure loss at the end: what half of the tracks miss by, times a factor, within these bounds. Where
+parallax is small, wrong matches within a px or two would bend the pose and still agree."""
+
+_WIDTH_OVER_MEDIAN = 4.0
+_DEPTH_WIDTH_PX = 0.6
+"""Of the loss of the keyframes' own observations."""
 
 _WIDEST_PX = 20.0
 _NARROWING = 0.5
-_ITERATIONS = 10
-_STEP_RAD, _STEP_SHARE = 1e-6, 1e-6
+_ITERATIONS = 12
+_LEAST_GAIN = 1e-4
+"""Of the cost in a step; less ends the search."""
+
 _DAMPING = 1e-6
 _BEHIND_PX2 = 1e6
 
@@ -82,7 +89,7 @@ def solve_pose(start: FloatArray, keyframes: Sequence[FloatArray], evidence: Evi
     tracks = _arranged(np.array(keyframes), evidence)
     pose, rho = np.array(start, float), tracks.depth.copy()
     now = _evaluate(tracks, pose, rho)
-    width = float(np.clip(3.0 * np.median(np.sqrt(now.squared)), _WIDTH_PX, _WIDEST_PX))
+    width = min(max(3.0 * _median_px(now), _WIDTHS_PX[1]), _WIDEST_PX)
     damping = 1e-4
     for _ in range(_ITERATIONS):
         step, moved, _ = _step(tracks, pose, rho, now, width, damping)
@@ -95,11 +102,16 @@ def solve_pose(start: FloatArray, keyframes: Sequence[FloatArray], evidence: Evi
         if better:
             pose, rho, now = tried, trial_rho, trial
         damping = max(damping / 5.0, 1e-7) if better else damping * 10.0
-        if width <= _WIDTH_PX and (not better or before - after < 1e-4 * before):
+        narrowest = float(np.clip(_WIDTH_OVER_MEDIAN * _median_px(now), *_WIDTHS_PX))
+        if width <= narrowest and (not better or before - after < _LEAST_GAIN * before):
             break
-        width = max(width * _NARROWING, _WIDTH_PX)
-    _, _, information = _step(tracks, pose, rho, now, _WIDTH_PX, 0.0)
+        width = max(width * _NARROWING, narrowest)
+    _, _, information = _step(tracks, pose, rho, now, width, 0.0)
     return PoseSolve(orthogonal(pose), information, rho, np.sqrt(now.squared))
+
+
+def _median_px(s: _Linear) -> float:
+    return float(np.sqrt(np.median(s.squared)))
 
 
 def _evaluate(tracks: _Tracks, pose: FloatArray, rho: FloatArray) -> _Linear:
@@ -184,11 +196,11 @@ def _depths(
     focal2 = evidence.focal_px[:new] ** 2
     miss = ((slope[:, :, None] * candidates[:, None, :, None] - level[:, :, None]) ** 2).sum(axis=3)
     miss *= focal2[:, None]
-    cost = (weight[:, :, None] * miss / (miss + _WIDTH_PX**2)).sum(axis=1)
+    cost = (weight[:, :, None] * miss / (miss + _DEPTH_WIDTH_PX**2)).sum(axis=1)
     best = cost.argmin(axis=1)
     rows = np.arange(count)
     depth = candidates[rows, best]
-    robust = weight * (_WIDTH_PX**2 / (miss[rows, :, best] + _WIDTH_PX**2)) ** 2
+    robust = weight * (_DEPTH_WIDTH_PX**2 / (miss[rows, :, best] + _DEPTH_WIDTH_PX**2)) ** 2
     z = np.maximum(q[..., 2] + depth[:, None] * towards[..., 2], _MIN_Z)
     information = (robust * (slope**2).sum(axis=2) * focal2 / z**2).sum(axis=1)
     return depth, information

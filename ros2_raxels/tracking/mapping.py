@@ -18,7 +18,7 @@ from ros2_raxels.tracking.keyframe_map import KeyframeMap, distance
 from ros2_raxels.tracking.place_index import PlaceIndex
 from ros2_raxels.tracking.shared_matches import SharedMatches
 
-_BUNDLE = RefineSettings(widths_px=(3.0, 2.0), iterations=6)
+_BUNDLE = RefineSettings(widths_px=(2.0, 1.0, 0.6), iterations=8)
 _BUNDLE_TRACKS = 1200
 _DEPTHS_ALONE = RefineSettings(widths_px=(INLIER_PX,), iterations=0)
 

@@ -32,17 +32,17 @@ def test_exact_tracks_give_the_exact_pose() -> None:
 
 
 def test_noise_moves_it_as_little_as_it_moves_bundle_adjustment() -> None:
-    evidence, poses = against_keyframes(0.3)
+    evidence, poses = against_keyframes(0.1)
     found = solve_pose(poses[NEW] @ OFF, poses[:NEW], evidence)
     start = np.array([[*poses[:NEW], poses[NEW] @ OFF]])
-    settings = RefineSettings(widths_px=(6.0, 3.0, 2.0), iterations=12)
+    settings = RefineSettings(widths_px=(6.0, 3.0, 1.0, 0.5), iterations=12)
     whole = refine(evidence, start, settings, fixed=np.arange(FRAMES) < NEW)
     error = np.abs(whole.camera_to_first[0, NEW] - poses[NEW]).max()
-    assert 1e-4 < error < 0.01
-    assert np.abs(found.camera_to_world - whole.camera_to_first[0, NEW]).max() < 0.2 * error
+    assert 1e-5 < error < 0.005
+    assert np.abs(found.camera_to_world - whole.camera_to_first[0, NEW]).max() < 0.5 * error
     block = slice(6 * NEW, 6 * NEW + 6)
     information = whole.information[0, block, block] * settings.noise_px**2
-    np.testing.assert_allclose(np.diag(found.information), np.diag(information), rtol=0.1)
+    np.testing.assert_allclose(np.diag(found.information), np.diag(information), rtol=0.2)
 
 
 @pytest.mark.parametrize("share", [0.2, 0.35])
@@ -55,6 +55,19 @@ def test_wrong_observations_do_not_bend_it(share: float) -> None:
     found = solve_pose(poses[NEW] @ OFF, poses[:NEW], moved(evidence, shift))
     np.testing.assert_allclose(found.camera_to_world, poses[NEW], atol=0.01)
     assert (found.residual_px[wrong] > 2.0).all()
+
+
+def test_tracks_that_are_wrong_by_little_more_than_a_pixel_do_not_bend_it_either() -> None:
+    """All in one direction, as at the edge of something nearer; a loss two px wide takes them for noise."""
+    evidence, poses = against_keyframes(0.05)
+    shift = np.zeros(evidence.pixels.shape)
+    shift[np.arange(len(shift)) % 3 == 0, NEW] = (1.4, 0.3)
+    wrong = moved(evidence, shift)
+    found = solve_pose(poses[NEW] @ OFF, poses[:NEW], wrong)
+    whole = refine(wrong, np.array([poses]), RefineSettings(widths_px=(2.0,)), fixed=np.arange(FRAMES) < NEW)
+    error, wide = (np.abs(pose - poses[NEW]).max() for pose in (found.camera_to_world, whole.camera_to_first[0, NEW]))
+    assert error < 0.001
+    assert wide > 3 * error
 
 
 def test_a_track_that_one_keyframe_sees_gives_its_depth_and_does_not_hold_the_place() -> None:
