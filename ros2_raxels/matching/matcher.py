@@ -360,11 +360,16 @@ class Matcher:
         if not len(inside):
             return result, score
         end, found = _sharpen(a.grey, b.grey, start[inside], expected[inside], s.window_px, s.near_levels)
-        # Not started from where it should return to: it would stay there.
-        astray = start[inside] + s.check_px * np.array([1.0, -1.0])
-        returned, found_back = _sharpen(b.grey, a.grey, end, astray, s.window_px)
-        closed = found & found_back & (np.linalg.norm(returned - start[inside], axis=1) < s.near_check_px)
-        result[inside[closed]] = end[closed]
+        # What went as most of the others is sure; what went elsewhere may have been caught by something alike.
+        apart = end - expected[inside]
+        apart -= np.median(apart[found], axis=0) if found.any() else 0.0
+        far = np.flatnonzero(found & (np.linalg.norm(apart, axis=1) > s.near_sure_px))
+        if len(far):
+            # Not started from where it should return to: it would stay there.
+            astray = start[inside[far]] + s.check_px * np.array([1.0, -1.0])
+            returned, found_back = _sharpen(b.grey, a.grey, end[far], astray, s.window_px)
+            found[far] = found_back & (np.linalg.norm(returned - start[inside[far]], axis=1) < s.near_check_px)
+        result[inside[found]] = end[found]
         correlation = self._measure(a, b, result, warp)
         alike = correlation > s.correlation
         result[~alike] = np.nan

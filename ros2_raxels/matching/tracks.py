@@ -33,7 +33,9 @@ class EvidenceSettings:
         flow_scale: how often the image is halved before dense flow; once more for coarse flow.
         grid_px: spacing of the flow tracks.
         check_px: dense flow there and back must end this close to where it started.
-        near_check_px: so must flow from where it is expected, which is finer.
+        near_sure_px: flow that went as most of the others did, to within this from where it was expected, need not be
+            followed back.
+        near_check_px: other flow from where it is expected must end this close to where it started.
         window_px: Lucas-Kanade window that sharpens the flow.
         drift_px: how far a sharpened point may be from the dense flow.
         correlation: of the grey values around a point and where it was found; less is something else.
@@ -50,6 +52,7 @@ class EvidenceSettings:
     flow_scale: int = 1
     grid_px: int = 16
     check_px: float = 1.5
+    near_sure_px: float = 3.0
     near_check_px: float = 0.5
     window_px: int = 13
     drift_px: float = 3.0

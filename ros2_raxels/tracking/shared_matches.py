@@ -144,10 +144,9 @@ class SharedMatches:
             tracks: about how many to look for in all; None for all there are.
         """
         each = np.inf if tracks is None else _ASKED * tracks / max(len(anchors), 1)
-        wanted = [_some(anchor.inverse_depth, each) for anchor in anchors]
+        wanted = [_some(len(anchor.inverse_depth), each) for anchor in anchors]
         guesses = [
-            self._predicted(anchor, frame, camera_to_world, fill=some is None)
-            for anchor, some in zip(anchors, wanted, strict=True)
+            self._predicted(anchor, frame, camera_to_world, some) for anchor, some in zip(anchors, wanted, strict=True)
         ]
         near = [
             (anchor, guess, some)
@@ -189,16 +188,20 @@ class SharedMatches:
         )
 
     def _predicted(
-        self, anchor: Keyframe, frame: Seen, camera_to_world: FloatArray, fill: bool = True
+        self,
+        anchor: Keyframe,
+        frame: Seen,
+        camera_to_world: FloatArray,
+        wanted: npt.NDArray[np.bool_] | None = None,
     ) -> Predicted | None:
-        """Where the flow grid of a keyframe lies in the frame; None where its depths are not known.
+        """Where the flow grid of a keyframe, or the wanted ones of its points, lie in the frame.
 
-        `fill` takes those that are not known from their neighbours.
+        None where few depths are known.
         """
         if anchor.features.grey.shape != frame.features.grey.shape or not _enough(anchor.inverse_depth):
             return None
         grid = self._matcher.grid(anchor.features.grey.shape)
-        depths = _filled(grid, anchor.inverse_depth) if fill else anchor.inverse_depth
+        depths = _filled(grid, anchor.inverse_depth, wanted)
         moved = relative_pose(camera_to_world, anchor.camera_to_world)
         return predict(grid, depths, moved, anchor.camera, frame.camera)
 
@@ -209,22 +212,22 @@ def _enough(inverse_depth: FloatArray) -> bool:
     return bool(known.sum() >= FEWEST_MATCHES and known.mean() >= _ENOUGH_DEPTHS)
 
 
-def _filled(grid: FloatArray, inverse_depth: FloatArray) -> FloatArray:
-    """Unknown depths from the nearest point whose depth is known."""
+def _filled(grid: FloatArray, inverse_depth: FloatArray, wanted: npt.NDArray[np.bool_] | None) -> FloatArray:
+    """Unknown depths, of all or of the wanted points, from the nearest point whose depth is known."""
     known = np.isfinite(inverse_depth)
-    apart = ((grid[~known, None] - grid[known]) ** 2).sum(axis=-1)
+    unknown = ~known if wanted is None else ~known & wanted
+    apart = ((grid[unknown, None] - grid[known]) ** 2).sum(axis=-1)
     filled = inverse_depth.copy()
-    filled[~known] = inverse_depth[known][apart.argmin(axis=1)]
+    filled[unknown] = inverse_depth[known][apart.argmin(axis=1)]
     return filled
 
 
-def _some(inverse_depth: FloatArray, count: float) -> npt.NDArray[np.bool_] | None:
-    """About so many of the points whose depth is known, evenly over the image, always the same; None for all."""
-    known = np.isfinite(inverse_depth)
-    if count >= known.sum():
+def _some(points: int, count: float) -> npt.NDArray[np.bool_] | None:
+    """About so many of the points of a grid, evenly over the image, always the same; None for all."""
+    if count >= points:
         return None
     # Multiples of the golden ratio lie evenly in every stretch of the grid, however long.
-    return np.asarray(known & (np.arange(len(known)) * 0.6180339887 % 1.0 < count / known.sum()))
+    return np.asarray(np.arange(points) * 0.6180339887 % 1.0 < count / points)
 
 
 def _all_pairs(frames: Sequence[Seen]) -> list[tuple[Seen, Seen]]:

@@ -263,6 +263,27 @@ def test_only_points_that_are_asked_for_are_looked_for(matcher: Matcher) -> None
     np.testing.assert_allclose(found.flow[there] - grid[there], np.tile([3.3, -2.2], (there.sum(), 1)), atol=0.3)
 
 
+def test_what_went_elsewhere_than_the_others_is_followed_back() -> None:
+    """Expected far from where they are, points are caught by something alike; all expected so are not suspected."""
+    image = textured(21)
+    truth = shift(3.3, -2.2)
+
+    def found(near_sure_px: float) -> tuple[int, int]:
+        matcher = Matcher(EvidenceSettings(near_sure_px=near_sure_px, correlation=-1.0))
+        a, b = matcher.look(image), matcher.look(warp(image, truth))
+        grid = matcher.grid(a.grey.shape)
+        expected = grid + np.where(np.arange(len(grid))[:, None] % 5 == 0, (40.0, 30.0), (3.0, -2.0))
+        (matches,) = matcher.match_near([(a, b)], [expected])
+        wrong = np.linalg.norm(matches.flow - mapped(truth, grid), axis=1) > 2.0
+        return int(wrong.sum()), int(np.isfinite(matches.flow[:, 0]).sum() - wrong.sum())
+
+    wrong, right = found(EvidenceSettings().near_sure_px)
+    unchecked_wrong, unchecked_right = found(1e6)
+    assert unchecked_wrong > 20
+    assert wrong < 0.2 * unchecked_wrong
+    assert right > 0.95 * unchecked_right
+
+
 def test_frames_of_different_size_share_keypoints(matcher: Matcher) -> None:
     image = textured(10)
     small = cv2.resize(image, (280, 210), interpolation=cv2.INTER_AREA)
