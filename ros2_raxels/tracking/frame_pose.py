@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
+import numpy.typing as npt
 
 from ros2_raxels.geometry.poses import FloatArray, orthogonal, rotation_from_vector
 from ros2_raxels.matching.tracks import Evidence
@@ -110,7 +111,7 @@ def _seen_from(tracks: _Tracks, pose: FloatArray) -> FloatArray:
     q, towards = tracks.ray @ pose[:3, :3], (tracks.centre - pose[:3, 3]) @ pose[:3, :3]
     seen = np.column_stack([tracks.x, tracks.y])
     slope, level = towards[:, :2] - seen * towards[:, 2:], seen * q[:, 2:] - q[:, :2]
-    return np.maximum((slope * level).sum(axis=1) / np.maximum((slope**2).sum(axis=1), 1e-12), 0.0)
+    return np.asarray(np.maximum((slope * level).sum(axis=1) / np.maximum((slope**2).sum(axis=1), 1e-12), 0.0))
 
 
 def _solved(tracks: _Tracks, pose: FloatArray, rho: FloatArray) -> tuple[FloatArray, FloatArray, float]:
