@@ -8,9 +8,10 @@ which gives the same answer.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
+import numpy.typing as npt
 
 from ros2_raxels.geometry.poses import FloatArray, orthogonal, rotation_from_vector
 from ros2_raxels.matching.tracks import Evidence
@@ -26,6 +27,7 @@ _DEPTH_WIDTH_PX = 0.6
 
 _WIDEST_PX = 20.0
 _NARROWING = 0.5
+_ENOUGH_KNOWN = 12
 _ITERATIONS = 12
 _LEAST_GAIN = 1e-4
 """Of the cost in a step; less ends the search."""
@@ -96,6 +98,32 @@ def solve_pose(start: FloatArray, keyframes: Sequence[FloatArray], evidence: Evi
     """
     tracks = _arranged(np.array(keyframes), evidence)
     pose, rho = np.array(start, float), tracks.depth.copy()
+    known = tracks.information > 0
+    if known.sum() >= _ENOUGH_KNOWN and not known.all():
+        # Depths that no other keyframe knows would bend a pose that is off; they are seen from where the others put it.
+        pose, rho[known], _ = _solved(_picked(tracks, known), pose, rho[known])
+        rho[~known] = _seen_from(_picked(tracks, ~known), pose)
+    pose, rho, width = _solved(tracks, pose, rho)
+    now = _evaluate(tracks, pose, rho)
+    _, _, information = _step(tracks, pose, rho, now, width, 0.0)
+    return PoseSolve(orthogonal(pose), information, rho, np.sqrt(now.squared))
+
+
+def _picked(tracks: _Tracks, chosen: npt.NDArray[np.bool_]) -> _Tracks:
+    by_track = ("ray", "centre", "x", "y", "weight", "depth", "information")
+    return replace(tracks, **{name: getattr(tracks, name)[chosen] for name in by_track})
+
+
+def _seen_from(tracks: _Tracks, pose: FloatArray) -> FloatArray:
+    """Inverse depths (P,) that fit the frame best if it is there."""
+    q, towards = tracks.ray @ pose[:3, :3], (tracks.centre - pose[:3, 3]) @ pose[:3, :3]
+    seen = np.column_stack([tracks.x, tracks.y])
+    slope, level = towards[:, :2] - seen * towards[:, 2:], seen * q[:, 2:] - q[:, :2]
+    return np.asarray(np.maximum((slope * level).sum(axis=1) / np.maximum((slope**2).sum(axis=1), 1e-12), 0.0))
+
+
+def _solved(tracks: _Tracks, pose: FloatArray, rho: FloatArray) -> tuple[FloatArray, FloatArray, float]:
+    """Pose, inverse depths and last width of the loss, by Levenberg-Marquardt from the ones given."""
     now = _evaluate(tracks, pose, rho)
     width = min(max(3.0 * _median_px(now), _WIDTHS_PX[1]), _WIDEST_PX)
     damping = 1e-4
@@ -114,8 +142,7 @@ def solve_pose(start: FloatArray, keyframes: Sequence[FloatArray], evidence: Evi
         if width <= narrowest and (not better or before - after < _LEAST_GAIN * before):
             break
         width = max(width * _NARROWING, narrowest)
-    _, _, information = _step(tracks, pose, rho, now, width, 0.0)
-    return PoseSolve(orthogonal(pose), information, rho, np.sqrt(now.squared))
+    return pose, rho, width
 
 
 def _median_px(s: _Linear) -> float:

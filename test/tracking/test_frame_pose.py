@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from made_up_tracks import FRAMES, cameras, moved, picked, tracks_of, wide_tracks_of
@@ -110,3 +112,15 @@ def test_a_track_that_one_keyframe_sees_gives_its_depth_and_does_not_hold_the_pl
     np.testing.assert_allclose(found.camera_to_world, poses[NEW], atol=1e-6)
     whole = solve_pose(poses[NEW] @ OFF, poses[:NEW], evidence)
     np.testing.assert_allclose(found.inverse_depth[half], whole.inverse_depth[half], atol=1e-4)
+
+
+def test_points_of_unknown_depth_do_not_pull_a_start_that_is_off() -> None:
+    """Taken as infinitely far, most of them would turn the camera instead of moving it."""
+    evidence, poses = against_keyframes(0.1)
+    alone = np.arange(len(evidence.anchor)) % 5 > 0
+    others = (np.arange(FRAMES)[None] != evidence.anchor[:, None]) & (np.arange(FRAMES) != NEW)
+    hidden = (alone[:, None] & others)[..., None]
+    pixels, plane = (np.where(hidden, np.nan, values) for values in (evidence.pixels, evidence.plane))
+    found = solve_pose(poses[NEW] @ OFF, poses[:NEW], replace(evidence, pixels=pixels, plane=plane))
+    np.testing.assert_allclose(found.camera_to_world, poses[NEW], atol=0.01)
+    assert np.median(found.residual_px) < 0.3
