@@ -143,8 +143,8 @@ def make_goal(
     Args:
         poses: (N, 4, 4) in `frame_id`; without any the model imagines a trajectory of `views` poses.
         frame_id: any frame that TF connects to the camera.
-        place_base: the poses place what the pose node's ``~/pose`` speaks of, not the camera's optical frame: the
-            robot's base, or without one in TF the optical frame all the same.
+        place_base: the poses place the frame whose pose the pose node publishes as ``~/pose``: the robot's base, or
+            the camera's optical frame where TF has no base. If false, they place the optical frame in any case.
         views: spread over the trajectory; 0 makes one for each pose.
         size: width and height, px; (0, 0) is the engine's own.
         steps: of denoising; 0 is the server's default.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -73,10 +74,15 @@ class ScriptedTracker:
     def point_up(self, up_in_camera: FloatArray) -> None:
         self._up = up_in_camera
 
-    def save_keyframes(self, path: Path) -> int:
-        with replacing(path) as temporary:
-            temporary.write_text(str(self._count))
-        return self._count
+    def keyframes_to_save(self, path: Path) -> Callable[[], int]:
+        count = self._count
+
+        def save() -> int:
+            with replacing(path) as temporary:
+                temporary.write_text(str(count))
+            return count
+
+        return save
 
     def load_keyframes(self, path: Path) -> int:
         if not path.is_file():

@@ -137,10 +137,12 @@ class ViewsRig:
         """Waits until the server has taken all that was sent so far."""
         self.probe.round_trip("/raxels_views")
 
-    def tell(self, *, metric: bool, state: int = PoseStatus.STATE_TRACKING, resets: int = 0) -> None:
+    def tell(
+        self, *, metric: bool, state: int = PoseStatus.STATE_TRACKING, resets: int = 0, frames_processed: int = 10
+    ) -> None:
         """What the pose node would say of its world."""
-        header = Header(frame_id=WORLD)
-        self.status.publish(PoseStatus(header=header, scale_is_metric=metric, state=state, resets=resets))
+        counts = {"resets": resets, "frames_processed": frames_processed}
+        self.status.publish(PoseStatus(header=Header(frame_id=WORLD), scale_is_metric=metric, state=state, **counts))
 
     def health(self, part: str, since: int = 0) -> list[DiagnosticStatus]:
         """Diagnostics of a part of the node."""

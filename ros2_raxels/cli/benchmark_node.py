@@ -6,6 +6,7 @@ import argparse
 import shutil
 import sys
 import tempfile
+import time
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -189,9 +190,11 @@ def _peers(
     patience_s = _PEER_START_S + _PEER_PATIENCE * len(known.stamps_ns) / source.rate_hz
     for name, command in args.peer or ():
         with busy_processes(load):
+            begun = time.monotonic()
             states, words = run_peer(command, Path(args.source), patience_s)
+            seconds = time.monotonic() - begun
         score = score_states(states, known.stamps_ns, known.truth(), source.rate_hz)
-        yield name, {**asdict(score), "words": words}
+        yield name, {**asdict(score), "seconds": seconds, "words": words}
 
 
 def _table(runs: Sequence[dict[str, Any]]) -> Table:

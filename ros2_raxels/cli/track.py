@@ -137,7 +137,7 @@ def run(args: argparse.Namespace) -> int:
         limit=args.limit,
         ignore_calibration=calibration is not None,
         ignore_exif=args.ignore_exif,
-        camera_name=args.camera if calibration is None else None,
+        camera_name=None if args.calibration is not None else args.camera,
     )
     check_source(args, source)
     odometry = source.odometry() if args.odom else None
@@ -169,14 +169,14 @@ def run(args: argparse.Namespace) -> int:
 
 def _calibration(args: argparse.Namespace) -> Calibration | None:
     """What the options say of the camera."""
+    if args.lens != PLUMB_BOB and args.intrinsics is None:
+        raise CalibrationError(f"--lens {args.lens} is of --intrinsics, which are not given; add them")
     if args.calibration is not None:
         return read_calibration(args.calibration, args.camera)
     if args.camera is not None and not (Path(args.source) / RIG_FILE).is_file():
         raise CalibrationError(f"--camera {args.camera} is one of a file with several; give --calibration FILE too")
     if args.intrinsics is not None:
         return Calibration.of("--intrinsics", args.intrinsics[:4], args.intrinsics[4:], lens=args.lens)
-    if args.lens != PLUMB_BOB:
-        raise CalibrationError(f"--lens {args.lens} is of --intrinsics, which are not given; add them")
     return None
 
 

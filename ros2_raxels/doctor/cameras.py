@@ -8,7 +8,12 @@ from ros2_raxels.doctor.findings import Finding, Severity
 from ros2_raxels.doctor.seen import Graph, ImageTopic, InfoTopic, named
 from ros2_raxels.geometry.camera import Camera
 from ros2_raxels.geometry.frame_tree import bare
-from ros2_raxels.recordings.camera_info import CameraInfoError, camera_from_info, is_rectified_topic
+from ros2_raxels.recordings.camera_info import (
+    CameraInfoError,
+    camera_from_info,
+    check_principal_point,
+    is_rectified_topic,
+)
 
 _COMPRESSED = "/compressed"
 _FOCAL_PER_WIDTH = (0.2, 10.0)
@@ -65,8 +70,8 @@ def _judge_info(image: ImageTopic, info: InfoTopic | None) -> list[Finding]:
             Finding(
                 Severity.WARNING,
                 f"{info.topic} has a publisher ({named(info.publishers)}) but nothing arrived",
-                "",
-                "let the driver publish a camera_info with every image",
+                "the pose node gives no poses until something does",
+                "let the driver publish a camera_info with every image, or set allow_uncalibrated to true",
             )
         ]
     found = _judge_latched(info)
@@ -82,7 +87,8 @@ def _judge_info(image: ImageTopic, info: InfoTopic | None) -> list[Finding]:
     try:
         camera = camera_from_info(info.newest)
     except CameraInfoError as error:
-        return [*found, Finding(Severity.ERROR, f"{info.topic} cannot be used", str(error), "calibrate the camera")]
+        remedy = "calibrate the camera, or set allow_uncalibrated of the pose node to true"
+        return [*found, Finding(Severity.ERROR, f"{info.topic} cannot be used", str(error), remedy)]
     return [*found, *_judge_match(image, info, camera), *_judge_rectified(image, info)]
 
 
@@ -113,12 +119,14 @@ def _judge_match(image: ImageTopic, info: InfoTopic, camera: Camera) -> list[Fin
                 "let the driver send the camera_info of the images it sends",
             )
         )
-    if not (0 < camera.cx < camera.width and 0 < camera.cy < camera.height):
+    try:
+        check_principal_point(camera)
+    except CameraInfoError as error:
         found.append(
             Finding(
                 Severity.ERROR,
                 f"the principal point of {info.topic} lies outside the image",
-                f"({camera.cx:.1f}, {camera.cy:.1f}) of {camera.width}x{camera.height} px",
+                str(error),
                 "calibrate the camera at this resolution",
             )
         )

@@ -77,14 +77,21 @@ class Refined:
 
     def best(self, count: int) -> Refined:
         """The first `count` hypotheses."""
-        first = slice(count)
+        return self._ranked(np.arange(len(self.order))[:count])
+
+    def led_by(self, rank: int) -> Refined:
+        """The same with one hypothesis first, the others in their order."""
+        others = np.delete(np.arange(len(self.order)), rank)
+        return self._ranked(np.concatenate([[rank], others]))
+
+    def _ranked(self, ranks: npt.NDArray[np.integer]) -> Refined:
         return Refined(
-            self.order[first],
-            self.camera_to_first[first],
-            self.inverse_depth[first],
-            self.cost[first],
-            self.residual_px[first],
-            self.information_of,
+            self.order[ranks],
+            self.camera_to_first[ranks],
+            self.inverse_depth[ranks],
+            self.cost[ranks],
+            self.residual_px[ranks],
+            lambda rank: self.information_of(int(ranks[rank])),
         )
 
     @property

@@ -75,7 +75,8 @@ def _in_units_of_reach(poses: FloatArray) -> FloatArray:
 
 def _apart(refined: Refined) -> FloatArray:
     best = refined.camera_to_first[0]
-    weight = np.exp(-(refined.cost - refined.cost[0]) / TEMPERATURE)
+    # The first need not be the cheapest: it was chosen.
+    weight = np.exp(-np.maximum(refined.cost - refined.cost[0], 0.0) / TEMPERATURE)
     weight /= weight.sum()
     difference = np.zeros((len(weight), len(best), 6))
     for h, other in enumerate(refined.camera_to_first[1:], start=1):

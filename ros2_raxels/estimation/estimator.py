@@ -14,12 +14,13 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 import numpy.typing as npt
 
-from ros2_raxels.estimation.bundle_adjustment import BundleProblem, Refined, RefineSettings, parallax_px, refine
+from ros2_raxels.estimation.bundle_adjustment import BundleProblem, Refined, RefineSettings, parallax_px
 from ros2_raxels.estimation.clip_covariance import pose_covariance
 from ros2_raxels.estimation.focal import find_focal, guessed_camera
-from ros2_raxels.estimation.hypotheses import Denoiser, PoseHypotheses, possible
+from ros2_raxels.estimation.guidance import Guided, choose_world, explained, guide, guide_widely, settle
+from ros2_raxels.estimation.hypotheses import Denoiser, PoseHypotheses
 from ros2_raxels.estimation.inliers import ENOUGH_IN_CLIP, FEWEST_MATCHES, INLIER_PX, inlier_confidence
-from ros2_raxels.estimation.two_view import propose
+from ros2_raxels.estimation.two_view import pairs_by_use, propose
 from ros2_raxels.geometry.camera import Camera
 from ros2_raxels.geometry.poses import FloatArray, direction_angle_rad, rotation_angle_rad
 from ros2_raxels.geometry.raxel_grid import clip_bearings
@@ -32,8 +33,8 @@ _ENOUGH_PARALLAX_PX = 3.0
 _DOUBTFUL_TURN_RAD, _DOUBTFUL_DIRECTION_RAD = 0.1, 0.5
 """Differences between contending hypotheses that divide confidence by e each."""
 
-_SETTLED, _POLISHED = 4, 2
-"""Hypotheses that are kept after the wide steps, and after the narrow ones."""
+_FIRST_PAIRS = 2
+"""Pairs of frames that hypotheses are proposed from at first."""
 
 
 @dataclass(frozen=True)
@@ -53,6 +54,7 @@ class ClipEstimate:
         inliers, observations: (N,) numbers of them in each frame.
         inverse_depth: (P,) of each track in its anchor frame.
         evidence: P tracks over N frames, through `cameras`.
+        second_motion: (P, N) observations of something that moves on its own, and not with the world.
         stage_s: wall time by stage.
     """
 
@@ -68,15 +70,28 @@ class ClipEstimate:
     observations: npt.NDArray[np.integer]
     inverse_depth: FloatArray
     evidence: Evidence
+    second_motion: npt.NDArray[np.bool_]
     stage_s: dict[str, float]
 
 
 @dataclass(frozen=True)
 class EstimatorSettings:
-    """Settings of the stages."""
+    """Settings of the stages.
+
+    Attributes:
+        evidence: of the matcher.
+        refine: the wide steps, before those that suit the noise of the clip; without iterations hypotheses stay as
+            they are.
+        sure: share of the picture that hypotheses from two pairs of frames must explain, with parallax, so that
+            neither the other pairs nor the learned prior are asked; above 1 both always are.
+        moving: whether something else may move: the loss narrows to the noise of the clip, and second motions are
+            looked for.
+    """
 
     evidence: EvidenceSettings = field(default_factory=EvidenceSettings)
     refine: RefineSettings = field(default_factory=RefineSettings)
+    sure: float = 0.75
+    moving: bool = True
 
 
 class Estimator:
@@ -134,50 +149,48 @@ class Estimator:
             with timed(stage_s, "focal"):
                 given = find_focal(features, problem, self.settings.refine)
             problem = problem.through(given)
-        with timed(stage_s, "propose"):
-            hypotheses = self._hypotheses(problem, given)
-        with timed(stage_s, "guide"):
-            refined = guide(problem, hypotheses, self.settings.refine)
+        guided = self._quickly(problem, stage_s) or self._thoroughly(problem, given, stage_s)
         with timed(stage_s, "assess"):
-            return _answer(given, problem, refined, stage_s)
+            return _answer(given, problem, guided, stage_s)
 
-    def _hypotheses(self, problem: BundleProblem, cameras: Sequence[Camera]) -> PoseHypotheses:
-        poses = propose(problem)
+    def _quickly(self, problem: BundleProblem, stage_s: dict[str, float]) -> Guided | None:
+        """The answer from few pairs of frames, if it explains nearly all of the evidence; None if not."""
+        if self.settings.sure > 1.0 or not self.settings.moving or not self.settings.refine.iterations:
+            return None
+        with timed(stage_s, "propose"):
+            poses = propose(problem, pairs_by_use(problem.evidence.frames)[:_FIRST_PAIRS])
         if not len(poses):
-            poses = np.tile(np.eye(4), (1, problem.evidence.frames, 1, 1))
-        hypotheses = PoseHypotheses(poses)
-        if self._denoiser is not None:
-            hypotheses = self._denoiser.denoise(problem.evidence, clip_bearings(cameras), hypotheses)
-        return hypotheses
+            return None
+        with timed(stage_s, "guide"):
+            settled = settle(problem, poses, self.settings.refine)
+            if explained(problem, settled) < self.settings.sure or not _shows_depth(problem, settled.refined):
+                return None
+            return choose_world(problem, settled)
+
+    def _thoroughly(self, problem: BundleProblem, cameras: Sequence[Camera], stage_s: dict[str, float]) -> Guided:
+        with timed(stage_s, "propose"):
+            poses = propose(problem)
+            if not len(poses):
+                poses = np.tile(np.eye(4), (1, problem.evidence.frames, 1, 1))
+            hypotheses = PoseHypotheses(poses)
+            if self._denoiser is not None:
+                hypotheses = self._denoiser.denoise(problem.evidence, clip_bearings(cameras), hypotheses)
+        with timed(stage_s, "guide"):
+            guided = guide if self.settings.moving else guide_widely
+            return guided(problem, hypotheses, self.settings.refine)
 
 
-def guide(problem: BundleProblem, hypotheses: PoseHypotheses, settings: RefineSettings) -> Refined:
-    """Refine hypotheses against the evidence, and choose between them; best first."""
-    if hypotheses.inlier is None:
-        return refine(problem, hypotheses.camera_to_first, settings)
-    return _guide_judged(problem, hypotheses.camera_to_first, hypotheses.inlier, settings)
-
-
-def _guide_judged(problem: BundleProblem, poses: FloatArray, inlier: FloatArray, settings: RefineSettings) -> Refined:
-    """Few of many: all hypotheses take a few wide steps, the best go on, and the leading ones are polished.
-
-    The inlier probabilities choose between hypotheses. In the polish they only rule out what is surely wrong: near the
-    answer the residuals are the better judge.
-    """
-    widths, steps = settings.widths_px, settings.iterations
-    believed, not_ruled_out = problem.weighted(inlier), problem.weighted(possible(inlier))
-    wide = replace(settings, widths_px=widths[:-1] or widths, iterations=steps // 3)
-    found = refine(believed, poses, wide).best(_SETTLED)
-    narrow = replace(settings, widths_px=widths[-2:], iterations=steps - steps // 3)
-    found = refine(believed, found.camera_to_first, narrow, inverse_depth=found.inverse_depth).best(_POLISHED)
-    polish = replace(settings, widths_px=widths[-1:], iterations=steps // 2)
-    return refine(not_ruled_out, found.camera_to_first, polish, inverse_depth=found.inverse_depth)
+def _shows_depth(problem: BundleProblem, refined: Refined) -> bool:
+    """Whether every camera has enough parallax to another one."""
+    parallax = _parallax(problem, refined.camera_to_first[0], refined.residual_px[0] < INLIER_PX)
+    return bool(parallax.min() >= _ENOUGH_PARALLAX_PX)
 
 
 def _answer(
-    cameras: Sequence[Camera], problem: BundleProblem, refined: Refined, stage_s: dict[str, float]
+    cameras: Sequence[Camera], problem: BundleProblem, guided: Guided, stage_s: dict[str, float]
 ) -> ClipEstimate:
     """The best hypothesis, and how far it is to be trusted."""
+    refined = guided.refined
     evidence, poses, residual_px = problem.evidence, refined.camera_to_first[0], refined.residual_px[0]
     close = residual_px < INLIER_PX
     agree = _with_anchors(close, evidence)
@@ -201,6 +214,7 @@ def _answer(
         observations=observations,
         inverse_depth=refined.inverse_depth[0],
         evidence=evidence,
+        second_motion=guided.second_motion,
         stage_s=stage_s,
     )
 

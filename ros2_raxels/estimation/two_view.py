@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from collections.abc import Sequence
 
 import cv2
 import numpy as np
@@ -17,7 +18,18 @@ from ros2_raxels.matching.tracks import Evidence
 _RESECT = RefineSettings(widths_px=(20.0, 10.0, 10.0, 5.0, 5.0, 3.0, 3.0, 2.0), iterations=8)
 
 
-def propose(problem: BundleProblem, max_error_px: float = 1.0) -> FloatArray:
+Pair = tuple[int, int]
+
+
+def pairs_by_use(frames: int) -> list[Pair]:
+    """All pairs (i, j), i < j, of so many frames, those first that most often suffice.
+
+    Pairs half a clip apart have parallax and still overlap.
+    """
+    return sorted(itertools.combinations(range(frames), 2), key=lambda pair: abs(pair[1] - pair[0] - frames / 2))
+
+
+def propose(problem: BundleProblem, pairs: Sequence[Pair] | None = None, max_error_px: float = 1.0) -> FloatArray:
     """Hypotheses ``camera_to_first`` (H, N, 4, 4), one for each pair of frames with enough matches.
 
     For each pair: essential matrix (OpenCV USAC), depths from that pair, then the other frames by robust resection
@@ -25,18 +37,19 @@ def propose(problem: BundleProblem, max_error_px: float = 1.0) -> FloatArray:
 
     Args:
         problem: P tracks over N frames.
+        pairs: (i, j), i < j; None takes all.
         max_error_px: epipolar error of an inlier.
     """
     evidence = problem.evidence
-    starts, pairs = [], []
-    for i, j in itertools.combinations(range(evidence.frames), 2):
+    starts, solved = [], []
+    for i, j in itertools.combinations(range(evidence.frames), 2) if pairs is None else pairs:
         pose = pair_pose(evidence, i, j, max_error_px)
         if pose is not None:
             starts.append(_constant_velocity(evidence.frames, i, j, pose))
-            pairs.append((i, j))
+            solved.append((i, j))
     if not starts:
         return np.zeros((0, evidence.frames, 4, 4))
-    return _resect(problem, np.array(starts), np.array(pairs))
+    return _resect(problem, np.array(starts), np.array(solved))
 
 
 def pair_pose(evidence: Evidence, first: int, second: int, max_error_px: float) -> FloatArray | None:

@@ -11,7 +11,8 @@ import numpy as np
 import numpy.typing as npt
 
 from ros2_raxels.estimation.bundle_adjustment import BundleProblem
-from ros2_raxels.estimation.estimator import EstimatorSettings, guide
+from ros2_raxels.estimation.estimator import EstimatorSettings
+from ros2_raxels.estimation.guidance import guide
 from ros2_raxels.estimation.hypotheses import PoseHypotheses
 from ros2_raxels.estimation.learned_prior import LearnedDenoiser, load_denoiser
 from ros2_raxels.estimation.two_view import propose
@@ -70,7 +71,7 @@ def solved_clip(walk: TrackedWalk) -> SolvedClip:
         hypotheses.inlier,
         proposed,
         hypotheses.camera_to_first[len(proposed) :],
-        guide(problem, hypotheses, settings.refine).camera_to_first,
+        guide(problem, hypotheses, settings.refine).refined.camera_to_first,
         _unit_reach(relative_pose(walk.truth[numbers[0]], walk.truth[numbers])),
     )
 

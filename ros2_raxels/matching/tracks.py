@@ -149,6 +149,12 @@ class Evidence:
         plane = self.plane[tracks, frames]
         return np.concatenate([plane, np.ones((*plane.shape[:-1], 1))], axis=-1)
 
+    def of_tracks(self, index: IntArray) -> Evidence:
+        """Some of the tracks alone, by index."""
+        rows = {f: getattr(self, f)[index] for f in ("anchor", "index", "pixels", "plane", "weight", "kind", "score")}
+        lens = self.lens and replace(self.lens, ray=self.lens.ray[index], scale_px=self.lens.scale_px[index])
+        return replace(self, lens=lens, **rows)
+
     def pair(self, first: int, second: int) -> tuple[FloatArray, FloatArray]:
         """Matches of the tracks that start in either of two frames: (M, 2) and (M, 2) on their planes z = 1."""
         both = self.in_pair(first, second)

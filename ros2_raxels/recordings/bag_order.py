@@ -26,7 +26,8 @@ class Disorder:
         """For people; empty where nothing was wrong."""
         said = []
         if self.repeated:
-            said.append(f"{self.repeated} images with the stamp of another passed over")
+            images = "image" if self.repeated == 1 else "images"
+            said.append(f"{self.repeated} {images} with the stamp of another passed over")
         if self.jumps:
             said.append(f"the stamps jump back {self.jumps} time{'s' if self.jumps > 1 else ''}")
         return tuple(said)

@@ -91,7 +91,7 @@ def read_wheels(file: Path) -> BasePoses:
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise SourceError(f"{file} cannot be read: {error}; give the wheels' readings as CSV") from error
     if len(rows) < 2:
-        raise SourceError(f"{file} has {len(rows)} rows below its header; it takes two readings at least")
+        raise SourceError(f"{file} has {len(rows)} rows below its header, too few to tell a motion; give two or more")
     missing = [name for name in _COLUMNS if name not in rows[0]]
     if missing:
         raise SourceError(f"{file} has no column {missing[0]!r}; its first line must name {', '.join(_COLUMNS)}")
@@ -136,7 +136,10 @@ def base_poses(messages: Iterable[tuple[int, Any]], where: str) -> tuple[BasePos
             poses.append(make_pose(rotation_from_quaternion(turn), place))
             base = bare(message.child_frame_id)
     if len(poses) < 2:
-        raise SourceError(f"{where} holds {len(poses)} poses that can be used; it takes two at least")
+        raise SourceError(
+            f"{where} holds {len(poses)} poses that can be used (finite, with a unit quaternion), and two are needed; "
+            "record it again, or leave --odom out"
+        )
     return BasePoses(stamps_ns, poses), base
 
 

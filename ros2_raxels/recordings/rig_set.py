@@ -154,7 +154,7 @@ class RigSet:
         if name is None and len(self.cameras) > 1:
             raise SourceError(
                 f"{self.file} has {len(self.cameras)} cameras ({names}), and one at a time can be tracked; choose it "
-                "with --camera NAME"
+                "with --camera NAME of `raxels track`"
             )
         chosen = [camera for camera in self.cameras if name in (None, camera.name)]
         if not chosen:

@@ -82,7 +82,10 @@ class Bag(FrameSource):
             counts = {topic: count for topic, count in _counts(reader, (_ODOMETRY_TYPE,)).items() if count}
             if len(counts) != 1:
                 listed = ", ".join(sorted(counts)) or "none"
-                raise SourceError(f"{self._path} has {len(counts)} topics of odometry ({listed}); it takes exactly one")
+                raise SourceError(
+                    f"{self._path} has {len(counts)} topics of odometry ({listed}) and must have one; give a bag with "
+                    "that of the wheels alone, or leave --odom out"
+                )
             (topic,) = counts
             where = f"{self._path}: {topic}"
             wheels, base = base_poses(self._messages(reader, topic), where)

@@ -65,6 +65,8 @@ class Listener(SpunNode):
     def _on_status(self, message: PoseStatus) -> None:
         initialising = PoseStatus.STATE_INITIALISING
         restarts = message.state == initialising and self._state != initialising
+        # A node that is started again counts anew, and may be tracking from its first image on.
+        restarts = restarts or message.frames_processed < self.counts.processed
         self._world += restarts or message.resets != self._resets
         self._state, self._resets = message.state, message.resets
         self.counts.received, self.counts.processed = int(message.frames_received), int(message.frames_processed)

@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
+import atexit
 import queue
 import sys
 import threading
 import time
 import weakref
 from collections.abc import Callable
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
 _SWITCH_S = 0.0005
 """How long a thread of Python computes while another one waits. The default, 5 ms, is half of a frame's whole path."""
 
 _MOST_STUCK = 3
 """Threads given up: Python cannot end one from outside, and each holds a copy of the map."""
+
+_AT_EXIT_S = 0.5
+"""How long the end of the process waits for work. A thread that comes back from C++ into an interpreter that is
+gone takes the process down with SIGABRT."""
 
 Result = TypeVar("Result")
 
@@ -82,7 +87,7 @@ class InBackground(Generic[Result]):
     """Does one piece of work after the other in a thread of its own. For a caller of one thread.
 
     The thread is started with the first piece, and again after one that got stuck. It ends with its owner, and holds
-    up no exit of the process.
+    up an exit of the process for half a second at most.
 
     Args:
         name: of the thread.
@@ -95,6 +100,7 @@ class InBackground(Generic[Result]):
         self._piece: _Piece[Result] | None = None
         self._work: queue.SimpleQueue[_Piece[Result] | None] | None = None
         self._stuck: list[_Piece[Result]] = []
+        _owners.add(self)
 
     @property
     def is_busy(self) -> bool:
@@ -109,8 +115,9 @@ class InBackground(Generic[Result]):
 
     @property
     def busy_s(self) -> float:
-        """For how long the present piece has been going on."""
-        return 0.0 if self._piece is None else self._clock() - self._piece.begun_s
+        """For how long the present piece has been going on; 0 once it has ended. Any thread may ask."""
+        piece = self._piece
+        return 0.0 if piece is None or piece.done.is_set() else self._clock() - piece.begun_s
 
     def begin(self, work: Callable[[], Result]) -> None:
         """Leave a piece of work to the thread; only while that is not busy.
@@ -157,6 +164,14 @@ class InBackground(Generic[Result]):
         if self._piece is not None:
             self._piece.done.wait(max(0.0, self._patience_s - self.busy_s) + _SWITCH_S)
 
+    def end(self, until_s: float) -> None:
+        """Begin nothing more, and wait for what goes on until a time of the monotonic clock."""
+        if self._work is not None:
+            self._work.put(None)
+            self._work = None
+        for piece in [*self._stuck, *([] if self._piece is None else [self._piece])]:
+            piece.done.wait(max(0.0, until_s - time.monotonic()))
+
     def _give_up(self, piece: _Piece[Result]) -> None:
         self._piece = None
         self._stuck.append(piece)
@@ -171,6 +186,16 @@ class InBackground(Generic[Result]):
         threading.Thread(target=_serve, args=(work,), name=self._name, daemon=True).start()
         weakref.finalize(self, work.put, None)
         return work
+
+
+_owners: weakref.WeakSet[InBackground[Any]] = weakref.WeakSet()
+
+
+@atexit.register
+def _let_them_end() -> None:
+    until_s = time.monotonic() + _AT_EXIT_S
+    for owner in list(_owners):
+        owner.end(until_s)
 
 
 def _serve(work: queue.SimpleQueue[_Piece[Result] | None]) -> None:

@@ -15,7 +15,7 @@ computed twice.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TypeGuard
@@ -589,17 +589,18 @@ class Tracker:
         self._corrected = True
 
     def _follow_keyframe(self, update: MapUpdate) -> None:
-        """The newest pose moves with the keyframe; frames may have come since then."""
+        """The newest pose moves with the keyframe, and so does a frame that is to become the next one."""
         keyframe, was, newest = self._map.keyframes[update.keyframe], update.frame, self._motion
         if np.array_equal(was.camera_to_world, newest.camera_to_world):
             pose, covariance = keyframe.camera_to_world, newest.covariance
             if np.array_equal(was.covariance[:6, :6], covariance):
                 covariance = keyframe.covariance[:6, :6]
         else:
-            since = relative_pose(was.camera_to_world, newest.camera_to_world)
-            pose = keyframe.camera_to_world @ grown(since, keyframe.log_growth)
-            covariance = in_other_unit(with_unit(newest.covariance, 0.0), float(np.exp(keyframe.log_growth)))[:6, :6]
-        newest.correct(pose, covariance)
+            pose, covariance = _moved_with(keyframe, was, newest.camera_to_world, with_unit(newest.covariance, 0.0))
+        newest.correct(pose, covariance[:6, :6])
+        if self._coming is not None:
+            pose, covariance = _moved_with(keyframe, was, self._coming.camera_to_world, self._coming.covariance)
+            self._coming = replace(self._coming, camera_to_world=pose, covariance=covariance)
 
     def _see_ground(self, keyframe: Keyframe) -> None:
         if keyframe.parent is not None:
@@ -720,9 +721,18 @@ class Tracker:
         """
         if not self.settings.real_time:
             self._finish()
+        return self.keyframes_to_save(path)()
+
+    def keyframes_to_save(self, path: Path) -> Callable[[], int]:
+        """`save_keyframes` of the keyframes as they are now, to be carried out by any thread while frames go on."""
         self._leave_scale()
-        map_file.save(path, self._map)
-        return len(self._map.keyframes)
+        known = self._map.copy()
+
+        def save() -> int:
+            map_file.save(path, known)
+            return len(known.keyframes)
+
+        return save
 
     def load_keyframes(self, path: Path) -> int:
         """Forget everything, take over the keyframes of a file and look for them; says how many.
@@ -743,6 +753,15 @@ class Tracker:
         unknown = MotionModel(newest.camera_to_world, np.eye(6) * UNKNOWN_VARIANCE)
         self._begin_in(Lost(self.settings.lost_frames, 0), unknown)
         return len(known.keyframes)
+
+
+def _moved_with(
+    keyframe: Keyframe, was: SolvedFrame, camera_to_world: FloatArray, covariance: FloatArray
+) -> tuple[FloatArray, FloatArray]:
+    """A pose (4x4) and its covariance (7x7) after a frame has become a keyframe and the map has given way around it."""
+    since = relative_pose(was.camera_to_world, camera_to_world)
+    pose = keyframe.camera_to_world @ grown(since, keyframe.log_growth)
+    return pose, in_other_unit(covariance, float(np.exp(keyframe.log_growth)))
 
 
 def _few_agree(solved: FrameSolve | None) -> str:

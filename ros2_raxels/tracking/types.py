@@ -18,6 +18,7 @@ _STREAM = EstimatorSettings(
     evidence=EvidenceSettings(keypoint_reach=0.5),
     # The first cameras fix depths and scale for all that follow; wrong matches within a px or two would bend them.
     refine=RefineSettings(widths_px=(6.0, 4.0, 3.0, 2.0, 1.0, 0.6), iterations=14),
+    moving=False,
 )
 
 

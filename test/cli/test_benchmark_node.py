@@ -124,6 +124,7 @@ def test_the_report_is_of_the_real_nodes_and_of_a_peer_beside_the_same_loads(
         truth = run["peers"]["truth"]
         assert (truth["frames"], truth["tracked"], truth["words"]) == (16, pytest.approx(13 / 16), "as known")
         assert truth["ate_percent"] == pytest.approx(0.0, abs=1e-4)
+        assert truth["seconds"] > 0
     shown = capsys.readouterr().out
     assert "Nodes, 16 frames at 10 Hz" in shown
     assert f"{100 * node['runs'][1]['answered']:.1f} %" in shown

@@ -347,6 +347,7 @@ def test_a_bag_is_tracked_with_the_calibration_given_whatever_its_own_is_like(
         (["--calibration", "/nowhere/a.yaml"], "/nowhere/a.yaml cannot be read: No such file or directory"),
         (["--camera", "cam0"], "--camera cam0 is one of a file with several; give --calibration FILE too"),
         (["--lens", "equidistant"], "--lens equidistant is of --intrinsics, which are not given; add them"),
+        (["--lens", "equidistant", "--calibration", "a.yaml"], "--lens equidistant is of --intrinsics, which are not"),
         (
             ["--lens", "equidistant", "--intrinsics", "130,131,79.5,59.5,0,0,0,0,1e-3"],
             "--intrinsics: coefficient 5 = 0.001 is not supported (k1, k2, k3, k4 are)",

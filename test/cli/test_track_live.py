@@ -114,8 +114,9 @@ def test_one_camera_of_a_rig_is_chosen_by_name(tmp_path: Path, capsys: CapSys) -
     rig, out = write_rig_set(tmp_path / "rig", "left", "right"), str(tmp_path / "a.jsonl")
     assert main(["track", str(rig), "--states", out, "--limit", "1"]) == 2
     assert "has 2 cameras (left, right), and one at a time can be tracked" in error_line(capsys)
-    assert main(["track", str(rig), "--states", out, "--limit", "1", "--camera", "right"]) in (0, 1)
-    assert "note: 1 images of camera 'right' listed in rig.json" in capsys.readouterr().out
+    for given in ([], ["--intrinsics", "130,130,79.5,59.5"]):
+        assert main(["track", str(rig), "--states", out, "--limit", "1", "--camera", "right", *given]) in (0, 1)
+        assert "note: 1 images of camera 'right' listed in rig.json" in capsys.readouterr().out
 
 
 def write_wheels(rig: Path, later_s: float = 0.0) -> None:

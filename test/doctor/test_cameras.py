@@ -45,7 +45,7 @@ def test_camera_info_is_beside_the_images(topic: str) -> None:
             {"k": (500, 0, 900, 0, 500, 240, 0, 0, 1)},
             Severity.ERROR,
             f"the principal point of {INFO} lies outside the image",
-            "(900.0, 240.0) of 640x480 px",
+            "principal point (900, 240) px lies outside the 640x480 px image",
         ),
         (
             {"k": (50, 0, 320, 0, 50, 240, 0, 0, 1)},

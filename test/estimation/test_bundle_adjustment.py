@@ -374,6 +374,17 @@ def test_hypotheses_come_best_first_and_equal_one_by_one(seed: int) -> None:
         np.testing.assert_allclose(together.information_of(row), alone.information_of(0), atol=1e-6 * scale)
 
 
+def test_a_chosen_hypothesis_leads_with_all_that_belongs_to_it() -> None:
+    evidence, starts = several(0)
+    found = refine(evidence, starts)
+    led = found.led_by(2)
+    assert led.order.tolist() == found.order[[2, 0, 1, 3]].tolist()
+    np.testing.assert_array_equal(led.camera_to_first, found.camera_to_first[[2, 0, 1, 3]])
+    np.testing.assert_array_equal(led.cost, found.cost[[2, 0, 1, 3]])
+    for rank, before in enumerate([2, 0]):
+        np.testing.assert_array_equal(led.best(2).information_of(rank), found.information_of(before))
+
+
 def test_the_cost_is_the_robust_loss_of_the_residuals() -> None:
     evidence, starts = several(4)
     evidence = replace(evidence, weight=np.random.default_rng(0).uniform(0, 1, evidence.weight.shape))

@@ -188,7 +188,7 @@ def two_apart() -> tuple[FloatArray, FloatArray]:
     return np.array([best, other]), apart
 
 
-@pytest.mark.parametrize(("worse", "weight"), [(0.0, 0.5), (TEMPERATURE, np.exp(-1) / (1 + np.exp(-1)))])
+@pytest.mark.parametrize(("worse", "weight"), [(-5.0, 0.5), (0.0, 0.5), (TEMPERATURE, np.exp(-1) / (1 + np.exp(-1)))])
 def test_a_rival_widens_by_its_distance_and_its_weight(worse: float, weight: float) -> None:
     poses, apart = two_apart()
     alone = pose_covariance(hypotheses(poses[:1], [7.0]), 0.8)

@@ -230,6 +230,51 @@ def test_the_answer_is_the_same_every_time(answer: ClipEstimate, walk: Clip) -> 
     np.testing.assert_array_equal(again.confidence, answer.confidence)
 
 
+# --------------------------------------------------------------------------------------------- something else moves
+
+
+@pytest.fixture(scope="module")
+def passed_by(walk: Clip) -> list[Image]:
+    """The walk with a wall of bricks that slides past, 40 % of the picture wide, 9 px a frame."""
+    bricks = PATTERNS["bricks"](np.random.default_rng(4), 1)[:240, :420]
+    images = [image.copy() for image in walk.images]
+    for k, image in enumerate(images):
+        left = 80 + 9 * k
+        image[:, left : left + 128] = bricks[:, :128]
+    return images
+
+
+@pytest.fixture(scope="module")
+def answer_when_passed(estimator: Estimator, passed_by: list[Image]) -> ClipEstimate:
+    return estimator.estimate(passed_by, [CAMERA] * 4)
+
+
+def test_a_wall_that_slides_past_does_not_move_the_camera(answer_when_passed: ClipEstimate, walk: Clip) -> None:
+    assert rotation_error_deg(answer_when_passed.camera_to_first, walk.camera_to_first) < 0.5
+    assert direction_error_deg(answer_when_passed.camera_to_first, walk.camera_to_first) < 4.0
+
+
+def test_observations_of_what_moves_are_marked(answer_when_passed: ClipEstimate, answer: ClipEstimate) -> None:
+    assert not answer.second_motion.any()
+    evidence, second = answer_when_passed.evidence, answer_when_passed.second_motion
+    assert second.shape == evidence.seen.shape
+    column = evidence.pixels[..., 0]
+    wall = evidence.seen & (column > 84 + 9 * np.arange(4)) & (column < 204 + 9 * np.arange(4))
+    on_wall = wall.sum(axis=1) == evidence.seen.sum(axis=1)
+    beside = ~wall.any(axis=1)
+    observed = evidence.seen & (np.arange(4) != evidence.anchor[:, None])
+    assert second[on_wall[:, None] & observed].mean() > 0.6
+    assert second[beside].mean() < 0.05
+
+
+def test_what_moves_costs_confidence_and_widens_the_covariance(
+    answer_when_passed: ClipEstimate, answer: ClipEstimate
+) -> None:
+    assert 0.1 < answer_when_passed.confidence.max() < 0.75 * answer.confidence.min()
+    found, still = (np.sqrt(np.einsum("nii->ni", a.covariance)[1:]) for a in (answer_when_passed, answer))
+    assert (found > 1.5 * still).all()
+
+
 # -------------------------------------------------------------------------------------------------------- bad input
 
 
@@ -254,6 +299,9 @@ def test_bad_input_is_refused_with_the_reason(estimator: Estimator, walk: Clip) 
 # --------------------------------------------------------------------------------------------------------- denoiser
 
 
+ALWAYS_ASK = EstimatorSettings(sure=2.0)
+
+
 class FakeDenoiser:
     """Answers with given cameras, and trusts the observations of tracks that start in some columns."""
 
@@ -274,6 +322,13 @@ class FakeDenoiser:
         return PoseHypotheses(self.cameras_to_first, inlier)
 
 
+def test_where_geometry_is_sure_the_denoiser_is_not_asked(walk: Clip, answer: ClipEstimate) -> None:
+    denoiser = FakeDenoiser(turned(walk.camera_to_first, 1.5)[None])
+    found = Estimator(denoiser=denoiser).estimate(walk.images, [CAMERA] * 4)
+    assert not denoiser.calls
+    np.testing.assert_array_equal(found.camera_to_first, answer.camera_to_first)
+
+
 def turned(poses: FloatArray, degrees: float) -> FloatArray:
     poses = poses.copy()
     turn = Rotation.from_euler("yxz", np.array([1.0, -1.0, 1.0]) * degrees / np.sqrt(3), degrees=True).as_matrix()
@@ -284,7 +339,7 @@ def turned(poses: FloatArray, degrees: float) -> FloatArray:
 def test_the_denoiser_sees_the_clip_and_its_answer_is_guided(walk: Clip) -> None:
     start = turned(walk.camera_to_first, 1.5)[None]
     denoiser = FakeDenoiser(start)
-    found = Estimator(denoiser=denoiser).estimate(walk.images, [CAMERA] * 4)
+    found = Estimator(ALWAYS_ASK, denoiser).estimate(walk.images, [CAMERA] * 4)
     ((evidence, bearings, given),) = denoiser.calls
     assert evidence.frames == 4
     assert bearings.shape == (4, 12, 16, 3)

@@ -16,7 +16,7 @@ from made_up_tracks import cameras, direction_error_rad, picked, rotation_error_
 
 from ros2_raxels.engine import Arrays, EngineError, TensorSpec
 from ros2_raxels.estimation.bundle_adjustment import BundleProblem, RefineSettings
-from ros2_raxels.estimation.estimator import guide
+from ros2_raxels.estimation.guidance import guide
 from ros2_raxels.estimation.hypotheses import PoseHypotheses
 from ros2_raxels.estimation.learned_prior import DenoiseSettings, Judged, LearnedDenoiser, shipped_model, track_arrays
 from ros2_raxels.geometry.camera import PinholeCamera
@@ -95,7 +95,7 @@ def test_samples_start_close_enough_for_guidance(model: LearnedDenoiser, seed: i
     alone = LearnedDenoiser(model.card, model._encode, model._rays, DenoiseSettings(samples=6, alone=True))
     hypotheses = alone.denoise(evidence, BEARINGS, NOTHING)
     assert hypotheses.camera_to_first.shape == (6, 4, 4, 4)
-    found = guide(BundleProblem.of(evidence), hypotheses, RefineSettings()).camera_to_first[0]
+    found = guide(BundleProblem.of(evidence), hypotheses, RefineSettings()).refined.camera_to_first[0]
     truth = np.linalg.inv(poses[0]) @ poses
     assert np.degrees(rotation_error_rad(found, truth)) < 0.5
     assert np.degrees(direction_error_rad(found, truth)) < 3.0

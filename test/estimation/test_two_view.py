@@ -8,7 +8,7 @@ from made_up_tracks import FOCAL_PX, FRAMES, cameras, direction_error_rad, moved
 
 from ros2_raxels.estimation.bundle_adjustment import BundleProblem
 from ros2_raxels.estimation.inliers import FEWEST_MATCHES
-from ros2_raxels.estimation.two_view import propose, two_view
+from ros2_raxels.estimation.two_view import pairs_by_use, propose, two_view
 from ros2_raxels.geometry.poses import FloatArray, relative_pose
 from ros2_raxels.matching.tracks import Evidence
 
@@ -83,3 +83,19 @@ def test_without_enough_matches_nothing_is_proposed() -> None:
     evidence, _ = clip(2)
     few = picked(evidence, np.flatnonzero(evidence.anchor == 0)[: FEWEST_MATCHES - 1])
     assert propose(BundleProblem.of(few)).shape == (0, FRAMES, 4, 4)
+
+
+def test_pairs_half_a_clip_apart_come_first() -> None:
+    assert pairs_by_use(2) == [(0, 1)]
+    assert pairs_by_use(3) == [(0, 1), (0, 2), (1, 2)]
+    assert pairs_by_use(4) == [(0, 2), (1, 3), (0, 1), (0, 3), (1, 2), (2, 3)]
+    assert pairs_by_use(8)[:4] == [(0, 4), (1, 5), (2, 6), (3, 7)]
+
+
+def test_only_the_given_pairs_propose() -> None:
+    """The baseline of the pair is 1."""
+    evidence, truth = clip(0)
+    for i, j in ((0, 2), (1, 3)):
+        (found,) = propose(BundleProblem.of(evidence), [(i, j)])
+        assert rotation_error_rad(found, truth) < 1e-3
+        assert np.linalg.norm(relative_pose(found[i], found[j])[:3, 3]) == pytest.approx(1.0)

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 from ros2_raxels.geometry.camera import PinholeCamera
 from ros2_raxels.geometry.fisheye import FisheyeCamera
+from ros2_raxels.matching.lens_rays import see_through
 from ros2_raxels.matching.tracks import (
     FLOW,
     KEYPOINT,
@@ -139,3 +142,22 @@ def test_rays_of_observations_are_those_through_the_plane() -> None:
 def test_reach_is_the_share_of_the_grid_that_was_found(flow: list[list[float]], reach: float) -> None:
     there, nothing = np.array(flow), np.zeros(0)
     assert PairMatches(None, there, there, None, nothing, nothing, False).reach == reach
+
+
+@pytest.mark.parametrize("camera", [CAMERA, replace(CAMERA, distortion=(-0.1, 0.02, 0.0, 0.0, 0.0))])
+def test_some_tracks_alone_keep_all_that_is_theirs(camera: PinholeCamera) -> None:
+    rng = np.random.default_rng(0)
+    pixels = rng.uniform(0, 100, (5, 3, 2))
+    plane, focal, lens = see_through(pixels, [camera] * 3)
+    weight, score = rng.uniform(size=(2, 5, 3))
+    starts, kind = np.array([0, 1, 2, 0, 1]), np.full(5, FLOW)
+    every = Evidence(starts, np.arange(5), pixels, plane, focal, weight, kind, score, lens)
+    some = every.of_tracks(np.array([3, 1]))
+    assert some.anchor.tolist() == [0, 1]
+    assert some.index.tolist() == [3, 1]
+    assert some.frames == 3
+    for name in ("pixels", "plane", "weight", "score"):
+        np.testing.assert_array_equal(getattr(some, name), getattr(every, name)[[3, 1]])
+    np.testing.assert_array_equal(some.focal_px, focal)
+    np.testing.assert_array_equal(some.rays(np.arange(2), 1), every.rays(np.array([3, 1]), 1))
+    np.testing.assert_array_equal(some.seen, every.seen[[3, 1]])

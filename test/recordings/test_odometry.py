@@ -39,7 +39,7 @@ def test_nothing_is_known_outside_the_readings_or_in_a_gap(tmp_path: Path) -> No
 @pytest.mark.parametrize(
     ("rows", "words"),
     [
-        (["t,x,y,yaw", "0,0,0,0"], "has 1 rows below its header; it takes two readings at least"),
+        (["t,x,y,yaw", "0,0,0,0"], "has 1 rows below its header, too few to tell a motion; give two or more"),
         (["t,x,y", "0,0,0", "1,0,0"], "has no column 'yaw'; its first line must name t, x, y, yaw"),
         (["t,x,y,yaw", "0,0,0,0", "1,0,wide,0"], "row 2: y = 'wide' must be a finite number"),
         (["t,x,y,yaw", "0,0,0,0", "1,0,0"], "row 2: yaw = None must be a finite number"),
@@ -100,7 +100,7 @@ def test_messages_are_read_and_those_that_are_none_passed_over() -> None:
     middle = found.at(100)
     assert middle is not None
     np.testing.assert_allclose(middle, poses[1], atol=1e-9)
-    with pytest.raises(SourceError, match="bag: /odom holds 1 poses that can be used; it takes two at least"):
+    with pytest.raises(SourceError, match="bag: /odom holds 1 poses that can be used"):
         base_poses(stamped[:2], "bag: /odom")
 
 

@@ -55,8 +55,8 @@ def test_the_camera_goes_with_the_base_of_the_odometry(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("topics", "words"),
     [
-        ({}, "has 0 topics of odometry (none); it takes exactly one"),
-        ({"/a": readings(), "/b": readings()}, "has 2 topics of odometry (/a, /b); it takes exactly one"),
+        ({}, "has 0 topics of odometry (none) and must have one; give a bag with that of the wheels"),
+        ({"/a": readings(), "/b": readings()}, "has 2 topics of odometry (/a, /b) and must have one"),
         ({"/odom": readings()}, "/tf_static does not tell where the camera is on the robot"),
         (
             {"/odom": readings(), "/tf_static": [static_message("other")]},

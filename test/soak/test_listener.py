@@ -76,15 +76,18 @@ def test_a_new_world_begins_whenever_tracking_restarts(listener: Listener, probe
         (track, 0),
         (track, 1),
     ]
-    for stamp, (state, resets) in enumerate(said, 1):
-        statuses.publish(PoseStatus(header=header(stamp), state=state, resets=resets))
+    counts = [*range(1, len(said) + 1), 1]
+    # The last is of a node that was started again.
+    said.append((track, 1))
+    for stamp, ((state, resets), count) in enumerate(zip(said, counts, strict=True), 1):
+        statuses.publish(PoseStatus(header=header(stamp), state=state, resets=resets, frames_processed=count))
         hear(listener, lambda stamp=stamp: stamp in listener.answers)
         if state == track:
             pose = PoseWithCovarianceStamped(header=header(stamp))
             pose.pose.pose = pose_message(POSE)
             poses.publish(pose)
             hear(listener, lambda stamp=stamp: stamp in listener.places)
-    assert {stamp: world for stamp, (world, _) in listener.places.items()} == {3: 1, 5: 1, 7: 2, 8: 3}
+    assert {stamp: world for stamp, (world, _) in listener.places.items()} == {3: 1, 5: 1, 7: 2, 8: 3, 9: 4}
     for _, place in listener.places.values():
         np.testing.assert_allclose(place, POSE[:3, 3])
     assert listener.newest is not None

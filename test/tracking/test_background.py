@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import subprocess
 import sys
 import threading
 from collections.abc import Iterator
@@ -51,7 +52,9 @@ def test_the_caller_goes_on_while_work_is_done(clock: Clock, gate: threading.Eve
     assert (work.is_busy, work.is_ready, work.outcome(), work.busy_s) == (True, False, None, 3.0)
     gate.set()
     work.wait()
-    assert work.is_ready
+    # However long nobody asks for it: the next image may be minutes away.
+    clock.now_s = 60.0
+    assert (work.is_ready, work.busy_s) == (True, 0.0)
     assert work.outcome() == (True, "test-mapping")
     assert (work.is_busy, work.outcome(), work.busy_s) == (False, None, 0.0)
     # Threads take turns often enough that none holds up a frame.
@@ -128,6 +131,31 @@ def test_the_thread_ends_with_its_owner(clock: Clock) -> None:
     wait_until(lambda: threads() == 1, what="the threads of earlier tests end")
     del work
     wait_until(lambda: threads() == 0, what="the thread ends")
+
+
+_EXITS = """
+import threading, time, cv2, numpy as np
+from ros2_raxels.tracking.background import InBackground
+begun, image = threading.Event(), np.zeros((500, 500), np.uint8)
+def blur():
+    begun.set()
+    until = time.monotonic() + 0.2
+    while time.monotonic() < until:
+        cv2.GaussianBlur(image, (31, 31), 5)
+work = InBackground("test-mapping", 10.0)
+work.begin({work})
+begun.wait(0.2)
+print("done")
+"""
+
+
+@pytest.mark.parametrize("work", ["blur", "threading.Event().wait"], ids=["in OpenCV", "stuck"])
+def test_the_process_ends_well_whatever_the_thread_is_at(work: str) -> None:
+    """A thread that comes back from C++ into an interpreter that is gone would abort it."""
+    ended = subprocess.run(
+        [sys.executable, "-c", _EXITS.replace("{work}", work)], capture_output=True, text=True, timeout=60, check=False
+    )
+    assert (ended.returncode, ended.stdout, ended.stderr) == (0, "done\n", "")
 
 
 def test_at_once_means_in_the_callers_thread() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import cv2
@@ -13,7 +14,13 @@ import pytest
 from walk import BLACK, CAMERA, FIRST_NS, HELD, LOST, STEP_NS, TRACKING, Image, Walk, follow, states
 
 from ros2_raxels.geometry.camera import Camera
-from ros2_raxels.geometry.poses import interpolate_pose, make_pose, relative_pose, rotation_from_vector
+from ros2_raxels.geometry.poses import (
+    interpolate_pose,
+    make_pose,
+    relative_pose,
+    rotation_angle_rad,
+    rotation_from_vector,
+)
 from ros2_raxels.scenes.renderer import render
 from ros2_raxels.scenes.world import furnished_room
 from ros2_raxels.tracking import map_update
@@ -135,6 +142,36 @@ def test_the_camera_does_not_jump_when_a_keyframe_is_taken_over(walk: Walk, work
     assert 0 < np.linalg.norm(moved[:3, 3]) < 0.003
 
 
+def test_a_frame_that_waits_to_become_a_keyframe_moves_with_the_map(
+    walk: Walk, scale: float, workshop: Workshop, begun: Begun
+) -> None:
+    """A loop is closed meanwhile, which turns the map, puts it elsewhere and doubles it."""
+    robot, begin = begun
+    tracker, first = robot.tracker, begin - 1
+    waiting = [
+        k for k, f in zip(range(begin, begin + 5), robot.see(walk[begin : begin + 5]), strict=True) if f.keyframe
+    ]
+    there, make = make_pose(rotation_from_vector([0.0, 1.0, 0.0]), [5.0, 0.0, -3.0]), workshop._make
+
+    def make_and_move(*of: object) -> MapUpdate:
+        workshop._make = make
+        update = make(*of)
+        keyframes = update.mapper.keyframes
+        keyframes.rescale(keyframes.present, 2.0, np.zeros(3))
+        keyframes.move(there)
+        return replace(update, growth=2.0)
+
+    workshop._make = make_and_move
+    workshop.gate.set()
+    tracker._finish()
+    assert sorted(tracker._map.keyframes)[-2:] == [first, waiting[0]]
+    poses = [tracker._map.keyframes[k].camera_to_world for k in (first, waiting[0])]
+    truth, step = relative_pose(walk.poses[first], walk.poses[waiting[0]]), relative_pose(*poses)
+    assert np.linalg.norm(0.5 * scale * step[:3, 3] - truth[:3, 3]) < 0.1 * np.linalg.norm(truth[:3, 3])
+    assert np.degrees(rotation_angle_rad(step[:3, :3].T @ truth[:3, :3])) < 0.5
+    assert robot.troubles == []
+
+
 def test_mapping_that_is_stuck_is_given_up_after_a_while_and_begun_anew(
     walk: Walk, scale: float, workshop: Workshop, begun: Begun
 ) -> None:
@@ -212,10 +249,20 @@ def test_a_loss_while_a_keyframe_is_in_the_making_ends_at_a_known_place(
     assert robot.troubles == []
 
 
-def test_keyframes_are_written_as_they_are_known_while_another_is_in_the_making(begun: Begun, tmp_path: Path) -> None:
-    robot, _ = begun
-    assert robot.tracker.save_keyframes(tmp_path / "room.safetensors") == len(robot.tracker._map.keyframes)
+def test_keyframes_are_written_as_they_were_when_that_was_asked_for_while_frames_go_on(
+    walk: Walk, workshop: Workshop, begun: Begun, tmp_path: Path
+) -> None:
+    robot, begin = begun
+    known = [keyframe.camera_to_world for keyframe in robot.tracker._map.all]
+    save = robot.tracker.keyframes_to_save(tmp_path / "room.safetensors")
     assert robot.tracker.mapping.busy_s > 0
+    workshop.gate.set()
+    robot.see(walk[begin : begin + 3], wait=True)
+    assert len(robot.tracker._map.keyframes) > len(known)
+    assert save() == len(known)
+    other = Tracker()
+    assert other.load_keyframes(tmp_path / "room.safetensors") == len(known)
+    np.testing.assert_array_equal([keyframe.camera_to_world for keyframe in other._map.all], known)
 
 
 def test_a_camera_that_changes_its_resolution_while_a_keyframe_is_in_the_making_is_followed(

@@ -22,6 +22,8 @@ _NAME = re.compile(r"(?P<method>.*), (?P<steps>\d+) steps")
 """As `_named` makes them."""
 
 _DECODED = EstimatorSettings(refine=RefineSettings(iterations=0))
+_ALWAYS = EstimatorSettings(sure=2.0)
+"""Asks the denoiser where two-view geometry is sure as well."""
 
 
 def without_denoiser() -> dict[str, Estimator]:
@@ -40,7 +42,7 @@ def over_steps(denoiser: LearnedDenoiser) -> dict[str, Estimator]:
         alone = DenoiseSettings(samples=1, steps=steps, guided=False, alone=True)
         guided = DenoiseSettings(samples=4, steps=steps, guided=True, alone=True)
         found[_named("denoiser alone", steps)] = Estimator(_DECODED, denoiser.used_as(alone))
-        found[_named("denoiser and guidance", steps)] = Estimator(None, denoiser.used_as(guided))
+        found[_named("denoiser and guidance", steps)] = Estimator(_ALWAYS, denoiser.used_as(guided))
     return found
 
 

@@ -126,8 +126,7 @@ def _resampled(frame: Frame, width: int, height: int) -> Frame:
     image = cv2.resize(middle, (width, height), interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_CUBIC)
     camera = frame.camera
     if camera is not None:
-        cut = replace(camera, width=kept_wide, height=kept_tall, cx=camera.cx - left, cy=camera.cy - top)
-        camera = cut.resized(width, height)
+        camera = camera.cropped(left, top, kept_wide, kept_tall).resized(width, height)
     return replace(frame, image=np.asarray(image, np.uint8), camera=camera)
 
 

@@ -29,7 +29,7 @@ POSE_TABLE: Table = (
         False,
         "Estimate the focal length where camera_info is published but cannot be used (not calibrated, an unsupported "
         "model, nothing arrives). If false, there are no poses until it can, and the status and a diagnostic say why. "
-        "Where nobody publishes camera_info, the focal length is estimated under both.",
+        "Where nobody publishes camera_info, the focal length is estimated in either case.",
     ),
     Parameter(
         "camera_info_timeout_s",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import threading
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Protocol
@@ -30,8 +31,8 @@ class KeyframeKeeper(Protocol):
     def set_pose(self, camera_to_world: FloatArray, covariance: FloatArray) -> None:
         """Say where the camera is."""
 
-    def save_keyframes(self, path: Path) -> int:
-        """Write keyframes; how many."""
+    def keyframes_to_save(self, path: Path) -> Callable[[], int]:
+        """What writes the keyframes of now, in any thread, and says how many."""
 
     def load_keyframes(self, path: Path) -> int:
         """Read keyframes; how many."""
@@ -60,6 +61,7 @@ class PoseServices:
     ) -> None:
         self._node, self._tracker, self._placement, self._folder = node, tracker, placement, folder
         self._run, self._reset = run, reset
+        self._writing = threading.Lock()
         # Not in the node's own group, of which nothing else may run while a request waits for the worker.
         group = ReentrantCallbackGroup()
         self._services = [
@@ -94,13 +96,30 @@ class PoseServices:
         return response
 
     async def _on_save(self, request: Any, response: Any) -> Any:
-        def save() -> tuple[str, int]:
+        answer: Answer[tuple[bool, str, int]] = Answer(self._node.executor)
+
+        def begin() -> tuple[str, int]:
             path = file_in(self._folder, request.path)
             make_folder(self._folder)
-            count = self._tracker.save_keyframes(path)
-            return f"{count} keyframes written to {path}", count
+            save = self._tracker.keyframes_to_save(path)
 
-        response.success, response.message, response.keyframes = await self._done(save)
+            def write() -> tuple[str, int]:
+                # One at a time: two may be asked to write the same file.
+                with self._writing:
+                    count = save()
+                return f"{count} keyframes written to {path}", count
+
+            # The worker goes on with the next image meanwhile.
+            writing = threading.Thread(target=lambda: answer.give(_outcome(write)), name="raxels-save", daemon=True)
+            writing.start()
+            return "", 0
+
+        def tell(outcome: tuple[bool, str, int]) -> None:
+            if not outcome[0]:
+                answer.give(outcome)
+
+        self._ask(begin, tell)
+        response.success, response.message, response.keyframes = await answer
         return response
 
     async def _on_load(self, request: Any, response: Any) -> Any:

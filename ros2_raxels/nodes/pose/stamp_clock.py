@@ -49,7 +49,8 @@ class StampClock:
         if is_simulated and not self._now_ns:
             if self._steady() - self._begun > _PATIENCE_S:
                 self.problem = standing_still(publishers)
-        elif self._newest is not None:
+        elif self._newest is not None and self._newest[1]:
+            # An image from before simulated time began, when this clock stood at 0, tells nothing.
             self.problem = other_clock(*self._newest, is_simulated, publishers)
         kind = kind_of(self.problem)
         if kind and kind != self._said:
@@ -100,9 +101,10 @@ def other_clock(stamp_ns: int, now_ns: int, is_simulated: bool, publishers: Sequ
     off_s = (now_ns - stamp_ns) / 1e9
     if abs(off_s) <= OTHER_CLOCK_S:
         return ""
-    own = f"this node's clock ({_TOPIC})" if is_simulated else f"this node's ({_WALL})"
     if not stamp_ns:
-        return f"images are not stamped (0); let the driver stamp each with the time of its exposure by {own}"
+        clock = _TOPIC if is_simulated else _WALL
+        return f"images are not stamped (0); let the driver stamp each with the time of its exposure by {clock}"
+    own = f"this node's clock ({_TOPIC})" if is_simulated else f"this node's ({_WALL})"
     far = f"{in_words(off_s)} {'behind' if off_s > 0 else 'ahead'}"
     what = f"images are stamped by another clock: theirs says {_shown(stamp_ns)}, {own} {_shown(now_ns)}, {far}"
     if is_simulated:

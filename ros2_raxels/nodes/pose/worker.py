@@ -66,8 +66,8 @@ class TrackerLike(Protocol):
     def point_up(self, up_in_camera: FloatArray) -> None:
         """Say where up is, in the optical frame."""
 
-    def save_keyframes(self, path: Path) -> int:
-        """Write keyframes; how many."""
+    def keyframes_to_save(self, path: Path) -> Callable[[], int]:
+        """What writes the keyframes of now, in any thread, and says how many."""
 
     def load_keyframes(self, path: Path) -> int:
         """Read keyframes; how many."""
@@ -114,7 +114,7 @@ class PoseWorker:
         self._transforms, self._intrinsics = transforms, intrinsics
         self._settings, self._problems = settings, problems
         self._gate = FrameGate()
-        self._optical = ""
+        self._optical, self._made = "", 0
         self.begin()
 
     @property
@@ -243,15 +243,15 @@ class PoseWorker:
     def _improve(self) -> None:
         """The image has its answer: what goes wrong with the map now is no reason to reject it."""
         made = self._tracker.mapping.made
+        if made > self._made:
+            # Also one that was taken over with an image. Images of which no keyframe is made prove nothing.
+            self._made, self._failures["keyframe"] = made, 0
         try:
             self._tracker.improve()
         except StuckError as error:
             self._problems.report(f"poses go on without a new keyframe: {error}")
         except Exception as error:
             self._problems.report(self._failed("keyframe", error))
-        if self._tracker.mapping.made > made:
-            # The images between, of which no keyframe is made, prove nothing.
-            self._failures["keyframe"] = 0
 
     def _failed(self, what: str, error: Exception) -> str:
         """What is to be said of it; many in a row reset the tracker."""

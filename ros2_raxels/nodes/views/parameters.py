@@ -40,8 +40,9 @@ VIEWS_TABLE: Table = (
     Parameter(
         "base_frame",
         BASE_FRAME,
-        "The robot's base frame, for goals whose poses are those of the base. Where TF has none, their poses are what "
-        "the pose node's ~/pose speaks of: those of the camera's optical frame. Empty for a camera without a robot.",
+        "The robot's base frame, for goals whose poses are those of the base. Where TF does not have it, such poses "
+        "are those of the camera's optical frame, as they are in the pose node's ~/pose. Empty for a camera without a "
+        "robot.",
         at_configure=True,
     ),
     Parameter(

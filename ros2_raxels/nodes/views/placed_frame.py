@@ -1,4 +1,4 @@
-"""Which frame the poses of a goal place: the one that the pose node's ``~/pose`` speaks of."""
+"""Which frame the poses of a goal place: the one whose pose the pose node publishes as ``~/pose``."""
 
 from __future__ import annotations
 

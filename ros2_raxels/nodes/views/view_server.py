@@ -156,10 +156,8 @@ class ViewServer(ManagedNode[Predictor | None]):
 
     def _on_status(self, status: PoseStatus) -> None:
         before, self._status = self._status, status
-        is_new_unit = before is not None and before.scale_is_metric != status.scale_is_metric
-        is_new_world = before is not None and before.resets != status.resets
         # Waiting is no new world: a camera that is silent for a while goes on in the old one.
-        if status.state == PoseStatus.STATE_INITIALISING or is_new_unit or is_new_world:
+        if status.state == PoseStatus.STATE_INITIALISING or (before is not None and _is_other_world(before, status)):
             self._live.forget()
 
     def _is_metric(self) -> bool:
@@ -283,6 +281,13 @@ class ViewServer(ManagedNode[Predictor | None]):
 
 def _failed(code: int, words: str) -> Any:
     return PredictViews.Result(error_code=code, error_msg=words)
+
+
+def _is_other_world(before: PoseStatus, now: PoseStatus) -> bool:
+    """Whether poses may be in another world or unit than before."""
+    # A pose node that is started again counts anew, and may be tracking from its first image on.
+    is_other_run = now.frames_processed < before.frames_processed
+    return is_other_run or now.resets != before.resets or now.scale_is_metric != before.scale_is_metric
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -86,10 +86,10 @@ def test_what_cannot_be_calibrated_gives_no_pose_until_it_can_or_a_guess_is_allo
 
         return wait_until(said, START_S, f"status of {words}", every_s=0.05)
 
-    unknown = info_of(distortion_model="double_sphere", d=[0.1, 0.2])
+    unknown = info_of(distortion_model="mei", d=[0.1, 0.2])
     zeros, outside = info_of(k=[0.0] * 9), info_of(k=[60.0, 0.0, 640.0, 0.0, 60.0, 23.5, 0.0, 0.0, 1.0])
     for info, reason in (
-        (unknown, "/camera_info: distortion_model 'double_sphere' is not supported"),
+        (unknown, "/camera_info: distortion_model 'mei' is not supported"),
         (zeros, "/camera_info: K is all zeros"),
         (outside, "/camera_info: principal point (640, 23.5) px lies outside the 64x48 px image"),
     ):
@@ -101,9 +101,9 @@ def test_what_cannot_be_calibrated_gives_no_pose_until_it_can_or_a_guess_is_allo
 
     rig.assign("allow_uncalibrated", True)
     assert wait_for(unknown, "focal estimated").state == PoseStatus.STATE_TRACKING
-    rig.wait_health("input", DiagnosticStatus.WARN, "the focal length is estimated: ", "'double_sphere'")
+    rig.wait_health("input", DiagnosticStatus.WARN, "the focal length is estimated: ", "'mei'")
     rig.assign("allow_uncalibrated", False)
-    wait_for(unknown, "'double_sphere'")
+    wait_for(unknown, "'mei'")
     unposed = rig.send(picture())
     rig.taken()
 

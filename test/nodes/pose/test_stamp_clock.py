@@ -10,7 +10,9 @@ from ros_testing import Probe
 pytest.importorskip("rclpy")
 
 import rclpy
+from rclpy.clock import ClockType
 from rclpy.parameter import Parameter
+from rclpy.time import Time
 
 from ros2_raxels.nodes.pose.stamp_clock import StampClock, other_clock, standing_still
 
@@ -47,7 +49,9 @@ def test_a_driver_that_does_not_go_by_simulated_time() -> None:
 
 
 def test_images_without_a_stamp() -> None:
-    assert other_clock(0, NOW, False, []).startswith("images are not stamped (0); let the driver")
+    words = "images are not stamped (0); let the driver stamp each with the time of its exposure by "
+    assert other_clock(0, NOW, False, []) == words + "the wall clock"
+    assert other_clock(0, NOW, True, ["gazebo"]) == words + "/clock"
 
 
 def test_simulated_time_that_does_not_come() -> None:
@@ -99,3 +103,18 @@ def test_simulated_time_has_a_second_to_come(clock: tuple[StampClock, Log, list[
     assert stamps.problem == standing_still([])
     assert stamps.values == {"clock": "/clock"}
     assert len(log) == 1
+
+
+@pytest.mark.ros
+def test_an_image_from_before_simulated_time_began_is_not_of_another_clock(probe: Probe) -> None:
+    simulated = [Parameter("use_sim_time", value=True)]
+    node = rclpy.create_node("clocked", context=probe.node.context, parameter_overrides=simulated)
+    stamps = StampClock(node)
+    stamps.see(NOW)
+    node.get_clock().set_ros_time_override(Time(nanoseconds=NOW, clock_type=ClockType.ROS_TIME))
+    stamps.look()
+    assert stamps.problem == ""
+    stamps.see(NOW - 100 * S)
+    stamps.look()
+    assert "this node's clock (/clock)" in stamps.problem
+    node.destroy_node()

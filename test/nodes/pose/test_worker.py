@@ -29,6 +29,7 @@ from ros2_raxels.nodes.pose.outputs import Counters, PoseOutputs
 from ros2_raxels.nodes.pose.parameters import POSE_TABLE
 from ros2_raxels.nodes.pose.worker import WORKER_ENDED, Arrival, PoseWorker
 from ros2_raxels.tracking.background import StuckError
+from ros2_raxels.tracking.map_update import MappingState
 from ros2_raxels.tracking.types import TrackerSettings, TrackState
 
 pytestmark = pytest.mark.ros
@@ -242,6 +243,16 @@ def test_a_keyframe_that_fails_does_not_reject_its_image(bench: Bench):
     assert bench.see(script.SPOIL).startswith("count 1 ")
     assert bench.problems.last == "the tracker failed on this keyframe: ZeroDivisionError: as the image asked"
     assert bench.counts == (1, 0)
+
+
+@pytest.mark.parametrize("made_between, resets", [(0, 1), (1, 0)])
+def test_keyframes_that_fail_in_a_row_reset_the_tracker(bench: Bench, made_between: int, resets: int):
+    """In a thread of its own one is made between two looks at it, and taken over with an image."""
+    for made in range(3):
+        bench.tracker.mapping = MappingState(made=made * made_between)
+        bench.see(script.SPOIL)
+    assert bench.tracker.resets == resets
+    assert bench.counts == (3, 0)
 
 
 def test_keyframes_that_are_stuck_are_said_and_begin_nothing_anew(bench: Bench, monkeypatch: pytest.MonkeyPatch):

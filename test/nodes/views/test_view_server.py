@@ -117,7 +117,7 @@ def test_without_a_trajectory_one_is_imagined_from_where_the_camera_is(rig: View
     assert found.frame_id == WORLD
 
 
-@pytest.mark.parametrize("news", [{"state": PoseStatus.STATE_INITIALISING}, {"resets": 1}])
+@pytest.mark.parametrize("news", [{"state": PoseStatus.STATE_INITIALISING}, {"frames_processed": 1}, {"resets": 1}])
 def test_frames_seen_from_elsewhere_are_kept_as_context_until_a_new_world_begins(rig: ViewsRig, news: dict[str, int]):
     def with_three() -> bool:
         places = (0.0, 0.3, 0.5)
