@@ -110,13 +110,15 @@ def solve_pose(start: FloatArray, keyframes: Sequence[FloatArray], evidence: Evi
 
 
 def _picked(tracks: _Tracks, chosen: npt.NDArray[np.bool_]) -> _Tracks:
-    by_track = ("ray", "centre", "x", "y", "weight", "depth", "information")
-    return replace(tracks, **{name: getattr(tracks, name)[chosen] for name in by_track})
+    by_track = ("ray", "centre", "x", "y", "weight", "depth", "information", "focal_px", "turn")
+    values = ((name, getattr(tracks, name)) for name in by_track)
+    return replace(tracks, **{name: value[chosen] for name, value in values if isinstance(value, np.ndarray)})
 
 
 def _seen_from(tracks: _Tracks, pose: FloatArray) -> FloatArray:
     """Inverse depths (P,) that fit the frame best if it is there."""
-    q, towards = tracks.ray @ pose[:3, :3], (tracks.centre - pose[:3, 3]) @ pose[:3, :3]
+    q = tracks.turned(tracks.ray @ pose[:3, :3])
+    towards = tracks.turned((tracks.centre - pose[:3, 3]) @ pose[:3, :3])
     seen = np.column_stack([tracks.x, tracks.y])
     slope, level = towards[:, :2] - seen * towards[:, 2:], seen * q[:, 2:] - q[:, :2]
     return np.asarray(np.maximum((slope * level).sum(axis=1) / np.maximum((slope**2).sum(axis=1), 1e-12), 0.0))
