@@ -245,7 +245,7 @@ def test_a_keyframe_that_fails_does_not_reject_its_image(bench: Bench):
     assert bench.counts == (1, 0)
 
 
-@pytest.mark.parametrize("made_between, resets", [(0, 1), (1, 0)])
+@pytest.mark.parametrize(("made_between", "resets"), [(0, 1), (1, 0)])
 def test_keyframes_that_fail_in_a_row_reset_the_tracker(bench: Bench, made_between: int, resets: int):
     """In a thread of its own one is made between two looks at it, and taken over with an image."""
     for made in range(3):
