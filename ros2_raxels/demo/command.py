@@ -22,13 +22,7 @@ if TYPE_CHECKING:
     from ros2_raxels.demo.summary import Summary
     from ros2_raxels.harness.observer import Heard
 
-_NODES = "ros2_raxels.nodes"
-
-_START_TIMEOUT_S = 30.0
-_SETTLE_S = 0.6
-_DRAIN_TIMEOUT_S = 5.0
 _LIVE_SECONDS = 10.0
-_STEP_S = 0.1
 
 
 class DemoError(RuntimeError):

@@ -39,7 +39,7 @@ def _judge_parents(edges: list[Edge]) -> list[Finding]:
                 f"{parent} -> {child} from {named(sorted({owner for edge in of for owner in edge.owners}))}"
                 for parent, of in sorted(parents.items())
             ),
-            "stop one of the publishers, or set tf.mode of raxels_pose to another or to off, or tf.invert",
+            "stop one of the publishers, set tf.mode of raxels_pose to off or to another mode, or set tf.invert",
         )
         for child, parents in by_child.items()
         if len(parents) > 1

@@ -206,7 +206,7 @@ class EdgePublisher:
         parent, child = self._published
         return (
             f"TF edge {parent} -> {child} is published by {', '.join(others)} too, and jumps between the publishers: "
-            "stop all but one, or set tf.mode of this node to another or to off"
+            "stop all but one, or set tf.mode of this node to off or to another mode"
         )
 
     def destroy(self) -> None:

@@ -50,7 +50,7 @@ class FrameChanges:
             return moved if parent == was_parent else f"poses of {child} are now in {parent}, no longer in {was_parent}"
         cause = ""
         if optical == was_optical:
-            cause = f": {why}" if child == optical else f": TF tells now where {optical} is on {child}"
+            cause = f": {why}" if child == optical else f": TF now says where {optical} is on {child}"
         return (
             f"poses are now those of {child} in {parent}, no longer of {was_child} in {was_parent}{cause}; the origin "
             f"of {parent} is where {child} began"

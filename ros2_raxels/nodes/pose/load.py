@@ -47,9 +47,9 @@ class Load:
         if self.period_s is None or len(self._replaced) < _ENOUGH_IMAGES or self.answered >= _TOO_FEW:
             return ""
         return (
-            f"too slow for this rate: of the images at {1.0 / self.period_s:.1f} Hz {100 * self.answered:.0f} % are "
-            f"answered, each in {1e3 * self.frame_s:.0f} ms; lower the rate of the camera or the size of its images, "
-            "or take load off this machine"
+            f"too slow for this rate: only {100 * self.answered:.0f} % of the images at {1.0 / self.period_s:.1f} Hz "
+            f"are answered, each in {1e3 * self.frame_s:.0f} ms; lower the rate of the camera or the size of its "
+            "images, or take load off this machine"
         )
 
     def values(self) -> dict[str, str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 import traceback
 from collections import Counter
@@ -92,6 +93,7 @@ class PoseWorker:
         intrinsics: of the images.
         settings: parameters of the node.
         problems: told of all that goes wrong.
+        clock: steady, s.
 
     Attributes:
         traffic: counters; who hands images over counts those that are received, refused and replaced.
@@ -109,7 +111,9 @@ class PoseWorker:
         intrinsics: Intrinsics,
         settings: Parameters,
         problems: Problems,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
+        self._clock = clock
         self._node, self._tracker, self._outputs = node, tracker, outputs
         self._transforms, self._intrinsics = transforms, intrinsics
         self._settings, self._problems = settings, problems
@@ -132,6 +136,7 @@ class PoseWorker:
         self.traffic, self.load = Traffic(), Load()
         self.said = (TrackState.WAITING, "no image yet")
         self.scale = Scale()
+        self._answered_at = -math.inf
         self._failures: Counter[str] = Counter()
         self._stretch = Stretch()
 
@@ -172,12 +177,18 @@ class PoseWorker:
             if not isinstance(error, (ImageError, FrameRejectedError)):
                 raise
             self._problems.report(str(error))
-            if isinstance(error, NotCalibratedError) or not self.traffic.processed:
+            if isinstance(error, NotCalibratedError) or self._has_no_answers:
                 self._wait(str(error))
             return
         self.traffic.processed += 1
+        self._answered_at = self._clock()
         self.load.see_answer(time.perf_counter() - begun)
         self._publish(answer, arrival.message.header, camera, time.perf_counter() - begun)
+
+    @property
+    def _has_no_answers(self) -> bool:
+        """Whether images were rejected for so long that the state of the last answer is that of nothing any more."""
+        return self._clock() - self._answered_at > self._settings.number("stall_timeout_s")
 
     def _solve(self, arrival: Arrival) -> tuple[TrackedPose, Camera | None]:
         header = arrival.message.header

@@ -39,7 +39,7 @@ def test_the_first_and_the_same_are_no_change(camera: Camera) -> None:
 def test_a_base_that_appears_and_vanishes(camera: Camera) -> None:
     camera.alone()
     assert camera.on_base() == (
-        "poses are now those of base_link in raxels_world, no longer of eye in raxels_world: TF tells now where eye is "
+        "poses are now those of base_link in raxels_world, no longer of eye in raxels_world: TF now says where eye is "
         "on base_link; the origin of raxels_world is where base_link began"
     )
     assert camera.on_base() == ""

@@ -33,7 +33,7 @@ def test_where_images_replace_each_other_the_share_the_time_and_the_remedy_are_s
     for _ in range(200):
         load.see_answer(0.025)
     assert load.trouble.startswith(
-        "too slow for this rate: of the images at 90.0 Hz 33 % are answered, each in 25 ms; lower the rate of the "
+        "too slow for this rate: only 33 % of the images at 90.0 Hz are answered, each in 25 ms; lower the rate of the "
         "camera or the size of its images"
     )
 

@@ -143,7 +143,7 @@ def test_a_base_that_appears_late_and_a_mount_that_changes_are_said_once(spawn: 
     static.publish(edge("base_link", FRAME, OPTICAL_TO_BODY))
     wait_until(lambda: rig.solve().status.child_frame_id == "base_link", what="poses of the base")
     changed = (
-        f"poses are now those of base_link in raxels_world, no longer of {FRAME} in raxels_world: TF tells now where "
+        f"poses are now those of base_link in raxels_world, no longer of {FRAME} in raxels_world: TF now says where "
         f"{FRAME} is on base_link; the origin of raxels_world is where base_link began"
     )
     rig.wait_health("tf", DiagnosticStatus.WARN, changed)

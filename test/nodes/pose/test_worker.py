@@ -96,11 +96,19 @@ class Bench:
         settings = declare(self.node, POSE_TABLE)
         self.problems = Problems(self.node.get_logger())
         self.tracker, self.transforms = Spy(), Mount()
+        self.now_s = 100.0
         self._outputs = Outputs(self.node, settings, self.transforms, "scripted")
         intrinsics = Intrinsics(self.node, settings, self.problems.report)
         self._listener = intrinsics.listen()
         self.worker = PoseWorker(
-            self.node, self.tracker, self._outputs, self.transforms, intrinsics, settings, self.problems
+            self.node,
+            self.tracker,
+            self._outputs,
+            self.transforms,
+            intrinsics,
+            settings,
+            self.problems,
+            lambda: self.now_s,
         )
 
     def give(self, *works: Work[Arrival]) -> None:
@@ -237,6 +245,23 @@ def test_a_tracker_that_fails_on_lost_frames_images_in_a_row_is_reset(bench: Ben
     assert bench.see(script.RAISE) == "tracking reset: the tracker failed on 3 images in a row"
     assert bench.tracker.resets == 1
     assert bench.counts == (2, 5)
+
+
+def test_images_that_are_rejected_for_as_long_as_a_stall_are_a_reason_to_wait(bench: Bench):
+    def reject() -> None:
+        bench.give(Work(arrival(size=(32, 24))))
+
+    bench.see()
+    reject()
+    assert bench.worker.said[0] is TrackState.TRACKING
+    bench.now_s += 60.0
+    reject()
+    state, why = bench.worker.said
+    assert state is TrackState.WAITING
+    assert why.startswith("image is 32x24 px but camera_info describes 64x48 px")
+    assert bench.announced[-1] == why
+    bench.see()
+    assert bench.worker.said[0] is TrackState.TRACKING
 
 
 def test_a_keyframe_that_fails_does_not_reject_its_image(bench: Bench):
