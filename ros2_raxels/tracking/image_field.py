@@ -22,6 +22,7 @@ class ImageField:
     def __init__(self, matcher: Matcher, mask: Mask | None) -> None:
         self._matcher, self._mask = matcher, mask
         self._known: tuple[tuple[int, ...], Camera | None, Mask | None] = ((), None, None)
+        self._of_working: dict[Camera, Mask | None] = {}
 
     def usable(self, shape: tuple[int, ...], camera: Camera | None) -> Mask | None:
         """Pixels of the working image that are used; None for all.
@@ -43,6 +44,22 @@ class ImageField:
             known = self._worked_out(camera)
             self._known = shape, camera, known
         return known
+
+    def usable_in_working(self, camera: Camera) -> Mask | None:
+        """The same for a working image that was written without it, by its own camera.
+
+        A mask of images of another size is left out.
+        """
+        if camera not in self._of_working:
+            size = (camera.width, camera.height)
+            mask = self._mask
+            fits = mask is not None and self._matcher.working_size(mask.shape[1], mask.shape[0]) == size
+            usable = None if camera.sees_whole_image else self._matcher.working_mask(camera.valid_mask())
+            if mask is not None and fits:
+                masked = self._matcher.working_mask(mask)
+                usable = masked if usable is None else masked & usable
+            self._of_working[camera] = usable
+        return self._of_working[camera]
 
     def _worked_out(self, camera: Camera | None) -> Mask | None:
         sees_all = camera is None or camera.sees_whole_image

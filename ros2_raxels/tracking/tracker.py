@@ -750,6 +750,8 @@ class Tracker:
             FileError: the file cannot be used; nothing has changed then.
         """
         known = map_file.load(path, self._matcher)
+        for keyframe in known.all:
+            keyframe.features.usable = self._field.usable_in_working(keyframe.camera)
         newest = known.all[-1]
         known.window_numbers = list(known.keyframes)[-self.settings.window :]
         self._use_map(known)

@@ -49,3 +49,20 @@ def test_a_mask_of_another_size_is_refused() -> None:
     field = ImageField(Matcher(), np.ones((24, 32), bool))
     with pytest.raises(ValueError, match=r"the mask is 32x24 px but the image 320x240 px; give a mask of the size"):
         field.usable((240, 320), None)
+
+
+def test_of_images_that_were_written_without_it_it_is_worked_out_again() -> None:
+    mask = np.ones((480, 640), bool)
+    mask[:, :300] = False
+    for lens in (FOLDING.resized(640, 480), PinholeCamera(640, 480, 500.0, 500.0, 319.5, 239.5)):
+        field = ImageField(Matcher(), mask)
+        before, again = field.usable((480, 640), lens), field.usable_in_working(lens.resized(374, 281))
+        assert before is not None
+        assert again is not None
+        # Shrunk before or after the lens was looked at: the border between is a pixel wide.
+        assert (before != again).mean() < 0.01
+        assert not again[:, :180].any()
+    small = PinholeCamera(320, 240, 250.0, 250.0, 159.5, 119.5)
+    assert field.usable_in_working(small) is None
+    assert field.usable_in_working(FOLDING) is not None
+    assert ImageField(Matcher(), None).usable_in_working(small) is None

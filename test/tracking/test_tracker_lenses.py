@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 from walk import FIRST_NS, STEP_NS, TRACKING, path_m, similarity, solved_from, states
@@ -53,7 +55,7 @@ def test_a_walk_through_a_lens_that_sees_behind_itself(images: list[Image], trut
     assert np.median([f.solve.confidence for f in found[15:]]) > 0.8
 
 
-def test_a_bumper_in_the_picture_is_masked(images: list[Image], truth: FloatArray) -> None:
+def test_a_bumper_in_the_picture_is_masked(images: list[Image], truth: FloatArray, tmp_path: Path) -> None:
     """It fills a quarter of the picture, shines in more corners than the room, and never moves."""
     bumper = np.random.default_rng(0).integers(0, 255, (BUMPER_ROWS // 4, 64, 3)).astype(np.uint8)
     shown = [image.copy() for image in images]
@@ -61,7 +63,17 @@ def test_a_bumper_in_the_picture_is_masked(images: list[Image], truth: FloatArra
         image[-BUMPER_ROWS:] = np.repeat(np.repeat(bumper, 4, axis=0), 4, axis=1)
     mask = np.ones((192, 256), bool)
     mask[-BUMPER_ROWS:] = False
-    check(follow(Tracker(TrackerSettings(), mask=mask), shown), truth)
+    tracker = Tracker(TrackerSettings(), mask=mask)
+    check(follow(tracker, shown), truth)
+    tracker.save_keyframes(tmp_path / "map")
+    again = Tracker(TrackerSettings(), mask=mask)
+    again.load_keyframes(tmp_path / "map")
+    for keyframe in again._map.all:
+        # Nor is any place known by the bumper, or by what lies beyond the lens.
+        pixels = again._matcher.keypoints(keyframe.features).pixels
+        assert len(pixels) > 50
+        assert pixels[:, 1].max() < 192 - BUMPER_ROWS
+    assert again.track(shown[-1], FIRST_NS + 99 * STEP_NS, CAMERA).state is TRACKING
 
 
 def test_a_mask_of_another_size_is_refused_by_the_frame(images: list[Image]) -> None:
