@@ -202,29 +202,14 @@ def _arranged_rays(
     starts = used & evidence.seen[index, anchors[:, None]]
     bearing = np.where(starts[..., None], evidence.rays(index, anchors[:, None]), (0.0, 0.0, 1.0))
     lens = evidence.lens
-    plane = evidence.plane if lens is None else lens.ray[..., :2] * lens.is_flat[:, None]
+    plane = evidence.plane if lens is None else lens.compared
     x, y = (np.ascontiguousarray(np.where(seen, np.moveaxis(plane[index], 2, 1)[..., k], 0.0)) for k in range(2))
     if lens is None:
         return bearing, x, y, evidence.focal_px[:, None], None
     focal = np.ascontiguousarray(np.where(seen, np.moveaxis(lens.scale_px[index], 2, 1), 1.0))
-    if lens.is_flat.all():
+    if lens.turn is None:
         return bearing, x, y, focal, None
-    along = np.moveaxis(lens.ray[index], 2, 1)
-    looks_along = seen & ~lens.is_flat[:, None]
-    turn = _looking_along(np.where(looks_along[..., None], along, (0.0, 0.0, 1.0)))
-    return bearing, x, y, focal, np.ascontiguousarray(np.moveaxis(turn, 2, 4))
-
-
-def _looking_along(rays: FloatArray) -> FloatArray:
-    """Rotations (..., 3, 3) from a frame to those whose z is along unit rays (..., 3); identity for z itself."""
-    x, y, z = np.moveaxis(rays, -1, 0)
-    # Without a branch, and exact wherever the ray points (Duff and others 2017).
-    sign = np.where(z < 0, -1.0, 1.0)
-    a = -1.0 / (sign + z)
-    b = x * y * a
-    first = np.stack([1.0 + sign * x * x * a, sign * b, -sign * x], axis=-1)
-    second = np.stack([b, sign + y * y * a, -y], axis=-1)
-    return np.stack([first, second, rays], axis=-2)
+    return bearing, x, y, focal, np.ascontiguousarray(np.moveaxis(lens.turn[index], 1, 4))
 
 
 @dataclass

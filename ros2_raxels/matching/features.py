@@ -10,6 +10,7 @@ import numpy.typing as npt
 
 from ros2_raxels.geometry.camera import AnyCamera
 from ros2_raxels.geometry.poses import FloatArray
+from ros2_raxels.matching.alignment import Patches, cut_patches
 
 GreyImage = npt.NDArray[np.uint8]
 
@@ -20,15 +21,43 @@ class Features:
     Attributes:
         grey: (height, width) uint8, the working image: as given, or smaller (`EvidenceSettings.working_pixels`).
             All pixel coordinates of the matcher belong to it.
-        usable: (height, width) pixels that may be used, not those of the robot's own parts or beyond the lens; None
-            for all.
+        full: (height, width) uint8, the image as given, or shrunk less (`EvidenceSettings.full_pixels`): where points
+            are measured. The working image itself where that is not smaller, or once `forget_details` was called.
+        usable: (height, width) pixels of the working image that may be used, not those of the robot's own parts or
+            beyond the lens; None for all.
         keypoints: of the working image; None until `Matcher.keypoints` has found them.
     """
 
-    def __init__(self, grey: GreyImage, usable: npt.NDArray[np.bool_] | None = None) -> None:
+    def __init__(
+        self, grey: GreyImage, full: GreyImage | None = None, usable: npt.NDArray[np.bool_] | None = None
+    ) -> None:
         self.grey = grey
+        self.full = grey if full is None else full
         self.usable = usable
         self.keypoints: Keypoints | None = None
+        self._patches: Patches | None = None
+
+    def forget_details(self) -> None:
+        """Keep the working image alone; keypoints are found again where they are needed, and they take megabytes."""
+        self.full, self.keypoints, self._patches = self.grey, None, None
+
+    def to_full(self, pixels: FloatArray) -> FloatArray:
+        """Pixels (..., 2) of the full image, from those of the working image."""
+        return (pixels + 0.5) * self._enlarged - 0.5
+
+    def from_full(self, pixels: FloatArray) -> FloatArray:
+        """Inverse of `to_full`."""
+        return (pixels + 0.5) / self._enlarged - 0.5
+
+    @property
+    def _enlarged(self) -> FloatArray:
+        return np.array([self.full.shape[k] / self.grey.shape[k] for k in (1, 0)])
+
+    def patches(self, grid: FloatArray) -> Patches:
+        """Patches of the full image around points (G, 2) px of the working image; always the same points."""
+        if self._patches is None:
+            self._patches = cut_patches(self.full, self.to_full(grid))
+        return self._patches
 
     def may_use(self, pixels: FloatArray) -> npt.NDArray[np.bool_]:
         """(N,) whether pixels (N, 2) may be used; false outside the image and for NaN."""

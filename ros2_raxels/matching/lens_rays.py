@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 import numpy.typing as npt
@@ -26,6 +27,34 @@ class LensRays:
     ray: FloatArray
     scale_px: FloatArray
     is_flat: npt.NDArray[np.bool_]
+
+    @cached_property
+    def turn(self) -> FloatArray | None:
+        """(P, N, 3, 3) rotations from the camera to the frame in which an observation is compared.
+
+        It looks along the ray; that of a flat camera, and of what was not found, is the camera's. None where all are.
+        """
+        if self.is_flat.all():
+            return None
+        along = np.isfinite(self.ray[..., :1]) & ~self.is_flat[:, None]
+        return looking_along(np.where(along, self.ray, (0.0, 0.0, 1.0)))
+
+    @cached_property
+    def compared(self) -> FloatArray:
+        """(P, N, 2) where an observation lies on the plane z = 1 of that frame; NaN where the track was not found."""
+        return np.asarray(self.ray[..., :2] * self.is_flat[:, None])
+
+
+def looking_along(rays: FloatArray) -> FloatArray:
+    """Rotations (..., 3, 3) from a frame to those whose z is along unit rays (..., 3); identity for z itself."""
+    x, y, z = np.moveaxis(rays, -1, 0)
+    # Without a branch, and exact wherever the ray points (Duff and others 2017).
+    sign = np.where(z < 0, -1.0, 1.0)
+    a = -1.0 / (sign + z)
+    b = x * y * a
+    first = np.stack([1.0 + sign * x * x * a, sign * b, -sign * x], axis=-1)
+    second = np.stack([b, sign + y * y * a, -y], axis=-1)
+    return np.stack([first, second, rays], axis=-2)
 
 
 def see_through(pixels: FloatArray, cameras: Sequence[Camera]) -> tuple[FloatArray, FloatArray, LensRays | None]:

@@ -12,6 +12,7 @@ import threading
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from functools import lru_cache
 from typing import Any, TypeVar
 
 import cv2
@@ -20,6 +21,7 @@ import numpy.typing as npt
 
 from ros2_raxels.geometry.camera import Camera
 from ros2_raxels.geometry.poses import FloatArray
+from ros2_raxels.matching.alignment import align, local_warps
 from ros2_raxels.matching.features import Features, GreyImage, Keypoints, to_grey
 from ros2_raxels.matching.lens_rays import see_through
 from ros2_raxels.matching.tracks import (
@@ -61,27 +63,18 @@ class Matcher:
         Raises:
             ValueError: another shape or dtype, or an empty image.
         """
-        grey = to_grey(image)
-        size = self.working_size(grey.shape[1], grey.shape[0])
-        if size != (grey.shape[1], grey.shape[0]):
-            grey = np.asarray(cv2.resize(grey, size, interpolation=cv2.INTER_AREA), np.uint8)
+        full = _halved(to_grey(image), self.settings.full_pixels)
         # Kept for long, and the caller may reuse its own memory.
-        return Features(grey.copy() if np.may_share_memory(grey, image) else grey, usable)
-
-    def working_size(self, width: int, height: int) -> tuple[int, int]:
-        """Width and height, px, of the working image of images of a size."""
-        shrink = np.sqrt(self.settings.working_pixels / (width * height))
-        if shrink >= 1.0:
-            return width, height
-        return max(1, round(width * shrink)), max(1, round(height * shrink))
+        full = full.copy() if np.may_share_memory(full, image) else full
+        return Features(_shrunk(full, self.settings.working_pixels), full, usable)
 
     def working_mask(self, mask: npt.NDArray[np.bool_]) -> npt.NDArray[np.bool_]:
         """Pixels of the working image about which nothing beyond a mask (height, width) would be seen."""
-        size = self.working_size(mask.shape[1], mask.shape[0])
-        share = cv2.resize(mask.astype(np.float32), size, interpolation=cv2.INTER_AREA)
+        white = np.where(mask, 255, 0).astype(np.uint8)
+        shrunk = _shrunk(_halved(white, self.settings.full_pixels), self.settings.working_pixels)
         # What Lucas-Kanade looks at around a point must lie inside as well.
         around = np.ones((self.settings.window_px, self.settings.window_px), np.uint8)
-        return np.asarray(cv2.erode((share > 1.0 - 1e-3).astype(np.uint8), around) > 0)
+        return np.asarray(cv2.erode((shrunk == 255).astype(np.uint8), around) > 0)
 
     def look_all(self, images: Iterable[npt.NDArray[np.uint8]]) -> list[Features]:
         """`look` at several frames in parallel; finds their keypoints as well if those are always compared."""
@@ -118,7 +111,9 @@ class Matcher:
         unknown = [k for k, old in enumerate(known) if old is None or (thorough and not old.thorough)]
         flows = self._map(lambda k: self._flow_both(*pairs[k], thorough), unknown)
         fresh = {
-            k: PairMatches(None, there, back, None, sure_there, sure_back, thorough, self._usable_share(pairs[k][0]))
+            k: PairMatches(
+                None, there, back, None, sure_there, sure_back, thorough, None, self._usable_share(pairs[k][0])
+            )
             for k, ((there, sure_there), (back, sure_back)) in zip(unknown, flows, strict=True)
         }
         if thorough:
@@ -142,19 +137,31 @@ class Matcher:
         return self._map(both_ways, pairs)
 
     def match_near(
-        self, pairs: Sequence[tuple[Features, Features]], expected: Sequence[FloatArray]
+        self,
+        pairs: Sequence[tuple[Features, Features]],
+        expected: Sequence[FloatArray],
+        warps: Sequence[FloatArray | None] | None = None,
+        asked: Sequence[npt.NDArray[np.bool_] | None] | None = None,
     ) -> list[PairMatches]:
         """Flow from the grid of the first frame of each pair to where it is expected to end.
 
         Args:
             pairs: the frames.
             expected: (G, 2) px in the second frame of each pair, right to some pixels; NaN where unknown.
+            warps: (G, 2, 2) px there per px in the first frame, see `alignment.align`; None where that is not known.
+            asked: (G,) which points to look for; None for all.
         """
-        found = self._map(lambda k: self._near(*pairs[k], expected[k]), range(len(pairs)))
+        nothing = [None] * len(pairs)
+        warps, asked = nothing if warps is None else warps, nothing if asked is None else asked
+        ends = [
+            e if wanted is None else np.where(wanted[:, None], e, np.nan)
+            for e, wanted in zip(expected, asked, strict=True)
+        ]
+        found = self._map(lambda k: self._near(*pairs[k], ends[k], warps[k]), range(len(pairs)))
         nowhere = [self.grid(b.grey.shape) * np.nan for _, b in pairs]
         return [
-            PairMatches(None, flow, back, None, score, np.zeros(len(back)), False, self._usable_share(a))
-            for (flow, score), back, (a, _) in zip(found, nowhere, pairs, strict=True)
+            PairMatches(None, flow, back, None, score, np.zeros(len(back)), False, wanted, self._usable_share(a))
+            for (flow, score), back, wanted, (a, _) in zip(found, nowhere, asked, pairs, strict=True)
         ]
 
     def match_back(self, pairs: Sequence[tuple[Features, Features]], known: Sequence[PairMatches]) -> list[PairMatches]:
@@ -166,7 +173,8 @@ class Matcher:
             there = np.isfinite(end[:, 0])
             grid = self.grid(b.grey.shape)
             nearest = ((grid[:, None] - end[there]) ** 2).sum(axis=-1).argmin(axis=1)
-            return self._near(b, a, grid + (start - end)[there][nearest])
+            warp = local_warps(grid, end[there], start[there])
+            return self._near(b, a, grid + (start - end)[there][nearest], warp)
 
         found = self._map(back, range(len(pairs)))
         fresh = {
@@ -209,7 +217,10 @@ class Matcher:
             starts_in: keep only tracks whose anchor is this frame.
             tracks: maximum number; None takes `EvidenceSettings.tracks`.
         """
-        parts = [self._keypoint_tracks(frames, matches), self._flow_tracks(frames, matches)]
+        with_keypoints = matches
+        if must_see is not None and all(m.keypoints is None for pair, m in matches.items() if must_see in pair):
+            with_keypoints = {}
+        parts = [self._keypoint_tracks(frames, with_keypoints), self._flow_tracks(frames, matches)]
         anchor, index, pixels, score = (np.concatenate([p[k] for p in parts]) for k in range(4))
         kind = np.repeat([KEYPOINT, FLOW], [len(p[0]) for p in parts])
         if must_see is not None or starts_in is not None:
@@ -339,9 +350,7 @@ class Matcher:
 
     def grid(self, shape: tuple[int, ...]) -> npt.NDArray[np.float32]:
         """Starting points (G, 2) px of the flow tracks of an image of this (height, width)."""
-        step = self.settings.grid_px
-        ys, xs = np.mgrid[step // 2 : shape[0] - step // 2 : step, step // 2 : shape[1] - step // 2 : step]
-        return np.stack([xs.ravel(), ys.ravel()], axis=1).astype(np.float32)
+        return _grid(shape[0], shape[1], self.settings.grid_px)
 
     def _follow(
         self, a: Features, b: Features, start: npt.NDArray[np.float32], there: FloatArray, back: FloatArray
@@ -358,9 +367,13 @@ class Matcher:
             sharp, found = _sharpen(a.grey, b.grey, start[closed], end[closed], s.window_px)
             found &= np.linalg.norm(sharp - end[closed], axis=1) < s.drift_px
             result[np.flatnonzero(closed)[found]] = sharp[found]
+            there = np.isfinite(result[:, 0])
+            self._measure(a, b, result, local_warps(start, start[there], result[there]))
         return result, np.where(np.isfinite(result[:, 0]), 1.0 - gap_px / s.check_px, 0.0)
 
-    def _near(self, a: Features, b: Features, expected: FloatArray) -> tuple[FloatArray, FloatArray]:
+    def _near(
+        self, a: Features, b: Features, expected: FloatArray, warp: FloatArray | None = None
+    ) -> tuple[FloatArray, FloatArray]:
         """Where the grid of *a* lies in *b* (G, 2), NaN where it does not come back; and scores (G,)."""
         s, start = self.settings, self.grid(a.grey.shape)
         height, width = b.grey.shape
@@ -370,14 +383,40 @@ class Matcher:
         if not len(inside):
             return result, score
         end, found = _sharpen(a.grey, b.grey, start[inside], expected[inside], s.window_px, s.near_levels)
-        # Not started from where it should return to: it would stay there.
-        astray = start[inside] + s.check_px * np.array([1.0, -1.0])
-        returned, found_back = _sharpen(b.grey, a.grey, end, astray, s.window_px, s.near_levels)
-        gap_px = np.linalg.norm(returned - start[inside], axis=1)
-        closed = found & found_back & (gap_px < s.check_px)
-        result[inside[closed]] = end[closed]
-        score[inside[closed]] = 1.0 - gap_px[closed] / s.check_px
+        # What went as most of the others is sure; what went elsewhere may have been caught by something alike.
+        apart = end - expected[inside]
+        apart -= np.median(apart[found], axis=0) if found.any() else 0.0
+        far = np.flatnonzero(found & (np.linalg.norm(apart, axis=1) > s.near_sure_px))
+        if len(far):
+            # Not started from where it should return to: it would stay there.
+            astray = start[inside[far]] + s.check_px * np.array([1.0, -1.0])
+            returned, found_back = _sharpen(b.grey, a.grey, end[far], astray, s.window_px)
+            found[far] = found_back & (np.linalg.norm(returned - start[inside[far]], axis=1) < s.near_check_px)
+        result[inside[found]] = end[found]
+        correlation = self._measure(a, b, result, warp)
+        alike = correlation > s.correlation
+        result[~alike] = np.nan
+        score[alike] = (correlation[alike] - s.correlation) / (1.0 - s.correlation)
         return result, score
+
+    def _measure(self, a: Features, b: Features, found: FloatArray, warp: FloatArray | None) -> FloatArray:
+        """Make exact, in place and on the full images, where the grid of *a* lies in *b* (G, 2) px.
+
+        Returns:
+            (G,) correlations, see `alignment.align`; -1 where nothing was found.
+        """
+        correlation = np.full(len(found), -1.0)
+        there = np.flatnonzero(np.isfinite(found[:, 0]))
+        if not len(there):
+            return correlation
+        if a.full.shape != b.full.shape:
+            a, b = Features(a.grey), Features(b.grey)
+        patches = a.patches(self.grid(a.grey.shape))[there]
+        warps = None if warp is None else warp[there]
+        end, correlation[there] = align(patches, b.full, b.to_full(found[there]), warps)
+        exact = correlation[there] > self.settings.correlation
+        found[there[exact]] = b.from_full(end[exact])
+        return correlation
 
     def _map(self, work: Callable[[_Item], _Result], items: Iterable[_Item]) -> list[_Result]:
         return list(self._pool.map(work, items))
@@ -388,6 +427,33 @@ def _between_usable(a: Features, start: FloatArray, b: Features, end: FloatArray
     if a.usable is None and b.usable is None:
         return True
     return a.may_use(start) & b.may_use(end)
+
+
+@lru_cache(maxsize=16)
+def _grid(height: int, width: int, step: int) -> npt.NDArray[np.float32]:
+    ys, xs = np.mgrid[step // 2 : height - step // 2 : step, step // 2 : width - step // 2 : step]
+    grid = np.stack([xs.ravel(), ys.ravel()], axis=1).astype(np.float32)
+    grid.flags.writeable = False
+    return grid
+
+
+def _halved(grey: GreyImage, pixels: int) -> GreyImage:
+    """An image of at most so many pixels, each the mean of 1, 4, 16, ... of them: exact, and in no time."""
+    while grey.size > pixels:
+        size = [max(1, side // 2) for side in (grey.shape[1], grey.shape[0])]
+        grey = np.asarray(cv2.resize(grey, size, interpolation=cv2.INTER_AREA), np.uint8)
+    return grey
+
+
+def _shrunk(grey: GreyImage, pixels: int) -> GreyImage:
+    """An image of at most about so many pixels."""
+    shrink = np.sqrt(pixels / grey.size)
+    if shrink >= 1.0:
+        return grey
+    size = [max(1, round(side * shrink)) for side in (grey.shape[1], grey.shape[0])]
+    # Means of four first, which costs little, so that what is left needs no filter.
+    grey = _halved(grey, 4 * pixels)
+    return np.asarray(cv2.resize(grey, size, interpolation=cv2.INTER_LINEAR), np.uint8)
 
 
 def _dense_flow(finest_scale: int) -> Any:

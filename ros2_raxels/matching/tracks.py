@@ -25,21 +25,27 @@ class EvidenceSettings:
     """Settings of the matcher. Lengths in px of the working image.
 
     Attributes:
-        working_pixels: larger images are shrunk to this number of pixels.
+        working_pixels: larger images are shrunk to this number of pixels, in which points are looked for.
+        full_pixels: images with more are halved until they have no more; in the result points are measured.
         keypoints: maximum per frame.
         contrast: SIFT contrast threshold; OpenCV's default (0.04) finds nothing on dim indoor walls.
         ratio: largest distance of a match over that of the second best.
         keypoint_reach: keypoints are compared where flow reaches less than this share of the grid; above 1 always.
         flow_scale: how often the image is halved before dense flow; once more for coarse flow.
         grid_px: spacing of the flow tracks.
-        check_px: flow there and back must end this close to where it started.
+        check_px: dense flow there and back must end this close to where it started.
+        near_sure_px: flow that went as most of the others did, to within this from where it was expected, need not be
+            followed back.
+        near_check_px: other flow from where it is expected must end this close to where it started.
         window_px: Lucas-Kanade window that sharpens the flow.
         drift_px: how far a sharpened point may be from the dense flow.
+        correlation: of the grey values around a point and where it was found; less is something else.
         near_levels: pyramid levels, beyond the image itself, in which flow is followed from where it is expected.
         tracks: maximum for a solve, half of them keypoints where there are enough.
     """
 
     working_pixels: int = 105_000
+    full_pixels: int = 1_300_000
     keypoints: int = 2000
     contrast: float = 0.01
     ratio: float = 0.8
@@ -47,8 +53,11 @@ class EvidenceSettings:
     flow_scale: int = 1
     grid_px: int = 16
     check_px: float = 1.5
+    near_sure_px: float = 3.0
+    near_check_px: float = 0.5
     window_px: int = 13
     drift_px: float = 3.0
+    correlation: float = 0.7
     near_levels: int = 2
     tracks: int = 400
 
@@ -63,6 +72,7 @@ class PairMatches:
         keypoint_score: (Ka,) 0 to 1; None if they were not compared.
         flow_score, flow_back_score: (G,) 0 to 1, 0 where not found.
         thorough: whether fine flow, and keypoints where needed, were tried; not coarse flow alone.
+        asked: (G,) which points of the grid of *a* were looked for; None for all of them.
         usable_share: of the flow grid of *a*, what `Features.usable` leaves.
     """
 
@@ -73,14 +83,14 @@ class PairMatches:
     flow_score: FloatArray
     flow_back_score: FloatArray
     thorough: bool
+    asked: npt.NDArray[np.bool_] | None = None
     usable_share: float = 1.0
 
     @property
     def reach(self) -> float:
-        """Share of the flow grid of *a*, as far as it may be used, that was found in *b*; 0 without a grid."""
-        if not len(self.flow) or not self.usable_share:
-            return 0.0
-        return float(np.isfinite(self.flow[:, 0]).mean()) / self.usable_share
+        """Share of the flow grid of *a*, as far as it was looked for and may be used, that was found in *b*."""
+        asked = (len(self.flow) if self.asked is None else int(self.asked.sum())) * self.usable_share
+        return float(np.isfinite(self.flow[:, 0]).sum()) / asked if asked else 0.0
 
 
 @dataclass(frozen=True)

@@ -18,7 +18,7 @@ from ros2_raxels.tracking.keyframe_map import KeyframeMap, distance
 from ros2_raxels.tracking.place_index import PlaceIndex
 from ros2_raxels.tracking.shared_matches import SharedMatches
 
-_BUNDLE = RefineSettings(widths_px=(3.0, 2.0), iterations=6)
+_BUNDLE = RefineSettings(widths_px=(2.0, 1.0, 0.6), iterations=8)
 _BUNDLE_TRACKS = 1200
 _DEPTHS_ALONE = RefineSettings(widths_px=(INLIER_PX,), iterations=0)
 
@@ -60,7 +60,7 @@ class Mapper:
         self._places = PlaceIndex()
         for keyframe in self.keyframes.all:
             self._remember(keyframe)
-            self._forget_keypoints([keyframe])
+            self._forget_details([keyframe])
 
     def aside(self, matcher: Matcher) -> Mapper:
         """A mapper of a copy of the map, which may work in another thread, with a matcher of its own."""
@@ -101,7 +101,7 @@ class Mapper:
         self.keyframes.window_numbers = [*self.keyframes.window_numbers, keyframe.number][-self.settings.window :]
         self._refine([*others, keyframe])
         self._thin_out()
-        self._forget_keypoints(self.keyframes.stored[: -self.settings.bundle])
+        self._forget_details(self.keyframes.stored[: -self.settings.bundle])
         self.shared.connect(self.keyframes.window)
         return self.keyframes.keyframes[keyframe.number]
 
@@ -109,7 +109,7 @@ class Mapper:
         """Make a keyframe of a frame that is not where the trajectory is now, beside those near it."""
         keyframe = self._measured(frame, near, parent=parent, trajectory=near[0].trajectory)
         self._remember(keyframe)
-        self._forget_keypoints([keyframe])
+        self._forget_details([keyframe])
         self.keyframes.put(keyframe)
         self._thin_out()
 
@@ -164,10 +164,10 @@ class Mapper:
         self._places.add(keyframe.number, self._matcher.keypoints(keyframe.features))
 
     @staticmethod
-    def _forget_keypoints(keyframes: Iterable[Keyframe]) -> None:
-        """Keypoints take a megabyte a frame, and are found again in no time where they are needed again."""
+    def _forget_details(keyframes: Iterable[Keyframe]) -> None:
+        """Keypoints and full images take megabytes a frame."""
         for keyframe in keyframes:
-            keyframe.features.keypoints = None
+            keyframe.features.forget_details()
 
     def _thin_out(self) -> None:
         """Where there are too many, those go first whose neighbours stand closest to each other."""

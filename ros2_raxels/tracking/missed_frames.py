@@ -40,7 +40,7 @@ class MissedFrames:
     def keep(self, frames: Iterable[StreamFrame]) -> None:
         """Remember frames for later."""
         for frame in frames:
-            frame.features.keypoints = None
+            frame.features.forget_details()
             self._frames.append(frame)
         if len(self._frames) > _MOST:
             self._frames = self._frames[::2]
@@ -76,7 +76,7 @@ class MissedFrames:
         solved = self._solver.solve(starts, anchors, evidence, _STEP * self._mapper.keyframes.unit_of(alike))
         if solved is None or solved.quality.confidence < _CONFIDENCE or solved.quality.inliers < _INLIERS:
             shared.forget_pairs(asked)
-            frame.features.keypoints = None
+            frame.features.forget_details()
             return False
         covariance = accumulated(anchors, solved.camera_to_world, solved.covariance)
         placed = SolvedFrame(asked, solved.camera_to_world, covariance)

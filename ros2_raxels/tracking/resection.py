@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -24,6 +24,7 @@ from ros2_raxels.geometry.poses import (
 from ros2_raxels.geometry.raxel_grid import clip_bearings
 from ros2_raxels.matching.tracks import Evidence
 from ros2_raxels.tracking.frame import Keyframe
+from ros2_raxels.tracking.frame_pose import solve_pose
 from ros2_raxels.tracking.types import SolveQuality
 
 _ENOUGH_KNOWN = 12
@@ -99,6 +100,8 @@ class FrameSolver:
         weights: FloatArray | None = None,
     ) -> FrameSolve:
         """The best of the given starts alone; `weights` (P, N) of the observations."""
+        if len(starts) == 1 and weights is None and _starts_in_keyframes(evidence, len(anchors)):
+            return _solve_one(starts[0], anchors, evidence)
         new, problem = len(anchors), BundleProblem.of(evidence)
         poses: FloatArray = np.array([[*(a.camera_to_world for a in anchors), start] for start in starts])
         fixed = np.arange(new + 1) < new
@@ -144,32 +147,49 @@ class FrameSolver:
         return list(world[0] @ poses[:, -1]), None if out.inlier is None else possible(out.inlier)
 
 
+def _starts_in_keyframes(evidence: Evidence, new: int) -> bool:
+    """Whether every track starts in a keyframe and is seen in the frame."""
+    return bool(len(evidence.anchor) and (evidence.anchor < new).all() and evidence.seen[:, new].all())
+
+
+def _solve_one(start: FloatArray, anchors: Sequence[Keyframe], evidence: Evidence) -> FrameSolve:
+    found = solve_pose(start, [a.camera_to_world for a in anchors], evidence)
+    covariance = _covariance(found.information / RefineSettings().noise_px ** 2, found.camera_to_world)
+    agree = found.residual_px < INLIER_PX
+    quality = _quality(found.residual_px, agree)
+    return FrameSolve(found.camera_to_world, covariance, quality, found.inverse_depth, agree)
+
+
 def _summary(refined: Refined, new: int) -> FrameSolve:
     residual = refined.residual_px[0, :, new]
     agree = residual < INLIER_PX
-    inliers, observed = int(agree.sum()), int(np.isfinite(residual).sum())
     rivals = refined.contenders[:, new]
     motion = relative_pose(rivals[0], rivals)
-    return FrameSolve(
-        orthogonal(refined.camera_to_first[0, new]),
-        _covariance(refined.information_of(0)[6 * new : 6 * new + 6, 6 * new : 6 * new + 6], refined, new),
-        SolveQuality(
-            float(inlier_confidence(inliers, observed, ENOUGH_IN_STREAM)),
-            float(np.median(residual[agree])) if inliers else float("nan"),
-            observed,
-            inliers,
-            float(rotation_angle_rad(motion[:, :3, :3]).max()),
-            float(np.linalg.norm(motion[:, :3, 3], axis=1).max()),
-        ),
-        refined.inverse_depth[0],
-        agree,
+    quality = replace(
+        _quality(residual, agree),
+        spread_rotation_rad=float(rotation_angle_rad(motion[:, :3, :3]).max()),
+        spread_translation=float(np.linalg.norm(motion[:, :3, 3], axis=1).max()),
+    )
+    pose = orthogonal(refined.camera_to_first[0, new])
+    information = refined.information_of(0)[6 * new : 6 * new + 6, 6 * new : 6 * new + 6]
+    return FrameSolve(pose, _covariance(information, pose), quality, refined.inverse_depth[0], agree)
+
+
+def _quality(residual_px: FloatArray, agree: npt.NDArray[np.bool_]) -> SolveQuality:
+    """Of a solve with one hypothesis; residuals (P,), NaN where a track is not seen in the frame."""
+    inliers, observed = int(agree.sum()), int(np.isfinite(residual_px).sum())
+    return SolveQuality(
+        float(inlier_confidence(inliers, observed, ENOUGH_IN_STREAM)),
+        float(np.median(residual_px[agree])) if inliers else float("nan"),
+        observed,
+        inliers,
     )
 
 
-def _covariance(information: FloatArray, refined: Refined, new: int) -> FloatArray:
+def _covariance(information: FloatArray, camera_to_world: FloatArray) -> FloatArray:
     """Information of (rotation in the camera, translation) to covariance of (translation, rotation), world axes."""
     spread = INFLATION**2 * np.linalg.pinv(information + 1e-9 * np.eye(6), hermitian=True)
-    return at_most_unknown(in_world_axes(spread, refined.camera_to_first[0, new]))
+    return at_most_unknown(in_world_axes(spread, camera_to_world))
 
 
 def accumulated(anchors: Sequence[Keyframe], camera_to_world: FloatArray, covariance: FloatArray) -> FloatArray:

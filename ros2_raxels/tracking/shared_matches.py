@@ -6,6 +6,7 @@ import itertools
 from collections.abc import Iterable, Sequence
 
 import numpy as np
+import numpy.typing as npt
 
 from ros2_raxels.estimation.inliers import FEWEST_MATCHES
 from ros2_raxels.geometry.poses import FloatArray, relative_pose
@@ -13,11 +14,14 @@ from ros2_raxels.geometry.turns import Turn, fitted_turn
 from ros2_raxels.matching.matcher import Matcher
 from ros2_raxels.matching.tracks import Evidence, PairMatches
 from ros2_raxels.tracking.frame import Keyframe, Seen
+from ros2_raxels.tracking.prediction import Predicted, predict
 
 _ENOUGH_DEPTHS = 0.15
 _SHARED = 0.25
+_ASKED = 1.4
+"""Points looked for in a frame, over the tracks that are wanted of it."""
+
 _LEAST_REACH = 0.35
-_MOST_ZOOM = 1.3
 
 
 class SharedMatches:
@@ -60,7 +64,7 @@ class SharedMatches:
         self.connect(anchors)
         if not self._has_depth(anchors):
             return None
-        self._look_near(anchors, frame, camera_to_world)
+        self._look_near(anchors, frame, camera_to_world, self._matcher.settings.tracks)
         if not self._known(anchors[-1], frame):
             return None
         return self._assemble([*anchors, frame], must_see=len(anchors))
@@ -92,7 +96,7 @@ class SharedMatches:
 
     def both_ways(self, anchors: Sequence[Keyframe], frame: Seen, camera_to_world: FloatArray) -> None:
         """A frame whose pose (4x4) is known becomes a keyframe: look for it in others, and in it for their points."""
-        self._look_near([a for a in anchors if not self._known(a, frame)], frame, camera_to_world)
+        self._look_near([a for a in anchors if not self._all_asked(a, frame)], frame, camera_to_world)
         pairs = [(a, frame) for a in anchors if not self._known(a, frame, thorough=True)]
         near = [
             (a, b) for a, b in pairs if self._known(a, b) and self._matches[a.number, b.number].reach > _LEAST_REACH
@@ -159,12 +163,39 @@ class SharedMatches:
         last = anchors[-1].number
         return max((self._matches[anchor.number, last].reach for anchor in anchors[:-1]), default=1.0) >= _SHARED
 
-    def _look_near(self, anchors: Sequence[Keyframe], frame: Seen, camera_to_world: FloatArray) -> None:
-        """Follow the points of keyframes to where they should be in a frame with this pose; keep what reaches far."""
-        guesses = [self._expected_px(anchor, frame, camera_to_world) for anchor in anchors]
-        near = [(anchor, guess) for anchor, guess in zip(anchors, guesses, strict=True) if guess is not None]
-        found = self._matcher.match_near([(a.features, frame.features) for a, _ in near], [guess for _, guess in near])
-        for (anchor, _), matches in zip(near, found, strict=True):
+    def _all_asked(self, a: Seen, b: Seen) -> bool:
+        """Whether all points of one frame have been looked for in the other."""
+        found = self._matches.get((a.number, b.number))
+        return found is not None and found.asked is None
+
+    def _look_near(
+        self, anchors: Sequence[Keyframe], frame: Seen, camera_to_world: FloatArray, tracks: int | None = None
+    ) -> None:
+        """Follow the points of keyframes to where they should be in a frame with this pose; keep what reaches far.
+
+        Args:
+            anchors: the keyframes.
+            frame: in which they are looked for.
+            camera_to_world: 4x4, of the frame.
+            tracks: about how many to look for in all; None for all there are.
+        """
+        each = np.inf if tracks is None else _ASKED * tracks / max(len(anchors), 1)
+        wanted = [_some(len(anchor.inverse_depth), each) for anchor in anchors]
+        guesses = [
+            self._predicted(anchor, frame, camera_to_world, some) for anchor, some in zip(anchors, wanted, strict=True)
+        ]
+        near = [
+            (anchor, guess, some)
+            for anchor, guess, some in zip(anchors, guesses, wanted, strict=True)
+            if guess is not None
+        ]
+        found = self._matcher.match_near(
+            [(a.features, frame.features) for a, _, _ in near],
+            [guess.pixels for _, guess, _ in near],
+            [guess.warp for _, guess, _ in near],
+            [some for _, _, some in near],
+        )
+        for (anchor, _, _), matches in zip(near, found, strict=True):
             if matches.reach > _LEAST_REACH:
                 self._matches[anchor.number, frame.number] = matches
 
@@ -192,35 +223,51 @@ class SharedMatches:
             [f.features for f in frames], [f.camera for f in frames], matches, must_see, starts_in, tracks
         )
 
-    def _expected_px(self, anchor: Keyframe, frame: Seen, camera_to_world: FloatArray) -> FloatArray | None:
-        """Where the flow grid of a keyframe lies in the frame (G, 2) px; None where its depths are not known."""
-        if anchor.features.grey.shape != frame.features.grey.shape:
+    def _predicted(
+        self,
+        anchor: Keyframe,
+        frame: Seen,
+        camera_to_world: FloatArray,
+        wanted: npt.NDArray[np.bool_] | None = None,
+    ) -> Predicted | None:
+        """Where the flow grid of a keyframe, or the wanted ones of its points, lie in the frame.
+
+        None where few depths are known.
+        """
+        if anchor.features.grey.shape != frame.features.grey.shape or not _enough(anchor.inverse_depth):
             return None
         grid = self._matcher.grid(anchor.features.grey.shape)
-        depths = _filled(grid, anchor.inverse_depth)
-        if depths is None:
-            return None
+        depths = _filled(grid, anchor.inverse_depth, wanted)
         moved = relative_pose(camera_to_world, anchor.camera_to_world)
-        points = anchor.camera.rays(grid) @ moved[:3, :3].T
-        points += depths[:, None] * moved[:3, 3]
-        # Depth there over depth here; a window of pixels that has grown or shrunk does not fit any more.
-        alike = np.abs(np.log(np.maximum(frame.camera.depth(points), 1e-6))) < np.log(_MOST_ZOOM)
-        return np.where(alike[:, None], frame.camera.project(points), np.nan)
+        return predict(grid, depths, moved, anchor.camera, frame.camera)
 
 
-def _filled(grid: FloatArray, inverse_depth: FloatArray) -> FloatArray | None:
-    """Unknown depths from the nearest point whose depth is known; None where those are too few."""
+def _enough(inverse_depth: FloatArray) -> bool:
+    """Whether so many depths are known that the others can be guessed."""
     known = np.isfinite(inverse_depth)
-    if known.sum() < FEWEST_MATCHES or known.mean() < _ENOUGH_DEPTHS:
-        return None
-    apart = ((grid[~known, None] - grid[known]) ** 2).sum(axis=-1)
+    return bool(known.sum() >= FEWEST_MATCHES and known.mean() >= _ENOUGH_DEPTHS)
+
+
+def _filled(grid: FloatArray, inverse_depth: FloatArray, wanted: npt.NDArray[np.bool_] | None) -> FloatArray:
+    """Unknown depths, of all or of the wanted points, from the nearest point whose depth is known."""
+    known = np.isfinite(inverse_depth)
+    unknown = ~known if wanted is None else ~known & wanted
+    apart = ((grid[unknown, None] - grid[known]) ** 2).sum(axis=-1)
     filled = inverse_depth.copy()
-    filled[~known] = inverse_depth[known][apart.argmin(axis=1)]
+    filled[unknown] = inverse_depth[known][apart.argmin(axis=1)]
     return filled
 
 
 def _unit(rays: FloatArray) -> FloatArray:
     return np.asarray(rays / np.linalg.norm(rays, axis=1, keepdims=True))
+
+
+def _some(points: int, count: float) -> npt.NDArray[np.bool_] | None:
+    """About so many of the points of a grid, evenly over the image, always the same; None for all."""
+    if count >= points:
+        return None
+    # Multiples of the golden ratio lie evenly in every stretch of the grid, however long.
+    return np.asarray(np.arange(points) * 0.6180339887 % 1.0 < count / points)
 
 
 def _all_pairs(frames: Sequence[Seen]) -> list[tuple[Seen, Seen]]:

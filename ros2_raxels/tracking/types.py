@@ -5,6 +5,7 @@ from __future__ import annotations
 import enum
 from dataclasses import dataclass, field
 
+from ros2_raxels.estimation.bundle_adjustment import RefineSettings
 from ros2_raxels.estimation.estimator import EstimatorSettings
 from ros2_raxels.geometry.poses import (
     FloatArray,
@@ -13,7 +14,12 @@ from ros2_raxels.matching.tracks import EvidenceSettings
 from ros2_raxels.tracking.frame import KeyframePose
 from ros2_raxels.tracking.metric_scale import Scale, ScaleSettings
 
-_STREAM = EvidenceSettings(keypoint_reach=0.5)
+_STREAM = EstimatorSettings(
+    evidence=EvidenceSettings(keypoint_reach=0.5),
+    # The first cameras fix depths and scale for all that follow; wrong matches within a px or two would bend them.
+    refine=RefineSettings(widths_px=(6.0, 4.0, 3.0, 2.0, 1.0, 0.6), iterations=14),
+    moving=False,
+)
 
 
 class TrackState(enum.IntEnum):
@@ -156,4 +162,4 @@ class TrackerSettings:
     loops: bool = True
     history: bool = False
     real_time: bool = False
-    estimator: EstimatorSettings = field(default_factory=lambda: EstimatorSettings(evidence=_STREAM, moving=False))
+    estimator: EstimatorSettings = _STREAM

@@ -7,14 +7,12 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from made_up_tracks import FRAMES, cameras, direction_error_rad, rotation_error_rad, tracks_of, wide_tracks_of
-from scipy.spatial.transform import Rotation
 
 from ros2_raxels.estimation.bundle_adjustment import (
     BundleProblem,
     RefineSettings,
     _evaluate,
     _jacobian,
-    _looking_along,
     parallax_px,
     refine,
     triangulate,
@@ -139,13 +137,3 @@ def test_parallax_of_a_turn_alone_is_zero_through_a_fisheye() -> None:
     truth[:, :3, 3] = 0.0
     evidence, _ = wide_tracks_of(rng, truth, [FISHEYE] * FRAMES)
     assert np.nanmax(parallax_px(BundleProblem.of(evidence), truth)) < 1e-6
-
-
-def test_a_frame_that_looks_along_a_ray_is_a_rotation() -> None:
-    rays = Rotation.random(200, random_state=1).as_matrix()[:, 2]
-    rays[0], rays[1] = (0.0, 0.0, 1.0), (0.0, 0.0, -1.0)
-    turns = _looking_along(rays)
-    np.testing.assert_allclose(turns @ np.swapaxes(turns, 1, 2), np.tile(np.eye(3), (200, 1, 1)), atol=1e-12)
-    np.testing.assert_allclose(np.linalg.det(turns), 1.0, atol=1e-12)
-    np.testing.assert_allclose((turns @ rays[..., None])[..., 0], np.tile([0.0, 0.0, 1.0], (200, 1)), atol=1e-12)
-    np.testing.assert_allclose(turns[0], np.eye(3), atol=1e-15)

@@ -43,3 +43,20 @@ def test_the_camera_of_the_working_image_sees_the_same_rays() -> None:
     edges = np.array([[-0.5, -0.5], [639.5, 479.5]])
     np.testing.assert_allclose(working.normalise((edges + 0.5) / 4 - 0.5), camera.normalise(edges), atol=1e-9)
     assert Features(np.zeros((480, 640), np.uint8)).working_camera(camera) is camera
+
+
+def test_a_pixel_of_the_full_image_is_where_that_of_the_working_image_is() -> None:
+    frame = Features(np.zeros((120, 160), np.uint8), np.zeros((480, 640), np.uint8))
+    np.testing.assert_allclose(frame.to_full(np.array([[-0.5, -0.5], [0.0, 0.0]])), [[-0.5, -0.5], [1.5, 1.5]])
+    some = np.random.default_rng(0).uniform(0, 120, (5, 2))
+    np.testing.assert_allclose(frame.from_full(frame.to_full(some)), some)
+
+
+def test_of_an_old_frame_the_working_image_is_kept() -> None:
+    frame = Features(np.zeros((120, 160), np.uint8), np.zeros((480, 640), np.uint8))
+    frame.patches(np.array([[80.0, 60.0]]))
+    frame.forget_details()
+    assert frame.full is frame.grey
+    some = np.array([[80.0, 60.0]])
+    np.testing.assert_array_equal(frame.to_full(some), some)
+    assert len(frame.patches(some).values) == 1

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import numpy as np
+from scipy.spatial.transform import Rotation
 
 from ros2_raxels.geometry.camera import PinholeCamera
 from ros2_raxels.geometry.fisheye import FisheyeCamera
-from ros2_raxels.matching.lens_rays import see_through
+from ros2_raxels.matching.lens_rays import looking_along, see_through
 
 PLAIN = PinholeCamera(320, 240, 260.0, 255.0, 158.0, 121.0)
 BENT = PinholeCamera(320, 240, 240.0, 240.0, 155.0, 123.0, (-0.2, 0.05, 0.001, -0.001))
@@ -47,3 +48,13 @@ def test_a_fisheye_has_unit_rays_and_a_plane_in_the_middle() -> None:
     assert np.isnan(plane[1:]).all()
     assert np.isnan(lens.ray[2]).all()
     assert focal_px == [100.0]
+
+
+def test_a_frame_that_looks_along_a_ray_is_a_rotation() -> None:
+    rays = Rotation.random(200, random_state=1).as_matrix()[:, 2]
+    rays[0], rays[1] = (0.0, 0.0, 1.0), (0.0, 0.0, -1.0)
+    turns = looking_along(rays)
+    np.testing.assert_allclose(turns @ np.swapaxes(turns, 1, 2), np.tile(np.eye(3), (200, 1, 1)), atol=1e-12)
+    np.testing.assert_allclose(np.linalg.det(turns), 1.0, atol=1e-12)
+    np.testing.assert_allclose((turns @ rays[..., None])[..., 0], np.tile([0.0, 0.0, 1.0], (200, 1)), atol=1e-12)
+    np.testing.assert_allclose(turns[0], np.eye(3), atol=1e-15)

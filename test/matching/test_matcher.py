@@ -156,7 +156,7 @@ def test_flow_into_occluded_places_is_dropped(matcher: Matcher) -> None:
     covered, elsewhere = occlusion(matcher)
     assert covered < 0.1
     assert elsewhere > 0.85
-    unchecked, _ = occlusion(Matcher(EvidenceSettings(check_px=1e6, drift_px=1e6)))
+    unchecked, _ = occlusion(Matcher(EvidenceSettings(check_px=1e6, drift_px=1e6, correlation=-1.0)))
     assert unchecked > 0.5
 
 
@@ -236,6 +236,52 @@ def test_rays_of_a_turning_camera_turn_with_it(matcher: Matcher, width: int, hei
     error = np.linalg.norm(mapped(turn, evidence.plane[:, 0]) - evidence.plane[:, 1], axis=1) * evidence.focal_px[1]
     assert np.median(error) < 0.3
     assert np.quantile(error, 0.95) < 1.0
+
+
+def test_points_of_a_large_image_are_measured_in_all_its_pixels(matcher: Matcher) -> None:
+    image = cv2.GaussianBlur(textured(19, 960, 720), (0, 0), 1.0)
+    second = warp(image, TILTED)
+    a, b = matcher.look(image), matcher.look(second)
+    assert a.full.shape == image.shape
+    start, scale = matcher.grid(a.grey.shape), np.array(a.grey.shape[::-1]) / image.shape[::-1]
+    ends = (mapped(TILTED, (start + 0.5) / scale - 0.5) + 0.5) * scale - 0.5
+    error = np.linalg.norm(match(matcher, a, b).flow - ends, axis=1)
+    assert np.isfinite(error).mean() > 0.8
+    assert np.nanmedian(error) < 0.03
+    assert np.nanquantile(error, 0.95) < 0.1
+
+
+def test_only_points_that_are_asked_for_are_looked_for(matcher: Matcher) -> None:
+    image = textured(20)
+    a, b = matcher.look(image), matcher.look(warp(image, shift(3.3, -2.2)))
+    grid = matcher.grid(a.grey.shape)
+    some = np.arange(len(grid)) % 3 == 0
+    (found,) = matcher.match_near([(a, b)], [grid + np.array([3.0, -2.0])], asked=[some])
+    there = np.isfinite(found.flow[:, 0])
+    assert not there[~some].any()
+    assert found.reach == there.sum() / some.sum() > 0.9
+    np.testing.assert_allclose(found.flow[there] - grid[there], np.tile([3.3, -2.2], (there.sum(), 1)), atol=0.3)
+
+
+def test_what_went_elsewhere_than_the_others_is_followed_back() -> None:
+    """Expected far from where they are, points are caught by something alike; all expected so are not suspected."""
+    image = textured(21)
+    truth = shift(3.3, -2.2)
+
+    def found(near_sure_px: float) -> tuple[int, int]:
+        matcher = Matcher(EvidenceSettings(near_sure_px=near_sure_px, correlation=-1.0))
+        a, b = matcher.look(image), matcher.look(warp(image, truth))
+        grid = matcher.grid(a.grey.shape)
+        expected = grid + np.where(np.arange(len(grid))[:, None] % 5 == 0, (40.0, 30.0), (3.0, -2.0))
+        (matches,) = matcher.match_near([(a, b)], [expected])
+        wrong = np.linalg.norm(matches.flow - mapped(truth, grid), axis=1) > 2.0
+        return int(wrong.sum()), int(np.isfinite(matches.flow[:, 0]).sum() - wrong.sum())
+
+    wrong, right = found(EvidenceSettings().near_sure_px)
+    unchecked_wrong, unchecked_right = found(1e6)
+    assert unchecked_wrong > 20
+    assert wrong < 0.2 * unchecked_wrong
+    assert right > 0.95 * unchecked_right
 
 
 def test_frames_of_different_size_share_keypoints(matcher: Matcher) -> None:

@@ -64,7 +64,7 @@ def test_reach_is_of_what_may_be_used(pair: tuple[np.ndarray, np.ndarray, np.nda
 def test_where_pixels_may_be_used() -> None:
     usable = np.ones((20, 30), bool)
     usable[:, :10] = False
-    frame = Features(np.zeros((20, 30), np.uint8), usable)
+    frame = Features(np.zeros((20, 30), np.uint8), usable=usable)
     pixels = np.array([[9.4, 5.0], [9.6, 5.0], [29.4, 19.4], [29.6, 5.0], [-1.0, 5.0], [np.nan, np.nan]])
     np.testing.assert_array_equal(frame.may_use(pixels), [False, True, True, False, False, False])
     np.testing.assert_array_equal(Features(frame.grey).may_use(pixels), [True, True, True, False, False, False])

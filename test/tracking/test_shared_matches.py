@@ -76,9 +76,9 @@ def test_points_are_found_where_they_are_though_the_expected_pose_is_off(scene: 
     expected = frames[3].camera_to_world.copy()
     expected[:3, 3] += (0.03, -0.02, 0.02)
     truth = scene.true_px(2, 3)
-    guess = shared._expected_px(frames[2], frames[3], expected)
+    guess = shared._predicted(frames[2], frames[3], expected)
     assert guess is not None
-    assert 2.0 < np.nanmedian(np.linalg.norm(guess - truth, axis=1)) < 10.0
+    assert 2.0 < np.nanmedian(np.linalg.norm(guess.pixels - truth, axis=1)) < 10.0
     evidence = shared.expected(frames[:3], frames[3], expected)
     assert evidence is not None
     assert evidence.seen[:, 3].all()
@@ -146,3 +146,17 @@ def test_the_motion_between_two_frames_is_known_from_what_both_share_with_a_keyf
     # Where no keyframe knows both, they are looked at.
     shared.forget_pairs(frames[3])
     assert shared.image_motion_by_way_of(frames[:2], frames[2], frames[3]) == (true_motion, true_overlap)
+
+
+def test_of_a_frame_a_part_is_looked_for_and_of_a_keyframe_everything(scene: Scene) -> None:
+    matcher = Matcher(EvidenceSettings(keypoint_reach=0.5, tracks=150))
+    frames, shared = scene.frames(1.0), SharedMatches(matcher)
+    evidence = shared.expected(frames[:3], frames[3], frames[3].camera_to_world)
+    assert evidence is not None
+    assert 100 < len(evidence.anchor) <= 150
+    asked = shared._matches[2, 3].asked
+    assert asked is not None
+    assert asked.sum() == pytest.approx(1.4 * 150 / 3, abs=3)
+    shared.both_ways(frames[:3], frames[3], frames[3].camera_to_world)
+    assert shared._matches[2, 3].asked is None
+    assert np.isfinite(shared._matches[2, 3].flow[:, 0]).sum() > 2 * asked.sum()
