@@ -124,7 +124,7 @@ def moving_as_a_plane(evidence: Evidence, among: BoolArray) -> BoolArray | None:
     # Of a wide lens the middle, as far as a plane holds it.
     on_plane = evidence.seen & np.isfinite(evidence.plane[..., 0])
     pixels = np.where(on_plane[..., None], evidence.plane, 0.0) * evidence.focal_px[:, None]
-    core = np.flatnonzero(np.zeros(0))
+    core = np.zeros(0, int)
     for i, j in itertools.combinations(range(evidence.frames), 2):
         seen = np.flatnonzero(among & on_plane[:, i] & on_plane[:, j])
         inside = _plane_motion(pixels[seen, i], pixels[seen, j])[1]

@@ -84,9 +84,9 @@ class TrackedPose:
         state: see `TrackState`; TRACKING is the only state in which the pose is a fresh estimate. Before there are
             depths it is TRACKING while the camera stands or turns, as far as the images tell.
         solve: how well the frame was solved, residuals in px of the image as given.
-        keyframe: whether this frame becomes one.
-        corrected: the world has been corrected since the last frame (loop, scale, a pose set from outside): the step
-            from the last pose to this one is no motion.
+        keyframe: whether this frame is to become one; in real time a newer one may take its place.
+        corrected: the world has been corrected since the last frame (loop, scale, first depths, a pose set from
+            outside): the step from the last pose to this one is no motion.
         motion: what the camera has been doing over the last frames.
         has_depth: whether there are points whose depths are known. A camera that stands or turns has a pose before.
         scale: whether poses are in metres.

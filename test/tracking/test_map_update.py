@@ -297,7 +297,8 @@ def test_what_is_stuck_holds_up_no_exit_of_the_process(begun: Begun) -> None:
     robot, _ = begun
     assert robot.tracker.mapping.busy_s > 0
     making = [thread for thread in threading.enumerate() if thread.name == "raxels-mapping"]
-    assert [thread.daemon for thread in making] == [True] * len(making)
+    assert making
+    assert all(thread.daemon for thread in making)
 
 
 def test_the_state_of_mapping_is_told_in_words_where_the_map_falls_behind() -> None:
