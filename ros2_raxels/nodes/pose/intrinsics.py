@@ -121,7 +121,9 @@ class Intrinsics:
         """Whether the focal length may be estimated: nobody says anything of the camera, or it is allowed."""
         if self._settings.flag("allow_uncalibrated"):
             return True
-        return self._infos.newest is None and not self._listener.has_publisher
+        newest = self._infos.newest
+        # What was said of the camera before says nothing of this one.
+        return not self._listener.has_publisher and (newest is None or newest is self._converted)
 
     def _convert(self, info: CameraInfo | None) -> str:
         """Take over the camera of a message; the reason if it is of no use, which leaves the one before."""

@@ -52,6 +52,12 @@ class Lens:
         self._publisher: Any = None
         self._probe = probe
 
+    def leave(self) -> None:
+        """Publish no more, until the intrinsics know."""
+        self._probe.node.destroy_publisher(self._publisher)
+        self._publisher = None
+        wait_until(lambda: not self.listener.has_publisher, what="the end of the publisher")
+
     def publish(self, stamp: int, camera: PinholeCamera = CAMERA, **changes: Any) -> None:
         """A message, until it is the newest that was heard."""
         self._publisher = self._publisher or matched(self._probe.publisher(CameraInfo, "/camera_info"))
@@ -187,6 +193,18 @@ def test_another_camera_does_not_inherit_the_lens_of_the_first(lens: Lens):
         lens.of(2)
     lens.publish(3, ZOOMED)
     assert focal(lens.of(3)) == ZOOMED.fx
+
+
+def test_a_camera_of_which_nobody_speaks_is_guessed_also_after_one_that_was_known(lens: Lens):
+    lens.publish(1)
+    assert focal(lens.of(1)) == CAMERA.fx
+    lens.leave()
+    lens.intrinsics.forget()
+    with pytest.raises(NotCalibratedError, match="since another camera sends the images"):
+        lens.of(2)
+    lens.now_s += 60.0
+    assert lens.of(3) is None
+    assert "the focal length is estimated" in lens.intrinsics.missing
 
 
 def test_the_camera_survives_deactivation(lens: Lens):
