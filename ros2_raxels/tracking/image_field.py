@@ -51,12 +51,9 @@ class ImageField:
         A mask of images of another size is left out.
         """
         if camera not in self._of_working:
-            size = (camera.width, camera.height)
-            mask = self._mask
-            fits = mask is not None and self._matcher.working_size(mask.shape[1], mask.shape[0]) == size
             usable = None if camera.sees_whole_image else self._matcher.working_mask(camera.valid_mask())
-            if mask is not None and fits:
-                masked = self._matcher.working_mask(mask)
+            masked = None if self._mask is None else self._matcher.working_mask(self._mask)
+            if masked is not None and masked.shape == (camera.height, camera.width):
                 usable = masked if usable is None else masked & usable
             self._of_working[camera] = usable
         return self._of_working[camera]

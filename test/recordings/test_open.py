@@ -14,15 +14,15 @@ from ros2_raxels.recordings.open import open_source
 
 def test_folders_and_files_that_are_no_recording_are_refused(tmp_path: Path) -> None:
     assert "holds no images" in refusal(tmp_path)
-    write_image(tmp_path / "images/0.png", picture(0))
+    write_image(tmp_path / "pictures/0.png", picture(0))
     assert "give that folder" in refusal(tmp_path)
-    assert "single image" in refusal(tmp_path / "images/0.png")
+    assert "single image" in refusal(tmp_path / "pictures/0.png")
     assert "does not exist" in refusal(tmp_path / "nowhere")
     (tmp_path / "notes.txt").write_text("not a video")
     assert "notes.txt" in refusal(tmp_path / "notes.txt")
     (tmp_path / "old.bag").write_bytes(b"#ROSBAG V2.0")
     assert "rosbags-convert" in refusal(tmp_path / "old.bag")
-    assert "not a rosbag2" in refusal(tmp_path / "images", image_topic="/image")
+    assert "not a rosbag2" in refusal(tmp_path / "pictures", image_topic="/image")
     assert "camera 97" in refusal("97")
 
 
