@@ -15,14 +15,45 @@ from ros2_raxels.matching.alignment import Patches, cut_patches
 GreyImage = npt.NDArray[np.uint8]
 
 
+class FullImage:
+    """The image in which the points of a frame are measured, and patches of it, which are cut when they are asked for.
+
+    Never changed but for that: several threads may measure in it.
+
+    Args:
+        image: (height, width) uint8.
+        shape: height and width of the working image.
+    """
+
+    def __init__(self, image: GreyImage, shape: tuple[int, ...]) -> None:
+        self.image = image
+        self._enlarged = np.array([image.shape[k] / shape[k] for k in (1, 0)])
+        self._patches: Patches | None = None
+
+    def to_full(self, pixels: FloatArray) -> FloatArray:
+        """Pixels (..., 2) of the full image, from those of the working image."""
+        return np.asarray((pixels + 0.5) * self._enlarged - 0.5)
+
+    def from_full(self, pixels: FloatArray) -> FloatArray:
+        """Inverse of `to_full`."""
+        return np.asarray((pixels + 0.5) / self._enlarged - 0.5)
+
+    def patches(self, grid: FloatArray) -> Patches:
+        """Patches around points (G, 2) px of the working image; always the same points."""
+        if self._patches is None:
+            self._patches = cut_patches(self.image, self.to_full(grid))
+        return self._patches
+
+
 class Features:
     """One frame, prepared once to be matched with any other.
 
     Attributes:
         grey: (height, width) uint8, the working image: as given, or smaller (`EvidenceSettings.working_pixels`).
             All pixel coordinates of the matcher belong to it.
-        full: (height, width) uint8, the image as given, or shrunk less (`EvidenceSettings.full_pixels`): where points
-            are measured. The working image itself where that is not smaller, or once `forget_details` was called.
+        full: the image as given, or shrunk less (`EvidenceSettings.full_pixels`): where points are measured. The
+            working image itself where that is not smaller, or once `forget_details` was called. To be read once for
+            each measurement: another thread may exchange it.
         usable: (height, width) pixels of the working image that may be used, not those of the robot's own parts or
             beyond the lens; None for all.
         keypoints: of the working image; None until `Matcher.keypoints` has found them.
@@ -32,32 +63,13 @@ class Features:
         self, grey: GreyImage, full: GreyImage | None = None, usable: npt.NDArray[np.bool_] | None = None
     ) -> None:
         self.grey = grey
-        self.full = grey if full is None else full
+        self.full = FullImage(grey if full is None else full, grey.shape)
         self.usable = usable
         self.keypoints: Keypoints | None = None
-        self._patches: Patches | None = None
 
     def forget_details(self) -> None:
         """Keep the working image alone; keypoints are found again where they are needed, and they take megabytes."""
-        self.full, self.keypoints, self._patches = self.grey, None, None
-
-    def to_full(self, pixels: FloatArray) -> FloatArray:
-        """Pixels (..., 2) of the full image, from those of the working image."""
-        return (pixels + 0.5) * self._enlarged - 0.5
-
-    def from_full(self, pixels: FloatArray) -> FloatArray:
-        """Inverse of `to_full`."""
-        return (pixels + 0.5) / self._enlarged - 0.5
-
-    @property
-    def _enlarged(self) -> FloatArray:
-        return np.array([self.full.shape[k] / self.grey.shape[k] for k in (1, 0)])
-
-    def patches(self, grid: FloatArray) -> Patches:
-        """Patches of the full image around points (G, 2) px of the working image; always the same points."""
-        if self._patches is None:
-            self._patches = cut_patches(self.full, self.to_full(grid))
-        return self._patches
+        self.full, self.keypoints = FullImage(self.grey, self.grey.shape), None
 
     def may_use(self, pixels: FloatArray) -> npt.NDArray[np.bool_]:
         """(N,) whether pixels (N, 2) may be used; false outside the image and for NaN."""

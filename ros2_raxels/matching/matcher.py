@@ -22,7 +22,7 @@ import numpy.typing as npt
 from ros2_raxels.geometry.camera import Camera
 from ros2_raxels.geometry.poses import FloatArray
 from ros2_raxels.matching.alignment import align, local_warps
-from ros2_raxels.matching.features import Features, GreyImage, Keypoints, to_grey
+from ros2_raxels.matching.features import Features, FullImage, GreyImage, Keypoints, to_grey
 from ros2_raxels.matching.lens_rays import see_through
 from ros2_raxels.matching.tracks import (
     FLOW,
@@ -409,13 +409,14 @@ class Matcher:
         there = np.flatnonzero(np.isfinite(found[:, 0]))
         if not len(there):
             return correlation
-        if a.full.shape != b.full.shape:
-            a, b = Features(a.grey), Features(b.grey)
-        patches = a.patches(self.grid(a.grey.shape))[there]
+        here, other = a.full, b.full
+        if here.image.shape != other.image.shape:
+            here, other = (FullImage(frame.grey, frame.grey.shape) for frame in (a, b))
+        patches = here.patches(self.grid(a.grey.shape))[there]
         warps = None if warp is None else warp[there]
-        end, correlation[there] = align(patches, b.full, b.to_full(found[there]), warps)
+        end, correlation[there] = align(patches, other.image, other.to_full(found[there]), warps)
         exact = correlation[there] > self.settings.correlation
-        found[there[exact]] = b.from_full(end[exact])
+        found[there[exact]] = other.from_full(end[exact])
         return correlation
 
     def _map(self, work: Callable[[_Item], _Result], items: Iterable[_Item]) -> list[_Result]:

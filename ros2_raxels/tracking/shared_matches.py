@@ -136,8 +136,10 @@ class SharedMatches:
         """
         for anchor in reversed(anchors):
             if self._known(anchor, a) and self._known(anchor, b):
-                in_a, in_b = (self._matches[anchor.number, frame.number].flow for frame in (a, b))
+                of_b = self._matches[anchor.number, b.number]
+                in_a, in_b = self._matches[anchor.number, a.number].flow, of_b.flow
                 there = np.isfinite(in_a[:, 0])
+                there &= True if of_b.asked is None else of_b.asked
                 both = there & np.isfinite(in_b[:, 0])
                 if both.sum() >= FEWEST_MATCHES:
                     moved = np.linalg.norm(in_b[both] - in_a[both], axis=1)
@@ -147,10 +149,10 @@ class SharedMatches:
     def turn(self, a: Seen, b: Seen) -> Turn | None:
         """The turn on the spot that explains coarse flow from `a` to `b` best; None where that reaches little."""
         self._find([(a, b)], thorough=False)
-        start, flow = self._matcher.grid(a.features.grey.shape), self._matches[a.number, b.number].flow
-        before, after = a.camera.rays(start), b.camera.rays(flow)
+        start, matches = self._matcher.grid(a.features.grey.shape), self._matches[a.number, b.number]
+        before, after = a.camera.rays(start), b.camera.rays(matches.flow)
         followed = np.isfinite(before).all(axis=1) & np.isfinite(after).all(axis=1)
-        if followed.sum() < FEWEST_MATCHES or followed.mean() < _LEAST_REACH:
+        if followed.sum() < FEWEST_MATCHES or matches.reach < _LEAST_REACH:
             return None
         return fitted_turn(_unit(before[followed]), _unit(after[followed]))
 

@@ -47,16 +47,27 @@ def test_the_camera_of_the_working_image_sees_the_same_rays() -> None:
 
 def test_a_pixel_of_the_full_image_is_where_that_of_the_working_image_is() -> None:
     frame = Features(np.zeros((120, 160), np.uint8), np.zeros((480, 640), np.uint8))
-    np.testing.assert_allclose(frame.to_full(np.array([[-0.5, -0.5], [0.0, 0.0]])), [[-0.5, -0.5], [1.5, 1.5]])
+    np.testing.assert_allclose(frame.full.to_full(np.array([[-0.5, -0.5], [0.0, 0.0]])), [[-0.5, -0.5], [1.5, 1.5]])
     some = np.random.default_rng(0).uniform(0, 120, (5, 2))
-    np.testing.assert_allclose(frame.from_full(frame.to_full(some)), some)
+    np.testing.assert_allclose(frame.full.from_full(frame.full.to_full(some)), some)
 
 
 def test_of_an_old_frame_the_working_image_is_kept() -> None:
     frame = Features(np.zeros((120, 160), np.uint8), np.zeros((480, 640), np.uint8))
-    frame.patches(np.array([[80.0, 60.0]]))
+    frame.full.patches(np.array([[80.0, 60.0]]))
     frame.forget_details()
-    assert frame.full is frame.grey
+    assert frame.full.image is frame.grey
     some = np.array([[80.0, 60.0]])
-    np.testing.assert_array_equal(frame.to_full(some), some)
-    assert len(frame.patches(some).values) == 1
+    np.testing.assert_array_equal(frame.full.to_full(some), some)
+    assert len(frame.full.patches(some).values) == 1
+
+
+def test_who_measures_in_the_full_image_is_not_disturbed_by_who_forgets_it() -> None:
+    """Keyframes are made in a thread of their own, which forgets old frames that another one may be looking at."""
+    frame, some = Features(np.zeros((120, 160), np.uint8), np.zeros((480, 640), np.uint8)), np.array([[80.0, 60.0]])
+    full = frame.full
+    there = full.to_full(some)
+    frame.forget_details()
+    assert full.image.shape == (480, 640)
+    np.testing.assert_allclose(full.from_full(there), some)
+    assert len(full.patches(some).values) == 1

@@ -242,7 +242,7 @@ def test_points_of_a_large_image_are_measured_in_all_its_pixels(matcher: Matcher
     image = cv2.GaussianBlur(textured(19, 960, 720), (0, 0), 1.0)
     second = warp(image, TILTED)
     a, b = matcher.look(image), matcher.look(second)
-    assert a.full.shape == image.shape
+    assert a.full.image.shape == image.shape
     start, scale = matcher.grid(a.grey.shape), np.array(a.grey.shape[::-1]) / image.shape[::-1]
     ends = (mapped(TILTED, (start + 0.5) / scale - 0.5) + 0.5) * scale - 0.5
     error = np.linalg.norm(match(matcher, a, b).flow - ends, axis=1)

@@ -7,6 +7,7 @@ import pytest
 
 from ros2_raxels.geometry.camera import PinholeCamera
 from ros2_raxels.geometry.poses import FloatArray, relative_pose
+from ros2_raxels.matching.features import Features
 from ros2_raxels.matching.matcher import Matcher
 from ros2_raxels.matching.tracks import EvidenceSettings
 from ros2_raxels.scenes.clips import exact_flow
@@ -160,3 +161,27 @@ def test_of_a_frame_a_part_is_looked_for_and_of_a_keyframe_everything(scene: Sce
     shared.both_ways(frames[:3], frames[3], frames[3].camera_to_world)
     assert shared._matches[2, 3].asked is None
     assert np.isfinite(shared._matches[2, 3].flow[:, 0]).sum() > 2 * asked.sum()
+
+
+def test_points_that_were_not_looked_for_are_not_missed(scene: Scene) -> None:
+    """All of them in one frame, a part in the next: as many of that part are found again as of all."""
+    matcher = Matcher(EvidenceSettings(keypoint_reach=0.5, tracks=150))
+    frames, overlaps = scene.frames(1.0), []
+    for look in (
+        lambda s: s.between(frames[:2], frames[3]),
+        lambda s: s.expected(frames[:2], frames[3], scene.poses[3]),
+    ):
+        shared = SharedMatches(matcher)
+        shared.between(frames[:2], frames[2])
+        look(shared)
+        overlaps.append(shared.image_motion_by_way_of(frames[:2], frames[2], frames[3])[1])
+    assert overlaps[1] == pytest.approx(overlaps[0], abs=0.1)
+
+
+def test_a_turn_is_told_where_a_small_part_of_the_image_may_be_used(scene: Scene) -> None:
+    usable = np.zeros((240, 320), bool)
+    usable[:, :90] = True
+    a, b = (StreamFrame(k, k, Features(scene.features[2].grey, usable=usable), CAMERA) for k in range(2))
+    turn = SharedMatches(scene.matcher).turn(a, b)
+    assert turn is not None
+    assert turn.moved_rad < 1e-3
