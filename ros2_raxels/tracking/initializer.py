@@ -100,6 +100,9 @@ class FirstCameras:
         return tuple(poses)
 
 
+_LEAST_PARALLAX_PX = 0.5
+"""Of the working image: what flow misses by where a camera only turns is less."""
+
 AT_REST = Turn(np.eye(3), 0.0, 0.0)
 
 _FIRST, _MOVED = "first frame", "image moved"
@@ -158,7 +161,16 @@ class Initializer:
             self._pending = _spread_out(self._pending, self._settings.start_frames)
             reason = f"{_MOVED} {100 * motion:.1f} % of its width; {100 * enough:.1f} % needed to start"
             return Waiting(reason, turn=self._turned(self._pending[0], frame))
-        return self._solve(focal_known, stage_s)
+        turn = self._turned(self._pending[0], frame)
+        if turn is None or turn.left_rad * frame.camera.fx >= _LEAST_PARALLAX_PX:
+            return self._solve(focal_known, stage_s)
+        # A solve takes as long as several frames, and would only say the same.
+        left_px = turn.left_rad * frame.camera.fx
+        reason = f"all but {left_px:.1f} px of what the image has moved is a turn; move sideways, not only turn"
+        if overlap <= _ENOUGH_OVERLAP:
+            return self._give_up_half(reason)
+        self._pending = _spread_out(self._pending, self._settings.start_frames)
+        return Waiting(reason, turn=turn)
 
     def _turned(self, first: StreamFrame, frame: StreamFrame) -> Turn | None:
         """How the camera has turned, as far as both images are alike enough to tell."""
@@ -173,10 +185,14 @@ class Initializer:
         confidence = float(clip.confidence[-1])
         if confidence >= self._settings.confidence_min:
             return FirstCameras(chosen, clip, self._pending[:-1])
-        # The oldest frames may no longer overlap with the newest: start again from the middle.
+        return self._give_up_half(
+            f"first cameras are too uncertain (confidence {confidence:.2f}); move sideways, not only turn"
+        )
+
+    def _give_up_half(self, reason: str) -> Waiting:
+        """The oldest frames may no longer overlap with the newest: start again from the middle."""
         half = len(self._pending) // 2
         given_up, self._pending = self._pending[:half], self._pending[half:]
-        reason = f"first cameras are too uncertain (confidence {confidence:.2f}); move sideways, not only turn"
         first, newest = self._pending[0], self._pending[-1]
         return Waiting(reason, given_up, self._turned(first, newest), self._turned(given_up[0], first))
 

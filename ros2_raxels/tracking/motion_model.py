@@ -60,6 +60,10 @@ class MotionModel:
         steps = elapsed_ns / self._step_ns if elapsed_ns > 0 and self._step_ns > 0 else 1.0
         return orthogonal(self.camera_to_world @ interpolate_pose(np.eye(4), self.step, min(steps, _MOST_STEPS)))
 
+    def since_solved_s(self, stamp_ns: int) -> float:
+        """Time since the last frame that was solved, s."""
+        return (stamp_ns - self._solved_ns) * 1e-9
+
     def expected_distance(self, other: FloatArray, stamp_ns: int, unit: float) -> float:
         """How far constant velocity leads away from another pose (4x4); at least a little of the unit."""
         away = float(np.linalg.norm(other[:3, 3] - self.expected_pose(stamp_ns)[:3, 3]))

@@ -64,6 +64,9 @@ from ros2_raxels.utils.timing import timed
 _LEAST_REACH = 0.2
 """Share of the newest keyframe that coarse flow must reach for a solve from it."""
 
+_LONG_GAP_S = 0.5
+"""Between two solved frames: over a longer one a camera may have stopped and turned back."""
+
 _STILL_RAD = 0.004
 """Motion of the image below which a camera stands, as far as anybody can tell before there are depths."""
 
@@ -345,10 +348,13 @@ class Tracker:
 
     def _regain(self, frame: StreamFrame, state: Held, stage_s: dict[str, float]) -> tuple[TrackedPose, State]:
         """A frame after few that were not solved: they may have been blurred, and the camera cannot be far."""
-        solved, apart = self._solve_near(frame, stage_s)
+        solved, apart = self._solve_expected(frame, stage_s), False
+        if solved is None:
+            solved, apart = self._solve_near(frame, stage_s)
         if not self._is_good(solved):
             return self._miss(frame, solved, state, stage_s)
-        return self._accept(frame, solved, self._map.window, state.apart, apart, stage_s, after_gap=True)
+        after_gap = self._motion.since_solved_s(frame.stamp_ns) > _LONG_GAP_S
+        return self._accept(frame, solved, self._map.window, state.apart, apart, stage_s, after_gap)
 
     def _is_good(self, solved: FrameSolve | None) -> TypeGuard[FrameSolve]:
         return solved is not None and solved.quality.confidence >= self.settings.confidence_min
@@ -463,12 +469,16 @@ class Tracker:
     def _relocalise(self, frame: StreamFrame, state: Lost, stage_s: dict[str, float]) -> tuple[TrackedPose, State]:
         """Look for the frame near the keyframe that shows most of the same."""
         best, _ = self._mapper.most_alike(frame)
-        anchors = self._mapper.around(best or self._map.window[-1])
+        window = self._map.window
+        # Where tracking was lost a moment ago the map goes on, with the keyframe that is being made.
+        is_here = best is not None and best.number in self._map.window_numbers
+        anchors = window if is_here else self._mapper.around(best or window[-1])
         expected = [self._motion.expected_pose(frame.stamp_ns), self._motion.camera_to_world]
         solved = self._solve_thoroughly(frame, anchors, [*expected, anchors[-1].camera_to_world], stage_s)
         if not self._is_good(solved):
             return self._miss(frame, solved, state, stage_s)
-        self._go_back_to(anchors)
+        if not is_here:
+            self._go_back_to(anchors)
         return self._accept(frame, solved, anchors, False, False, stage_s, after_gap=True)
 
     def _go_back_to(self, anchors: Sequence[Keyframe]) -> None:

@@ -16,7 +16,7 @@ def rss_bytes(process: int | str = "self") -> int:
 
 def peak_rss_bytes() -> int:
     """Peak resident memory of this process."""
-    # Linux counts in KiB, and each of the two counters by itself: the peak may lag behind what is resident by some pages.
+    # Linux counts in KiB, and each counter by itself: the peak may lag behind what is resident by some pages.
     return max(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024, rss_bytes())
 
 

@@ -236,7 +236,7 @@ def test_a_camera_that_only_turns_fails_with_the_reason(tmp_path: Path, capsys: 
     assert main(["track", str(source), "--out", str(out), "--plot", str(plot)]) == 1
     shown = capsys.readouterr()
     assert re.fullmatch(
-        r"raxels: none of 12 frames was tracked: first cameras are too uncertain \(confidence 0\.\d\d\); "
+        r"raxels: none of 12 frames was tracked: all but 0\.\d px of what the image has moved is a turn; "
         r"move sideways, not only turn\n",
         shown.err,
     )

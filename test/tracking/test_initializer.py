@@ -22,8 +22,8 @@ SETTINGS = TrackerSettings(window=3, start_motion=0.05, start_frames=4, confiden
 class Moving:
     """Says of each frame how far the image has moved since the first one, and how much of that is still seen."""
 
-    def __init__(self, motion: list[float], overlap: float = 0.9) -> None:
-        self.motion, self.overlap = motion, overlap
+    def __init__(self, motion: list[float], overlap: float = 0.9, left_rad: float = 0.1) -> None:
+        self.motion, self.overlap, self.left_rad = motion, overlap, left_rad
 
     def image_motion(self, first: StreamFrame, newest: StreamFrame) -> tuple[float, float]:
         return self.motion[newest.number], self.overlap
@@ -31,7 +31,7 @@ class Moving:
     def turn(self, first: StreamFrame, newest: StreamFrame) -> Turn:
         """About the vertical, by the motion of the image."""
         moved_rad = self.motion[newest.number] - self.motion[first.number]
-        return Turn(rotation_from_vector([0.0, moved_rad, 0.0]), moved_rad, 0.0)
+        return Turn(rotation_from_vector([0.0, moved_rad, 0.0]), moved_rad, self.left_rad)
 
 
 class Asked:
@@ -45,9 +45,11 @@ class Asked:
         return SimpleNamespace(confidence=np.array([1.0] * (len(features) - 1) + [self.confidence]))
 
 
-def begun(motion: list[float], confidence: float = 0.9, overlap: float = 0.9) -> tuple[Initializer, Asked]:
+def begun(
+    motion: list[float], confidence: float = 0.9, overlap: float = 0.9, left_rad: float = 0.1
+) -> tuple[Initializer, Asked]:
     estimator = Asked(confidence)
-    return Initializer(SETTINGS, estimator, Moving(motion, overlap)), estimator  # type: ignore[arg-type]
+    return Initializer(SETTINGS, estimator, Moving(motion, overlap, left_rad)), estimator  # type: ignore[arg-type]
 
 
 def see(initializer: Initializer, number: int, focal_known: bool = True) -> FirstCameras | Waiting:
@@ -114,6 +116,20 @@ def test_an_image_that_shows_nothing_is_the_reason_and_not_collected() -> None:
         assert found.turn is None
     assert isinstance(see(initializer, 3), FirstCameras)
     assert estimator.asked == [(2, True)]
+
+
+@pytest.mark.parametrize(("overlap", "kept"), [(0.9, [0, 1, 2, 3]), (0.2, [2, 3])])
+def test_where_all_is_a_turn_no_cameras_are_tried(overlap: float, kept: list[int]) -> None:
+    initializer, estimator = begun([0.0, 0.02, 0.04, 0.06], overlap=0.9, left_rad=0.0)
+    waiting = [see(initializer, k) for k in range(3)]
+    assert all(isinstance(w, Waiting) for w in waiting)
+    initializer._shared.overlap = overlap  # type: ignore[attr-defined]
+    found = see(initializer, 3)
+    assert isinstance(found, Waiting)
+    assert found.reason == "all but 0.0 px of what the image has moved is a turn; move sideways, not only turn"
+    assert [f.number for f in initializer.pending] == kept
+    assert found.turn is not None
+    assert estimator.asked == []
 
 
 def solved_clip(poses: FloatArray, inverse_depth: list[float], spread_rad: float) -> Any:
