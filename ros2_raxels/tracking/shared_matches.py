@@ -22,6 +22,9 @@ _ASKED = 1.4
 """Points looked for in a frame, over the tracks that are wanted of it."""
 
 _LEAST_REACH = 0.35
+_LEAST_NEAR = 0.2
+"""Of what is looked for near where it is expected: some forty points solve a frame as long as they agree. Where a
+keyframe is being made while the camera moves on, no more of the last one is left."""
 
 
 class SharedMatches:
@@ -198,7 +201,7 @@ class SharedMatches:
             [some for _, _, some in near],
         )
         for (anchor, _, _), matches in zip(near, found, strict=True):
-            if matches.reach > _LEAST_REACH:
+            if matches.reach > _LEAST_NEAR:
                 self._matches[anchor.number, frame.number] = matches
 
     def _known(self, a: Seen, b: Seen, thorough: bool = False) -> bool:
