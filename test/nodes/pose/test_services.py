@@ -77,6 +77,8 @@ def test_a_reset_that_is_accepted_while_the_worker_stops_is_carried_out(probe: P
     rig.solve()
     busy = rig.send_busy()
     reset = rig.asked(Trigger, "reset", Trigger.Request())
+    # Two services have no order among them, and the reset is to come first.
+    rig.taken()
     deactivate = ChangeState.Request(transition=Transition(id=Transition.TRANSITION_DEACTIVATE))
     assert probe.call(ChangeState, "/raxels_pose/change_state", deactivate, SOON_S).success
     wait_until(reset.done, what="response")
