@@ -188,7 +188,7 @@ def test_a_result_that_does_not_come_in_time_is_an_error_and_the_goal_is_cancell
     server: Server, client: ViewClient
 ) -> None:
     with pytest.raises(ViewClientError, match=r"no result within 0\.1 s"):
-        client.send(make_goal(POSES, "map")).result(0.1)
+        client.send(make_goal(POSES, "map"), timeout_s=30.0).result(0.1)
     wait_until(lambda: server.cancelled, what="the cancel request")
 
 

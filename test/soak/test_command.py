@@ -55,8 +55,8 @@ def test_a_short_soak_of_real_nodes_finds_nothing_broken(walk: Path, tmp_path: P
     assert report["broken"] == []
     assert report["frames"]["tracked"] > 5
     counted = sum(report["frames"][name] for name in ("node_processed", "node_replaced", "node_rejected"))
-    # One image may be at work when the counters are read, and they come in two messages.
-    assert abs(report["frames"]["node_received"] - counted) <= 1
+    # They come in two messages, of which one is sent once a second, and images come at 15 Hz.
+    assert abs(report["frames"]["node_received"] - counted) <= 15
     (event,) = report["events"]
     assert report["by_fault"][event["fault"]]["events"] == 1
     assert set(report["memory"]) == {"raxels_pose", "raxels_views"}
