@@ -41,7 +41,8 @@ _MOST_FRAMES = 300
 _START_TIMEOUT_S = 60.0
 _STEP_S = 0.1
 _MEMORY_PERIOD_S = 1.0
-_DRAIN_S = 1.0
+_DRAIN_S = 3.0
+"""The node's last counters come with diagnostics, once a second, and later from a busy machine."""
 
 
 class SoakError(RuntimeError):

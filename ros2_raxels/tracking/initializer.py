@@ -157,11 +157,11 @@ class Initializer:
         enough = self._settings.start_motion / (_PATIENCE if waited >= self._settings.start_frames else 1.0)
         if overlap < _LITTLE_OVERLAP and waited == 1:
             enough = 0.0
+        turn = self._turned(self._pending[0], frame)
         if motion < enough and overlap > _ENOUGH_OVERLAP:
             self._pending = _spread_out(self._pending, self._settings.start_frames)
             reason = f"{_MOVED} {100 * motion:.1f} % of its width; {100 * enough:.1f} % needed to start"
-            return Waiting(reason, turn=self._turned(self._pending[0], frame))
-        turn = self._turned(self._pending[0], frame)
+            return Waiting(reason, turn=turn)
         if turn is None or turn.left_rad * frame.camera.fx >= _LEAST_PARALLAX_PX:
             return self._solve(focal_known, stage_s)
         # A solve takes as long as several frames, and would only say the same.

@@ -338,19 +338,15 @@ class Tracker:
     # -- TRACKING and HELD
 
     def _follow(self, frame: StreamFrame, state: Tracking, stage_s: dict[str, float]) -> tuple[TrackedPose, State]:
-        """The frame after one that was solved: where constant velocity leads, else at a glance, else thoroughly."""
-        solved, apart = self._solve_expected(frame, stage_s), False
-        if solved is None:
-            solved, apart = self._solve_near(frame, stage_s)
+        """The frame after one that was solved."""
+        solved, apart = self._solve_following(frame, stage_s)
         if not self._is_good(solved):
             return self._miss(frame, solved, Held(0, state.apart), stage_s)
         return self._accept(frame, solved, self._map.window, state.apart, apart, stage_s)
 
     def _regain(self, frame: StreamFrame, state: Held, stage_s: dict[str, float]) -> tuple[TrackedPose, State]:
         """A frame after few that were not solved: they may have been blurred, and the camera cannot be far."""
-        solved, apart = self._solve_expected(frame, stage_s), False
-        if solved is None:
-            solved, apart = self._solve_near(frame, stage_s)
+        solved, apart = self._solve_following(frame, stage_s)
         if not self._is_good(solved):
             return self._miss(frame, solved, state, stage_s)
         after_gap = self._motion.since_solved_s(frame.stamp_ns) > _LONG_GAP_S
@@ -388,6 +384,11 @@ class Tracker:
             # It becomes the last keyframe soon, and until then frames are not compared with it.
             motion, overlap = shared.image_motion_by_way_of(window, newest.frame, frame)
         return motion > self.settings.keyframe_motion or overlap < self.settings.keyframe_overlap
+
+    def _solve_following(self, frame: StreamFrame, stage_s: dict[str, float]) -> tuple[FrameSolve | None, bool]:
+        """Where constant velocity leads, else near that; and whether coarse flow reached little of the keyframes."""
+        solved = self._solve_expected(frame, stage_s)
+        return self._solve_near(frame, stage_s) if solved is None else (solved, False)
 
     def _solve_expected(self, frame: StreamFrame, stage_s: dict[str, float]) -> FrameSolve | None:
         """Where constant velocity leads; None unless what is seen there agrees with it well."""
