@@ -33,6 +33,9 @@ _ENOUGH_PARALLAX_PX = 3.0
 _DOUBTFUL_TURN_RAD, _DOUBTFUL_DIRECTION_RAD = 0.1, 0.5
 """Differences between contending hypotheses that divide confidence by e each."""
 
+_MUCH_EXPLAINED = 0.75
+"""Share of the picture that one motion explains, from which on no other is looked for unless that is asked for."""
+
 _FIRST_PAIRS = 2
 """Pairs of frames that hypotheses are proposed from at first."""
 
@@ -85,7 +88,7 @@ class EstimatorSettings:
         sure: share of the picture that hypotheses from two pairs of frames must explain, with parallax, so that
             neither the other pairs nor the learned prior are asked; above 1 both always are.
         moving: whether something else may move: the loss narrows to the noise of the clip, and second motions are
-            looked for.
+            looked for; otherwise only where one motion leaves much of the picture unexplained.
     """
 
     evidence: EvidenceSettings = field(default_factory=EvidenceSettings)
@@ -163,7 +166,9 @@ class Estimator:
             return None
         with timed(stage_s, "guide"):
             settled = settle(problem, poses, self.settings.refine)
-            if explained(problem, settled) < self.settings.sure or not _shows_depth(problem, settled.refined):
+            if explained(problem, settled.refined, settled.width_px) < self.settings.sure or not _shows_depth(
+                problem, settled.refined
+            ):
                 return None
             return choose_world(problem, settled)
 
@@ -176,8 +181,12 @@ class Estimator:
             if self._denoiser is not None:
                 hypotheses = self._denoiser.denoise(problem.evidence, clip_bearings(cameras), hypotheses)
         with timed(stage_s, "guide"):
-            guided = guide if self.settings.moving else guide_widely
-            return guided(problem, hypotheses, self.settings.refine)
+            if self.settings.moving:
+                return guide(problem, hypotheses, self.settings.refine)
+            static = guide_widely(problem, hypotheses, self.settings.refine)
+            if explained(problem, static.refined, max(static.width_px, INLIER_PX)) >= _MUCH_EXPLAINED:
+                return static
+            return guide(problem, hypotheses, self.settings.refine)
 
 
 def _shows_depth(problem: BundleProblem, refined: Refined) -> bool:

@@ -134,10 +134,11 @@ def settle(problem: BundleProblem, camera_to_first: FloatArray, settings: Refine
     return Settled(found.best(_FINALISTS), width)
 
 
-def explained(problem: BundleProblem, settled: Settled) -> float:
-    """Share of what the evidence covers of the picture that follows the best hypothesis."""
-    area = Picture(problem.evidence).area * np.isfinite(settled.refined.residual_px[0]).any(axis=1)
-    return float((area * (settled.agreement[0] > FOLLOWS)).sum() / max(area.sum(), 1e-9))
+def explained(problem: BundleProblem, refined: Refined, width_px: float) -> float:
+    """Share of what the evidence covers of the picture that follows the best hypothesis, by a loss of some width."""
+    residual = refined.residual_px[0]
+    area = Picture(problem.evidence).area * np.isfinite(residual).any(axis=1)
+    return float((area * (agreement(residual, width_px) > FOLLOWS)).sum() / max(area.sum(), 1e-9))
 
 
 def choose_world(problem: BundleProblem, settled: Settled, inlier: FloatArray | None = None) -> Guided:

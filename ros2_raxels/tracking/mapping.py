@@ -13,6 +13,7 @@ from ros2_raxels.estimation.inliers import FEWEST_MATCHES, INLIER_PX
 from ros2_raxels.geometry.poses import FloatArray, relative_pose
 from ros2_raxels.matching.matcher import Matcher
 from ros2_raxels.matching.tracks import FLOW
+from ros2_raxels.tracking.doubt import OFF_PX
 from ros2_raxels.tracking.frame import Keyframe, Seen, SolvedFrame
 from ros2_raxels.tracking.keyframe_map import KeyframeMap, distance
 from ros2_raxels.tracking.place_index import PlaceIndex
@@ -88,8 +89,16 @@ class Mapper:
         begun = [self.keyframes.keyframes[frame.frame.number] for frame in frames]
         for keyframe in begun:
             self._remember(keyframe)
+        self._doubt_second_motion(begun, clip)
         self.keyframes.learn(begun, clip.evidence, clip.inverse_depth / clip_to_unit, clip.inverse_depth > 0)
         self._thin_out()
+
+    def _doubt_second_motion(self, begun: Sequence[Keyframe], clip: ClipEstimate) -> None:
+        moves = clip.second_motion.any(axis=1)
+        for position, keyframe in enumerate(begun):
+            seen = clip.evidence.seen[:, position]
+            places = clip.evidence.pixels[seen, position]
+            self.shared.doubt(keyframe, places, moves[seen], np.zeros(len(places), bool))
 
     def add(self, frame: SolvedFrame) -> Keyframe:
         """Make the newest keyframe of a frame, and refine the newest ones together."""
@@ -139,6 +148,7 @@ class Mapper:
         """A keyframe with the depths of all points of its grid that were found in others, poses as they are."""
         keyframe = self._keyframe(frame, parent, trajectory)
         self.shared.both_ways(others, keyframe, keyframe.camera_to_world)
+        self._judge([*others, keyframe])
         evidence = self.shared.starting_in_last([*others, keyframe])
         if len(evidence.anchor) >= FEWEST_MATCHES:
             poses: FloatArray = np.array([[k.camera_to_world for k in (*others, keyframe)]])
@@ -147,6 +157,16 @@ class Mapper:
             agrees &= evidence.kind == FLOW
             keyframe.inverse_depth[evidence.index[agrees]] = found.inverse_depth[0][agrees]
         return keyframe
+
+    def _judge(self, frames: Sequence[Keyframe]) -> None:
+        """Find out what moves on its own in the last of some keyframes, poses as they are."""
+        evidence = self.shared.seen_in_last(frames)
+        if len(evidence.anchor) < FEWEST_MATCHES:
+            return
+        found = refine(evidence, np.array([[k.camera_to_world for k in frames]]), _DEPTHS_ALONE)
+        off = np.nanmax(found.residual_px[0], axis=1) > OFF_PX
+        was_in_doubt = self.shared.starts_in_doubt(frames, evidence)
+        self.shared.doubt(frames[-1], evidence.pixels[:, -1], off, was_in_doubt)
 
     def _refine(self, frames: Sequence[Keyframe]) -> None:
         """Keyframes together; the oldest two hold the place and the scale."""

@@ -13,6 +13,7 @@ from ros2_raxels.geometry.poses import FloatArray, relative_pose
 from ros2_raxels.geometry.turns import Turn, fitted_turn
 from ros2_raxels.matching.matcher import Matcher
 from ros2_raxels.matching.tracks import Evidence, PairMatches
+from ros2_raxels.tracking.doubt import BoolArray, in_doubt, nearest_of
 from ros2_raxels.tracking.frame import Keyframe, Seen
 from ros2_raxels.tracking.prediction import Predicted, predict
 
@@ -37,6 +38,7 @@ class SharedMatches:
     def __init__(self, matcher: Matcher) -> None:
         self._matcher = matcher
         self._matches: dict[tuple[int, int], PairMatches] = {}
+        self._doubt: dict[int, BoolArray] = {}
 
     def __len__(self) -> int:
         return len(self._matches)
@@ -44,17 +46,37 @@ class SharedMatches:
     def copy(self, matcher: Matcher) -> SharedMatches:
         """The same matches in a store of its own, which goes on with another matcher."""
         copied = SharedMatches(matcher)
-        copied._matches = dict(self._matches)
+        copied._matches, copied._doubt = dict(self._matches), dict(self._doubt)
         return copied
 
     def take_over(self, grown_copy: SharedMatches) -> None:
         """Add what a copy has found."""
         self._matches = {**self._matches, **grown_copy._matches}
+        self._doubt = {**self._doubt, **grown_copy._doubt}
 
     def forget_all_but(self, frames: Iterable[int]) -> None:
         """Keep only what these frames, given by number, have in common."""
         kept = set(frames)
         self._matches = {pair: found for pair, found in self._matches.items() if kept.issuperset(pair)}
+        self._doubt = {number: points for number, points in self._doubt.items() if number in kept}
+
+    def doubt(self, frame: Seen, places: FloatArray, off: BoolArray, was_in_doubt: BoolArray) -> None:
+        """Tracks at some places (P, 2) px of a frame were found to agree or to be off; see `in_doubt`."""
+        found = in_doubt(self._matcher.grid(frame.features.grey.shape), places, off, was_in_doubt)
+        self._doubt.pop(frame.number, None)
+        if found.any():
+            self._doubt[frame.number] = found
+
+    def starts_in_doubt(self, frames: Sequence[Seen], evidence: Evidence) -> BoolArray:
+        """(P,) which tracks of some evidence start where their frame is in doubt."""
+        found = np.zeros(len(evidence.anchor), bool)
+        for position, frame in enumerate(frames):
+            points = self._doubt.get(frame.number)
+            if points is not None:
+                mine = np.flatnonzero(evidence.anchor == position)
+                grid = self._matcher.grid(frame.features.grey.shape)
+                found[mine] = points[nearest_of(grid, evidence.pixels[mine, position])]
+        return found
 
     def expected(self, anchors: Sequence[Keyframe], frame: Seen, camera_to_world: FloatArray) -> Evidence | None:
         """Evidence of a frame with keyframes, looked for where known depths say that it is if the camera is there.
@@ -92,6 +114,10 @@ class SharedMatches:
     def among(self, frames: Sequence[Seen], tracks: int) -> Evidence:
         """At most so many tracks, from what is known of all pairs of frames."""
         return self._assemble(frames, tracks=tracks)
+
+    def seen_in_last(self, frames: Sequence[Seen]) -> Evidence:
+        """Tracks that the last of the frames sees, with those that start in doubt."""
+        return self._assemble(frames, must_see=len(frames) - 1, doubtful=True)
 
     def starting_in_last(self, frames: Sequence[Seen]) -> Evidence:
         """Tracks that start in the last of the frames."""
@@ -220,13 +246,17 @@ class SharedMatches:
         must_see: int | None = None,
         starts_in: int | None = None,
         tracks: int | None = None,
+        doubtful: bool = False,
     ) -> Evidence:
         position = {f.number: k for k, f in enumerate(frames)}
         pairs = [(a, b) for a, b in _all_pairs(frames) if self._known(a, b)]
         matches = {(position[a.number], position[b.number]): self._matches[a.number, b.number] for a, b in pairs}
-        return self._matcher.assemble(
+        evidence = self._matcher.assemble(
             [f.features for f in frames], [f.camera for f in frames], matches, must_see, starts_in, tracks
         )
+        if doubtful or self._doubt.keys().isdisjoint(position):
+            return evidence
+        return evidence.of_tracks(np.flatnonzero(~self.starts_in_doubt(frames, evidence)))
 
     def _predicted(
         self,
