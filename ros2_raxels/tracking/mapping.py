@@ -12,7 +12,7 @@ from ros2_raxels.estimation.estimator import ClipEstimate
 from ros2_raxels.estimation.inliers import FEWEST_MATCHES, INLIER_PX
 from ros2_raxels.geometry.poses import FloatArray, relative_pose
 from ros2_raxels.matching.matcher import Matcher
-from ros2_raxels.matching.tracks import FLOW
+from ros2_raxels.matching.tracks import FLOW, Evidence
 from ros2_raxels.tracking.doubt import OFF_PX
 from ros2_raxels.tracking.frame import Keyframe, Seen, SolvedFrame
 from ros2_raxels.tracking.keyframe_map import KeyframeMap, distance
@@ -89,16 +89,9 @@ class Mapper:
         begun = [self.keyframes.keyframes[frame.frame.number] for frame in frames]
         for keyframe in begun:
             self._remember(keyframe)
-        self._doubt_second_motion(begun, clip)
+        self._judge(begun, clip.evidence, range(len(begun)))
         self.keyframes.learn(begun, clip.evidence, clip.inverse_depth / clip_to_unit, clip.inverse_depth > 0)
         self._thin_out()
-
-    def _doubt_second_motion(self, begun: Sequence[Keyframe], clip: ClipEstimate) -> None:
-        moves = clip.second_motion.any(axis=1)
-        for position, keyframe in enumerate(begun):
-            seen = clip.evidence.seen[:, position]
-            places = clip.evidence.pixels[seen, position]
-            self.shared.doubt(keyframe, places, moves[seen], np.zeros(len(places), bool))
 
     def add(self, frame: SolvedFrame) -> Keyframe:
         """Make the newest keyframe of a frame, and refine the newest ones together."""
@@ -148,8 +141,9 @@ class Mapper:
         """A keyframe with the depths of all points of its grid that were found in others, poses as they are."""
         keyframe = self._keyframe(frame, parent, trajectory)
         self.shared.both_ways(others, keyframe, keyframe.camera_to_world)
-        self._judge([*others, keyframe])
-        evidence = self.shared.starting_in_last([*others, keyframe])
+        frames = [*others, keyframe]
+        self._judge(frames, self.shared.seen_in_last(frames), [len(others)])
+        evidence = self.shared.starting_in_last(frames)
         if len(evidence.anchor) >= FEWEST_MATCHES:
             poses: FloatArray = np.array([[k.camera_to_world for k in (*others, keyframe)]])
             found = refine(evidence, poses, _DEPTHS_ALONE)
@@ -158,15 +152,16 @@ class Mapper:
             keyframe.inverse_depth[evidence.index[agrees]] = found.inverse_depth[0][agrees]
         return keyframe
 
-    def _judge(self, frames: Sequence[Keyframe]) -> None:
-        """Find out what moves on its own in the last of some keyframes, poses as they are."""
-        evidence = self.shared.seen_in_last(frames)
+    def _judge(self, frames: Sequence[Keyframe], evidence: Evidence, positions: Iterable[int]) -> None:
+        """Find out what moves on its own in some of the keyframes of evidence, poses as they are."""
         if len(evidence.anchor) < FEWEST_MATCHES:
             return
         found = refine(evidence, np.array([[k.camera_to_world for k in frames]]), _DEPTHS_ALONE)
         off = np.nanmax(found.residual_px[0], axis=1) > OFF_PX
         was_in_doubt = self.shared.starts_in_doubt(frames, evidence)
-        self.shared.doubt(frames[-1], evidence.pixels[:, -1], off, was_in_doubt)
+        for position in positions:
+            seen = evidence.seen[:, position]
+            self.shared.doubt(frames[position], evidence.pixels[seen, position], off[seen], was_in_doubt[seen])
 
     def _refine(self, frames: Sequence[Keyframe]) -> None:
         """Keyframes together; the oldest two hold the place and the scale."""

@@ -29,6 +29,9 @@ _LEAST_TURN_RAD = 0.02
 _MOST_STEPS = 5.0
 """Over a gap the last step is extrapolated so many times at most."""
 
+_OFF_PER_STEP, _OFF_PER_S, _OFF_RAD_PER_S = 3.0, 1.5, 2.0
+"""How far off its expected pose a camera can be: in expected steps, and in units and rad for each second."""
+
 _RECENT_FRAMES = 10
 _STILL_PARALLAX, _STILL_RAD = 0.004, 0.004
 _TURN_RAD, _TURN_PARALLAX = 0.02, 0.15
@@ -59,6 +62,22 @@ class MotionModel:
         elapsed_ns = stamp_ns - self._solved_ns
         steps = elapsed_ns / self._step_ns if elapsed_ns > 0 and self._step_ns > 0 else 1.0
         return orthogonal(self.camera_to_world @ interpolate_pose(np.eye(4), self.step, min(steps, _MOST_STEPS)))
+
+    def is_likely(self, camera_to_world: FloatArray, stamp_ns: int, unit: float) -> bool:
+        """Whether a camera that has moved as this one has can be at a pose (4x4); always before there are two steps.
+
+        What it may be off by grows with the time since the last solve, whatever was expected.
+        """
+        if len(self._recent) < 2 or stamp_ns <= self._solved_ns:
+            return True
+        expected = relative_pose(self.camera_to_world, self.expected_pose(stamp_ns))
+        found = relative_pose(self.camera_to_world, camera_to_world)
+        elapsed_s = self.since_solved_s(stamp_ns)
+        off = float(np.linalg.norm(found[:3, 3] - expected[:3, 3])) / unit
+        off_rad = float(rotation_angle_rad(expected[:3, :3].T @ found[:3, :3]))
+        most = _OFF_PER_STEP * float(np.linalg.norm(expected[:3, 3])) / unit + _OFF_PER_S * elapsed_s
+        most_rad = _OFF_PER_STEP * float(rotation_angle_rad(expected[:3, :3])) + _OFF_RAD_PER_S * elapsed_s
+        return off <= most and off_rad <= most_rad
 
     def since_solved_s(self, stamp_ns: int) -> float:
         """Time since the last frame that was solved, s."""

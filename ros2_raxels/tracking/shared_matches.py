@@ -67,6 +67,10 @@ class SharedMatches:
         if found.any():
             self._doubt[frame.number] = found
 
+    def any_doubt(self, frames: Iterable[Seen]) -> bool:
+        """Whether something moves on its own in one of these."""
+        return any(frame.number in self._doubt for frame in frames)
+
     def starts_in_doubt(self, frames: Sequence[Seen], evidence: Evidence) -> BoolArray:
         """(P,) which tracks of some evidence start where their frame is in doubt."""
         found = np.zeros(len(evidence.anchor), bool)

@@ -70,6 +70,12 @@ _LONG_GAP_S = 0.5
 _STILL_RAD = 0.004
 """Motion of the image below which a camera stands, as far as anybody can tell before there are depths."""
 
+_FOUND_AGAIN = 0.5
+"""Confidence of a frame that ends a loss: nothing else tells where the camera may be."""
+
+_FEW_LEFT = 70
+"""Matches of a frame with the keyframes."""
+
 _THOROUGH = "thorough"
 """Name of the look that costs as much as several frames."""
 
@@ -340,20 +346,24 @@ class Tracker:
     def _follow(self, frame: StreamFrame, state: Tracking, stage_s: dict[str, float]) -> tuple[TrackedPose, State]:
         """The frame after one that was solved."""
         solved, apart = self._solve_following(frame, stage_s)
-        if not self._is_good(solved):
+        if not self._is_good(solved) or not self._is_likely(frame, solved):
             return self._miss(frame, solved, Held(0, state.apart), stage_s)
         return self._accept(frame, solved, self._map.window, state.apart, apart, stage_s)
 
     def _regain(self, frame: StreamFrame, state: Held, stage_s: dict[str, float]) -> tuple[TrackedPose, State]:
         """A frame after few that were not solved: they may have been blurred, and the camera cannot be far."""
         solved, apart = self._solve_following(frame, stage_s)
-        if not self._is_good(solved):
+        if not self._is_good(solved) or not self._is_likely(frame, solved):
             return self._miss(frame, solved, state, stage_s)
         after_gap = self._motion.since_solved_s(frame.stamp_ns) > _LONG_GAP_S
         return self._accept(frame, solved, self._map.window, state.apart, apart, stage_s, after_gap)
 
     def _is_good(self, solved: FrameSolve | None) -> TypeGuard[FrameSolve]:
         return solved is not None and solved.quality.confidence >= self.settings.confidence_min
+
+    def _is_likely(self, frame: StreamFrame, solved: FrameSolve) -> bool:
+        """Whether a camera that has moved as this one has can be there."""
+        return self._motion.is_likely(solved.camera_to_world, frame.stamp_ns, self._map.unit)
 
     def _accept(
         self,
@@ -370,10 +380,16 @@ class Tracker:
         self._motion.solved(solved.camera_to_world, covariance[:6, :6], frame.stamp_ns, after_gap)
         with timed(stage_s, "keyframe"):
             # Thorough looks one after the other would cost more than a keyframe that ends them.
-            keyframe = self._sees_little(frame) or (apart and was_apart)
+            keyframe = self._sees_little(frame) or (apart and was_apart) or self._has_little_left(solved)
         if keyframe:
             self._coming = SolvedFrame(frame, solved.camera_to_world, covariance)
         return self._solved(frame, solved.quality, keyframe, stage_s), Tracking(apart and not keyframe)
+
+    def _has_little_left(self, solved: FrameSolve) -> bool:
+        """Whether what moves on its own leaves so little of the keyframes that a new one must come in time."""
+        is_waited_for = self._coming is not None or self._maker.frame is not None
+        few = solved.quality.correspondences < _FEW_LEFT
+        return few and not is_waited_for and self._mapper.shared.any_doubt(self._map.window)
 
     def _sees_little(self, frame: StreamFrame) -> bool:
         """Whether a frame sees so little of the last keyframe that it must become one; that is done in `improve`."""
@@ -388,10 +404,15 @@ class Tracker:
     def _solve_following(self, frame: StreamFrame, stage_s: dict[str, float]) -> tuple[FrameSolve | None, bool]:
         """Where constant velocity leads, else near that; and whether coarse flow reached little of the keyframes."""
         solved = self._solve_expected(frame, stage_s)
-        return self._solve_near(frame, stage_s) if solved is None else (solved, False)
+        if solved is not None and solved.quality.confidence >= self.settings.sure:
+            return solved, False
+        near, apart = self._solve_near(frame, stage_s)
+        if solved is not None and self._is_good(solved) and not self._is_better(near, solved):
+            return solved, False
+        return near, apart
 
     def _solve_expected(self, frame: StreamFrame, stage_s: dict[str, float]) -> FrameSolve | None:
-        """Where constant velocity leads; None unless what is seen there agrees with it well."""
+        """Where constant velocity leads; None where next to nothing is seen there."""
         expected, window = self._motion.expected_pose(frame.stamp_ns), self._map.window
         with timed(stage_s, "evidence"):
             evidence = self._mapper.shared.expected(window, frame, expected)
@@ -401,9 +422,13 @@ class Tracker:
             solved = self._solver.solve_from([expected], window, evidence)
         if solved.quality.confidence < self.settings.sure:
             self._mapper.shared.forget_pairs(frame)
-            return None
-        self._map.learn(window, evidence, solved.inverse_depth, solved.agrees)
+        else:
+            self._learn(window, evidence, solved)
         return solved
+
+    @staticmethod
+    def _is_better(solved: FrameSolve | None, other: FrameSolve) -> bool:
+        return solved is not None and solved.quality.confidence > other.quality.confidence
 
     def _solve_near(self, frame: StreamFrame, stage_s: dict[str, float]) -> tuple[FrameSolve | None, bool]:
         """At a glance, else thoroughly if there is time; and whether coarse flow reached little of the keyframes."""
@@ -476,7 +501,7 @@ class Tracker:
         anchors = window if is_here else self._mapper.around(best or window[-1])
         expected = [self._motion.expected_pose(frame.stamp_ns), self._motion.camera_to_world]
         solved = self._solve_thoroughly(frame, anchors, [*expected, anchors[-1].camera_to_world], stage_s)
-        if not self._is_good(solved):
+        if solved is None or solved.quality.confidence < max(self.settings.confidence_min, _FOUND_AGAIN):
             return self._miss(frame, solved, state, stage_s)
         if not is_here:
             self._go_back_to(anchors)

@@ -20,7 +20,9 @@ def solved(number: int, x: float) -> SolvedFrame:
 
 def no_tracks() -> Any:
     none = np.zeros(0, int)
-    return SimpleNamespace(evidence=SimpleNamespace(anchor=none, kind=none, index=none), inverse_depth=np.zeros(0))
+    return SimpleNamespace(
+        evidence=SimpleNamespace(anchor=none, kind=none, index=none, frames=0), inverse_depth=np.zeros(0)
+    )
 
 
 def begun(positions: list[float], settings: MapSettings) -> Mapper:
