@@ -12,6 +12,7 @@ from ros2_raxels.geometry.covariance import with_unit
 from ros2_raxels.geometry.poses import FloatArray, interpolate_pose, make_pose
 from ros2_raxels.geometry.turns import Turn
 from ros2_raxels.tracking.frame import SolvedFrame, StreamFrame
+from ros2_raxels.tracking.pose_covariance import of_first_cameras
 from ros2_raxels.tracking.shared_matches import SharedMatches
 from ros2_raxels.tracking.types import TrackerSettings
 from ros2_raxels.tracking.what_is_wrong import nearly_constant, what_is_wrong
@@ -22,9 +23,6 @@ _LITTLE_OVERLAP, _ENOUGH_OVERLAP = 0.15, 0.3
 
 _PATIENCE = 4.0
 """After `TrackerSettings.start_frames` frames, so many times less motion is enough."""
-
-_LEAST_SIGMA_RAD, _LEAST_SIGMA = 0.005, 0.01
-"""Of the first cameras; translation as a share of the scene's depth."""
 
 
 @dataclass(frozen=True)
@@ -60,7 +58,7 @@ class FirstCameras:
     waited: Sequence[StreamFrame]
 
     def placed(
-        self, first_to_world: FloatArray, covariance: FloatArray, unit: float
+        self, first_to_world: FloatArray, covariance: FloatArray, unit: float, unit_variance: float = 0.0
     ) -> tuple[list[SolvedFrame], float]:
         """The frames in the world, and how many world units a clip unit has.
 
@@ -68,22 +66,18 @@ class FirstCameras:
             first_to_world: 4x4, where the first camera stands.
             covariance: 6x6 of that.
             unit: what the median depth of the scene becomes.
+            unit_variance: of its logarithm, compared with the trajectories before.
         """
         depth = self.clip.inverse_depth[(self.clip.evidence.anchor == 0) & (self.clip.inverse_depth > 0)]
         clip_to_unit = unit * (float(np.median(depth)) if len(depth) else 1.0)
-        uncertain = with_unit(covariance + self._covariance(unit), 0.0)
+        spread = float(self.clip.spread_rotation_rad.max()), float(self.clip.spread_direction_rad.max())
+        uncertain = with_unit(covariance + of_first_cameras(*spread, unit), unit_variance)
         solved = []
         for frame, pose, camera in zip(self.frames, self.clip.camera_to_first, self.clip.cameras, strict=True):
             in_world = first_to_world @ make_pose(pose[:3, :3], pose[:3, 3] * clip_to_unit)
             seen = StreamFrame(frame.number, frame.stamp_ns, frame.features, camera)
             solved.append(SolvedFrame(seen, in_world, uncertain))
         return solved, clip_to_unit
-
-    def _covariance(self, unit: float) -> FloatArray:
-        """6x6 of the solve: the spread of its hypotheses, and at least a percent of the scene's depth."""
-        rotation = max(float(self.clip.spread_rotation_rad.max()), _LEAST_SIGMA_RAD)
-        translation = max(_LEAST_SIGMA, 0.1 * float(self.clip.spread_direction_rad.max())) * unit
-        return np.diag([translation**2] * 3 + [rotation**2] * 3)
 
     def between(self, solved: Sequence[SolvedFrame]) -> tuple[tuple[int, FloatArray], ...]:
         """(stamp_ns, camera_to_world) of the frames that waited, by time between the solved ones.

@@ -9,7 +9,8 @@ import numpy as np
 from ros2_raxels.geometry.poses import FloatArray
 from ros2_raxels.tracking.frame import KeyframePose, SolvedFrame, StreamFrame
 from ros2_raxels.tracking.mapping import Mapper
-from ros2_raxels.tracking.resection import FrameSolver, accumulated
+from ros2_raxels.tracking.pose_covariance import accumulated
+from ros2_raxels.tracking.resection import FrameSolver
 
 _MOST = 1000
 """Kept; beyond that every other one goes. An image takes 77 kB."""
@@ -78,7 +79,7 @@ class MissedFrames:
             shared.forget_pairs(asked)
             frame.features.forget_details()
             return False
-        covariance = accumulated(anchors, solved.camera_to_world, solved.covariance)
+        covariance = accumulated(anchors, solved.camera_to_world, solved.covariance, solved.quality)
         placed = SolvedFrame(asked, solved.camera_to_world, covariance)
         self._mapper.insert(placed, alike.number, anchors)
         return True

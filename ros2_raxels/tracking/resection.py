@@ -13,7 +13,7 @@ from ros2_raxels.estimation.clip_covariance import INFLATION
 from ros2_raxels.estimation.hypotheses import Denoiser, PoseHypotheses, possible
 from ros2_raxels.estimation.inliers import ENOUGH_IN_STREAM, FEWEST_MATCHES, INLIER_PX, inlier_confidence
 from ros2_raxels.estimation.two_view import pair_pose
-from ros2_raxels.geometry.covariance import at_most_unknown, compounded, in_world_axes, with_unit
+from ros2_raxels.geometry.covariance import at_most_unknown, in_world_axes
 from ros2_raxels.geometry.poses import (
     FloatArray,
     make_pose,
@@ -190,18 +190,3 @@ def _covariance(information: FloatArray, camera_to_world: FloatArray) -> FloatAr
     """Information of (rotation in the camera, translation) to covariance of (translation, rotation), world axes."""
     spread = INFLATION**2 * np.linalg.pinv(information + 1e-9 * np.eye(6), hermitian=True)
     return at_most_unknown(in_world_axes(spread, camera_to_world))
-
-
-def accumulated(anchors: Sequence[Keyframe], camera_to_world: FloatArray, covariance: FloatArray) -> FloatArray:
-    """7x7 covariance since the trajectory began of a frame that was solved against keyframes.
-
-    Args:
-        anchors: the keyframes, the newest last; its uncertainty is compounded.
-        camera_to_world: 4x4, of the frame.
-        covariance: 6x6 of its solve, the keyframes taken as exact.
-    """
-    last = anchors[-1]
-    # What the frame adds to what is known of the unit: the error of a baseline over its length.
-    baseline = max(float(np.linalg.norm(camera_to_world[:3, 3] - a.camera_to_world[:3, 3])) for a in anchors)
-    unit = min(float(np.trace(covariance[:3, :3])) / max(baseline, 1e-9) ** 2, 1.0)
-    return compounded(last.covariance, last.camera_to_world, camera_to_world) + with_unit(covariance, unit)

@@ -56,7 +56,8 @@ from ros2_raxels.tracking.mapping import Mapper, MapSettings
 from ros2_raxels.tracking.metric_scale import MetricScale, Odometry, ScaleSource
 from ros2_raxels.tracking.missed_frames import MissedFrames
 from ros2_raxels.tracking.motion_model import MotionModel
-from ros2_raxels.tracking.resection import FrameSolve, FrameSolver, accumulated
+from ros2_raxels.tracking.pose_covariance import accumulated, published, unit_of_another_trajectory
+from ros2_raxels.tracking.resection import FrameSolve, FrameSolver
 from ros2_raxels.tracking.types import LostPolicy, Motion, SolveQuality, TrackedPose, TrackerSettings, TrackState
 from ros2_raxels.tracking.what_is_wrong import nearly_constant, what_is_wrong
 from ros2_raxels.utils.timing import timed
@@ -256,8 +257,10 @@ class Tracker:
         """What belongs to every answer: motion, scale, and residuals in px of the image as given."""
         corrected, self._corrected = self._corrected, False
         is_tracking, window = answer.state is TrackState.TRACKING, self._map.window
+        depth = self._map.unit if window else self._metric.depth_of_scene
         return replace(
             answer,
+            covariance=published(answer.covariance, answer.camera_to_world[:3, :3], depth),
             solve=replace(answer.solve, residual_px=answer.solve.residual_px * enlarged),
             corrected=corrected,
             motion=self._motion.recent_motion(self._map.unit) if is_tracking and window else answer.motion,
@@ -321,7 +324,8 @@ class Tracker:
         # Where the camera was said to stand or turn, how far it has moved meanwhile is no motion of one frame.
         self._corrected |= not self._map.keyframes
         clip, unit = first.clip, self._metric.begin()
-        solved, clip_to_unit = first.placed(self._motion.camera_to_world, self._motion.covariance, unit)
+        other_unit = unit_of_another_trajectory() if self._map.keyframes else 0.0
+        solved, clip_to_unit = first.placed(self._motion.camera_to_world, self._motion.covariance, unit, other_unit)
         self._mapper.begin(solved, clip, clip_to_unit, unit)
         self._camera, self._focal_found = clip.cameras[-1], True
         self._initializer = Initializer(self.settings, self._estimator, self._mapper.shared)
@@ -376,7 +380,7 @@ class Tracker:
         after_gap: bool = False,
     ) -> tuple[TrackedPose, State]:
         """The pose of a frame that was solved, and whether it is to become a keyframe."""
-        covariance = accumulated(anchors, solved.camera_to_world, solved.covariance)
+        covariance = accumulated(anchors, solved.camera_to_world, solved.covariance, solved.quality)
         self._motion.solved(solved.camera_to_world, covariance[:6, :6], frame.stamp_ns, after_gap)
         with timed(stage_s, "keyframe"):
             # Thorough looks one after the other would cost more than a keyframe that ends them.
