@@ -14,7 +14,7 @@ from ros2_raxels.geometry.poses import FloatArray
 
 BoolArray = npt.NDArray[np.bool_]
 
-OFF_PX = 2.0
+_OFF_PX = 2.0
 """A track that misses by more in one of the keyframes that see it is off."""
 
 _REACH = 2.2
@@ -28,6 +28,11 @@ _LEAST_SHARE = 0.04
 
 _RECOVERED = 0.5
 """What a track counts that was in doubt and agrees now: over a short way a thing that moves may agree as well."""
+
+
+def are_off(residual_px: FloatArray) -> BoolArray:
+    """(P,) which tracks disagree with the poses of keyframes, by their residuals (P, N), NaN where not seen."""
+    return np.asarray(np.nanmax(residual_px, axis=1) > _OFF_PX)
 
 
 def in_doubt(grid: FloatArray, places: FloatArray, off: BoolArray, was_in_doubt: BoolArray) -> BoolArray:

@@ -13,7 +13,7 @@ from ros2_raxels.estimation.inliers import FEWEST_MATCHES, INLIER_PX
 from ros2_raxels.geometry.poses import FloatArray, relative_pose
 from ros2_raxels.matching.matcher import Matcher
 from ros2_raxels.matching.tracks import FLOW, Evidence
-from ros2_raxels.tracking.doubt import OFF_PX
+from ros2_raxels.tracking.doubt import are_off
 from ros2_raxels.tracking.frame import Keyframe, Seen, SolvedFrame
 from ros2_raxels.tracking.keyframe_map import KeyframeMap, distance
 from ros2_raxels.tracking.place_index import PlaceIndex
@@ -157,7 +157,7 @@ class Mapper:
         if len(evidence.anchor) < FEWEST_MATCHES:
             return
         found = refine(evidence, np.array([[k.camera_to_world for k in frames]]), _DEPTHS_ALONE)
-        off = np.nanmax(found.residual_px[0], axis=1) > OFF_PX
+        off = are_off(found.residual_px[0])
         was_in_doubt = self.shared.starts_in_doubt(frames, evidence)
         for position in positions:
             seen = evidence.seen[:, position]

@@ -30,7 +30,7 @@ _MOST_STEPS = 5.0
 """Over a gap the last step is extrapolated so many times at most."""
 
 _OFF_PER_STEP, _OFF_PER_S, _OFF_RAD_PER_S = 3.0, 1.5, 2.0
-"""How far off its expected pose a camera can be: in expected steps, and in units and rad for each second."""
+"""How far off its expected pose a camera can be: in steps, and in units and rad for each second."""
 
 _RECENT_FRAMES = 10
 _STILL_PARALLAX, _STILL_RAD = 0.004, 0.004
@@ -66,17 +66,22 @@ class MotionModel:
     def is_likely(self, camera_to_world: FloatArray, stamp_ns: int, unit: float) -> bool:
         """Whether a camera that has moved as this one has can be at a pose (4x4); always before there are two steps.
 
-        What it may be off by grows with the time since the last solve, whatever was expected.
+        What it may be off by grows with the steps of late and with the time since the last solve.
         """
-        if len(self._recent) < 2 or stamp_ns <= self._solved_ns:
+        if len(self._recent) < 3 or stamp_ns <= self._solved_ns:
             return True
+        poses = np.array(self._recent)
+        steps = relative_pose(poses[:-1], poses[1:])
+        longest = float(np.linalg.norm(steps[:, :3, 3], axis=1).max())
+        widest_rad = float(rotation_angle_rad(steps[:, :3, :3]).max())
         expected = relative_pose(self.camera_to_world, self.expected_pose(stamp_ns))
         found = relative_pose(self.camera_to_world, camera_to_world)
         elapsed_s = self.since_solved_s(stamp_ns)
         off = float(np.linalg.norm(found[:3, 3] - expected[:3, 3])) / unit
         off_rad = float(rotation_angle_rad(expected[:3, :3].T @ found[:3, :3]))
-        most = _OFF_PER_STEP * float(np.linalg.norm(expected[:3, 3])) / unit + _OFF_PER_S * elapsed_s
-        most_rad = _OFF_PER_STEP * float(rotation_angle_rad(expected[:3, :3])) + _OFF_RAD_PER_S * elapsed_s
+        most = _OFF_PER_STEP * max(longest, float(np.linalg.norm(expected[:3, 3]))) / unit + _OFF_PER_S * elapsed_s
+        turn_rad = max(widest_rad, float(rotation_angle_rad(expected[:3, :3])))
+        most_rad = _OFF_PER_STEP * turn_rad + _OFF_RAD_PER_S * elapsed_s
         return off <= most and off_rad <= most_rad
 
     def since_solved_s(self, stamp_ns: int) -> float:

@@ -67,6 +67,10 @@ class SharedMatches:
         if found.any():
             self._doubt[frame.number] = found
 
+    def forget_doubt(self) -> None:
+        """Nothing is known any more of what moves on its own."""
+        self._doubt = {}
+
     def any_doubt(self, frames: Iterable[Seen]) -> bool:
         """Whether something moves on its own in one of these."""
         return any(frame.number in self._doubt for frame in frames)

@@ -498,6 +498,8 @@ class Tracker:
 
     def _relocalise(self, frame: StreamFrame, state: Lost, stage_s: dict[str, float]) -> tuple[TrackedPose, State]:
         """Look for the frame near the keyframe that shows most of the same."""
+        # What was thought to move may have been what led astray.
+        self._mapper.shared.forget_doubt()
         best, _ = self._mapper.most_alike(frame)
         window = self._map.window
         # Where tracking was lost a moment ago the map goes on, with the keyframe that is being made.

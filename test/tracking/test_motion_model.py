@@ -106,3 +106,25 @@ def test_a_gap_between_frames_of_a_walk_is_extrapolated_by_its_length(walk: Walk
     np.testing.assert_allclose(expected, found[-1].camera_to_world @ model.step, atol=1e-9)
     half = relative_pose(found[-1].camera_to_world, model.expected_pose(FIRST_NS + 27 * STEP_NS + 3 * STEP_NS // 2))
     np.testing.assert_allclose(half[:3, 3], model.step[:3, 3] / 2, atol=1e-9)
+
+
+def test_a_jump_is_unlikely_and_a_slower_or_faster_camera_is_not() -> None:
+    """At 30 Hz, .02 units a frame; what is likely grows with the time since the last solve."""
+    motion = MotionModel(np.eye(4), np.zeros((6, 6)))
+    assert motion.is_likely(make_pose(np.eye(3), [5.0, 0.0, 0.0]), 1, 1.0)
+    period_ns = 33_000_000
+    for k in range(4):
+        motion.solved(make_pose(np.eye(3), [0.02 * k, 0.0, 0.0]), np.zeros((6, 6)), (k + 1) * period_ns, False)
+
+    def is_likely(x: float, turn_rad: float = 0.0, frames: int = 1, unit: float = 1.0) -> bool:
+        pose = make_pose(rotation_from_vector([0.0, turn_rad, 0.0]), [0.06 + x, 0.0, 0.0])
+        return motion.is_likely(pose, (4 + frames) * period_ns, unit)
+
+    assert is_likely(0.02)
+    assert is_likely(0.0)
+    assert is_likely(0.08)
+    assert not is_likely(0.5)
+    assert is_likely(0.5, unit=10.0)
+    assert is_likely(0.5, frames=8)
+    assert is_likely(0.02, turn_rad=0.05)
+    assert not is_likely(0.02, turn_rad=0.2)

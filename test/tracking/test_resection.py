@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import replace
 
 import numpy as np
-import pytest
 from made_up_tracks import FOCAL_PX, FRAMES, cameras, tracks_of
 from walk import (
     CAMERA,
@@ -25,7 +24,7 @@ from ros2_raxels.geometry.poses import (
 from ros2_raxels.matching.features import Features
 from ros2_raxels.matching.tracks import Evidence
 from ros2_raxels.tracking.frame import Keyframe, StreamFrame
-from ros2_raxels.tracking.resection import FrameSolver, accumulated
+from ros2_raxels.tracking.resection import FrameSolver
 from ros2_raxels.tracking.tracker import Tracker
 
 
@@ -111,16 +110,3 @@ def test_too_few_tracks_say_nothing() -> None:
     anchors, evidence, truth = against_three()
     few = replace(evidence, anchor=evidence.anchor[:7])
     assert FrameSolver(None, sure=0.6).solve([truth], anchors, few, 0.1) is None
-
-
-def test_a_frame_is_as_uncertain_as_its_newest_keyframe_compounded_and_its_own_solve() -> None:
-    """A turn of sigma .1 at the keyframe moves the frame two units further by .2, across; its unit moves it along."""
-    blank = StreamFrame(0, 0, Features(np.zeros((4, 4), np.uint8)), CAMERA)
-    known = np.diag([0.0] * 3 + [0.0, 0.0, 0.01] + [0.0025])
-    anchor = Keyframe(blank, np.eye(4), known, np.zeros(0))
-    there = make_pose(np.eye(3), [2.0, 0.0, 0.0])
-    found = accumulated([anchor], there, np.diag([1e-4] * 3 + [1e-6] * 3))
-    np.testing.assert_allclose(np.diag(found)[:3], [4 * 0.0025 + 1e-4, 4 * 0.01 + 1e-4, 1e-4])
-    np.testing.assert_allclose(np.diag(found)[3:6], [1e-6, 1e-6, 0.01 + 1e-6])
-    # What the frame adds to the unit: the error of its baseline over its length.
-    assert found[6, 6] == pytest.approx(0.0025 + 3e-4 / 4.0)
