@@ -100,11 +100,17 @@ class Estimator:
     Args:
         settings: of the stages.
         denoiser: the learned prior; None leaves two-view geometry alone.
+        matcher: with the same settings of evidence; None for one of its own.
     """
 
-    def __init__(self, settings: EstimatorSettings | None = None, denoiser: Denoiser | None = None) -> None:
+    def __init__(
+        self,
+        settings: EstimatorSettings | None = None,
+        denoiser: Denoiser | None = None,
+        matcher: Matcher | None = None,
+    ) -> None:
         self.settings = settings or EstimatorSettings()
-        self.matcher = Matcher(self.settings.evidence)
+        self.matcher = matcher or Matcher(self.settings.evidence)
         self._denoiser = denoiser
 
     def estimate(

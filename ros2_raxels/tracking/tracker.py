@@ -36,6 +36,7 @@ from ros2_raxels.geometry.covariance import (
 )
 from ros2_raxels.geometry.poses import FloatArray, inverse_pose, relative_pose
 from ros2_raxels.matching.features import Features
+from ros2_raxels.matching.matcher import Matcher
 from ros2_raxels.matching.tracks import Evidence
 from ros2_raxels.tracking import map_file
 from ros2_raxels.tracking.budget import Budget
@@ -49,7 +50,7 @@ from ros2_raxels.tracking.frame import (
     scaled_about,
 )
 from ros2_raxels.tracking.image_field import ImageField, Mask
-from ros2_raxels.tracking.initializer import FirstCameras, Initializer, Waiting
+from ros2_raxels.tracking.initializer import FirstCameras, FirstSolver, Initializer, Waiting
 from ros2_raxels.tracking.keyframe_map import KeyframeMap
 from ros2_raxels.tracking.map_update import KeyframeMaker, MappingState, MapUpdate
 from ros2_raxels.tracking.mapping import Mapper, MapSettings
@@ -142,8 +143,11 @@ class Tracker:
         self.settings = settings or TrackerSettings()
         self._odometry = odometry
         self._denoiser = denoiser
-        self._estimator = Estimator(self.settings.estimator, denoiser)
-        self._matcher = self._estimator.matcher
+        self._matcher = Matcher(self.settings.estimator.evidence)
+        # A matcher is not for use by two threads at once either, and frames need the other core.
+        beside = Matcher(self.settings.estimator.evidence, threads=1) if self.settings.real_time else self._matcher
+        first_estimator = Estimator(self.settings.estimator, denoiser, beside)
+        self._first_solver = FirstSolver(first_estimator, self.settings.real_time)
         self._field = ImageField(self._matcher, mask)
         self._solver = FrameSolver(denoiser, self.settings.sure)
         # An engine is not for use by two threads at once.
@@ -168,7 +172,7 @@ class Tracker:
         self._mapper = Mapper(self._matcher, map_settings, keyframes)
         self._maker.forget()
         self._missed_frames = MissedFrames(self._mapper, self._solver)
-        self._initializer = Initializer(s, self._estimator, self._mapper.shared)
+        self._initializer = Initializer(s, self._first_solver, self._mapper.shared)
         self._coming: SolvedFrame | None = None
 
     def _begin_in(self, state: State, motion: MotionModel) -> None:
@@ -278,7 +282,12 @@ class Tracker:
             if self.settings.history:
                 self._missed_frames.keep(found.given_up)
             return self._wait(frame, found, stage_s), Initialising()
-        return self._begin(found, stage_s), Tracking()
+        begun = self._begin(found, stage_s)
+        if found.frames[-1] is frame:
+            return begun, Tracking()
+        # They were solved while frames went on.
+        answer, state = self._follow(frame, Tracking(), stage_s)
+        return replace(answer, earlier=begun.earlier), state
 
     def _wait(self, frame: StreamFrame, waiting: Waiting, stage_s: dict[str, float]) -> TrackedPose:
         """Before the first cameras: a camera that stands, or turns on the spot, has a pose whatever the unit is.
@@ -318,7 +327,7 @@ class Tracker:
         solved, clip_to_unit = first.placed(self._motion.camera_to_world, self._motion.covariance, unit)
         self._mapper.begin(solved, clip, clip_to_unit, unit)
         self._camera, self._focal_found = clip.cameras[-1], True
-        self._initializer = Initializer(self.settings, self._estimator, self._mapper.shared)
+        self._initializer = Initializer(self.settings, self._first_solver, self._mapper.shared)
         newest = solved[-1]
         moved = float(np.linalg.norm((newest.camera_to_world - self._map.origin)[:3, 3]))
         self._motion = MotionModel(newest.camera_to_world, newest.covariance[:6, :6], newest.frame.stamp_ns)
@@ -534,7 +543,7 @@ class Tracker:
         self._leave_scale()
         self._map.end_trajectory()
         self._motion.stop()
-        self._initializer = Initializer(self.settings, self._estimator, self._mapper.shared, [frame])
+        self._initializer = Initializer(self.settings, self._first_solver, self._mapper.shared, [frame])
 
     # -- answers
 
@@ -763,6 +772,8 @@ class Tracker:
         known = map_file.load(path, self._matcher)
         for keyframe in known.all:
             keyframe.features.usable = self._field.usable_in_working(keyframe.camera)
+        # Frames are looked for with the learned prior, which the first cameras may be using.
+        self._first_solver.wait()
         newest = known.all[-1]
         known.window_numbers = list(known.keyframes)[-self.settings.window :]
         self._use_map(known)

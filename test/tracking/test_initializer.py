@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from types import SimpleNamespace
 from typing import Any
 
@@ -13,7 +14,7 @@ from ros2_raxels.geometry.poses import FloatArray, make_pose, rotation_from_vect
 from ros2_raxels.geometry.turns import Turn
 from ros2_raxels.matching.features import Features
 from ros2_raxels.tracking.frame import StreamFrame
-from ros2_raxels.tracking.initializer import FirstCameras, Initializer, Waiting
+from ros2_raxels.tracking.initializer import FirstCameras, FirstSolver, Initializer, Waiting
 from ros2_raxels.tracking.types import TrackerSettings
 
 SETTINGS = TrackerSettings(window=3, start_motion=0.05, start_frames=4, confidence_min=0.2)
@@ -49,7 +50,8 @@ def begun(
     motion: list[float], confidence: float = 0.9, overlap: float = 0.9, left_rad: float = 0.1
 ) -> tuple[Initializer, Asked]:
     estimator = Asked(confidence)
-    return Initializer(SETTINGS, estimator, Moving(motion, overlap, left_rad)), estimator  # type: ignore[arg-type]
+    solver = FirstSolver(estimator, in_background=False)  # type: ignore[arg-type]
+    return Initializer(SETTINGS, solver, Moving(motion, overlap, left_rad)), estimator  # type: ignore[arg-type]
 
 
 def see(initializer: Initializer, number: int, focal_known: bool = True) -> FirstCameras | Waiting:
@@ -103,6 +105,50 @@ def test_cameras_that_are_too_uncertain_give_up_the_older_half() -> None:
     assert found.turn is not None
     assert found.advance is not None
     assert (found.advance.moved_rad, found.turn.moved_rad) == pytest.approx((0.02, 0.04))
+
+
+class Held(Asked):
+    """One that takes until it is let go."""
+
+    def __init__(self, confidence: float) -> None:
+        super().__init__(confidence)
+        self.go = threading.Event()
+
+    def estimate_seen(self, features: list[Features], cameras: Any) -> Any:
+        assert self.go.wait(60.0)
+        return super().estimate_seen(features, cameras)
+
+
+def test_frames_go_on_while_the_first_cameras_are_solved_beside_them() -> None:
+    estimator = Held(0.9)
+    solver = FirstSolver(estimator, in_background=True)  # type: ignore[arg-type]
+    motion = [0.0, 0.04, 0.06, *[0.07] * 10]
+    initializer = Initializer(SETTINGS, solver, Moving(motion))  # type: ignore[arg-type]
+    waiting = [see(initializer, k) for k in range(9)]
+    assert [w.reason for w in waiting[2:] if isinstance(w, Waiting)] == ["first cameras are being solved"] * 7
+    assert [w.turn.moved_rad for w in waiting[2:] if isinstance(w, Waiting) and w.turn] == [0.06, *[0.07] * 6]
+    assert {0, 1, 2, 8} <= {f.number for f in initializer.pending}, "those that are being solved must not be forgotten"
+    estimator.go.set()
+    solver.wait()
+    first = see(initializer, 9)
+    assert isinstance(first, FirstCameras)
+    assert [f.number for f in first.frames] == [0, 1, 2]
+    assert [f.number for f in first.waited] == [0, 1]
+    assert estimator.asked == [(3, True)]
+
+
+def test_first_cameras_of_another_start_are_not_taken() -> None:
+    estimator = Held(0.9)
+    solver = FirstSolver(estimator, in_background=True)  # type: ignore[arg-type]
+    left = Initializer(SETTINGS, solver, Moving([0.0, 0.06]))  # type: ignore[arg-type]
+    assert [isinstance(see(left, k), Waiting) for k in range(2)] == [True, True]
+    begun_anew = Initializer(SETTINGS, solver, Moving([0.0] * 10))  # type: ignore[arg-type]
+    see(begun_anew, 2)
+    estimator.go.set()
+    solver.wait()
+    found = see(begun_anew, 3)
+    assert isinstance(found, Waiting)
+    assert found.reason == "image moved 0.0 % of its width; 5.0 % needed to start"
 
 
 def test_an_image_that_shows_nothing_is_the_reason_and_not_collected() -> None:
