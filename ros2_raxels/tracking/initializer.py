@@ -16,6 +16,7 @@ from ros2_raxels.tracking.frame import SolvedFrame, StreamFrame
 from ros2_raxels.tracking.shared_matches import SharedMatches
 from ros2_raxels.tracking.types import TrackerSettings
 from ros2_raxels.tracking.what_is_wrong import nearly_constant, what_is_wrong
+from ros2_raxels.utils.right_of_way import RightOfWay
 from ros2_raxels.utils.timing import timed
 
 _LITTLE_OVERLAP, _ENOUGH_OVERLAP = 0.15, 0.3
@@ -54,11 +55,13 @@ class FirstCameras:
         frames: those that were solved, the newest last.
         clip: their solve; clip units.
         waited: all frames that were collected before the newest, solved or not.
+        shared: what the solved ones have in common.
     """
 
     frames: Sequence[StreamFrame]
     clip: ClipEstimate
     waited: Sequence[StreamFrame]
+    shared: SharedMatches
 
     def placed(
         self, first_to_world: FloatArray, covariance: FloatArray, unit: float
@@ -117,10 +120,11 @@ _PATIENCE_S = 10.0
 
 @dataclass(frozen=True, eq=False)
 class FirstSolve:
-    """First cameras as they were solved, sure or not, and the frames of them."""
+    """First cameras as they were solved, sure or not, their frames, and what these have in common."""
 
     frames: Sequence[StreamFrame]
     clip: ClipEstimate
+    shared: SharedMatches
 
 
 class FirstSolver:
@@ -129,12 +133,13 @@ class FirstSolver:
     Args:
         estimator: nobody else's while frames go on.
         in_background: by a thread of its own; else when it is begun.
+        way: the frames', which that thread gives way to.
     """
 
-    def __init__(self, estimator: Estimator, in_background: bool) -> None:
+    def __init__(self, estimator: Estimator, in_background: bool, way: RightOfWay | None = None) -> None:
         self._estimator = estimator
         self._work: AtOnce[FirstSolve] | InBackground[FirstSolve] = (
-            InBackground("raxels-start", _PATIENCE_S) if in_background else AtOnce()
+            InBackground("raxels-start", _PATIENCE_S, way=way) if in_background else AtOnce()
         )
 
     @property
@@ -148,9 +153,18 @@ class FirstSolver:
         Raises:
             StuckError: too many solves are stuck.
         """
+        self._work.begin(lambda: self._solved(frames, focal_known))
+
+    def _solved(self, frames: Sequence[StreamFrame], focal_known: bool) -> FirstSolve:
+        shared = SharedMatches(self._estimator.matcher)
+        shared.connect(frames)
         features = [f.features for f in frames]
         cameras = [f.camera for f in frames] if focal_known else None
-        self._work.begin(lambda: FirstSolve(frames, self._estimator.estimate_seen(features, cameras)))
+        clip = self._estimator.estimate_seen(features, cameras, matches=shared.by_position(frames))
+        for frame in frames:
+            # By these the map remembers places; found once, kept with the frame.
+            self._estimator.matcher.keypoints(frame.features)
+        return FirstSolve(frames, clip, shared)
 
     def outcome(self) -> FirstSolve | None:
         """What the last solve has brought, once; None while it goes on, and where none was begun.
@@ -260,7 +274,7 @@ class Initializer:
         waited, self._begun = self._begun[:-1], ()
         confidence = float(solved.clip.confidence[-1])
         if confidence >= self._settings.confidence_min:
-            return FirstCameras(solved.frames, solved.clip, waited)
+            return FirstCameras(solved.frames, solved.clip, waited, solved.shared)
         return self._give_up_half(
             f"first cameras are too uncertain (confidence {confidence:.2f}); move sideways, not only turn"
         )

@@ -60,6 +60,7 @@ from ros2_raxels.tracking.motion_model import MotionModel
 from ros2_raxels.tracking.resection import FrameSolve, FrameSolver, accumulated
 from ros2_raxels.tracking.types import LostPolicy, Motion, SolveQuality, TrackedPose, TrackerSettings, TrackState
 from ros2_raxels.tracking.what_is_wrong import nearly_constant, what_is_wrong
+from ros2_raxels.utils.right_of_way import RightOfWay
 from ros2_raxels.utils.timing import timed
 
 _LEAST_REACH = 0.2
@@ -147,13 +148,14 @@ class Tracker:
         # A matcher is not for use by two threads at once either, and frames need the other core.
         beside = Matcher(self.settings.estimator.evidence, threads=1) if self.settings.real_time else self._matcher
         first_estimator = Estimator(self.settings.estimator, denoiser, beside)
-        self._first_solver = FirstSolver(first_estimator, self.settings.real_time)
+        self._way = RightOfWay()
+        self._first_solver = FirstSolver(first_estimator, self.settings.real_time, self._way)
         self._field = ImageField(self._matcher, mask)
         self._solver = FrameSolver(denoiser, self.settings.sure)
         # An engine is not for use by two threads at once.
         loop_solver = FrameSolver(None, self.settings.sure) if self.settings.real_time else self._solver
         self._budget = Budget(limited=self.settings.real_time)
-        self._maker = KeyframeMaker(self._matcher, loop_solver, self.settings.loops, self.settings.real_time)
+        self._maker = KeyframeMaker(self._matcher, loop_solver, self.settings.loops, self.settings.real_time, self._way)
         self.reset()
 
     def reset(self) -> None:
@@ -209,7 +211,7 @@ class Tracker:
         """
         if camera is not None:
             camera.check_fits(image, "image")
-        with self._budget.frame(stamp_ns):
+        with self._way.taken(), self._budget.frame(stamp_ns):
             return self._answer(image, stamp_ns, camera)
 
     def tell_period(self, period_s: float | None) -> None:
@@ -324,6 +326,7 @@ class Tracker:
         # Where the camera was said to stand or turn, how far it has moved meanwhile is no motion of one frame.
         self._corrected |= not self._map.keyframes
         clip, unit = first.clip, self._metric.begin()
+        self._mapper.shared.take_over(first.shared)
         solved, clip_to_unit = first.placed(self._motion.camera_to_world, self._motion.covariance, unit)
         self._mapper.begin(solved, clip, clip_to_unit, unit)
         self._camera, self._focal_found = clip.cameras[-1], True

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import threading
 from types import SimpleNamespace
 from typing import Any
@@ -13,8 +14,10 @@ from keyframes_on_a_line import CAMERA, frame
 from ros2_raxels.geometry.poses import FloatArray, make_pose, rotation_from_vector
 from ros2_raxels.geometry.turns import Turn
 from ros2_raxels.matching.features import Features
+from ros2_raxels.matching.matcher import Matcher
 from ros2_raxels.tracking.frame import StreamFrame
 from ros2_raxels.tracking.initializer import FirstCameras, FirstSolver, Initializer, Waiting
+from ros2_raxels.tracking.shared_matches import SharedMatches
 from ros2_raxels.tracking.types import TrackerSettings
 
 SETTINGS = TrackerSettings(window=3, start_motion=0.05, start_frames=4, confidence_min=0.2)
@@ -40,8 +43,10 @@ class Asked:
 
     def __init__(self, confidence: float) -> None:
         self.confidence, self.asked = confidence, []
+        self.matcher = Matcher()
 
-    def estimate_seen(self, features: list[Features], cameras: Any) -> Any:
+    def estimate_seen(self, features: list[Features], cameras: Any, matches: Any) -> Any:
+        assert list(matches) == list(itertools.combinations(range(len(features)), 2))
         self.asked.append((len(features), cameras is not None))
         return SimpleNamespace(confidence=np.array([1.0] * (len(features) - 1) + [self.confidence]))
 
@@ -114,9 +119,9 @@ class Held(Asked):
         super().__init__(confidence)
         self.go = threading.Event()
 
-    def estimate_seen(self, features: list[Features], cameras: Any) -> Any:
+    def estimate_seen(self, features: list[Features], cameras: Any, matches: Any) -> Any:
         assert self.go.wait(60.0)
-        return super().estimate_seen(features, cameras)
+        return super().estimate_seen(features, cameras, matches)
 
 
 def test_frames_go_on_while_the_first_cameras_are_solved_beside_them() -> None:
@@ -196,7 +201,7 @@ def test_the_median_depth_becomes_the_unit_and_frames_in_between_move_smoothly()
     frames = [StreamFrame(k, 100 * k, Features(np.zeros((4, 4), np.uint8)), CAMERA) for k in (0, 2)]
     between = StreamFrame(1, 50, Features(np.zeros((4, 4), np.uint8)), CAMERA)
     clip = solved_clip(poses, [1 / 2, 1 / 4, 1 / 5, 1 / 100], spread_rad=0.001)
-    first = FirstCameras(frames, clip, [frames[0], between])
+    first = FirstCameras(frames, clip, [frames[0], between], SharedMatches(Matcher()))
     begin = make_pose(np.eye(3), [10.0, 0.0, 0.0])
     solved, clip_to_unit = first.placed(begin, np.diag([0.1] * 6), unit=2.0)
     assert clip_to_unit == pytest.approx(2.0 / 4.0)
