@@ -58,6 +58,9 @@ class ScaleSource(enum.IntEnum):
     FIXED = 1
     ODOM = 2
     HEIGHT = 3
+    DEPTH = 4
+    STEREO = 5
+    IMU = 6
 
 
 @dataclass(frozen=True)
