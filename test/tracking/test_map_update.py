@@ -320,7 +320,7 @@ def test_frames_go_on_while_the_first_cameras_are_solved(
     """They take ten frames; poses go on from them as if they had been there when the last of their frames came."""
     robot, gate, solve = Robot(), threading.Event(), Estimator.estimate_seen
     robot.tracker._first_solver._work = robot.in_background
-    monkeypatch.setattr(Estimator, "estimate_seen", lambda *of: gate.wait(60.0) and solve(*of))
+    monkeypatch.setattr(Estimator, "estimate_seen", lambda *of, **named: gate.wait(60.0) and solve(*of, **named))
     before: list[TrackedPose] = []
     while not robot.tracker._first_solver.is_busy:
         before += robot.see(walk[len(before) : len(before) + 1])
