@@ -369,7 +369,7 @@ class Tracker:
         unit = self._mapper.begin_from(SolvedFrame(frame, start, covariance))
         self._metric.begin_in_metres(depth.source, unit, depth.scale_sigma)
         self._leave_scale()
-        self._initializer = Initializer(self.settings, self._estimator, self._mapper.shared)
+        self._initializer = Initializer(self.settings, self._first_solver, self._mapper.shared)
         self._motion = MotionModel(start, covariance[:6, :6], frame.stamp_ns)
         self._turned = np.eye(4)
         points = int(np.isfinite(self._map.window[0].inverse_depth).sum())
