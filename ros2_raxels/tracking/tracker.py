@@ -49,6 +49,7 @@ from ros2_raxels.tracking.frame import (
     scaled_about,
 )
 from ros2_raxels.tracking.image_field import ImageField, Mask
+from ros2_raxels.tracking.inertial import Imu
 from ros2_raxels.tracking.initializer import FirstCameras, Initializer, Waiting
 from ros2_raxels.tracking.keyframe_map import KeyframeMap
 from ros2_raxels.tracking.map_update import KeyframeMaker, MappingState, MapUpdate
@@ -56,6 +57,7 @@ from ros2_raxels.tracking.mapping import Mapper, MapSettings
 from ros2_raxels.tracking.metric_scale import MetricScale, Odometry, ScaleSource
 from ros2_raxels.tracking.missed_frames import MissedFrames
 from ros2_raxels.tracking.motion_model import MotionModel
+from ros2_raxels.tracking.motion_sensors import MotionSensors, Moved
 from ros2_raxels.tracking.resection import FrameSolve, FrameSolver, accumulated
 from ros2_raxels.tracking.types import LostPolicy, Motion, SolveQuality, TrackedPose, TrackerSettings, TrackState
 from ros2_raxels.tracking.what_is_wrong import nearly_constant, what_is_wrong
@@ -128,8 +130,9 @@ class Tracker:
         settings: see there.
         denoiser: the learned prior for the first cameras, and for frames that constant velocity explains badly; None
             leaves two-view geometry alone with them.
-        odometry: what the wheels say, where the scale is to come from odometry.
+        odometry: what the wheels say: of the motion to expect, and of metres, where these are to come from odometry.
         mask: (height, width) of the images as given, true where they are to be used; None for everywhere.
+        imu: what an IMU says of the motion to expect.
     """
 
     def __init__(
@@ -138,9 +141,11 @@ class Tracker:
         denoiser: Denoiser | None = None,
         odometry: Odometry | None = None,
         mask: Mask | None = None,
+        imu: Imu | None = None,
     ) -> None:
         self.settings = settings or TrackerSettings()
         self._odometry = odometry
+        self._sensors = MotionSensors(odometry, imu)
         self._denoiser = denoiser
         self._estimator = Estimator(self.settings.estimator, denoiser)
         self._matcher = self._estimator.matcher
@@ -158,8 +163,9 @@ class Tracker:
         self._camera: Camera | None = None
         self._focal_found = False
         self._metric = MetricScale(self.settings.scale)
+        self._sensors.forget()
         self._use_map(KeyframeMap())
-        self._begin_in(Initialising(), MotionModel(np.eye(4), np.zeros((6, 6))))
+        self._begin_in(Initialising(), MotionModel(np.eye(4), np.zeros((6, 6)), 0, self._sensed))
 
     def _use_map(self, keyframes: KeyframeMap) -> None:
         s = self.settings
@@ -224,9 +230,27 @@ class Tracker:
         answer, self._state = self._step(frame, camera is not None, stage_s)
         self._forget_matches()
         answer = self._completed(answer, image.shape[1] / features.grey.shape[1])
+        self._tell_sensors(answer)
         if answer.state is TrackState.TRACKING and self._map.keyframes:
             self._observe_scale(stamp_ns)
         return answer
+
+    @property
+    def sensor_remarks(self) -> tuple[str, ...]:
+        """Which other sensors were left out since the last reset, and why, a line each."""
+        return self._sensors.remarks
+
+    def _sensed(self, begin_ns: int, end_ns: int) -> Moved:
+        """What wheels and gyro say of a motion; a translation only while the world is in metres."""
+        moved = self._sensors.between(begin_ns, end_ns)
+        return moved if self._metric.scale.is_metric else Moved(moved.rotation)
+
+    def _tell_sensors(self, answer: TrackedPose) -> None:
+        """What is seen is what they are judged by."""
+        if answer.corrected or answer.state is not TrackState.TRACKING:
+            self._sensors.jump()
+        if answer.state is TrackState.TRACKING:
+            self._sensors.see(answer.stamp_ns, answer.camera_to_world, answer.has_depth and answer.scale.is_metric)
 
     def _step(self, frame: StreamFrame, has_camera: bool, stage_s: dict[str, float]) -> tuple[TrackedPose, State]:
         """What a frame does in the present state: the answer, and the next state."""
@@ -314,14 +338,15 @@ class Tracker:
         self._drop_keyframes_to_be()
         # Where the camera was said to stand or turn, how far it has moved meanwhile is no motion of one frame.
         self._corrected |= not self._map.keyframes
-        clip, unit = first.clip, self._metric.begin()
+        clip, unit = first.clip, self._metric.begin(first.path, self._odometry, first.scene_depth)
         solved, clip_to_unit = first.placed(self._motion.camera_to_world, self._motion.covariance, unit)
         self._mapper.begin(solved, clip, clip_to_unit, unit)
         self._camera, self._focal_found = clip.cameras[-1], True
         self._initializer = Initializer(self.settings, self._estimator, self._mapper.shared)
         newest = solved[-1]
         moved = float(np.linalg.norm((newest.camera_to_world - self._map.origin)[:3, 3]))
-        self._motion = MotionModel(newest.camera_to_world, newest.covariance[:6, :6], newest.frame.stamp_ns)
+        covariance, stamp_ns = newest.covariance[:6, :6], newest.frame.stamp_ns
+        self._motion = MotionModel(newest.camera_to_world, covariance, stamp_ns, self._sensed)
         self._turned = np.eye(4)
         quality = SolveQuality(
             float(clip.confidence[-1]),
@@ -647,7 +672,12 @@ class Tracker:
     def _observe_scale(self, stamp_ns: int) -> None:
         """Learn about metres, and make the world grow where they say so; not from turns on the spot."""
         if self.settings.scale.source is ScaleSource.ODOM and self._odometry is not None:
-            self._metric.see_odometry(stamp_ns, self._motion.camera_to_world, self._odometry, self._map.unit)
+            path = [(k.frame.stamp_ns, k.camera_to_world[:3, 3]) for k in self._mapper.recent]
+            path.append((stamp_ns, self._motion.camera_to_world[:3, 3]))
+            wheels = self._sensors.wheels
+            if wheels is not None and wheels.is_trusted:
+                path = [point for point in path if point[0] >= wheels.good_since_ns]
+                self._metric.see_odometry(path, self._odometry, self._map.unit)
         if self._maker.frame is not None:
             # The map is not to grow while a copy of it is at work; it will soon.
             return
@@ -657,7 +687,11 @@ class Tracker:
         if correction is None:
             return
         factor, centre = correction
-        self._map.rescale(self._map.present, factor, centre)
+        if was_metric:
+            # Drift: what lies further back was measured with another error of the unit.
+            self._map.stretch([k.number for k in self._mapper.recent], factor, centre)
+        else:
+            self._map.rescale(self._map.present, factor, centre)
         self._motion.rescale(factor, centre)
         self._corrected |= not was_metric
         variance = self._metric.scale.sigma**2
@@ -769,7 +803,7 @@ class Tracker:
         self._metric.adopt(known.trajectories[known.present].scale)
         self._next_number = newest.number + 1
         self._camera, self._focal_found = newest.camera, True
-        unknown = MotionModel(newest.camera_to_world, np.eye(6) * UNKNOWN_VARIANCE)
+        unknown = MotionModel(newest.camera_to_world, np.eye(6) * UNKNOWN_VARIANCE, 0, self._sensed)
         self._begin_in(Lost(self.settings.lost_frames, 0), unknown)
         return len(known.keyframes)
 

@@ -1,0 +1,77 @@
+"""What is known of the motion between two frames besides what they show: turns by a gyro, motion by the wheels."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from ros2_raxels.geometry.poses import FloatArray
+from ros2_raxels.tracking.inertial import Gyro, Imu
+from ros2_raxels.tracking.metric_scale import Odometry
+from ros2_raxels.tracking.wheels import Wheels
+
+_MOST_REMARKS = 5
+
+
+@dataclass(frozen=True, eq=False)
+class Moved:
+    """A motion of the camera, as far as it is known.
+
+    Attributes:
+        rotation: 3x3, from the camera at the end to the camera at the beginning; None where not known.
+        translation: (3,) of the camera at the end in the camera at the beginning, m; None where not known.
+    """
+
+    rotation: FloatArray | None = None
+    translation: FloatArray | None = None
+
+
+class MotionSensors:
+    """The gyro and the wheels of a robot, as far as it has them and they can be believed.
+
+    Args:
+        odometry: of the wheels.
+        imu: mounted with the camera.
+
+    Attributes:
+        wheels, gyro: None where the robot has none.
+        remarks: what was left out since the beginning, and why, a line each.
+    """
+
+    def __init__(self, odometry: Odometry | None = None, imu: Imu | None = None) -> None:
+        self._odometry, self._imu = odometry, imu
+        self.forget()
+
+    def forget(self) -> None:
+        """Begin anew."""
+        self.remarks: tuple[str, ...] = ()
+        self.wheels = None if self._odometry is None else Wheels(self._odometry)
+        self.gyro = None if self._imu is None else Gyro(self._imu)
+
+    @property
+    def words(self) -> str:
+        """What is left out and why, in a line; empty where nothing is."""
+        return "; ".join(sensor.words for sensor in (self.wheels, self.gyro) if sensor is not None and sensor.words)
+
+    def between(self, begin_ns: int, end_ns: int) -> Moved:
+        """The motion from one stamp, ns, to another."""
+        rotation = None if self.gyro is None else self.gyro.rotation(begin_ns, end_ns)
+        rolled = None if self.wheels is None else self.wheels.moved(begin_ns, end_ns)
+        if rolled is None:
+            return Moved(rotation)
+        return Moved(rolled[:3, :3] if rotation is None else rotation, rolled[:3, 3])
+
+    def jump(self) -> None:
+        """The next pose has nothing to do with the last one."""
+        for sensor in (self.wheels, self.gyro):
+            if sensor is not None:
+                sensor.jump()
+
+    def see(self, stamp_ns: int, camera_to_world: FloatArray, is_metric: bool) -> None:
+        """A frame was solved there (4x4), in metres or not."""
+        if self.wheels is not None:
+            self.wheels.see(stamp_ns, camera_to_world, is_metric)
+        if self.gyro is not None:
+            self.gyro.see(stamp_ns, camera_to_world)
+        for sensor in (self.wheels, self.gyro):
+            if sensor is not None and sensor.words and sensor.words not in self.remarks:
+                self.remarks = (*self.remarks, sensor.words)[-_MOST_REMARKS:]
