@@ -18,8 +18,11 @@ _SILENT_NS = 2_000_000_000
 _WAITING = 120
 
 _SLIP_RAD, _SLIP_TURN = 0.06, 0.2
-_SLIP_M, _SLIP_LENGTH = 0.04, 0.35
-"""How far wheels and eyes may be apart: so much, and such a share of the motion."""
+_SLIP_M, _SLIP_LENGTH = 0.08, 0.55
+"""How far wheels and eyes may be apart: so much, and such a share of the motion.
+
+Over half a second a young map may be wrong by a half, and it is the wheels that mend it.
+"""
 
 _RECENT = 4
 _ENOUGH_WRONG = 2
