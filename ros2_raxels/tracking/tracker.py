@@ -39,6 +39,7 @@ from ros2_raxels.matching.features import Features
 from ros2_raxels.matching.tracks import Evidence
 from ros2_raxels.tracking import map_file
 from ros2_raxels.tracking.budget import Budget
+from ros2_raxels.tracking.depth_prior import DepthPrior
 from ros2_raxels.tracking.frame import (
     Keyframe,
     KeyframePose,
@@ -74,6 +75,9 @@ _STILL_RAD = 0.004
 
 _THOROUGH = "thorough"
 """Name of the look that costs as much as several frames."""
+
+_FIRST_COVARIANCE = np.diag([0.001**2] * 3 + [0.0005**2] * 3)
+"""Of the first camera in metres, which is the world and knows no error but that of its depths; m and rad."""
 
 _BLIND = 20
 """With fewer keypoints than this there is nothing to be seen."""
@@ -198,6 +202,7 @@ class Tracker:
         image: npt.NDArray[np.uint8],
         stamp_ns: int,
         camera: Camera | None,
+        depth: DepthPrior | None = None,
     ) -> TrackedPose:
         """Pose of one frame.
 
@@ -205,6 +210,8 @@ class Tracker:
             image: (height, width) or (height, width, 3) RGB, uint8.
             stamp_ns: copied into the answer.
             camera: intrinsics of this image; None lets the focal length be estimated.
+            depth: what a sensor has measured of its depths; not used before there are intrinsics, nor where metres are
+                to come from elsewhere (`ScaleSettings.takes_depths`).
 
         Raises:
             ValueError: an image of the wrong shape or dtype, or a camera or mask of another size than its image.
@@ -212,20 +219,22 @@ class Tracker:
         if camera is not None:
             camera.check_fits(image, "image")
         with self._budget.frame(stamp_ns):
-            return self._answer(image, stamp_ns, camera)
+            return self._answer(image, stamp_ns, camera, depth if self.settings.scale.takes_depths else None)
 
     def tell_period(self, period_s: float | None) -> None:
         """Say how often frames come, s, with those that are dropped before they get here; None while nobody knows."""
         self._budget.tell_period(period_s)
 
-    def _answer(self, image: npt.NDArray[np.uint8], stamp_ns: int, camera: Camera | None) -> TrackedPose:
+    def _answer(
+        self, image: npt.NDArray[np.uint8], stamp_ns: int, camera: Camera | None, depth: DepthPrior | None
+    ) -> TrackedPose:
         stage_s: dict[str, float] = {}
         with timed(stage_s, "improve"):
             self._catch_up()
         with timed(stage_s, "look"):
             features = self._matcher.look(image, self._field.usable(image.shape[:2], camera))
             working = None if camera is None else features.working_camera(camera)
-        frame = StreamFrame(self._next_number, stamp_ns, features, self._intrinsics(features, working))
+        frame = StreamFrame(self._next_number, stamp_ns, features, self._intrinsics(features, working), depth)
         self._next_number += 1
         answer, self._state = self._step(frame, camera is not None, stage_s)
         self._forget_matches()
@@ -297,6 +306,8 @@ class Tracker:
     def _initialise(
         self, frame: StreamFrame, focal_known: bool, stage_s: dict[str, float]
     ) -> tuple[TrackedPose, State]:
+        if focal_known and frame.depth is not None and self._mapper.sees_depths(frame):
+            return self._begin_in_metres(frame, frame.depth, stage_s), Tracking()
         found = self._initializer.see(frame, focal_known, stage_s)
         if isinstance(found, Waiting):
             if self.settings.history:
@@ -359,6 +370,24 @@ class Tracker:
         return replace(
             self._solved(newest.frame, quality, keyframe=True, stage_s=stage_s), earlier=first.between(solved)
         )
+
+    def _begin_in_metres(self, frame: StreamFrame, depth: DepthPrior, stage_s: dict[str, float]) -> TrackedPose:
+        """One keyframe of a new trajectory, with depths that a sensor has measured, where the camera is thought to be.
+
+        Where it has turned since the first frame that was waited with, the turn stays.
+        """
+        self._drop_keyframes_to_be()
+        start = self._motion.camera_to_world @ self._turned
+        covariance = with_unit(self._motion.covariance + _FIRST_COVARIANCE, depth.scale_sigma**2)
+        unit = self._mapper.begin_from(SolvedFrame(frame, start, covariance))
+        self._metric.begin_in_metres(depth.source, unit, depth.scale_sigma)
+        self._leave_scale()
+        self._initializer = Initializer(self.settings, self._estimator, self._mapper.shared)
+        self._motion = MotionModel(start, covariance[:6, :6], frame.stamp_ns, self._sensed)
+        self._turned = np.eye(4)
+        points = int(np.isfinite(self._map.window[0].inverse_depth).sum())
+        quality = SolveQuality(1.0, 0.0, points, points)
+        return self._solved(frame, quality, keyframe=True, stage_s=stage_s)
 
     # -- TRACKING and HELD
 
