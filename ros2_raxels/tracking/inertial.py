@@ -120,9 +120,15 @@ def turned(readings: ImuReadings, gyro_bias: FloatArray) -> FloatArray:
 _COMPARED_NS = 400_000_000
 """Time over which a turn by the gyro is compared with the one that is seen."""
 
-_LONGEST_NS = 2_000_000_000
-_SEEN_SIGMA_RAD = 0.004
+_LONGEST_NS = 700_000_000
+"""Over a longer gap little is seen of both ends."""
+
+_SILENT_NS = 2_000_000_000
+_SEEN_SIGMA_RAD = 0.006
 """Of a turn that is seen, from one frame to another."""
+
+_TURN_SIGMA_RAD = 0.001
+"""Of a short turn by the gyro: noise, stamps and mount."""
 
 _BIAS_SIGMA = 0.05
 """rad/s, of the bias of a gyro of which nothing is known: 3 degrees a second."""
@@ -174,6 +180,11 @@ class Gyro:
         readings = self._imu.between(begin_ns, end_ns) if self._trusted else None
         return None if readings is None else turned(readings, self.bias)
 
+    def rotation_sigma_rad(self, duration_s: float) -> float:
+        """Standard deviation of a turn over some time."""
+        drift = float(np.sqrt(np.linalg.eigvalsh(self.variance)[-1])) * duration_s
+        return float(np.hypot(_TURN_SIGMA_RAD, drift))
+
     def rate(self, stamp_ns: int, period_ns: int) -> FloatArray | None:
         """(3,) rad/s about the axes of the camera, over the time before a stamp; None where that is not known."""
         readings = self._imu.between(stamp_ns - period_ns, stamp_ns) if self._trusted else None
@@ -195,7 +206,7 @@ class Gyro:
         readings = self._imu.between(begin_ns, stamp_ns)
         if readings is None:
             self._silent_since = self._silent_since or begin_ns
-            if not self._trusted and stamp_ns - self._silent_since > _LONGEST_NS:
+            if not self._trusted and stamp_ns - self._silent_since > _SILENT_NS:
                 self.words = f"the IMU is left out: {self._imu.why_silent(stamp_ns)}"
             return
         self._silent_since = 0

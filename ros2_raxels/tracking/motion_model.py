@@ -22,6 +22,7 @@ from ros2_raxels.geometry.poses import (
 from ros2_raxels.geometry.turns import Turn
 from ros2_raxels.tracking.frame import scaled_about
 from ros2_raxels.tracking.motion_sensors import Moved
+from ros2_raxels.tracking.sensor_prior import drawn_to
 from ros2_raxels.tracking.types import Motion
 
 _LEAST_STEP = 1e-3
@@ -74,10 +75,23 @@ class MotionModel:
 
         What other sensors know of the motion is taken from them.
         """
+        return self._expected(stamp_ns, self._moved(stamp_ns))
+
+    def steadied(
+        self, camera_to_world: FloatArray, covariance: FloatArray, stamp_ns: int
+    ) -> tuple[FloatArray, FloatArray]:
+        """A pose (4x4) of a frame that the image tells badly, and its covariance (6x6), with what other sensors know."""
+        moved = self._moved(stamp_ns)
+        sigma = np.repeat([moved.translation_sigma_m, moved.rotation_sigma_rad], 3)
+        return drawn_to(camera_to_world, covariance, self._expected(stamp_ns, moved), sigma)
+
+    def _moved(self, stamp_ns: int) -> Moved:
+        return Moved() if self._sensed is None or not self._solved_ns else self._sensed(self._solved_ns, stamp_ns)
+
+    def _expected(self, stamp_ns: int, moved: Moved) -> FloatArray:
         elapsed_ns = stamp_ns - self._solved_ns
         steps = elapsed_ns / self._step_ns if elapsed_ns > 0 and self._step_ns > 0 else 1.0
         steps = min(steps, _MOST_STEPS)
-        moved = Moved() if self._sensed is None or not self._solved_ns else self._sensed(self._solved_ns, stamp_ns)
         if moved.rotation is None:
             motion = interpolate_pose(np.eye(4), self.step, steps)
         else:

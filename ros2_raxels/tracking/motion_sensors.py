@@ -4,12 +4,17 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from ros2_raxels.geometry.poses import FloatArray
+import numpy as np
+
+from ros2_raxels.geometry.poses import FloatArray, rotation_angle_rad
 from ros2_raxels.tracking.inertial import Gyro, Imu
 from ros2_raxels.tracking.metric_scale import Odometry
 from ros2_raxels.tracking.wheels import Wheels
 
 _MOST_REMARKS = 5
+
+_WHEEL_SIGMA_M, _WHEEL_SIGMA_RAD, _WHEEL_SHARE = 0.005, 0.005, 0.03
+"""Of a motion by odometry: so much, and such a share of it."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -19,10 +24,17 @@ class Moved:
     Attributes:
         rotation: 3x3, from the camera at the end to the camera at the beginning; None where not known.
         translation: (3,) of the camera at the end in the camera at the beginning, m; None where not known.
+        rotation_sigma_rad, translation_sigma_m: standard deviations of both; infinite where not known.
     """
 
     rotation: FloatArray | None = None
     translation: FloatArray | None = None
+    rotation_sigma_rad: float = float("inf")
+    translation_sigma_m: float = float("inf")
+
+    def without_translation(self) -> Moved:
+        """The turn alone."""
+        return Moved(self.rotation, None, self.rotation_sigma_rad)
 
 
 class MotionSensors:
@@ -54,11 +66,17 @@ class MotionSensors:
 
     def between(self, begin_ns: int, end_ns: int) -> Moved:
         """The motion from one stamp, ns, to another."""
-        rotation = None if self.gyro is None else self.gyro.rotation(begin_ns, end_ns)
+        turned = Moved()
+        if self.gyro is not None and (rotation := self.gyro.rotation(begin_ns, end_ns)) is not None:
+            turned = Moved(rotation, None, self.gyro.rotation_sigma_rad(1e-9 * (end_ns - begin_ns)))
         rolled = None if self.wheels is None else self.wheels.moved(begin_ns, end_ns)
         if rolled is None:
-            return Moved(rotation)
-        return Moved(rolled[:3, :3] if rotation is None else rotation, rolled[:3, 3])
+            return turned
+        sigma_m = _WHEEL_SIGMA_M + _WHEEL_SHARE * float(np.linalg.norm(rolled[:3, 3]))
+        if turned.rotation is not None:
+            return Moved(turned.rotation, rolled[:3, 3], turned.rotation_sigma_rad, sigma_m)
+        sigma_rad = _WHEEL_SIGMA_RAD + _WHEEL_SHARE * float(rotation_angle_rad(rolled[:3, :3]))
+        return Moved(rolled[:3, :3], rolled[:3, 3], sigma_rad, sigma_m)
 
     def jump(self) -> None:
         """The next pose has nothing to do with the last one."""

@@ -252,7 +252,7 @@ class Tracker:
     def _sensed(self, begin_ns: int, end_ns: int) -> Moved:
         """What wheels and gyro say of a motion; a translation only while the world is in metres."""
         moved = self._sensors.between(begin_ns, end_ns)
-        return moved if self._metric.scale.is_metric else Moved(moved.rotation)
+        return moved if self._metric.scale.is_metric else moved.without_translation()
 
     def _tell_sensors(self, answer: TrackedPose) -> None:
         """What is seen is what they are judged by."""
@@ -420,6 +420,9 @@ class Tracker:
         after_gap: bool = False,
     ) -> tuple[TrackedPose, State]:
         """The pose of a frame that was solved, and whether it is to become a keyframe."""
+        if solved.quality.confidence < self.settings.sure:
+            pose, spread = self._motion.steadied(solved.camera_to_world, solved.covariance, frame.stamp_ns)
+            solved = replace(solved, camera_to_world=pose, covariance=spread)
         covariance = accumulated(anchors, solved.camera_to_world, solved.covariance)
         self._motion.solved(solved.camera_to_world, covariance[:6, :6], frame.stamp_ns, after_gap)
         with timed(stage_s, "keyframe"):
