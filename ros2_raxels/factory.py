@@ -21,7 +21,7 @@ from ros2_raxels.estimation.learned_prior import (
     named_card,
 )
 from ros2_raxels.tracking.inertial import Imu
-from ros2_raxels.tracking.metric_scale import Odometry, ScaleSettings, ScaleSource
+from ros2_raxels.tracking.metric_scale import Odometry
 from ros2_raxels.tracking.tracker import Tracker
 from ros2_raxels.tracking.types import TrackerSettings
 from ros2_raxels.utils.files import FileError
@@ -73,15 +73,14 @@ def make_tracker(
 
     Args:
         model: see there.
-        odometry: where metres come from; without it they stay unknown.
+        odometry: see `Tracker`; metres come from it, or from the IMU, and without both they stay unknown.
         real_time: see `TrackerSettings`.
         mask, imu: see `Tracker`.
 
     Raises:
         FileError: the model is missing, damaged or cannot be run.
     """
-    scale = ScaleSettings(ScaleSource.NONE if odometry is None else ScaleSource.ODOM)
-    settings = TrackerSettings(history=True, scale=scale, real_time=real_time)
+    settings = TrackerSettings(history=True, real_time=real_time)
     return Tracker(settings, make_denoiser(model, STREAM), odometry, mask, imu)
 
 

@@ -79,6 +79,9 @@ class ScaleSource(enum.IntEnum):
     IMU = 6
 
 
+_MOTION = (ScaleSource.ODOM, ScaleSource.IMU)
+"""What compares lengths of the path."""
+
 MEASURED_DEPTHS = (ScaleSource.DEPTH, ScaleSource.STEREO)
 """What measures depths of single frames: a trajectory that began with them is in metres from its first frame."""
 
@@ -89,6 +92,7 @@ class ScaleSettings:
 
     Attributes:
         source: see `ScaleSource`.
+        auto: where source is NONE: the best that is there, depths before odometry, and that before the IMU.
         scene_depth_m: for FIXED: median depth of the scene where the trajectory begins, which is the unit otherwise.
         camera_height_m: for HEIGHT: of the camera over the ground plane.
         up_in_camera: for HEIGHT: unit vector, upwards from the ground, in the optical frame. Default: level camera.
@@ -98,6 +102,12 @@ class ScaleSettings:
     scene_depth_m: float = 1.0
     camera_height_m: float = 1.0
     up_in_camera: tuple[float, float, float] = (0.0, -1.0, 0.0)
+    auto: bool = True
+
+    @property
+    def is_auto(self) -> bool:
+        """Whether the source is chosen by what is there."""
+        return self.auto and self.source is ScaleSource.NONE
 
     @property
     def takes_depths(self) -> bool:
@@ -174,9 +184,10 @@ class MetricScale:
         self._source, self._metres_per_unit, self._sigma = self.settings.source, 0.0, UNKNOWN_SIGMA
         if self.settings.source is ScaleSource.FIXED:
             self._metres_per_unit, self._sigma = self.settings.scene_depth_m, _FLOOR
-        elif odometry is not None and self.settings.source is ScaleSource.ODOM:
+        elif odometry is not None and self.takes(ScaleSource.ODOM):
             found = self._compared(path, odometry, scene_depth, _LEAST_START_M, 0.0)
             if found is not None and found[1] < _AT_START:
+                self._source = ScaleSource.ODOM
                 self._metres_per_unit, self._sigma = float(np.exp(found[0])) * scene_depth, max(found[1], _FLOOR)
                 return self._metres_per_unit
         return self.depth_of_scene
@@ -185,7 +196,7 @@ class MetricScale:
         """Go on with keyframes whose scale was known."""
         self.begin()
         self._metres_per_unit, self._sigma = scale.metres_per_unit, scale.sigma
-        if scale.is_of_depths:
+        if scale.is_of_depths or (scale.is_metric and self.settings.is_auto):
             self._source = scale.source
 
     def begin_in_metres(self, source: ScaleSource, scene_depth_m: float, sigma: float) -> None:
@@ -214,7 +225,7 @@ class MetricScale:
     def see_growth(self, factor: float) -> None:
         """Lengths around the camera have become `factor` times as large for another reason than metres."""
         self.forget_path()
-        if self._metres_per_unit and self.settings.source is ScaleSource.ODOM:
+        if self._metres_per_unit and self._source in _MOTION:
             self._stretch = (self._stretch or 0.0) - float(np.log(factor))
         self._ratios = deque((r - float(np.log(factor)) for r in self._ratios), maxlen=_RATIOS)
         self._ground = deque((points * factor for points in self._ground), maxlen=_GROUND_KEYFRAMES)
@@ -234,18 +245,34 @@ class MetricScale:
         found = self._compared(path, odometry, scene_depth, _LEAST_PATH_M, _LEAST_PARALLAX)
         if found is None:
             return
-        stretch, sigma = found
-        if self._metres_per_unit == 0.0:
+        if self._take(ScaleSource.ODOM, *found):
+            newest = next(stamp for stamp, _ in reversed(path) if stamp in self._metres_at)
+            self._compared_at = self._metres_at[newest]
+
+    def see_inertial(self, stretch: float, sigma: float) -> None:
+        """What the IMU says of the present unit: logarithm of metres per unit, and its standard deviation."""
+        if not self._metres_per_unit or self._source is ScaleSource.IMU:
+            self._take(ScaleSource.IMU, stretch, sigma)
+
+    def takes(self, source: ScaleSource) -> bool:
+        """Whether metres may come from there now: as the settings say, or where nothing better is there."""
+        if not self.settings.is_auto:
+            return self.settings.source is source
+        return not self._metres_per_unit or self._source in (source, ScaleSource.NONE, ScaleSource.IMU)
+
+    def _take(self, source: ScaleSource, stretch: float, sigma: float) -> bool:
+        """Whether a comparison was good enough to be used."""
+        if self._metres_per_unit == 0.0 or self._source is not source:
             if sigma > _SURE:
-                return
+                return False
             self._stretch, self._sigma = stretch, float(np.hypot(_FLOOR, sigma))
         else:
             variance = max(self._sigma**2 - _FLOOR**2, 0.0)
             gain = (variance + _DRIFT**2) / (variance + _DRIFT**2 + sigma**2)
             variance = (1.0 - _FORGETTING) * variance + _FORGETTING * (gain * stretch) ** 2
             self._stretch, self._sigma = gain * stretch, float(np.sqrt(_FLOOR**2 + variance))
-        newest = next(stamp for stamp, _ in reversed(path) if stamp in self._metres_at)
-        self._compared_at = self._metres_at[newest]
+        self._source = source
+        return True
 
     def _compared(
         self, path: Sequence[PathPoint], odometry: Odometry, scene_depth: float, least_m: float, least_parallax: float
@@ -292,7 +319,7 @@ class MetricScale:
             here, origin: (3,) where the camera is, and where the trajectory began.
         """
         first = self._metres_per_unit == 0.0
-        step = self._stretched() if self.settings.source is ScaleSource.ODOM else self._by_ratios(first)
+        step = self._stretched() if self._source in _MOTION else self._by_ratios(first)
         if step is None:
             return None
         factor, centre = float(np.exp(step)), origin if first else here

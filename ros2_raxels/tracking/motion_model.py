@@ -80,7 +80,7 @@ class MotionModel:
     def steadied(
         self, camera_to_world: FloatArray, covariance: FloatArray, stamp_ns: int
     ) -> tuple[FloatArray, FloatArray]:
-        """A pose (4x4) of a frame that the image tells badly, and its covariance (6x6), with what other sensors know."""
+        """A pose (4x4) of a frame that the image tells badly, and its covariance (6x6), with what sensors know."""
         moved = self._moved(stamp_ns)
         sigma = np.repeat([moved.translation_sigma_m, moved.rotation_sigma_rad], 3)
         return drawn_to(camera_to_world, covariance, self._expected(stamp_ns, moved), sigma)
@@ -144,6 +144,14 @@ class MotionModel:
         pose = self.camera_to_world @ make_pose(turn.rotation, np.zeros(3))
         axes = np.kron(np.eye(2), self.camera_to_world[:3, :3])
         return MotionModel(pose, self.covariance + axes @ turn.covariance(scene_depth) @ axes.T, 0, self._sensed)
+
+    def carried(self, moved: Moved) -> MotionModel:
+        """Of a camera that has moved since, as sensors know it, with rotation and translation."""
+        assert moved.rotation is not None
+        assert moved.translation is not None
+        pose = self.camera_to_world @ make_pose(moved.rotation, moved.translation)
+        spread = np.diag(np.repeat([moved.translation_sigma_m**2, moved.rotation_sigma_rad**2], 3))
+        return MotionModel(pose, self.covariance + spread, 0, self._sensed)
 
     def jump(self) -> None:
         """The world has changed around the camera: steps from earlier poses to the next are no motion."""

@@ -32,6 +32,11 @@ class Moved:
     rotation_sigma_rad: float = float("inf")
     translation_sigma_m: float = float("inf")
 
+    @property
+    def is_whole(self) -> bool:
+        """Whether turn and way are known."""
+        return self.rotation is not None and self.translation is not None
+
     def without_translation(self) -> Moved:
         """The turn alone."""
         return Moved(self.rotation, None, self.rotation_sigma_rad)
@@ -84,12 +89,16 @@ class MotionSensors:
             if sensor is not None:
                 sensor.jump()
 
+    def see_turn(self, stamp_ns: int, camera_to_world: FloatArray) -> None:
+        """What the images show of a turn before there are depths; the place of the pose (4x4) says nothing."""
+        if self.gyro is not None:
+            self.gyro.see(stamp_ns, camera_to_world)
+
     def see(self, stamp_ns: int, camera_to_world: FloatArray, is_metric: bool) -> None:
         """A frame was solved there (4x4), in metres or not."""
         if self.wheels is not None:
             self.wheels.see(stamp_ns, camera_to_world, is_metric)
-        if self.gyro is not None:
-            self.gyro.see(stamp_ns, camera_to_world)
+        self.see_turn(stamp_ns, camera_to_world)
         for sensor in (self.wheels, self.gyro):
             if sensor is not None and sensor.words and sensor.words not in self.remarks:
                 self.remarks = (*self.remarks, sensor.words)[-_MOST_REMARKS:]

@@ -55,7 +55,7 @@ from ros2_raxels.tracking.initializer import FirstCameras, Initializer, Waiting
 from ros2_raxels.tracking.keyframe_map import KeyframeMap
 from ros2_raxels.tracking.map_update import KeyframeMaker, MappingState, MapUpdate
 from ros2_raxels.tracking.mapping import Mapper, MapSettings
-from ros2_raxels.tracking.metric_scale import MetricScale, Odometry, ScaleSource
+from ros2_raxels.tracking.metric_scale import MetricScale, Odometry, Scale, ScaleSource
 from ros2_raxels.tracking.missed_frames import MissedFrames
 from ros2_raxels.tracking.motion_model import MotionModel
 from ros2_raxels.tracking.motion_sensors import MotionSensors, Moved
@@ -69,6 +69,12 @@ _LEAST_REACH = 0.2
 
 _LONG_GAP_S = 0.5
 """Between two solved frames: over a longer one a camera may have stopped and turned back."""
+
+_SURELY_TURNED = 0.5
+"""Confidence of a turn that may teach the gyro."""
+
+_ROLLED_SIGMA, _ROLLED_CONFIDENCE = 0.03, 0.7
+"""Relative error of a way by the wheels, and the confidence of a pose by them, while there are no depths."""
 
 _STILL_RAD = 0.004
 """Motion of the image below which a camera stands, as far as anybody can tell before there are depths."""
@@ -258,8 +264,8 @@ class Tracker:
         """What is seen is what they are judged by."""
         if answer.corrected or answer.state is not TrackState.TRACKING:
             self._sensors.jump()
-        if answer.state is TrackState.TRACKING:
-            self._sensors.see(answer.stamp_ns, answer.camera_to_world, answer.has_depth and answer.scale.is_metric)
+        if answer.state is TrackState.TRACKING and answer.has_depth:
+            self._sensors.see(answer.stamp_ns, answer.camera_to_world, answer.scale.is_metric)
 
     def _step(self, frame: StreamFrame, has_camera: bool, stage_s: dict[str, float]) -> tuple[TrackedPose, State]:
         """What a frame does in the present state: the answer, and the next state."""
@@ -288,7 +294,7 @@ class Tracker:
             solve=replace(answer.solve, residual_px=answer.solve.residual_px * enlarged),
             corrected=corrected,
             motion=self._motion.recent_motion(self._map.unit) if is_tracking and window else answer.motion,
-            scale=self._metric.scale,
+            scale=answer.scale if answer.scale.is_metric else self._metric.scale,
             number=self._next_number - 1,
             keyframe_pose=beside(window[-1], answer.camera_to_world) if window else None,
         )
@@ -318,20 +324,34 @@ class Tracker:
     def _wait(self, frame: StreamFrame, waiting: Waiting, stage_s: dict[str, float]) -> TrackedPose:
         """Before the first cameras: a camera that stands, or turns on the spot, has a pose whatever the unit is.
 
+        So has one that wheels have carried, and that in metres.
         Not after a loss, when nobody knows where it stands, and not where there is nothing to be seen.
         """
-        start, unit = self._motion, self._metric.depth_of_scene
-        if waiting.given_up and waiting.advance is not None:
+        start, unit, first = self._motion, self._metric.depth_of_scene, self._initializer.pending
+        rolled = self._rolled(waiting.given_up[0], first[0]) if waiting.given_up and first else Moved()
+        if rolled.is_whole:
+            self._motion = start = start.carried(rolled)
+        elif waiting.given_up and waiting.advance is not None:
             self._motion = start = start.turned(waiting.advance, unit)
         elif waiting.given_up:
             self._corrected = True
         turn, self._turned = waiting.turn, np.eye(4)
         if turn is None or self._map.keyframes or self._is_blind(self._initializer.pending[0]):
             return self._unsolved(frame, TrackState.INITIALISING, waiting.reason, stage_s)
-        now = start.turned(turn, unit)
+        now, scale, confidence, rolled = (
+            start.turned(turn, unit),
+            Scale(),
+            turn.confidence,
+            self._rolled(first[0], frame),
+        )
+        if confidence > _SURELY_TURNED:
+            self._sensors.see_turn(frame.stamp_ns, now.camera_to_world)
+        if rolled.is_whole:
+            now, scale = start.carried(rolled), Scale(ScaleSource.ODOM, 1.0, _ROLLED_SIGMA)
+            confidence = max(confidence, _ROLLED_CONFIDENCE)
         self._turned = relative_pose(start.camera_to_world, now.camera_to_world)
         motion = Motion.STILL if turn.moved_rad < _STILL_RAD else Motion.UNKNOWN
-        quality = SolveQuality(turn.confidence)
+        quality = SolveQuality(confidence)
         return TrackedPose(
             frame.stamp_ns,
             now.camera_to_world,
@@ -340,9 +360,16 @@ class Tracker:
             quality,
             has_depth=False,
             motion=motion,
+            scale=scale,
             message=waiting.reason,
             stage_s=stage_s,
         )
+
+    def _rolled(self, first: StreamFrame, frame: StreamFrame) -> Moved:
+        """From one frame to another by wheels and gyro, where metres are to come from odometry; else nothing."""
+        if not self._metric.takes(ScaleSource.ODOM):
+            return Moved()
+        return self._sensors.between(first.stamp_ns, frame.stamp_ns)
 
     def _begin(self, first: FirstCameras, stage_s: dict[str, float]) -> TrackedPose:
         """Keyframes of a new trajectory, which begins where the camera is thought to be."""
@@ -703,7 +730,7 @@ class Tracker:
 
     def _observe_scale(self, stamp_ns: int) -> None:
         """Learn about metres, and make the world grow where they say so; not from turns on the spot."""
-        if self.settings.scale.source is ScaleSource.ODOM and self._odometry is not None:
+        if self._metric.takes(ScaleSource.ODOM) and self._odometry is not None:
             path = [(k.frame.stamp_ns, k.camera_to_world[:3, 3]) for k in self._mapper.recent]
             path.append((stamp_ns, self._motion.camera_to_world[:3, 3]))
             wheels = self._sensors.wheels

@@ -55,7 +55,7 @@ class Wheels:
 
     def moved(self, begin_ns: int, end_ns: int) -> FloatArray | None:
         """The camera at the end in the camera at the beginning, 4x4, m; None where that is not known."""
-        before = self.odometry(begin_ns) if self.is_trusted and begin_ns < end_ns else None
+        before = self.odometry(begin_ns) if self.is_trusted and begin_ns <= end_ns else None
         if before is None:
             return None
         now = self.odometry(end_ns)

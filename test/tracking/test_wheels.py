@@ -37,7 +37,8 @@ def test_the_motion_between_two_stamps_is_told_in_the_camera() -> None:
     assert moved is not None
     np.testing.assert_allclose(moved, power(STEP, 3), atol=1e-9)
     assert rolling().moved(-PERIOD_NS, PERIOD_NS) is None
-    assert rolling().moved(PERIOD_NS, PERIOD_NS) is None
+    assert rolling().moved(2 * PERIOD_NS, PERIOD_NS) is None
+    np.testing.assert_allclose(rolling().moved(PERIOD_NS, PERIOD_NS), np.eye(4), atol=1e-12)
 
 
 def test_the_motion_goes_on_for_a_tenth_of_a_second_after_the_newest_reading() -> None:
