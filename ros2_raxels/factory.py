@@ -21,7 +21,7 @@ from ros2_raxels.estimation.learned_prior import (
     named_card,
 )
 from ros2_raxels.tracking.inertial import Imu
-from ros2_raxels.tracking.metric_scale import Odometry
+from ros2_raxels.tracking.metric_scale import Odometry, ScaleSettings, ScaleSource
 from ros2_raxels.tracking.tracker import Tracker
 from ros2_raxels.tracking.types import TrackerSettings
 from ros2_raxels.utils.files import FileError
@@ -80,7 +80,8 @@ def make_tracker(
     Raises:
         FileError: the model is missing, damaged or cannot be run.
     """
-    settings = TrackerSettings(history=True, real_time=real_time)
+    scale = ScaleSettings(ScaleSource.ODOM if odometry is not None and imu is None else ScaleSource.NONE)
+    settings = TrackerSettings(history=True, scale=scale, real_time=real_time)
     return Tracker(settings, make_denoiser(model, STREAM), odometry, mask, imu)
 
 

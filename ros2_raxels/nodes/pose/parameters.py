@@ -210,7 +210,7 @@ def tracker_settings(parameters: Parameters) -> TrackerSettings:
         ScaleSource.NONE if mode == "auto" else ScaleSource[mode.upper()],
         parameters.number("scale.scene_depth_m"),
         parameters.number("scale.camera_height_m"),
-        auto=mode == "auto",
+        auto=mode != "none",
     )
     return TrackerSettings(
         confidence_min=parameters.number("confidence_min"),
