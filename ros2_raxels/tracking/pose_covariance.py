@@ -82,6 +82,9 @@ def accumulated(
     noise = (noise_px / (INFLATION * RefineSettings().noise_px)) ** 2 * covariance
     turned_rad = float(rotation_angle_rad(last.camera_to_world[:3, :3].T @ camera_to_world[:3, :3]))
     unit = _UNIT_OF_ONE**2 / max(quality.inliers, 1) + _UNIT_PER_RAD**2 * turned_rad
+    if last.depth is not None:
+        # A sensor tells the same unit to every keyframe.
+        unit = 0.0
     return compounded(last.covariance, last.camera_to_world, camera_to_world) + with_unit(noise, unit)
 
 

@@ -108,7 +108,10 @@ class FrameSolver:
         # Depths come from the keyframes first, so that a wrong start cannot bend them.
         among = np.ones(evidence.seen.shape)
         among[:, new] = 0.0
-        known = (evidence.seen[:, :new].sum(axis=1) > 1).astype(float)[:, None] * (1.0 - among)
+        has_depth = evidence.seen[:, :new].sum(axis=1) > 1
+        if evidence.known is not None:
+            has_depth |= evidence.known.there
+        known = has_depth.astype(float)[:, None] * (1.0 - among)
         if weights is not None:
             known = known * weights
         if known.sum() > _ENOUGH_KNOWN:
