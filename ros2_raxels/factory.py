@@ -20,6 +20,7 @@ from ros2_raxels.estimation.learned_prior import (
     load_denoiser,
     named_card,
 )
+from ros2_raxels.geometry.rig import Rig
 from ros2_raxels.tracking.metric_scale import Odometry, ScaleSettings, ScaleSource
 from ros2_raxels.tracking.tracker import Tracker
 from ros2_raxels.tracking.types import TrackerSettings
@@ -66,6 +67,7 @@ def make_tracker(
     odometry: Odometry | None = None,
     real_time: bool = False,
     mask: npt.NDArray[np.bool_] | None = None,
+    rig: Rig | None = None,
 ) -> Tracker:
     """A tracker that keeps the whole trajectory, with the denoiser of a card as in `make_estimator`.
 
@@ -74,13 +76,15 @@ def make_tracker(
         odometry: where metres come from; without it they stay unknown.
         real_time: see `TrackerSettings`.
         mask: see `Tracker`.
+        rig: likewise.
 
     Raises:
         FileError: the model is missing, damaged or cannot be run.
     """
-    scale = ScaleSettings(ScaleSource.NONE if odometry is None else ScaleSource.ODOM)
+    without = ScaleSource.NONE if rig is None else ScaleSource.STEREO
+    scale = ScaleSettings(without if odometry is None else ScaleSource.ODOM)
     settings = TrackerSettings(history=True, scale=scale, real_time=real_time)
-    return Tracker(settings, make_denoiser(model, STREAM), odometry, mask)
+    return Tracker(settings, make_denoiser(model, STREAM), odometry, mask, rig)
 
 
 def make_predictor(model: str, settings: PredictorSettings | None = None) -> ViewPredictor:

@@ -583,7 +583,7 @@ def refine_rig(
     tie: Tie,
     settings: RefineSettings,
     fixed: npt.NDArray[np.bool_],
-    units_free: bool = False,
+    units_prior: float | None = None,
 ) -> RefinedRig:
     """Refine the poses of a rig over some moments, and the unit of the world where cameras that turn tell it.
 
@@ -593,22 +593,26 @@ def refine_rig(
         tie: of the cameras.
         settings: of the refinement.
         fixed: (G,) moments whose poses stay; two of them hold the unit.
-        units_free: whether the metres in it are sought.
+        units_prior: information of the logarithm of the units as given, where they are sought, too; None where not.
     """
     problem = BundleProblem.of(evidence)
     leader = np.array(leader_to_world, float)
     state = _evaluate(problem, tie.poses(leader)[None], _triangulate(problem, tie.poses(leader)[None]))
-    held = np.append(np.repeat(fixed, 6), not units_free)
-    damping = 1e-3
+    held = np.append(np.repeat(fixed, 6), units_prior is None)
+    begun, damping = tie.units, 1e-3
     for iteration in range(settings.iterations):
         width = settings.widths_px[min(iteration, len(settings.widths_px) - 1)]
         normal = _normal_equations(problem, state, width)
         jacobian = tie.jacobian(leader)
-        update = _tied_update(normal, jacobian, held, damping)
+        prior = (units_prior or 0.0) * (settings.noise_px / width) ** 2
+        update = _tied_update(normal, jacobian, held, damping, prior, float(np.log(tie.units / begun)))
         moved, tie_then = _tied_move(leader, tie, update)
         rho = _depths_after(state, normal, jacobian @ update)
         trial = _evaluate(problem, tie_then.poses(moved)[None], rho)
-        before, after = (float(_cost(problem, s.squared, width)[0]) for s in (state, trial))
+        before, after = (
+            float(_cost(problem, s.squared, width)[0] + prior * np.log(t.units / begun) ** 2)
+            for s, t in ((state, tie), (trial, tie_then))
+        )
         if after < before:
             leader, tie, state, damping = moved, tie_then, trial, max(damping / 5.0, 1e-6)
         else:
@@ -626,9 +630,13 @@ def refine_rig(
     )
 
 
-def _tied_update(normal: _Normal, jacobian: FloatArray, held: npt.NDArray[np.bool_], damping: float) -> FloatArray:
-    """The damped step (6 G + 1,) of the leader and of the logarithm of the units."""
+def _tied_update(
+    normal: _Normal, jacobian: FloatArray, held: npt.NDArray[np.bool_], damping: float, prior: float, off: float
+) -> FloatArray:
+    """The damped step (6 G + 1,) of the leader and of the logarithm of the units, which is off its prior by so much."""
     matrix, gradient = jacobian.T @ normal.matrix[0] @ jacobian, jacobian.T @ normal.gradient[0]
+    matrix[-1, -1] += prior
+    gradient[-1] += prior * off
     matrix = np.where(held[:, None] | held, 0.0, matrix)
     matrix = matrix + np.diag(damping * np.diag(matrix) + 1e-9)
     return np.asarray(-np.linalg.solve(matrix, np.where(held, 0.0, gradient)))

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Protocol
 
 import numpy as np
@@ -32,6 +33,19 @@ class Seen(Protocol):
 
 
 @dataclass(frozen=True, eq=False)
+class Side:
+    """The image of another camera of a rig at the moment of a frame.
+
+    Attributes:
+        features: of the working image.
+        camera: of the working image.
+    """
+
+    features: Features
+    camera: Camera
+
+
+@dataclass(frozen=True, eq=False)
 class StreamFrame:
     """A frame as it came.
 
@@ -40,12 +54,14 @@ class StreamFrame:
         stamp_ns: of the image.
         features: of the working image.
         camera: of the working image.
+        sides: images of the other cameras of a rig, by name.
     """
 
     number: int
     stamp_ns: int
     features: Features
     camera: Camera
+    sides: Mapping[str, Side] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, eq=False)

@@ -13,10 +13,16 @@ from ros2_raxels.geometry.poses import FloatArray
 
 UNKNOWN_SIGMA = 9999.0
 
+USUAL_DEPTH_M = 2.5
+"""Of a scene: a guess, which nothing rests on until something tells better."""
+
 _RATIOS = 60
 _ENOUGH = 5
 _SURE = 0.15
 """Relative sigma at which a first scale is believed."""
+
+_ROUGHLY = 0.1
+"""A guessed unit that is off by less is left as it is until metres are known."""
 
 _LEAST_CHANGE = 0.01
 _GAIN = 0.2
@@ -58,6 +64,7 @@ class ScaleSource(enum.IntEnum):
     FIXED = 1
     ODOM = 2
     HEIGHT = 3
+    STEREO = 5
 
 
 @dataclass(frozen=True)
@@ -112,6 +119,7 @@ class MetricScale:
         self._waiting: deque[tuple[int, FloatArray]] = deque(maxlen=_WAITING)
         self._ground: deque[FloatArray] = deque(maxlen=_GROUND_KEYFRAMES)
         self._steps: deque[FloatArray] = deque(maxlen=_GROUND_STEPS)
+        self._told: tuple[float, float] | None = None
         self._metres_per_unit = 0.0
         self._sigma = UNKNOWN_SIGMA
 
@@ -123,6 +131,9 @@ class MetricScale:
     @property
     def depth_of_scene(self) -> float:
         """Median depth of the scene where a trajectory begins, in its unit: m where that is known from the start."""
+        if self.settings.source is ScaleSource.STEREO:
+            # Until cameras that turn tell better, a guess is nearer to metres than nothing.
+            return USUAL_DEPTH_M
         return self.settings.scene_depth_m if self.settings.source is ScaleSource.FIXED else 1.0
 
     def begin(self) -> float:
@@ -205,6 +216,15 @@ class MetricScale:
         if height is not None:
             self._ratios.append(float(np.log(self.settings.camera_height_m / height)))
 
+    def be_told(self, log_ratio: float, sigma: float) -> None:
+        """Take over what somebody who keeps account of it himself says now.
+
+        Args:
+            log_ratio: natural logarithm of true over present lengths.
+            sigma: relative standard deviation.
+        """
+        self._told = log_ratio, sigma
+
     def correction(self, here: FloatArray, origin: FloatArray) -> tuple[float, FloatArray] | None:
         """Factor by which the world must grow now, and the point (3,) about which; None for none.
 
@@ -214,6 +234,12 @@ class MetricScale:
         Args:
             here, origin: (3,) where the camera is, and where the trajectory began.
         """
+        if self._told is not None:
+            (off, sigma), self._told = self._told, None
+            if self._metres_per_unit == 0.0 and sigma > _SURE:
+                # Not metres yet, and yet better than the guess with which it began.
+                return (float(np.exp(off)), origin) if abs(off) > _ROUGHLY else None
+            return self._corrected(off, sigma, here, origin)
         if len(self._ratios) < _ENOUGH:
             return None
         ratios = np.array(self._ratios)
@@ -221,6 +247,11 @@ class MetricScale:
         spread = 1.4826 * float(np.median(np.abs(ratios - off)))
         floor = _HEIGHT_FLOOR if self.settings.source is ScaleSource.HEIGHT else _FLOOR
         sigma = float(np.hypot(floor, 1.2533 * spread / np.sqrt(len(ratios))))
+        return self._corrected(off, sigma, here, origin)
+
+    def _corrected(
+        self, off: float, sigma: float, here: FloatArray, origin: FloatArray
+    ) -> tuple[float, FloatArray] | None:
         first = self._metres_per_unit == 0.0
         if first and sigma > _SURE:
             return None
@@ -229,7 +260,7 @@ class MetricScale:
         if not first and abs(off) < _LEAST_CHANGE:
             return None
         factor, centre = float(np.exp(step)), origin if first else here
-        self._ratios = deque(ratios - step, maxlen=_RATIOS)
+        self._ratios = deque((ratio - step for ratio in self._ratios), maxlen=_RATIOS)
         self._path = deque(((centre + factor * (p - centre), m) for p, m in self._path), maxlen=_PATH)
         self._waiting = deque(((s, centre + factor * (p - centre)) for s, p in self._waiting), maxlen=_WAITING)
         self._ground = deque((points * factor for points in self._ground), maxlen=_GROUND_KEYFRAMES)

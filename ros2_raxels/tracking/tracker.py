@@ -15,7 +15,7 @@ computed twice.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TypeGuard
@@ -35,6 +35,7 @@ from ros2_raxels.geometry.covariance import (
     with_unit_variance,
 )
 from ros2_raxels.geometry.poses import FloatArray, inverse_pose, relative_pose
+from ros2_raxels.geometry.rig import Rig
 from ros2_raxels.matching.features import Features
 from ros2_raxels.matching.tracks import Evidence
 from ros2_raxels.tracking import map_file
@@ -42,6 +43,7 @@ from ros2_raxels.tracking.budget import Budget
 from ros2_raxels.tracking.frame import (
     Keyframe,
     KeyframePose,
+    Side,
     SolvedFrame,
     StreamFrame,
     beside,
@@ -57,6 +59,7 @@ from ros2_raxels.tracking.metric_scale import MetricScale, Odometry, ScaleSource
 from ros2_raxels.tracking.missed_frames import MissedFrames
 from ros2_raxels.tracking.motion_model import MotionModel
 from ros2_raxels.tracking.resection import FrameSolve, FrameSolver, accumulated
+from ros2_raxels.tracking.rig_tracks import RigTracks
 from ros2_raxels.tracking.types import LostPolicy, Motion, SolveQuality, TrackedPose, TrackerSettings, TrackState
 from ros2_raxels.tracking.what_is_wrong import nearly_constant, what_is_wrong
 from ros2_raxels.utils.timing import timed
@@ -130,6 +133,7 @@ class Tracker:
             leaves two-view geometry alone with them.
         odometry: what the wheels say, where the scale is to come from odometry.
         mask: (height, width) of the images as given, true where they are to be used; None for everywhere.
+        rig: of cameras fixed to each other, whose images come together; None for one camera. Poses are the first one's.
     """
 
     def __init__(
@@ -138,6 +142,7 @@ class Tracker:
         denoiser: Denoiser | None = None,
         odometry: Odometry | None = None,
         mask: Mask | None = None,
+        rig: Rig | None = None,
     ) -> None:
         self.settings = settings or TrackerSettings()
         self._odometry = odometry
@@ -145,6 +150,8 @@ class Tracker:
         self._estimator = Estimator(self.settings.estimator, denoiser)
         self._matcher = self._estimator.matcher
         self._field = ImageField(self._matcher, mask)
+        self._rig = rig
+        self._side_fields = {name: ImageField(self._matcher, None) for name in (rig.others if rig else ())}
         self._solver = FrameSolver(denoiser, self.settings.sure)
         # An engine is not for use by two threads at once.
         loop_solver = FrameSolver(None, self.settings.sure) if self.settings.real_time else self._solver
@@ -165,7 +172,8 @@ class Tracker:
         s = self.settings
         map_settings = MapSettings(s.window, s.bundle, s.stored_keyframes, s.history)
         self._map = keyframes
-        self._mapper = Mapper(self._matcher, map_settings, keyframes)
+        rig = None if self._rig is None else RigTracks(self._matcher, self._rig)
+        self._mapper = Mapper(self._matcher, map_settings, keyframes, rig)
         self._maker.forget()
         self._missed_frames = MissedFrames(self._mapper, self._solver)
         self._initializer = Initializer(s, self._estimator, self._mapper.shared)
@@ -192,6 +200,7 @@ class Tracker:
         image: npt.NDArray[np.uint8],
         stamp_ns: int,
         camera: Camera | None,
+        others: Mapping[str, npt.NDArray[np.uint8]] | None = None,
     ) -> TrackedPose:
         """Pose of one frame.
 
@@ -199,6 +208,7 @@ class Tracker:
             image: (height, width) or (height, width, 3) RGB, uint8.
             stamp_ns: copied into the answer.
             camera: intrinsics of this image; None lets the focal length be estimated.
+            others: images of the other cameras of the rig at this moment, by name; those that are missing are left out.
 
         Raises:
             ValueError: an image of the wrong shape or dtype, or a camera or mask of another size than its image.
@@ -206,20 +216,27 @@ class Tracker:
         if camera is not None:
             camera.check_fits(image, "image")
         with self._budget.frame(stamp_ns):
-            return self._answer(image, stamp_ns, camera)
+            return self._answer(image, stamp_ns, camera, others or {})
 
     def tell_period(self, period_s: float | None) -> None:
         """Say how often frames come, s, with those that are dropped before they get here; None while nobody knows."""
         self._budget.tell_period(period_s)
 
-    def _answer(self, image: npt.NDArray[np.uint8], stamp_ns: int, camera: Camera | None) -> TrackedPose:
+    def _answer(
+        self,
+        image: npt.NDArray[np.uint8],
+        stamp_ns: int,
+        camera: Camera | None,
+        others: Mapping[str, npt.NDArray[np.uint8]],
+    ) -> TrackedPose:
         stage_s: dict[str, float] = {}
         with timed(stage_s, "improve"):
             self._catch_up()
         with timed(stage_s, "look"):
             features = self._matcher.look(image, self._field.usable(image.shape[:2], camera))
             working = None if camera is None else features.working_camera(camera)
-        frame = StreamFrame(self._next_number, stamp_ns, features, self._intrinsics(features, working))
+            sides = {name: self._look_aside(name, other) for name, other in others.items()}
+        frame = StreamFrame(self._next_number, stamp_ns, features, self._intrinsics(features, working), sides)
         self._next_number += 1
         answer, self._state = self._step(frame, camera is not None, stage_s)
         self._forget_matches()
@@ -227,6 +244,15 @@ class Tracker:
         if answer.state is TrackState.TRACKING and self._map.keyframes:
             self._observe_scale(stamp_ns)
         return answer
+
+    def _look_aside(self, name: str, image: npt.NDArray[np.uint8]) -> Side:
+        """The image of another camera of the rig."""
+        if self._rig is None or name not in self._rig.others:
+            raise ValueError(f"an image of camera {name!r}, which is none of the rig; give the rig of all cameras")
+        camera = self._rig[name].camera
+        camera.check_fits(image, f"image of {name!r}")
+        features = self._matcher.look(image, self._side_fields[name].usable(image.shape[:2], camera))
+        return Side(features, features.working_camera(camera))
 
     def _step(self, frame: StreamFrame, has_camera: bool, stage_s: dict[str, float]) -> tuple[TrackedPose, State]:
         """What a frame does in the present state: the answer, and the next state."""
@@ -245,6 +271,8 @@ class Tracker:
         waiting = [f.number for f in self._initializer.pending]
         waiting += [solved.frame.number for solved in (self._coming, self._maker.frame) if solved is not None]
         self._mapper.shared.forget_all_but([*self._map.keyframes, *waiting])
+        if self._mapper.rig is not None:
+            self._mapper.rig.forget_all_but([*self._map.keyframes, *waiting], self._map.keyframes)
 
     def _completed(self, answer: TrackedPose, enlarged: float) -> TrackedPose:
         """What belongs to every answer: motion, scale, and residuals in px of the image as given."""
@@ -395,14 +423,21 @@ class Tracker:
         expected, window = self._motion.expected_pose(frame.stamp_ns), self._map.window
         with timed(stage_s, "evidence"):
             evidence = self._mapper.shared.expected(window, frame, expected)
+            rig = self._mapper.rig
+            beside = [] if rig is None else rig.expected(window, frame, expected)
         if evidence is None or len(evidence.anchor) < FEWEST_MATCHES:
-            return None
+            if not beside:
+                return None
+            evidence = self._mapper.shared.nothing(window, frame)
         with timed(stage_s, "solve"):
-            solved = self._solver.solve_from([expected], window, evidence)
+            solved = self._solver.solve_from([expected], window, evidence, beside=[seen.beside for seen in beside])
         if solved.quality.confidence < self.settings.sure:
             self._mapper.shared.forget_pairs(frame)
             return None
         self._map.learn(window, evidence, solved.inverse_depth, solved.agrees)
+        for seen, (inverse_depth, agrees) in zip(beside, solved.beside, strict=True):
+            if rig is not None:
+                rig.learn(seen, inverse_depth, agrees)
         return solved
 
     def _solve_near(self, frame: StreamFrame, stage_s: dict[str, float]) -> tuple[FrameSolve | None, bool]:
@@ -648,6 +683,8 @@ class Tracker:
         """Learn about metres, and make the world grow where they say so; not from turns on the spot."""
         if self.settings.scale.source is ScaleSource.ODOM and self._odometry is not None:
             self._metric.see_odometry(stamp_ns, self._motion.camera_to_world, self._odometry, self._map.unit)
+        if self._mapper.rig is not None and self._mapper.rig.scale.tells:
+            self._metric.be_told(-float(np.log(self._mapper.rig.scale.units)), self._mapper.rig.scale.sigma)
         if self._maker.frame is not None:
             # The map is not to grow while a copy of it is at work; it will soon.
             return
@@ -658,6 +695,8 @@ class Tracker:
             return
         factor, centre = correction
         self._map.rescale(self._map.present, factor, centre)
+        if self._mapper.rig is not None:
+            self._mapper.rig.scale = self._mapper.rig.scale.grown(factor)
         self._motion.rescale(factor, centre)
         self._corrected |= not was_metric
         variance = self._metric.scale.sigma**2

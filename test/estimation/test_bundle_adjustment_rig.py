@@ -16,6 +16,7 @@ MOUNTS = np.array([np.eye(4), make_pose(rotation_from_vector([0.0, 1.7, 0.0]), [
 UNITS = 0.4
 MOMENTS = 6
 SETTINGS = RefineSettings(widths_px=(2.0, 1.0, 0.6), iterations=20)
+FREE = 1e-6
 FIXED = np.arange(MOMENTS) < 2
 
 
@@ -47,7 +48,7 @@ def disturbed(poses: FloatArray) -> FloatArray:
 @pytest.mark.parametrize("noise_px", [0.0, 0.2])
 def test_turns_tell_metres(noise_px: float) -> None:
     poses = way(0.12)
-    found = refine_rig(seen(poses, noise_px), disturbed(poses), Tie(MOUNTS, 0.8 * UNITS), SETTINGS, FIXED, True)
+    found = refine_rig(seen(poses, noise_px), disturbed(poses), Tie(MOUNTS, 0.8 * UNITS), SETTINGS, FIXED, FREE)
     sigma = found.units_information**-0.5
     assert abs(np.log(found.units / UNITS)) < (4 * sigma if noise_px else 1e-5)
     assert 0.0005 < sigma < 0.05
@@ -58,8 +59,8 @@ def test_turns_tell_metres(noise_px: float) -> None:
 def test_straight_ahead_nothing_tells_metres() -> None:
     straight = way(0.0)
     straight[:, :3, :3] = np.eye(3)
-    found = refine_rig(seen(straight, 0.2), straight, Tie(MOUNTS, UNITS), SETTINGS, FIXED, True)
-    turned = refine_rig(seen(way(0.12), 0.2), way(0.12), Tie(MOUNTS, UNITS), SETTINGS, FIXED, True)
+    found = refine_rig(seen(straight, 0.2), straight, Tie(MOUNTS, UNITS), SETTINGS, FIXED, FREE)
+    turned = refine_rig(seen(way(0.12), 0.2), way(0.12), Tie(MOUNTS, UNITS), SETTINGS, FIXED, FREE)
     assert found.units_information < 0.02 * turned.units_information
 
 
@@ -75,3 +76,14 @@ def test_known_metres_stay_and_two_cameras_are_better_than_one() -> None:
         errors.append(float(np.linalg.norm(found.leader_to_world[-1, :3, 3] - poses[-1, :3, 3])))
     assert errors[2] < errors[0]
     assert errors[3] < errors[1]
+
+
+def test_what_is_known_of_the_unit_is_weighed_against_the_images() -> None:
+    poses, evidence = way(0.12), seen(way(0.12), 0.2)
+    start = Tie(MOUNTS, 0.9 * UNITS)
+    free = refine_rig(evidence, poses, start, SETTINGS, FIXED, FREE)
+    held = refine_rig(evidence, poses, start, SETTINGS, FIXED, 1e4 * free.units_information)
+    both = refine_rig(evidence, poses, start, SETTINGS, FIXED, free.units_information)
+    logs = [float(np.log(found.units / (0.9 * UNITS))) for found in (held, both, free)]
+    assert abs(logs[0]) < 0.01 * logs[2]
+    assert 0.3 * logs[2] < logs[1] < 0.7 * logs[2]
