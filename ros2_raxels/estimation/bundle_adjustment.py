@@ -31,6 +31,9 @@ _DEPTH_DAMPING = 1e-6
 _DEPTH_WIDTH_PX = 2.0
 """Of the loss by which observations choose between candidate depths."""
 
+KNOWN_WIDTH_PX = 2.0
+"""Least width of the loss for depths that a sensor has measured: four of their standard deviations."""
+
 _RIVAL_COST = 1.1
 """Times the lowest cost: hypotheses up to there explain the evidence almost as well."""
 
@@ -115,6 +118,8 @@ class BundleProblem:
         x, y: (A, N, M) observations on the plane z = 1 of their frames of comparison, 0 where not seen.
         focal: (N, 1) px, or (A, N, M) where it is another for every observation.
         turn: (A, N, 3, 3, M) rotation from the camera to the frame of comparison; None where that is the camera's.
+        known: (2, A, M) inverse depths that a sensor has measured, and the px that being off by 1 counts as, 0 where
+            it says nothing; None without one.
     """
 
     evidence: Evidence
@@ -128,6 +133,7 @@ class BundleProblem:
     y: FloatArray
     focal: FloatArray
     turn: FloatArray | None
+    known: FloatArray | None = None
 
     @classmethod
     def of(cls, evidence: Evidence) -> BundleProblem:
@@ -143,7 +149,7 @@ class BundleProblem:
         seen = np.moveaxis(seen, 2, 1)
         weight = _gathered(evidence.weight[None], index, seen)
         seen_rays = _arranged_rays(evidence, anchors, index, used, seen)
-        return cls(evidence, anchors, index, used, seen, weight, *seen_rays)
+        return cls(evidence, anchors, index, used, seen, weight, *seen_rays, _arranged_known(evidence, index, used))
 
     def weighted(self, weights: FloatArray | None) -> BundleProblem:
         """The same with extra weights (P, N) or (H, P, N) of the observations."""
@@ -212,6 +218,17 @@ def _arranged_rays(
     return bearing, x, y, focal, np.ascontiguousarray(np.moveaxis(lens.turn[index], 1, 4))
 
 
+def _arranged_known(
+    evidence: Evidence, index: npt.NDArray[np.integer], used: npt.NDArray[np.bool_]
+) -> FloatArray | None:
+    """What `BundleProblem.known` holds."""
+    if evidence.known is None:
+        return None
+    depth = np.where(evidence.known.there, evidence.known.inverse_depth, 0.0)
+    per_unit_px = evidence.known.per_sigma(RefineSettings.noise_px)
+    return np.stack([np.where(used, values[index], 0.0) for values in (depth, per_unit_px)])
+
+
 @dataclass
 class _State:
     """Residuals at one point, everything (H, A, N, M) unless said otherwise."""
@@ -259,8 +276,22 @@ def _evaluate(problem: BundleProblem, pose: FloatArray, rho: FloatArray) -> _Sta
     return _State(pose, rho, rotation, offset, u, v, scale, dx, dy, squared)
 
 
-def _cost(problem: BundleProblem, squared: FloatArray, width_px: float) -> FloatArray:
-    return np.asarray((problem.weight * squared / (squared + width_px * width_px)).sum(axis=(1, 2, 3)))
+def _cost(problem: BundleProblem, s: _State, width_px: float) -> FloatArray:
+    cost = (problem.weight * s.squared / (s.squared + width_px * width_px)).sum(axis=(1, 2, 3))
+    if problem.known is not None:
+        squared, wide = _off_known_px(problem.known, s.rho) ** 2, _width_of_known(width_px)
+        cost = cost + (wide / width_px) ** 2 * (squared / (squared + wide * wide)).sum(axis=(1, 2))
+    return np.asarray(cost)
+
+
+def _off_known_px(known: FloatArray, rho: FloatArray) -> FloatArray:
+    """How far inverse depths (H, A, M) are from those that a sensor has measured, in px as observations count."""
+    return np.asarray((rho - known[0]) * known[1])
+
+
+def _width_of_known(width_px: float) -> float:
+    """Width of the loss for measured depths, which are to pull also where the cameras are still off in scale."""
+    return max(width_px, KNOWN_WIDTH_PX)
 
 
 def _jacobian(problem: BundleProblem, s: _State, width_px: float) -> tuple[FloatArray, FloatArray, FloatArray]:
@@ -328,6 +359,11 @@ def _normal_equations(problem: BundleProblem, s: _State, width_px: float, keep_d
     cross = (jacobian * depth[:, :, :, None]).sum(axis=4).reshape(h, a, 6 * n, m)
     depth_matrix = (depth * depth).sum(axis=(2, 3)) * (1.0 + 1e-3) + _DEPTH_DAMPING
     depth_gradient = (depth * residual).sum(axis=(2, 3))
+    if problem.known is not None and not keep_depths:
+        off, wide = _off_known_px(problem.known, s.rho), _width_of_known(width_px)
+        root = wide * wide / width_px / (off * off + wide * wide)
+        depth_matrix += (root * problem.known[1]) ** 2
+        depth_gradient += root * root * problem.known[1] * off
     scaled = cross / depth_matrix[:, :, None]
     reduced = -(scaled @ np.swapaxes(cross, -1, -2))
     for j in range(n):
@@ -428,15 +464,44 @@ def _triangulate(problem: BundleProblem, pose: FloatArray) -> FloatArray:
     denominator = (slope * slope).sum(axis=0) * problem.weight
     together = numerator.sum(axis=2, keepdims=True) / np.maximum(denominator.sum(axis=2, keepdims=True), 1e-12)
     candidates = np.concatenate([together, numerator / np.maximum(denominator, 1e-12)], axis=2)
+    if problem.known is not None:
+        measured = np.where(problem.known[1] > 0, problem.known[0], together[:, :, 0])
+        candidates = np.concatenate([candidates, measured[:, :, None]], axis=2)
     candidates = np.maximum(candidates, 0.0)
     best, best_cost = np.zeros(numerator.shape[:2] + numerator.shape[3:]), np.inf
     for k in range(candidates.shape[2]):
         rho = candidates[:, :, k]
         miss = ((slope * rho[:, :, None] - level) ** 2).sum(axis=0) * problem.focal**2
         cost = (problem.weight * miss / (miss + _DEPTH_WIDTH_PX**2)).sum(axis=2)
+        if problem.known is not None:
+            off2 = _off_known_px(problem.known, rho) ** 2
+            cost += off2 / (off2 + _DEPTH_WIDTH_PX**2)
         best = np.where(cost < best_cost, rho, best)
         best_cost = np.minimum(cost, best_cost)
-    return best
+    if problem.known is None:
+        return best
+    z = np.maximum(q[..., 2, :] + best[:, :, None] * tz, _MIN_Z)
+    return _joined(problem, problem.known, best, slope * problem.focal / z, level * problem.focal / z)
+
+
+def _joined(
+    problem: BundleProblem, known: FloatArray, best: FloatArray, slope: FloatArray, level: FloatArray
+) -> FloatArray:
+    """Inverse depths (H, A, M) from observations and measured depths together, both as robust as near the best ones.
+
+    Args:
+        problem, known: see there.
+        best: (H, A, M), to start from, and where nothing was measured.
+        slope, level: (2, H, A, N, M) px: an observation misses by ``slope * rho - level``.
+    """
+    squared = ((slope * best[:, :, None] - level) ** 2).sum(axis=0)
+    robust = problem.weight * (_DEPTH_WIDTH_PX**2 / (squared + _DEPTH_WIDTH_PX**2)) ** 2
+    off2 = _off_known_px(known, best) ** 2
+    sure = (known[1] * KNOWN_WIDTH_PX**2 / (off2 + KNOWN_WIDTH_PX**2)) ** 2
+    numerator = (robust * (slope * level).sum(axis=0)).sum(axis=2) + sure * known[0]
+    denominator = (robust * (slope * slope).sum(axis=0)).sum(axis=2) + sure
+    together = np.maximum(numerator / np.maximum(denominator, 1e-12), 0.0)
+    return np.where(known[1] > 0, together, best)
 
 
 def _arranged(evidence: Evidence | BundleProblem) -> BundleProblem:
@@ -461,14 +526,15 @@ def refine(
         weights: (P, N) or (H, P, N) extra weight per observation, for example an inlier probability.
         inverse_depth: (H, P) starting depths; triangulated when absent.
         fixed: (N,) or (H, N), frames that keep their pose; frame 0 when absent. With one fixed frame the result is
-            rescaled so that the camera furthest from the first is at distance 1; more fixed frames set the scale.
+            rescaled so that the camera furthest from the first is at distance 1; more fixed frames set the scale, and
+            so do depths that a sensor has measured (`Evidence.known`).
         keep_depths: solve for the poses alone (resection).
     """
     settings = settings or RefineSettings()
     problem = _arranged(evidence).weighted(weights)
     pose = np.array(camera_to_first, float)
     held = _fixed_frames(fixed, pose)
-    own_scale = bool((held.sum(axis=1) < 2).all()) and not keep_depths
+    own_scale = bool((held.sum(axis=1) < 2).all()) and not keep_depths and problem.known is None
     rho = _triangulate(problem, pose) if inverse_depth is None else problem.arranged(np.asarray(inverse_depth, float))
     state = _evaluate(problem, pose, rho)
     damping = np.full(len(pose), 1e-3)
@@ -476,7 +542,7 @@ def refine(
         width = settings.widths_px[min(iteration, len(settings.widths_px) - 1)]
         normal = _normal_equations(problem, state, width, keep_depths)
         trial = _step(problem, state, normal, damping, held, keep_depths)
-        before, after = _cost(problem, state.squared, width), _cost(problem, trial.squared, width)
+        before, after = _cost(problem, state, width), _cost(problem, trial, width)
         better = after < before
         state = _choose(better, trial, state)
         damping = np.where(better, np.maximum(damping / 5.0, 1e-6), np.minimum(damping * 10.0, 1e3))
@@ -496,7 +562,7 @@ def _fixed_frames(fixed: npt.ArrayLike | None, pose: FloatArray) -> npt.NDArray[
 
 def _result(problem: BundleProblem, s: _State, settings: RefineSettings, held: npt.NDArray[np.bool_]) -> Refined:
     width = settings.widths_px[-1]
-    cost = _cost(problem, s.squared, width)
+    cost = _cost(problem, s, width)
     order = np.argsort(cost, kind="stable")
     residual = np.where(problem.seen, np.sqrt(s.squared), np.nan)
 
@@ -610,7 +676,7 @@ def refine_rig(
         rho = _depths_after(state, normal, jacobian @ update)
         trial = _evaluate(problem, tie_then.poses(moved)[None], rho)
         before, after = (
-            float(_cost(problem, s.squared, width)[0] + prior * np.log(t.units / begun) ** 2)
+            float(_cost(problem, s, width)[0] + prior * np.log(t.units / begun) ** 2)
             for s, t in ((state, tie), (trial, tie_then))
         )
         if after < before:

@@ -11,6 +11,7 @@ import numpy as np
 from ros2_raxels.geometry.camera import Camera
 from ros2_raxels.geometry.poses import FloatArray, relative_pose
 from ros2_raxels.matching.features import Features
+from ros2_raxels.tracking.depth_prior import DepthPrior
 
 
 class Seen(Protocol):
@@ -29,6 +30,11 @@ class Seen(Protocol):
     @property
     def camera(self) -> Camera:
         """Of the working image."""
+        ...
+
+    @property
+    def depth(self) -> DepthPrior | None:
+        """What is known of its depths before anything is solved; None for nothing."""
         ...
 
 
@@ -54,6 +60,7 @@ class StreamFrame:
         stamp_ns: of the image.
         features: of the working image.
         camera: of the working image.
+        depth: what is known of its depths before anything is solved; None for nothing.
         sides: images of the other cameras of a rig, by name.
     """
 
@@ -61,6 +68,7 @@ class StreamFrame:
     stamp_ns: int
     features: Features
     camera: Camera
+    depth: DepthPrior | None = None
     sides: Mapping[str, Side] = field(default_factory=dict)
 
 
@@ -116,6 +124,11 @@ class Keyframe:
     def camera(self) -> Camera:
         """See `StreamFrame`."""
         return self.frame.camera
+
+    @property
+    def depth(self) -> DepthPrior | None:
+        """See `StreamFrame`; None where the trajectory is not in metres."""
+        return self.frame.depth
 
 
 @dataclass(frozen=True)

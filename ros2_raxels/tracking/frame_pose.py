@@ -1,8 +1,8 @@
 """Pose of one frame from one start: keyframes fixed, an inverse depth per track solved with the pose.
 
-The keyframes' own observations of a track are summed up once as a depth and its information, which stays the same while
-the pose is sought. What is left has six unknowns and one per track, a tenth of the work of `bundle_adjustment.refine`,
-which gives the same answer.
+The keyframes' own observations of a track, and what a sensor has measured of its depth, are summed up once as a depth
+and its information, which stays the same while the pose is sought. What is left has six unknowns and one per track, a
+tenth of the work of `bundle_adjustment.refine`, which gives the same answer.
 
 Cameras that are fixed to this one add tracks of their own keyframes, and no unknown: their poses follow from its pose.
 """
@@ -15,8 +15,9 @@ from dataclasses import dataclass, fields, replace
 import numpy as np
 import numpy.typing as npt
 
+from ros2_raxels.estimation.bundle_adjustment import KNOWN_WIDTH_PX, RefineSettings
 from ros2_raxels.geometry.poses import FloatArray, orthogonal, rotation_from_vector
-from ros2_raxels.matching.tracks import Evidence
+from ros2_raxels.matching.tracks import Evidence, KnownDepths
 
 _MIN_Z = 0.05
 _WIDTHS_PX = (0.5, 2.0)
@@ -126,7 +127,7 @@ def solve_pose(
     tracks = _arranged(np.array(keyframes), evidence)
     if beside:
         others = [(_arranged(np.array(other.keyframes), other.evidence), other.to_leader) for other in beside]
-        tracks = _joined([(tracks, np.eye(4)), *others])
+        tracks = _of_all([(tracks, np.eye(4)), *others])
     pose, rho = np.array(start, float), tracks.depth.copy()
     known = tracks.information > 0
     if known.sum() >= _ENOUGH_KNOWN and not known.all():
@@ -144,7 +145,7 @@ def _picked(tracks: _Tracks, chosen: npt.NDArray[np.bool_]) -> _Tracks:
     return replace(tracks, **{name: value[chosen] for name, value in values if isinstance(value, np.ndarray)})
 
 
-def _joined(parts: Sequence[tuple[_Tracks, FloatArray]]) -> _Tracks:
+def _of_all(parts: Sequence[tuple[_Tracks, FloatArray]]) -> _Tracks:
     """Tracks of several cameras, each with its camera_to_leader (4x4), as one camera's."""
     whole = {}
     for name in ("ray", "centre", "x", "y", "weight", "depth", "information"):
@@ -268,7 +269,8 @@ def _depths(
 ) -> tuple[FloatArray, FloatArray]:
     """Inverse depths (P,) as other keyframes than the anchors see them, robust to one wrong observation.
 
-    The second is their information, 1/px^2, 0 where no other keyframe sees the track.
+    The second is their information, 1/px^2, 0 where no other keyframe sees the track. Both with what a sensor has
+    measured.
     """
     new, count = len(keyframes), len(evidence.anchor)
     seen = evidence.seen[:, :new].copy()
@@ -286,15 +288,48 @@ def _depths(
     numerator, denominator = (weight * (slope * x).sum(axis=2) for x in (level, slope))
     together = numerator.sum(axis=1) / np.maximum(denominator.sum(axis=1), 1e-12)
     candidates = np.column_stack([together, numerator / np.maximum(denominator, 1e-12)])
+    known = evidence.known
+    if known is not None:
+        candidates = np.column_stack([candidates, np.where(known.there, known.inverse_depth, together)])
     candidates = np.maximum(candidates, 0.0)
     focal2 = np.where(seen, evidence.focal_px[:new] if lens is None else lens.scale_px[:, :new], 0.0) ** 2
     miss = ((slope[:, :, None] * candidates[:, None, :, None] - level[:, :, None]) ** 2).sum(axis=3)
     miss *= focal2[:, :, None]
     cost = (weight[:, :, None] * miss / (miss + _DEPTH_WIDTH_PX**2)).sum(axis=1)
+    if known is not None:
+        off2 = _off_known_px2(known, candidates)
+        cost += off2 / (off2 + KNOWN_WIDTH_PX**2)
     best = cost.argmin(axis=1)
     rows = np.arange(count)
     depth = candidates[rows, best]
     robust = weight * (_DEPTH_WIDTH_PX**2 / (miss[rows, :, best] + _DEPTH_WIDTH_PX**2)) ** 2
     z = np.maximum(q[..., 2] + depth[:, None] * towards[..., 2], _MIN_Z)
     information = (robust * (slope**2).sum(axis=2) * focal2 / z**2).sum(axis=1)
-    return depth, information
+    if known is None:
+        return depth, information
+    seen_depth = (robust * (slope * level).sum(axis=2) * focal2 / z**2).sum(axis=1)
+    return _joined(known, depth, seen_depth, information)
+
+
+def _off_known_px2(known: KnownDepths, candidates: FloatArray) -> FloatArray:
+    """How far candidates (P, C) are from what a sensor has measured, squared, px^2 as observations count."""
+    off = candidates - np.where(known.there, known.inverse_depth, 0.0)[:, None]
+    return np.asarray((off * known.per_sigma(RefineSettings.noise_px)[:, None]) ** 2)
+
+
+def _joined(
+    known: KnownDepths, best: FloatArray, seen_depth: FloatArray, information: FloatArray
+) -> tuple[FloatArray, FloatArray]:
+    """Depths (P,) of keyframes and sensor together, and their information.
+
+    Args:
+        known: what the sensor has measured, which counts for the less the further it is from the best.
+        best: (P,) the depths that most agree with, kept where nothing was measured.
+        seen_depth: (P,) information times depth of the keyframes.
+        information: (P,) of the keyframes, 1/px^2.
+    """
+    robust = (KNOWN_WIDTH_PX**2 / (_off_known_px2(known, best[:, None])[:, 0] + KNOWN_WIDTH_PX**2)) ** 2
+    sure = robust * known.per_sigma(RefineSettings.noise_px) ** 2
+    weighted = seen_depth + sure * np.where(known.there, known.inverse_depth, 0.0)
+    together = np.maximum(weighted / np.maximum(information + sure, 1e-12), 0.0)
+    return np.where(known.there, together, best), information + sure

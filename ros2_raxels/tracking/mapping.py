@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -13,6 +13,7 @@ from ros2_raxels.estimation.inliers import FEWEST_MATCHES, INLIER_PX
 from ros2_raxels.geometry.poses import FloatArray, relative_pose
 from ros2_raxels.matching.matcher import Matcher
 from ros2_raxels.matching.tracks import FLOW
+from ros2_raxels.tracking.depth_prior import PointDepths
 from ros2_raxels.tracking.frame import Keyframe, Seen, SolvedFrame
 from ros2_raxels.tracking.keyframe_map import KeyframeMap, distance
 from ros2_raxels.tracking.place_index import PlaceIndex
@@ -22,6 +23,12 @@ from ros2_raxels.tracking.shared_matches import SharedMatches
 _BUNDLE = RefineSettings(widths_px=(2.0, 1.0, 0.6), iterations=8)
 _BUNDLE_TRACKS = 1200
 _DEPTHS_ALONE = RefineSettings(widths_px=(INLIER_PX,), iterations=0)
+
+_ENOUGH_MEASURED = 0.15
+"""Share of the flow grid of a first frame whose depths must be known: as many as let a next frame be looked for."""
+
+_ENOUGH_KEYPOINTS = 20
+"""Of a first frame: with fewer there is nothing by which a next one could be solved."""
 
 
 @dataclass(frozen=True)
@@ -104,6 +111,28 @@ class Mapper:
             self.rig.begin(self.keyframes.window)
         self._thin_out()
 
+    def begin_from(self, frame: SolvedFrame) -> float:
+        """The first keyframe of a trajectory in metres, alone, from depths that a sensor has measured; says the unit.
+
+        Args:
+            frame: solved; its pose in metres. See `sees_depths`.
+        """
+        keyframe = self._keyframe(frame, in_metres=True)
+        unit = 1.0 / float(np.nanmedian(keyframe.inverse_depth))
+        self.keyframes.begin([keyframe], unit, self.settings.window)
+        self._remember(keyframe)
+        if self.rig is not None:
+            self.rig.begin([keyframe], in_metres=True)
+        self._thin_out()
+        return unit
+
+    def sees_depths(self, frame: Seen) -> bool:
+        """Whether a sensor has measured so many depths of a frame, and it shows so much, that a map can begin there."""
+        known = np.isfinite(self._measured_depths(frame))
+        if known.sum() < FEWEST_MATCHES or known.mean() < _ENOUGH_MEASURED:
+            return False
+        return len(self._matcher.keypoints(frame.features).pixels) >= _ENOUGH_KEYPOINTS
+
     def add(self, frame: SolvedFrame) -> Keyframe:
         """Make the newest keyframe of a frame, and refine the newest ones together."""
         window, present = self.keyframes.window, self.keyframes.present
@@ -126,8 +155,8 @@ class Mapper:
         """Make a keyframe of a frame that is not where the trajectory is now, beside those near it."""
         keyframe = self._measured(frame, near, parent=parent, trajectory=near[0].trajectory)
         self._remember(keyframe)
-        self._forget_details([keyframe])
         self.keyframes.put(keyframe)
+        self._forget_details([keyframe])
         self._thin_out()
 
     def most_alike(self, frame: Seen, besides: Iterable[Keyframe] = ()) -> tuple[Keyframe | None, int]:
@@ -148,13 +177,23 @@ class Mapper:
         rays = keyframe.camera.rays(self._matcher.grid(keyframe.features.grey.shape)[known])
         return np.asarray(rays / keyframe.inverse_depth[known, None])
 
-    def _keyframe(self, frame: SolvedFrame, parent: int | None = None, trajectory: int = 0) -> Keyframe:
-        nothing = np.full(len(self._matcher.grid(frame.frame.features.grey.shape)), np.nan)
-        return Keyframe(frame.frame, frame.camera_to_world, frame.covariance, nothing, parent, trajectory)
+    def _keyframe(
+        self, solved: SolvedFrame, parent: int | None = None, trajectory: int = 0, *, in_metres: bool = False
+    ) -> Keyframe:
+        """A keyframe with the depths of its grid that a sensor has measured, if the trajectory is in metres."""
+        frame = solved.frame if in_metres else replace(solved.frame, depth=None)
+        depths = self._measured_depths(frame)
+        return Keyframe(frame, solved.camera_to_world, solved.covariance, depths, parent, trajectory)
+
+    def _measured_depths(self, frame: Seen) -> FloatArray:
+        """(G,) inverse depths of the flow grid that a sensor has measured, 1/m; NaN where it has not."""
+        grid = self._matcher.grid(frame.features.grey.shape)
+        return np.full(len(grid), np.nan) if frame.depth is None else frame.depth.at(grid, frame.camera)[0]
 
     def _measured(self, frame: SolvedFrame, others: Sequence[Keyframe], parent: int, trajectory: int) -> Keyframe:
         """A keyframe with the depths of all points of its grid that were found in others, poses as they are."""
-        keyframe = self._keyframe(frame, parent, trajectory)
+        in_metres = self.keyframes.trajectories[trajectory].scale.is_of_depths
+        keyframe = self._keyframe(frame, parent, trajectory, in_metres=in_metres)
         self.shared.both_ways(others, keyframe, keyframe.camera_to_world)
         evidence = self.shared.starting_in_last([*others, keyframe])
         if len(evidence.anchor) >= FEWEST_MATCHES:
@@ -166,11 +205,12 @@ class Mapper:
         return keyframe
 
     def _refine(self, frames: Sequence[Keyframe]) -> None:
-        """Keyframes together; the oldest two hold the place and the scale."""
-        if len(frames) < 3:
+        """Keyframes together; the oldest two hold the place and the scale, where no sensor knows the scale."""
+        held = 1 if all(keyframe.depth is not None for keyframe in frames) else 2
+        if len(frames) <= held:
             return
         evidence = self.shared.among(frames, _BUNDLE_TRACKS)
-        fixed = np.arange(len(frames)) < 2
+        fixed = np.arange(len(frames)) < held
         by_all = None if self.rig is None else self.rig.refine(frames, evidence, _BUNDLE_TRACKS, _BUNDLE, fixed)
         if by_all is not None:
             poses, inverse_depth, residual_px = by_all
@@ -187,13 +227,16 @@ class Mapper:
     def _remember(self, keyframe: Keyframe) -> None:
         self._places.add(keyframe.number, self._matcher.keypoints(keyframe.features))
 
-    @staticmethod
-    def _forget_details(keyframes: Iterable[Keyframe]) -> None:
-        """Keypoints and full images take megabytes a frame."""
+    def _forget_details(self, keyframes: Iterable[Keyframe]) -> None:
+        """Keypoints, full images and depth images take megabytes a frame."""
         for keyframe in keyframes:
             keyframe.features.forget_details()
             for side in keyframe.frame.sides.values():
                 side.features.forget_details()
+            if keyframe.depth is not None and not isinstance(keyframe.depth, PointDepths):
+                grid = self._matcher.grid(keyframe.features.grey.shape)
+                kept = PointDepths.of(keyframe.depth, grid, keyframe.camera)
+                self.keyframes.put(replace(keyframe, frame=replace(keyframe.frame, depth=kept)))
 
     def _thin_out(self) -> None:
         """Where there are too many, those go first whose neighbours stand closest to each other."""

@@ -64,7 +64,13 @@ class ScaleSource(enum.IntEnum):
     FIXED = 1
     ODOM = 2
     HEIGHT = 3
+    DEPTH = 4
     STEREO = 5
+    IMU = 6
+
+
+MEASURED_DEPTHS = (ScaleSource.DEPTH, ScaleSource.STEREO)
+"""What measures depths of single frames: a trajectory that began with them is in metres from its first frame."""
 
 
 @dataclass(frozen=True)
@@ -82,6 +88,11 @@ class ScaleSettings:
     scene_depth_m: float = 1.0
     camera_height_m: float = 1.0
     up_in_camera: tuple[float, float, float] = (0.0, -1.0, 0.0)
+
+    @property
+    def takes_depths(self) -> bool:
+        """Whether depths that come with frames are used; not where metres are to come from elsewhere."""
+        return self.source in (ScaleSource.NONE, *MEASURED_DEPTHS)
 
 
 @dataclass(frozen=True)
@@ -103,6 +114,11 @@ class Scale:
         """Whether the trajectory is in metres."""
         return self.metres_per_unit > 0
 
+    @property
+    def is_of_depths(self) -> bool:
+        """Whether it is in metres because depths were measured, which hold for its keyframes as they are then."""
+        return self.is_metric and self.source in MEASURED_DEPTHS
+
 
 class MetricScale:
     """Collects ratios of true over present lengths, and says by which factor the world must grow.
@@ -119,6 +135,7 @@ class MetricScale:
         self._waiting: deque[tuple[int, FloatArray]] = deque(maxlen=_WAITING)
         self._ground: deque[FloatArray] = deque(maxlen=_GROUND_KEYFRAMES)
         self._steps: deque[FloatArray] = deque(maxlen=_GROUND_STEPS)
+        self._source = settings.source
         self._told: tuple[float, float] | None = None
         self._metres_per_unit = 0.0
         self._sigma = UNKNOWN_SIGMA
@@ -126,7 +143,7 @@ class MetricScale:
     @property
     def scale(self) -> Scale:
         """As it is now."""
-        return Scale(self.settings.source, self._metres_per_unit, self._sigma)
+        return Scale(self._source, self._metres_per_unit, self._sigma)
 
     @property
     def depth_of_scene(self) -> float:
@@ -139,7 +156,7 @@ class MetricScale:
     def begin(self) -> float:
         """Factor for a trajectory that begins, whose unit is the median depth of the scene."""
         self.forget_lengths()
-        self._metres_per_unit, self._sigma = 0.0, UNKNOWN_SIGMA
+        self._source, self._metres_per_unit, self._sigma = self.settings.source, 0.0, UNKNOWN_SIGMA
         if self.settings.source is ScaleSource.FIXED:
             self._metres_per_unit, self._sigma = self.settings.scene_depth_m, _FLOOR
         return self.depth_of_scene
@@ -148,6 +165,19 @@ class MetricScale:
         """Go on with keyframes whose scale was known."""
         self.begin()
         self._metres_per_unit, self._sigma = scale.metres_per_unit, scale.sigma
+        if scale.is_of_depths:
+            self._source = scale.source
+
+    def begin_in_metres(self, source: ScaleSource, scene_depth_m: float, sigma: float) -> None:
+        """A trajectory begins whose depths are measured from its first frame on.
+
+        Args:
+            source: what measures them.
+            scene_depth_m: median depth of the scene there.
+            sigma: relative standard deviation that all depths share.
+        """
+        self.forget_lengths()
+        self._source, self._metres_per_unit, self._sigma = source, scene_depth_m, sigma
 
     def forget_path(self) -> None:
         """The world has been moved: distances to where the camera was do not hold any more."""

@@ -119,7 +119,10 @@ class FrameSolver:
         # Depths come from the keyframes first, so that a wrong start cannot bend them.
         among = np.ones(evidence.seen.shape)
         among[:, new] = 0.0
-        known = (evidence.seen[:, :new].sum(axis=1) > 1).astype(float)[:, None] * (1.0 - among)
+        has_depth = evidence.seen[:, :new].sum(axis=1) > 1
+        if evidence.known is not None:
+            has_depth |= evidence.known.there
+        known = has_depth.astype(float)[:, None] * (1.0 - among)
         if weights is not None:
             known = known * weights
         if known.sum() > _ENOUGH_KNOWN:
@@ -223,4 +226,7 @@ def accumulated(anchors: Sequence[Keyframe], camera_to_world: FloatArray, covari
     # What the frame adds to what is known of the unit: the error of a baseline over its length.
     baseline = max(float(np.linalg.norm(camera_to_world[:3, 3] - a.camera_to_world[:3, 3])) for a in anchors)
     unit = min(float(np.trace(covariance[:3, :3])) / max(baseline, 1e-9) ** 2, 1.0)
+    if last.depth is not None:
+        # A sensor tells the same unit to every keyframe.
+        unit = 0.0
     return compounded(last.covariance, last.camera_to_world, camera_to_world) + with_unit(covariance, unit)

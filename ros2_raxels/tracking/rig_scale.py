@@ -26,10 +26,12 @@ class RigScale:
     Attributes:
         units: world units of a metre.
         information: of its logarithm.
+        is_given: whether the world is in metres for another reason, and nothing is to be learned here.
     """
 
     units: float = 1.0
     information: float = _GUESS
+    is_given: bool = False
 
     @property
     def sigma(self) -> float:
@@ -39,7 +41,7 @@ class RigScale:
     @property
     def tells(self) -> bool:
         """Whether it is better than a guess."""
-        return self.sigma < _ROUGH
+        return self.sigma < _ROUGH and not self.is_given
 
     @property
     def prior(self) -> float:
@@ -54,6 +56,8 @@ class RigScale:
             information: of the images alone.
             windows: so many refinements see the same images.
         """
+        if self.is_given:
+            return self
         if information < _LEAST_INFORMATION:
             return replace(self, information=self.prior)
         # What the images say alone; of that this refinement's share is new.
@@ -65,7 +69,3 @@ class RigScale:
     def grown(self, factor: float) -> RigScale:
         """Lengths in the world have become so many times as large."""
         return replace(self, units=self.units * factor)
-
-    def known(self, sigma: float) -> RigScale:
-        """The world is in metres, as others know to this relative standard deviation."""
-        return RigScale(1.0, max((_INFLATION / sigma) ** 2, self.information))

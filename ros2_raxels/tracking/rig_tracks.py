@@ -15,7 +15,7 @@ from ros2_raxels.geometry.poses import FloatArray
 from ros2_raxels.geometry.rig import Rig
 from ros2_raxels.matching.lens_rays import see_through
 from ros2_raxels.matching.matcher import Matcher
-from ros2_raxels.matching.tracks import FLOW, Evidence
+from ros2_raxels.matching.tracks import FLOW, Evidence, KnownDepths
 from ros2_raxels.tracking.frame import Keyframe, StreamFrame
 from ros2_raxels.tracking.frame_pose import Beside
 from ros2_raxels.tracking.rig_scale import RigScale
@@ -144,9 +144,9 @@ class RigTracks:
             depths[evidence.index[mine]] = inverse_depth[mine]
             self._depths[name][view.number] = _Depths(depths, view.log_growth)
 
-    def begin(self, keyframes: Sequence[Keyframe]) -> None:
-        """The first keyframes of a trajectory, as they stand; of its unit nothing is known."""
-        self.scale = RigScale()
+    def begin(self, keyframes: Sequence[Keyframe], in_metres: bool = False) -> None:
+        """The first keyframes of a trajectory, as they stand, in metres or in a unit of which nothing is known."""
+        self.scale = RigScale(is_given=in_metres)
         for name, shared in self._shared.items():
             views = self.views(name, keyframes)
             if len(views) < 2:
@@ -219,7 +219,8 @@ class RigTracks:
         mounts = np.array([self.rig.to_leader(name) for name in self.rig.names])
         poses: FloatArray = np.array([k.camera_to_world for k in keyframes])
         tie = Tie(mounts, self.scale.units)
-        found = refine_rig(joined(parts, lenses), poses, tie, settings, fixed, self.scale.prior)
+        prior = None if self.scale.is_given else self.scale.prior
+        found = refine_rig(joined(parts, lenses), poses, tie, settings, fixed, prior)
         self.scale = self.scale.after(found.units, found.units_information, len(keyframes))
         start = len(leading.anchor)
         for name, views, evidence in seen:
@@ -256,4 +257,15 @@ def joined(parts: Sequence[tuple[Evidence, npt.NDArray[np.integer]]], cameras: S
         pixels[rows, places], score[rows, places] = evidence.pixels, evidence.score
         start = rows.stop
     plane, focal_px, lens = see_through(pixels, cameras)
-    return Evidence(anchor, index, pixels, plane, focal_px, np.ones(score.shape), kind, score, lens)
+    return Evidence(
+        anchor, index, pixels, plane, focal_px, np.ones(score.shape), kind, score, lens, _known([e for e, _ in parts])
+    )
+
+
+def _known(parts: Sequence[Evidence]) -> KnownDepths | None:
+    """What is known of the depths of all tracks."""
+    if all(evidence.known is None for evidence in parts):
+        return None
+    nothing = [np.full(len(evidence.anchor), np.nan) for evidence in parts]
+    whole = [e.known or KnownDepths(n, n) for e, n in zip(parts, nothing, strict=True)]
+    return KnownDepths(*(np.concatenate([getattr(k, name) for k in whole]) for name in ("inverse_depth", "sigma")))

@@ -13,6 +13,7 @@ from ros2_raxels.geometry.poses import FloatArray, relative_pose
 from ros2_raxels.geometry.turns import Turn, fitted_turn
 from ros2_raxels.matching.matcher import Matcher
 from ros2_raxels.matching.tracks import Evidence, PairMatches
+from ros2_raxels.tracking.depth_prior import with_known_depths
 from ros2_raxels.tracking.frame import Keyframe, Seen
 from ros2_raxels.tracking.prediction import Predicted, predict
 
@@ -168,8 +169,10 @@ class SharedMatches:
         """Whether flow from the newest keyframe has depth.
 
         Not where it shares none with the others, as the first after a recovery or of another image size: the scale
-        would be lost there.
+        would be lost there, unless a sensor knows it.
         """
+        if anchors[-1].depth is not None:
+            return True
         last = anchors[-1].number
         return max((self._matches[anchor.number, last].reach for anchor in anchors[:-1]), default=1.0) >= _SHARED
 
@@ -229,9 +232,10 @@ class SharedMatches:
         position = {f.number: k for k, f in enumerate(frames)}
         pairs = [(a, b) for a, b in _all_pairs(frames) if self._known(a, b)]
         matches = {(position[a.number], position[b.number]): self._matches[a.number, b.number] for a, b in pairs}
-        return self._matcher.assemble(
+        evidence = self._matcher.assemble(
             [f.features for f in frames], [f.camera for f in frames], matches, must_see, starts_in, tracks
         )
+        return with_known_depths(evidence, [(f.depth, f.camera) for f in frames])
 
     def _predicted(
         self,

@@ -40,6 +40,7 @@ from ros2_raxels.matching.features import Features
 from ros2_raxels.matching.tracks import Evidence
 from ros2_raxels.tracking import map_file
 from ros2_raxels.tracking.budget import Budget
+from ros2_raxels.tracking.depth_prior import DepthPrior
 from ros2_raxels.tracking.frame import (
     Keyframe,
     KeyframePose,
@@ -60,6 +61,7 @@ from ros2_raxels.tracking.missed_frames import MissedFrames
 from ros2_raxels.tracking.motion_model import MotionModel
 from ros2_raxels.tracking.resection import FrameSolve, FrameSolver, accumulated
 from ros2_raxels.tracking.rig_tracks import RigTracks
+from ros2_raxels.tracking.stereo_prior import Partner, StereoPrior, partners_of
 from ros2_raxels.tracking.types import LostPolicy, Motion, SolveQuality, TrackedPose, TrackerSettings, TrackState
 from ros2_raxels.tracking.what_is_wrong import nearly_constant, what_is_wrong
 from ros2_raxels.utils.timing import timed
@@ -75,6 +77,9 @@ _STILL_RAD = 0.004
 
 _THOROUGH = "thorough"
 """Name of the look that costs as much as several frames."""
+
+_FIRST_COVARIANCE = np.diag([0.001**2] * 3 + [0.0005**2] * 3)
+"""Of the first camera in metres, which is the world and knows no error but that of its depths; m and rad."""
 
 _BLIND = 20
 """With fewer keypoints than this there is nothing to be seen."""
@@ -151,6 +156,7 @@ class Tracker:
         self._matcher = self._estimator.matcher
         self._field = ImageField(self._matcher, mask)
         self._rig = rig
+        self._partners = () if rig is None else partners_of(rig)
         self._side_fields = {name: ImageField(self._matcher, None) for name in (rig.others if rig else ())}
         self._solver = FrameSolver(denoiser, self.settings.sure)
         # An engine is not for use by two threads at once.
@@ -200,6 +206,7 @@ class Tracker:
         image: npt.NDArray[np.uint8],
         stamp_ns: int,
         camera: Camera | None,
+        depth: DepthPrior | None = None,
         others: Mapping[str, npt.NDArray[np.uint8]] | None = None,
     ) -> TrackedPose:
         """Pose of one frame.
@@ -208,6 +215,8 @@ class Tracker:
             image: (height, width) or (height, width, 3) RGB, uint8.
             stamp_ns: copied into the answer.
             camera: intrinsics of this image; None lets the focal length be estimated.
+            depth: what a sensor has measured of its depths; not used before there are intrinsics, nor where metres are
+                to come from elsewhere (`ScaleSettings.takes_depths`).
             others: images of the other cameras of the rig at this moment, by name; those that are missing are left out.
 
         Raises:
@@ -216,7 +225,8 @@ class Tracker:
         if camera is not None:
             camera.check_fits(image, "image")
         with self._budget.frame(stamp_ns):
-            return self._answer(image, stamp_ns, camera, others or {})
+            depth = depth if self.settings.scale.takes_depths else None
+            return self._answer(image, stamp_ns, camera, depth, others or {})
 
     def tell_period(self, period_s: float | None) -> None:
         """Say how often frames come, s, with those that are dropped before they get here; None while nobody knows."""
@@ -227,6 +237,7 @@ class Tracker:
         image: npt.NDArray[np.uint8],
         stamp_ns: int,
         camera: Camera | None,
+        depth: DepthPrior | None,
         others: Mapping[str, npt.NDArray[np.uint8]],
     ) -> TrackedPose:
         stage_s: dict[str, float] = {}
@@ -236,7 +247,8 @@ class Tracker:
             features = self._matcher.look(image, self._field.usable(image.shape[:2], camera))
             working = None if camera is None else features.working_camera(camera)
             sides = {name: self._look_aside(name, other) for name, other in others.items()}
-        frame = StreamFrame(self._next_number, stamp_ns, features, self._intrinsics(features, working), sides)
+            depth = depth or self._stereo_prior(features, sides)
+        frame = StreamFrame(self._next_number, stamp_ns, features, self._intrinsics(features, working), depth, sides)
         self._next_number += 1
         answer, self._state = self._step(frame, camera is not None, stage_s)
         self._forget_matches()
@@ -253,6 +265,16 @@ class Tracker:
         camera.check_fits(image, f"image of {name!r}")
         features = self._matcher.look(image, self._side_fields[name].usable(image.shape[:2], camera))
         return Side(features, features.working_camera(camera))
+
+    def _stereo_prior(self, features: Features, sides: Mapping[str, Side]) -> StereoPrior | None:
+        """Depths by the cameras that see what the first one sees; None without one."""
+        if self._rig is None or not self.settings.scale.takes_depths:
+            return None
+        leader = self._rig.leader
+        partners = [
+            Partner(side, self._rig.between(leader, name)) for name, side in sides.items() if name in self._partners
+        ]
+        return StereoPrior(features, partners) if partners else None
 
     def _step(self, frame: StreamFrame, has_camera: bool, stage_s: dict[str, float]) -> tuple[TrackedPose, State]:
         """What a frame does in the present state: the answer, and the next state."""
@@ -301,6 +323,8 @@ class Tracker:
     def _initialise(
         self, frame: StreamFrame, focal_known: bool, stage_s: dict[str, float]
     ) -> tuple[TrackedPose, State]:
+        if focal_known and frame.depth is not None and self._mapper.sees_depths(frame):
+            return self._begin_in_metres(frame, frame.depth, stage_s), Tracking()
         found = self._initializer.see(frame, focal_known, stage_s)
         if isinstance(found, Waiting):
             if self.settings.history:
@@ -362,6 +386,24 @@ class Tracker:
         return replace(
             self._solved(newest.frame, quality, keyframe=True, stage_s=stage_s), earlier=first.between(solved)
         )
+
+    def _begin_in_metres(self, frame: StreamFrame, depth: DepthPrior, stage_s: dict[str, float]) -> TrackedPose:
+        """One keyframe of a new trajectory, with depths that a sensor has measured, where the camera is thought to be.
+
+        Where it has turned since the first frame that was waited with, the turn stays.
+        """
+        self._drop_keyframes_to_be()
+        start = self._motion.camera_to_world @ self._turned
+        covariance = with_unit(self._motion.covariance + _FIRST_COVARIANCE, depth.scale_sigma**2)
+        unit = self._mapper.begin_from(SolvedFrame(frame, start, covariance))
+        self._metric.begin_in_metres(depth.source, unit, depth.scale_sigma)
+        self._leave_scale()
+        self._initializer = Initializer(self.settings, self._estimator, self._mapper.shared)
+        self._motion = MotionModel(start, covariance[:6, :6], frame.stamp_ns)
+        self._turned = np.eye(4)
+        points = int(np.isfinite(self._map.window[0].inverse_depth).sum())
+        quality = SolveQuality(1.0, 0.0, points, points)
+        return self._solved(frame, quality, keyframe=True, stage_s=stage_s)
 
     # -- TRACKING and HELD
 

@@ -12,7 +12,7 @@ from ros2_raxels.estimation.bundle_adjustment import RefineSettings, refine
 from ros2_raxels.geometry.camera import Camera, PinholeCamera
 from ros2_raxels.geometry.fisheye import wide_lens
 from ros2_raxels.geometry.poses import FloatArray, make_pose, rotation_from_vector
-from ros2_raxels.matching.tracks import Evidence
+from ros2_raxels.matching.tracks import Evidence, KnownDepths
 from ros2_raxels.tracking.frame_pose import Beside, solve_pose
 
 NEW = FRAMES - 1
@@ -124,6 +124,38 @@ def test_points_of_unknown_depth_do_not_pull_a_start_that_is_off() -> None:
     found = solve_pose(poses[NEW] @ OFF, poses[:NEW], replace(evidence, pixels=pixels, plane=plane))
     np.testing.assert_allclose(found.camera_to_world, poses[NEW], atol=0.01)
     assert np.median(found.residual_px) < 0.3
+
+
+def test_with_measured_depths_one_keyframe_is_enough_and_noise_of_both_counts() -> None:
+    evidence, poses = against_keyframes(0.1)
+    evidence = picked(evidence, evidence.anchor == 0)
+    evidence = Evidence(
+        evidence.anchor, evidence.index, evidence.pixels[:, [0, NEW]], evidence.plane[:, [0, NEW]],
+        evidence.focal_px[[0, NEW]], evidence.weight[:, [0, NEW]], evidence.kind, evidence.score[:, [0, NEW]],
+    )  # fmt: skip
+    towards = evidence.rays(np.arange(len(evidence.anchor)), 0)
+    # Depths that fit the exact poses and the observations best, and a tenth of them is missing, a tenth is wrong.
+    q, t = towards @ poses[NEW][:3, :3], -poses[NEW][:3, :3].T @ poses[NEW][:3, 3]
+    slope, level = t[:2] - evidence.plane[:, 1] * t[2], evidence.plane[:, 1] * q[:, 2:] - q[:, :2]
+    depth = (slope * level).sum(axis=1) / (slope**2).sum(axis=1)
+    rng = np.random.default_rng(1)
+    share = rng.random(len(depth))
+    sensor = np.where(share < 0.1, np.nan, np.where(share < 0.2, 2.0 * depth, depth))
+    known = KnownDepths(sensor, np.where(np.isfinite(sensor), 0.002, np.nan))
+    found = solve_pose(poses[NEW] @ OFF, poses[:1], replace(evidence, known=known))
+    np.testing.assert_allclose(found.camera_to_world, poses[NEW], atol=0.003)
+    surer = solve_pose(poses[NEW], poses[:1], replace(evidence, known=replace(known, sigma=known.sigma / 10)))
+    assert np.trace(surer.information[3:, 3:]) > 1.2 * np.trace(found.information[3:, 3:])
+
+
+def test_a_measured_depth_and_those_of_keyframes_are_weighed_by_their_information() -> None:
+    evidence, poses = against_keyframes()
+    exact = solve_pose(poses[NEW], poses[:NEW], evidence).inverse_depth
+    seen = evidence.seen[:, :NEW].sum(axis=1) > 1
+    for sigma, weight in ((1e-6, 1.0), (1.0, 0.0)):
+        known = KnownDepths(exact + 2e-4, np.full(len(exact), sigma))
+        found = solve_pose(poses[NEW], poses[:NEW], replace(evidence, known=known))
+        np.testing.assert_allclose(found.inverse_depth[seen], exact[seen] + weight * 2e-4, atol=3e-5)
 
 
 MOUNT = make_pose(rotation_from_vector([0.1, 1.4, -0.2]), [0.3, -0.1, 0.2])

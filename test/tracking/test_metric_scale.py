@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ros2_raxels.geometry.poses import FloatArray, make_pose, rotation_from_vector
-from ros2_raxels.tracking.metric_scale import MetricScale, ScaleSettings, ScaleSource, ground_height, upright
+from ros2_raxels.tracking.metric_scale import MetricScale, Scale, ScaleSettings, ScaleSource, ground_height, upright
 
 PERIOD_NS = 33_000_000
 ODOM = ScaleSettings(ScaleSource.ODOM)
@@ -177,6 +177,22 @@ def test_metres_from_the_height() -> None:
     np.testing.assert_array_equal(centre, np.zeros(3))
     assert factors[5:] == [None] * 3
     assert metric.scale.is_metric
+
+
+def test_a_trajectory_that_begins_with_measured_depths_is_in_metres_at_once() -> None:
+    metric = MetricScale(ScaleSettings())
+    assert metric.settings.takes_depths
+    assert not metric.settings.__class__(ScaleSource.ODOM).takes_depths
+    metric.begin_in_metres(ScaleSource.STEREO, 3.5, 0.003)
+    scale = metric.scale
+    assert scale == Scale(ScaleSource.STEREO, 3.5, 0.003)
+    assert scale.is_of_depths
+    metric.begin()
+    assert metric.scale == Scale()
+    metric.adopt(scale)
+    assert metric.scale == scale
+    metric.adopt(Scale(ScaleSource.ODOM, 2.0, 0.1))
+    assert (metric.scale.source, metric.scale.is_of_depths) == (ScaleSource.NONE, False)
 
 
 def test_who_keeps_account_himself_is_believed_as_far_as_he_is_sure() -> None:

@@ -33,7 +33,7 @@ def follow(
     for k, images in enumerate(walk.images):
         others = {} if k in right else {"right": images["right"]}
         image = BLACK if k in left else images["left"]
-        answers.append(found.track(image, walk.stamp_ns(k), walk.rig["left"].camera, others))
+        answers.append(found.track(image, walk.stamp_ns(k), walk.rig["left"].camera, others=others))
         found.improve()
     return answers
 
@@ -77,8 +77,8 @@ def test_a_camera_that_drops_out_costs_its_own_rays_only(walk: RigWalk) -> None:
 def test_images_of_nobody_and_of_another_size_are_named(walk: RigWalk) -> None:
     lens, image = walk.rig["left"].camera, walk.images[0]["left"]
     with pytest.raises(ValueError, match="camera 'top', which is none of the rig"):
-        tracker(walk).track(image, 1, lens, {"top": image})
+        tracker(walk).track(image, 1, lens, others={"top": image})
     with pytest.raises(ValueError, match="image of 'right' is 100x90 px"):
-        tracker(walk).track(image, 1, lens, {"right": np.zeros((90, 100), np.uint8)})
+        tracker(walk).track(image, 1, lens, others={"right": np.zeros((90, 100), np.uint8)})
     with pytest.raises(ValueError, match="none of the rig"):
-        Tracker().track(image, 1, lens, {"right": image})
+        Tracker().track(image, 1, lens, others={"right": image})

@@ -112,7 +112,7 @@ POSE_TABLE: Table = (
         "Where metres come from. none: poses have their own unit. fixed: scale.scene_depth_m. odom: nav_msgs/Odometry"
         " on `odom`, looked up at the stamps of the images. height: scale.camera_height_m, for a camera that is fixed"
         " to a robot on flat ground and sees that ground.",
-        choices=tuple(source.name.lower() for source in ScaleSource),
+        choices=("none", "fixed", "odom", "height"),
         at_configure=True,
     ),
     Parameter(
