@@ -31,7 +31,9 @@ def keyframes(walk: RigWalk, matcher: Matcher, indices: list[int]) -> list[Keyfr
     leader, found = walk.rig["left"], []
     for k in indices:
         side = Side(matcher.look(walk.images[k]["right"]), walk.rig["right"].camera)
-        frame = StreamFrame(k, walk.stamp_ns(k), matcher.look(walk.images[k]["left"]), leader.camera, {"right": side})
+        frame = StreamFrame(
+            k, walk.stamp_ns(k), matcher.look(walk.images[k]["left"]), leader.camera, sides={"right": side}
+        )
         pose = walk.base_to_world[k] @ leader.camera_to_base
         found.append(Keyframe(frame, pose, np.zeros((7, 7)), np.zeros(0)))
     return found

@@ -6,7 +6,7 @@ from collections.abc import Set
 
 import numpy as np
 import pytest
-from rig_walk import RigWalk, sides
+from rig_walk import RigWalk, sides, stereo
 
 from ros2_raxels.geometry.poses import FloatArray, relative_pose, rotation_angle_rad
 from ros2_raxels.tracking.metric_scale import ScaleSettings, ScaleSource
@@ -82,3 +82,22 @@ def test_images_of_nobody_and_of_another_size_are_named(walk: RigWalk) -> None:
         tracker(walk).track(image, 1, lens, others={"right": np.zeros((90, 100), np.uint8)})
     with pytest.raises(ValueError, match="none of the rig"):
         Tracker().track(image, 1, lens, others={"right": image})
+
+
+def test_two_eyes_see_metres_in_the_first_frame_and_keep_them(walk: RigWalk) -> None:
+    pair = stereo()
+    found = tracker(pair)
+    answers = follow(found, pair, right={9, 10, 11})
+    assert all(a.state is TrackState.TRACKING and a.has_depth for a in answers)
+    assert all(a.scale.is_metric and a.scale.source is ScaleSource.STEREO for a in answers)
+    away, turned = errors(np.array([a.camera_to_world for a in answers]), pair.truth(list(range(len(answers)))))
+    assert away < 0.01
+    assert turned < 0.005
+
+
+def test_other_sources_of_metres_come_first(walk: RigWalk) -> None:
+    pair = stereo()
+    fixed = ScaleSettings(ScaleSource.FIXED, scene_depth_m=3.0)
+    found = Tracker(TrackerSettings(scale=fixed), rig=pair.rig)
+    first = found.track(pair.images[0]["left"], 1, pair.rig["left"].camera, others={"right": pair.images[0]["right"]})
+    assert not first.has_depth
