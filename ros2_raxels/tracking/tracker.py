@@ -37,6 +37,7 @@ from ros2_raxels.geometry.covariance import (
 from ros2_raxels.geometry.poses import FloatArray, inverse_pose, relative_pose
 from ros2_raxels.geometry.rig import Rig
 from ros2_raxels.matching.features import Features
+from ros2_raxels.matching.matcher import Matcher
 from ros2_raxels.matching.tracks import Evidence
 from ros2_raxels.tracking import map_file
 from ros2_raxels.tracking.budget import Budget
@@ -53,7 +54,7 @@ from ros2_raxels.tracking.frame import (
 )
 from ros2_raxels.tracking.image_field import ImageField, Mask
 from ros2_raxels.tracking.inertial import Imu
-from ros2_raxels.tracking.initializer import FirstCameras, Initializer, Waiting
+from ros2_raxels.tracking.initializer import FirstCameras, FirstSolver, Initializer, Waiting
 from ros2_raxels.tracking.keyframe_map import KeyframeMap
 from ros2_raxels.tracking.map_update import KeyframeMaker, MappingState, MapUpdate
 from ros2_raxels.tracking.mapping import Mapper, MapSettings
@@ -66,6 +67,7 @@ from ros2_raxels.tracking.rig_tracks import RigTracks
 from ros2_raxels.tracking.stereo_prior import Partner, StereoPrior, partners_of
 from ros2_raxels.tracking.types import LostPolicy, Motion, SolveQuality, TrackedPose, TrackerSettings, TrackState
 from ros2_raxels.tracking.what_is_wrong import nearly_constant, what_is_wrong
+from ros2_raxels.utils.right_of_way import RightOfWay
 from ros2_raxels.utils.timing import timed
 
 _LEAST_REACH = 0.2
@@ -163,8 +165,12 @@ class Tracker:
         self._odometry = odometry
         self._sensors = MotionSensors(odometry, imu)
         self._denoiser = denoiser
-        self._estimator = Estimator(self.settings.estimator, denoiser)
-        self._matcher = self._estimator.matcher
+        self._matcher = Matcher(self.settings.estimator.evidence)
+        # A matcher is not for use by two threads at once either, and frames need the other core.
+        beside = Matcher(self.settings.estimator.evidence, threads=1) if self.settings.real_time else self._matcher
+        first_estimator = Estimator(self.settings.estimator, denoiser, beside)
+        self._way = RightOfWay()
+        self._first_solver = FirstSolver(first_estimator, self.settings.real_time, self._way)
         self._field = ImageField(self._matcher, mask)
         self._rig = rig
         self._partners = () if rig is None else partners_of(rig)
@@ -173,7 +179,7 @@ class Tracker:
         # An engine is not for use by two threads at once.
         loop_solver = FrameSolver(None, self.settings.sure) if self.settings.real_time else self._solver
         self._budget = Budget(limited=self.settings.real_time)
-        self._maker = KeyframeMaker(self._matcher, loop_solver, self.settings.loops, self.settings.real_time)
+        self._maker = KeyframeMaker(self._matcher, loop_solver, self.settings.loops, self.settings.real_time, self._way)
         self.reset()
 
     def reset(self) -> None:
@@ -194,7 +200,7 @@ class Tracker:
         self._mapper = Mapper(self._matcher, map_settings, keyframes, rig)
         self._maker.forget()
         self._missed_frames = MissedFrames(self._mapper, self._solver)
-        self._initializer = Initializer(s, self._estimator, self._mapper.shared)
+        self._initializer = Initializer(s, self._first_solver, self._mapper.shared)
         self._coming: SolvedFrame | None = None
 
     def _begin_in(self, state: State, motion: MotionModel) -> None:
@@ -236,7 +242,7 @@ class Tracker:
         """
         if camera is not None:
             camera.check_fits(image, "image")
-        with self._budget.frame(stamp_ns):
+        with self._way.taken(), self._budget.frame(stamp_ns):
             depth = depth if self.settings.scale.takes_depths else None
             return self._answer(image, stamp_ns, camera, depth, others or {})
 
@@ -360,7 +366,12 @@ class Tracker:
             if self.settings.history:
                 self._missed_frames.keep(found.given_up)
             return self._wait(frame, found, stage_s), Initialising()
-        return self._begin(found, stage_s), Tracking()
+        begun = self._begin(found, stage_s)
+        if found.frames[-1] is frame:
+            return begun, Tracking()
+        # They were solved while frames went on.
+        answer, state = self._follow(frame, Tracking(), stage_s)
+        return replace(answer, earlier=begun.earlier), state
 
     def _wait(self, frame: StreamFrame, waiting: Waiting, stage_s: dict[str, float]) -> TrackedPose:
         """Before the first cameras: a camera that stands, or turns on the spot, has a pose whatever the unit is.
@@ -418,10 +429,11 @@ class Tracker:
         # Where the camera was said to stand or turn, how far it has moved meanwhile is no motion of one frame.
         self._corrected |= not self._map.keyframes
         clip, unit = first.clip, self._metric.begin(first.path, self._odometry, first.scene_depth)
+        self._mapper.shared.take_over(first.shared)
         solved, clip_to_unit = first.placed(self._motion.camera_to_world, self._motion.covariance, unit)
         self._mapper.begin(solved, clip, clip_to_unit, unit)
         self._camera, self._focal_found = clip.cameras[-1], True
-        self._initializer = Initializer(self.settings, self._estimator, self._mapper.shared)
+        self._initializer = Initializer(self.settings, self._first_solver, self._mapper.shared)
         newest = solved[-1]
         moved = float(np.linalg.norm((newest.camera_to_world - self._map.origin)[:3, 3]))
         covariance, stamp_ns = newest.covariance[:6, :6], newest.frame.stamp_ns
@@ -450,7 +462,7 @@ class Tracker:
         unit = self._mapper.begin_from(SolvedFrame(frame, start, covariance))
         self._metric.begin_in_metres(depth.source, unit, depth.scale_sigma)
         self._leave_scale()
-        self._initializer = Initializer(self.settings, self._estimator, self._mapper.shared)
+        self._initializer = Initializer(self.settings, self._first_solver, self._mapper.shared)
         self._motion = MotionModel(start, covariance[:6, :6], frame.stamp_ns, self._sensed)
         self._turned = np.eye(4)
         points = int(np.isfinite(self._map.window[0].inverse_depth).sum())
@@ -666,7 +678,7 @@ class Tracker:
         self._leave_scale()
         self._map.end_trajectory()
         self._motion.stop()
-        self._initializer = Initializer(self.settings, self._estimator, self._mapper.shared, [frame])
+        self._initializer = Initializer(self.settings, self._first_solver, self._mapper.shared, [frame])
 
     # -- answers
 
@@ -909,6 +921,8 @@ class Tracker:
         known = map_file.load(path, self._matcher)
         for keyframe in known.all:
             keyframe.features.usable = self._field.usable_in_working(keyframe.camera)
+        # Frames are looked for with the learned prior, which the first cameras may be using.
+        self._first_solver.wait()
         newest = known.all[-1]
         known.window_numbers = list(known.keyframes)[-self.settings.window :]
         self._use_map(known)
