@@ -190,7 +190,7 @@ def answer(track: Track, frame: Frame, tracker: Tracker, calibration: Calibratio
     camera = frame.camera if calibration is None else _camera(frame, calibration)
     begin, begin_cpu = time.perf_counter(), time.process_time()
     try:
-        found = tracker.track(frame.image, frame.stamp_ns, camera)
+        found = tracker.track(frame.image, frame.stamp_ns, camera, others=frame.others)
     except ValueError as error:
         raise SourceError(f"{frame.name}: {error}") from error
     track.add(frame, found, time.perf_counter() - begin)
