@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 
 import numpy as np
 import numpy.typing as npt
@@ -68,9 +69,14 @@ class SharedMatches:
         if found.any():
             self._doubt[frame.number] = found
 
-    def forget_doubt(self) -> None:
-        """Nothing is known any more of what moves on its own."""
-        self._doubt = {}
+    @contextmanager
+    def trusting(self) -> Iterator[None]:
+        """For a while nothing is in doubt."""
+        doubt, self._doubt = self._doubt, {}
+        try:
+            yield
+        finally:
+            self._doubt = {**doubt, **self._doubt}
 
     def any_doubt(self, frames: Iterable[Seen]) -> bool:
         """Whether something moves on its own in one of these."""

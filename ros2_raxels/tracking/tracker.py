@@ -550,6 +550,11 @@ class Tracker:
         near, apart = self._solve_near(frame, stage_s)
         if solved is not None and self._is_good(solved) and not self._is_better(near, solved):
             return solved, False
+        if not self._is_good(near) and self._mapper.shared.any_doubt(self._map.window):
+            # What was thought to move on its own may have been the world.
+            with self._mapper.shared.trusting():
+                again, apart = self._solve_near(frame, stage_s)
+            near = again if again is not None and again.quality.confidence >= _FOUND_AGAIN else near
         return near, apart
 
     def _solve_expected(self, frame: StreamFrame, stage_s: dict[str, float]) -> FrameSolve | None:
@@ -642,15 +647,15 @@ class Tracker:
 
     def _relocalise(self, frame: StreamFrame, state: Lost, stage_s: dict[str, float]) -> tuple[TrackedPose, State]:
         """Look for the frame near the keyframe that shows most of the same."""
-        # What was thought to move may have been what led astray.
-        self._mapper.shared.forget_doubt()
         best, _ = self._mapper.most_alike(frame)
         window = self._map.window
         # Where tracking was lost a moment ago the map goes on, with the keyframe that is being made.
         is_here = best is not None and best.number in self._map.window_numbers
         anchors = window if is_here else self._mapper.around(best or window[-1])
         expected = [self._motion.expected_pose(frame.stamp_ns), self._motion.camera_to_world]
-        solved = self._solve_thoroughly(frame, anchors, [*expected, anchors[-1].camera_to_world], stage_s)
+        # What was thought to move on its own may have been the world.
+        with self._mapper.shared.trusting():
+            solved = self._solve_thoroughly(frame, anchors, [*expected, anchors[-1].camera_to_world], stage_s)
         if solved is None or solved.quality.confidence < max(self.settings.confidence_min, _FOUND_AGAIN):
             return self._miss(frame, solved, state, stage_s)
         if not is_here:
