@@ -14,7 +14,7 @@ from ros2_raxels.geometry.poses import FloatArray
 
 BoolArray = npt.NDArray[np.bool_]
 
-_OFF_PX = 2.0
+_OFF_PX = 3.0
 """A track that misses by more in one of the keyframes that see it is off."""
 
 _REACH = 2.2
@@ -26,6 +26,9 @@ _FEWEST_OFF, _MOST_OFF = 2, 0.5
 _LEAST_SHARE = 0.04
 """Of the picture: fewer points in doubt are wrong matches, which the loss of the solve takes care of."""
 
+_MOST_NEW = 0.2
+"""Of the picture: what moves comes in bit by bit. Where more is off at once, the poses or the matches are."""
+
 _RECOVERED = 0.5
 """What a track counts that was in doubt and agrees now: over a short way a thing that moves may agree as well."""
 
@@ -35,7 +38,9 @@ def are_off(residual_px: FloatArray) -> BoolArray:
     return np.asarray(np.nanmax(residual_px, axis=1) > _OFF_PX)
 
 
-def in_doubt(grid: FloatArray, places: FloatArray, off: BoolArray, was_in_doubt: BoolArray) -> BoolArray:
+def in_doubt(
+    grid: FloatArray, places: FloatArray, off: BoolArray, was_in_doubt: BoolArray, at_first: bool = False
+) -> BoolArray:
     """(G,) which points of a keyframe are in doubt.
 
     Args:
@@ -43,6 +48,7 @@ def in_doubt(grid: FloatArray, places: FloatArray, off: BoolArray, was_in_doubt:
         places: (P, 2) px of tracks in the keyframe.
         off: (P,) which of them disagree with the poses of the keyframes.
         was_in_doubt: (P,) which of them start in what was in doubt before.
+        at_first: whether nothing has been judged before.
     """
     nothing = np.zeros(len(grid), bool)
     if off.sum() < _FEWEST_OFF:
@@ -52,6 +58,9 @@ def in_doubt(grid: FloatArray, places: FloatArray, off: BoolArray, was_in_doubt:
     against = near @ off.astype(float)
     agreeing = near @ np.where(off, 0.0, np.where(was_in_doubt, _RECOVERED, 1.0))
     found = (against >= _FEWEST_OFF) & (against > _MOST_OFF * (against + agreeing))
+    known = near @ was_in_doubt.astype(float) > 0
+    if not at_first and (found & ~known).mean() > _MOST_NEW:
+        found &= known
     return np.asarray(found) if found.mean() >= _LEAST_SHARE else nothing
 
 

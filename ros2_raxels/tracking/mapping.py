@@ -213,16 +213,17 @@ class Mapper:
             keyframe.inverse_depth[evidence.index[agrees]] = found.inverse_depth[0][agrees]
         return keyframe
 
-    def _judge(self, frames: Sequence[Keyframe], evidence: Evidence, positions: Iterable[int]) -> None:
+    def _judge(self, frames: Sequence[Keyframe], evidence: Evidence, positions: Sequence[int]) -> None:
         """Find out what moves on its own in some of the keyframes of evidence, poses as they are."""
         if len(evidence.anchor) < FEWEST_MATCHES:
             return
         found = refine(evidence, np.array([[k.camera_to_world for k in frames]]), _DEPTHS_ALONE)
-        off = are_off(found.residual_px[0])
-        was_in_doubt = self.shared.starts_in_doubt(frames, evidence)
+        off, doubted = are_off(found.residual_px[0]), self.shared.starts_in_doubt(frames, evidence)
+        at_first = len(positions) == len(frames)
         for position in positions:
             seen = evidence.seen[:, position]
-            self.shared.doubt(frames[position], evidence.pixels[seen, position], off[seen], was_in_doubt[seen])
+            places = evidence.pixels[seen, position]
+            self.shared.doubt(frames[position], places, off[seen], doubted[seen], at_first)
 
     def _refine(self, frames: Sequence[Keyframe]) -> None:
         """Keyframes together; the oldest two hold the place and the scale, where no sensor knows the scale."""

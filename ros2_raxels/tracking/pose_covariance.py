@@ -34,7 +34,7 @@ _START_RAD, _LEAST_START, _MOST_START = 0.002, 0.008, 0.03
 _START_PER_RAD = 0.1
 """Translation, by how far rival directions of the first cameras lie apart."""
 
-_FLOOR_RAD, _FLOOR = 0.002, 0.005
+_FLOOR_RAD, _FLOOR = 0.002, 0.0045
 _TURN_SHARE = 0.003
 """Error of a turn since the start, as a share of it: half a percent of the focal length."""
 

@@ -62,9 +62,9 @@ class SharedMatches:
         self._matches = {pair: found for pair, found in self._matches.items() if kept.issuperset(pair)}
         self._doubt = {number: points for number, points in self._doubt.items() if number in kept}
 
-    def doubt(self, frame: Seen, places: FloatArray, off: BoolArray, was_in_doubt: BoolArray) -> None:
+    def doubt(self, frame: Seen, places: FloatArray, off: BoolArray, was_in_doubt: BoolArray, at_first: bool) -> None:
         """Tracks at some places (P, 2) px of a frame were found to agree or to be off; see `in_doubt`."""
-        found = in_doubt(self._matcher.grid(frame.features.grey.shape), places, off, was_in_doubt)
+        found = in_doubt(self._matcher.grid(frame.features.grey.shape), places, off, was_in_doubt, at_first)
         self._doubt.pop(frame.number, None)
         if found.any():
             self._doubt[frame.number] = found

@@ -17,6 +17,7 @@ from ros2_raxels.matching.features import Features
 from ros2_raxels.matching.matcher import Matcher
 from ros2_raxels.tracking.frame import StreamFrame
 from ros2_raxels.tracking.initializer import FirstCameras, FirstSolver, Initializer, Waiting
+from ros2_raxels.tracking.pose_covariance import of_first_cameras
 from ros2_raxels.tracking.shared_matches import SharedMatches
 from ros2_raxels.tracking.types import TrackerSettings
 
@@ -206,9 +207,11 @@ def test_the_median_depth_becomes_the_unit_and_frames_in_between_move_smoothly()
     solved, clip_to_unit = first.placed(begin, np.diag([0.1] * 6), unit=2.0)
     assert clip_to_unit == pytest.approx(2.0 / 4.0)
     np.testing.assert_allclose([s.camera_to_world[0, 3] for s in solved], [10.0, 10.5])
-    # A twentieth of the depth for a spread of half a radian; half a hundredth of a radian at least.
-    expected = [0.1 + (0.05 * 2.0) ** 2] * 3 + [0.1 + 0.005**2] * 3 + [0.0]
-    np.testing.assert_allclose(np.diag(solved[0].covariance), expected)
+    # The uncertainty of where the first camera stands, and that of the solve, for a spread of half a radian.
+    of_solve = np.diag(of_first_cameras(0.001, 0.5, 2.0))
+    np.testing.assert_allclose(np.diag(solved[0].covariance), [*(0.1 + of_solve), 0.0])
+    another, _ = first.placed(begin, np.diag([0.1] * 6), 2.0, unit_variance=0.3)
+    assert another[0].covariance[6, 6] == 0.3
     (at_0, pose_0), (at_50, pose_50) = first.between(solved)
     assert (at_0, at_50) == (0, 50)
     np.testing.assert_allclose(pose_0, begin, atol=1e-12)
