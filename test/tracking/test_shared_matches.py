@@ -185,3 +185,58 @@ def test_a_turn_is_told_where_a_small_part_of_the_image_may_be_used(scene: Scene
     turn = SharedMatches(scene.matcher).turn(a, b)
     assert turn is not None
     assert turn.moved_rad < 1e-3
+
+
+WALL_PX, WALL_STEP_PX = 110, 12
+
+
+def wall_at(number: int) -> slice:
+    """Columns of a wall that passes before the camera."""
+    left = 60 + WALL_STEP_PX * number
+    return slice(left, left + WALL_PX)
+
+
+@pytest.fixture(scope="module")
+def passed_by() -> Mapper:
+    """A map of three keyframes and a new one, poses as they are, in which a wall passes by."""
+    scene = Scene()
+    grain = np.random.default_rng(5).integers(0, 255, (60, WALL_PX // 4 + 1, 3), np.uint8)
+    wall = np.kron(grain, np.ones((4, 4, 1), np.uint8))[:, :WALL_PX]
+    for k, features in enumerate(scene.features):
+        image = np.stack([features.grey] * 3, axis=-1)
+        image[:, wall_at(k)] = wall
+        scene.features[k] = scene.matcher.look(image)
+    frames = scene.frames(1.0)
+    keyframes = KeyframeMap()
+    keyframes.begin(frames[:3], 1.0, window=3)
+    mapper = Mapper(scene.matcher, MapSettings(), keyframes)
+    # It came in bit by bit.
+    inside = scene.grid[:, 0] < wall_at(2).stop
+    inside &= scene.grid[:, 0] >= wall_at(2).start
+    mapper.shared.doubt(frames[2], scene.grid.astype(float), inside, inside, at_first=True)
+    mapper.add(SolvedFrame(frames[3].frame, frames[3].camera_to_world, np.zeros((7, 7))))
+    return mapper
+
+
+def test_what_moves_on_its_own_is_in_doubt_in_the_next_keyframe_too(passed_by: Mapper) -> None:
+    newest = passed_by.keyframes.window[-1]
+    assert passed_by.shared.any_doubt([newest])
+    columns = passed_by.shared._matcher.grid((240, 320))[passed_by.shared._doubt[newest.number], 0]
+    on_wall = (columns >= wall_at(3).start - 20) & (columns < wall_at(3).stop + 20)
+    assert on_wall.mean() > 0.9
+    assert len(columns) > 0.5 * WALL_PX * 240 / 16**2
+
+
+def test_nothing_is_solved_with_what_is_in_doubt_unless_it_is_trusted_for_a_while(passed_by: Mapper) -> None:
+    window = passed_by.keyframes.window
+    frame, anchors = window[-1], window[:-1]
+    evidence = passed_by.shared.between(anchors, frame)
+    starts = evidence.pixels[evidence.anchor == len(anchors) - 1, len(anchors) - 1, 0]
+    inside = (starts > wall_at(2).start + 16) & (starts < wall_at(2).stop - 16)
+    assert len(starts) > 30
+    assert inside.sum() == 0
+    with passed_by.shared.trusting():
+        trusted = passed_by.shared.between(anchors, frame)
+    assert len(trusted.anchor) > len(evidence.anchor) + 10
+    assert passed_by.shared.any_doubt(anchors)
+    assert passed_by.shared.copy(passed_by.shared._matcher).any_doubt(anchors)
