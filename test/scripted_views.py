@@ -23,7 +23,7 @@ STEP_S = 0.1
 
 BATCH = 2
 SIZE = (32, 24)
-MADE_UP = 0.25
+MADE_UP, DEPTH = 0.25, 2.5
 AHEAD = 0.5
 """How far apart imagined frames are, along z."""
 
@@ -91,7 +91,11 @@ class PaintingPredictor:
         made_up = np.full((count, SIZE[1], SIZE[0]), MADE_UP)
         signs = Signs(*np.full((4, count), MADE_UP))
         confidence = self.confidence_of(signs)
-        return PredictedViews(images, camera.resized(*SIZE), poses, made_up, made_up, confidence, signs, steps, seed)
+        depth = np.full(made_up.shape, DEPTH, np.float32)
+        # On the right half nothing was seen.
+        made_up[:, :, SIZE[0] // 2 :] += 0.5
+        camera = camera.resized(*SIZE)
+        return PredictedViews(images, camera, poses, made_up / 2, made_up, confidence, signs, steps, seed, depth)
 
     def confidence_of(self, signs: Signs) -> FloatArray:
         return 1.0 - signs.made_up

@@ -31,6 +31,8 @@ from ros2_raxels.view_synthesis.prediction import (
     PredictionRequest,
     Proceed,
 )
+from ros2_raxels.view_synthesis.sized_view import SizedContext, SmallView, resized
+from ros2_raxels.view_synthesis.view_depth import chosen_depth
 from ros2_raxels.view_synthesis.view_evidence import evidence_of_view
 
 SHIPPED = "compact_views"
@@ -153,7 +155,7 @@ class ViewPredictor:
         noise = clip.noise(np.random.default_rng([seed, _OTHER_SAMPLE]))
         spread = clip.spread(first, self._joint.run(clip.joint_inputs(rays, 1.0, noise, 0.0, swept.inputs)))
         signs = Signs(np.sqrt((error**2).mean(axis=(1, 2))), made_up.mean(axis=(1, 2)), swept.agreed, spread)
-        return PredictedViews(
+        small = PredictedViews(
             images=clip.pictures(out),
             camera=clip.view_camera,
             camera_to_world=trajectory,
@@ -163,7 +165,9 @@ class ViewPredictor:
             signs=signs,
             steps=done,
             seed=seed,
+            depth=clip.depth(swept.inverse_depth),
         )
+        return small if request.size is None else _sized(small, swept, clip, known, camera, request.size)
 
     def confidence_of(self, signs: Signs) -> FloatArray:
         """(T,) probability that views are good, see `confidence.probability`.
@@ -265,12 +269,23 @@ class ViewPredictor:
         targets, size = poses[clip.contexts :], (clip.camera.height, clip.camera.width)
         stacks = np.zeros((len(targets), self._contexts, 4, self._planes, *size), np.uint8)
         votes = np.zeros((len(targets), self._planes, *size), np.float32)
+        depths = []
         for stack, vote, pose in zip(stacks, votes, targets, strict=True):
             known = evidence_of_view(points, images, poses[: clip.contexts], clip.camera, pose, self._planes)
             stack[: clip.contexts], vote[:] = known.swept, known.votes
-        inputs = clip.swept_inputs(self._sweep.run({"swept": stacks, "votes": votes}))
-        agreed = votes.sum(axis=1)[:, : clip.height].clip(max=1.0).mean(axis=(1, 2))
-        return _Swept(inputs, np.asarray(agreed, float))
+            depths.append(known.inverse_depths)
+        out = self._sweep.run({"swept": stacks, "votes": votes})
+        if not {"planes", "weights"} <= out.keys():
+            raise EngineError(f"model {self.card.name} does not tell depths; export it again with this version")
+        rows = slice(clip.height)
+        chosen = [chosen_depth(p[:, rows], d) for p, d in zip(out["planes"], depths, strict=True)]
+        agreed = votes.sum(axis=1)[:, rows].clip(max=1.0).mean(axis=(1, 2))
+        return _Swept(
+            clip.swept_inputs(out),
+            np.asarray(agreed, float),
+            np.array(chosen),
+            np.asarray(out["weights"][:, : clip.contexts, rows], np.float32),
+        )
 
 
 @dataclass(frozen=True, eq=False)
@@ -280,10 +295,45 @@ class _Swept:
     Attributes:
         inputs: of the joint graph, for all frames of a clip; see `ModelClip.swept_inputs`.
         agreed: (T,) see `Signs`.
+        inverse_depth: (T, height, W) in the unit of the clip.
+        weights: (T, K, height, W) how much each context frame counts.
     """
 
     inputs: dict[str, Float32Array]
     agreed: FloatArray
+    inverse_depth: Float32Array
+    weights: Float32Array
+
+
+def _sized(
+    small: PredictedViews,
+    swept: _Swept,
+    clip: ModelClip,
+    known: Sequence[ImageArray],
+    camera: PinholeCamera,
+    size: tuple[int, int],
+) -> PredictedViews:
+    """The same views at a size that their context frames have pixels for."""
+    context = SizedContext(known, camera, list(clip.poses[: clip.contexts]), size)
+    views = [
+        context.view(SmallView(picture, made_up, inverse_depth, weights), pose)
+        for picture, made_up, inverse_depth, weights, pose in zip(
+            small.images,
+            small.made_up,
+            swept.inverse_depth,
+            swept.weights,
+            clip.poses[clip.contexts :],
+            strict=True,
+        )
+    ]
+    return replace(
+        small,
+        images=np.array([view.picture for view in views]),
+        camera=context.camera,
+        expected_error=np.array([resized(error, size) for error in small.expected_error]),
+        made_up=np.array([resized(share, size) for share in small.made_up]),
+        depth=clip.depth(np.array([view.inverse_depth for view in views])),
+    )
 
 
 def _taken(steps: Iterator[_Step], count: int, proceed: Proceed | None) -> tuple[_Step, _Step, int]:

@@ -13,7 +13,7 @@ from typing import Any, Protocol
 import cv2
 import numpy as np
 from geometry_msgs.msg import PoseStamped
-from sensor_msgs.msg import CompressedImage
+from sensor_msgs.msg import CompressedImage, PointCloud2
 from std_msgs.msg import Header
 
 from ros2_raxels.estimation.estimator import Estimator
@@ -27,6 +27,7 @@ from ros2_raxels.nodes.common.parameters import Parameters
 from ros2_raxels.nodes.common.tf_listener import TransformReader
 from ros2_raxels.nodes.views.goal import CODES, GoalError, ViewRequest
 from ros2_raxels.nodes.views.job import STATES, ViewJob, duration_message
+from ros2_raxels.nodes.views.layers import depth_image, error_image, point_cloud, unseen_image
 from ros2_raxels.nodes.views.live_context import Arrival, LiveContext
 from ros2_raxels.nodes.views.placed_frame import PlacedFrame
 from ros2_raxels.recordings.camera_info import CameraInfoError
@@ -38,6 +39,7 @@ from ros2_raxels.view_synthesis.prediction import PredictedViews, PredictionCanc
 from ros2_raxels.view_synthesis.self_consistency import Judge, check_views
 
 _SEED_BITS = 63
+_IN_UNITS = "set depth_in_units to take it in the unit of the poses"
 _TF_SLICE_S = 0.05
 """Of waiting for a transform, between looks at whether the goal was cancelled."""
 
@@ -104,6 +106,7 @@ class ViewMaker:
         now_ns: the node's clock, which may be simulated.
         child_of_pose: child frame of the pose node's poses; empty where it is not known.
         unloaded: why there is no predictor.
+        show_points: is given what makes the points of a result, PointCloud2, to be called if anybody listens.
     """
 
     def __init__(
@@ -116,8 +119,10 @@ class ViewMaker:
         now_ns: Callable[[], int],
         child_of_pose: Callable[[], str],
         unloaded: str = "",
+        show_points: Callable[[Callable[[], PointCloud2]], None] | None = None,
     ) -> None:
         self._predictor, self._unloaded = predictor, unloaded
+        self._show_points = show_points
         self._reader, self._live = reader, live
         self._settings, self._is_metric, self._now_ns = settings, is_metric, now_ns
         self._world = bare(settings.text("world_frame"))
@@ -156,7 +161,10 @@ class ViewMaker:
             raise GoalError(CODES.ENGINE_FAILED, f"no model is loaded: {self._unloaded}")
         result.model_id = self._predictor.describe()
         scene = self._prepare(job, self._predictor.most_context)
+        self._check_unit(job.request)
         batches = self._denoise(self._predictor, job, scene, result)
+        if self._show_points is not None and batches:
+            self._show_points(partial(_points, scene, batches))
         if self._settings.flag("self_consistency") and job.why_stop() is None:
             job.enter(STATES.STATE_CHECKING)
             self._check(self._predictor, job, scene, batches, result)
@@ -290,6 +298,20 @@ class ViewMaker:
                 f"frame in {self._world}, or let the pose node find the scale",
             )
 
+    def _check_unit(self, request: ViewRequest) -> None:
+        if not request.depth or request.depth_in_units:
+            return
+        if request.imagines:
+            raise GoalError(
+                CODES.UNKNOWN_SCALE, f"what is imagined has no scale, so its depth is not in m: {_IN_UNITS}"
+            )
+        if not self._is_metric():
+            raise GoalError(
+                CODES.UNKNOWN_SCALE,
+                f"depth is wanted in m, but the scale of {self._world} is not known: let the pose node find it, or "
+                f"{_IN_UNITS}",
+            )
+
     def _check_reach(self, placed: FloatArray, newest: ContextFrame) -> None:
         assert newest.camera_to_world is not None
         away = np.linalg.norm(placed[:, :3, 3] - newest.camera_to_world[:3, 3], axis=1)
@@ -311,6 +333,7 @@ class ViewMaker:
             result.inference_time = duration_message(spent_s)
             batches.append(views)
             self._add(job, scene, views, result)
+            self._add_layers(job.request, scene, views, result)
             begun = time.perf_counter()
         return batches
 
@@ -327,6 +350,19 @@ class ViewMaker:
             result.self_consistency_rotation.append(float("nan"))
             result.self_consistency_translation.append(float("nan"))
             job.finished_view(len(result.views), result.views[-1], result.view_poses[-1])
+
+    def _add_layers(self, request: ViewRequest, scene: _Scene, views: PredictedViews, result: Any) -> None:
+        header = Header(stamp=stamp_message(scene.stamp_ns), frame_id=scene.optical)
+        size = request.size or (views.camera.width, views.camera.height)
+        if request.depth:
+            if views.depth is None:
+                raise GoalError(CODES.ENGINE_FAILED, "the model tells no depth; export it again with this version")
+            result.depth_is_metric = self._is_metric() and not request.imagines
+            result.depths.extend(depth_image(depth, size, header) for depth in views.depth)
+        if request.error:
+            result.errors.extend(error_image(error, size, header) for error in views.expected_error)
+        if request.unseen:
+            result.unseen.extend(unseen_image(share, size, header) for share in views.made_up)
 
     def _picture(self, image: ImageArray, camera: PinholeCamera, header: Header) -> CompressedImage:
         format = self._settings.text("image_format")
@@ -352,10 +388,21 @@ class ViewMaker:
             first = last
 
 
+def _within(size: tuple[int, int] | None, camera: PinholeCamera) -> tuple[int, int] | None:
+    """The size that views are made in: the known images have no more pixels to give."""
+    return None if size is None else (min(size[0], camera.width), min(size[1], camera.height))
+
+
+def _points(scene: _Scene, batches: Sequence[PredictedViews]) -> PointCloud2:
+    header = Header(stamp=stamp_message(scene.stamp_ns), frame_id=scene.answer_frame)
+    return point_cloud(batches, scene.world_to_answer, header)
+
+
 def _batches(predictor: Predictor, job: ViewJob, scene: _Scene, seed: int, steps: int) -> Iterator[PredictedViews]:
     try:
         if not job.request.imagines:
-            request = PredictionRequest(scene.images, scene.camera, scene.to_world, scene.trajectory, seed, steps)
+            size = _within(job.request.size, scene.camera)
+            request = PredictionRequest(scene.images, scene.camera, scene.to_world, scene.trajectory, seed, steps, size)
             yield from predictor.predict_in_batches(request, proceed=job.proceed)
             return
         views = predictor.imagine(

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 from rclpy.action import ActionServer, CancelResponse, GoalResponse
 from rclpy.callback_groups import ReentrantCallbackGroup
+from sensor_msgs.msg import PointCloud2
 
 from ros2_raxels.engine import EngineError
 from ros2_raxels.estimation.learned_prior import named_card
@@ -103,6 +104,13 @@ class ViewServer(ManagedNode[Predictor | None]):
             result_timeout=_RESULT_KEPT_S,
         )
         undo.callback(self._server.destroy)
+        self._points = self.create_publisher(PointCloud2, "~/predicted_points", 1)
+        undo.callback(self.destroy_publisher, self._points)
+
+    def _show_points(self, made: Callable[[], PointCloud2]) -> None:
+        # The worker's thread; publishers may be used from any.
+        if self._points.get_subscription_count():
+            self._points.publish(made())
 
     def _forget_predictor(self) -> None:
         del self._predictor
@@ -129,6 +137,7 @@ class ViewServer(ManagedNode[Predictor | None]):
             lambda: int(self.get_clock().now().nanoseconds),
             lambda: "" if self._status is None else str(self._status.child_frame_id),
             self._unloaded,
+            self._show_points,
         )
         self._begin(partial(self._work, maker, self._jobs))
         undo.callback(self._jobs.close, "the server was deactivated")

@@ -69,7 +69,7 @@ class Bench:
         request = read_goal(goal, LIMITS, lambda frame: self.reader.lookup(frame, frame))
         return ViewJob(handle, request, 30.0, self.executor)
 
-    def make(self, goal: Any, predictor: Any = "painter", job: ViewJob | None = None) -> Any:
+    def make(self, goal: Any, predictor: Any = "painter", job: ViewJob | None = None, show_points: Any = None) -> Any:
         """The result of a goal."""
         predictor = script.PaintingPredictor("") if predictor == "painter" else predictor
         maker = ViewMaker(
@@ -81,6 +81,7 @@ class Bench:
             lambda: self.now_ns,
             lambda: self.child_of_pose,
             "no card",
+            show_points,
         )
         return maker.make(job or self.job(goal))
 
@@ -176,6 +177,63 @@ def test_views_have_the_size_and_the_camera_that_were_asked_for(bench: Bench):
     assert cv2.imdecode(np.frombuffer(result.views[0].data, np.uint8), cv2.IMREAD_COLOR).shape == (60, 100, 3)
     camera = CAMERA.resized(100, 60)
     assert (result.camera_info.width, result.camera_info.height, result.camera_info.k[0]) == (100, 60, camera.fx)
+
+
+def test_a_result_has_depth_error_and_mask_of_each_view_only_where_they_are_wanted(bench: Bench):
+    plain = bench.make(asked([at(0.1), at(0.2)]))
+    assert [len(images) for images in (plain.depths, plain.errors, plain.unseen)] == [0, 0, 0]
+    wanted = {"depth": True, "depth_in_units": True, "error": True, "unseen": True}
+    result = bench.make(asked([at(0.1), at(0.2)], size=(64, 40), **wanted))
+    assert said(result) == ("NONE", "")
+    for images, encoding in ((result.depths, "32FC1"), (result.errors, "32FC1"), (result.unseen, "mono8")):
+        assert [(i.encoding, i.width, i.height, i.header.frame_id) for i in images] == [(encoding, 64, 40, EYE)] * 2
+    depth, error = (np.frombuffer(bytes(i[1].data), np.float32) for i in (result.depths, result.errors))
+    np.testing.assert_array_equal(depth, script.DEPTH)
+    assert error[0] == pytest.approx(script.MADE_UP / 2)
+    mask = np.frombuffer(bytes(result.unseen[0].data), np.uint8).reshape(40, 64)
+    np.testing.assert_array_equal(mask, np.where(np.arange(64) < 32, 0, 255)[None].repeat(40, axis=0))
+    assert not result.depth_is_metric
+    bench.metric = True
+    assert bench.make(asked([at(0.1)], depth=True)).depth_is_metric
+
+
+def test_depth_in_metres_needs_a_scale(bench: Bench):
+    code, words = said(bench.make(asked([at(0.1)], depth=True)))
+    assert code == "UNKNOWN_SCALE"
+    assert words == (
+        f"depth is wanted in m, but the scale of {WORLD} is not known: let the pose node find it, or set "
+        "depth_in_units to take it in the unit of the poses"
+    )
+    bench.metric = True
+    code, words = said(bench.make(asked(views=2, depth=True)))
+    assert (code, words.split(":")[0]) == ("UNKNOWN_SCALE", "what is imagined has no scale, so its depth is not in m")
+    assert not bench.make(asked(views=2, depth=True, depth_in_units=True)).depth_is_metric
+
+
+def test_points_of_a_result_are_offered_in_the_frame_of_the_answer(bench: Bench):
+    offered: list[Any] = []
+    bench.make(asked([at(0.1)]), show_points=offered.append)
+    (made,) = offered
+    cloud = made()
+    assert (cloud.header.frame_id, cloud.header.stamp.sec) == (WORLD, T0 // S)
+    assert cloud.width == script.SIZE[0] * script.SIZE[1]
+
+
+class Sized(script.PaintingPredictor):
+    """Notes the size that it was asked for."""
+
+    size: Any = "none"
+
+    def predict_in_batches(self, request: Any, *, proceed: Any) -> Iterator[Any]:
+        self.size = request.size
+        return super().predict_in_batches(request, proceed=proceed)
+
+
+def test_views_are_made_in_the_size_that_was_asked_for_up_to_the_cameras(bench: Bench):
+    predictor = Sized("")
+    for size, made in (((0, 0), None), ((40, 30), (40, 30)), ((256, 20), (CAMERA.width, 20))):
+        bench.make(asked([at(0.1)], size=size), predictor)
+        assert predictor.size == made
 
 
 def test_a_seed_of_0_draws_one_and_returns_it(bench: Bench):
