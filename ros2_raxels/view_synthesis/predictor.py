@@ -31,6 +31,7 @@ from ros2_raxels.view_synthesis.prediction import (
     PredictionRequest,
     Proceed,
 )
+from ros2_raxels.view_synthesis.seen_space import FrameDepths
 from ros2_raxels.view_synthesis.sized_view import SizedContext, SmallView, resized
 from ros2_raxels.view_synthesis.view_depth import chosen_depth
 from ros2_raxels.view_synthesis.view_evidence import evidence_of_view
@@ -259,6 +260,28 @@ class ViewPredictor:
         *_, clean = sample(predict, rays, steps)
         return self._poses(clip, clean)
 
+    def frame_depths(
+        self, images: Sequence[ImageArray], camera: PinholeCamera, camera_to_world: FloatArray
+    ) -> FrameDepths:
+        """Depths of known frames, each from all of them, at the size of the network.
+
+        Args:
+            images: K frames, two or more, (H, W, 3) RGB uint8, oldest first; the newest few are used.
+            camera: of all frames, without distortion.
+            camera_to_world: (K, 4, 4) optical frames.
+
+        Raises:
+            ValueError: fewer than two frames, which show no depth, or images that `predict` refuses.
+        """
+        if len(images) < 2:
+            raise ValueError(f"{len(images)} known frame(s) show no depth; give two or more from different places")
+        check_images(images, camera)
+        newest = slice(None, -self._contexts - 1, -1)
+        known, poses = list(images)[newest], np.asarray(camera_to_world, float)[newest]
+        clip = ModelClip.of(known, camera, np.concatenate([poses, poses]))
+        swept = self._swept(clip, find_points(self._matcher, known, camera, clip.poses[: len(known)]))
+        return FrameDepths(clip.view_camera, poses, swept.inverse_depth / clip.unit, swept.error / clip.unit)
+
     def _poses(self, clip: ModelClip, clean: FloatArray) -> FloatArray:
         """(N, 4, 4) camera_to_first of whitened rays, the furthest camera at distance 1."""
         return unit_reach(decode_clip(clip.bearings, clip.bearings + clean * self.card.ray_spread))
@@ -283,7 +306,8 @@ class ViewPredictor:
         return _Swept(
             clip.swept_inputs(out),
             np.asarray(agreed, float),
-            np.array(chosen),
+            np.array([inverse_depth for inverse_depth, _ in chosen]),
+            np.array([error for _, error in chosen]),
             np.asarray(out["weights"][:, : clip.contexts, rows], np.float32),
         )
 
@@ -295,13 +319,14 @@ class _Swept:
     Attributes:
         inputs: of the joint graph, for all frames of a clip; see `ModelClip.swept_inputs`.
         agreed: (T,) see `Signs`.
-        inverse_depth: (T, height, W) in the unit of the clip.
+        inverse_depth, error: (T, height, W) in the unit of the clip, and its standard error.
         weights: (T, K, height, W) how much each context frame counts.
     """
 
     inputs: dict[str, Float32Array]
     agreed: FloatArray
     inverse_depth: Float32Array
+    error: Float32Array
     weights: Float32Array
 
 

@@ -22,6 +22,9 @@ _WINDOW_PX = 9
 _DOUBT = 0.3
 """Variance, in squared grey levels, that an offset of one px must save: without texture nothing is moved."""
 
+_LARGEST_ERROR = 0.05
+"""Of a depth, as a share of it: the network's other planes are a doubt about which is right, not a width."""
+
 _LEAST_WEIGHT = 0.05
 _NOTHING = 1e-6
 _LEAST_BASELINE = 1e-9
@@ -57,8 +60,8 @@ class Projection:
         return column, row, inside
 
 
-def chosen_depth(log_planes: Float32Array, inverse_depths: FloatArray) -> Float32Array:
-    """(H, W) inverse depth of the likeliest place for each pixel, between the planes around it.
+def chosen_depth(log_planes: Float32Array, inverse_depths: FloatArray) -> tuple[Float32Array, Float32Array]:
+    """(H, W) inverse depth of the likeliest place for each pixel, between the planes around it, and its standard error.
 
     Args:
         log_planes: (planes, H, W) log of the probability that a pixel lies on each plane.
@@ -72,7 +75,10 @@ def chosen_depth(log_planes: Float32Array, inverse_depths: FloatArray) -> Float3
     for beside in range(3):
         total += np.take_along_axis(share, plane[None] + beside, axis=0)[0] * depths[plane + beside]
     found = total / np.maximum(np.take_along_axis(three, plane[None], axis=0)[0], _NOTHING)
-    return np.asarray(cv2.medianBlur(found, 3), np.float32)
+    found = np.asarray(cv2.medianBlur(found, 3), np.float32)
+    apart = depths[1:-1, None, None] - found
+    spread = np.sqrt((share[1:-1] * apart * apart).sum(axis=0))
+    return found, np.minimum(spread, _LARGEST_ERROR * found)
 
 
 def matched_depth(

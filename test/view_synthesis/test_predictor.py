@@ -236,6 +236,22 @@ def test_depth_is_in_the_unit_of_the_poses(fresh: ViewPredictor, unit: float) ->
         assert np.median(np.abs(depth / (PLANE.depth * unit) - 1.0)) < 0.05
 
 
+def test_depths_of_known_frames_are_those_of_what_they_show(fresh: ViewPredictor) -> None:
+    scale = np.ones((4, 4))
+    scale[:3, 3] = 3.0
+    found = fresh.frame_depths(CONTEXT, CAMERA, POSES * scale)
+    assert found.camera == CAMERA.resized(128, 96)
+    np.testing.assert_allclose(found.camera_to_world, (POSES * scale)[::-1], atol=1e-12)
+    off = np.abs(found.inverse_depth * 3.0 * PLANE.depth - 1.0)
+    assert np.median(off) < 0.05
+    assert (found.error <= 0.0501 * found.inverse_depth).all()
+
+
+def test_one_known_frame_shows_no_depth(fresh: ViewPredictor) -> None:
+    with pytest.raises(ValueError, match=r"1 known frame\(s\) show no depth; give two or more"):
+        fresh.frame_depths(CONTEXT[:1], CAMERA, POSES[:1])
+
+
 @pytest.mark.parametrize("size", [(257, 192), (256, 193), (0, 10), (10, -1)])
 def test_a_size_that_the_camera_has_no_pixels_for_is_refused(size: tuple[int, int]) -> None:
     words = rf"views of {size[0]}x{size[1]} px, but the known images are 256x192 px: ask for at most their size"

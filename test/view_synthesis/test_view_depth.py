@@ -40,12 +40,23 @@ def test_the_chosen_depth_is_that_of_the_likeliest_planes() -> None:
     share[5:7] = 0.45
     # The largest single share is elsewhere: one plane alone is less likely than two side by side.
     share[12] = 0.5
-    found = chosen_depth(np.log(share), depths)
+    found, _ = chosen_depth(np.log(share), depths)
     np.testing.assert_allclose(found, (depths[5] + depths[6]) / 2, rtol=1e-5)
     share[:], share[0] = 1e-9, 1.0
-    np.testing.assert_allclose(chosen_depth(np.log(share), depths), 0.0, atol=1e-6)
+    np.testing.assert_allclose(chosen_depth(np.log(share), depths)[0], 0.0, atol=1e-6)
     share[:], share[-1] = 1e-9, 1.0
-    np.testing.assert_allclose(chosen_depth(np.log(share), depths), depths[-1], rtol=1e-5)
+    np.testing.assert_allclose(chosen_depth(np.log(share), depths)[0], depths[-1], rtol=1e-5)
+
+
+def test_the_error_of_a_depth_is_the_spread_of_what_is_likely_up_to_a_twentieth() -> None:
+    depths = np.linspace(0.0, 1.5, 76)
+    share = np.full((76, 4, 5), 1e-9, np.float32)
+    share[50], share[49], share[51] = 0.6, 0.2, 0.2
+    found, error = chosen_depth(np.log(share), depths)
+    np.testing.assert_allclose(found, 1.0, rtol=1e-4)
+    np.testing.assert_allclose(error, 0.02 * 0.4**0.5, rtol=1e-3)
+    share[4] = 0.5
+    np.testing.assert_allclose(chosen_depth(np.log(share), depths)[1], 0.05, rtol=1e-3)
 
 
 @pytest.mark.parametrize("wrong", [0.9, 1.0, 1.1])
