@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
@@ -62,7 +63,7 @@ class PredictorSettings:
 
 
 class ViewPredictor:
-    """A trained model that predicts views. Not for use from two threads at once.
+    """A trained model that predicts views. Calls from several threads wait for each other.
 
     Args:
         card: of the model.
@@ -75,7 +76,7 @@ class ViewPredictor:
     ) -> None:
         self.card, self.settings = card, settings or PredictorSettings()
         self._sweep, self._joint = swept, joint
-        self._matcher = Matcher()
+        self._matcher, self._one_at_a_time = Matcher(), threading.RLock()
         self._planes, self._contexts = int(card.size["sweep_depths"]), int(card.size["sweep_contexts"])
 
     @classmethod
@@ -139,6 +140,10 @@ class ViewPredictor:
             ValueError: fewer than one step, or images that are more than four times as high as wide.
             PredictionCancelledError: `proceed` said no before the first step.
         """
+        with self._one_at_a_time:
+            return self._predicted(request, proceed)
+
+    def _predicted(self, request: PredictionRequest, proceed: Proceed | None) -> PredictedViews:
         camera, seed, steps = request.camera, request.seed, request.steps
         newest, trajectory = slice(None, -self._contexts - 1, -1), np.asarray(request.trajectory, float)
         known, poses = list(request.images)[newest], np.asarray(request.camera_to_world, float)[newest]
@@ -221,7 +226,8 @@ class ViewPredictor:
             return self._joint.run(clip.joint_inputs(noisy_rays[0], time, noisy_video, time, None))
 
         both = itemgetter("clean", "clean_video")
-        _, out, done = _taken(sample(predict, (rays[None], video), count, both), count, proceed)
+        with self._one_at_a_time:
+            _, out, done = _taken(sample(predict, (rays[None], video), count, both), count, proceed)
         poses = self._poses(clip, out["clean"][0].astype(float))
         views = self.predict(PredictionRequest([image], camera, np.eye(4)[None], poses[1:], seed, steps=1))
         return replace(views, steps=done)
@@ -257,7 +263,8 @@ class ViewPredictor:
             inputs = clip.joint_inputs(x, time, clip.noise(np.random.default_rng(seed)), 1.0, None)
             return np.asarray(self._joint.run(inputs)["clean"][0], float)
 
-        *_, clean = sample(predict, rays, steps)
+        with self._one_at_a_time:
+            *_, clean = sample(predict, rays, steps)
         return self._poses(clip, clean)
 
     def frame_depths(
@@ -279,7 +286,8 @@ class ViewPredictor:
         newest = slice(None, -self._contexts - 1, -1)
         known, poses = list(images)[newest], np.asarray(camera_to_world, float)[newest]
         clip = ModelClip.of(known, camera, np.concatenate([poses, poses]))
-        swept = self._swept(clip, find_points(self._matcher, known, camera, clip.poses[: len(known)]))
+        with self._one_at_a_time:
+            swept = self._swept(clip, find_points(self._matcher, known, camera, clip.poses[: len(known)]))
         return FrameDepths(clip.view_camera, poses, swept.inverse_depth / clip.unit, swept.error / clip.unit)
 
     def _poses(self, clip: ModelClip, clean: FloatArray) -> FloatArray:

@@ -36,6 +36,7 @@ from ros2_raxels.recordings.image_codec import ImageArray, ImageError, encode_co
 from ros2_raxels.view_synthesis.arc_length import along_arc
 from ros2_raxels.view_synthesis.context import ContextFrame, as_seen_by
 from ros2_raxels.view_synthesis.prediction import PredictedViews, PredictionCancelledError, PredictionRequest, Proceed
+from ros2_raxels.view_synthesis.seen_space import FrameDepths
 from ros2_raxels.view_synthesis.self_consistency import Judge, check_views
 
 _SEED_BITS = 63
@@ -57,6 +58,11 @@ class Predictor(Judge, Protocol):
     def predict_in_batches(self, request: PredictionRequest, *, proceed: Proceed | None) -> Iterator[PredictedViews]:
         """Views along a trajectory, a few at a time."""
 
+    def frame_depths(
+        self, images: Sequence[ImageArray], camera: PinholeCamera, camera_to_world: FloatArray
+    ) -> FrameDepths:
+        """Depths of known frames."""
+
     def imagine(
         self,
         image: ImageArray,
@@ -70,8 +76,18 @@ class Predictor(Judge, Protocol):
         """Video and trajectory together, from one frame."""
 
 
+class Asking(Protocol):
+    """The part of a `ViewJob` that preparing a scene takes."""
+
+    request: ViewRequest
+    handle: Any
+
+    def why_stop(self) -> GoalError | None:
+        """Why to end now, if it must."""
+
+
 @dataclass(eq=False)
-class _Scene:
+class Scene:
     """What a goal means in the world frame.
 
     Attributes:
@@ -82,6 +98,7 @@ class _Scene:
         world_to_answer: into the frame in which poses are given back.
         answer_frame: its name.
         stamp_ns: moment of the views.
+        optical_to_placed: 4x4, into the frame that the poses of the request place.
     """
 
     images: list[ImageArray]
@@ -92,6 +109,7 @@ class _Scene:
     world_to_answer: FloatArray
     answer_frame: str
     stamp_ns: int
+    optical_to_placed: FloatArray
 
 
 class ViewMaker:
@@ -171,7 +189,15 @@ class ViewMaker:
 
     # ------------------------------------------------------------------------------------------------- preparing
 
-    def _prepare(self, job: ViewJob, most: int) -> _Scene:
+    def scene(self, job: Asking, most: int) -> Scene:
+        """What a request means in the world, with at most so many known frames.
+
+        Raises:
+            GoalError: it means nothing, or not enough is known yet.
+        """
+        return self._prepare(job, most)
+
+    def _prepare(self, job: Asking, most: int) -> Scene:
         request = job.request
         frames = self._context(job, most)
         newest = frames[-1]
@@ -180,18 +206,34 @@ class ViewMaker:
         to_world = np.array([np.eye(4) if f.camera_to_world is None else f.camera_to_world for f in frames])
         if request.imagines:
             answer_frame = newest.frame_id if newest.camera_to_world is None else self._world
-            return _Scene(
-                images, to_world, newest.camera, newest.frame_id, np.zeros((0, 4, 4)), np.eye(4), answer_frame, stamp
+            return Scene(
+                images,
+                to_world,
+                newest.camera,
+                newest.frame_id,
+                np.zeros((0, 4, 4)),
+                np.eye(4),
+                answer_frame,
+                stamp,
+                np.eye(4),
             )
-        placed = self._placed(job, newest, stamp)
+        placed, optical = self._placed(job, newest, stamp)
         self._check_reach(placed, newest)
         trajectory = along_arc(placed, request.views) if request.spread else placed
         into_answer = inverse_pose(self._in_world(job, request.answer_frame, stamp))
-        return _Scene(
-            images, to_world, newest.camera, newest.frame_id, trajectory, into_answer, request.answer_frame, stamp
+        return Scene(
+            images,
+            to_world,
+            newest.camera,
+            newest.frame_id,
+            trajectory,
+            into_answer,
+            request.answer_frame,
+            stamp,
+            optical,
         )
 
-    def _context(self, job: ViewJob, most: int) -> list[ContextFrame]:
+    def _context(self, job: Asking, most: int) -> list[ContextFrame]:
         """Frames with poses, oldest first; one, perhaps without, to imagine from."""
         request, goal = job.request, job.handle.request
         if goal.context:
@@ -211,7 +253,7 @@ class ViewMaker:
             return [self._as_bright(recent[-1], self._pose_if_known(recent[-1])) if recent else kept[-1]]
         return self._with_newest(job, recent, kept)[-most:]
 
-    def _with_newest(self, job: ViewJob, recent: Sequence[Arrival], kept: Sequence[ContextFrame]) -> list[ContextFrame]:
+    def _with_newest(self, job: Asking, recent: Sequence[Arrival], kept: Sequence[ContextFrame]) -> list[ContextFrame]:
         """The frames that are kept, and the newest image of which the pose is known, or soon will be."""
         if not recent:
             return list(kept)
@@ -250,7 +292,7 @@ class ViewMaker:
     def _age_s(self, stamp: int, request: ViewRequest) -> float:
         return ((request.reference_ns or self._now_ns()) - stamp) * 1e-9
 
-    def _pose_of(self, job: ViewJob, arrival: Arrival) -> FloatArray:
+    def _pose_of(self, job: Asking, arrival: Arrival) -> FloatArray:
         if not arrival.frame_id:
             raise GoalError(CODES.UNKNOWN_FRAME, "images have an empty frame_id: set the camera driver's frame_id")
         return self._in_world(job, arrival.frame_id, arrival.stamp_ns)
@@ -261,10 +303,10 @@ class ViewMaker:
         except FrameError:
             return None
 
-    def _in_world(self, job: ViewJob, frame: str, stamp: int) -> FloatArray:
+    def _in_world(self, job: Asking, frame: str, stamp: int) -> FloatArray:
         return np.eye(4) if frame == self._world else self._lookup(job, self._world, frame, stamp)
 
-    def _lookup(self, job: ViewJob, target: str, source: str, stamp: int) -> FloatArray:
+    def _lookup(self, job: Asking, target: str, source: str, stamp: int) -> FloatArray:
         until = time.monotonic() + self._settings.number("tf_timeout_s")
         while True:
             try:
@@ -276,8 +318,8 @@ class ViewMaker:
                     code = CODES.UNKNOWN_FRAME if isinstance(error, UnknownFrameError) else CODES.NO_TRANSFORM
                     raise GoalError(code, str(error)) from error
 
-    def _placed(self, job: ViewJob, newest: ContextFrame, stamp: int) -> FloatArray:
-        """(N, 4, 4) optical frames in the world for the poses of the trajectory."""
+    def _placed(self, job: Asking, newest: ContextFrame, stamp: int) -> tuple[FloatArray, FloatArray]:
+        """(N, 4, 4) optical frames in the world for the poses of the trajectory, and optical_to_placed."""
         request = job.request
         base: str = newest.frame_id
         optical: FloatArray = np.eye(4)
@@ -285,7 +327,8 @@ class ViewMaker:
             base, optical = self._placed_frame.find(newest.frame_id, stamp, partial(self._lookup, job))
         self._check_scale(request, base, optical)
         frames = {frame: self._in_world(job, frame, stamp) for frame in dict.fromkeys(request.frames)}
-        return np.array([frames[f] @ pose @ optical for f, pose in zip(request.frames, request.poses, strict=True)])
+        placed = [frames[f] @ pose @ optical for f, pose in zip(request.frames, request.poses, strict=True)]
+        return np.array(placed), optical
 
     def _check_scale(self, request: ViewRequest, base: str, optical_to_base: FloatArray) -> None:
         in_metres = [frame for frame in request.frames if frame != self._world]
@@ -325,7 +368,7 @@ class ViewMaker:
 
     # -------------------------------------------------------------------------------------- denoising and checking
 
-    def _denoise(self, predictor: Predictor, job: ViewJob, scene: _Scene, result: Any) -> list[PredictedViews]:
+    def _denoise(self, predictor: Predictor, job: ViewJob, scene: Scene, result: Any) -> list[PredictedViews]:
         steps = job.request.steps or self._settings.integer("imagine_steps" if job.request.imagines else "steps")
         batches, spent_s, begun = [], 0.0, time.perf_counter()
         for views in _batches(predictor, job, scene, int(result.seed_used), steps):
@@ -337,7 +380,7 @@ class ViewMaker:
             begun = time.perf_counter()
         return batches
 
-    def _add(self, job: ViewJob, scene: _Scene, views: PredictedViews, result: Any) -> None:
+    def _add(self, job: ViewJob, scene: Scene, views: PredictedViews, result: Any) -> None:
         camera = views.camera.resized(*job.request.size) if job.request.size else views.camera
         header = Header(stamp=stamp_message(scene.stamp_ns), frame_id=scene.optical)
         result.camera_info = camera_info_message(camera, header)
@@ -351,7 +394,7 @@ class ViewMaker:
             result.self_consistency_translation.append(float("nan"))
             job.finished_view(len(result.views), result.views[-1], result.view_poses[-1])
 
-    def _add_layers(self, request: ViewRequest, scene: _Scene, views: PredictedViews, result: Any) -> None:
+    def _add_layers(self, request: ViewRequest, scene: Scene, views: PredictedViews, result: Any) -> None:
         header = Header(stamp=stamp_message(scene.stamp_ns), frame_id=scene.optical)
         size = request.size or (views.camera.width, views.camera.height)
         if request.depth:
@@ -374,7 +417,7 @@ class ViewMaker:
         return message
 
     def _check(
-        self, predictor: Predictor, job: ViewJob, scene: _Scene, batches: Sequence[PredictedViews], result: Any
+        self, predictor: Predictor, job: ViewJob, scene: Scene, batches: Sequence[PredictedViews], result: Any
     ) -> None:
         first = 0
         for views in batches:
@@ -393,12 +436,12 @@ def _within(size: tuple[int, int] | None, camera: PinholeCamera) -> tuple[int, i
     return None if size is None else (min(size[0], camera.width), min(size[1], camera.height))
 
 
-def _points(scene: _Scene, batches: Sequence[PredictedViews]) -> PointCloud2:
+def _points(scene: Scene, batches: Sequence[PredictedViews]) -> PointCloud2:
     header = Header(stamp=stamp_message(scene.stamp_ns), frame_id=scene.answer_frame)
     return point_cloud(batches, scene.world_to_answer, header)
 
 
-def _batches(predictor: Predictor, job: ViewJob, scene: _Scene, seed: int, steps: int) -> Iterator[PredictedViews]:
+def _batches(predictor: Predictor, job: ViewJob, scene: Scene, seed: int, steps: int) -> Iterator[PredictedViews]:
     try:
         if not job.request.imagines:
             size = _within(job.request.size, scene.camera)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterator
-from types import SimpleNamespace
 from typing import Any
 
 import cv2
@@ -15,79 +14,19 @@ from ros_testing import Probe, wait_until
 pytest.importorskip("rclpy")
 pytest.importorskip("raxels_interfaces.action")
 
-import rclpy
 import scripted_views as script
+from view_bench import T0, Bench, S
 from views_rig import BASE, CAMERA, EYE, MAP, WORLD, Tree, at, with_context
 
 from ros2_raxels.client import make_goal
 from ros2_raxels.geometry.poses import FloatArray, make_pose, rotation_from_vector
 from ros2_raxels.nodes.common.messages import pose_array
-from ros2_raxels.nodes.common.parameters import Parameters, declare
-from ros2_raxels.nodes.views.goal import GoalLimits, code_name, read_goal
-from ros2_raxels.nodes.views.job import STATES, ViewJob
-from ros2_raxels.nodes.views.live_context import LiveContext
-from ros2_raxels.nodes.views.parameters import VIEWS_TABLE
-from ros2_raxels.nodes.views.view_maker import ViewMaker
-from ros2_raxels.view_synthesis.context import SpreadSettings
+from ros2_raxels.nodes.views.goal import code_name
+from ros2_raxels.nodes.views.job import STATES
 
 pytestmark = pytest.mark.ros
 
-S = 1_000_000_000
-T0 = 1_700_000_000 * S
-LIMITS = GoalLimits(max_poses=100, max_views=32, max_imagined=8, max_steps=64, max_side_px=256)
 TURN = make_pose(rotation_from_vector([0.0, 0.0, np.pi / 2]), (10.0, 0.0, 0.0))
-
-
-class Handle(SimpleNamespace):
-    """A goal of no server; its states are noted down."""
-
-    def publish_feedback(self, message: Any) -> None:
-        self.states.append(message.state)
-
-
-class Bench:
-    """A maker on a real node's parameters, with a camera that stands at x = 0.5 in the world."""
-
-    metric, now_ns, child_of_pose = False, T0, ""
-
-    def __init__(self, probe: Probe) -> None:
-        changes = {"self_consistency": False, "image_format": "png", "tf_timeout_s": 0.0}
-        overrides = [rclpy.Parameter(name, value=value) for name, value in changes.items()]
-        self.node = rclpy.create_node("maker", context=probe.node.context, parameter_overrides=overrides)
-        self.settings: Parameters = declare(self.node, VIEWS_TABLE)
-        self.executor = probe.node.executor
-        self.reader = Tree()
-        self.reader.place(WORLD, EYE, at(0.5), T0)
-        self.reader.place(WORLD, EYE, at(0.5), T0 + 9 * S)
-        self.live = LiveContext(self.node, "raw", False, WORLD, self.reader, SpreadSettings())
-
-    def set(self, **values: Any) -> None:
-        self.node.set_parameters([rclpy.Parameter(name, value=value) for name, value in values.items()])
-
-    def job(self, goal: Any) -> ViewJob:
-        handle = Handle(request=goal, states=[], is_cancel_requested=False)
-        request = read_goal(goal, LIMITS, lambda frame: self.reader.lookup(frame, frame))
-        return ViewJob(handle, request, 30.0, self.executor)
-
-    def make(self, goal: Any, predictor: Any = "painter", job: ViewJob | None = None, show_points: Any = None) -> Any:
-        """The result of a goal."""
-        predictor = script.PaintingPredictor("") if predictor == "painter" else predictor
-        maker = ViewMaker(
-            predictor,
-            self.reader,
-            self.live,
-            self.settings,
-            lambda: self.metric,
-            lambda: self.now_ns,
-            lambda: self.child_of_pose,
-            "no card",
-            show_points,
-        )
-        return maker.make(job or self.job(goal))
-
-    def close(self) -> None:
-        self.live.destroy()
-        self.node.destroy_node()
 
 
 @pytest.fixture
