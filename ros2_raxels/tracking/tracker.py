@@ -60,6 +60,8 @@ from ros2_raxels.tracking.missed_frames import MissedFrames
 from ros2_raxels.tracking.motion_model import MotionModel
 from ros2_raxels.tracking.motion_sensors import MotionSensors, Moved
 from ros2_raxels.tracking.resection import FrameSolve, FrameSolver, accumulated
+from ros2_raxels.tracking.step import Step
+from ros2_raxels.tracking.step import between as step_between
 from ros2_raxels.tracking.types import LostPolicy, Motion, SolveQuality, TrackedPose, TrackerSettings, TrackState
 from ros2_raxels.tracking.what_is_wrong import nearly_constant, what_is_wrong
 from ros2_raxels.utils.timing import timed
@@ -192,6 +194,7 @@ class Tracker:
         self._motion = motion
         self._turned: FloatArray = np.eye(4)
         self._corrected = False
+        self._last_solve: tuple[int, FloatArray] | None = None
 
     @property
     def engine_id(self) -> str:
@@ -451,13 +454,26 @@ class Tracker:
             pose, spread = self._motion.steadied(solved.camera_to_world, solved.covariance, frame.stamp_ns)
             solved = replace(solved, camera_to_world=pose, covariance=spread)
         covariance = accumulated(anchors, solved.camera_to_world, solved.covariance)
+        step = self._step_to(frame, solved, after_gap)
         self._motion.solved(solved.camera_to_world, covariance[:6, :6], frame.stamp_ns, after_gap)
         with timed(stage_s, "keyframe"):
             # Thorough looks one after the other would cost more than a keyframe that ends them.
             keyframe = self._sees_little(frame) or (apart and was_apart)
         if keyframe:
             self._coming = SolvedFrame(frame, solved.camera_to_world, covariance)
-        return self._solved(frame, solved.quality, keyframe, stage_s), Tracking(apart and not keyframe)
+        answer = replace(self._solved(frame, solved.quality, keyframe, stage_s), step=step)
+        return answer, Tracking(apart and not keyframe)
+
+    def _step_to(self, frame: StreamFrame, solved: FrameSolve, after_gap: bool) -> Step | None:
+        """From the frame before, which was solved, with the turn by the gyro where there is one."""
+        before, self._last_solve = self._last_solve, (frame.number, solved.covariance)
+        seconds = self._motion.since_solved_s(frame.stamp_ns)
+        if after_gap or before is None or before[0] != frame.number - 1 or seconds <= 0:
+            return None
+        motion = relative_pose(self._motion.camera_to_world, solved.camera_to_world)
+        step = step_between(motion, seconds, before[1], solved.covariance, solved.camera_to_world)
+        moved = self._sensed(frame.stamp_ns - round(seconds * 1e9), frame.stamp_ns).without_translation()
+        return step if moved.rotation is None else step.drawn_to(moved.rotation, moved.rotation_sigma_rad)
 
     def _sees_little(self, frame: StreamFrame) -> bool:
         """Whether a frame sees so little of the last keyframe that it must become one; that is done in `improve`."""
