@@ -63,6 +63,7 @@ from ros2_raxels.tracking.resection import FrameSolve, FrameSolver, accumulated
 from ros2_raxels.tracking.step import Step
 from ros2_raxels.tracking.step import between as step_between
 from ros2_raxels.tracking.types import LostPolicy, Motion, SolveQuality, TrackedPose, TrackerSettings, TrackState
+from ros2_raxels.tracking.visual_inertial import InertialPath
 from ros2_raxels.tracking.what_is_wrong import nearly_constant, what_is_wrong
 from ros2_raxels.utils.timing import timed
 
@@ -158,6 +159,7 @@ class Tracker:
         self.settings = settings or TrackerSettings()
         self._odometry = odometry
         self._sensors = MotionSensors(odometry, imu)
+        self._inertial_path = None if imu is None else InertialPath(imu)
         self._denoiser = denoiser
         self._estimator = Estimator(self.settings.estimator, denoiser)
         self._matcher = self._estimator.matcher
@@ -176,6 +178,8 @@ class Tracker:
         self._focal_found = False
         self._metric = MetricScale(self.settings.scale)
         self._sensors.forget()
+        if self._inertial_path is not None:
+            self._inertial_path.forget()
         self._use_map(KeyframeMap())
         self._begin_in(Initialising(), MotionModel(np.eye(4), np.zeros((6, 6)), 0, self._sensed))
 
@@ -250,6 +254,7 @@ class Tracker:
         answer = self._completed(answer, image.shape[1] / features.grey.shape[1])
         self._tell_sensors(answer)
         if answer.state is TrackState.TRACKING and self._map.keyframes:
+            self._observe_inertia(answer)
             self._observe_scale(stamp_ns)
         return answer
 
@@ -389,6 +394,9 @@ class Tracker:
         covariance, stamp_ns = newest.covariance[:6, :6], newest.frame.stamp_ns
         self._motion = MotionModel(newest.camera_to_world, covariance, stamp_ns, self._sensed)
         self._turned = np.eye(4)
+        if self._inertial_path is not None:
+            told = [beside(self._map.window[-1], s.camera_to_world) for s in solved]
+            self._inertial_path.begin(list(zip([s.frame.stamp_ns for s in solved], told, strict=True)))
         quality = SolveQuality(
             float(clip.confidence[-1]),
             float(np.nan_to_num(clip.residual_px[-1])),
@@ -743,6 +751,16 @@ class Tracker:
     def _leave_scale(self) -> None:
         """Tell the map what is known of metres in the present trajectory."""
         self._map.know_scale(self._map.present, self._metric.scale)
+
+    def _observe_inertia(self, answer: TrackedPose) -> None:
+        """Learn about metres from the IMU, where nothing better tells them, once its gyro is right."""
+        path, gyro, told = self._inertial_path, self._sensors.gyro, answer.keyframe_pose
+        if path is None or gyro is None or told is None or not path.see(answer.stamp_ns, told):
+            return
+        if gyro.is_trusted and self._metric.takes(ScaleSource.IMU):
+            aligned = path.aligned(self._map.place, gyro.bias, self._map.unit)
+            if aligned is not None:
+                self._metric.see_inertial(aligned.log_metres, aligned.sigma)
 
     def _observe_scale(self, stamp_ns: int) -> None:
         """Learn about metres, and make the world grow where they say so; not from turns on the spot."""

@@ -228,4 +228,8 @@ def test_a_trajectory_that_begins_with_measured_depths_is_in_metres_at_once() ->
     metric.adopt(scale)
     assert metric.scale == scale
     metric.adopt(Scale(ScaleSource.ODOM, 2.0, 0.1))
-    assert (metric.scale.source, metric.scale.is_of_depths) == (ScaleSource.NONE, False)
+    # Chosen by what is there, the source of what is gone on with is said.
+    assert (metric.scale.source, metric.scale.is_of_depths) == (ScaleSource.ODOM, False)
+    named = MetricScale(ScaleSettings(auto=False))
+    named.adopt(Scale(ScaleSource.ODOM, 2.0, 0.1))
+    assert (named.scale.source, named.scale.is_of_depths) == (ScaleSource.NONE, False)
