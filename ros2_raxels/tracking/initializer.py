@@ -59,6 +59,23 @@ class FirstCameras:
     clip: ClipEstimate
     waited: Sequence[StreamFrame]
 
+    @property
+    def path(self) -> list[tuple[int, FloatArray]]:
+        """Stamps, ns, and places (3,) of the solved cameras in the first one; clip units."""
+        poses = zip(self.frames, self.clip.camera_to_first, strict=True)
+        return [(frame.stamp_ns, pose[:3, 3]) for frame, pose in poses]
+
+    @property
+    def scene_depth(self) -> float:
+        """Median depth of what the first camera sees; clip units."""
+        return 1.0 / self._inverse_depth
+
+    @property
+    def _inverse_depth(self) -> float:
+        """The median of it."""
+        depth = self.clip.inverse_depth[(self.clip.evidence.anchor == 0) & (self.clip.inverse_depth > 0)]
+        return float(np.median(depth)) if len(depth) else 1.0
+
     def placed(
         self, first_to_world: FloatArray, covariance: FloatArray, unit: float
     ) -> tuple[list[SolvedFrame], float]:
@@ -69,8 +86,7 @@ class FirstCameras:
             covariance: 6x6 of that.
             unit: what the median depth of the scene becomes.
         """
-        depth = self.clip.inverse_depth[(self.clip.evidence.anchor == 0) & (self.clip.inverse_depth > 0)]
-        clip_to_unit = unit * (float(np.median(depth)) if len(depth) else 1.0)
+        clip_to_unit = unit * self._inverse_depth
         uncertain = with_unit(covariance + self._covariance(unit), 0.0)
         solved = []
         for frame, pose, camera in zip(self.frames, self.clip.camera_to_first, self.clip.cameras, strict=True):

@@ -232,10 +232,21 @@ class PoseWorker:
         self.traffic.latencies.add(latency_s)
         self._outputs.report(answer, header, self._counters(latency_s, processing_s))
         self.set_state(answer.state, answer.message)
-        self.scale = answer.scale
+        self._say_scale(answer.scale)
         if self._outputs.tf_refusal:
             self._problems.report(self._outputs.tf_refusal)
         self._improve()
+
+    def _say_scale(self, scale: Scale) -> None:
+        """Remember what is known of metres, and log where they come from, when that changes."""
+        before, self.scale = self.scale, scale
+        if (before.source, before.is_metric) == (scale.source, scale.is_metric):
+            return
+        if scale.is_metric:
+            named = scale.source.name.lower()
+            self._node.get_logger().info(f"poses are in metres, by {named}, to {100 * scale.sigma:.2g} %")
+        elif before.is_metric:
+            self._node.get_logger().warning("poses are not in metres any more")
 
     # ----------------------------------------------------------------------------------------------- the tracker
 
