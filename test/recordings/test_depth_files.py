@@ -50,7 +50,8 @@ def test_tum_depth_is_paired_by_time_and_has_the_unit_of_the_benchmark(tmp_path:
     assert frames[0].depth is not None
     assert np.isnan(frames[0].depth.depth_m[0, 0])
     assert frames[0].depth.camera is None
-    assert medians(list(open_source(tmp_path / "desk/rgb", depth=DepthOptions(unit_m=0.001)))) == [5.0, None, 15.0, 20.0]
+    in_mm = open_source(tmp_path / "desk/rgb", depth=DepthOptions(unit_m=0.001))
+    assert medians(list(in_mm)) == [5.0, None, 15.0, 20.0]
     assert medians(list(open_source(tmp_path / "desk"))) == [None] * 4
 
 
