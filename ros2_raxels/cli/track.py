@@ -148,7 +148,7 @@ def run(args: argparse.Namespace) -> int:
     mask = None if args.mask is None else read_mask(args.mask)
     for note in source.notes:
         print(f"note: {note}", flush=True)
-    tracker = make_tracker(args.model, odometry, real_time=args.realtime, mask=mask, imu=imu)
+    tracker = make_tracker(args.model, odometry, real_time=args.realtime, mask=mask, imu=imu, rig=source.rig)
     track, pace = Track(), Pace() if args.realtime else None
     with nullcontext() if args.view is None else open_view(args.view, source.name) as view:
         with keeping_states(args, source) as keep:

@@ -86,7 +86,7 @@ class ImageFolder(FrameSource):
                 )
             depth = None if self._depths is None else unread.passed_over(partial(self._depths.read, index))
             self.remarks = unread.words()
-            yield Frame(index, self._stamps_ns[index], image, self.camera, None, file.name, depth)
+            yield Frame(index, self._stamps_ns[index], image, self.camera, None, file.name, depth=depth)
 
 
 # ---------------------------------------------------------------------------------------------- which files

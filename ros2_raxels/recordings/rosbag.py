@@ -163,7 +163,7 @@ class Bag(FrameSource):
                     image = self._decode(message, name, stretch)
                     check_camera_fits(self.camera, image, name)
                     depth = unread.passed_over(partial(depths.near, stamp_ns)) if depths else None
-                    yield Frame(index, stamp_ns, image, self.camera, None, name, depth)
+                    yield Frame(index, stamp_ns, image, self.camera, None, name, depth=depth)
                     index += 1
         except _BrokenBagError as error:
             if not index:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -12,6 +12,7 @@ import numpy as np
 
 from ros2_raxels.geometry.camera import Camera
 from ros2_raxels.geometry.poses import FloatArray, GeometryError
+from ros2_raxels.geometry.rig import Rig
 from ros2_raxels.recordings.contrast import Stretch
 from ros2_raxels.recordings.depth_picture import DepthPicture
 from ros2_raxels.recordings.image_codec import ImageArray, ImageError, decode_compressed
@@ -46,6 +47,8 @@ class Frame:
         camera: intrinsics of this image; None when they are not known.
         camera_to_world: true 4x4 pose of the optical frame, in the recording's unit; None when not known.
         name: file name, or topic and number, for messages to people.
+        others: images of the other cameras of a rig at this moment, by name; those that are missing are left out. The
+            image of the first camera is black where that one is missing.
         depth: the depth image that was taken with it; None where there is none.
     """
 
@@ -55,6 +58,7 @@ class Frame:
     camera: Camera | None
     camera_to_world: FloatArray | None
     name: str
+    others: Mapping[str, ImageArray] = field(default_factory=dict)
     depth: DepthPicture | None = None
 
 
@@ -90,6 +94,7 @@ class FrameSource(ABC):
         has_truth: whether every frame carries its true pose.
         is_metric: whether those poses are known to be in metres.
         camera_to_base: 4x4 of the optical frame in the robot's base, m; None when it is not known.
+        rig: all cameras, where frames have images of several; the first is the one of `camera`.
         notes: what was found and what had to be guessed, for people, in the words of a line: number and pattern of
             files, order, where times come from, a rate that is assumed, turned images, files passed over, which
             camera_info.
@@ -109,6 +114,7 @@ class FrameSource(ABC):
     has_truth: bool = False
     is_metric: bool = False
     camera_to_base: FloatArray | None = None
+    rig: Rig | None = None
     notes: tuple[str, ...] = ()
     remarks: tuple[str, ...] = ()
 

@@ -229,3 +229,28 @@ def test_a_trajectory_that_begins_with_measured_depths_is_in_metres_at_once() ->
     assert metric.scale == scale
     metric.adopt(Scale(ScaleSource.ODOM, 2.0, 0.1))
     assert (metric.scale.source, metric.scale.is_of_depths) == (ScaleSource.NONE, False)
+
+
+def test_who_keeps_account_himself_is_believed_as_far_as_he_is_sure() -> None:
+    metric, here, origin = MetricScale(ScaleSettings(), guessed=True), np.array([1.0, 0.0, 0.0]), np.zeros(3)
+    assert metric.begin() == metric.depth_of_scene == 2.5
+    # Better than the guess, and no metres yet.
+    metric.be_told(float(np.log(1.4)), 0.2)
+    factor, about = metric.correction(here, origin) or (0.0, here)
+    assert factor == pytest.approx(1.4)
+    np.testing.assert_array_equal(about, origin)
+    assert not metric.scale.is_metric
+    metric.be_told(0.05, 0.2)
+    assert metric.correction(here, origin) is None
+    # Sure enough: metres, and from then on gently about the camera.
+    metric.be_told(0.05, 0.1)
+    factor, about = metric.correction(here, origin) or (0.0, here)
+    assert factor == pytest.approx(np.exp(0.05))
+    np.testing.assert_array_equal(about, origin)
+    assert metric.scale == Scale(ScaleSource.STEREO, pytest.approx(np.exp(0.05)), 0.1)
+    metric.be_told(0.04, 0.03)
+    factor, about = metric.correction(here, origin) or (0.0, origin)
+    assert factor == pytest.approx(np.exp(0.2 * 0.04))
+    np.testing.assert_array_equal(about, here)
+    assert metric.scale.sigma == pytest.approx(np.hypot(0.03, 0.04))
+    assert metric.correction(here, origin) is None
