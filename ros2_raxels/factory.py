@@ -20,6 +20,7 @@ from ros2_raxels.estimation.learned_prior import (
     load_denoiser,
     named_card,
 )
+from ros2_raxels.geometry.rig import Rig
 from ros2_raxels.tracking.inertial import Imu
 from ros2_raxels.tracking.metric_scale import Odometry, ScaleSettings, ScaleSource
 from ros2_raxels.tracking.tracker import Tracker
@@ -68,6 +69,7 @@ def make_tracker(
     real_time: bool = False,
     mask: npt.NDArray[np.bool_] | None = None,
     imu: Imu | None = None,
+    rig: Rig | None = None,
 ) -> Tracker:
     """A tracker that keeps the whole trajectory, with the denoiser of a card as in `make_estimator`.
 
@@ -75,14 +77,14 @@ def make_tracker(
         model: see there.
         odometry: see `Tracker`; metres come from it, or from the IMU, and without both they stay unknown.
         real_time: see `TrackerSettings`.
-        mask, imu: see `Tracker`.
+        mask, imu, rig: see `Tracker`.
 
     Raises:
         FileError: the model is missing, damaged or cannot be run.
     """
     scale = ScaleSettings(ScaleSource.ODOM if odometry is not None and imu is None else ScaleSource.NONE)
     settings = TrackerSettings(history=True, scale=scale, real_time=real_time)
-    return Tracker(settings, make_denoiser(model, STREAM), odometry, mask, imu)
+    return Tracker(settings, make_denoiser(model, STREAM), odometry, mask, imu, rig)
 
 
 def make_predictor(model: str, settings: PredictorSettings | None = None) -> ViewPredictor:
