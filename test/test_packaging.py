@@ -209,6 +209,9 @@ def test_pose_status() -> None:
         "SCALE_FIXED": 1,
         "SCALE_ODOM": 2,
         "SCALE_HEIGHT": 3,
+        "SCALE_DEPTH": 4,
+        "SCALE_STEREO": 5,
+        "SCALE_IMU": 6,
     }
 
 
