@@ -209,6 +209,9 @@ def test_pose_status() -> None:
         "SCALE_FIXED": 1,
         "SCALE_ODOM": 2,
         "SCALE_HEIGHT": 3,
+        "SCALE_DEPTH": 4,
+        "SCALE_STEREO": 5,
+        "SCALE_IMU": 6,
     }
 
 
@@ -228,6 +231,10 @@ def test_predict_views_goal() -> None:
         "seed": "uint64",
         "max_duration": "builtin_interfaces/Duration",
         "stream_views": "boolean",
+        "want_depth": "boolean",
+        "depth_in_units": "boolean",
+        "want_error": "boolean",
+        "want_unseen": "boolean",
     }
     assert constants(PredictViews.Goal) == {"POSE_OF_BASE": 0, "POSE_OF_OPTICAL": 1}
 
@@ -249,8 +256,38 @@ def test_predict_views_result() -> None:
     assert fields["error_code"] == "uint16"
     assert fields["error_msg"] == "string"
     per_view = {"views", "view_poses", "confidence", "self_consistency_rotation", "self_consistency_translation"}
+    per_view |= {"depths", "errors", "unseen"}
     assert per_view == {name for name, kind in fields.items() if kind.startswith("sequence")}
     assert {"camera_info", "seed_used", "model_id", "inference_time"} <= set(fields)
+
+
+def test_fields_are_added_at_the_end() -> None:
+    from raxels_interfaces.action import PredictViews
+
+    assert [*PredictViews.Goal.get_fields_and_field_types()][-5:] == [
+        "stream_views",
+        "want_depth",
+        "depth_in_units",
+        "want_error",
+        "want_unseen",
+    ]
+    assert [*PredictViews.Result.get_fields_and_field_types()][-5:] == [
+        "inference_time",
+        "depths",
+        "depth_is_metric",
+        "errors",
+        "unseen",
+    ]
+
+
+def test_rank_paths_answers_with_a_code_and_a_score_for_each_path() -> None:
+    from raxels_interfaces.msg import PathScore
+    from raxels_interfaces.srv import RankPaths
+
+    answer = RankPaths.Response.get_fields_and_field_types()
+    assert answer["error_code"] == "uint16"
+    assert answer["scores"] == "sequence<raxels_interfaces/PathScore>"
+    assert set(PathScore.get_fields_and_field_types().values()) == {"float", "uint32"}
 
 
 def test_predict_views_feedback_tells_progress() -> None:
@@ -273,7 +310,7 @@ def test_services_answer_with_success_and_words(service: str) -> None:
 def test_every_field_is_explained() -> None:
     interfaces = ROOT / "raxels_interfaces"
     definitions = [path for kind in ("msg", "srv", "action") for path in sorted((interfaces / kind).iterdir())]
-    assert len(definitions) == 5
+    assert len(definitions) == 7
     for path in definitions:
         explained = False
         for line in path.read_text().splitlines():

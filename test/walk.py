@@ -6,7 +6,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy.spatial.transform import Rotation
 
-from ros2_raxels.geometry.camera import PinholeCamera
+from ros2_raxels.geometry.camera import Camera, PinholeCamera
 from ros2_raxels.geometry.poses import (
     FloatArray,
     relative_pose,
@@ -15,6 +15,7 @@ from ros2_raxels.geometry.poses import (
 from ros2_raxels.scenes.renderer import render
 from ros2_raxels.scenes.trajectories import handheld_loop
 from ros2_raxels.scenes.world import furnished_room
+from ros2_raxels.tracking.metric_scale import ScaleSource
 from ros2_raxels.tracking.tracker import Tracker
 from ros2_raxels.tracking.types import TrackedPose, TrackState
 
@@ -35,6 +36,7 @@ class Walk:
         self.poses = handheld_loop(7.0, 15.0, seed=1)[:COUNT]
         seen = [render(room, CAMERA, pose) for pose in self.poses]
         self.images = [image for image, _ in seen]
+        self.depths_m = [depth for _, depth in seen]
         self.depth_m = float(np.median(seen[0][1]))
 
     def __getitem__(self, frames: slice | list[int]) -> list[Image]:
@@ -51,6 +53,22 @@ class Walk:
 
 def follow(tracker: Tracker, images: list[Image], camera: PinholeCamera | None = CAMERA) -> list[TrackedPose]:
     return [tracker.track(image, FIRST_NS + k * STEP_NS, camera) for k, image in enumerate(images)]
+
+
+class SensorDepths:
+    """A depth prior: an image of depths along z, m, with the noise of structured light; NaN where there is a hole."""
+
+    source = ScaleSource.DEPTH
+    scale_sigma = 0.005
+
+    def __init__(self, depth_m: FloatArray, noise_per_m: float = 0.0015, seed: int = 0) -> None:
+        noise = np.random.default_rng(seed).normal(0.0, noise_per_m, depth_m.shape)
+        self._depth_m, self._noise_per_m = depth_m + noise * depth_m**2, noise_per_m
+
+    def at(self, pixels: FloatArray, camera: Camera) -> tuple[FloatArray, FloatArray]:
+        column, row = np.round(pixels).astype(int).T
+        inverse = 1.0 / self._depth_m[row, column]
+        return inverse, np.hypot(self._noise_per_m, 0.003 * inverse)
 
 
 def states(found: list[TrackedPose]) -> list[TrackState]:

@@ -24,12 +24,16 @@ import numpy.typing as npt
 from ros2_raxels.geometry.camera import Camera
 from ros2_raxels.geometry.poses import FloatArray, rotation_from_vector, skew
 from ros2_raxels.matching.tracks import Evidence
+from ros2_raxels.utils.right_of_way import give_way
 
 _MIN_Z = 0.05
 _BEHIND_PX = 1e3
 _DEPTH_DAMPING = 1e-6
 _DEPTH_WIDTH_PX = 2.0
 """Of the loss by which observations choose between candidate depths."""
+
+KNOWN_WIDTH_PX = 2.0
+"""Least width of the loss for depths that a sensor has measured: four of their standard deviations."""
 
 _RIVAL_COST = 1.1
 """Times the lowest cost: hypotheses up to there explain the evidence almost as well."""
@@ -115,6 +119,8 @@ class BundleProblem:
         x, y: (A, N, M) observations on the plane z = 1 of their frames of comparison, 0 where not seen.
         focal: (N, 1) px, or (A, N, M) where it is another for every observation.
         turn: (A, N, 3, 3, M) rotation from the camera to the frame of comparison; None where that is the camera's.
+        known: (2, A, M) inverse depths that a sensor has measured, and the px that being off by 1 counts as, 0 where
+            it says nothing; None without one.
     """
 
     evidence: Evidence
@@ -128,6 +134,7 @@ class BundleProblem:
     y: FloatArray
     focal: FloatArray
     turn: FloatArray | None
+    known: FloatArray | None = None
 
     @classmethod
     def of(cls, evidence: Evidence) -> BundleProblem:
@@ -143,7 +150,7 @@ class BundleProblem:
         seen = np.moveaxis(seen, 2, 1)
         weight = _gathered(evidence.weight[None], index, seen)
         seen_rays = _arranged_rays(evidence, anchors, index, used, seen)
-        return cls(evidence, anchors, index, used, seen, weight, *seen_rays)
+        return cls(evidence, anchors, index, used, seen, weight, *seen_rays, _arranged_known(evidence, index, used))
 
     def weighted(self, weights: FloatArray | None) -> BundleProblem:
         """The same with extra weights (P, N) or (H, P, N) of the observations."""
@@ -212,6 +219,17 @@ def _arranged_rays(
     return bearing, x, y, focal, np.ascontiguousarray(np.moveaxis(lens.turn[index], 1, 4))
 
 
+def _arranged_known(
+    evidence: Evidence, index: npt.NDArray[np.integer], used: npt.NDArray[np.bool_]
+) -> FloatArray | None:
+    """What `BundleProblem.known` holds."""
+    if evidence.known is None:
+        return None
+    depth = np.where(evidence.known.there, evidence.known.inverse_depth, 0.0)
+    per_unit_px = evidence.known.per_sigma(RefineSettings.noise_px)
+    return np.stack([np.where(used, values[index], 0.0) for values in (depth, per_unit_px)])
+
+
 @dataclass
 class _State:
     """Residuals at one point, everything (H, A, N, M) unless said otherwise."""
@@ -259,8 +277,22 @@ def _evaluate(problem: BundleProblem, pose: FloatArray, rho: FloatArray) -> _Sta
     return _State(pose, rho, rotation, offset, u, v, scale, dx, dy, squared)
 
 
-def _cost(problem: BundleProblem, squared: FloatArray, width_px: float) -> FloatArray:
-    return np.asarray((problem.weight * squared / (squared + width_px * width_px)).sum(axis=(1, 2, 3)))
+def _cost(problem: BundleProblem, s: _State, width_px: float) -> FloatArray:
+    cost = (problem.weight * s.squared / (s.squared + width_px * width_px)).sum(axis=(1, 2, 3))
+    if problem.known is not None:
+        squared, wide = _off_known_px(problem.known, s.rho) ** 2, _width_of_known(width_px)
+        cost = cost + (wide / width_px) ** 2 * (squared / (squared + wide * wide)).sum(axis=(1, 2))
+    return np.asarray(cost)
+
+
+def _off_known_px(known: FloatArray, rho: FloatArray) -> FloatArray:
+    """How far inverse depths (H, A, M) are from those that a sensor has measured, in px as observations count."""
+    return np.asarray((rho - known[0]) * known[1])
+
+
+def _width_of_known(width_px: float) -> float:
+    """Width of the loss for measured depths, which are to pull also where the cameras are still off in scale."""
+    return max(width_px, KNOWN_WIDTH_PX)
 
 
 def _jacobian(problem: BundleProblem, s: _State, width_px: float) -> tuple[FloatArray, FloatArray, FloatArray]:
@@ -328,6 +360,11 @@ def _normal_equations(problem: BundleProblem, s: _State, width_px: float, keep_d
     cross = (jacobian * depth[:, :, :, None]).sum(axis=4).reshape(h, a, 6 * n, m)
     depth_matrix = (depth * depth).sum(axis=(2, 3)) * (1.0 + 1e-3) + _DEPTH_DAMPING
     depth_gradient = (depth * residual).sum(axis=(2, 3))
+    if problem.known is not None and not keep_depths:
+        off, wide = _off_known_px(problem.known, s.rho), _width_of_known(width_px)
+        root = wide * wide / width_px / (off * off + wide * wide)
+        depth_matrix += (root * problem.known[1]) ** 2
+        depth_gradient += root * root * problem.known[1] * off
     scaled = cross / depth_matrix[:, :, None]
     reduced = -(scaled @ np.swapaxes(cross, -1, -2))
     for j in range(n):
@@ -428,15 +465,44 @@ def _triangulate(problem: BundleProblem, pose: FloatArray) -> FloatArray:
     denominator = (slope * slope).sum(axis=0) * problem.weight
     together = numerator.sum(axis=2, keepdims=True) / np.maximum(denominator.sum(axis=2, keepdims=True), 1e-12)
     candidates = np.concatenate([together, numerator / np.maximum(denominator, 1e-12)], axis=2)
+    if problem.known is not None:
+        measured = np.where(problem.known[1] > 0, problem.known[0], together[:, :, 0])
+        candidates = np.concatenate([candidates, measured[:, :, None]], axis=2)
     candidates = np.maximum(candidates, 0.0)
     best, best_cost = np.zeros(numerator.shape[:2] + numerator.shape[3:]), np.inf
     for k in range(candidates.shape[2]):
         rho = candidates[:, :, k]
         miss = ((slope * rho[:, :, None] - level) ** 2).sum(axis=0) * problem.focal**2
         cost = (problem.weight * miss / (miss + _DEPTH_WIDTH_PX**2)).sum(axis=2)
+        if problem.known is not None:
+            off2 = _off_known_px(problem.known, rho) ** 2
+            cost += off2 / (off2 + _DEPTH_WIDTH_PX**2)
         best = np.where(cost < best_cost, rho, best)
         best_cost = np.minimum(cost, best_cost)
-    return best
+    if problem.known is None:
+        return best
+    z = np.maximum(q[..., 2, :] + best[:, :, None] * tz, _MIN_Z)
+    return _joined(problem, problem.known, best, slope * problem.focal / z, level * problem.focal / z)
+
+
+def _joined(
+    problem: BundleProblem, known: FloatArray, best: FloatArray, slope: FloatArray, level: FloatArray
+) -> FloatArray:
+    """Inverse depths (H, A, M) from observations and measured depths together, both as robust as near the best ones.
+
+    Args:
+        problem, known: see there.
+        best: (H, A, M), to start from, and where nothing was measured.
+        slope, level: (2, H, A, N, M) px: an observation misses by ``slope * rho - level``.
+    """
+    squared = ((slope * best[:, :, None] - level) ** 2).sum(axis=0)
+    robust = problem.weight * (_DEPTH_WIDTH_PX**2 / (squared + _DEPTH_WIDTH_PX**2)) ** 2
+    off2 = _off_known_px(known, best) ** 2
+    sure = (known[1] * KNOWN_WIDTH_PX**2 / (off2 + KNOWN_WIDTH_PX**2)) ** 2
+    numerator = (robust * (slope * level).sum(axis=0)).sum(axis=2) + sure * known[0]
+    denominator = (robust * (slope * slope).sum(axis=0)).sum(axis=2) + sure
+    together = np.maximum(numerator / np.maximum(denominator, 1e-12), 0.0)
+    return np.where(known[1] > 0, together, best)
 
 
 def _arranged(evidence: Evidence | BundleProblem) -> BundleProblem:
@@ -461,22 +527,25 @@ def refine(
         weights: (P, N) or (H, P, N) extra weight per observation, for example an inlier probability.
         inverse_depth: (H, P) starting depths; triangulated when absent.
         fixed: (N,) or (H, N), frames that keep their pose; frame 0 when absent. With one fixed frame the result is
-            rescaled so that the camera furthest from the first is at distance 1; more fixed frames set the scale.
+            rescaled so that the camera furthest from the first is at distance 1; more fixed frames set the scale, and
+            so do depths that a sensor has measured (`Evidence.known`).
         keep_depths: solve for the poses alone (resection).
     """
     settings = settings or RefineSettings()
     problem = _arranged(evidence).weighted(weights)
     pose = np.array(camera_to_first, float)
     held = _fixed_frames(fixed, pose)
-    own_scale = bool((held.sum(axis=1) < 2).all()) and not keep_depths
+    own_scale = bool((held.sum(axis=1) < 2).all()) and not keep_depths and problem.known is None
     rho = _triangulate(problem, pose) if inverse_depth is None else problem.arranged(np.asarray(inverse_depth, float))
     state = _evaluate(problem, pose, rho)
     damping = np.full(len(pose), 1e-3)
     for iteration in range(settings.iterations):
         width = settings.widths_px[min(iteration, len(settings.widths_px) - 1)]
+        give_way()
         normal = _normal_equations(problem, state, width, keep_depths)
+        give_way()
         trial = _step(problem, state, normal, damping, held, keep_depths)
-        before, after = _cost(problem, state.squared, width), _cost(problem, trial.squared, width)
+        before, after = _cost(problem, state, width), _cost(problem, trial, width)
         better = after < before
         state = _choose(better, trial, state)
         damping = np.where(better, np.maximum(damping / 5.0, 1e-6), np.minimum(damping * 10.0, 1e3))
@@ -496,7 +565,7 @@ def _fixed_frames(fixed: npt.ArrayLike | None, pose: FloatArray) -> npt.NDArray[
 
 def _result(problem: BundleProblem, s: _State, settings: RefineSettings, held: npt.NDArray[np.bool_]) -> Refined:
     width = settings.widths_px[-1]
-    cost = _cost(problem, s.squared, width)
+    cost = _cost(problem, s, width)
     order = np.argsort(cost, kind="stable")
     residual = np.where(problem.seen, np.sqrt(s.squared), np.nan)
 
@@ -516,3 +585,149 @@ def _result(problem: BundleProblem, s: _State, settings: RefineSettings, held: n
         problem.scattered(residual, np.nan)[order],
         information_of,
     )
+
+
+@dataclass(frozen=True, eq=False)
+class Tie:
+    """How the C cameras of a rig stand to the one that leads. Frame ``c * G + g`` is camera *c* at moment *g* of G.
+
+    Attributes:
+        mounts: (C, 4, 4) camera_to_leader, m; the identity first.
+        units: world units of a metre.
+    """
+
+    mounts: FloatArray
+    units: float
+
+    def scaled(self, units: float) -> Tie:
+        """In a world of another unit."""
+        return replace(self, units=units)
+
+    def poses(self, leader: FloatArray) -> FloatArray:
+        """camera_to_world (C * G, 4, 4) of all, by those of the leader (G, 4, 4)."""
+        mounts = self.mounts.copy()
+        mounts[:, :3, 3] *= self.units
+        return np.asarray((leader[None] @ mounts[:, None]).reshape(-1, 4, 4))
+
+    def jacobian(self, leader: FloatArray) -> FloatArray:
+        """(6 C G, 6 G + 1): updates of all (rotation in the camera, translation) by those of the leader.
+
+        The last column is by the logarithm of the units.
+        """
+        moments = len(leader)
+        out = np.zeros((len(self.mounts), moments, 6, 6 * moments + 1))
+        for c, mount in enumerate(self.mounts):
+            arm = mount[:3, 3] * self.units
+            for g, rotation in enumerate(leader[:, :3, :3]):
+                column = 6 * g
+                out[c, g, :3, column : column + 3] = mount[:3, :3].T
+                out[c, g, 3:, column : column + 3] = -rotation @ skew(arm)
+                out[c, g, 3:, column + 3 : column + 6] = np.eye(3)
+                out[c, g, 3:, -1] = rotation @ arm
+        return out.reshape(-1, 6 * moments + 1)
+
+
+@dataclass(frozen=True)
+class RefinedRig:
+    """A rig after refinement.
+
+    Attributes:
+        leader_to_world: (G, 4, 4).
+        units: world units of a metre.
+        units_information: of their logarithm, after elimination of all else; 0 where nothing tells.
+        inverse_depth: (P,) of the tracks.
+        residual_px: (P, C * G), NaN where a track was not seen.
+    """
+
+    leader_to_world: FloatArray
+    units: float
+    units_information: float
+    inverse_depth: FloatArray
+    residual_px: FloatArray
+
+
+def refine_rig(
+    evidence: Evidence,
+    leader_to_world: FloatArray,
+    tie: Tie,
+    settings: RefineSettings,
+    fixed: npt.NDArray[np.bool_],
+    units_prior: float | None = None,
+) -> RefinedRig:
+    """Refine the poses of a rig over some moments, and the unit of the world where cameras that turn tell it.
+
+    Args:
+        evidence: P tracks over the frames of all cameras, see `Tie`.
+        leader_to_world: (G, 4, 4) starting poses.
+        tie: of the cameras.
+        settings: of the refinement.
+        fixed: (G,) moments whose poses stay; two of them hold the unit.
+        units_prior: information of the logarithm of the units as given, where they are sought, too; None where not.
+    """
+    problem = BundleProblem.of(evidence)
+    leader = np.array(leader_to_world, float)
+    state = _evaluate(problem, tie.poses(leader)[None], _triangulate(problem, tie.poses(leader)[None]))
+    held = np.append(np.repeat(fixed, 6), units_prior is None)
+    begun, damping = tie.units, 1e-3
+    for iteration in range(settings.iterations):
+        width = settings.widths_px[min(iteration, len(settings.widths_px) - 1)]
+        normal = _normal_equations(problem, state, width)
+        jacobian = tie.jacobian(leader)
+        prior = (units_prior or 0.0) * (settings.noise_px / width) ** 2
+        update = _tied_update(normal, jacobian, held, damping, prior, float(np.log(tie.units / begun)))
+        moved, tie_then = _tied_move(leader, tie, update)
+        rho = _depths_after(state, normal, jacobian @ update)
+        trial = _evaluate(problem, tie_then.poses(moved)[None], rho)
+        before, after = (
+            float(_cost(problem, s, width)[0] + prior * np.log(t.units / begun) ** 2)
+            for s, t in ((state, tie), (trial, tie_then))
+        )
+        if after < before:
+            leader, tie, state, damping = moved, tie_then, trial, max(damping / 5.0, 1e-6)
+        else:
+            damping = min(damping * 10.0, 1e3)
+        if width == settings.widths_px[-1] and after < before and before - after < settings.tolerance * before:
+            break
+    width = settings.widths_px[-1]
+    information = _units_information(_normal_equations(problem, state, width), tie.jacobian(leader), held)
+    return RefinedRig(
+        leader,
+        tie.units,
+        information * (width / settings.noise_px) ** 2,
+        problem.scattered(state.rho, 0.0)[0],
+        problem.scattered(np.where(problem.seen, np.sqrt(state.squared), np.nan), np.nan)[0],
+    )
+
+
+def _tied_update(
+    normal: _Normal, jacobian: FloatArray, held: npt.NDArray[np.bool_], damping: float, prior: float, off: float
+) -> FloatArray:
+    """The damped step (6 G + 1,) of the leader and of the logarithm of the units, which is off its prior by so much."""
+    matrix, gradient = jacobian.T @ normal.matrix[0] @ jacobian, jacobian.T @ normal.gradient[0]
+    matrix[-1, -1] += prior
+    gradient[-1] += prior * off
+    matrix = np.where(held[:, None] | held, 0.0, matrix)
+    matrix = matrix + np.diag(damping * np.diag(matrix) + 1e-9)
+    return np.asarray(-np.linalg.solve(matrix, np.where(held, 0.0, gradient)))
+
+
+def _tied_move(leader: FloatArray, tie: Tie, update: FloatArray) -> tuple[FloatArray, Tie]:
+    delta = update[:-1].reshape(-1, 6)
+    moved = leader.copy()
+    moved[:, :3, :3] = leader[:, :3, :3] @ rotation_from_vector(delta[:, :3])
+    moved[:, :3, 3] += delta[:, 3:]
+    return moved, tie.scaled(tie.units * float(np.exp(np.clip(update[-1], -0.5, 0.5))))
+
+
+def _depths_after(s: _State, normal: _Normal, update: FloatArray) -> FloatArray:
+    """Inverse depths (1, A, M) after an update (6 N,) of all frames."""
+    relative = normal.pose_map[0] @ update
+    moved = np.einsum("ai,aim->am", relative, normal.cross[0])
+    return np.asarray(np.maximum(s.rho - (normal.depth_gradient + moved[None]) / normal.depth_matrix, 0.0))
+
+
+def _units_information(normal: _Normal, jacobian: FloatArray, held: npt.NDArray[np.bool_]) -> float:
+    matrix = jacobian.T @ normal.matrix[0] @ jacobian
+    free = np.flatnonzero(~held[:-1])
+    inner, cross = matrix[np.ix_(free, free)], matrix[free, -1]
+    return max(float(matrix[-1, -1] - cross @ np.linalg.solve(inner + 1e-9 * np.eye(len(free)), cross)), 0.0)

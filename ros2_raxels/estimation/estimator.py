@@ -43,6 +43,10 @@ Matches = Mapping[tuple[int, int], PairMatches]
 ALWAYS_LEARNED = 2.0
 """Of `EstimatorSettings.weak`: above all confidences."""
 
+_CLEARLY_LESS = 0.1
+"""Confidence: if learned keypoints give so much less, they are not taken. Like `EstimatorSettings.weak` chosen on the
+training sets, where the learned answer to weak evidence is the better one more often than it says so."""
+
 LEARNED_STAGE = "learned"
 """Of `ClipEstimate.stage_s`: keypoints and matches of the learned matcher; there alone where that was asked."""
 
@@ -109,7 +113,7 @@ class EstimatorSettings:
     refine: RefineSettings = field(default_factory=RefineSettings)
     sure: float = 0.75
     moving: bool = True
-    weak: float = 0.5
+    weak: float = 0.6
 
 
 class Estimator:
@@ -118,6 +122,7 @@ class Estimator:
     Args:
         settings: of the stages.
         denoiser: the learned prior; None leaves two-view geometry alone.
+        matcher: with the same settings of evidence; None for one of its own.
         learned: matcher for clips in which the evidence is weak; None leaves them as they are.
         warn: told once if that one fails, and is not used any more.
     """
@@ -126,11 +131,12 @@ class Estimator:
         self,
         settings: EstimatorSettings | None = None,
         denoiser: Denoiser | None = None,
+        matcher: Matcher | None = None,
         learned: LearnedMatcher | None = None,
         warn: Say = _LOG.warning,
     ) -> None:
         self.settings = settings or EstimatorSettings()
-        self.matcher = Matcher(self.settings.evidence)
+        self.matcher = matcher or Matcher(self.settings.evidence)
         self._denoiser, self._learned, self._warn = denoiser, learned, warn
 
     def estimate(
@@ -158,6 +164,7 @@ class Estimator:
         features: Sequence[Features],
         cameras: Sequence[Camera] | None,
         stage_s: dict[str, float] | None = None,
+        matches: Matches | None = None,
     ) -> ClipEstimate:
         """`estimate` for frames that the matcher has looked at before.
 
@@ -165,10 +172,11 @@ class Estimator:
             features: two or more.
             cameras: of the working images; None estimates one focal length.
             stage_s: wall times, added to by stage.
+            matches: of all pairs (i, j), i < j, where they are known; they are looked for otherwise.
         """
         stage_s = {} if stage_s is None else stage_s
         with timed(stage_s, "evidence"):
-            matches = self.matcher.match_every_pair(features)
+            matches = self.matcher.match_every_pair(features) if matches is None else matches
         found = self._solved(self.matcher, features, cameras, matches, stage_s)
         if self._learned is None or found.confidence.min() >= self.settings.weak:
             return found
@@ -182,7 +190,7 @@ class Estimator:
         matches: Matches,
         found: ClipEstimate,
     ) -> ClipEstimate:
-        """The better of an estimate and another one with learned keypoints."""
+        """Another estimate with learned keypoints, unless it is clearly less sure of itself."""
         stage_s = found.stage_s
         try:
             with timed(stage_s, LEARNED_STAGE):
@@ -192,9 +200,8 @@ class Estimator:
             self._warn(f"matcher: classic from now on, because the learned one failed: {error}")
             return found
         other = replace(self._solved(learned, features, cameras, better, stage_s), is_learned=True)
-        if self.settings.weak >= ALWAYS_LEARNED or other.confidence.min() > found.confidence.min():
-            return other
-        return found
+        worse = other.confidence.min() < found.confidence.min() - _CLEARLY_LESS
+        return found if worse and self.settings.weak < ALWAYS_LEARNED else other
 
     def _solved(
         self,
@@ -206,7 +213,7 @@ class Estimator:
     ) -> ClipEstimate:
         given = list(cameras) if cameras is not None else [guessed_camera(f) for f in features]
         with timed(stage_s, "evidence"):
-            evidence = matcher.assemble(features, given, matches)
+            evidence = matcher.collect(features, given, matches)
         problem = BundleProblem.of(evidence)
         if cameras is None:
             with timed(stage_s, "focal"):

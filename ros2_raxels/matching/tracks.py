@@ -94,6 +94,32 @@ class PairMatches:
 
 
 @dataclass(frozen=True)
+class KnownDepths:
+    """What a sensor says of the depths of P tracks in their anchors, counted as rays are (`Camera.is_flat`).
+
+    Attributes:
+        inverse_depth: (P,) per unit of the world; NaN where it says nothing.
+        sigma: (P,) standard deviation of that, positive; NaN likewise.
+    """
+
+    inverse_depth: FloatArray
+    sigma: FloatArray
+
+    @property
+    def there(self) -> npt.NDArray[np.bool_]:
+        """(P,) where it says something."""
+        return np.isfinite(self.inverse_depth)
+
+    def per_sigma(self, noise_px: float) -> FloatArray:
+        """(P,) px that an inverse depth off by 1 counts as, beside observations of this noise; 0 where not known."""
+        return np.asarray(noise_px / np.where(self.there, self.sigma, np.inf))
+
+    def of_tracks(self, index: IntArray) -> KnownDepths:
+        """Of some of the tracks alone, by index."""
+        return KnownDepths(self.inverse_depth[index], self.sigma[index])
+
+
+@dataclass(frozen=True)
 class Evidence:
     """P tracks over N frames.
 
@@ -108,6 +134,7 @@ class Evidence:
         score: (P, N) the matcher's score of every observation, 0 to 1; 1 at the anchor, 0 where a keypoint was reached
             only through other frames.
         lens: what `plane` and `focal_px` do not tell; None where all cameras are pinholes without distortion.
+        known: depths that a sensor has measured; None without one.
     """
 
     anchor: IntArray
@@ -119,6 +146,7 @@ class Evidence:
     kind: IntArray
     score: FloatArray
     lens: LensRays | None = None
+    known: KnownDepths | None = None
 
     @property
     def frames(self) -> int:
@@ -153,7 +181,7 @@ class Evidence:
         """Some of the tracks alone, by index."""
         rows = {f: getattr(self, f)[index] for f in ("anchor", "index", "pixels", "plane", "weight", "kind", "score")}
         lens = self.lens and replace(self.lens, ray=self.lens.ray[index], scale_px=self.lens.scale_px[index])
-        return replace(self, lens=lens, **rows)
+        return replace(self, lens=lens, known=self.known and self.known.of_tracks(index), **rows)
 
     def pair(self, first: int, second: int) -> tuple[FloatArray, FloatArray]:
         """Matches of the tracks that start in either of two frames: (M, 2) and (M, 2) on their planes z = 1."""

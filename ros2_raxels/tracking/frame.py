@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Protocol
 
 import numpy as np
@@ -10,6 +11,7 @@ import numpy as np
 from ros2_raxels.geometry.camera import Camera
 from ros2_raxels.geometry.poses import FloatArray, relative_pose
 from ros2_raxels.matching.features import Features
+from ros2_raxels.tracking.depth_prior import DepthPrior
 
 
 class Seen(Protocol):
@@ -30,6 +32,24 @@ class Seen(Protocol):
         """Of the working image."""
         ...
 
+    @property
+    def depth(self) -> DepthPrior | None:
+        """What is known of its depths before anything is solved; None for nothing."""
+        ...
+
+
+@dataclass(frozen=True, eq=False)
+class Side:
+    """The image of another camera of a rig at the moment of a frame.
+
+    Attributes:
+        features: of the working image.
+        camera: of the working image.
+    """
+
+    features: Features
+    camera: Camera
+
 
 @dataclass(frozen=True, eq=False)
 class StreamFrame:
@@ -40,12 +60,16 @@ class StreamFrame:
         stamp_ns: of the image.
         features: of the working image.
         camera: of the working image.
+        depth: what is known of its depths before anything is solved; None for nothing.
+        sides: images of the other cameras of a rig, by name.
     """
 
     number: int
     stamp_ns: int
     features: Features
     camera: Camera
+    depth: DepthPrior | None = None
+    sides: Mapping[str, Side] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, eq=False)
@@ -100,6 +124,11 @@ class Keyframe:
     def camera(self) -> Camera:
         """See `StreamFrame`."""
         return self.frame.camera
+
+    @property
+    def depth(self) -> DepthPrior | None:
+        """See `StreamFrame`; None where the trajectory is not in metres."""
+        return self.frame.depth
 
 
 @dataclass(frozen=True)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -13,14 +13,22 @@ from ros2_raxels.estimation.inliers import FEWEST_MATCHES, INLIER_PX
 from ros2_raxels.geometry.poses import FloatArray, relative_pose
 from ros2_raxels.matching.matcher import Matcher
 from ros2_raxels.matching.tracks import FLOW
+from ros2_raxels.tracking.depth_prior import PointDepths
 from ros2_raxels.tracking.frame import Keyframe, Seen, SolvedFrame
 from ros2_raxels.tracking.keyframe_map import KeyframeMap, distance
 from ros2_raxels.tracking.place_index import PlaceIndex
+from ros2_raxels.tracking.rig_tracks import RigTracks
 from ros2_raxels.tracking.shared_matches import SharedMatches
 
 _BUNDLE = RefineSettings(widths_px=(2.0, 1.0, 0.6), iterations=8)
 _BUNDLE_TRACKS = 1200
 _DEPTHS_ALONE = RefineSettings(widths_px=(INLIER_PX,), iterations=0)
+
+_ENOUGH_MEASURED = 0.15
+"""Share of the flow grid of a first frame whose depths must be known: as many as let a next frame be looked for."""
+
+_ENOUGH_KEYPOINTS = 20
+"""Of a first frame: with fewer there is nothing by which a next one could be solved."""
 
 
 @dataclass(frozen=True)
@@ -50,12 +58,19 @@ class Mapper:
     Attributes:
         keyframes: the map.
         shared: what its keyframes, and the frames that are solved against them, have in common.
+        rig: the same of the other cameras of a rig; None of a single camera.
     """
 
-    def __init__(self, matcher: Matcher, settings: MapSettings, keyframes: KeyframeMap | None = None) -> None:
+    def __init__(
+        self,
+        matcher: Matcher,
+        settings: MapSettings,
+        keyframes: KeyframeMap | None = None,
+        rig: RigTracks | None = None,
+    ) -> None:
         self.settings = settings
         self.keyframes = keyframes or KeyframeMap()
-        self.shared = SharedMatches(matcher)
+        self.shared, self.rig = SharedMatches(matcher), rig
         self._matcher = matcher
         self._places = PlaceIndex()
         for keyframe in self.keyframes.all:
@@ -67,6 +82,7 @@ class Mapper:
         beside = Mapper(matcher, self.settings)
         beside.keyframes, beside.shared = self.keyframes.copy(), self.shared.copy(matcher)
         beside._places = self._places.copy()
+        beside.rig = self.rig and self.rig.copy(matcher)
         return beside
 
     def take_over(self, grown_copy: Mapper) -> None:
@@ -74,6 +90,8 @@ class Mapper:
         self.keyframes.take_over(grown_copy.keyframes)
         self.shared.take_over(grown_copy.shared)
         self._places = grown_copy._places.copy()
+        if self.rig is not None and grown_copy.rig is not None:
+            self.rig.take_over(grown_copy.rig)
 
     def begin(self, frames: Sequence[SolvedFrame], clip: ClipEstimate, clip_to_unit: float, unit: float) -> None:
         """The first keyframes of a trajectory, and the depths that were solved with them.
@@ -89,28 +107,61 @@ class Mapper:
         for keyframe in begun:
             self._remember(keyframe)
         self.keyframes.learn(begun, clip.evidence, clip.inverse_depth / clip_to_unit, clip.inverse_depth > 0)
+        if self.rig is not None:
+            self.rig.begin(self.keyframes.window)
         self._thin_out()
+
+    def begin_from(self, frame: SolvedFrame) -> float:
+        """The first keyframe of a trajectory in metres, alone, from depths that a sensor has measured; says the unit.
+
+        Args:
+            frame: solved; its pose in metres. See `sees_depths`.
+        """
+        keyframe = self._keyframe(frame, in_metres=True)
+        unit = 1.0 / float(np.nanmedian(keyframe.inverse_depth))
+        self.keyframes.begin([keyframe], unit, self.settings.window)
+        self._remember(keyframe)
+        if self.rig is not None:
+            self.rig.begin([keyframe], in_metres=True)
+        self._thin_out()
+        return unit
+
+    def sees_depths(self, frame: Seen) -> bool:
+        """Whether a sensor has measured so many depths of a frame, and it shows so much, that a map can begin there."""
+        known = np.isfinite(self._measured_depths(frame))
+        if known.sum() < FEWEST_MATCHES or known.mean() < _ENOUGH_MEASURED:
+            return False
+        return len(self._matcher.keypoints(frame.features).pixels) >= _ENOUGH_KEYPOINTS
 
     def add(self, frame: SolvedFrame) -> Keyframe:
         """Make the newest keyframe of a frame, and refine the newest ones together."""
-        window, present = self.keyframes.window, self.keyframes.present
-        others = [*self.keyframes.before(window[0], self.settings.bundle - self.settings.window), *window]
+        window, present, others = self.keyframes.window, self.keyframes.present, self.recent
         keyframe = self._measured(frame, others, parent=window[-1].number, trajectory=present)
         self._remember(keyframe)
         self.keyframes.put(keyframe)
         self.keyframes.window_numbers = [*self.keyframes.window_numbers, keyframe.number][-self.settings.window :]
+        if self.rig is not None:
+            self.rig.measure(others, keyframe)
         self._refine([*others, keyframe])
         self._thin_out()
         self._forget_details(self.keyframes.stored[: -self.settings.bundle])
         self.shared.connect(self.keyframes.window)
+        if self.rig is not None:
+            self.rig.connect(self.keyframes.window)
         return self.keyframes.keyframes[keyframe.number]
+
+    @property
+    def recent(self) -> list[Keyframe]:
+        """Those that the next keyframe is refined with, in order."""
+        window = self.keyframes.window
+        return [*self.keyframes.before(window[0], self.settings.bundle - self.settings.window), *window]
 
     def insert(self, frame: SolvedFrame, parent: int, near: Sequence[Keyframe]) -> None:
         """Make a keyframe of a frame that is not where the trajectory is now, beside those near it."""
         keyframe = self._measured(frame, near, parent=parent, trajectory=near[0].trajectory)
         self._remember(keyframe)
-        self._forget_details([keyframe])
         self.keyframes.put(keyframe)
+        self._forget_details([keyframe])
         self._thin_out()
 
     def most_alike(self, frame: Seen, besides: Iterable[Keyframe] = ()) -> tuple[Keyframe | None, int]:
@@ -131,13 +182,23 @@ class Mapper:
         rays = keyframe.camera.rays(self._matcher.grid(keyframe.features.grey.shape)[known])
         return np.asarray(rays / keyframe.inverse_depth[known, None])
 
-    def _keyframe(self, frame: SolvedFrame, parent: int | None = None, trajectory: int = 0) -> Keyframe:
-        nothing = np.full(len(self._matcher.grid(frame.frame.features.grey.shape)), np.nan)
-        return Keyframe(frame.frame, frame.camera_to_world, frame.covariance, nothing, parent, trajectory)
+    def _keyframe(
+        self, solved: SolvedFrame, parent: int | None = None, trajectory: int = 0, *, in_metres: bool = False
+    ) -> Keyframe:
+        """A keyframe with the depths of its grid that a sensor has measured, if the trajectory is in metres."""
+        frame = solved.frame if in_metres else replace(solved.frame, depth=None)
+        depths = self._measured_depths(frame)
+        return Keyframe(frame, solved.camera_to_world, solved.covariance, depths, parent, trajectory)
+
+    def _measured_depths(self, frame: Seen) -> FloatArray:
+        """(G,) inverse depths of the flow grid that a sensor has measured, 1/m; NaN where it has not."""
+        grid = self._matcher.grid(frame.features.grey.shape)
+        return np.full(len(grid), np.nan) if frame.depth is None else frame.depth.at(grid, frame.camera)[0]
 
     def _measured(self, frame: SolvedFrame, others: Sequence[Keyframe], parent: int, trajectory: int) -> Keyframe:
         """A keyframe with the depths of all points of its grid that were found in others, poses as they are."""
-        keyframe = self._keyframe(frame, parent, trajectory)
+        in_metres = self.keyframes.trajectories[trajectory].scale.is_of_depths
+        keyframe = self._keyframe(frame, parent, trajectory, in_metres=in_metres)
         self.shared.both_ways(others, keyframe, keyframe.camera_to_world)
         evidence = self.shared.starting_in_last([*others, keyframe])
         if len(evidence.anchor) >= FEWEST_MATCHES:
@@ -149,25 +210,38 @@ class Mapper:
         return keyframe
 
     def _refine(self, frames: Sequence[Keyframe]) -> None:
-        """Keyframes together; the oldest two hold the place and the scale."""
-        if len(frames) < 3:
+        """Keyframes together; the oldest two hold the place and the scale, where no sensor knows the scale."""
+        held = 1 if all(keyframe.depth is not None for keyframe in frames) else 2
+        if len(frames) <= held:
             return
         evidence = self.shared.among(frames, _BUNDLE_TRACKS)
-        fixed = np.arange(len(frames)) < 2
-        refined = refine(evidence, np.array([[k.camera_to_world for k in frames]]), _BUNDLE, fixed=fixed)
-        for keyframe, pose in zip(frames, refined.camera_to_first[0], strict=True):
+        fixed = np.arange(len(frames)) < held
+        by_all = None if self.rig is None else self.rig.refine(frames, evidence, _BUNDLE_TRACKS, _BUNDLE, fixed)
+        if by_all is not None:
+            poses, inverse_depth, residual_px = by_all
+        else:
+            refined = refine(evidence, np.array([[k.camera_to_world for k in frames]]), _BUNDLE, fixed=fixed)
+            poses, inverse_depth, residual_px = (
+                a[0] for a in (refined.camera_to_first, refined.inverse_depth, refined.residual_px)
+            )
+        for keyframe, pose in zip(frames, poses, strict=True):
             self.keyframes.move_keyframe(keyframe.number, pose)
-        agrees = np.nanmin(refined.residual_px[0], axis=1) < INLIER_PX
-        self.keyframes.learn(frames, evidence, refined.inverse_depth[0], agrees)
+        agrees = np.nanmin(residual_px, axis=1) < INLIER_PX
+        self.keyframes.learn(frames, evidence, inverse_depth, agrees)
 
     def _remember(self, keyframe: Keyframe) -> None:
         self._places.add(keyframe.number, self._matcher.keypoints(keyframe.features))
 
-    @staticmethod
-    def _forget_details(keyframes: Iterable[Keyframe]) -> None:
-        """Keypoints and full images take megabytes a frame."""
+    def _forget_details(self, keyframes: Iterable[Keyframe]) -> None:
+        """Keypoints, full images and depth images take megabytes a frame."""
         for keyframe in keyframes:
             keyframe.features.forget_details()
+            for side in keyframe.frame.sides.values():
+                side.features.forget_details()
+            if keyframe.depth is not None and not isinstance(keyframe.depth, PointDepths):
+                grid = self._matcher.grid(keyframe.features.grey.shape)
+                kept = PointDepths.of(keyframe.depth, grid, keyframe.camera)
+                self.keyframes.put(replace(keyframe, frame=replace(keyframe.frame, depth=kept)))
 
     def _thin_out(self) -> None:
         """Where there are too many, those go first whose neighbours stand closest to each other."""

@@ -13,6 +13,7 @@ from ros2_raxels.geometry.poses import FloatArray, relative_pose
 from ros2_raxels.geometry.turns import Turn, fitted_turn
 from ros2_raxels.matching.matcher import Matcher
 from ros2_raxels.matching.tracks import Evidence, PairMatches
+from ros2_raxels.tracking.depth_prior import with_known_depths
 from ros2_raxels.tracking.frame import Keyframe, Seen
 from ros2_raxels.tracking.prediction import Predicted, predict
 
@@ -72,6 +73,11 @@ class SharedMatches:
             return None
         return self._assemble([*anchors, frame], must_see=len(anchors))
 
+    def nothing(self, anchors: Sequence[Keyframe], frame: Seen) -> Evidence:
+        """No evidence of a frame with keyframes: where other cameras have some."""
+        frames = [*anchors, frame]
+        return self._matcher.assemble([f.features for f in frames], [f.camera for f in frames], {}, len(anchors))
+
     def glance(self, anchors: Sequence[Keyframe], frame: Seen) -> tuple[Evidence, float]:
         """Evidence from coarse flow alone, and how much of the newest keyframe it reaches; 0 if that has no depth."""
         self.connect(anchors)
@@ -88,6 +94,12 @@ class SharedMatches:
     def connect(self, frames: Sequence[Seen]) -> None:
         """Look thoroughly where a look near the expected found too little."""
         self._find(_all_pairs(frames), thorough=True)
+
+    def by_position(self, frames: Sequence[Seen]) -> dict[tuple[int, int], PairMatches]:
+        """Matches of all pairs of frames of which any are known, by position among the frames."""
+        position = {f.number: k for k, f in enumerate(frames)}
+        pairs = [(a, b) for a, b in _all_pairs(frames) if self._known(a, b)]
+        return {(position[a.number], position[b.number]): self._matches[a.number, b.number] for a, b in pairs}
 
     def among(self, frames: Sequence[Seen], tracks: int) -> Evidence:
         """At most so many tracks, from what is known of all pairs of frames."""
@@ -163,8 +175,10 @@ class SharedMatches:
         """Whether flow from the newest keyframe has depth.
 
         Not where it shares none with the others, as the first after a recovery or of another image size: the scale
-        would be lost there.
+        would be lost there, unless a sensor knows it.
         """
+        if anchors[-1].depth is not None:
+            return True
         last = anchors[-1].number
         return max((self._matches[anchor.number, last].reach for anchor in anchors[:-1]), default=1.0) >= _SHARED
 
@@ -221,12 +235,9 @@ class SharedMatches:
         starts_in: int | None = None,
         tracks: int | None = None,
     ) -> Evidence:
-        position = {f.number: k for k, f in enumerate(frames)}
-        pairs = [(a, b) for a, b in _all_pairs(frames) if self._known(a, b)]
-        matches = {(position[a.number], position[b.number]): self._matches[a.number, b.number] for a, b in pairs}
-        return self._matcher.assemble(
-            [f.features for f in frames], [f.camera for f in frames], matches, must_see, starts_in, tracks
-        )
+        features, cameras = [f.features for f in frames], [f.camera for f in frames]
+        evidence = self._matcher.assemble(features, cameras, self.by_position(frames), must_see, starts_in, tracks)
+        return with_known_depths(evidence, [(f.depth, f.camera) for f in frames])
 
     def _predicted(
         self,

@@ -24,7 +24,7 @@ from ros2_raxels.estimation.bundle_adjustment import (
 )
 from ros2_raxels.geometry.camera import PinholeCamera
 from ros2_raxels.geometry.poses import FloatArray, relative_pose
-from ros2_raxels.matching.tracks import Evidence
+from ros2_raxels.matching.tracks import Evidence, KnownDepths
 
 PATIENT = RefineSettings(iterations=40)
 
@@ -171,7 +171,7 @@ def test_the_gradient_is_that_of_the_robust_cost() -> None:
     gradient = _normal_equations(problem, _evaluate(problem, poses, rho), width, keep_depths=True).gradient
 
     def cost(poses: FloatArray, rho: FloatArray) -> FloatArray:
-        return _cost(problem, _evaluate(problem, poses, rho).squared, width)
+        return _cost(problem, _evaluate(problem, poses, rho), width)
 
     for frame in range(FRAMES):
         for component in range(6):
@@ -525,3 +525,63 @@ def test_tracks_seen_only_where_they_start_count_for_nothing() -> None:
     assert np.isnan(found.residual_px).all()
     assert not found.information_of(0).any()
     assert not found.inverse_depth.any()
+
+
+# ---------------------------------------------------------------------------------------------------- known depths
+
+
+def measured(evidence: Evidence, inverse_depth: FloatArray, sigma: float) -> Evidence:
+    return replace(evidence, known=KnownDepths(inverse_depth, np.where(np.isfinite(inverse_depth), sigma, np.nan)))
+
+
+def test_measured_depths_set_the_scale_and_single_views_their_place() -> None:
+    """The start is 5 % too large, forty standard deviations of the depths; a quarter of the tracks has none."""
+    rng = np.random.default_rng(2)
+    truth = cameras(rng)
+    evidence, rho = tracks_of(rng, truth)
+    start = truth.copy()
+    start[:, :3, 3] *= 1.05
+    sensor = np.where(rng.random(len(rho)) < 0.25, np.nan, 1.3 * rho + rng.normal(0.0, 0.0005, len(rho)))
+    found = refine(measured(evidence, sensor, 0.0005), start[None], PATIENT)
+    np.testing.assert_allclose(found.camera_to_first[0, :, :3, 3], truth[:, :3, 3] / 1.3, atol=2e-4)
+    assert rotation_error_rad(found.camera_to_first[0], truth) < 1e-4
+    seen = evidence.seen.sum(axis=1) > 1
+    np.testing.assert_allclose(found.inverse_depth[0, seen], 1.3 * rho[seen], atol=0.002)
+    np.testing.assert_allclose(found.inverse_depth[0, np.isfinite(sensor)], sensor[np.isfinite(sensor)], atol=0.002)
+
+
+def test_wrong_depths_do_not_bend_the_cameras() -> None:
+    rng = np.random.default_rng(3)
+    truth = cameras(rng)
+    evidence, rho = tracks_of(rng, truth)
+    sensor = np.where(rng.random(len(rho)) < 0.2, rho * rng.uniform(0.3, 0.7, len(rho)), rho)
+    found = refine(measured(evidence, sensor, 0.002), truth[None], PATIENT)
+    np.testing.assert_allclose(found.camera_to_first[0], truth, atol=1e-3)
+    wrong = (sensor != rho) & (evidence.seen.sum(axis=1) > 2)
+    assert wrong.sum() > 10
+    assert np.median(np.abs(found.inverse_depth[0] / rho - 1.0)[wrong]) < 0.01
+
+
+def test_triangulated_and_measured_depths_are_weighed_by_their_information() -> None:
+    rng = np.random.default_rng(4)
+    truth = cameras(rng)
+    evidence, rho = tracks_of(rng, truth)
+    alone = evidence.seen.sum(axis=1) == 1
+    off = triangulate(measured(evidence, rho + 0.001, 0.1), truth[None])[0]
+    np.testing.assert_allclose(off[~alone], rho[~alone], atol=2e-5)
+    sure = triangulate(measured(evidence, rho + 0.001, 1e-5), truth[None])[0]
+    np.testing.assert_allclose(sure, rho + 0.001, atol=2e-5)
+    assert alone.any()
+
+
+def test_information_grows_with_measured_depths() -> None:
+    rng = np.random.default_rng(5)
+    truth = cameras(rng)
+    evidence, rho = tracks_of(rng, truth)
+    without = refine(evidence, truth[None]).information_of(0)
+    with_depths = refine(measured(evidence, rho, 0.001), truth[None]).information_of(0)
+    gain = np.linalg.eigvalsh(with_depths[6:, 6:] - without[6:, 6:])
+    assert gain.min() > -1e-3
+    # What tracks alone leave open, the scale, is known now.
+    scale = np.concatenate([np.zeros((FRAMES, 3)), truth[:, :3, 3]], axis=1).ravel()
+    assert scale @ without @ scale < 0.01 * (scale @ with_depths @ scale)

@@ -12,6 +12,7 @@ from learned_rig import FakeGraphs, NearestGraph
 from scipy.spatial.transform import Rotation
 
 from ros2_raxels.engine import EngineError
+from ros2_raxels.estimation import estimator as estimator_module
 from ros2_raxels.estimation.bundle_adjustment import RefineSettings
 from ros2_raxels.estimation.estimator import ALWAYS_LEARNED, ClipEstimate, Estimator, EstimatorSettings
 from ros2_raxels.estimation.hypotheses import PoseHypotheses
@@ -395,7 +396,7 @@ def test_the_denoiser_judges_which_observations_count(walk: Clip, other_walk: Cl
 def with_learned(weak: float, stage: NearestGraph, said: list[str] | None = None) -> Estimator:
     settings = replace(EstimatorSettings(), weak=weak)
     matcher = LearnedMatcher(FakeGraphs(stages=[stage]))
-    return Estimator(settings, None, matcher, [].append if said is None else said.append)
+    return Estimator(settings, learned=matcher, warn=[].append if said is None else said.append)
 
 
 def test_a_clip_with_good_evidence_does_without_the_learned_matcher(answer: ClipEstimate, walk: Clip) -> None:
@@ -406,13 +407,20 @@ def test_a_clip_with_good_evidence_does_without_the_learned_matcher(answer: Clip
     np.testing.assert_array_equal(found.camera_to_first, answer.camera_to_first)
 
 
-def test_weak_evidence_is_replaced_and_the_better_answer_kept(answer: ClipEstimate, walk: Clip) -> None:
-    stage = NearestGraph()
-    found = with_learned(1.5, stage).estimate(walk.images, [CAMERA] * 4)
+def test_weak_evidence_is_replaced_unless_the_answer_is_clearly_less_sure(
+    answer: ClipEstimate, walk: Clip, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stage = NearestGraph(amiss=True)
+    estimator = with_learned(1.5, stage)
+    found = estimator.estimate(walk.images, [CAMERA] * 4)
     assert len(stage.asked) == 6, "every pair, once"
-    assert found.confidence.min() >= answer.confidence.min()
-    assert found.is_learned == (found.confidence.min() > answer.confidence.min())
     assert found.stage_s["learned"] > 0
+    assert not found.is_learned
+    np.testing.assert_array_equal(found.camera_to_first, answer.camera_to_first)
+    monkeypatch.setattr(estimator_module, "_CLEARLY_LESS", 1.0)
+    found = estimator.estimate(walk.images, [CAMERA] * 4)
+    assert found.is_learned
+    assert found.confidence.min() < answer.confidence.min() - 0.1
 
 
 def test_learned_keypoints_alone_where_they_are_asked_for(answer: ClipEstimate, walk: Clip) -> None:

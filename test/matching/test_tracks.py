@@ -14,6 +14,7 @@ from ros2_raxels.matching.tracks import (
     FLOW,
     KEYPOINT,
     Evidence,
+    KnownDepths,
     PairMatches,
     chain_matches,
     keypoint_scores,
@@ -161,3 +162,12 @@ def test_some_tracks_alone_keep_all_that_is_theirs(camera: PinholeCamera) -> Non
     np.testing.assert_array_equal(some.focal_px, focal)
     np.testing.assert_array_equal(some.rays(np.arange(2), 1), every.rays(np.array([3, 1]), 1))
     np.testing.assert_array_equal(some.seen, every.seen[[3, 1]])
+
+
+def test_some_of_the_known_depths_and_what_being_off_counts_as() -> None:
+    known = KnownDepths(np.array([0.5, np.nan, 2.0]), np.array([0.1, np.nan, 0.02]))
+    np.testing.assert_array_equal(known.there, [True, False, True])
+    np.testing.assert_allclose(known.per_sigma(0.5), [5.0, 0.0, 25.0])
+    some = known.of_tracks(np.array([2, 1]))
+    np.testing.assert_array_equal(some.inverse_depth, [2.0, np.nan])
+    np.testing.assert_array_equal(some.sigma, [0.02, np.nan])

@@ -12,8 +12,8 @@ from ros2_raxels.estimation.bundle_adjustment import RefineSettings, refine
 from ros2_raxels.geometry.camera import Camera, PinholeCamera
 from ros2_raxels.geometry.fisheye import wide_lens
 from ros2_raxels.geometry.poses import FloatArray, make_pose, rotation_from_vector
-from ros2_raxels.matching.tracks import Evidence
-from ros2_raxels.tracking.frame_pose import solve_pose
+from ros2_raxels.matching.tracks import Evidence, KnownDepths
+from ros2_raxels.tracking.frame_pose import Beside, solve_pose
 
 NEW = FRAMES - 1
 PLAIN = PinholeCamera(320, 240, 260.0, 260.0, 159.5, 119.5)
@@ -124,3 +124,79 @@ def test_points_of_unknown_depth_do_not_pull_a_start_that_is_off() -> None:
     found = solve_pose(poses[NEW] @ OFF, poses[:NEW], replace(evidence, pixels=pixels, plane=plane))
     np.testing.assert_allclose(found.camera_to_world, poses[NEW], atol=0.01)
     assert np.median(found.residual_px) < 0.3
+
+
+def test_with_measured_depths_one_keyframe_is_enough_and_noise_of_both_counts() -> None:
+    evidence, poses = against_keyframes(0.1)
+    evidence = picked(evidence, evidence.anchor == 0)
+    evidence = Evidence(
+        evidence.anchor, evidence.index, evidence.pixels[:, [0, NEW]], evidence.plane[:, [0, NEW]],
+        evidence.focal_px[[0, NEW]], evidence.weight[:, [0, NEW]], evidence.kind, evidence.score[:, [0, NEW]],
+    )  # fmt: skip
+    towards = evidence.rays(np.arange(len(evidence.anchor)), 0)
+    # Depths that fit the exact poses and the observations best, and a tenth of them is missing, a tenth is wrong.
+    q, t = towards @ poses[NEW][:3, :3], -poses[NEW][:3, :3].T @ poses[NEW][:3, 3]
+    slope, level = t[:2] - evidence.plane[:, 1] * t[2], evidence.plane[:, 1] * q[:, 2:] - q[:, :2]
+    depth = (slope * level).sum(axis=1) / (slope**2).sum(axis=1)
+    rng = np.random.default_rng(1)
+    share = rng.random(len(depth))
+    sensor = np.where(share < 0.1, np.nan, np.where(share < 0.2, 2.0 * depth, depth))
+    known = KnownDepths(sensor, np.where(np.isfinite(sensor), 0.002, np.nan))
+    found = solve_pose(poses[NEW] @ OFF, poses[:1], replace(evidence, known=known))
+    np.testing.assert_allclose(found.camera_to_world, poses[NEW], atol=0.003)
+    surer = solve_pose(poses[NEW], poses[:1], replace(evidence, known=replace(known, sigma=known.sigma / 10)))
+    assert np.trace(surer.information[3:, 3:]) > 1.2 * np.trace(found.information[3:, 3:])
+
+
+def test_a_measured_depth_and_those_of_keyframes_are_weighed_by_their_information() -> None:
+    evidence, poses = against_keyframes()
+    exact = solve_pose(poses[NEW], poses[:NEW], evidence).inverse_depth
+    seen = evidence.seen[:, :NEW].sum(axis=1) > 1
+    for sigma, weight in ((1e-6, 1.0), (1.0, 0.0)):
+        known = KnownDepths(exact + 2e-4, np.full(len(exact), sigma))
+        found = solve_pose(poses[NEW], poses[:NEW], replace(evidence, known=known))
+        np.testing.assert_allclose(found.inverse_depth[seen], exact[seen] + weight * 2e-4, atol=3e-5)
+
+
+MOUNT = make_pose(rotation_from_vector([0.1, 1.4, -0.2]), [0.3, -0.1, 0.2])
+"""Of a second camera, in the first one: it looks elsewhere, and stands a third of a baseline away."""
+
+
+def seen_beside(lens: Camera, count: int = 300, seed: int = 8) -> tuple[Beside, FloatArray]:
+    """What a second camera sees, and where the first one stands."""
+    rng = np.random.default_rng(seed)
+    poses = cameras(np.random.default_rng(4))
+    evidence, _ = wide_tracks_of(rng, poses @ MOUNT, [lens] * FRAMES, count)
+    evidence = picked(evidence, (evidence.anchor < NEW) & evidence.seen[:, NEW])
+    return Beside(evidence, list(poses[:NEW] @ MOUNT), MOUNT), poses
+
+
+@pytest.mark.parametrize("lens", [PLAIN, BENT, wide_lens(320, 240, 150.0)], ids=["pinhole", "barrel", "fisheye"])
+def test_a_camera_beside_alone_gives_the_pose(lens: Camera) -> None:
+    beside, poses = seen_beside(lens)
+    evidence, _ = against_keyframes()
+    nothing = picked(evidence, np.zeros(0, int))
+    assert len(beside.evidence.anchor) > 40
+    found = solve_pose(poses[NEW] @ OFF, poses[:NEW], nothing, [beside])
+    np.testing.assert_allclose(found.camera_to_world, poses[NEW], atol=1e-7)
+    assert len(found.inverse_depth) == len(beside.evidence.anchor)
+
+
+def test_two_cameras_are_surer_than_one_of_them() -> None:
+    evidence, poses = against_keyframes(0.2)
+    beside, _ = seen_beside(PLAIN)
+    one, both = solve_pose(poses[NEW], poses[:NEW], evidence), solve_pose(poses[NEW], poses[:NEW], evidence, [beside])
+    errors = [np.abs(found.camera_to_world - poses[NEW]).max() for found in (one, both)]
+    assert errors[1] < errors[0]
+    spreads = [np.trace(np.linalg.inv(found.information)[3:, 3:]) for found in (one, both)]
+    assert spreads[1] < 0.5 * spreads[0]
+    assert len(both.residual_px) == len(evidence.anchor) + len(beside.evidence.anchor)
+
+
+def test_a_rig_is_solved_as_fast_as_one_camera() -> None:
+    """The derivatives are right: from far off it is there after a few steps, or the search would end before."""
+    beside, poses = seen_beside(wide_lens(320, 240, 150.0), seed=9)
+    evidence, _ = against_keyframes()
+    start = poses[NEW] @ make_pose(rotation_from_vector([0.05, -0.06, 0.04]), [0.2, 0.1, -0.2])
+    found = solve_pose(start, poses[:NEW], evidence, [beside])
+    np.testing.assert_allclose(found.camera_to_world, poses[NEW], atol=1e-8)

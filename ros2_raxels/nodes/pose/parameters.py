@@ -108,12 +108,32 @@ POSE_TABLE: Table = (
     ),
     Parameter(
         "scale.mode",
-        "none",
-        "Where metres come from. none: poses have their own unit. fixed: scale.scene_depth_m. odom: nav_msgs/Odometry"
-        " on `odom`, looked up at the stamps of the images. height: scale.camera_height_m, for a camera that is fixed"
-        " to a robot on flat ground and sees that ground.",
-        choices=tuple(source.name.lower() for source in ScaleSource),
+        "auto",
+        "Where metres come from. auto: the best that is published, depth images before odometry and that before the "
+        "IMU; with none of them poses have their own unit, as with none. fixed: scale.scene_depth_m. depth: "
+        "sensor_msgs/Image on `depth/image`. odom: nav_msgs/Odometry on `odom`, looked up at the stamps of the images. "
+        "imu: sensor_msgs/Imu on `imu`. height: scale.camera_height_m, for a camera that is fixed to a robot on flat "
+        "ground and sees that ground.",
+        choices=("auto", "none", "fixed", "depth", "odom", "imu", "height"),
         at_configure=True,
+    ),
+    Parameter(
+        "depth.tolerance_s",
+        0.02,
+        "For scale.mode auto and depth: how far the stamps of an image and of its depth image may lie apart. Less than "
+        "half of the time between two images.",
+        unit="s",
+        low=0.0,
+        high=1.0,
+    ),
+    Parameter(
+        "depth.wait_s",
+        0.03,
+        "Longest time that an image waits for its depth image, which is often sent after it; then its pose is solved "
+        "without. Where depth images come less often than images, few of the others wait.",
+        unit="s",
+        low=0.0,
+        high=1.0,
     ),
     Parameter(
         "scale.scene_depth_m",
@@ -204,10 +224,12 @@ POSE_TABLE: Table = (
 
 def tracker_settings(parameters: Parameters) -> TrackerSettings:
     """Settings of the tracker."""
+    mode = parameters.text("scale.mode")
     scale = ScaleSettings(
-        ScaleSource[parameters.text("scale.mode").upper()],
+        ScaleSource.NONE if mode == "auto" else ScaleSource[mode.upper()],
         parameters.number("scale.scene_depth_m"),
         parameters.number("scale.camera_height_m"),
+        auto=mode != "none",
     )
     return TrackerSettings(
         confidence_min=parameters.number("confidence_min"),
