@@ -21,7 +21,8 @@ ARGUMENTS = {
     "params_file": ("", "YAML with parameters; config/raxels.yaml explains them all"),
     "image": ("image", "topic of the images (sensor_msgs/Image)"),
     "camera_info": ("camera_info", "topic of their intrinsics"),
-    "odom": ("odom", "topic of odometry, for scale.mode odom"),
+    "odom": ("odom", "topic of the odometry of the wheels, for scale.mode auto and odom"),
+    "imu": ("imu", "topic of the IMU (sensor_msgs/Imu)"),
     "views": ("false", "start the view server as well"),
     "one_process": ("false", "with views: both nodes in one process, where images come in once for both"),
     "respawn": ("false", "start a node that has ended again, after 2 s"),
@@ -64,7 +65,7 @@ def _nodes(context: LaunchContext) -> list[Node]:
         "package": "ros2_raxels",
         "namespace": LaunchConfiguration("namespace"),
         "parameters": [LaunchConfiguration("params_file"), *([given] if given else [])],
-        "remappings": [(topic, LaunchConfiguration(topic)) for topic in ("image", "camera_info", "odom")],
+        "remappings": [(topic, LaunchConfiguration(topic)) for topic in ("image", "camera_info", "odom", "imu")],
         "ros_arguments": ["--log-level", LaunchConfiguration("log_level")],
         "output": "screen",
         # Humble takes no substitution here.

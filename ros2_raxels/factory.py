@@ -21,6 +21,7 @@ from ros2_raxels.estimation.learned_prior import (
     named_card,
 )
 from ros2_raxels.geometry.rig import Rig
+from ros2_raxels.tracking.inertial import Imu
 from ros2_raxels.tracking.metric_scale import Odometry, ScaleSettings, ScaleSource
 from ros2_raxels.tracking.tracker import Tracker
 from ros2_raxels.tracking.types import TrackerSettings
@@ -67,24 +68,23 @@ def make_tracker(
     odometry: Odometry | None = None,
     real_time: bool = False,
     mask: npt.NDArray[np.bool_] | None = None,
+    imu: Imu | None = None,
     rig: Rig | None = None,
 ) -> Tracker:
     """A tracker that keeps the whole trajectory, with the denoiser of a card as in `make_estimator`.
 
     Args:
         model: see there.
-        odometry: where metres come from; without it they stay unknown.
+        odometry: see `Tracker`; metres come from it, or from the IMU, and without both they stay unknown.
         real_time: see `TrackerSettings`.
-        mask: see `Tracker`.
-        rig: likewise.
+        mask, imu, rig: see `Tracker`.
 
     Raises:
         FileError: the model is missing, damaged or cannot be run.
     """
-    without = ScaleSource.NONE if rig is None else ScaleSource.STEREO
-    scale = ScaleSettings(without if odometry is None else ScaleSource.ODOM)
+    scale = ScaleSettings(ScaleSource.ODOM if odometry is not None and imu is None else ScaleSource.NONE)
     settings = TrackerSettings(history=True, scale=scale, real_time=real_time)
-    return Tracker(settings, make_denoiser(model, STREAM), odometry, mask, rig)
+    return Tracker(settings, make_denoiser(model, STREAM), odometry, mask, imu, rig)
 
 
 def make_predictor(model: str, settings: PredictorSettings | None = None) -> ViewPredictor:

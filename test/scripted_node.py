@@ -123,6 +123,7 @@ class ScriptedTracker:
         self._count += state == TrackState.TRACKING and action != NOT_FINITE
         focal = "estimated" if camera is None else f"{camera.fx:g}"
         message = f"count {self._count} focal {focal} lost.frames {self._settings.lost_frames}"
+        message += f" beside {', '.join(others)}" if others else ""
         covariance = np.eye(6) * UNKNOWN_VARIANCE if state == TrackState.LOST else np.diag(VARIANCES)
         self._spoiled = action == SPOIL
         matches: Any = np.nan if action == UNSAID else QUALITY.correspondences

@@ -22,7 +22,8 @@ FLOORS = (
     "tracking view_synthesis",
     "estimation scenes",
     "engine recordings",
-    "model matching utils",
+    "model matching",
+    "utils",
     "geometry",
 )
 """The house, top floor first. Rooms are packages, or modules of the root; each imports itself and floors below it."""

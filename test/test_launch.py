@@ -20,7 +20,7 @@ from ros2_raxels.utils.ros_environment import PROFILE_VARIABLES
 
 EXPECTED = {
     "raxels.launch.py": {
-        *("namespace", "params_file", "image", "camera_info", "odom"),
+        *("namespace", "params_file", "image", "camera_info", "odom", "imu"),
         *("views", "one_process", "respawn", "autostart", "use_sim_time", "log_level"),
     },
     "demo.launch.py": {"source", "rate", "loop", "log_level"},

@@ -10,6 +10,7 @@ from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
+from ros2_raxels.cli import evaluate_honesty
 from ros2_raxels.cli.evaluate_parts import (
     closed_loops,
     methods_of,
@@ -80,6 +81,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="N",
         help=f"that colmap is given of a set, evenly spread (default: {MOST_FRAMES})",
     )
+    evaluate_honesty.add_arguments(parser)
     parser.add_argument(
         "--out", type=Path, default=Path("out") / "evaluation", metavar="DIR", help="default: out/evaluation"
     )
@@ -94,6 +96,8 @@ def run(args: argparse.Namespace) -> int:
     Raises:
         FileError: the data cannot be read, or the report not be written.
     """
+    if args.honesty is not None:
+        return evaluate_honesty.run_honesty(args)
     root = data_root(args.data)
     clips = make_clips(root, args.per_set, args.seed)
     if not clips:

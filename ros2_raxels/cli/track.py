@@ -140,18 +140,18 @@ def run(args: argparse.Namespace) -> int:
         camera_name=None if args.calibration is not None else args.camera,
     )
     check_source(args, source)
-    odometry = source.odometry() if args.odom else None
+    odometry, imu = source.odometry() if args.odom else None, source.imu() if args.imu else None
     origin = _check_calibration(source, calibration)
     mask = None if args.mask is None else read_mask(args.mask)
     for note in source.notes:
         print(f"note: {note}", flush=True)
-    tracker = make_tracker(args.model, odometry, real_time=args.realtime, mask=mask, rig=source.rig)
+    tracker = make_tracker(args.model, odometry, real_time=args.realtime, mask=mask, imu=imu, rig=source.rig)
     track, pace = Track(), Pace() if args.realtime else None
     with nullcontext() if args.view is None else open_view(args.view, source.name) as view:
         with keeping_states(args, source) as keep:
             followed = _followed(track, source, tracker, calibration, pace, args.rate)
             end = _follow_with_progress(followed, source, track, view, keep)
-        for remark in source.remarks:
+        for remark in (*source.remarks, *tracker.sensor_remarks):
             print(f"note: {remark}", flush=True)
         if not args.live:
             track.settle(tracker, look=end.status != INTERRUPTED)

@@ -36,7 +36,13 @@ def add_live_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--odom",
         action="store_true",
-        help="metres from the wheels: odom.csv of a rig set, or the topic of odometry of a bag with /tf_static",
+        help="metres, and the motion to expect, from the wheels: odom.csv of a rig set, or the topic of odometry of a "
+        "bag with /tf_static",
+    )
+    parser.add_argument(
+        "--imu",
+        action="store_true",
+        help="turns to expect from the gyro: imu.csv of a rig set, or the topic of the IMU of a bag with /tf_static",
     )
     parser.add_argument(
         "--realtime",

@@ -24,6 +24,7 @@ import numpy.typing as npt
 from ros2_raxels.geometry.camera import Camera
 from ros2_raxels.geometry.poses import FloatArray, rotation_from_vector, skew
 from ros2_raxels.matching.tracks import Evidence
+from ros2_raxels.utils.right_of_way import give_way
 
 _MIN_Z = 0.05
 _BEHIND_PX = 1e3
@@ -540,7 +541,9 @@ def refine(
     damping = np.full(len(pose), 1e-3)
     for iteration in range(settings.iterations):
         width = settings.widths_px[min(iteration, len(settings.widths_px) - 1)]
+        give_way()
         normal = _normal_equations(problem, state, width, keep_depths)
+        give_way()
         trial = _step(problem, state, normal, damping, held, keep_depths)
         before, after = _cost(problem, state, width), _cost(problem, trial, width)
         better = after < before

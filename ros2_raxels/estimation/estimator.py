@@ -8,7 +8,7 @@ all of them at once, and the answer is the one that explains the evidence best.
 from __future__ import annotations
 
 import itertools
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 import numpy as np
@@ -26,7 +26,7 @@ from ros2_raxels.geometry.poses import FloatArray, direction_angle_rad, rotation
 from ros2_raxels.geometry.raxel_grid import clip_bearings
 from ros2_raxels.matching.features import Features
 from ros2_raxels.matching.matcher import Matcher
-from ros2_raxels.matching.tracks import Evidence, EvidenceSettings
+from ros2_raxels.matching.tracks import Evidence, EvidenceSettings, PairMatches
 from ros2_raxels.utils.timing import timed
 
 _ENOUGH_PARALLAX_PX = 3.0
@@ -100,11 +100,17 @@ class Estimator:
     Args:
         settings: of the stages.
         denoiser: the learned prior; None leaves two-view geometry alone.
+        matcher: with the same settings of evidence; None for one of its own.
     """
 
-    def __init__(self, settings: EstimatorSettings | None = None, denoiser: Denoiser | None = None) -> None:
+    def __init__(
+        self,
+        settings: EstimatorSettings | None = None,
+        denoiser: Denoiser | None = None,
+        matcher: Matcher | None = None,
+    ) -> None:
         self.settings = settings or EstimatorSettings()
-        self.matcher = Matcher(self.settings.evidence)
+        self.matcher = matcher or Matcher(self.settings.evidence)
         self._denoiser = denoiser
 
     def estimate(
@@ -132,6 +138,7 @@ class Estimator:
         features: Sequence[Features],
         cameras: Sequence[Camera] | None,
         stage_s: dict[str, float] | None = None,
+        matches: Mapping[tuple[int, int], PairMatches] | None = None,
     ) -> ClipEstimate:
         """`estimate` for frames that the matcher has looked at before.
 
@@ -139,11 +146,12 @@ class Estimator:
             features: two or more.
             cameras: of the working images; None estimates one focal length.
             stage_s: wall times, added to by stage.
+            matches: of all pairs (i, j), i < j, where they are known; they are looked for otherwise.
         """
         stage_s = {} if stage_s is None else stage_s
         given = list(cameras) if cameras is not None else [guessed_camera(f) for f in features]
         with timed(stage_s, "evidence"):
-            evidence = self.matcher.collect(features, given)
+            evidence = self.matcher.collect(features, given, matches)
         problem = BundleProblem.of(evidence)
         if cameras is None:
             with timed(stage_s, "focal"):

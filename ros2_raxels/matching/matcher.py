@@ -35,6 +35,7 @@ from ros2_raxels.matching.tracks import (
     keypoint_scores,
     thin_tracks,
 )
+from ros2_raxels.utils.right_of_way import give_way
 
 _Item = TypeVar("_Item")
 _Result = TypeVar("_Result")
@@ -45,11 +46,13 @@ class Matcher:
 
     Args:
         settings: defaults if None.
-        threads: of a pool that the frames and pairs of a call share; OpenCV releases the GIL.
+        threads: of a pool that the frames and pairs of a call share; OpenCV releases the GIL. With one, that of the
+            caller does the work, and gives way between frames and between pairs.
     """
 
     def __init__(self, settings: EvidenceSettings | None = None, threads: int = 2) -> None:
         self.settings = settings or EvidenceSettings()
+        self._threads = threads
         self._pool = ThreadPoolExecutor(max_workers=threads, thread_name_prefix="raxels-evidence")
         self._local = threading.local()
 
@@ -187,17 +190,28 @@ class Matcher:
         """Number of keypoints that match: a cheap measure of whether two frames show the same place."""
         return int((self._match_keypoints(self.keypoints(a), self.keypoints(b))[0] >= 0).sum())
 
-    def collect(self, frames: Sequence[Features], cameras: Sequence[Camera]) -> Evidence:
+    def collect(
+        self,
+        frames: Sequence[Features],
+        cameras: Sequence[Camera],
+        matches: Mapping[tuple[int, int], PairMatches] | None = None,
+    ) -> Evidence:
         """Evidence between all pairs of frames, thinned to `EvidenceSettings.tracks`.
+
+        Args:
+            frames, cameras: N of each.
+            matches: of all pairs by positions, i < j, where they are known; None to look for them.
 
         Raises:
             ValueError: fewer than two frames, or another number of cameras.
         """
         if len(frames) < 2 or len(frames) != len(cameras):
             raise ValueError(f"{len(frames)} frames and {len(cameras)} cameras: two or more frames, a camera each")
-        pairs = list(itertools.combinations(range(len(frames)), 2))
-        found = self.match_all([(frames[i], frames[j]) for i, j in pairs], [None] * len(pairs))
-        return self.assemble(frames, cameras, dict(zip(pairs, found, strict=True)))
+        if matches is None:
+            pairs = list(itertools.combinations(range(len(frames)), 2))
+            found = self.match_all([(frames[i], frames[j]) for i, j in pairs], [None] * len(pairs))
+            matches = dict(zip(pairs, found, strict=True))
+        return self.assemble(frames, cameras, matches)
 
     def assemble(
         self,
@@ -420,7 +434,14 @@ class Matcher:
         return correlation
 
     def _map(self, work: Callable[[_Item], _Result], items: Iterable[_Item]) -> list[_Result]:
+        if self._threads == 1:
+            return [_after_others(work, item) for item in items]
         return list(self._pool.map(work, items))
+
+
+def _after_others(work: Callable[[_Item], _Result], item: _Item) -> _Result:
+    give_way()
+    return work(item)
 
 
 def _between_usable(a: Features, start: FloatArray, b: Features, end: FloatArray) -> npt.NDArray[np.bool_] | bool:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any
@@ -17,8 +16,8 @@ from ros2_raxels.geometry.poses import (
     rotation_from_quaternion,
     rotation_from_vector,
 )
+from ros2_raxels.recordings.csv_readings import read_columns
 from ros2_raxels.recordings.source import SourceError
-from ros2_raxels.utils.files import shown
 
 ODOMETRY_FILE = "odom.csv"
 
@@ -85,32 +84,9 @@ def read_wheels(file: Path) -> BasePoses:
     Raises:
         SourceError: it cannot be read, lacks a column, or a value of it is wrong.
     """
-    try:
-        with file.open(encoding="utf-8", newline="") as text:
-            rows = list(csv.DictReader(text))
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise SourceError(f"{file} cannot be read: {error}; give the wheels' readings as CSV") from error
-    if len(rows) < 2:
-        raise SourceError(f"{file} has {len(rows)} rows below its header, too few to tell a motion; give two or more")
-    missing = [name for name in _COLUMNS if name not in rows[0]]
-    if missing:
-        raise SourceError(f"{file} has no column {missing[0]!r}; its first line must name {', '.join(_COLUMNS)}")
-    values = [[_number(row[name], f"{file}: row {k}: {name}") for name in _COLUMNS] for k, row in enumerate(rows, 1)]
-    for k in range(1, len(values)):
-        if values[k][0] <= values[k - 1][0]:
-            raise SourceError(f"{file}: row {k + 1}: t = {values[k][0]:g} s is not after the one before; sort them")
+    values = read_columns(file, _COLUMNS, "wheels'").tolist()
     poses = [make_pose(rotation_from_vector((0.0, 0.0, yaw)), (x, y, 0.0)) for _, x, y, yaw in values]
     return BasePoses([round(row[0] * 1e9) for row in values], poses)
-
-
-def _number(text: object, where: str) -> float:
-    try:
-        value = float(str(text))
-    except ValueError:
-        value = np.nan
-    if not np.isfinite(value):
-        raise SourceError(f"{where} = {shown(text)} must be a finite number; correct it")
-    return value
 
 
 # ------------------------------------------------------------------------------------------------------------ messages

@@ -9,11 +9,12 @@ from types import SimpleNamespace
 from typing import Any
 
 from ros2_raxels.geometry.camera import Camera
-from ros2_raxels.geometry.poses import FloatArray, GeometryError
+from ros2_raxels.geometry.poses import FloatArray, GeometryError, inverse_pose
 from ros2_raxels.geometry.rig import MountedCamera, Rig
 from ros2_raxels.recordings.camera_info import CameraInfoError, camera_from_info
 from ros2_raxels.recordings.contrast import Stretch
 from ros2_raxels.recordings.image_codec import ImageArray
+from ros2_raxels.recordings.imu import IMU_FILE, RecordedImu, read_imu
 from ros2_raxels.recordings.odometry import ODOMETRY_FILE, read_wheels
 from ros2_raxels.recordings.posed_set import check_images, frame_rate_hz, frame_stamp_ns, rigid_pose
 from ros2_raxels.recordings.source import (
@@ -243,6 +244,13 @@ class RigSetSource(FrameSource):
         wheels = read_wheels(file)
         wheels.check_covers(self._rig.stamps_ns[0], str(file))
         return wheels.seen_from(self._mount)
+
+    def imu(self) -> RecordedImu:
+        """By ``imu.csv`` beside the ``rig.json``, in the axes of the base; see `FrameSource.imu`."""
+        file = self._rig.file.with_name(IMU_FILE)
+        if not file.is_file():
+            return super().imu()
+        return RecordedImu(read_imu(file), inverse_pose(self._mount), str(file))
 
     def __iter__(self) -> Iterator[Frame]:
         rig, stretch = self._rig, {camera.name: Stretch() for camera in (self._first, *self._beside)}

@@ -11,6 +11,7 @@ import cv2
 import numpy as np
 
 from ros2_raxels.geometry.camera import Camera
+from ros2_raxels.geometry.poses import inverse_pose
 from ros2_raxels.recordings.bag_camera import camera_of_info, info_topic_of
 from ros2_raxels.recordings.bag_files import BagFile
 from ros2_raxels.recordings.bag_order import Disorder, in_order
@@ -18,6 +19,7 @@ from ros2_raxels.recordings.camera_info import CameraInfoError
 from ros2_raxels.recordings.contrast import Stretch
 from ros2_raxels.recordings.image_codec import ImageArray, ImageError, decode_compressed, decode_image
 from ros2_raxels.recordings.image_names import is_no_picture
+from ros2_raxels.recordings.imu import RecordedImu, imu_readings
 from ros2_raxels.recordings.odometry import base_poses, mount_of
 from ros2_raxels.recordings.source import (
     DEFAULT_RATE_HZ,
@@ -34,6 +36,7 @@ from ros2_raxels.recordings.source import (
 _IMAGE_TYPES = ("sensor_msgs/msg/Image", "sensor_msgs/msg/CompressedImage")
 _INFO_TYPE = "sensor_msgs/msg/CameraInfo"
 _ODOMETRY_TYPE = "nav_msgs/msg/Odometry"
+_IMU_TYPE = "sensor_msgs/msg/Imu"
 _STATIC_TOPIC = "/tf_static"
 
 
@@ -79,20 +82,34 @@ class Bag(FrameSource):
     def odometry(self) -> CameraToOdom:
         """By the one topic of nav_msgs/Odometry and by /tf_static; see `FrameSource.odometry`."""
         with self._open() as reader:
-            counts = {topic: count for topic, count in _counts(reader, (_ODOMETRY_TYPE,)).items() if count}
-            if len(counts) != 1:
-                listed = ", ".join(sorted(counts)) or "none"
-                raise SourceError(
-                    f"{self._path} has {len(counts)} topics of odometry ({listed}) and must have one; give a bag with "
-                    "that of the wheels alone, or leave --odom out"
-                )
-            (topic,) = counts
+            topic = self._only(reader, _ODOMETRY_TYPE, "of odometry", "a bag with that of the wheels alone", "--odom")
             where = f"{self._path}: {topic}"
             wheels, base = base_poses(self._messages(reader, topic), where)
             first_ns, image = next(self._messages(reader, self._topic))
             wheels.check_covers(first_ns, where)
             static = (message for _, message in self._read(reader, _STATIC_TOPIC))
             return wheels.seen_from(mount_of(static, image.header.frame_id, base, str(self._path)))
+
+    def imu(self) -> RecordedImu:
+        """By the one topic of sensor_msgs/Imu and by /tf_static; see `FrameSource.imu`."""
+        with self._open() as reader:
+            topic = self._only(reader, _IMU_TYPE, "of an IMU", "a bag with one of them", "--imu")
+            where = f"{self._path}: {topic}"
+            readings, frame = imu_readings(self._messages(reader, topic), where)
+            _, image = next(self._messages(reader, self._topic))
+            static = (message for _, message in self._read(reader, _STATIC_TOPIC))
+            imu_to_camera = inverse_pose(mount_of(static, image.header.frame_id, frame, str(self._path)))
+            return RecordedImu(readings, imu_to_camera, where)
+
+    def _only(self, reader: Any, kind: str, what: str, remedy: str, option: str) -> str:
+        """The one topic of a type of messages."""
+        topics = sorted(topic for topic, count in _counts(reader, (kind,)).items() if count)
+        if len(topics) != 1:
+            raise SourceError(
+                f"{self._path} has {len(topics)} topics {what} ({', '.join(topics) or 'none'}) and must have one; give "
+                f"{remedy}, or leave {option} out"
+            )
+        return topics[0]
 
     def _probe(self, reader: Any) -> tuple[list[int], ImageArray, str]:
         """Ascending stamps of the first images, the first image, and where the stamps are from."""

@@ -6,6 +6,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -15,6 +16,9 @@ from ros2_raxels.geometry.rig import Rig
 from ros2_raxels.recordings.contrast import Stretch
 from ros2_raxels.recordings.image_codec import ImageArray, ImageError, decode_compressed
 from ros2_raxels.utils.files import FileError
+
+if TYPE_CHECKING:
+    from ros2_raxels.recordings.imu import RecordedImu
 
 DEFAULT_RATE_HZ = 30.0
 """Rate of recordings without times, unless the caller gives another."""
@@ -105,6 +109,14 @@ class FrameSource(ABC):
             SourceError: the recording has no odometry, or it does not go with its frames.
         """
         raise SourceError(f"{self.name} has no odometry; only rig sets with odom.csv and bags can have it")
+
+    def imu(self) -> RecordedImu:
+        """The IMU that is mounted with the camera.
+
+        Raises:
+            SourceError: the recording has none.
+        """
+        raise SourceError(f"{self.name} has no IMU; only rig sets with imu.csv and bags can have it")
 
 
 def read_image(path: Path, *, upright: bool = True, stretch: Stretch | None = None) -> ImageArray:

@@ -11,6 +11,8 @@ import weakref
 from collections.abc import Callable
 from typing import Any, Generic, TypeVar
 
+from ros2_raxels.utils.right_of_way import RightOfWay
+
 _SWITCH_S = 0.0005
 """How long a thread of Python computes while another one waits. The default, 5 ms, is half of a frame's whole path."""
 
@@ -93,10 +95,18 @@ class InBackground(Generic[Result]):
         name: of the thread.
         patience_s: after so long a piece counts as stuck, and is given up.
         clock: s.
+        way: what goes before it; None for nothing.
     """
 
-    def __init__(self, name: str, patience_s: float, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self,
+        name: str,
+        patience_s: float,
+        clock: Callable[[], float] = time.monotonic,
+        way: RightOfWay | None = None,
+    ) -> None:
         self._name, self._patience_s, self._clock = name, patience_s, clock
+        self._way = way or RightOfWay()
         self._piece: _Piece[Result] | None = None
         self._work: queue.SimpleQueue[_Piece[Result] | None] | None = None
         self._stuck: list[_Piece[Result]] = []
@@ -183,7 +193,7 @@ class InBackground(Generic[Result]):
     def _served(self) -> queue.SimpleQueue[_Piece[Result] | None]:
         work: queue.SimpleQueue[_Piece[Result] | None] = queue.SimpleQueue()
         sys.setswitchinterval(min(sys.getswitchinterval(), _SWITCH_S))
-        threading.Thread(target=_serve, args=(work,), name=self._name, daemon=True).start()
+        threading.Thread(target=_serve, args=(work, self._way), name=self._name, daemon=True).start()
         weakref.finalize(self, work.put, None)
         return work
 
@@ -198,10 +208,11 @@ def _let_them_end() -> None:
         owner.end(until_s)
 
 
-def _serve(work: queue.SimpleQueue[_Piece[Result] | None]) -> None:
+def _serve(work: queue.SimpleQueue[_Piece[Result] | None], way: RightOfWay) -> None:
     # Knows nothing of the owner, which may go while this waits.
     while (piece := work.get()) is not None:
-        piece.carry_out()
+        with way.respected():
+            piece.carry_out()
         del piece
 
 

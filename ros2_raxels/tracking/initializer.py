@@ -11,10 +11,12 @@ from ros2_raxels.estimation.estimator import ClipEstimate, Estimator
 from ros2_raxels.geometry.covariance import with_unit
 from ros2_raxels.geometry.poses import FloatArray, interpolate_pose, make_pose
 from ros2_raxels.geometry.turns import Turn
+from ros2_raxels.tracking.background import AtOnce, InBackground
 from ros2_raxels.tracking.frame import SolvedFrame, StreamFrame
 from ros2_raxels.tracking.shared_matches import SharedMatches
 from ros2_raxels.tracking.types import TrackerSettings
 from ros2_raxels.tracking.what_is_wrong import nearly_constant, what_is_wrong
+from ros2_raxels.utils.right_of_way import RightOfWay
 from ros2_raxels.utils.timing import timed
 
 _LITTLE_OVERLAP, _ENOUGH_OVERLAP = 0.15, 0.3
@@ -53,11 +55,30 @@ class FirstCameras:
         frames: those that were solved, the newest last.
         clip: their solve; clip units.
         waited: all frames that were collected before the newest, solved or not.
+        shared: what the solved ones have in common.
     """
 
     frames: Sequence[StreamFrame]
     clip: ClipEstimate
     waited: Sequence[StreamFrame]
+    shared: SharedMatches
+
+    @property
+    def path(self) -> list[tuple[int, FloatArray]]:
+        """Stamps, ns, and places (3,) of the solved cameras in the first one; clip units."""
+        poses = zip(self.frames, self.clip.camera_to_first, strict=True)
+        return [(frame.stamp_ns, pose[:3, 3]) for frame, pose in poses]
+
+    @property
+    def scene_depth(self) -> float:
+        """Median depth of what the first camera sees; clip units."""
+        return 1.0 / self._inverse_depth
+
+    @property
+    def _inverse_depth(self) -> float:
+        """The median of it."""
+        depth = self.clip.inverse_depth[(self.clip.evidence.anchor == 0) & (self.clip.inverse_depth > 0)]
+        return float(np.median(depth)) if len(depth) else 1.0
 
     def placed(
         self, first_to_world: FloatArray, covariance: FloatArray, unit: float
@@ -69,8 +90,7 @@ class FirstCameras:
             covariance: 6x6 of that.
             unit: what the median depth of the scene becomes.
         """
-        depth = self.clip.inverse_depth[(self.clip.evidence.anchor == 0) & (self.clip.inverse_depth > 0)]
-        clip_to_unit = unit * (float(np.median(depth)) if len(depth) else 1.0)
+        clip_to_unit = unit * self._inverse_depth
         uncertain = with_unit(covariance + self._covariance(unit), 0.0)
         solved = []
         for frame, pose, camera in zip(self.frames, self.clip.camera_to_first, self.clip.cameras, strict=True):
@@ -104,18 +124,87 @@ _LEAST_PARALLAX_PX = 0.5
 
 AT_REST = Turn(np.eye(3), 0.0, 0.0)
 
-_FIRST, _MOVED = "first frame", "image moved"
+_FIRST, _MOVED, _SOLVING = "first frame", "image moved", "first cameras are being solved"
 
-BEFORE_TRYING = (_FIRST, _MOVED)
-"""How the reason begins while the first cameras are not tried, because the image has not moved enough."""
+NO_TROUBLE = (_FIRST, _MOVED, _SOLVING)
+"""How the reason begins while nothing speaks against first cameras: they wait for motion, or are being solved."""
+
+_PATIENCE_S = 10.0
+"""The first cameras take a fifth of a second, on a busy machine a whole one; after this they are given up."""
+
+
+@dataclass(frozen=True, eq=False)
+class FirstSolve:
+    """First cameras as they were solved, sure or not, their frames, and what these have in common."""
+
+    frames: Sequence[StreamFrame]
+    clip: ClipEstimate
+    shared: SharedMatches
+
+
+class FirstSolver:
+    """Solves first cameras one after the other, beside the frames that go on or while they wait.
+
+    Args:
+        estimator: nobody else's while frames go on.
+        in_background: by a thread of its own; else when it is begun.
+        way: the frames', which that thread gives way to.
+    """
+
+    def __init__(self, estimator: Estimator, in_background: bool, way: RightOfWay | None = None) -> None:
+        self._estimator = estimator
+        self._work: AtOnce[FirstSolve] | InBackground[FirstSolve] = (
+            InBackground("raxels-start", _PATIENCE_S, way=way) if in_background else AtOnce()
+        )
+
+    @property
+    def is_busy(self) -> bool:
+        """Whether nothing can be begun now, and nothing is known of what was begun."""
+        return self._work.is_busy
+
+    def begin(self, frames: Sequence[StreamFrame], focal_known: bool) -> None:
+        """Solve the cameras of some frames; not while busy.
+
+        Raises:
+            StuckError: too many solves are stuck.
+        """
+        self._work.begin(lambda: self._solved(frames, focal_known))
+
+    def _solved(self, frames: Sequence[StreamFrame], focal_known: bool) -> FirstSolve:
+        shared = SharedMatches(self._estimator.matcher)
+        shared.connect(frames)
+        features = [f.features for f in frames]
+        cameras = [f.camera for f in frames] if focal_known else None
+        clip = self._estimator.estimate_seen(features, cameras, matches=shared.by_position(frames))
+        for frame in frames:
+            # By these the map remembers places; found once, kept with the frame.
+            self._estimator.matcher.keypoints(frame.features)
+        return FirstSolve(frames, clip, shared)
+
+    def outcome(self) -> FirstSolve | None:
+        """What the last solve has brought, once; None while it goes on, and where none was begun.
+
+        Raises:
+            StuckError: it has gone on for too long, and is given up.
+            Exception: whatever went wrong in it.
+        """
+        return self._work.outcome()
+
+    def drop(self) -> None:
+        """What is being solved is not wanted any more."""
+        self._work.drop()
+
+    def wait(self) -> None:
+        """Until nothing is being solved."""
+        self._work.wait()
 
 
 class Initializer:
-    """Collects frames, and solves the first cameras.
+    """Collects frames, and has the first cameras solved.
 
     Args:
         settings: of the tracker.
-        estimator: solves them.
+        solver: solves them; what it has begun for another is dropped.
         shared: tells how far the image has moved, and what the frames have in common.
         frames: to begin with.
     """
@@ -123,25 +212,33 @@ class Initializer:
     def __init__(
         self,
         settings: TrackerSettings,
-        estimator: Estimator,
+        solver: FirstSolver,
         shared: SharedMatches,
         frames: Sequence[StreamFrame] = (),
     ) -> None:
-        self._settings, self._estimator, self._shared = settings, estimator, shared
+        self._settings, self._solver, self._shared = settings, solver, shared
         self._pending = list(frames)
+        self._begun: Sequence[StreamFrame] = ()
+        solver.drop()
 
     @property
     def pending(self) -> Sequence[StreamFrame]:
-        """What was collected."""
-        return self._pending
+        """What was collected, and what is being solved."""
+        return [*self._pending, *(f for f in self._begun if f not in self._pending)]
 
     def see(self, frame: StreamFrame, focal_known: bool, stage_s: dict[str, float]) -> FirstCameras | Waiting:
-        """Take the next frame, and solve the first cameras if it shows enough motion.
+        """Take the next frame, and have the first cameras solved if it shows enough motion.
+
+        First cameras that are solved beside the frames end with one that came some frames ago.
 
         Args:
             frame: the next one.
             focal_known: whether the cameras of the frames are to be believed; the focal length is estimated otherwise.
             stage_s: wall times, s, are added here.
+
+        Raises:
+            StuckError: the first cameras were given up; frames are collected on.
+            Exception: whatever went wrong in their solve, likewise.
         """
         if blank := nearly_constant(frame.features):
             # Not collected: no motion can be seen from it to others, and it would only put off the start.
@@ -149,20 +246,26 @@ class Initializer:
         if not self._pending:
             self._pending.append(frame)
             return Waiting(f"{_FIRST}; waiting for motion", turn=AT_REST)
-        with timed(stage_s, "evidence"):
-            motion, overlap = self._shared.image_motion(self._pending[0], frame)
         waited = len(self._pending)
         self._pending.append(frame)
+        solved = self._solver.outcome()
+        if solved is not None:
+            return self._judge(solved)
+        with timed(stage_s, "evidence"):
+            motion, overlap = self._shared.image_motion(self._pending[0], frame)
         enough = self._settings.start_motion / (_PATIENCE if waited >= self._settings.start_frames else 1.0)
         if overlap < _LITTLE_OVERLAP and waited == 1:
             enough = 0.0
         turn = self._turned(self._pending[0], frame)
+        if self._solver.is_busy:
+            self._pending = _spread_out(self._pending, self._settings.start_frames)
+            return Waiting(_SOLVING, turn=turn)
         if motion < enough and overlap > _ENOUGH_OVERLAP:
             self._pending = _spread_out(self._pending, self._settings.start_frames)
             reason = f"{_MOVED} {100 * motion:.1f} % of its width; {100 * enough:.1f} % needed to start"
             return Waiting(reason, turn=turn)
         if turn is None or turn.left_rad * frame.camera.fx >= _LEAST_PARALLAX_PX:
-            return self._solve(focal_known, stage_s)
+            return self._solve(turn, focal_known, stage_s)
         # A solve takes as long as several frames, and would only say the same.
         left_px = turn.left_rad * frame.camera.fx
         reason = f"all but {left_px:.1f} px of what the image has moved is a turn; move sideways, not only turn"
@@ -175,15 +278,18 @@ class Initializer:
         """How the camera has turned, as far as both images are alike enough to tell."""
         return None if what_is_wrong(frame.features, first.features) else self._shared.turn(first, frame)
 
-    def _solve(self, focal_known: bool, stage_s: dict[str, float]) -> FirstCameras | Waiting:
-        chosen = _spread_out(self._pending, self._settings.window + 1)
+    def _solve(self, turn: Turn | None, focal_known: bool, stage_s: dict[str, float]) -> FirstCameras | Waiting:
+        self._begun = list(self._pending)
         with timed(stage_s, "solve"):
-            clip = self._estimator.estimate_seen(
-                [f.features for f in chosen], [f.camera for f in chosen] if focal_known else None
-            )
-        confidence = float(clip.confidence[-1])
+            self._solver.begin(_spread_out(self._pending, self._settings.window + 1), focal_known)
+            solved = self._solver.outcome()
+        return Waiting(_SOLVING, turn=turn) if solved is None else self._judge(solved)
+
+    def _judge(self, solved: FirstSolve) -> FirstCameras | Waiting:
+        waited, self._begun = self._begun[:-1], ()
+        confidence = float(solved.clip.confidence[-1])
         if confidence >= self._settings.confidence_min:
-            return FirstCameras(chosen, clip, self._pending[:-1])
+            return FirstCameras(solved.frames, solved.clip, waited, solved.shared)
         return self._give_up_half(
             f"first cameras are too uncertain (confidence {confidence:.2f}); move sideways, not only turn"
         )

@@ -308,11 +308,16 @@ class KeyframeMap:
 
     def rescale(self, trajectory: int, factor: float, centre: FloatArray) -> None:
         """Make a trajectory `factor` times as large about a point (3,) of the world."""
-        for keyframe in [k for k in self.all if k.trajectory == trajectory]:
-            self.put(replace(keyframe, camera_to_world=scaled_about(keyframe.camera_to_world, factor, centre)))
-            self.grow(keyframe.number, factor)
+        self.stretch([k.number for k in self.all if k.trajectory == trajectory], factor, centre)
         facts = self.trajectories[trajectory]
         self.trajectories[trajectory] = replace(facts, unit=facts.unit * factor)
+
+    def stretch(self, numbers: Iterable[int], factor: float, centre: FloatArray) -> None:
+        """Make what is around some keyframes `factor` times as large about a point (3,) of the world."""
+        for number in numbers:
+            keyframe = self.keyframes[number]
+            self.put(replace(keyframe, camera_to_world=scaled_about(keyframe.camera_to_world, factor, centre)))
+            self.grow(number, factor)
 
     def know_scale(self, trajectory: int, scale: Scale) -> None:
         """What is known of metres in a trajectory."""

@@ -11,6 +11,7 @@ from ros2_raxels.tracking.frame import SolvedFrame
 from ros2_raxels.tracking.loop_closure import LoopCloser
 from ros2_raxels.tracking.mapping import Mapper
 from ros2_raxels.tracking.resection import FrameSolver
+from ros2_raxels.utils.right_of_way import RightOfWay
 
 PATIENCE_S = 10.0
 """Making a keyframe takes a tenth of a second, on a busy machine a whole one; after this it is given up."""
@@ -81,14 +82,17 @@ class KeyframeMaker:
         solver: places a keyframe among older ones; only its caller's thread may use the denoiser.
         loops: whether any are looked for.
         in_background: by a thread of its own, with a matcher of its own; else when it is begun.
+        way: the frames', which that thread gives way to.
     """
 
-    def __init__(self, matcher: Matcher, solver: FrameSolver, loops: bool, in_background: bool) -> None:
+    def __init__(
+        self, matcher: Matcher, solver: FrameSolver, loops: bool, in_background: bool, way: RightOfWay | None = None
+    ) -> None:
         self._loops_wanted, self._in_background = loops, in_background
         self._matcher, self._solver = matcher, solver
         self._counts: Counter[str] = Counter()
         self._work: AtOnce[MapUpdate] | InBackground[MapUpdate] = (
-            InBackground("raxels-mapping", PATIENCE_S) if in_background else AtOnce()
+            InBackground("raxels-mapping", PATIENCE_S, way=way) if in_background else AtOnce()
         )
         self._frame: SolvedFrame | None = None
         self.forget()

@@ -135,8 +135,7 @@ class Mapper:
 
     def add(self, frame: SolvedFrame) -> Keyframe:
         """Make the newest keyframe of a frame, and refine the newest ones together."""
-        window, present = self.keyframes.window, self.keyframes.present
-        others = [*self.keyframes.before(window[0], self.settings.bundle - self.settings.window), *window]
+        window, present, others = self.keyframes.window, self.keyframes.present, self.recent
         keyframe = self._measured(frame, others, parent=window[-1].number, trajectory=present)
         self._remember(keyframe)
         self.keyframes.put(keyframe)
@@ -150,6 +149,12 @@ class Mapper:
         if self.rig is not None:
             self.rig.connect(self.keyframes.window)
         return self.keyframes.keyframes[keyframe.number]
+
+    @property
+    def recent(self) -> list[Keyframe]:
+        """Those that the next keyframe is refined with, in order."""
+        window = self.keyframes.window
+        return [*self.keyframes.before(window[0], self.settings.bundle - self.settings.window), *window]
 
     def insert(self, frame: SolvedFrame, parent: int, near: Sequence[Keyframe]) -> None:
         """Make a keyframe of a frame that is not where the trajectory is now, beside those near it."""

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import enum
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
-from ros2_raxels.geometry.poses import FloatArray
+from ros2_raxels.geometry.poses import FloatArray, nearest_rotation
 
 UNKNOWN_SIGMA = 9999.0
 
@@ -29,17 +29,30 @@ _GAIN = 0.2
 """Share of what the newest ratios say that a known scale follows at once: it drifts slowly, and ratios are noisy."""
 
 _FLOOR = 0.01
-"""No odometry and no focal length is better than this, however many ratios agree."""
+"""No odometry is better than this, however often it agrees."""
 
 _HEIGHT_FLOOR = 0.05
 """A height over ground that is not quite flat, from an upright that is not quite right."""
 
-_PATH = 64
-_WAITING = 60
+_SEGMENT_M = 0.8
+"""Length of the path by odometry over which lengths are compared: longer, and a drift of the unit is seen late."""
+
 _LEAST_PATH_M = 0.1
 _LEAST_PARALLAX = 0.03
-_APART = 0.1
-"""Of the least parallax: how far the camera goes between two places that are kept."""
+_AT_START = 0.3
+"""Relative sigma at which the first cameras, which stand close together, are put in metres by odometry."""
+
+_LEAST_START_M = 0.02
+
+_POSITION_NOISE = 0.002
+"""Of the depth of the scene: error of a position that no comparison with odometry shows."""
+
+_DRIFT = 0.03
+"""Relative change of the unit that is expected along `_LEAST_PATH_M`."""
+
+_LEAST_STRETCH = 0.004
+_FORGETTING = 0.3
+"""Share of the newest comparison in what is known of the error of the unit."""
 
 _GROUND_KEYFRAMES = 5
 _GROUND_STEPS = 20
@@ -56,6 +69,9 @@ _UP_WEIGHT = 0.01
 Odometry = Callable[[int], FloatArray | None]
 """camera_to_odom (4x4, m) at a stamp, ns; None while it is not known."""
 
+PathPoint = tuple[int, FloatArray]
+"""A stamp, ns, and where the camera was then (3,)."""
+
 
 class ScaleSource(enum.IntEnum):
     """Values equal ``raxels_interfaces/msg/PoseStatus.SCALE_*``."""
@@ -69,6 +85,9 @@ class ScaleSource(enum.IntEnum):
     IMU = 6
 
 
+_MOTION = (ScaleSource.ODOM, ScaleSource.IMU)
+"""What compares lengths of the path."""
+
 MEASURED_DEPTHS = (ScaleSource.DEPTH, ScaleSource.STEREO)
 """What measures depths of single frames: a trajectory that began with them is in metres from its first frame."""
 
@@ -79,6 +98,7 @@ class ScaleSettings:
 
     Attributes:
         source: see `ScaleSource`.
+        auto: where source is NONE: the best that is there, depths before odometry, and that before the IMU.
         scene_depth_m: for FIXED: median depth of the scene where the trajectory begins, which is the unit otherwise.
         camera_height_m: for HEIGHT: of the camera over the ground plane.
         up_in_camera: for HEIGHT: unit vector, upwards from the ground, in the optical frame. Default: level camera.
@@ -88,6 +108,12 @@ class ScaleSettings:
     scene_depth_m: float = 1.0
     camera_height_m: float = 1.0
     up_in_camera: tuple[float, float, float] = (0.0, -1.0, 0.0)
+    auto: bool = True
+
+    @property
+    def is_auto(self) -> bool:
+        """Whether the source is chosen by what is there."""
+        return self.auto and self.source is ScaleSource.NONE
 
     @property
     def takes_depths(self) -> bool:
@@ -125,14 +151,17 @@ class MetricScale:
 
     Args:
         settings: see there.
+        guessed: whether the unit is guessed to be metres before it is known: for a rig, whose cameras stand apart.
     """
 
-    def __init__(self, settings: ScaleSettings) -> None:
+    def __init__(self, settings: ScaleSettings, guessed: bool = False) -> None:
+        self._guessed = guessed
         self.settings = settings
         self.up_in_camera = np.array(settings.up_in_camera)
         self._ratios: deque[float] = deque(maxlen=_RATIOS)
-        self._path: deque[tuple[FloatArray, FloatArray]] = deque(maxlen=_PATH)
-        self._waiting: deque[tuple[int, FloatArray]] = deque(maxlen=_WAITING)
+        self._stretch: float | None = None
+        self._metres_at: dict[int, FloatArray] = {}
+        self._compared_at: FloatArray | None = None
         self._ground: deque[FloatArray] = deque(maxlen=_GROUND_KEYFRAMES)
         self._steps: deque[FloatArray] = deque(maxlen=_GROUND_STEPS)
         self._source = settings.source
@@ -148,24 +177,38 @@ class MetricScale:
     @property
     def depth_of_scene(self) -> float:
         """Median depth of the scene where a trajectory begins, in its unit: m where that is known from the start."""
-        if self.settings.source is ScaleSource.STEREO:
+        if self._guessed and self.settings.source in (ScaleSource.NONE, ScaleSource.STEREO):
             # Until cameras that turn tell better, a guess is nearer to metres than nothing.
             return USUAL_DEPTH_M
         return self.settings.scene_depth_m if self.settings.source is ScaleSource.FIXED else 1.0
 
-    def begin(self) -> float:
-        """Factor for a trajectory that begins, whose unit is the median depth of the scene."""
+    def begin(
+        self, path: Sequence[PathPoint] = (), odometry: Odometry | None = None, scene_depth: float = 1.0
+    ) -> float:
+        """Factor for a trajectory that begins, whose unit is the median depth of the scene.
+
+        Args:
+            path: of the first cameras; in metres by odometry where that tells.
+            odometry: see `see_odometry`.
+            scene_depth: median depth of the scene in the unit of the path.
+        """
         self.forget_lengths()
         self._source, self._metres_per_unit, self._sigma = self.settings.source, 0.0, UNKNOWN_SIGMA
         if self.settings.source is ScaleSource.FIXED:
             self._metres_per_unit, self._sigma = self.settings.scene_depth_m, _FLOOR
+        elif odometry is not None and self.takes(ScaleSource.ODOM):
+            found = self._compared(path, odometry, scene_depth, _LEAST_START_M, 0.0)
+            if found is not None and found[1] < _AT_START:
+                self._source = ScaleSource.ODOM
+                self._metres_per_unit, self._sigma = float(np.exp(found[0])) * scene_depth, max(found[1], _FLOOR)
+                return self._metres_per_unit
         return self.depth_of_scene
 
     def adopt(self, scale: Scale) -> None:
         """Go on with keyframes whose scale was known."""
         self.begin()
         self._metres_per_unit, self._sigma = scale.metres_per_unit, scale.sigma
-        if scale.is_of_depths:
+        if scale.is_of_depths or (scale.is_metric and self.settings.is_auto):
             self._source = scale.source
 
     def begin_in_metres(self, source: ScaleSource, scene_depth_m: float, sigma: float) -> None:
@@ -180,56 +223,88 @@ class MetricScale:
         self._source, self._metres_per_unit, self._sigma = source, scene_depth_m, sigma
 
     def forget_path(self) -> None:
-        """The world has been moved: distances to where the camera was do not hold any more."""
-        self._path.clear()
-        self._waiting.clear()
+        """The world has been moved: what was compared does not hold any more."""
+        self._compared_at = None
 
     def forget_lengths(self) -> None:
         """The camera is found elsewhere, where another error of the unit may hold; what is known of metres stays."""
         self.forget_path()
+        self._stretch = None
+        self._metres_at = {}
         self._ratios.clear()
         self._ground.clear()
 
     def see_growth(self, factor: float) -> None:
         """Lengths around the camera have become `factor` times as large for another reason than metres."""
         self.forget_path()
+        if self._metres_per_unit and self._source in _MOTION:
+            self._stretch = (self._stretch or 0.0) - float(np.log(factor))
         self._ratios = deque((r - float(np.log(factor)) for r in self._ratios), maxlen=_RATIOS)
         self._ground = deque((points * factor for points in self._ground), maxlen=_GROUND_KEYFRAMES)
 
-    def see_odometry(self, stamp_ns: int, camera_to_world: FloatArray, odometry: Odometry, scene_depth: float) -> None:
-        """Compare how far the camera has come since some time with what odometry says.
-
-        Odometry comes later than images: frames wait until theirs is there.
+    def see_odometry(self, path: Sequence[PathPoint], odometry: Odometry, scene_depth: float) -> None:
+        """Compare the way that the camera has come with what odometry says of it.
 
         Args:
-            stamp_ns: of the newest frame.
-            camera_to_world: its pose, 4x4, in units of the trajectory.
+            path: the newest keyframes and the newest frame, in order, in units of the trajectory. Odometry may come
+                later than images: who it does not reach yet is left out.
             odometry: see there.
             scene_depth: distance that counts as far, in units of the trajectory.
         """
-        self._waiting.append((stamp_ns, camera_to_world[:3, 3].copy()))
-        waiting = list(self._waiting)
-        self._waiting.clear()
-        for stamp, position in waiting:
-            camera_to_odom = odometry(stamp)
-            if camera_to_odom is None:
-                self._waiting.append((stamp, position))
-            else:
-                self._compare(position, camera_to_odom[:3, 3].copy(), scene_depth)
+        before, now = self._compared_at, odometry(path[-1][0])
+        if before is not None and now is not None and np.linalg.norm(now[:3, 3] - before) < _LEAST_PATH_M:
+            return
+        found = self._compared(path, odometry, scene_depth, _LEAST_PATH_M, _LEAST_PARALLAX)
+        if found is None:
+            return
+        if self._take(ScaleSource.ODOM, *found):
+            newest = next(stamp for stamp, _ in reversed(path) if stamp in self._metres_at)
+            self._compared_at = self._metres_at[newest]
 
-    def _compare(self, here: FloatArray, there: FloatArray, scene_depth: float) -> None:
-        for before, before_m in self._path:
-            length, length_m = float(np.linalg.norm(here - before)), float(np.linalg.norm(there - before_m))
-            # A turn on the spot tells nothing: both lengths are noise.
-            if length_m > _LEAST_PATH_M and length > _LEAST_PARALLAX * scene_depth:
-                self._ratios.append(float(np.log(length_m / length)))
-                while self._path and self._path[0][0] is not before:
-                    self._path.popleft()
-                self._path.popleft()
-                break
-        # Those of a camera that stands would crowd out the ones from which it has come.
-        if not self._path or np.linalg.norm(here - self._path[-1][0]) > _APART * _LEAST_PARALLAX * scene_depth:
-            self._path.append((here, there))
+    def see_inertial(self, stretch: float, sigma: float) -> None:
+        """What the IMU says of the present unit: logarithm of metres per unit, and its standard deviation."""
+        if not self._metres_per_unit or self._source is ScaleSource.IMU:
+            self._take(ScaleSource.IMU, stretch, sigma)
+
+    def takes(self, source: ScaleSource) -> bool:
+        """Whether metres may come from there now: as the settings say, or where nothing better is there."""
+        if not self.settings.is_auto:
+            return self.settings.source is source
+        return not self._metres_per_unit or self._source in (source, ScaleSource.NONE, ScaleSource.IMU)
+
+    def _take(self, source: ScaleSource, stretch: float, sigma: float) -> bool:
+        """Whether a comparison was good enough to be used."""
+        if self._metres_per_unit == 0.0 or self._source is not source:
+            if sigma > _SURE:
+                return False
+            self._stretch, self._sigma = stretch, float(np.hypot(_FLOOR, sigma))
+        else:
+            variance = max(self._sigma**2 - _FLOOR**2, 0.0)
+            gain = (variance + _DRIFT**2) / (variance + _DRIFT**2 + sigma**2)
+            variance = (1.0 - _FORGETTING) * variance + _FORGETTING * (gain * stretch) ** 2
+            self._stretch, self._sigma = gain * stretch, float(np.sqrt(_FLOOR**2 + variance))
+        self._source = source
+        return True
+
+    def _compared(
+        self, path: Sequence[PathPoint], odometry: Odometry, scene_depth: float, least_m: float, least_parallax: float
+    ) -> tuple[float, float] | None:
+        """Logarithm of metres per unit over the newest part of a path, and its sigma; None where that is short."""
+        for stamp, _ in path:
+            if stamp not in self._metres_at and (camera_to_odom := odometry(stamp)) is not None:
+                self._metres_at[stamp] = camera_to_odom[:3, 3].copy()
+        self._metres_at = {stamp: self._metres_at[stamp] for stamp, _ in path if stamp in self._metres_at}
+        known = [(here, self._metres_at[stamp]) for stamp, here in path if stamp in self._metres_at]
+        if len(known) < 2:
+            return None
+        here, there = (np.array(places) for places in zip(*known, strict=True))
+        since = np.concatenate([[0.0], np.linalg.norm(np.diff(there[::-1], axis=0), axis=1).cumsum()])[::-1]
+        first = max(int(np.searchsorted(-since, -_SEGMENT_M, side="right")) - 1, 0)
+        here, there = here[first:], there[first:]
+        reach, reach_m = (float(np.linalg.norm(places - places[-1], axis=1).max()) for places in (here, there))
+        if reach_m < least_m or reach < least_parallax * scene_depth or reach == 0.0:
+            return None
+        return length_ratio(here, there, _POSITION_NOISE * scene_depth)
 
     def see_ground(self, points: FloatArray, step: FloatArray) -> None:
         """Compare the camera's height over the ground with what it is known to be.
@@ -264,38 +339,69 @@ class MetricScale:
         Args:
             here, origin: (3,) where the camera is, and where the trajectory began.
         """
-        if self._told is not None:
-            (off, sigma), self._told = self._told, None
-            if self._metres_per_unit == 0.0 and sigma > _SURE:
+        first = self._metres_per_unit == 0.0
+        told, self._told = self._told, None
+        if told is not None:
+            if first and told[1] > _SURE:
                 # Not metres yet, and yet better than the guess with which it began.
-                return (float(np.exp(off)), origin) if abs(off) > _ROUGHLY else None
-            return self._corrected(off, sigma, here, origin)
+                return (float(np.exp(told[0])), origin) if abs(told[0]) > _ROUGHLY else None
+            self._source = ScaleSource.STEREO
+            step = self._followed(first, *told)
+        else:
+            step = self._stretched() if self._source in _MOTION else self._by_ratios(first)
+        if step is None:
+            return None
+        factor, centre = float(np.exp(step)), origin if first else here
+        self._stretch = None
+        self._ratios = deque((ratio - step for ratio in self._ratios), maxlen=_RATIOS)
+        self._ground = deque((points * factor for points in self._ground), maxlen=_GROUND_KEYFRAMES)
+        self._metres_per_unit = factor * (self._metres_per_unit or 1.0)
+        return factor, centre
+
+    def _stretched(self) -> float | None:
+        """Logarithm of the factor by which the world must grow by odometry; None for none."""
+        if self._stretch is None or (self._metres_per_unit and abs(self._stretch) < _LEAST_STRETCH):
+            return None
+        return self._stretch
+
+    def _by_ratios(self, first: bool) -> float | None:
+        """The same by the median of many ratios; `first` while metres are not known."""
         if len(self._ratios) < _ENOUGH:
             return None
         ratios = np.array(self._ratios)
         off = float(np.median(ratios))
         spread = 1.4826 * float(np.median(np.abs(ratios - off)))
-        floor = _HEIGHT_FLOOR if self.settings.source is ScaleSource.HEIGHT else _FLOOR
-        sigma = float(np.hypot(floor, 1.2533 * spread / np.sqrt(len(ratios))))
-        return self._corrected(off, sigma, here, origin)
+        sigma = float(np.hypot(_HEIGHT_FLOOR, 1.2533 * spread / np.sqrt(len(ratios))))
+        return self._followed(first, off, sigma)
 
-    def _corrected(
-        self, off: float, sigma: float, here: FloatArray, origin: FloatArray
-    ) -> tuple[float, FloatArray] | None:
-        first = self._metres_per_unit == 0.0
+    def _followed(self, first: bool, off: float, sigma: float) -> float | None:
+        """What of a logarithm of true over present lengths is followed now."""
         if first and sigma > _SURE:
             return None
         self._sigma = sigma if first else float(np.hypot(sigma, abs(off)))
-        step = off if first else _GAIN * off
         if not first and abs(off) < _LEAST_CHANGE:
             return None
-        factor, centre = float(np.exp(step)), origin if first else here
-        self._ratios = deque((ratio - step for ratio in self._ratios), maxlen=_RATIOS)
-        self._path = deque(((centre + factor * (p - centre), m) for p, m in self._path), maxlen=_PATH)
-        self._waiting = deque(((s, centre + factor * (p - centre)) for s, p in self._waiting), maxlen=_WAITING)
-        self._ground = deque((points * factor for points in self._ground), maxlen=_GROUND_KEYFRAMES)
-        self._metres_per_unit = factor * (self._metres_per_unit or 1.0)
-        return factor, centre
+        return off if first else _GAIN * off
+
+
+def length_ratio(here: FloatArray, there: FloatArray, noise: float) -> tuple[float, float]:
+    """How much longer one path is than the other: the logarithm, and its standard deviation.
+
+    The paths are laid over each other first. All the error is taken to be that of the first one.
+
+    Args:
+        here, there: (N, 3) the same places in two frames, N at least 2, not all in one place.
+        noise: least standard deviation of a place `here`, in its unit.
+    """
+    here, there = here - here.mean(axis=0), there - there.mean(axis=0)
+    laid_over = there @ nearest_rotation(here.T @ there).T
+    square = float((there**2).sum())
+    shrunk = float((here * laid_over).sum()) / square
+    left = here - shrunk * laid_over
+    spread = float(np.sqrt((left**2).sum() / max(2 * len(here) - 4, 1)))
+    if shrunk <= 0.0:
+        return 0.0, UNKNOWN_SIGMA
+    return -float(np.log(shrunk)), float(np.hypot(spread, noise) / (shrunk * np.sqrt(square)))
 
 
 def ground_height(points: FloatArray, up: FloatArray) -> float | None:

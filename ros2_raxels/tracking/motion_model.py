@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Callable
 
 import numpy as np
 
@@ -15,9 +16,13 @@ from ros2_raxels.geometry.poses import (
     orthogonal,
     relative_pose,
     rotation_angle_rad,
+    rotation_from_vector,
+    rotation_vector,
 )
 from ros2_raxels.geometry.turns import Turn
 from ros2_raxels.tracking.frame import scaled_about
+from ros2_raxels.tracking.motion_sensors import Moved
+from ros2_raxels.tracking.sensor_prior import drawn_to
 from ros2_raxels.tracking.types import Motion
 
 _LEAST_STEP = 1e-3
@@ -33,6 +38,9 @@ _RECENT_FRAMES = 10
 _STILL_PARALLAX, _STILL_RAD = 0.004, 0.004
 _TURN_RAD, _TURN_PARALLAX = 0.02, 0.15
 
+MovedBetween = Callable[[int, int], Moved]
+"""What other sensors say of the motion from one stamp, ns, to another; translation in the unit of the world."""
+
 
 class MotionModel:
     """Constant velocity from the last two solved frames, and an uncertainty that grows while none is solved.
@@ -41,24 +49,63 @@ class MotionModel:
         camera_to_world: 4x4, where the camera is.
         covariance: 6x6 of (translation, rotation about the world's axes).
         stamp_ns: of the frame that was solved there; 0 where none was.
+        sensed: see there; None where nothing but the images tells of the motion.
 
     Attributes:
         camera_to_world, covariance: as they are known now.
         step: 4x4, motion between the last two solved frames, in the camera; identity where there was a gap.
     """
 
-    def __init__(self, camera_to_world: FloatArray, covariance: FloatArray, stamp_ns: int = 0) -> None:
+    def __init__(
+        self,
+        camera_to_world: FloatArray,
+        covariance: FloatArray,
+        stamp_ns: int = 0,
+        sensed: MovedBetween | None = None,
+    ) -> None:
         self.camera_to_world = camera_to_world
         self.covariance = covariance
+        self._sensed = sensed
         self.step: FloatArray = np.eye(4)
         self._step_ns, self._solved_ns = 0, stamp_ns
         self._recent: deque[FloatArray] = deque(maxlen=_RECENT_FRAMES)
 
     def expected_pose(self, stamp_ns: int) -> FloatArray:
-        """Where constant velocity leads (4x4); over a gap of frames further than from one to the next."""
+        """Where constant velocity leads (4x4); over a gap of frames further than from one to the next.
+
+        What other sensors know of the motion is taken from them.
+        """
+        return self._expected(stamp_ns, self._moved(stamp_ns))
+
+    def steadied(
+        self, camera_to_world: FloatArray, covariance: FloatArray, stamp_ns: int
+    ) -> tuple[FloatArray, FloatArray]:
+        """A pose (4x4) of a frame that the image tells badly, and its covariance (6x6), with what sensors know."""
+        moved = self._moved(stamp_ns)
+        sigma = np.repeat([moved.translation_sigma_m, moved.rotation_sigma_rad], 3)
+        return drawn_to(camera_to_world, covariance, self._expected(stamp_ns, moved), sigma)
+
+    def _moved(self, stamp_ns: int) -> Moved:
+        return Moved() if self._sensed is None or not self._solved_ns else self._sensed(self._solved_ns, stamp_ns)
+
+    def _expected(self, stamp_ns: int, moved: Moved) -> FloatArray:
         elapsed_ns = stamp_ns - self._solved_ns
         steps = elapsed_ns / self._step_ns if elapsed_ns > 0 and self._step_ns > 0 else 1.0
-        return orthogonal(self.camera_to_world @ interpolate_pose(np.eye(4), self.step, min(steps, _MOST_STEPS)))
+        steps = min(steps, _MOST_STEPS)
+        if moved.rotation is None:
+            motion = interpolate_pose(np.eye(4), self.step, steps)
+        else:
+            motion = make_pose(moved.rotation, steps * self._heading(moved.rotation))
+        if moved.translation is not None:
+            motion[:3, 3] = moved.translation
+        return orthogonal(self.camera_to_world @ motion)
+
+    def _heading(self, rotation: FloatArray) -> FloatArray:
+        """Translation (3,) of a step that goes the way of the last one in a camera that turns by a rotation (3x3)."""
+        half, half_before = (
+            rotation_from_vector(rotation_vector(turn) / 2.0) for turn in (rotation, self.step[:3, :3])
+        )
+        return np.asarray(half @ half_before.T @ self.step[:3, 3])
 
     def since_solved_s(self, stamp_ns: int) -> float:
         """Time since the last frame that was solved, s."""
@@ -96,7 +143,15 @@ class MotionModel:
         """Of a camera that has turned on the spot since, as far as can be told; depth in the unit of the world."""
         pose = self.camera_to_world @ make_pose(turn.rotation, np.zeros(3))
         axes = np.kron(np.eye(2), self.camera_to_world[:3, :3])
-        return MotionModel(pose, self.covariance + axes @ turn.covariance(scene_depth) @ axes.T)
+        return MotionModel(pose, self.covariance + axes @ turn.covariance(scene_depth) @ axes.T, 0, self._sensed)
+
+    def carried(self, moved: Moved) -> MotionModel:
+        """Of a camera that has moved since, as sensors know it, with rotation and translation."""
+        assert moved.rotation is not None
+        assert moved.translation is not None
+        pose = self.camera_to_world @ make_pose(moved.rotation, moved.translation)
+        spread = np.diag(np.repeat([moved.translation_sigma_m**2, moved.rotation_sigma_rad**2], 3))
+        return MotionModel(pose, self.covariance + spread, 0, self._sensed)
 
     def jump(self) -> None:
         """The world has changed around the camera: steps from earlier poses to the next are no motion."""

@@ -95,6 +95,12 @@ class SharedMatches:
         """Look thoroughly where a look near the expected found too little."""
         self._find(_all_pairs(frames), thorough=True)
 
+    def by_position(self, frames: Sequence[Seen]) -> dict[tuple[int, int], PairMatches]:
+        """Matches of all pairs of frames of which any are known, by position among the frames."""
+        position = {f.number: k for k, f in enumerate(frames)}
+        pairs = [(a, b) for a, b in _all_pairs(frames) if self._known(a, b)]
+        return {(position[a.number], position[b.number]): self._matches[a.number, b.number] for a, b in pairs}
+
     def among(self, frames: Sequence[Seen], tracks: int) -> Evidence:
         """At most so many tracks, from what is known of all pairs of frames."""
         return self._assemble(frames, tracks=tracks)
@@ -229,12 +235,8 @@ class SharedMatches:
         starts_in: int | None = None,
         tracks: int | None = None,
     ) -> Evidence:
-        position = {f.number: k for k, f in enumerate(frames)}
-        pairs = [(a, b) for a, b in _all_pairs(frames) if self._known(a, b)]
-        matches = {(position[a.number], position[b.number]): self._matches[a.number, b.number] for a, b in pairs}
-        evidence = self._matcher.assemble(
-            [f.features for f in frames], [f.camera for f in frames], matches, must_see, starts_in, tracks
-        )
+        features, cameras = [f.features for f in frames], [f.camera for f in frames]
+        evidence = self._matcher.assemble(features, cameras, self.by_position(frames), must_see, starts_in, tracks)
         return with_known_depths(evidence, [(f.depth, f.camera) for f in frames])
 
     def _predicted(

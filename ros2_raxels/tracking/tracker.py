@@ -37,6 +37,7 @@ from ros2_raxels.geometry.covariance import (
 from ros2_raxels.geometry.poses import FloatArray, inverse_pose, relative_pose
 from ros2_raxels.geometry.rig import Rig
 from ros2_raxels.matching.features import Features
+from ros2_raxels.matching.matcher import Matcher
 from ros2_raxels.matching.tracks import Evidence
 from ros2_raxels.tracking import map_file
 from ros2_raxels.tracking.budget import Budget
@@ -52,18 +53,21 @@ from ros2_raxels.tracking.frame import (
     scaled_about,
 )
 from ros2_raxels.tracking.image_field import ImageField, Mask
-from ros2_raxels.tracking.initializer import FirstCameras, Initializer, Waiting
+from ros2_raxels.tracking.inertial import Imu
+from ros2_raxels.tracking.initializer import FirstCameras, FirstSolver, Initializer, Waiting
 from ros2_raxels.tracking.keyframe_map import KeyframeMap
 from ros2_raxels.tracking.map_update import KeyframeMaker, MappingState, MapUpdate
 from ros2_raxels.tracking.mapping import Mapper, MapSettings
-from ros2_raxels.tracking.metric_scale import MetricScale, Odometry, ScaleSource
+from ros2_raxels.tracking.metric_scale import MetricScale, Odometry, Scale, ScaleSource
 from ros2_raxels.tracking.missed_frames import MissedFrames
 from ros2_raxels.tracking.motion_model import MotionModel
+from ros2_raxels.tracking.motion_sensors import MotionSensors, Moved
 from ros2_raxels.tracking.resection import FrameSolve, FrameSolver, accumulated
 from ros2_raxels.tracking.rig_tracks import RigTracks
 from ros2_raxels.tracking.stereo_prior import Partner, StereoPrior, partners_of
 from ros2_raxels.tracking.types import LostPolicy, Motion, SolveQuality, TrackedPose, TrackerSettings, TrackState
 from ros2_raxels.tracking.what_is_wrong import nearly_constant, what_is_wrong
+from ros2_raxels.utils.right_of_way import RightOfWay
 from ros2_raxels.utils.timing import timed
 
 _LEAST_REACH = 0.2
@@ -71,6 +75,12 @@ _LEAST_REACH = 0.2
 
 _LONG_GAP_S = 0.5
 """Between two solved frames: over a longer one a camera may have stopped and turned back."""
+
+_SURELY_TURNED = 0.5
+"""Confidence of a turn that may teach the gyro."""
+
+_ROLLED_SIGMA, _ROLLED_CONFIDENCE = 0.03, 0.7
+"""Relative error of a way by the wheels, and the confidence of a pose by them, while there are no depths."""
 
 _STILL_RAD = 0.004
 """Motion of the image below which a camera stands, as far as anybody can tell before there are depths."""
@@ -136,8 +146,9 @@ class Tracker:
         settings: see there.
         denoiser: the learned prior for the first cameras, and for frames that constant velocity explains badly; None
             leaves two-view geometry alone with them.
-        odometry: what the wheels say, where the scale is to come from odometry.
+        odometry: what the wheels say: of the motion to expect, and of metres, where these are to come from odometry.
         mask: (height, width) of the images as given, true where they are to be used; None for everywhere.
+        imu: what an IMU says of the motion to expect.
         rig: of cameras fixed to each other, whose images come together; None for one camera. Poses are the first one's.
     """
 
@@ -147,20 +158,26 @@ class Tracker:
         denoiser: Denoiser | None = None,
         odometry: Odometry | None = None,
         mask: Mask | None = None,
+        imu: Imu | None = None,
         rig: Rig | None = None,
     ) -> None:
         self.settings = settings or TrackerSettings()
         self._odometry = odometry
+        self._sensors = MotionSensors(odometry, imu)
         self._denoiser = denoiser
-        self._estimator = Estimator(self.settings.estimator, denoiser)
-        self._matcher = self._estimator.matcher
+        self._matcher = Matcher(self.settings.estimator.evidence)
+        # A matcher is not for use by two threads at once either, and frames need the other core.
+        beside = Matcher(self.settings.estimator.evidence, threads=1) if self.settings.real_time else self._matcher
+        first_estimator = Estimator(self.settings.estimator, denoiser, beside)
+        self._way = RightOfWay()
+        self._first_solver = FirstSolver(first_estimator, self.settings.real_time, self._way)
         self._field = ImageField(self._matcher, mask)
         self._set_rig(rig)
         self._solver = FrameSolver(denoiser, self.settings.sure)
         # An engine is not for use by two threads at once.
         loop_solver = FrameSolver(None, self.settings.sure) if self.settings.real_time else self._solver
         self._budget = Budget(limited=self.settings.real_time)
-        self._maker = KeyframeMaker(self._matcher, loop_solver, self.settings.loops, self.settings.real_time)
+        self._maker = KeyframeMaker(self._matcher, loop_solver, self.settings.loops, self.settings.real_time, self._way)
         self.reset()
 
     def reset(self) -> None:
@@ -168,9 +185,10 @@ class Tracker:
         self._next_number = 0
         self._camera: Camera | None = None
         self._focal_found = False
-        self._metric = MetricScale(self.settings.scale)
+        self._metric = MetricScale(self.settings.scale, guessed=self._rig is not None)
+        self._sensors.forget()
         self._use_map(KeyframeMap())
-        self._begin_in(Initialising(), MotionModel(np.eye(4), np.zeros((6, 6))))
+        self._begin_in(Initialising(), MotionModel(np.eye(4), np.zeros((6, 6)), 0, self._sensed))
 
     def use_rig(self, rig: Rig | None) -> None:
         """Forget everything, and go on with other cameras than those of the beginning; None for one camera alone."""
@@ -190,7 +208,7 @@ class Tracker:
         self._mapper = Mapper(self._matcher, map_settings, keyframes, rig)
         self._maker.forget()
         self._missed_frames = MissedFrames(self._mapper, self._solver)
-        self._initializer = Initializer(s, self._estimator, self._mapper.shared)
+        self._initializer = Initializer(s, self._first_solver, self._mapper.shared)
         self._coming: SolvedFrame | None = None
 
     def _begin_in(self, state: State, motion: MotionModel) -> None:
@@ -232,7 +250,7 @@ class Tracker:
         """
         if camera is not None:
             camera.check_fits(image, "image")
-        with self._budget.frame(stamp_ns):
+        with self._way.taken(), self._budget.frame(stamp_ns):
             depth = depth if self.settings.scale.takes_depths else None
             return self._answer(image, stamp_ns, camera, depth, others or {})
 
@@ -261,6 +279,7 @@ class Tracker:
         answer, self._state = self._step(frame, camera is not None, stage_s)
         self._forget_matches()
         answer = self._completed(answer, image.shape[1] / features.grey.shape[1])
+        self._tell_sensors(answer)
         if answer.state is TrackState.TRACKING and self._map.keyframes:
             self._observe_scale(stamp_ns)
         return answer
@@ -283,6 +302,23 @@ class Tracker:
             Partner(side, self._rig.between(leader, name)) for name, side in sides.items() if name in self._partners
         ]
         return StereoPrior(features, partners) if partners else None
+
+    @property
+    def sensor_remarks(self) -> tuple[str, ...]:
+        """Which other sensors were left out since the last reset, and why, a line each."""
+        return self._sensors.remarks
+
+    def _sensed(self, begin_ns: int, end_ns: int) -> Moved:
+        """What wheels and gyro say of a motion; a translation only while the world is in metres."""
+        moved = self._sensors.between(begin_ns, end_ns)
+        return moved if self._metric.scale.is_metric else moved.without_translation()
+
+    def _tell_sensors(self, answer: TrackedPose) -> None:
+        """What is seen is what they are judged by."""
+        if answer.corrected or answer.state is not TrackState.TRACKING:
+            self._sensors.jump()
+        if answer.state is TrackState.TRACKING and answer.has_depth:
+            self._sensors.see(answer.stamp_ns, answer.camera_to_world, answer.scale.is_metric)
 
     def _step(self, frame: StreamFrame, has_camera: bool, stage_s: dict[str, float]) -> tuple[TrackedPose, State]:
         """What a frame does in the present state: the answer, and the next state."""
@@ -313,7 +349,7 @@ class Tracker:
             solve=replace(answer.solve, residual_px=answer.solve.residual_px * enlarged),
             corrected=corrected,
             motion=self._motion.recent_motion(self._map.unit) if is_tracking and window else answer.motion,
-            scale=self._metric.scale,
+            scale=answer.scale if answer.scale.is_metric else self._metric.scale,
             number=self._next_number - 1,
             keyframe_pose=beside(window[-1], answer.camera_to_world) if window else None,
         )
@@ -338,25 +374,44 @@ class Tracker:
             if self.settings.history:
                 self._missed_frames.keep(found.given_up)
             return self._wait(frame, found, stage_s), Initialising()
-        return self._begin(found, stage_s), Tracking()
+        begun = self._begin(found, stage_s)
+        if found.frames[-1] is frame:
+            return begun, Tracking()
+        # They were solved while frames went on.
+        answer, state = self._follow(frame, Tracking(), stage_s)
+        return replace(answer, earlier=begun.earlier), state
 
     def _wait(self, frame: StreamFrame, waiting: Waiting, stage_s: dict[str, float]) -> TrackedPose:
         """Before the first cameras: a camera that stands, or turns on the spot, has a pose whatever the unit is.
 
+        So has one that wheels have carried, and that in metres.
         Not after a loss, when nobody knows where it stands, and not where there is nothing to be seen.
         """
-        start, unit = self._motion, self._metric.depth_of_scene
-        if waiting.given_up and waiting.advance is not None:
+        start, unit, first = self._motion, self._metric.depth_of_scene, self._initializer.pending
+        rolled = self._rolled(waiting.given_up[0], first[0]) if waiting.given_up and first else Moved()
+        if rolled.is_whole:
+            self._motion = start = start.carried(rolled)
+        elif waiting.given_up and waiting.advance is not None:
             self._motion = start = start.turned(waiting.advance, unit)
         elif waiting.given_up:
             self._corrected = True
         turn, self._turned = waiting.turn, np.eye(4)
         if turn is None or self._map.keyframes or self._is_blind(self._initializer.pending[0]):
             return self._unsolved(frame, TrackState.INITIALISING, waiting.reason, stage_s)
-        now = start.turned(turn, unit)
+        now, scale, confidence, rolled = (
+            start.turned(turn, unit),
+            Scale(),
+            turn.confidence,
+            self._rolled(first[0], frame),
+        )
+        if confidence > _SURELY_TURNED:
+            self._sensors.see_turn(frame.stamp_ns, now.camera_to_world)
+        if rolled.is_whole:
+            now, scale = start.carried(rolled), Scale(ScaleSource.ODOM, 1.0, _ROLLED_SIGMA)
+            confidence = max(confidence, _ROLLED_CONFIDENCE)
         self._turned = relative_pose(start.camera_to_world, now.camera_to_world)
         motion = Motion.STILL if turn.moved_rad < _STILL_RAD else Motion.UNKNOWN
-        quality = SolveQuality(turn.confidence)
+        quality = SolveQuality(confidence)
         return TrackedPose(
             frame.stamp_ns,
             now.camera_to_world,
@@ -365,23 +420,32 @@ class Tracker:
             quality,
             has_depth=False,
             motion=motion,
+            scale=scale,
             message=waiting.reason,
             stage_s=stage_s,
         )
+
+    def _rolled(self, first: StreamFrame, frame: StreamFrame) -> Moved:
+        """From one frame to another by wheels and gyro, where metres are to come from odometry; else nothing."""
+        if not self._metric.takes(ScaleSource.ODOM):
+            return Moved()
+        return self._sensors.between(first.stamp_ns, frame.stamp_ns)
 
     def _begin(self, first: FirstCameras, stage_s: dict[str, float]) -> TrackedPose:
         """Keyframes of a new trajectory, which begins where the camera is thought to be."""
         self._drop_keyframes_to_be()
         # Where the camera was said to stand or turn, how far it has moved meanwhile is no motion of one frame.
         self._corrected |= not self._map.keyframes
-        clip, unit = first.clip, self._metric.begin()
+        clip, unit = first.clip, self._metric.begin(first.path, self._odometry, first.scene_depth)
+        self._mapper.shared.take_over(first.shared)
         solved, clip_to_unit = first.placed(self._motion.camera_to_world, self._motion.covariance, unit)
         self._mapper.begin(solved, clip, clip_to_unit, unit)
         self._camera, self._focal_found = clip.cameras[-1], True
-        self._initializer = Initializer(self.settings, self._estimator, self._mapper.shared)
+        self._initializer = Initializer(self.settings, self._first_solver, self._mapper.shared)
         newest = solved[-1]
         moved = float(np.linalg.norm((newest.camera_to_world - self._map.origin)[:3, 3]))
-        self._motion = MotionModel(newest.camera_to_world, newest.covariance[:6, :6], newest.frame.stamp_ns)
+        covariance, stamp_ns = newest.covariance[:6, :6], newest.frame.stamp_ns
+        self._motion = MotionModel(newest.camera_to_world, covariance, stamp_ns, self._sensed)
         self._turned = np.eye(4)
         quality = SolveQuality(
             float(clip.confidence[-1]),
@@ -406,8 +470,8 @@ class Tracker:
         unit = self._mapper.begin_from(SolvedFrame(frame, start, covariance))
         self._metric.begin_in_metres(depth.source, unit, depth.scale_sigma)
         self._leave_scale()
-        self._initializer = Initializer(self.settings, self._estimator, self._mapper.shared)
-        self._motion = MotionModel(start, covariance[:6, :6], frame.stamp_ns)
+        self._initializer = Initializer(self.settings, self._first_solver, self._mapper.shared)
+        self._motion = MotionModel(start, covariance[:6, :6], frame.stamp_ns, self._sensed)
         self._turned = np.eye(4)
         points = int(np.isfinite(self._map.window[0].inverse_depth).sum())
         quality = SolveQuality(1.0, 0.0, points, points)
@@ -444,6 +508,9 @@ class Tracker:
         after_gap: bool = False,
     ) -> tuple[TrackedPose, State]:
         """The pose of a frame that was solved, and whether it is to become a keyframe."""
+        if solved.quality.confidence < self.settings.sure:
+            pose, spread = self._motion.steadied(solved.camera_to_world, solved.covariance, frame.stamp_ns)
+            solved = replace(solved, camera_to_world=pose, covariance=spread)
         covariance = accumulated(anchors, solved.camera_to_world, solved.covariance)
         self._motion.solved(solved.camera_to_world, covariance[:6, :6], frame.stamp_ns, after_gap)
         with timed(stage_s, "keyframe"):
@@ -619,7 +686,7 @@ class Tracker:
         self._leave_scale()
         self._map.end_trajectory()
         self._motion.stop()
-        self._initializer = Initializer(self.settings, self._estimator, self._mapper.shared, [frame])
+        self._initializer = Initializer(self.settings, self._first_solver, self._mapper.shared, [frame])
 
     # -- answers
 
@@ -731,10 +798,16 @@ class Tracker:
 
     def _observe_scale(self, stamp_ns: int) -> None:
         """Learn about metres, and make the world grow where they say so; not from turns on the spot."""
-        if self.settings.scale.source is ScaleSource.ODOM and self._odometry is not None:
-            self._metric.see_odometry(stamp_ns, self._motion.camera_to_world, self._odometry, self._map.unit)
-        if self._mapper.rig is not None and self._mapper.rig.scale.tells:
-            self._metric.be_told(-float(np.log(self._mapper.rig.scale.units)), self._mapper.rig.scale.sigma)
+        if self._metric.takes(ScaleSource.ODOM) and self._odometry is not None:
+            path = [(k.frame.stamp_ns, k.camera_to_world[:3, 3]) for k in self._mapper.recent]
+            path.append((stamp_ns, self._motion.camera_to_world[:3, 3]))
+            wheels = self._sensors.wheels
+            if wheels is not None and wheels.is_trusted:
+                path = [point for point in path if point[0] >= wheels.good_since_ns]
+                self._metric.see_odometry(path, self._odometry, self._map.unit)
+        rig = self._mapper.rig
+        if rig is not None and rig.scale.tells and self._metric.takes(ScaleSource.STEREO):
+            self._metric.be_told(-float(np.log(rig.scale.units)), rig.scale.sigma)
         if self._maker.frame is not None:
             # The map is not to grow while a copy of it is at work; it will soon.
             return
@@ -744,9 +817,13 @@ class Tracker:
         if correction is None:
             return
         factor, centre = correction
-        self._map.rescale(self._map.present, factor, centre)
-        if self._mapper.rig is not None:
-            self._mapper.rig.scale = self._mapper.rig.scale.grown(factor)
+        if was_metric and self._metric.scale.source is not ScaleSource.STEREO:
+            # Drift: what lies further back was measured with another error of the unit.
+            self._map.stretch([k.number for k in self._mapper.recent], factor, centre)
+        else:
+            self._map.rescale(self._map.present, factor, centre)
+        if rig is not None:
+            rig.scale = rig.scale.grown(factor)
         self._motion.rescale(factor, centre)
         self._corrected |= not was_metric
         variance = self._metric.scale.sigma**2
@@ -852,13 +929,15 @@ class Tracker:
         known = map_file.load(path, self._matcher)
         for keyframe in known.all:
             keyframe.features.usable = self._field.usable_in_working(keyframe.camera)
+        # Frames are looked for with the learned prior, which the first cameras may be using.
+        self._first_solver.wait()
         newest = known.all[-1]
         known.window_numbers = list(known.keyframes)[-self.settings.window :]
         self._use_map(known)
         self._metric.adopt(known.trajectories[known.present].scale)
         self._next_number = newest.number + 1
         self._camera, self._focal_found = newest.camera, True
-        unknown = MotionModel(newest.camera_to_world, np.eye(6) * UNKNOWN_VARIANCE)
+        unknown = MotionModel(newest.camera_to_world, np.eye(6) * UNKNOWN_VARIANCE, 0, self._sensed)
         self._begin_in(Lost(self.settings.lost_frames, 0), unknown)
         return len(known.keyframes)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from rig_sets import write_rig_set
 from ros2_raxels.cli.main import main
 from ros2_raxels.evaluation.tracks.real_time import Pace
 from ros2_raxels.evaluation.tracks.recorded_track import Track, follow
+from ros2_raxels.geometry.poses import rotation_vector
 from ros2_raxels.recordings.source import Frame
 from ros2_raxels.tracking.types import TrackedPose, TrackState
 
@@ -141,6 +143,34 @@ def test_wheels_give_metres(tmp_path: Path, capsys: CapSys) -> None:
     ends = [np.array(truth[round(line["stamp"], 4)])[:3, 3] for line in (known[0], known[-1])]
     moved_m = np.linalg.norm(np.subtract(known[-1]["pose"][:3], known[0]["pose"][:3]))
     assert moved_m == pytest.approx(np.linalg.norm(ends[1] - ends[0]), rel=0.15)
+
+
+def write_imu(rig: Path, factor: float = 1.0) -> None:
+    """What a gyro at the base would read, 20 times a frame, times a factor; it turns evenly between frames."""
+    rows = ["t,gx,gy,gz,ax,ay,az"]
+    frames = json.loads((rig / "rig.json").read_text())["frames"]
+    for before, after in pairwise(frames):
+        turn = np.array(before["base_to_world"])[:3, :3].T @ np.array(after["base_to_world"])[:3, :3]
+        rate = factor * rotation_vector(turn) / (after["timestamp"] - before["timestamp"])
+        for k in range(20):
+            # Readings that are all alike would be those of a gyro at its end.
+            noisy = rate + 1e-4 * (-1) ** k
+            rows.append(f"{before['timestamp'] + k / 200},{','.join(map(str, noisy))},0,0,9.81")
+    (rig / "imu.csv").write_text("\n".join(rows))
+
+
+@pytest.mark.parametrize(("factor", "noted"), [(1.0, False), (57.3, True)])
+def test_a_gyro_that_lies_is_left_out_with_a_word(tmp_path: Path, capsys: CapSys, factor: float, noted: bool) -> None:
+    rig, out = write_rig_set(tmp_path / "rig", count=40), tmp_path / "a.jsonl"
+    write_imu(rig, factor)
+    assert main(["track", str(rig), "--live", "--imu", "--states", str(out)]) == 0
+    assert ("note: the IMU is left out: its gyro says 5" in capsys.readouterr().out) == noted
+    assert {line["state"] for line in states(out)} == {"TRACKING"}
+
+
+def test_an_imu_that_is_not_there_is_named(rendered: Path, tmp_path: Path, capsys: CapSys) -> None:
+    assert main(["track", str(rendered / "room"), "--imu", "--states", str(tmp_path / "a.jsonl")]) == 2
+    assert "room has no IMU; only rig sets with imu.csv and bags can have it" in error_line(capsys)
 
 
 def test_wheels_that_do_not_go_with_the_frames_are_refused(rendered: Path, tmp_path: Path, capsys: CapSys) -> None:

@@ -52,6 +52,29 @@ def test_the_camera_goes_with_the_base_of_the_odometry(tmp_path: Path) -> None:
     assert camera_to_odom(FIRST_NS - 1) is None
 
 
+def imu_message(stamp_ns: int, rate: float) -> Any:
+    stamped = STORE.types["std_msgs/msg/Header"](header(stamp_ns).stamp, "imu")
+    turn, push = geometry("Vector3", 0.0, 0.0, rate), geometry("Vector3", 0.0, 0.0, 9.81)
+    at_rest = geometry("Quaternion", 0.0, 0.0, 0.0, 1.0)
+    nothing = np.zeros(9)
+    return STORE.types["sensor_msgs/msg/Imu"](stamped, at_rest, nothing, turn, nothing, push, nothing)
+
+
+def test_the_imu_of_a_bag_reads_in_the_axes_of_the_camera(tmp_path: Path) -> None:
+    """The mount of the camera is that of the IMU on the base, so that the camera's axes are those of the base."""
+    readings = [imu_message(FIRST_NS + 5_000_000 * k, 0.1 * k) for k in range(10)]
+    static = [static_message("imu"), static_message("camera")]
+    imu = open_source(
+        write_bag(tmp_path / "bag", {"/image": image_messages(), "/imu": readings, "/tf_static": static})
+    ).imu()
+    np.testing.assert_allclose(imu.place, np.zeros(3), atol=1e-9)
+    found = imu.between(FIRST_NS, FIRST_NS + 10_000_000)
+    assert found is not None
+    np.testing.assert_allclose(found.turn_rate, [[0, 0, 0], [0, 0, 0.1], [0, 0, 0.2]], atol=1e-9)
+    with pytest.raises(SourceError, match=r"has 0 topics of an IMU \(none\) and must have one; give a bag with one"):
+        open_source(write_bag(tmp_path / "none", {"/image": image_messages()})).imu()
+
+
 @pytest.mark.parametrize(
     ("topics", "words"),
     [

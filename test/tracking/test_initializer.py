@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+import threading
 from types import SimpleNamespace
 from typing import Any
 
@@ -12,8 +14,10 @@ from keyframes_on_a_line import CAMERA, frame
 from ros2_raxels.geometry.poses import FloatArray, make_pose, rotation_from_vector
 from ros2_raxels.geometry.turns import Turn
 from ros2_raxels.matching.features import Features
+from ros2_raxels.matching.matcher import Matcher
 from ros2_raxels.tracking.frame import StreamFrame
-from ros2_raxels.tracking.initializer import FirstCameras, Initializer, Waiting
+from ros2_raxels.tracking.initializer import FirstCameras, FirstSolver, Initializer, Waiting
+from ros2_raxels.tracking.shared_matches import SharedMatches
 from ros2_raxels.tracking.types import TrackerSettings
 
 SETTINGS = TrackerSettings(window=3, start_motion=0.05, start_frames=4, confidence_min=0.2)
@@ -39,8 +43,10 @@ class Asked:
 
     def __init__(self, confidence: float) -> None:
         self.confidence, self.asked = confidence, []
+        self.matcher = Matcher()
 
-    def estimate_seen(self, features: list[Features], cameras: Any) -> Any:
+    def estimate_seen(self, features: list[Features], cameras: Any, matches: Any) -> Any:
+        assert list(matches) == list(itertools.combinations(range(len(features)), 2))
         self.asked.append((len(features), cameras is not None))
         return SimpleNamespace(confidence=np.array([1.0] * (len(features) - 1) + [self.confidence]))
 
@@ -49,7 +55,8 @@ def begun(
     motion: list[float], confidence: float = 0.9, overlap: float = 0.9, left_rad: float = 0.1
 ) -> tuple[Initializer, Asked]:
     estimator = Asked(confidence)
-    return Initializer(SETTINGS, estimator, Moving(motion, overlap, left_rad)), estimator  # type: ignore[arg-type]
+    solver = FirstSolver(estimator, in_background=False)  # type: ignore[arg-type]
+    return Initializer(SETTINGS, solver, Moving(motion, overlap, left_rad)), estimator  # type: ignore[arg-type]
 
 
 def see(initializer: Initializer, number: int, focal_known: bool = True) -> FirstCameras | Waiting:
@@ -105,6 +112,50 @@ def test_cameras_that_are_too_uncertain_give_up_the_older_half() -> None:
     assert (found.advance.moved_rad, found.turn.moved_rad) == pytest.approx((0.02, 0.04))
 
 
+class Held(Asked):
+    """One that takes until it is let go."""
+
+    def __init__(self, confidence: float) -> None:
+        super().__init__(confidence)
+        self.go = threading.Event()
+
+    def estimate_seen(self, features: list[Features], cameras: Any, matches: Any) -> Any:
+        assert self.go.wait(60.0)
+        return super().estimate_seen(features, cameras, matches)
+
+
+def test_frames_go_on_while_the_first_cameras_are_solved_beside_them() -> None:
+    estimator = Held(0.9)
+    solver = FirstSolver(estimator, in_background=True)  # type: ignore[arg-type]
+    motion = [0.0, 0.04, 0.06, *[0.07] * 10]
+    initializer = Initializer(SETTINGS, solver, Moving(motion))  # type: ignore[arg-type]
+    waiting = [see(initializer, k) for k in range(9)]
+    assert [w.reason for w in waiting[2:] if isinstance(w, Waiting)] == ["first cameras are being solved"] * 7
+    assert [w.turn.moved_rad for w in waiting[2:] if isinstance(w, Waiting) and w.turn] == [0.06, *[0.07] * 6]
+    assert {0, 1, 2, 8} <= {f.number for f in initializer.pending}, "those that are being solved must not be forgotten"
+    estimator.go.set()
+    solver.wait()
+    first = see(initializer, 9)
+    assert isinstance(first, FirstCameras)
+    assert [f.number for f in first.frames] == [0, 1, 2]
+    assert [f.number for f in first.waited] == [0, 1]
+    assert estimator.asked == [(3, True)]
+
+
+def test_first_cameras_of_another_start_are_not_taken() -> None:
+    estimator = Held(0.9)
+    solver = FirstSolver(estimator, in_background=True)  # type: ignore[arg-type]
+    left = Initializer(SETTINGS, solver, Moving([0.0, 0.06]))  # type: ignore[arg-type]
+    assert [isinstance(see(left, k), Waiting) for k in range(2)] == [True, True]
+    begun_anew = Initializer(SETTINGS, solver, Moving([0.0] * 10))  # type: ignore[arg-type]
+    see(begun_anew, 2)
+    estimator.go.set()
+    solver.wait()
+    found = see(begun_anew, 3)
+    assert isinstance(found, Waiting)
+    assert found.reason == "image moved 0.0 % of its width; 5.0 % needed to start"
+
+
 def test_an_image_that_shows_nothing_is_the_reason_and_not_collected() -> None:
     initializer, estimator = begun([0.0, 0.0, 0.06, 0.06])
     see(initializer, 0)
@@ -150,7 +201,7 @@ def test_the_median_depth_becomes_the_unit_and_frames_in_between_move_smoothly()
     frames = [StreamFrame(k, 100 * k, Features(np.zeros((4, 4), np.uint8)), CAMERA) for k in (0, 2)]
     between = StreamFrame(1, 50, Features(np.zeros((4, 4), np.uint8)), CAMERA)
     clip = solved_clip(poses, [1 / 2, 1 / 4, 1 / 5, 1 / 100], spread_rad=0.001)
-    first = FirstCameras(frames, clip, [frames[0], between])
+    first = FirstCameras(frames, clip, [frames[0], between], SharedMatches(Matcher()))
     begin = make_pose(np.eye(3), [10.0, 0.0, 0.0])
     solved, clip_to_unit = first.placed(begin, np.diag([0.1] * 6), unit=2.0)
     assert clip_to_unit == pytest.approx(2.0 / 4.0)

@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 from walk import BLACK, CAMERA, FIRST_NS, HELD, LOST, STEP_NS, TRACKING, Image, Walk, follow, states
 
+from ros2_raxels.estimation.estimator import Estimator
 from ros2_raxels.geometry.camera import Camera
 from ros2_raxels.geometry.poses import (
     interpolate_pose,
@@ -23,7 +24,7 @@ from ros2_raxels.geometry.poses import (
 from ros2_raxels.scenes.renderer import render
 from ros2_raxels.scenes.world import furnished_room
 from ros2_raxels.tracking import map_update
-from ros2_raxels.tracking.background import StuckError
+from ros2_raxels.tracking.background import AtOnce, StuckError
 from ros2_raxels.tracking.budget import Budget
 from ros2_raxels.tracking.map_update import PATIENCE_S, MappingState, MapUpdate
 from ros2_raxels.tracking.tracker import Tracker
@@ -62,6 +63,8 @@ class Robot:
     def __init__(self) -> None:
         self.tracker = Tracker(REAL_TIME)
         self.tracker._budget = Budget(limited=False)
+        # First cameras made beside frames are the last of these tests.
+        self.in_background, self.tracker._first_solver._work = self.tracker._first_solver._work, AtOnce()
         self.troubles: list[Exception] = []
         self._stamp_ns = FIRST_NS
         # However busy the machine is, patience is counted in the time of the frames.
@@ -309,3 +312,24 @@ def test_the_state_of_mapping_is_told_in_words_where_the_map_falls_behind() -> N
         "keyframes failed": "2",
         "keyframes given up": "1",
     }
+
+
+def test_frames_go_on_while_the_first_cameras_are_solved(
+    walk: Walk, scale: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """They take ten frames; poses go on from them as if they had been there when the last of their frames came."""
+    robot, gate, solve = Robot(), threading.Event(), Estimator.estimate_seen
+    robot.tracker._first_solver._work = robot.in_background
+    monkeypatch.setattr(Estimator, "estimate_seen", lambda *of, **named: gate.wait(60.0) and solve(*of, **named))
+    before: list[TrackedPose] = []
+    while not robot.tracker._first_solver.is_busy:
+        before += robot.see(walk[len(before) : len(before) + 1])
+    begun = len(before)
+    meanwhile = robot.see(walk[begun : begun + 10])
+    assert not any(found.has_depth for found in meanwhile)
+    gate.set()
+    robot.tracker._first_solver.wait()
+    after = robot.see(walk[begun + 10 : begun + 20], wait=True)
+    assert is_right(walk, scale, after, begun + 10)
+    assert [stamp for stamp, _ in after[0].earlier] == [FIRST_NS + k * STEP_NS for k in range(begun - 1)]
+    assert robot.troubles == []

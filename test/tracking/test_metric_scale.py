@@ -8,7 +8,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ros2_raxels.geometry.poses import FloatArray, make_pose, rotation_from_vector
-from ros2_raxels.tracking.metric_scale import MetricScale, Scale, ScaleSettings, ScaleSource, ground_height, upright
+from ros2_raxels.tracking.metric_scale import (
+    MetricScale,
+    Scale,
+    ScaleSettings,
+    ScaleSource,
+    ground_height,
+    length_ratio,
+    upright,
+)
 
 PERIOD_NS = 33_000_000
 ODOM = ScaleSettings(ScaleSource.ODOM)
@@ -28,22 +36,23 @@ class Drive:
 
     def feed(self, metric: MetricScale, frames: range, late: int = 0, shrink: float = 1.0) -> float:
         """Product of the corrections; the world is taken to follow them. Odometry comes so many frames late."""
-        origin = np.zeros(3)
+        origin, path = np.zeros(3), list[tuple[int, FloatArray]]()
         total, at, before = 1.0, self.camera[frames[0]][:3, 3], self.camera[frames[0]][:3, 3]
         for k in frames:
             # What has been corrected stays; the next step has the new unit.
             at, before = at + (self.camera[k][:3, 3] - before) * shrink * total, self.camera[k][:3, 3]
-            pose = make_pose(np.eye(3), at)
+            path.append((k * PERIOD_NS, at))
 
             def odometry(stamp_ns: int, newest: int = k - late) -> FloatArray | None:
                 index = stamp_ns // PERIOD_NS
                 return self.odometry[index] if index <= newest else None
 
-            metric.see_odometry(k * PERIOD_NS, pose, odometry, 1.0 * total)
+            metric.see_odometry(path, odometry, 1.0 * total)
             correction = metric.correction(at, origin)
             if correction is not None:
                 factor, centre = correction
                 total, at = total * factor, centre + factor * (at - centre)
+                path = [(stamp_ns, centre + factor * (place - centre)) for stamp_ns, place in path]
         return total
 
 
@@ -91,26 +100,53 @@ def test_lengths_that_a_loop_has_changed_are_no_news_about_metres() -> None:
 def test_a_camera_that_stands_for_long_still_knows_from_where_it_came() -> None:
     """So slow that all that is kept would be of standing."""
     metric = MetricScale(ODOM)
-    Drive(1.0, speed_m=0.011).feed(metric, range(9))
-    assert not metric.scale.is_metric
-    there = make_pose(np.eye(3), [0.09, 0.0, 0.0])
-    for k in range(200):
-        metric.see_odometry(k, there, lambda _: there, 1.0)
-    Drive(1.0, speed_m=0.011).feed(metric, range(9, 60))
+    drive = Drive(1.0, speed_m=0.011)
+    went = [*range(4), *[4] * 200, *range(5, 60)]
+    path = [(k, drive.camera[place][:3, 3]) for k, place in enumerate(went)]
+    for newest in range(1, len(path)):
+        metric.see_odometry(path[: newest + 1], lambda k: drive.odometry[went[k]], 1.0)
+        metric.correction(path[newest][1], np.zeros(3))
+        assert metric.scale.is_metric == (newest >= 204)
     assert metric.scale.metres_per_unit == pytest.approx(1.0, rel=1e-3)
 
 
 def test_a_turn_on_the_spot_and_standing_still_tell_nothing() -> None:
     metric = MetricScale(ODOM)
     rng = np.random.default_rng(0)
-    for k in range(100):
-        pose = make_pose(rotation_from_vector([0.0, 0.02 * k, 0.0]), rng.normal(0, 0.003, 3))
-        # The camera's lever arm: odometry sees it go round by a few centimetres.
-        seen = make_pose(np.eye(3), 0.04 * np.array([np.sin(0.02 * k), np.cos(0.02 * k), 0.0]))
-        metric.see_odometry(k, pose, lambda _, seen=seen: seen, 1.0)
+    # The camera's lever arm: odometry sees it go round by a few centimetres.
+    seen = [make_pose(np.eye(3), 0.04 * np.array([np.sin(0.02 * k), np.cos(0.02 * k), 0.0])) for k in range(100)]
+    path = [(k, rng.normal(0, 0.003, 3)) for k in range(100)]
+    for k in range(1, 101):
+        metric.see_odometry(path[:k], lambda stamp_ns: seen[stamp_ns], 1.0)
         assert metric.correction(np.ones(3), np.zeros(3)) is None
     assert not metric.scale.is_metric
     assert metric.scale.sigma == 9999.0
+
+
+def test_the_first_cameras_are_in_metres_by_odometry_at_once() -> None:
+    """A median depth of 3 m, and cameras that are 6 cm apart; of a base that has not moved nothing is known."""
+    metric = MetricScale(ODOM)
+    path = [(k, np.array([0.02 * k, 0.0, 0.0])) for k in range(4)]
+    assert metric.begin(path, lambda k: make_pose(np.eye(3), [0.0, 0.06 * k, 0.0]), 1.0) == pytest.approx(3.0)
+    assert metric.scale.metres_per_unit == pytest.approx(3.0)
+    assert 0.01 < metric.scale.sigma < 0.1
+    assert metric.begin(path, lambda k: np.eye(4), 1.0) == 1.0
+    assert metric.begin(path, lambda k: None, 1.0) == 1.0
+    assert not metric.scale.is_metric
+
+
+def test_lengths_are_compared_after_the_paths_have_been_laid_over_each_other() -> None:
+    rng = np.random.default_rng(1)
+    there = rng.normal(0, 0.3, (12, 3))
+    turned = there @ rotation_from_vector([0.3, -0.2, 2.0]).T + [4.0, 5.0, 6.0]
+    stretch, sigma = length_ratio(turned / 2.5, there, 0.0)
+    assert stretch == pytest.approx(np.log(2.5))
+    assert sigma == pytest.approx(0.0, abs=1e-9)
+    stretches = [length_ratio(turned / 2.5 + rng.normal(0, 0.01, there.shape), there, 0.0)[0] for _ in range(200)]
+    _, sigma = length_ratio(turned / 2.5 + rng.normal(0, 0.01, there.shape), there, 0.0)
+    assert np.std(stretches) == pytest.approx(sigma, rel=0.5)
+    # Paths that have nothing to do with each other say nothing.
+    assert length_ratio(rng.normal(0, 1, (5, 3)), there[:5] * 0.01, 0.0)[1] > 10 * sigma
 
 
 def test_fixed_and_none() -> None:
@@ -196,7 +232,7 @@ def test_a_trajectory_that_begins_with_measured_depths_is_in_metres_at_once() ->
 
 
 def test_who_keeps_account_himself_is_believed_as_far_as_he_is_sure() -> None:
-    metric, here, origin = MetricScale(ScaleSettings(ScaleSource.STEREO)), np.array([1.0, 0.0, 0.0]), np.zeros(3)
+    metric, here, origin = MetricScale(ScaleSettings(), guessed=True), np.array([1.0, 0.0, 0.0]), np.zeros(3)
     assert metric.begin() == metric.depth_of_scene == 2.5
     # Better than the guess, and no metres yet.
     metric.be_told(float(np.log(1.4)), 0.2)
@@ -211,7 +247,7 @@ def test_who_keeps_account_himself_is_believed_as_far_as_he_is_sure() -> None:
     factor, about = metric.correction(here, origin) or (0.0, here)
     assert factor == pytest.approx(np.exp(0.05))
     np.testing.assert_array_equal(about, origin)
-    assert (metric.scale.is_metric, metric.scale.sigma) == (True, 0.1)
+    assert metric.scale == Scale(ScaleSource.STEREO, pytest.approx(np.exp(0.05)), 0.1)
     metric.be_told(0.04, 0.03)
     factor, about = metric.correction(here, origin) or (0.0, origin)
     assert factor == pytest.approx(np.exp(0.2 * 0.04))

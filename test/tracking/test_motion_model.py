@@ -8,6 +8,7 @@ from walk import CAMERA, FIRST_NS, STEP_NS, TRACKING, Walk, solved_from, states
 
 from ros2_raxels.geometry.poses import FloatArray, make_pose, relative_pose, rotation_angle_rad, rotation_from_vector
 from ros2_raxels.tracking.motion_model import MotionModel
+from ros2_raxels.tracking.motion_sensors import Moved
 from ros2_raxels.tracking.tracker import Tracker
 from ros2_raxels.tracking.types import Motion
 
@@ -106,3 +107,28 @@ def test_a_gap_between_frames_of_a_walk_is_extrapolated_by_its_length(walk: Walk
     np.testing.assert_allclose(expected, found[-1].camera_to_world @ model.step, atol=1e-9)
     half = relative_pose(found[-1].camera_to_world, model.expected_pose(FIRST_NS + 27 * STEP_NS + 3 * STEP_NS // 2))
     np.testing.assert_allclose(half[:3, 3], model.step[:3, 3] / 2, atol=1e-9)
+
+
+def test_gyro_and_wheels_lead_further_than_constant_velocity_over_a_gap() -> None:
+    """A camera that has stood, and has gone round a corner while nothing was seen."""
+    corner = make_pose(rotation_from_vector([0.0, 0.8, 0.0]), [0.3, 0.0, 0.2])
+    for translation, sigma_m in ((corner[:3, 3], 0.01), (None, np.inf)):
+        moved = Moved(corner[:3, :3], translation, 0.01, sigma_m)
+        model = MotionModel(np.eye(4), COVARIANCE, 1000, lambda begin_ns, end_ns, moved=moved: moved)
+        expected = model.expected_pose(10**9)
+        np.testing.assert_allclose(expected[:3, :3], corner[:3, :3], atol=1e-12)
+        np.testing.assert_allclose(expected[:3, 3], np.zeros(3) if translation is None else translation, atol=1e-12)
+        # A frame that is told badly is drawn to it.
+        seen = make_pose(np.eye(3), corner[:3, 3])
+        pose, covariance = model.steadied(seen, np.eye(6), 10**9)
+        assert rotation_angle_rad(pose[:3, :3].T @ corner[:3, :3]) < 1e-3
+        assert covariance[4, 4] < 1e-3
+
+
+def test_a_step_goes_on_in_a_camera_that_turns_faster() -> None:
+    """The way ahead turns with the camera."""
+    model = MotionModel(np.eye(4), COVARIANCE, 1000, lambda begin_ns, end_ns: Moved(rotation_from_vector([0, 0.1, 0])))
+    model.solved(make_pose(np.eye(3), [0.0, 0.0, 0.1]), COVARIANCE, 1100, after_gap=False)
+    step = relative_pose(model.camera_to_world, model.expected_pose(1300))
+    np.testing.assert_allclose(step[:3, :3], rotation_from_vector([0, 0.1, 0]), atol=1e-12)
+    np.testing.assert_allclose(step[:3, 3], 0.2 * np.array([np.sin(0.05), 0.0, np.cos(0.05)]), atol=1e-12)

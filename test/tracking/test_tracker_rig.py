@@ -22,7 +22,7 @@ def walk() -> RigWalk:
 
 
 def tracker(walk: RigWalk) -> Tracker:
-    return Tracker(TrackerSettings(scale=ScaleSettings(ScaleSource.STEREO), history=True), rig=walk.rig)
+    return Tracker(TrackerSettings(history=True), rig=walk.rig)
 
 
 def follow(

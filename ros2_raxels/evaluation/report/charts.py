@@ -135,7 +135,9 @@ def stated_and_true(
     return _png(figure)
 
 
-def stated_and_seen(stated: Sequence[float], observed: Sequence[float], counts: Sequence[int], what: str) -> bytes:
+def stated_and_seen(
+    stated: Sequence[float], observed: Sequence[float], counts: Sequence[int], what: str, of: str = "view"
+) -> bytes:
     """A dot for each group of statements, and the line on which calibrated ones lie.
 
     Args:
@@ -143,6 +145,7 @@ def stated_and_seen(stated: Sequence[float], observed: Sequence[float], counts: 
         observed: share of each group in which the event occurred.
         counts: number of statements in each group.
         what: the event whose probability was stated.
+        of: what statements were made about, one of them.
     """
     figure = Figure(figsize=(_WIDTH_IN, 3.6), layout="constrained")
     (axes,) = _panels(figure, 1)
@@ -151,9 +154,27 @@ def stated_and_seen(stated: Sequence[float], observed: Sequence[float], counts: 
     axes.plot(x, y, "o-", color=_OURS, ms=7, linewidth=1.8, label="raxels")
     for across, up, count in zip(x, y, counts, strict=True):
         axes.annotate(
-            f"{count} view{'s' * (count > 1)}", (across, up), (8, -12), textcoords="offset points", fontsize=9.5
+            f"{count} {of}{'s' * (count > 1)}", (across, up), (8, -12), textcoords="offset points", fontsize=9.5
         )
     axes.set(xlim=(-2, 104), ylim=(-14, 104), xlabel="stated confidence, %", ylabel=f"{what}, %")
+    axes.set(xticks=range(0, 101, 20), yticks=range(0, 101, 25))
+    return _png(figure)
+
+
+def regions(stated: Sequence[float], observed: Mapping[str, Sequence[float]]) -> bytes:
+    """A line for each kind of region, and the one on which calibrated ones lie.
+
+    Args:
+        stated: probability of each region, 0 to 1.
+        observed: by kind, share of the truths that lie in each.
+    """
+    figure = Figure(figsize=(_WIDTH_IN, 3.6), layout="constrained")
+    (axes,) = _panels(figure, 1)
+    axes.plot([0, 100], [0, 100], color=_INK, linestyle=(0, (3, 2)), linewidth=1.4, label="as stated")
+    colour = colours(list(observed))
+    for name, values in observed.items():
+        axes.plot(100 * np.array(stated), 100 * np.array(values), "o-", color=colour[name], ms=5, label=name)
+    axes.set(xlim=(-2, 104), ylim=(-2, 104), xlabel="stated probability, %", ylabel="truth inside, %")
     axes.set(xticks=range(0, 101, 20), yticks=range(0, 101, 25))
     return _png(figure)
 

@@ -16,7 +16,7 @@ from ros2_raxels.geometry.camera import Camera
 from ros2_raxels.geometry.poses import FloatArray, relative_pose
 from ros2_raxels.recordings.calibration import Calibration
 from ros2_raxels.recordings.source import Frame, FrameSource, SourceError
-from ros2_raxels.tracking.initializer import BEFORE_TRYING
+from ros2_raxels.tracking.initializer import NO_TROUBLE
 from ros2_raxels.tracking.tracker import Tracker
 from ros2_raxels.tracking.types import TrackedPose, TrackState
 from ros2_raxels.visualization.trajectory_plot import DrawnTrack
@@ -124,7 +124,7 @@ class Track:
         solved = set(self.solved())
         said = [answer.message for index, answer in enumerate(self.answers) if index not in solved and answer.message]
         # Waiting for motion comes before every attempt, and only explains why none was made.
-        said = [message for message in said if not message.startswith(BEFORE_TRYING)] or said
+        said = [message for message in said if not message.startswith(NO_TROUBLE)] or said
         kinds = [re.sub(r"[\d.]+", "", message.split(": ", 1)[-1]) for message in said]
         if not kinds:
             return ""
@@ -190,7 +190,10 @@ def answer(track: Track, frame: Frame, tracker: Tracker, calibration: Calibratio
     camera = frame.camera if calibration is None else _camera(frame, calibration)
     begin, begin_cpu = time.perf_counter(), time.process_time()
     try:
-        found = tracker.track(frame.image, frame.stamp_ns, camera, others=frame.others)
+        if frame.others:
+            found = tracker.track(frame.image, frame.stamp_ns, camera, others=frame.others)
+        else:
+            found = tracker.track(frame.image, frame.stamp_ns, camera)
     except ValueError as error:
         raise SourceError(f"{frame.name}: {error}") from error
     track.add(frame, found, time.perf_counter() - begin)

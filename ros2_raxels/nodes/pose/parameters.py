@@ -127,11 +127,12 @@ POSE_TABLE: Table = (
     ),
     Parameter(
         "scale.mode",
-        "none",
-        "Where metres come from. none: poses have their own unit. fixed: scale.scene_depth_m. odom: nav_msgs/Odometry"
-        " on `odom`, looked up at the stamps of the images. height: scale.camera_height_m, for a camera that is fixed"
-        " to a robot on flat ground and sees that ground.",
-        choices=("none", "fixed", "odom", "height"),
+        "auto",
+        "Where metres come from. auto: the best that is published, odometry before the IMU; with neither of them "
+        "poses have their own unit, as with none. fixed: scale.scene_depth_m. odom: nav_msgs/Odometry on `odom`, "
+        "looked up at the stamps of the images. imu: sensor_msgs/Imu on `imu`. height: scale.camera_height_m, for a "
+        "camera that is fixed to a robot on flat ground and sees that ground.",
+        choices=("auto", "none", "fixed", "odom", "imu", "height"),
         at_configure=True,
     ),
     Parameter(
@@ -223,13 +224,12 @@ POSE_TABLE: Table = (
 
 def tracker_settings(parameters: Parameters) -> TrackerSettings:
     """Settings of the tracker."""
-    source = ScaleSource[parameters.text("scale.mode").upper()]
-    if source is ScaleSource.NONE and len(parameters.texts("cameras")) > 1:
-        source = ScaleSource.STEREO
+    mode = parameters.text("scale.mode")
     scale = ScaleSettings(
-        source,
+        ScaleSource.NONE if mode == "auto" else ScaleSource[mode.upper()],
         parameters.number("scale.scene_depth_m"),
         parameters.number("scale.camera_height_m"),
+        auto=mode != "none",
     )
     return TrackerSettings(
         confidence_min=parameters.number("confidence_min"),

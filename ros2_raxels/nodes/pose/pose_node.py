@@ -26,6 +26,7 @@ from ros2_raxels.nodes.common.parameters import ParameterError, engine_options, 
 from ros2_raxels.nodes.common.runner import run
 from ros2_raxels.nodes.common.subscription import image_subscription
 from ros2_raxels.nodes.common.tf_listener import make_reader
+from ros2_raxels.nodes.pose.imu import HeardImu, ImuListener
 from ros2_raxels.nodes.pose.intake import Errand, NewestSlot, OneCamera
 from ros2_raxels.nodes.pose.intrinsics import Intrinsics
 from ros2_raxels.nodes.pose.odometry import OdometryListener
@@ -68,6 +69,7 @@ class PoseNode(ManagedNode[TrackerLike]):
         super().__init__(POSE_NODE, POSE_TABLE, **options)
         self._make_tracker = make_tracker or self._real_tracker
         self._odometry: OdometryListener | None = None
+        self._imu: ImuListener | None = None
 
     # ------------------------------------------------------------------------------------------------- life cycle
 
@@ -96,7 +98,7 @@ class PoseNode(ManagedNode[TrackerLike]):
             denoiser = None
         if denoiser is None:
             self.get_logger().info("engine: none; running on correspondences and geometry alone")
-        return Tracker(settings, denoiser, odometry, self._mask())
+        return Tracker(settings, denoiser, odometry, self._mask(), HeardImu(lambda: self._imu))
 
     def _mask(self) -> npt.NDArray[np.bool_] | None:
         """Pixels to use, as the parameter says.
@@ -125,10 +127,8 @@ class PoseNode(ManagedNode[TrackerLike]):
         self._rig_listener, rig = None, None
         if len(names) > 1:
             self._rig_listener = RigListener(self, self._settings, names, self._problems.report)
-            rectified, patience_s = (
-                self._settings.flag("image_rectified"),
-                self._settings.number("camera_info_timeout_s"),
-            )
+            rectified = self._settings.flag("image_rectified")
+            patience_s = self._settings.number("camera_info_timeout_s")
             finder = RigFinder(names, self._transforms, rectified, self.get_logger().warning)
             rig = RigIntake(finder, self._rig_listener.intrinsics, patience_s, self._problems.report)
         self._rig = rig
@@ -159,9 +159,11 @@ class PoseNode(ManagedNode[TrackerLike]):
         undo.callback(self.destroy_timer, watch)
 
     def _listen(self, undo: ExitStack) -> None:
-        if self._settings.text("scale.mode") == "odom":
+        if self._settings.text("scale.mode") in ("auto", "odom"):
             self._odometry = OdometryListener(self, self._optical_to, self._problems.report)
             undo.callback(self._ignore_odometry, self._odometry)
+        self._imu = ImuListener(self, self._optical_to, self._problems.report)
+        undo.callback(self._ignore_imu, self._imu)
         # camera_info first: of two messages that wait, the executor serves that of the older subscription first.
         self._infos = self._intrinsics.listen()
         undo.callback(self._infos.destroy)
@@ -176,6 +178,10 @@ class PoseNode(ManagedNode[TrackerLike]):
     def _ignore_odometry(self, listener: OdometryListener) -> None:
         listener.destroy()
         self._odometry = None
+
+    def _ignore_imu(self, listener: ImuListener) -> None:
+        listener.destroy()
+        self._imu = None
 
     # Through the node, so that callbacks which the executor still refers to do not hold the engine.
 
@@ -248,6 +254,8 @@ class PoseNode(ManagedNode[TrackerLike]):
         self._stamps.look()
         if self._odometry is not None:
             self._odometry.subscription.update()
+        if self._imu is not None:
+            self._imu.subscription.update()
         # A publisher that has only just appeared is given its time before it is called silent.
         silent_s = time.monotonic() - max(self._arrived_at, self._images.publisher_since)
         if silent_s > self._settings.number("stall_timeout_s"):
@@ -317,13 +325,22 @@ class PoseNode(ManagedNode[TrackerLike]):
 
     def _scale_health(self) -> Health:
         mode, scale = self._settings.text("scale.mode"), self._worker.scale
-        values = {"source": mode, "metres per unit": f"{scale.metres_per_unit:.6g}", "sigma": f"{scale.sigma:.6g}"}
+        source = scale.source.name.lower() if mode == "auto" else mode
+        values = {"source": source, "metres per unit": f"{scale.metres_per_unit:.6g}", "sigma": f"{scale.sigma:.6g}"}
         if scale.is_metric:
             return Health("scale", diagnostics.OK, "poses are in metres", values)
+        if mode == "auto" and not self._knows_metres():
+            words = "poses have their own unit (scale.mode is auto, and nothing is heard that knows metres)"
+            return Health("scale", diagnostics.OK, words, values)
         if mode == "none":
             return Health("scale", diagnostics.OK, "poses have their own unit (scale.mode is none)", values)
         why = f": {silence}" if self._odometry is not None and (silence := self._odometry.why_silent()) else ""
         return Health("scale", diagnostics.WARN, f"the scale is not known yet (scale.mode is {mode}){why}", values)
+
+    def _knows_metres(self) -> bool:
+        """Whether anything that `auto` would take is published."""
+        heard = (self._odometry, self._imu)
+        return any(listener is not None and listener.subscription.publishers for listener in heard)
 
     def _tf_health(self) -> Health:
         refusal, conflict = self._outputs.tf_refusal, self._outputs.tf_conflict()

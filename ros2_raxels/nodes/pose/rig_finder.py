@@ -138,8 +138,8 @@ class RigFinder:
         if away < _MOVED_M and turned < _MOVED_RAD:
             return known, ""
         why = (
-            f"TF has moved it by {1e3 * away:.1f} mm and {np.degrees(turned):.2f} deg on its base; cameras of a rig are "
-            "fixed: it is taken to be where it was first"
+            f"TF has moved it by {1e3 * away:.1f} mm and {np.degrees(turned):.2f} deg on its base; cameras of a rig "
+            "are fixed: it is taken to be where it was first"
         )
         self._warn_once(f"camera {name!r}: {why}")
         return known, why

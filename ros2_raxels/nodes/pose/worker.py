@@ -256,10 +256,21 @@ class PoseWorker:
         self.traffic.latencies.add(latency_s)
         self._outputs.report(answer, header, self._counters(latency_s, processing_s))
         self.set_state(answer.state, answer.message)
-        self.scale = answer.scale
+        self._say_scale(answer.scale)
         if self._outputs.tf_refusal:
             self._problems.report(self._outputs.tf_refusal)
         self._improve()
+
+    def _say_scale(self, scale: Scale) -> None:
+        """Remember what is known of metres, and log where they come from, when that changes."""
+        before, self.scale = self.scale, scale
+        if (before.source, before.is_metric) == (scale.source, scale.is_metric):
+            return
+        if scale.is_metric:
+            named = scale.source.name.lower()
+            self._node.get_logger().info(f"poses are in metres, by {named}, to {100 * scale.sigma:.2g} %")
+        elif before.is_metric:
+            self._node.get_logger().warning("poses are not in metres any more")
 
     # ----------------------------------------------------------------------------------------------- the tracker
 
@@ -269,7 +280,8 @@ class PoseWorker:
         """Whatever the tracker raises becomes FrameRejectedError; many in a row reset it."""
         self._tracker.tell_period(self.load.period_s)
         try:
-            answer = self._tracker.track(image, stamp, camera, others=others)
+            beside = {"others": others} if others else {}
+            answer = self._tracker.track(image, stamp, camera, **beside)
             if not (np.isfinite(answer.camera_to_world).all() and np.isfinite(answer.covariance).all()):
                 raise ValueError("its pose or covariance is not finite")
         except Exception as error:

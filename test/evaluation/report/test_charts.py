@@ -61,3 +61,11 @@ def test_the_chart_has_its_dots_where_they_belong() -> None:
     across, up = third[0] - origin[0], 2 * (origin[1] - third[1])
     assert second[0] - origin[0] == pytest.approx(0.25 * across, abs=2)
     assert origin[1] - second[1] == pytest.approx(0.75 * up, abs=2)
+
+
+def test_the_chart_of_regions_has_a_dot_for_each_probability() -> None:
+    png = charts.regions([0.0, 0.5, 1.0], {"position": [0.0, 0.25, 1.0]})
+    blue = cv2.imdecode(np.frombuffer(png, np.uint8), cv2.IMREAD_COLOR)
+    assert blue.shape[1] > 1000
+    worse = charts.regions([0.0, 0.5, 1.0], {"position": [0.0, 0.75, 1.0]})
+    assert png != worse
