@@ -99,6 +99,8 @@ class ScriptedTracker:
         if spoiled:
             raise ZeroDivisionError("as the image asked")
 
+    depth_trouble = ""
+
     def use_rig(self, rig: Rig | None) -> None:
         self.reset()
 
@@ -107,6 +109,7 @@ class ScriptedTracker:
         image: np.ndarray,
         stamp_ns: int,
         camera: PinholeCamera | None,
+        depth: Any = None,
         *,
         others: Mapping[str, np.ndarray] | None = None,
     ) -> TrackedPose:

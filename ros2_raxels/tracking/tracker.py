@@ -218,6 +218,11 @@ class Tracker:
         self._corrected = False
 
     @property
+    def depth_trouble(self) -> str:
+        """Why depths that come with frames are left out, in a line; empty where they are not."""
+        return ""
+
+    @property
     def engine_id(self) -> str:
         """What it computes with, in a line."""
         return "evidence and guidance, no denoiser" if self._denoiser is None else self._denoiser.describe()

@@ -24,6 +24,7 @@ from ros2_raxels.geometry.rig import Rig
 from ros2_raxels.nodes.common.diagnostics import Problems, Traffic, worded
 from ros2_raxels.nodes.common.messages import image_array, stamp_ns
 from ros2_raxels.nodes.common.parameters import Parameters
+from ros2_raxels.nodes.pose.depth import DepthListener
 from ros2_raxels.nodes.pose.intake import FrameGate, FrameRejectedError, NewestSlot, NotCalibratedError, Verdict, Work
 from ros2_raxels.nodes.pose.intrinsics import Intrinsics
 from ros2_raxels.nodes.pose.load import Load
@@ -33,6 +34,7 @@ from ros2_raxels.nodes.pose.rig_intake import Beside, RigIntake
 from ros2_raxels.recordings.contrast import Stretch
 from ros2_raxels.recordings.image_codec import ImageError
 from ros2_raxels.tracking.background import StuckError
+from ros2_raxels.tracking.depth_prior import DepthPrior
 from ros2_raxels.tracking.map_update import MappingState
 from ros2_raxels.tracking.metric_scale import Scale
 from ros2_raxels.tracking.types import TrackedPose, TrackState
@@ -50,18 +52,23 @@ class TrackerLike(Protocol):
     def reset(self) -> None:
         """Forget everything."""
 
+    @property
+    def depth_trouble(self) -> str:
+        """Why depth images are left out; any thread may ask."""
+
+    def use_rig(self, rig: Rig | None) -> None:
+        """Forget everything, and go on with these cameras."""
+
     def track(
         self,
         image: np.ndarray,
         stamp_ns: int,
         camera: Camera | None,
+        depth: DepthPrior | None = None,
         *,
         others: Mapping[str, np.ndarray] | None = None,
     ) -> TrackedPose:
         """Pose of one image, with those of other cameras by name."""
-
-    def use_rig(self, rig: Rig | None) -> None:
-        """Forget everything, and go on with these cameras."""
 
     def tell_period(self, period_s: float | None) -> None:
         """Say how often images come, with those that replace each other."""
@@ -114,6 +121,7 @@ class PoseWorker:
         load: likewise.
         said: the state and why, exchanged as a whole: any thread may read it.
         scale: of the last answer; any thread may read it.
+        depth: finds the depth image of an image; None while none are heard. Its owner exchanges it.
     """
 
     def __init__(
@@ -135,6 +143,7 @@ class PoseWorker:
         self._settings, self._problems = settings, problems
         self._gate = FrameGate()
         self._optical, self._made = "", 0
+        self.depth: DepthListener | None = None
         self.begin()
 
     @property
@@ -146,6 +155,11 @@ class PoseWorker:
     def mapping(self) -> MappingState:
         """How the making of keyframes is; any thread may ask."""
         return self._tracker.mapping
+
+    @property
+    def depth_trouble(self) -> str:
+        """Why the tracker leaves depth images out, in one line; any thread may ask."""
+        return self._tracker.depth_trouble
 
     def begin(self) -> None:
         """Count anew. While nobody is at work, any thread may call it; the tracker goes on where it was."""
@@ -230,7 +244,12 @@ class PoseWorker:
                 self._tracker.use_rig(self._rig.finder.rig)
                 self._reset_outputs(f"the rig is {', '.join(self._rig.names)} now")
         self._gate.admit(self._optical, stamp, width, height, camera)
-        return self._track(image, stamp, camera, others), camera
+        return self._track(image, stamp, camera, self._depth(stamp, width, height), others), camera
+
+    def _depth(self, stamp: int, width: int, height: int) -> DepthPrior | None:
+        # Read once: the executor's thread ends it while the worker is still busy.
+        depth = self.depth
+        return None if depth is None else depth.of(stamp, self._optical, width, height)
 
     def _obey(self, verdict: Verdict) -> None:
         if verdict.drop:
@@ -275,13 +294,20 @@ class PoseWorker:
     # ----------------------------------------------------------------------------------------------- the tracker
 
     def _track(
-        self, image: np.ndarray, stamp: int, camera: Camera | None, others: Mapping[str, np.ndarray]
+        self,
+        image: np.ndarray,
+        stamp: int,
+        camera: Camera | None,
+        depth: DepthPrior | None,
+        others: Mapping[str, np.ndarray],
     ) -> TrackedPose:
         """Whatever the tracker raises becomes FrameRejectedError; many in a row reset it."""
         self._tracker.tell_period(self.load.period_s)
         try:
-            beside = {"others": others} if others else {}
-            answer = self._tracker.track(image, stamp, camera, **beside)
+            if others:
+                answer = self._tracker.track(image, stamp, camera, depth, others=others)
+            else:
+                answer = self._tracker.track(image, stamp, camera, depth)
             if not (np.isfinite(answer.camera_to_world).all() and np.isfinite(answer.covariance).all()):
                 raise ValueError("its pose or covariance is not finite")
         except Exception as error:
