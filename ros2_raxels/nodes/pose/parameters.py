@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 from ros2_raxels.geometry.frame_tree import JUMP_BACK_S
 from ros2_raxels.nodes.common.parameters import (
     ENGINE_ROWS,
@@ -24,6 +26,23 @@ POSE_NODE = "raxels_pose"
 
 POSE_TABLE: Table = (
     *IMAGE_ROWS,
+    Parameter(
+        "cameras",
+        [""],
+        "Names of the cameras of a rig, the one whose poses are answered first: each is heard on <name>/image and "
+        "<name>/camera_info. Where they stand to each other comes from TF between their optical frames, or from P of a "
+        "stereo pair. One empty name means one camera, on `image` and `camera_info`.",
+        at_configure=True,
+    ),
+    Parameter(
+        "rig.tolerance_s",
+        0.005,
+        "Images of different cameras whose stamps lie within this are of one moment.",
+        unit="s",
+        low=0.0,
+        high=1.0,
+        at_configure=True,
+    ),
     Parameter(
         "allow_uncalibrated",
         False,
@@ -109,12 +128,31 @@ POSE_TABLE: Table = (
     Parameter(
         "scale.mode",
         "auto",
-        "Where metres come from. auto: the best that is published, odometry before the IMU; with neither of them "
-        "poses have their own unit, as with none. fixed: scale.scene_depth_m. odom: nav_msgs/Odometry on `odom`, "
-        "looked up at the stamps of the images. imu: sensor_msgs/Imu on `imu`. height: scale.camera_height_m, for a "
-        "camera that is fixed to a robot on flat ground and sees that ground.",
-        choices=("auto", "none", "fixed", "odom", "imu", "height"),
+        "Where metres come from. auto: the best that is published, depth images before odometry and that before the "
+        "IMU; with none of them poses have their own unit, as with none. fixed: scale.scene_depth_m. depth: "
+        "sensor_msgs/Image on `depth/image`. odom: nav_msgs/Odometry on `odom`, looked up at the stamps of the images. "
+        "imu: sensor_msgs/Imu on `imu`. height: scale.camera_height_m, for a camera that is fixed to a robot on flat "
+        "ground and sees that ground.",
+        choices=("auto", "none", "fixed", "depth", "odom", "imu", "height"),
         at_configure=True,
+    ),
+    Parameter(
+        "depth.tolerance_s",
+        0.02,
+        "For scale.mode auto and depth: how far the stamps of an image and of its depth image may lie apart. Less than "
+        "half of the time between two images.",
+        unit="s",
+        low=0.0,
+        high=1.0,
+    ),
+    Parameter(
+        "depth.wait_s",
+        0.03,
+        "Longest time that an image waits for its depth image, which is often sent after it; then its pose is solved "
+        "without. Where depth images come less often than images, few of the others wait.",
+        unit="s",
+        low=0.0,
+        high=1.0,
     ),
     Parameter(
         "scale.scene_depth_m",
@@ -219,6 +257,23 @@ def tracker_settings(parameters: Parameters) -> TrackerSettings:
         scale=scale,
         real_time=True,
     )
+
+
+def check_cameras(parameters: Parameters) -> None:
+    """Look at the names of cameras.
+
+    Raises:
+        ParameterError: they cannot be those of topics, or one comes twice.
+    """
+    names = parameters.texts("cameras")
+    for name in names:
+        if names.count(name) > 1:
+            raise ParameterError(f"cameras = {names} names {name!r} twice; name every camera once")
+        if not re.fullmatch(r"[A-Za-z][A-Za-z0-9_]*(/[A-Za-z][A-Za-z0-9_]*)*", name):
+            raise ParameterError(
+                f"cameras: {name!r} cannot be the beginning of a topic; use letters, digits, underscores and slashes "
+                "between them"
+            )
 
 
 def check_frames(parameters: Parameters) -> None:

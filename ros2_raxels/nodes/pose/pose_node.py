@@ -12,6 +12,8 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+from sensor_msgs.msg import Image
+from std_msgs.msg import Header
 
 from ros2_raxels.engine import EngineError
 from ros2_raxels.estimation.learned_prior import STREAM, load_denoiser
@@ -19,20 +21,25 @@ from ros2_raxels.geometry.poses import FloatArray
 from ros2_raxels.nodes.common import diagnostics
 from ros2_raxels.nodes.common.diagnostics import Health
 from ros2_raxels.nodes.common.lifecycle import ManagedNode
-from ros2_raxels.nodes.common.messages import check_image, stamp_ns
+from ros2_raxels.nodes.common.messages import check_image, image_array, image_message, stamp_message, stamp_ns
 from ros2_raxels.nodes.common.parameters import ParameterError, engine_options, must_have_engine
 from ros2_raxels.nodes.common.runner import run
 from ros2_raxels.nodes.common.subscription import image_subscription
 from ros2_raxels.nodes.common.tf_listener import make_reader
+from ros2_raxels.nodes.pose.depth import DepthListener
 from ros2_raxels.nodes.pose.imu import HeardImu, ImuListener
 from ros2_raxels.nodes.pose.intake import Errand, NewestSlot, OneCamera
 from ros2_raxels.nodes.pose.intrinsics import Intrinsics
 from ros2_raxels.nodes.pose.odometry import OdometryListener
 from ros2_raxels.nodes.pose.outputs import PoseOutputs
-from ros2_raxels.nodes.pose.parameters import POSE_NODE, POSE_TABLE, check_frames, tracker_settings
+from ros2_raxels.nodes.pose.parameters import POSE_NODE, POSE_TABLE, check_cameras, check_frames, tracker_settings
+from ros2_raxels.nodes.pose.rig_finder import RigFinder
+from ros2_raxels.nodes.pose.rig_intake import RigIntake
+from ros2_raxels.nodes.pose.rig_listener import RigListener
 from ros2_raxels.nodes.pose.services import NOT_ACTIVE, PoseServices, keyframe_folder
 from ros2_raxels.nodes.pose.stamp_clock import StampClock
 from ros2_raxels.nodes.pose.worker import WORKER_ENDED, Arrival, PoseWorker, TrackerLike
+from ros2_raxels.recordings.grouping import Group
 from ros2_raxels.recordings.image_codec import ImageError
 from ros2_raxels.recordings.image_mask import read_mask
 from ros2_raxels.recordings.source import SourceError
@@ -64,6 +71,7 @@ class PoseNode(ManagedNode[TrackerLike]):
         self._make_tracker = make_tracker or self._real_tracker
         self._odometry: OdometryListener | None = None
         self._imu: ImuListener | None = None
+        self._depth: DepthListener | None = None
 
     # ------------------------------------------------------------------------------------------------- life cycle
 
@@ -74,6 +82,7 @@ class PoseNode(ManagedNode[TrackerLike]):
             ParameterError: names of frames cannot be used together, or the model not at all.
         """
         check_frames(self._settings)
+        check_cameras(self._settings)
         return self._make_tracker(tracker_settings(self._settings), self._settings.text("model"), self._camera_to_odom)
 
     def _real_tracker(self, settings: TrackerSettings, model: str, odometry: Odometry) -> Tracker:
@@ -114,9 +123,19 @@ class PoseNode(ManagedNode[TrackerLike]):
         undo.callback(self._transforms.destroy)
         self._outputs = PoseOutputs(self, self._settings, self._transforms, loaded.engine_id)
         undo.callback(self._outputs.destroy)
-        self._intrinsics = Intrinsics(self, self._settings, self._problems.report)
+        names = self._settings.texts("cameras")
+        leader = names[0] if names else ""
+        self._intrinsics = Intrinsics(self, self._settings, self._problems.report, camera=leader)
+        self._rig_listener, rig = None, None
+        if len(names) > 1:
+            self._rig_listener = RigListener(self, self._settings, names, self._problems.report)
+            rectified = self._settings.flag("image_rectified")
+            patience_s = self._settings.number("camera_info_timeout_s")
+            finder = RigFinder(names, self._transforms, rectified, self.get_logger().warning)
+            rig = RigIntake(finder, self._rig_listener.intrinsics, patience_s, self._problems.report)
+        self._rig = rig
         self._worker = PoseWorker(
-            self, loaded, self._outputs, self._transforms, self._intrinsics, self._settings, self._problems
+            self, loaded, self._outputs, self._transforms, self._intrinsics, self._settings, self._problems, rig=rig
         )
         undo.callback(self._forget_tracker)
         folder = keyframe_folder(self._settings.text("keyframes.folder"))
@@ -124,12 +143,13 @@ class PoseNode(ManagedNode[TrackerLike]):
         undo.callback(requests.destroy)
 
     def _forget_tracker(self) -> None:
-        del self._worker, self._intrinsics
+        del self._worker, self._intrinsics, self._rig, self._rig_listener
 
     def activate(self, undo: ExitStack) -> None:
         """Listen, and start to work."""
         self._slot: NewestSlot[Arrival] = NewestSlot()
         self._one_camera = OneCamera()
+        self._leader_seen: Any = None
         self._stamps = StampClock(self)
         self._stalled = ""
         self._arrived_at = time.monotonic()
@@ -144,17 +164,30 @@ class PoseNode(ManagedNode[TrackerLike]):
         if self._settings.text("scale.mode") in ("auto", "odom"):
             self._odometry = OdometryListener(self, self._optical_to, self._problems.report)
             undo.callback(self._ignore_odometry, self._odometry)
+        if self._settings.text("scale.mode") in ("auto", "depth"):
+            self._depth = DepthListener(self, self._settings, self._optical_to, self._problems.report)
+            self._worker.depth = self._depth
+            undo.callback(self._ignore_depth, self._depth)
         self._imu = ImuListener(self, self._optical_to, self._problems.report)
         undo.callback(self._ignore_imu, self._imu)
         # camera_info first: of two messages that wait, the executor serves that of the older subscription first.
         self._infos = self._intrinsics.listen()
         undo.callback(self._infos.destroy)
-        self._images = image_subscription(self, self._settings.text("image_transport"), self._on_image)
+        names = self._settings.texts("cameras")
+        if self._rig_listener is not None:
+            self._rig_listener.listen(self._on_group)
+            undo.callback(self._rig_listener.destroy)
+        transport = self._settings.text("image_transport")
+        self._images = image_subscription(self, transport, self._on_image, names[0] if names else "")
         undo.callback(self._images.destroy)
 
     def _ignore_odometry(self, listener: OdometryListener) -> None:
         listener.destroy()
         self._odometry = None
+
+    def _ignore_depth(self, listener: DepthListener) -> None:
+        listener.destroy()
+        self._depth = self._worker.depth = None
 
     def _ignore_imu(self, listener: ImuListener) -> None:
         listener.destroy()
@@ -185,9 +218,29 @@ class PoseNode(ManagedNode[TrackerLike]):
             traffic.refused += 1
             self._problems.report(refusal)
             return
-        replaced = self._slot.put(Arrival(message, self._intrinsics.heard_for(message.header)))
-        traffic.replaced += replaced
-        self._worker.load.see_image(stamp_ns(message.header.stamp), replaced)
+        if self._rig_listener is None:
+            self._hand_over(Arrival(message, self._intrinsics.heard_for(message.header)))
+            return
+        self._leader_seen = message
+        self._rig_listener.see_leader(message)
+
+    def _on_group(self, group: Group[Any]) -> None:
+        """Images of one moment; where the first camera has none, it sees nothing."""
+        assert self._rig_listener is not None
+        leader = self._settings.texts("cameras")[0]
+        message = group.items.get(leader)
+        if message is None:
+            if self._leader_seen is None:
+                return
+            self._worker.traffic.received += 1
+            message = _nothing_seen(self._leader_seen, group.stamp_ns)
+        beside = self._rig_listener.beside(group)
+        self._hand_over(Arrival(message, self._intrinsics.heard_for(message.header), beside))
+
+    def _hand_over(self, arrival: Arrival) -> None:
+        replaced = self._slot.put(arrival)
+        self._worker.traffic.replaced += replaced
+        self._worker.load.see_image(stamp_ns(arrival.message.header.stamp), replaced)
 
     def _refusal(self, message: Any) -> str:
         try:
@@ -206,11 +259,15 @@ class PoseNode(ManagedNode[TrackerLike]):
     def _watch(self) -> None:
         self._images.update()
         self._infos.update()
+        if self._rig_listener is not None:
+            self._rig_listener.update()
         self._stamps.look()
         if self._odometry is not None:
             self._odometry.subscription.update()
         if self._imu is not None:
             self._imu.subscription.update()
+        if self._depth is not None:
+            self._depth.update()
         # A publisher that has only just appeared is given its time before it is called silent.
         silent_s = time.monotonic() - max(self._arrived_at, self._images.publisher_since)
         if silent_s > self._settings.number("stall_timeout_s"):
@@ -233,11 +290,13 @@ class PoseNode(ManagedNode[TrackerLike]):
     def _work_health(self) -> list[Health]:
         return [
             self._input_health(),
+            *self._cameras_health(),
             self._clock_health(),
             self._load_health(),
             self._tracking_health(),
             self._mapping_health(),
             self._scale_health(),
+            *self._depth_health(),
             self._tf_health(),
         ]
 
@@ -248,6 +307,12 @@ class PoseNode(ManagedNode[TrackerLike]):
         recent = self._problems.last if self._problems.recent else ""
         words = "; ".join(filter(None, [self._intrinsics.missing, self._intrinsics.doubt, recent]))
         return Health("input", diagnostics.WARN if words else diagnostics.OK, words, values)
+
+    def _cameras_health(self) -> list[Health]:
+        if self._rig_listener is None or self._rig is None:
+            return []
+        finder = self._rig.finder
+        return [self._rig_listener.health(finder.left_out, finder.is_complete)]
 
     def _clock_health(self) -> Health:
         problem = self._stamps.problem
@@ -285,9 +350,15 @@ class PoseNode(ManagedNode[TrackerLike]):
         why = f": {silence}" if self._odometry is not None and (silence := self._odometry.why_silent()) else ""
         return Health("scale", diagnostics.WARN, f"the scale is not known yet (scale.mode is {mode}){why}", values)
 
+    def _depth_health(self) -> list[Health]:
+        if self._depth is None:
+            return []
+        words = self._worker.depth_trouble or self._depth.trouble()
+        return [Health("depth", diagnostics.WARN if words else diagnostics.OK, words, self._depth.values())]
+
     def _knows_metres(self) -> bool:
         """Whether anything that `auto` would take is published."""
-        heard = (self._odometry, self._imu)
+        heard = (self._odometry, self._imu, self._depth)
         return any(listener is not None and listener.subscription.publishers for listener in heard)
 
     def _tf_health(self) -> Health:
@@ -301,6 +372,13 @@ class PoseNode(ManagedNode[TrackerLike]):
         if time.monotonic() - changed_at < _SHOWN_S:
             return Health("tf", diagnostics.WARN, change, values)
         return Health("tf", diagnostics.OK, "", values)
+
+
+def _nothing_seen(like: Any, stamp: int) -> Image:
+    """A black image of a camera that has sent none at a stamp, ns."""
+    header = Header(frame_id=like.header.frame_id, stamp=stamp_message(stamp))
+    height, width = image_array(like, grey=True).shape[:2]
+    return image_message(np.zeros((height, width), np.uint8), header)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
