@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import time
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from ros2_raxels.matching.matcher import Matcher
@@ -18,6 +20,9 @@ PATIENCE_S = 10.0
 
 _LONG_S = 2.0
 """The map has fallen behind."""
+
+_SMOOTHING = 0.3
+"""Weight of the newest keyframe in how long they take."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -83,14 +88,22 @@ class KeyframeMaker:
         loops: whether any are looked for.
         in_background: by a thread of its own, with a matcher of its own; else when it is begun.
         way: the frames', which that thread gives way to.
+        clock: s.
     """
 
     def __init__(
-        self, matcher: Matcher, solver: FrameSolver, loops: bool, in_background: bool, way: RightOfWay | None = None
+        self,
+        matcher: Matcher,
+        solver: FrameSolver,
+        loops: bool,
+        in_background: bool,
+        way: RightOfWay | None = None,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._loops_wanted, self._in_background = loops, in_background
         self._matcher, self._solver = matcher, solver
         self._counts: Counter[str] = Counter()
+        self._clock, self._begun_s, self._takes_s = clock, 0.0, 0.0
         self._work: AtOnce[MapUpdate] | InBackground[MapUpdate] = (
             InBackground("raxels-mapping", PATIENCE_S, way=way) if in_background else AtOnce()
         )
@@ -123,6 +136,11 @@ class KeyframeMaker:
         self.drop()
         self._renew()
 
+    @property
+    def takes_s(self) -> float:
+        """From asking for a keyframe to having it, of late; 0 where it is made at once."""
+        return self._takes_s
+
     def drop(self) -> None:
         """The map has become another one meanwhile: what is in the making does not fit it."""
         self._frame = None
@@ -136,7 +154,7 @@ class KeyframeMaker:
         """
         beside, loops = mapper.aside(self._own_matcher), self._loops
         self._work.begin(lambda: _update(beside, loops, frame))
-        self._frame = frame
+        self._frame, self._begun_s = frame, self._clock()
 
     def finished(self) -> MapUpdate | None:
         """What has become of the copy, once; None while it is not known.
@@ -159,6 +177,9 @@ class KeyframeMaker:
         if update is not None:
             self._counts["made"] += 1
             self._frame = None
+            if self._in_background:
+                took_s = self._clock() - self._begun_s
+                self._takes_s += _SMOOTHING * (took_s - self._takes_s) if self._takes_s else took_s
         return update
 
     def wait(self) -> None:

@@ -479,6 +479,10 @@ class Tracker:
         else:
             # It becomes the last keyframe soon, and until then frames are not compared with it.
             motion, overlap = shared.image_motion_by_way_of(window, newest.frame, frame)
+        last = window[-1].frame if newest is None else newest.frame
+        since_s = (frame.stamp_ns - last.stamp_ns) * 1e-9
+        # What it will be when a keyframe of this frame is there, and others are being solved against that.
+        overlap -= (1.0 - overlap) * self._maker.takes_s / since_s if since_s > 0 else 0.0
         return motion > self.settings.keyframe_motion or overlap < self.settings.keyframe_overlap
 
     def _solve_following(self, frame: StreamFrame, stage_s: dict[str, float]) -> tuple[FrameSolve | None, bool]:
@@ -504,7 +508,8 @@ class Tracker:
     def _solve_near(self, frame: StreamFrame, stage_s: dict[str, float]) -> tuple[FrameSolve | None, bool]:
         """At a glance, else thoroughly if there is time; and whether coarse flow reached little of the keyframes."""
         solved, apart = self._solve_at_a_glance(frame, stage_s)
-        if solved is None and self._budget.has_time_for(_THOROUGH):
+        # A keyframe in the making shows more of this place, and a thorough look would only hold it up.
+        if solved is None and self._maker.frame is None and self._budget.has_time_for(_THOROUGH):
             starts = [self._motion.expected_pose(frame.stamp_ns), self._motion.camera_to_world]
             with self._budget.paying_for(_THOROUGH):
                 solved = self._solve_thoroughly(frame, self._map.window, starts, stage_s)
