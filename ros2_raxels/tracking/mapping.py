@@ -65,6 +65,7 @@ class Mapper:
         self.shared = SharedMatches(matcher)
         self._matcher = matcher
         self._places = PlaceIndex()
+        self._sketched: dict[int, list[int]] = {}
         for keyframe in self.keyframes.all:
             self._remember(keyframe)
             self._forget_details([keyframe])
@@ -73,14 +74,14 @@ class Mapper:
         """A mapper of a copy of the map, which may work in another thread, with a matcher of its own."""
         beside = Mapper(matcher, self.settings)
         beside.keyframes, beside.shared = self.keyframes.copy(), self.shared.copy(matcher)
-        beside._places = self._places.copy()
+        beside._places, beside._sketched = self._places.copy(), self._sketched
         return beside
 
     def take_over(self, grown_copy: Mapper) -> None:
         """Go on with what a copy has become; see `KeyframeMap.take_over`."""
         self.keyframes.take_over(grown_copy.keyframes)
         self.shared.take_over(grown_copy.shared)
-        self._places = grown_copy._places.copy()
+        self._places, self._sketched = grown_copy._places.copy(), grown_copy._sketched
 
     def begin(self, frames: Sequence[SolvedFrame], clip: ClipEstimate, clip_to_unit: float, unit: float) -> None:
         """The first keyframes of a trajectory, and the depths that were solved with them.
@@ -120,16 +121,69 @@ class Mapper:
 
     def add(self, frame: SolvedFrame) -> Keyframe:
         """Make the newest keyframe of a frame, and refine the newest ones together."""
-        window, present, others = self.keyframes.window, self.keyframes.present, self.recent
-        keyframe = self._measured(frame, others, parent=window[-1].number, trajectory=present)
+        others = self.recent
+        keyframe = self._newest(frame)
+        self.shared.both_ways(others, keyframe, keyframe.camera_to_world)
+        self._measure(keyframe, others)
         self._remember(keyframe)
+        return self._settled(others, keyframe)
+
+    def sketch(self, frame: SolvedFrame) -> Keyframe:
+        """Make the newest keyframe of a frame with what the window alone says of it, for frames to go on with.
+
+        In a third of the time of `add`; `complete` does the rest.
+        """
+        window, others = self.keyframes.window, self.recent
+        keyframe = self._newest(frame)
+        self.shared.both_ways(window, keyframe, keyframe.camera_to_world, keypoints=False)
+        self._measure(keyframe, window)
+        self.shared.connect(self.keyframes.window)
+        self._sketched = {**self._sketched, keyframe.number: [other.number for other in others]}
+        return keyframe
+
+    def complete(self) -> Keyframe:
+        """Make of all sketched keyframes what `add` makes of one; says the newest. Not where none is sketched."""
+        sketched, self._sketched = self._sketched, {}
+        for number, numbers in sketched.items():
+            # Another copy of the map holds the same keyframe, and frames are being solved against it.
+            sketch = self.keyframes.keyframes[number]
+            keyframe = replace(sketch, inverse_depth=sketch.inverse_depth.copy())
+            self.keyframes.put(keyframe)
+            others = self._among_present(numbers)
+            self.shared.reopen(numbers, number)
+            self.shared.both_ways(others, keyframe, keyframe.camera_to_world)
+            self._measure(keyframe, others)
+            self._remember(keyframe)
+        return self._settled(others, keyframe)
+
+    @property
+    def sketched(self) -> int:
+        """How many keyframes there are that `complete` would work on."""
+        return len(self._sketched)
+
+    def leave_sketches(self) -> None:
+        """The camera is elsewhere now: keyframes stay as they are sketched."""
+        self._sketched = {}
+
+    def _newest(self, frame: SolvedFrame) -> Keyframe:
+        """Put a keyframe of a frame at the end of the window; what is seen from there is not known yet."""
+        parent, trajectory = self.keyframes.window[-1].number, self.keyframes.present
+        in_metres = self.keyframes.trajectories[trajectory].scale.is_of_depths
+        keyframe = self._keyframe(frame, parent, trajectory, in_metres=in_metres)
         self.keyframes.put(keyframe)
         self.keyframes.window_numbers = [*self.keyframes.window_numbers, keyframe.number][-self.settings.window :]
+        return keyframe
+
+    def _settled(self, others: Sequence[Keyframe], keyframe: Keyframe) -> Keyframe:
+        """Refine the newest keyframe with others; what it is then."""
         self._refine([*others, keyframe])
         self._thin_out()
         self._forget_details(self.keyframes.stored[: -self.settings.bundle])
         self.shared.connect(self.keyframes.window)
         return self.keyframes.keyframes[keyframe.number]
+
+    def _among_present(self, numbers: Iterable[int]) -> list[Keyframe]:
+        return [self.keyframes.keyframes[n] for n in numbers if n in self.keyframes.keyframes]
 
     @property
     def recent(self) -> list[Keyframe]:
@@ -139,7 +193,11 @@ class Mapper:
 
     def insert(self, frame: SolvedFrame, parent: int, near: Sequence[Keyframe]) -> None:
         """Make a keyframe of a frame that is not where the trajectory is now, beside those near it."""
-        keyframe = self._measured(frame, near, parent=parent, trajectory=near[0].trajectory)
+        trajectory = near[0].trajectory
+        in_metres = self.keyframes.trajectories[trajectory].scale.is_of_depths
+        keyframe = self._keyframe(frame, parent, trajectory, in_metres=in_metres)
+        self.shared.both_ways(near, keyframe, keyframe.camera_to_world)
+        self._measure(keyframe, near)
         self._remember(keyframe)
         self.keyframes.put(keyframe)
         self._forget_details([keyframe])
@@ -176,11 +234,8 @@ class Mapper:
         grid = self._matcher.grid(frame.features.grey.shape)
         return np.full(len(grid), np.nan) if frame.depth is None else frame.depth.at(grid, frame.camera)[0]
 
-    def _measured(self, frame: SolvedFrame, others: Sequence[Keyframe], parent: int, trajectory: int) -> Keyframe:
-        """A keyframe with the depths of all points of its grid that were found in others, poses as they are."""
-        in_metres = self.keyframes.trajectories[trajectory].scale.is_of_depths
-        keyframe = self._keyframe(frame, parent, trajectory, in_metres=in_metres)
-        self.shared.both_ways(others, keyframe, keyframe.camera_to_world)
+    def _measure(self, keyframe: Keyframe, others: Sequence[Keyframe]) -> None:
+        """Give a keyframe the depths of all points of its grid that were found in others, poses as they are."""
         evidence = self.shared.starting_in_last([*others, keyframe])
         if len(evidence.anchor) >= FEWEST_MATCHES:
             poses: FloatArray = np.array([[k.camera_to_world for k in (*others, keyframe)]])
@@ -188,7 +243,6 @@ class Mapper:
             agrees = np.nanmedian(found.residual_px[0], axis=1) < INLIER_PX
             agrees &= evidence.kind == FLOW
             keyframe.inverse_depth[evidence.index[agrees]] = found.inverse_depth[0][agrees]
-        return keyframe
 
     def _refine(self, frames: Sequence[Keyframe]) -> None:
         """Keyframes together; the oldest two hold the place and the scale, where no sensor knows the scale."""

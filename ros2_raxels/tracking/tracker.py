@@ -54,7 +54,7 @@ from ros2_raxels.tracking.image_field import ImageField, Mask
 from ros2_raxels.tracking.inertial import Imu
 from ros2_raxels.tracking.initializer import FirstCameras, FirstSolver, Initializer, Waiting
 from ros2_raxels.tracking.keyframe_map import KeyframeMap
-from ros2_raxels.tracking.map_update import KeyframeMaker, MappingState, MapUpdate
+from ros2_raxels.tracking.map_update import KeyframeMaker, MappingState, MapStage, MapUpdate
 from ros2_raxels.tracking.mapping import Mapper, MapSettings
 from ros2_raxels.tracking.metric_scale import MetricScale, Odometry, Scale, ScaleSource
 from ros2_raxels.tracking.missed_frames import MissedFrames
@@ -80,6 +80,9 @@ _ROLLED_SIGMA, _ROLLED_CONFIDENCE = 0.03, 0.7
 
 _STILL_RAD = 0.004
 """Motion of the image below which a camera stands, as far as anybody can tell before there are depths."""
+
+_MOST_SKETCHED = 2
+"""Keyframes: the next one waits until these are complete, since what they make of depths and poses is rough."""
 
 _THOROUGH = "thorough"
 """Name of the look that costs as much as several frames."""
@@ -468,6 +471,7 @@ class Tracker:
             # Thorough looks one after the other would cost more than a keyframe that ends them.
             keyframe = self._sees_little(frame) or (apart and was_apart)
         if keyframe:
+            # It replaces one that waits: the older one would be of less use by now.
             self._coming = SolvedFrame(frame, solved.camera_to_world, covariance)
         return self._solved(frame, solved.quality, keyframe, stage_s), Tracking(apart and not keyframe)
 
@@ -667,12 +671,22 @@ class Tracker:
             BaseException: whatever went wrong with one; likewise.
         """
         self._take_over_what_is_done()
-        if self._coming is not None and not self._maker.is_busy:
+        if not self._maker.is_busy:
+            self._begin_mapping()
+        if not self.settings.real_time:
+            self._take_over_what_is_done()
+
+    def _begin_mapping(self) -> None:
+        """A keyframe to be goes first: frames see less and less of the last one."""
+        if self._coming is not None and self._mapper.sketched < _MOST_SKETCHED:
             frame, self._coming = self._coming, None
             self._leave_scale()
             self._maker.begin(self._mapper, frame)
-        if not self.settings.real_time:
-            self._take_over_what_is_done()
+        elif self._mapper.sketched:
+            self._leave_scale()
+            self._maker.complete(self._mapper)
+        elif self._maker.has_to_compare:
+            self._maker.compare(self._mapper)
 
     def _catch_up(self) -> None:
         """Before a frame is looked at, which no trouble with the map may touch in real time."""
@@ -692,7 +706,7 @@ class Tracker:
         if update.growth is not None:
             self._see_loop(update.growth, update.joined)
         self._follow_keyframe(update)
-        if self.settings.scale.source is ScaleSource.HEIGHT:
+        if update.stage is MapStage.COMPLETE and self.settings.scale.source is ScaleSource.HEIGHT:
             self._see_ground(self._map.keyframes[update.keyframe])
 
     def _see_loop(self, growth: float, joined: bool) -> None:
@@ -712,10 +726,11 @@ class Tracker:
             if np.array_equal(was.covariance[:6, :6], covariance):
                 covariance = keyframe.covariance[:6, :6]
         else:
-            pose, covariance = _moved_with(keyframe, was, newest.camera_to_world, with_unit(newest.covariance, 0.0))
+            covariance = with_unit(newest.covariance, 0.0)
+            pose, covariance = _moved_with(keyframe, update, newest.camera_to_world, covariance)
         newest.correct(pose, covariance[:6, :6])
         if self._coming is not None:
-            pose, covariance = _moved_with(keyframe, was, self._coming.camera_to_world, self._coming.covariance)
+            pose, covariance = _moved_with(keyframe, update, self._coming.camera_to_world, self._coming.covariance)
             self._coming = replace(self._coming, camera_to_world=pose, covariance=covariance)
 
     def _see_ground(self, keyframe: Keyframe) -> None:
@@ -728,11 +743,12 @@ class Tracker:
         """They were solved against a window that is left now."""
         self._coming = None
         self._maker.drop()
+        self._mapper.leave_sketches()
 
     def _finish(self) -> None:
         """Make keyframes of all frames that are to become some, however long it takes."""
         self.improve()
-        while self._maker.is_busy or self._coming is not None:
+        while self._maker.is_busy or self._coming is not None or self._mapper.sketched or self._maker.has_to_compare:
             self._maker.wait()
             self.improve()
 
@@ -754,7 +770,7 @@ class Tracker:
             if wheels is not None and wheels.is_trusted:
                 path = [point for point in path if point[0] >= wheels.good_since_ns]
                 self._metric.see_odometry(path, self._odometry, self._map.unit)
-        if self._maker.frame is not None:
+        if self._maker.is_at_work:
             # The map is not to grow while a copy of it is at work; it will soon.
             return
         was_metric = self._metric.scale.is_metric
@@ -887,12 +903,12 @@ class Tracker:
 
 
 def _moved_with(
-    keyframe: Keyframe, was: SolvedFrame, camera_to_world: FloatArray, covariance: FloatArray
+    keyframe: Keyframe, update: MapUpdate, camera_to_world: FloatArray, covariance: FloatArray
 ) -> tuple[FloatArray, FloatArray]:
     """A pose (4x4) and its covariance (7x7) after a frame has become a keyframe and the map has given way around it."""
-    since = relative_pose(was.camera_to_world, camera_to_world)
-    pose = keyframe.camera_to_world @ grown(since, keyframe.log_growth)
-    return pose, in_other_unit(covariance, float(np.exp(keyframe.log_growth)))
+    since, log_growth = relative_pose(update.frame.camera_to_world, camera_to_world), keyframe.log_growth
+    log_growth -= update.log_growth
+    return keyframe.camera_to_world @ grown(since, log_growth), in_other_unit(covariance, float(np.exp(log_growth)))
 
 
 def _few_agree(solved: FrameSolve | None) -> str:
