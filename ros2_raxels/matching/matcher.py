@@ -174,8 +174,6 @@ class Matcher:
 
         def back(k: int) -> tuple[FloatArray, FloatArray]:
             a, b = pairs[k]
-            if np.isfinite(known[k].flow_back).any():
-                return known[k].flow_back, known[k].flow_back_score
             start, end = self.grid(a.grey.shape), known[k].flow
             there = np.isfinite(end[:, 0])
             grid = self.grid(b.grey.shape)

@@ -22,6 +22,9 @@ PATIENCE_S = 10.0
 _LONG_S = 2.0
 """The map has fallen behind."""
 
+_LATE = 2.0
+"""Times the time that keyframes take: one that takes longer is not to be waited for."""
+
 _SMOOTHING = 0.3
 """Weight of the newest keyframe in how long they take."""
 
@@ -155,6 +158,11 @@ class KeyframeMaker:
         """Another map is gone on with."""
         self.drop()
         self._renew()
+
+    @property
+    def is_due(self) -> bool:
+        """Whether a keyframe is in the making that is to be expected soon, by the time that they have taken of late."""
+        return self._frame is not None and self._clock() - self._begun_s < _LATE * self._takes_s
 
     @property
     def takes_s(self) -> float:

@@ -12,7 +12,7 @@ from ros2_raxels.estimation.estimator import ClipEstimate
 from ros2_raxels.estimation.inliers import FEWEST_MATCHES, INLIER_PX
 from ros2_raxels.geometry.poses import FloatArray, relative_pose
 from ros2_raxels.matching.matcher import Matcher
-from ros2_raxels.matching.tracks import FLOW
+from ros2_raxels.matching.tracks import FLOW, PairMatches
 from ros2_raxels.tracking.depth_prior import PointDepths
 from ros2_raxels.tracking.frame import Keyframe, Seen, SolvedFrame
 from ros2_raxels.tracking.keyframe_map import KeyframeMap, distance
@@ -47,6 +47,19 @@ class MapSettings:
     history: bool = False
 
 
+@dataclass(frozen=True)
+class _Sketch:
+    """A keyframe that frames are solved against before it is complete.
+
+    Attributes:
+        others: numbers of the keyframes that it is to be refined with.
+        known: what was known of its pairs before.
+    """
+
+    others: Sequence[int]
+    known: dict[tuple[int, int], PairMatches]
+
+
 class Mapper:
     """Grows a map.
 
@@ -65,7 +78,7 @@ class Mapper:
         self.shared = SharedMatches(matcher)
         self._matcher = matcher
         self._places = PlaceIndex()
-        self._sketched: dict[int, list[int]] = {}
+        self._sketched: dict[int, _Sketch] = {}
         for keyframe in self.keyframes.all:
             self._remember(keyframe)
             self._forget_details([keyframe])
@@ -135,22 +148,23 @@ class Mapper:
         """
         window, others = self.keyframes.window, self.recent
         keyframe = self._newest(frame)
+        sketch = _Sketch([other.number for other in others], self.shared.known_of(keyframe.number))
         self.shared.both_ways(window, keyframe, keyframe.camera_to_world, keypoints=False)
         self._measure(keyframe, window)
         self.shared.connect(self.keyframes.window)
-        self._sketched = {**self._sketched, keyframe.number: [other.number for other in others]}
+        self._sketched = {**self._sketched, keyframe.number: sketch}
         return keyframe
 
     def complete(self) -> Keyframe:
         """Make of all sketched keyframes what `add` makes of one; says the newest. Not where none is sketched."""
         sketched, self._sketched = self._sketched, {}
-        for number, numbers in sketched.items():
+        for number, sketch in sketched.items():
             # Another copy of the map holds the same keyframe, and frames are being solved against it.
-            sketch = self.keyframes.keyframes[number]
-            keyframe = replace(sketch, inverse_depth=sketch.inverse_depth.copy())
+            keyframe = self.keyframes.keyframes[number]
+            keyframe = replace(keyframe, inverse_depth=self._measured_depths(keyframe))
             self.keyframes.put(keyframe)
-            others = self._among_present(numbers)
-            self.shared.reopen(numbers, number)
+            others = self._among_present(sketch.others)
+            self.shared.put_back(number, sketch.known)
             self.shared.both_ways(others, keyframe, keyframe.camera_to_world)
             self._measure(keyframe, others)
             self._remember(keyframe)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterable, Sequence
-from dataclasses import replace
 
 import numpy as np
 import numpy.typing as npt
@@ -110,7 +109,7 @@ class SharedMatches:
     ) -> None:
         """A frame whose pose (4x4) is known becomes a keyframe: look for it in others, and in it for their points.
 
-        Without keypoints that takes a third of the time; `reopen` before it is made up for.
+        Without keypoints that takes a third of the time; `put_back` what was known before to do it again with them.
         """
         self._look_near([a for a in anchors if not self._all_asked(a, frame)], frame, camera_to_world)
         pairs = [(a, frame) for a in anchors if not self._known(a, frame, thorough=True)]
@@ -122,11 +121,14 @@ class SharedMatches:
         for (a, b), matches in zip(near, found, strict=True):
             self._matches[a.number, b.number] = matches
 
-    def reopen(self, anchors: Iterable[int], frame: int) -> None:
-        """Between these, given by number, keypoints have been left out."""
-        for pair in ((anchor, frame) for anchor in anchors):
-            if pair in self._matches and self._matches[pair].keypoints is None:
-                self._matches[pair] = replace(self._matches[pair], thorough=False)
+    def known_of(self, frame: int) -> dict[tuple[int, int], PairMatches]:
+        """What is known of the pairs of a frame, given by number."""
+        return {pair: found for pair, found in self._matches.items() if frame in pair}
+
+    def put_back(self, frame: int, known: dict[tuple[int, int], PairMatches]) -> None:
+        """Of the pairs of a frame, given by number, nothing is known but this."""
+        others = {pair: found for pair, found in self._matches.items() if frame not in pair}
+        self._matches = {**others, **known}
 
     def forget_pairs(self, frame: Seen) -> None:
         """Nothing that was found in this frame holds."""

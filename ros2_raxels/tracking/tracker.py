@@ -513,7 +513,7 @@ class Tracker:
         """At a glance, else thoroughly if there is time; and whether coarse flow reached little of the keyframes."""
         solved, apart = self._solve_at_a_glance(frame, stage_s)
         # A keyframe in the making shows more of this place, and a thorough look would only hold it up.
-        if solved is None and self._maker.frame is None and self._budget.has_time_for(_THOROUGH):
+        if solved is None and not self._maker.is_due and self._budget.has_time_for(_THOROUGH):
             starts = [self._motion.expected_pose(frame.stamp_ns), self._motion.camera_to_world]
             with self._budget.paying_for(_THOROUGH):
                 solved = self._solve_thoroughly(frame, self._map.window, starts, stage_s)

@@ -10,7 +10,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
-from walk import BLACK, CAMERA, FIRST_NS, HELD, LOST, STEP_NS, TRACKING, Image, Walk, follow, states
+from walk import BLACK, CAMERA, FIRST_NS, HELD, LOST, STEP_NS, TRACKING, Image, Walk, states
 
 from ros2_raxels.estimation.estimator import Estimator
 from ros2_raxels.geometry.camera import Camera
@@ -51,8 +51,8 @@ class Workshop:
 
 @pytest.fixture
 def workshop(monkeypatch: pytest.MonkeyPatch) -> Iterator[Workshop]:
-    workshop = Workshop(map_update._update)
-    monkeypatch.setattr(map_update, "_update", workshop)
+    workshop = Workshop(map_update._sketch)
+    monkeypatch.setattr(map_update, "_sketch", workshop)
     yield workshop
     workshop.gate.set()
 
@@ -67,8 +67,9 @@ class Robot:
         self.in_background, self.tracker._first_solver._work = self.tracker._first_solver._work, AtOnce()
         self.troubles: list[Exception] = []
         self._stamp_ns = FIRST_NS
-        # However busy the machine is, patience is counted in the time of the frames.
-        self.tracker._maker._work._clock = lambda: self._stamp_ns * 1e-9  # type: ignore[union-attr]
+        # However busy the machine is, patience and what keyframes take are counted in the time of the frames.
+        self.tracker._maker._clock = lambda: self._stamp_ns * 1e-9
+        self.tracker._maker._work._clock = self.tracker._maker._clock  # type: ignore[union-attr]
 
     def see(
         self, images: list[Image], wait: bool = False, camera: Camera = CAMERA, step_ns: int = STEP_NS
@@ -234,7 +235,7 @@ def test_after_a_reset_nothing_of_before_is_taken_over(walk: Walk, workshop: Wor
     workshop.gate.set()
     robot.tracker._maker.wait()
     again = robot.see(walk[30:42], wait=True)
-    fresh = follow(Tracker(), walk[30:42])
+    fresh = Robot().see(walk[30:42], wait=True)
     np.testing.assert_array_equal(again[-1].camera_to_world, fresh[-1].camera_to_world)
     assert robot.troubles == []
 
