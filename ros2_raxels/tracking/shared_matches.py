@@ -80,10 +80,10 @@ class SharedMatches:
         reach = self._matches[anchors[-1].number, frame.number].reach if self._has_depth(anchors) else 0.0
         return self._assemble([*anchors, frame], must_see=len(anchors)), reach
 
-    def between(self, anchors: Sequence[Keyframe], frame: Seen) -> Evidence:
-        """Evidence of a frame with keyframes, looked for thoroughly."""
+    def between(self, anchors: Sequence[Keyframe], frame: Seen, newest: int | None = None) -> Evidence:
+        """Evidence of a frame with keyframes, looked for thoroughly in all of them or in so many of the newest."""
         self.connect(anchors)
-        self._find([(anchor, frame) for anchor in anchors], thorough=True)
+        self._find([(anchor, frame) for anchor in anchors[-(newest or len(anchors)) :]], thorough=True)
         return self._assemble([*anchors, frame], must_see=len(anchors))
 
     def connect(self, frames: Sequence[Seen]) -> None:

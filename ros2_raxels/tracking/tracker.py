@@ -516,7 +516,8 @@ class Tracker:
         if solved is None and not self._maker.is_due and self._budget.has_time_for(_THOROUGH):
             starts = [self._motion.expected_pose(frame.stamp_ns), self._motion.camera_to_world]
             with self._budget.paying_for(_THOROUGH):
-                solved = self._solve_thoroughly(frame, self._map.window, starts, stage_s)
+                newest = 1 if self.settings.real_time else None
+                solved = self._solve_thoroughly(frame, self._map.window, starts, stage_s, newest)
         return solved, apart
 
     def _solve_at_a_glance(self, frame: StreamFrame, stage_s: dict[str, float]) -> tuple[FrameSolve | None, bool]:
@@ -545,9 +546,10 @@ class Tracker:
         anchors: Sequence[Keyframe],
         starts: Sequence[FloatArray],
         stage_s: dict[str, float],
+        newest: int | None = None,
     ) -> FrameSolve | None:
         with timed(stage_s, "evidence"):
-            evidence = self._mapper.shared.between(anchors, frame)
+            evidence = self._mapper.shared.between(anchors, frame, newest)
         return self._solve_from(frame, anchors, evidence, starts, stage_s)
 
     def _solve_from(
