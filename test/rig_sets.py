@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from posed_sets import CAMERA, write_rendered_set
 
-from ros2_raxels.geometry.poses import OPTICAL_TO_BODY, FloatArray, inverse_pose
+from ros2_raxels.geometry.poses import OPTICAL_TO_BODY, FloatArray, inverse_pose, make_pose
 from ros2_raxels.scenes.trajectories import handheld_loop
 
 CAMERA_TO_BASE: FloatArray = OPTICAL_TO_BODY.copy()
@@ -17,7 +17,7 @@ CAMERA_TO_BASE[:3, 3] = (0.2, 0.0, 0.5)
 
 
 def rig_record(poses: FloatArray, *names: str) -> dict[str, Any]:
-    """What rig.json says of cameras of one kind, whose poses (N, 4, 4) are the first one's in the world."""
+    """What rig.json says of cameras of one kind, a tenth of a metre apart; poses (N, 4, 4) are the first one's."""
     cameras = [
         {
             "name": name,
@@ -27,9 +27,9 @@ def rig_record(poses: FloatArray, *names: str) -> dict[str, Any]:
             "K": [CAMERA.fx, CAMERA.fy, CAMERA.cx, CAMERA.cy],
             "distortion_model": "plumb_bob",
             "D": [0.0] * 5,
-            "camera_to_base": CAMERA_TO_BASE.tolist(),
+            "camera_to_base": (CAMERA_TO_BASE @ make_pose(np.eye(3), (0.1 * k, 0.0, 0.0))).tolist(),
         }
-        for name in names
+        for k, name in enumerate(names)
     ]
     frames = [
         {

@@ -98,7 +98,9 @@ class ScriptedTracker:
         if spoiled:
             raise ZeroDivisionError("as the image asked")
 
-    def track(self, image: np.ndarray, stamp_ns: int, camera: PinholeCamera | None) -> TrackedPose:
+    depth_trouble = ""
+
+    def track(self, image: np.ndarray, stamp_ns: int, camera: PinholeCamera | None, depth: Any = None) -> TrackedPose:
         action = int(image.reshape(-1)[0])
         if action == RAISE:
             raise ZeroDivisionError("as the image asked")

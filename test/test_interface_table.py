@@ -49,7 +49,7 @@ def offered(probe: Probe) -> dict[str, dict[str, str]]:
 
 
 def test_the_table_is_what_the_node_offers(probe: Probe, spawn: Spawn):
-    spawn("scripted_node.py", "-p", "scale.mode:=odom")
+    spawn("scripted_node.py")
     told = table()
     assert set(told) == {"in", "out", "service"}
 

@@ -12,6 +12,7 @@ from pathlib import Path
 from tqdm import tqdm
 
 from ros2_raxels.cli.model_arguments import add_model_argument
+from ros2_raxels.cli.track_depth import add_depth_arguments, depth_options, depth_remarks
 from ros2_raxels.cli.track_live import Keep, add_live_arguments, check_options, check_source, keeping_states
 from ros2_raxels.cli.track_summary import failure, rows, summary
 from ros2_raxels.evaluation.tracks.real_time import Pace, follow_in_real_time
@@ -77,6 +78,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="write every pose as it was answered live; default: as it is known at the end, corrected by loop closures",
     )
     add_live_arguments(parser)
+    add_depth_arguments(parser)
     parser.add_argument(
         "--all-frames",
         action="store_true",
@@ -138,6 +140,7 @@ def run(args: argparse.Namespace) -> int:
         ignore_calibration=calibration is not None,
         ignore_exif=args.ignore_exif,
         camera_name=None if args.calibration is not None else args.camera,
+        depth=depth_options(args),
     )
     check_source(args, source)
     odometry, imu = source.odometry() if args.odom else None, source.imu() if args.imu else None
@@ -145,13 +148,13 @@ def run(args: argparse.Namespace) -> int:
     mask = None if args.mask is None else read_mask(args.mask)
     for note in source.notes:
         print(f"note: {note}", flush=True)
-    tracker = make_tracker(args.model, odometry, real_time=args.realtime, mask=mask, imu=imu)
+    tracker = make_tracker(args.model, odometry, real_time=args.realtime, mask=mask, imu=imu, rig=source.rig)
     track, pace = Track(), Pace() if args.realtime else None
     with nullcontext() if args.view is None else open_view(args.view, source.name) as view:
         with keeping_states(args, source) as keep:
             followed = _followed(track, source, tracker, calibration, pace, args.rate)
             end = _follow_with_progress(followed, source, track, view, keep)
-        for remark in (*source.remarks, *tracker.sensor_remarks):
+        for remark in (*source.remarks, *tracker.sensor_remarks, *depth_remarks(track, tracker)):
             print(f"note: {remark}", flush=True)
         if not args.live:
             track.settle(tracker, look=end.status != INTERRUPTED)

@@ -585,3 +585,149 @@ def _result(problem: BundleProblem, s: _State, settings: RefineSettings, held: n
         problem.scattered(residual, np.nan)[order],
         information_of,
     )
+
+
+@dataclass(frozen=True, eq=False)
+class Tie:
+    """How the C cameras of a rig stand to the one that leads. Frame ``c * G + g`` is camera *c* at moment *g* of G.
+
+    Attributes:
+        mounts: (C, 4, 4) camera_to_leader, m; the identity first.
+        units: world units of a metre.
+    """
+
+    mounts: FloatArray
+    units: float
+
+    def scaled(self, units: float) -> Tie:
+        """In a world of another unit."""
+        return replace(self, units=units)
+
+    def poses(self, leader: FloatArray) -> FloatArray:
+        """camera_to_world (C * G, 4, 4) of all, by those of the leader (G, 4, 4)."""
+        mounts = self.mounts.copy()
+        mounts[:, :3, 3] *= self.units
+        return np.asarray((leader[None] @ mounts[:, None]).reshape(-1, 4, 4))
+
+    def jacobian(self, leader: FloatArray) -> FloatArray:
+        """(6 C G, 6 G + 1): updates of all (rotation in the camera, translation) by those of the leader.
+
+        The last column is by the logarithm of the units.
+        """
+        moments = len(leader)
+        out = np.zeros((len(self.mounts), moments, 6, 6 * moments + 1))
+        for c, mount in enumerate(self.mounts):
+            arm = mount[:3, 3] * self.units
+            for g, rotation in enumerate(leader[:, :3, :3]):
+                column = 6 * g
+                out[c, g, :3, column : column + 3] = mount[:3, :3].T
+                out[c, g, 3:, column : column + 3] = -rotation @ skew(arm)
+                out[c, g, 3:, column + 3 : column + 6] = np.eye(3)
+                out[c, g, 3:, -1] = rotation @ arm
+        return out.reshape(-1, 6 * moments + 1)
+
+
+@dataclass(frozen=True)
+class RefinedRig:
+    """A rig after refinement.
+
+    Attributes:
+        leader_to_world: (G, 4, 4).
+        units: world units of a metre.
+        units_information: of their logarithm, after elimination of all else; 0 where nothing tells.
+        inverse_depth: (P,) of the tracks.
+        residual_px: (P, C * G), NaN where a track was not seen.
+    """
+
+    leader_to_world: FloatArray
+    units: float
+    units_information: float
+    inverse_depth: FloatArray
+    residual_px: FloatArray
+
+
+def refine_rig(
+    evidence: Evidence,
+    leader_to_world: FloatArray,
+    tie: Tie,
+    settings: RefineSettings,
+    fixed: npt.NDArray[np.bool_],
+    units_prior: float | None = None,
+) -> RefinedRig:
+    """Refine the poses of a rig over some moments, and the unit of the world where cameras that turn tell it.
+
+    Args:
+        evidence: P tracks over the frames of all cameras, see `Tie`.
+        leader_to_world: (G, 4, 4) starting poses.
+        tie: of the cameras.
+        settings: of the refinement.
+        fixed: (G,) moments whose poses stay; two of them hold the unit.
+        units_prior: information of the logarithm of the units as given, where they are sought, too; None where not.
+    """
+    problem = BundleProblem.of(evidence)
+    leader = np.array(leader_to_world, float)
+    state = _evaluate(problem, tie.poses(leader)[None], _triangulate(problem, tie.poses(leader)[None]))
+    held = np.append(np.repeat(fixed, 6), units_prior is None)
+    begun, damping = tie.units, 1e-3
+    for iteration in range(settings.iterations):
+        width = settings.widths_px[min(iteration, len(settings.widths_px) - 1)]
+        normal = _normal_equations(problem, state, width)
+        jacobian = tie.jacobian(leader)
+        prior = (units_prior or 0.0) * (settings.noise_px / width) ** 2
+        update = _tied_update(normal, jacobian, held, damping, prior, float(np.log(tie.units / begun)))
+        moved, tie_then = _tied_move(leader, tie, update)
+        rho = _depths_after(state, normal, jacobian @ update)
+        trial = _evaluate(problem, tie_then.poses(moved)[None], rho)
+        before, after = (
+            float(_cost(problem, s, width)[0] + prior * np.log(t.units / begun) ** 2)
+            for s, t in ((state, tie), (trial, tie_then))
+        )
+        if after < before:
+            leader, tie, state, damping = moved, tie_then, trial, max(damping / 5.0, 1e-6)
+        else:
+            damping = min(damping * 10.0, 1e3)
+        if width == settings.widths_px[-1] and after < before and before - after < settings.tolerance * before:
+            break
+    width = settings.widths_px[-1]
+    information = _units_information(_normal_equations(problem, state, width), tie.jacobian(leader), held)
+    return RefinedRig(
+        leader,
+        tie.units,
+        information * (width / settings.noise_px) ** 2,
+        problem.scattered(state.rho, 0.0)[0],
+        problem.scattered(np.where(problem.seen, np.sqrt(state.squared), np.nan), np.nan)[0],
+    )
+
+
+def _tied_update(
+    normal: _Normal, jacobian: FloatArray, held: npt.NDArray[np.bool_], damping: float, prior: float, off: float
+) -> FloatArray:
+    """The damped step (6 G + 1,) of the leader and of the logarithm of the units, which is off its prior by so much."""
+    matrix, gradient = jacobian.T @ normal.matrix[0] @ jacobian, jacobian.T @ normal.gradient[0]
+    matrix[-1, -1] += prior
+    gradient[-1] += prior * off
+    matrix = np.where(held[:, None] | held, 0.0, matrix)
+    matrix = matrix + np.diag(damping * np.diag(matrix) + 1e-9)
+    return np.asarray(-np.linalg.solve(matrix, np.where(held, 0.0, gradient)))
+
+
+def _tied_move(leader: FloatArray, tie: Tie, update: FloatArray) -> tuple[FloatArray, Tie]:
+    delta = update[:-1].reshape(-1, 6)
+    moved = leader.copy()
+    moved[:, :3, :3] = leader[:, :3, :3] @ rotation_from_vector(delta[:, :3])
+    moved[:, :3, 3] += delta[:, 3:]
+    return moved, tie.scaled(tie.units * float(np.exp(np.clip(update[-1], -0.5, 0.5))))
+
+
+def _depths_after(s: _State, normal: _Normal, update: FloatArray) -> FloatArray:
+    """Inverse depths (1, A, M) after an update (6 N,) of all frames."""
+    relative = normal.pose_map[0] @ update
+    moved = np.einsum("ai,aim->am", relative, normal.cross[0])
+    return np.asarray(np.maximum(s.rho - (normal.depth_gradient + moved[None]) / normal.depth_matrix, 0.0))
+
+
+def _units_information(normal: _Normal, jacobian: FloatArray, held: npt.NDArray[np.bool_]) -> float:
+    matrix = jacobian.T @ normal.matrix[0] @ jacobian
+    free = np.flatnonzero(~held[:-1])
+    inner, cross = matrix[np.ix_(free, free)], matrix[free, -1]
+    return max(float(matrix[-1, -1] - cross @ np.linalg.solve(inner + 1e-9 * np.eye(len(free)), cross)), 0.0)

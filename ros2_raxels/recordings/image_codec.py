@@ -176,7 +176,7 @@ def check_raw(size: int, height: int, width: int, encoding: str, step: int) -> N
             f"image encoding {shown(encoding)} is not supported; use one of {', '.join(_LAYOUTS)}, or for a topic "
             "install cv_bridge of ROS 2, which knows more"
         )
-    _check_size(height, width)
+    check_size(height, width)
     _check_blocks(height, width, encoding, layout)
     row_bytes = layout.row_bytes(width)
     if step < row_bytes:
@@ -259,7 +259,7 @@ def check_compressed(raw: bytes, format: str = "") -> None:
             f"compressed image{named} of {len(raw)} bytes is no readable JPEG, PNG, BMP, TIFF, WebP, PGM or PPM; "
             "store or send it as one of them"
         )
-    _check_size(*size)
+    check_size(*size)
     if holds_fractions(raw):
         raise ImageError(f"compressed image{named} holds fractions, not a picture; give the colour image")
     if is_cut_short(raw):
@@ -285,7 +285,12 @@ def encode_compressed(image: ImageArray, format: str, jpeg_quality: int = 95) ->
     return bytes(encoded)
 
 
-def _check_size(height: int, width: int) -> None:
+def check_size(height: int, width: int) -> None:
+    """Refuse an image that is empty or absurdly large.
+
+    Raises:
+        ImageError: it is.
+    """
     # OpenCV allocates what a header asks for before it notices that the data ends early, so sizes are read first.
     if height < 1 or width < 1:
         raise ImageError(f"image size {width}x{height} px is empty; the camera must send a real size")

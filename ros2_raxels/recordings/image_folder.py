@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
+from functools import partial
 from itertools import groupby
 from pathlib import Path
 
@@ -12,6 +13,7 @@ import numpy as np
 
 from ros2_raxels.geometry.camera import Camera
 from ros2_raxels.recordings.contrast import Stretch
+from ros2_raxels.recordings.depth_files import find_depths, scannet_camera
 from ros2_raxels.recordings.exif_times import ExifTimes, times_of_exif
 from ros2_raxels.recordings.image_header import HEADER_BYTES, exif_orientation, stored_size
 from ros2_raxels.recordings.image_names import frame_numbers, is_no_picture, natural_key, pattern, times_of_names
@@ -24,9 +26,11 @@ from ros2_raxels.recordings.layouts import (
 )
 from ros2_raxels.recordings.source import (
     DEFAULT_RATE_HZ,
+    DepthOptions,
     Frame,
     FrameSource,
     SourceError,
+    UnreadDepths,
     check_camera_fits,
     check_increasing,
     median_rate_hz,
@@ -41,7 +45,13 @@ class ImageFolder(FrameSource):
     kind = "image folder"
 
     def __init__(
-        self, path: Path, camera: Camera | None, rate_hz: float | None, limit: int | None, ignore_exif: bool
+        self,
+        path: Path,
+        camera: Camera | None,
+        rate_hz: float | None,
+        limit: int | None,
+        ignore_exif: bool,
+        depth: DepthOptions | None = None,
     ) -> None:
         folder, files, said = _pictures(path)
         files, stamps_ns, rate, said_of_times = _in_time(folder, files, rate_hz, ignore_exif)
@@ -51,14 +61,22 @@ class ImageFolder(FrameSource):
         self.length = len(self._files)
         first = read_image(self._files[0], upright=self._upright)
         self._shape = first.shape
-        self.camera = camera
+        self._depths = None if depth is None else find_depths(self._files, self._stamps_ns, depth.unit_m)
+        self.has_depth = self._depths is not None
+        self.camera, said_of_camera = camera, []
+        if camera is None and self.has_depth:
+            self.camera = scannet_camera(folder.resolve().parent, "color", (first.shape[1], first.shape[0]))
+            said_of_camera = ["its own intrinsics"] if self.camera else []
         check_camera_fits(camera, first, self._files[0])
         kinds = Counter(pattern(file.name) for file in self._files)
         shown = ", ".join(f"{count} {name}" for name, count in kinds.most_common(3))
-        self.notes = (f"{shown}{', ...' if len(kinds) > 3 else ''}", *said_of_times, *said_of_turn, *said)
+        said_of_depth = [self._depths.words] if self._depths else []
+        said = [*said_of_times, *said_of_turn, *said, *said_of_depth, *said_of_camera]
+        self.notes = (f"{shown}{', ...' if len(kinds) > 3 else ''}", *said)
 
     def __iter__(self) -> Iterator[Frame]:
-        stretch = Stretch()
+        stretch, unread = Stretch(), UnreadDepths()
+        self.remarks = ()
         for index, file in enumerate(self._files):
             image = read_image(file, upright=self._upright, stretch=stretch)
             if image.shape != self._shape:
@@ -66,7 +84,9 @@ class ImageFolder(FrameSource):
                     f"{file} is {image.shape[1]}x{image.shape[0]} px but the images before it are "
                     f"{self._shape[1]}x{self._shape[0]} px; keep one camera's images in a folder"
                 )
-            yield Frame(index, self._stamps_ns[index], image, self.camera, None, file.name)
+            depth = None if self._depths is None else unread.passed_over(partial(self._depths.read, index))
+            self.remarks = unread.words()
+            yield Frame(index, self._stamps_ns[index], image, self.camera, None, file.name, depth=depth)
 
 
 # ---------------------------------------------------------------------------------------------- which files

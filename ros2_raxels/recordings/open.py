@@ -13,7 +13,7 @@ from ros2_raxels.recordings.layouts import IMAGE_SUFFIXES
 from ros2_raxels.recordings.posed_set import PosedSetSource
 from ros2_raxels.recordings.rig_set import RIG_FILE, RigSetSource
 from ros2_raxels.recordings.rosbag import Bag
-from ros2_raxels.recordings.source import FrameSource, SourceError
+from ros2_raxels.recordings.source import DepthOptions, FrameSource, SourceError
 from ros2_raxels.recordings.video import LiveCamera, Video
 
 
@@ -27,6 +27,7 @@ def open_source(
     ignore_calibration: bool = False,
     ignore_exif: bool = False,
     camera_name: str | None = None,
+    depth: DepthOptions | None = None,
 ) -> FrameSource:
     """Open a recording and look at its beginning, so that its faults are reported at once.
 
@@ -43,6 +44,7 @@ def open_source(
             know better, but not yet for which image size.
         ignore_exif: take images as they are stored, whatever their EXIF orientation says, and no times from its dates.
         camera_name: which camera of a rig set; needed only when there are several, and without meaning elsewhere.
+        depth: which depth images are read; None for none.
 
     Raises:
         SourceError: with one line that names the path, the value and the remedy.
@@ -51,6 +53,26 @@ def open_source(
         raise SourceError(f"rate {rate_hz} Hz must be positive; give the recording's frame rate")
     if limit is not None and limit < 1:
         raise SourceError(f"limit {limit} must be at least 1; leave it out to read all frames")
+    source = _open(spec, camera, rate_hz, image_topic, limit, ignore_calibration, ignore_exif, camera_name, depth)
+    if depth is not None and depth.required and not source.has_depth:
+        raise SourceError(
+            f"{source.name} ({source.kind}) has no depth images that are recognised: TUM RGB-D, 7-Scenes and ScanNet "
+            "folders, and bags with --depth-topic, have; leave --depth out"
+        )
+    return source
+
+
+def _open(
+    spec: str | Path,
+    camera: Camera | None,
+    rate_hz: float | None,
+    image_topic: str | None,
+    limit: int | None,
+    ignore_calibration: bool,
+    ignore_exif: bool,
+    camera_name: str | None,
+    depth: DepthOptions | None,
+) -> FrameSource:
     path = Path(str(spec)).expanduser()
     device = re.fullmatch(r"(?:/dev/video)?([0-9]+)", str(spec))
     if device and not (path.is_dir() or path.is_file()):
@@ -62,7 +84,7 @@ def open_source(
     try:
         if (path / RIG_FILE).is_file() and image_topic is None:
             return RigSetSource(path, camera, rate_hz, limit, ignore_calibration, ignore_exif, camera_name)
-        return _open_path(path, camera, rate_hz, image_topic, limit, ignore_calibration, ignore_exif)
+        return _open_path(path, camera, rate_hz, image_topic, limit, ignore_calibration, ignore_exif, depth)
     except OSError as error:
         raise SourceError(f"{path} cannot be read: {error}; check its permissions") from error
 
@@ -75,16 +97,19 @@ def _open_path(
     limit: int | None,
     ignore_calibration: bool,
     ignore_exif: bool,
+    depth: DepthOptions | None,
 ) -> FrameSource:
     bag = find_bag(path)
     if bag is not None:
-        return Bag(path, bag, camera, image_topic, limit, ignore_calibration)
+        return Bag(path, bag, camera, image_topic, limit, ignore_calibration, None if depth is None else depth.topic)
+    if depth is not None and depth.topic is not None:
+        raise SourceError(f"{path} is not a rosbag2, so it has no topic {depth.topic!r}; leave --depth-topic out")
     if image_topic is not None:
         raise SourceError(f"{path} is not a rosbag2, so it has no topic {image_topic!r}; leave the topic out")
     if path.is_dir():
         if (path / "cameras.json").exists():
             return PosedSetSource(path, camera, rate_hz, limit, ignore_calibration, ignore_exif)
-        return ImageFolder(path, camera, rate_hz, limit, ignore_exif)
+        return ImageFolder(path, camera, rate_hz, limit, ignore_exif, depth)
     if path.suffix.lower() in IMAGE_SUFFIXES:
         raise SourceError(f"{path} is a single image; give the folder that holds the sequence")
     if path.suffix.lower() == ".bag":

@@ -9,9 +9,11 @@ from types import SimpleNamespace
 from typing import Any
 
 from ros2_raxels.geometry.camera import Camera
-from ros2_raxels.geometry.poses import FloatArray, inverse_pose
+from ros2_raxels.geometry.poses import FloatArray, GeometryError, inverse_pose
+from ros2_raxels.geometry.rig import MountedCamera, Rig
 from ros2_raxels.recordings.camera_info import CameraInfoError, camera_from_info
 from ros2_raxels.recordings.contrast import Stretch
+from ros2_raxels.recordings.image_codec import ImageArray
 from ros2_raxels.recordings.imu import IMU_FILE, RecordedImu, read_imu
 from ros2_raxels.recordings.odometry import ODOMETRY_FILE, read_wheels
 from ros2_raxels.recordings.posed_set import check_images, frame_rate_hz, frame_stamp_ns, rigid_pose
@@ -145,22 +147,17 @@ class RigSet:
             is_metric=isinstance(record, dict) and record.get("metric_scale") is True,
         )
 
-    def camera(self, name: str | None) -> RigCamera:
-        """The camera of a name, or the only one.
+    def chosen(self, name: str | None) -> tuple[RigCamera, ...]:
+        """The camera of a name, or all of them, the one that leads first.
 
         Raises:
-            SourceError: there is none of this name, or there are several to choose from.
+            SourceError: there is none of this name.
         """
-        names = ", ".join(camera.name for camera in self.cameras)
-        if name is None and len(self.cameras) > 1:
-            raise SourceError(
-                f"{self.file} has {len(self.cameras)} cameras ({names}), and one at a time can be tracked; choose it "
-                "with --camera NAME of `raxels track`"
-            )
-        chosen = [camera for camera in self.cameras if name in (None, camera.name)]
+        chosen = tuple(camera for camera in self.cameras if name in (None, camera.name))
         if not chosen:
+            names = ", ".join(camera.name for camera in self.cameras)
             raise SourceError(f"{self.file} has no camera {name!r}; choose from {names}")
-        return chosen[0]
+        return chosen
 
 
 def _camera(record: object, where: str) -> RigCamera:
@@ -172,7 +169,10 @@ def _camera(record: object, where: str) -> RigCamera:
 
 
 class RigSetSource(FrameSource):
-    """Images of one camera of a rig set, with its lens, its mount and its true poses."""
+    """Images of all cameras of a rig set, or of one, with lenses, mounts and true poses.
+
+    Where a camera other than the first has no image of a moment, the others are given without it.
+    """
 
     kind = "rig set"
 
@@ -187,18 +187,54 @@ class RigSetSource(FrameSource):
         camera_name: str | None = None,
     ) -> None:
         self._rig = rig = RigSet.read(path / RIG_FILE, rate_hz, limit)
-        chosen = rig.camera(camera_name)
-        self._images = [path / chosen.folder / image for image in rig.images]
+        self._first, *self._beside = rig.chosen(camera_name)
+        self._check_one_is_meant(camera is not None or ignore_calibration)
+        self._path, self._upright = path, not ignore_exif
+        self._images = self._files(self._first)
         check_images(rig.file, self._images)
-        self._upright = not ignore_exif
-        self.camera = camera or (None if ignore_calibration else chosen.lens())
-        self.camera_to_base = self._mount = chosen.camera_to_base
+        self.camera = camera or (None if ignore_calibration else self._first.lens())
+        self.camera_to_base = self._mount = self._first.camera_to_base
+        self.rig = self._mounted() if self._beside else None
         self.name = rig.name or path.resolve().name
         self.length = len(self._images)
         self.rate_hz = rig.rate_hz
         self.has_truth = all(pose is not None for pose in rig.base_to_world)
         self.is_metric = rig.is_metric
-        self.notes = (f"{self.length} images of camera {chosen.name!r} listed in {RIG_FILE}",)
+        self.notes = self._said()
+
+    def _check_one_is_meant(self, other_calibration: bool) -> None:
+        if self._beside and other_calibration:
+            names = ", ".join(camera.name for camera in self._rig.cameras)
+            raise SourceError(
+                f"{self._rig.file} has {len(self._rig.cameras)} cameras ({names}), and a calibration from elsewhere is "
+                "of one; choose it with --camera NAME of `raxels track`"
+            )
+
+    def _files(self, camera: RigCamera) -> list[Path]:
+        return [self._path / camera.folder / image for image in self._rig.images]
+
+    def _mounted(self) -> Rig:
+        try:
+            return Rig({c.name: MountedCamera(c.lens(), c.camera_to_base) for c in (self._first, *self._beside)})
+        except GeometryError as error:
+            raise SourceError(f"{self._rig.file}: {error}") from error
+
+    def _said(self) -> tuple[str, ...]:
+        if not self._beside:
+            return (f"{self.length} images of camera {self._first.name!r} listed in {RIG_FILE}",)
+        names = ", ".join(camera.name for camera in (self._first, *self._beside))
+        listed = f"{self.length} images of each of the cameras {names} listed in {RIG_FILE}"
+        said = [f"{listed}; poses are answered at those of {self._first.name!r}"]
+        for camera in self._beside:
+            missing = sum(not file.is_file() for file in self._files(camera))
+            if missing == self.length:
+                raise SourceError(
+                    f"{self._path / camera.folder} holds no image of camera {camera.name!r}; choose another with "
+                    "--camera NAME of `raxels track`"
+                )
+            if missing:
+                said.append(f"camera {camera.name!r} has no image at {missing} of {self.length} moments")
+        return tuple(said)
 
     def odometry(self) -> CameraToOdom:
         """By ``odom.csv`` beside the ``rig.json``; see `FrameSource.odometry`."""
@@ -217,10 +253,19 @@ class RigSetSource(FrameSource):
         return RecordedImu(read_imu(file), inverse_pose(self._mount), str(file))
 
     def __iter__(self) -> Iterator[Frame]:
-        rig, stretch = self._rig, Stretch()
+        rig, stretch = self._rig, {camera.name: Stretch() for camera in (self._first, *self._beside)}
         for index, file in enumerate(self._images):
-            image = read_image(file, upright=self._upright, stretch=stretch)
-            check_camera_fits(self.camera, image, file)
+            image = self._read(file, self.camera, stretch[self._first.name])
             base = rig.base_to_world[index]
             truth = None if base is None else base @ self._mount
-            yield Frame(index, rig.stamps_ns[index], image, self.camera, truth, file.name)
+            others = {
+                camera.name: self._read(there, self.rig[camera.name].camera, stretch[camera.name])
+                for camera in self._beside
+                if self.rig is not None and (there := self._path / camera.folder / file.name).is_file()
+            }
+            yield Frame(index, rig.stamps_ns[index], image, self.camera, truth, file.name, others)
+
+    def _read(self, file: Path, camera: Camera | None, stretch: Stretch) -> ImageArray:
+        image = read_image(file, upright=self._upright, stretch=stretch)
+        check_camera_fits(camera, image, file)
+        return image

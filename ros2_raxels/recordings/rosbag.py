@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ import numpy as np
 from ros2_raxels.geometry.camera import Camera
 from ros2_raxels.geometry.poses import inverse_pose
 from ros2_raxels.recordings.bag_camera import camera_of_info, info_topic_of
+from ros2_raxels.recordings.bag_depth import DepthOfStamps, check_registered, decoded
 from ros2_raxels.recordings.bag_files import BagFile
 from ros2_raxels.recordings.bag_order import Disorder, in_order
 from ros2_raxels.recordings.camera_info import CameraInfoError
@@ -29,6 +31,7 @@ from ros2_raxels.recordings.source import (
     Frame,
     FrameSource,
     SourceError,
+    UnreadDepths,
     check_camera_fits,
     median_rate_hz,
 )
@@ -57,8 +60,9 @@ class Bag(FrameSource):
         topic: str | None,
         limit: int | None,
         ignore_calibration: bool = False,
+        depth_topic: str | None = None,
     ) -> None:
-        self._path, self._bag, self._limit = path, bag, limit
+        self._path, self._bag, self._limit, self._depth_topic = path, bag, limit, depth_topic
         self.name = path.resolve().name
         with self._open() as reader:
             self._topic, self._count, said = self._choose_topic(reader, topic)
@@ -70,6 +74,7 @@ class Bag(FrameSource):
             else:
                 self.camera, said_of_camera = self._read_camera(reader, size)
             check_camera_fits(self.camera, first, self._topic)
+            said += self._see_depth(reader)
         self.rate_hz = median_rate_hz(stamps_ns, DEFAULT_RATE_HZ)
         self.notes = (
             f"{self._count} messages of {self._topic}",
@@ -89,6 +94,23 @@ class Bag(FrameSource):
             wheels.check_covers(first_ns, where)
             static = (message for _, message in self._read(reader, _STATIC_TOPIC))
             return wheels.seen_from(mount_of(static, image.header.frame_id, base, str(self._path)))
+
+    def _see_depth(self, reader: Any) -> list[str]:
+        """Look at the topic of depth images, if there is to be one; what to say about it."""
+        self._depth_camera: Camera | None = None
+        topic = self._depth_topic
+        if topic is None:
+            return []
+        counts = _counts(reader, _IMAGE_TYPES)
+        if not counts.get(topic):
+            listed = ", ".join(sorted(other for other, count in counts.items() if count and _is_depth(other)))
+            raise SourceError(f"{self._path} has no depth images on {topic!r}; choose one of {listed or 'none'}")
+        first, image = (next(self._messages(reader, name))[1] for name in (topic, self._topic))
+        check_registered(first, image, topic, self._topic)
+        height, width = decoded(first, topic).shape
+        self._depth_camera, _ = self._camera_of(reader, topic, (width, height), False)
+        self.has_depth = True
+        return [f"{counts[topic]} depth images of {width}x{height} px on {topic}"]
 
     def imu(self) -> RecordedImu:
         """By the one topic of sensor_msgs/Imu and by /tf_static; see `FrameSource.imu`."""
@@ -129,24 +151,31 @@ class Bag(FrameSource):
         return sorted(stamps_ns), first, origin
 
     def __iter__(self) -> Iterator[Frame]:
-        stretch, disorder, index = Stretch(), Disorder(), 0
-        self.remarks = ()
+        stretch, disorder, unread, index = Stretch(), Disorder(), UnreadDepths(), 0
+        self.remarks, depths = (), None
         try:
             with self._open() as reader:
+                depths = self._depths(reader)
                 for stamp_ns, message in in_order(self._images(reader), disorder):
                     if index == self._limit:
                         return
                     name = self._frame_name(index)
                     image = self._decode(message, name, stretch)
                     check_camera_fits(self.camera, image, name)
-                    yield Frame(index, stamp_ns, image, self.camera, None, name)
+                    depth = unread.passed_over(partial(depths.near, stamp_ns)) if depths else None
+                    yield Frame(index, stamp_ns, image, self.camera, None, name, depth=depth)
                     index += 1
         except _BrokenBagError as error:
             if not index:
                 raise
             raise EndedEarlyError(str(error)) from error
         finally:
-            self.remarks = disorder.words()
+            self.remarks = (*disorder.words(), *(depths.words() if depths else ()), *unread.words())
+
+    def _depths(self, reader: Any) -> DepthOfStamps | None:
+        if self._depth_topic is None:
+            return None
+        return DepthOfStamps(self._messages(reader, self._depth_topic), self._depth_topic, self._depth_camera)
 
     def _images(self, reader: Any) -> Iterator[tuple[int, Any]]:
         read = 0
@@ -234,13 +263,18 @@ class Bag(FrameSource):
         return chosen, full[chosen], [f"not {', '.join(rest)}"] if rest else []
 
     def _read_camera(self, reader: Any, size: tuple[int, int]) -> tuple[Camera | None, str]:
-        infos = [topic for topic, count in _counts(reader, (_INFO_TYPE,)).items() if count]
         images = [topic for topic, count in _counts(reader, _IMAGE_TYPES).items() if count]
-        topic, said = info_topic_of(self._topic, infos, len(images) == 1)
+        return self._camera_of(reader, self._topic, size, len(images) == 1)
+
+    def _camera_of(
+        self, reader: Any, image_topic: str, size: tuple[int, int], is_only_image_topic: bool
+    ) -> tuple[Camera | None, str]:
+        infos = [topic for topic, count in _counts(reader, (_INFO_TYPE,)).items() if count]
+        topic, said = info_topic_of(image_topic, infos, is_only_image_topic)
         if topic is None:
             return None, said
         try:
-            camera, how = camera_of_info(lambda: (m for _, m in self._messages(reader, topic)), self._topic, size)
+            camera, how = camera_of_info(lambda: (m for _, m in self._messages(reader, topic)), image_topic, size)
         except CameraInfoError as error:
             raise SourceError(f"{self._path}: {topic}: {error}") from error
         return camera, f"{said}, {how}" if how else said

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -12,7 +12,9 @@ import numpy as np
 
 from ros2_raxels.geometry.camera import Camera
 from ros2_raxels.geometry.poses import FloatArray, GeometryError
+from ros2_raxels.geometry.rig import Rig
 from ros2_raxels.recordings.contrast import Stretch
+from ros2_raxels.recordings.depth_picture import DepthPicture
 from ros2_raxels.recordings.image_codec import ImageArray, ImageError, decode_compressed
 from ros2_raxels.utils.files import FileError
 
@@ -45,6 +47,9 @@ class Frame:
         camera: intrinsics of this image; None when they are not known.
         camera_to_world: true 4x4 pose of the optical frame, in the recording's unit; None when not known.
         name: file name, or topic and number, for messages to people.
+        others: images of the other cameras of a rig at this moment, by name; those that are missing are left out. The
+            image of the first camera is black where that one is missing.
+        depth: the depth image that was taken with it; None where there is none.
     """
 
     index: int
@@ -53,6 +58,23 @@ class Frame:
     camera: Camera | None
     camera_to_world: FloatArray | None
     name: str
+    others: Mapping[str, ImageArray] = field(default_factory=dict)
+    depth: DepthPicture | None = None
+
+
+@dataclass(frozen=True)
+class DepthOptions:
+    """Which depth images are read with the images of a recording.
+
+    Attributes:
+        required: a recording without any is refused.
+        unit_m: m, of whole numbers in files; None for what the data set has.
+        topic: of a bag; None for none.
+    """
+
+    required: bool = False
+    unit_m: float | None = None
+    topic: str | None = None
 
 
 CameraToOdom = Callable[[int], FloatArray | None]
@@ -68,9 +90,11 @@ class FrameSource(ABC):
         length: number of frames; None when unknown or endless. A video's is its container's claim.
         rate_hz: typical frame rate.
         camera: intrinsics of the first frame; None when not known.
+        has_depth: whether frames carry depth images.
         has_truth: whether every frame carries its true pose.
         is_metric: whether those poses are known to be in metres.
         camera_to_base: 4x4 of the optical frame in the robot's base, m; None when it is not known.
+        rig: all cameras, where frames have images of several; the first is the one of `camera`.
         notes: what was found and what had to be guessed, for people, in the words of a line: number and pattern of
             files, order, where times come from, a rate that is assumed, turned images, files passed over, which
             camera_info.
@@ -86,9 +110,11 @@ class FrameSource(ABC):
     length: int | None
     rate_hz: float
     camera: Camera | None
+    has_depth: bool = False
     has_truth: bool = False
     is_metric: bool = False
     camera_to_base: FloatArray | None = None
+    rig: Rig | None = None
     notes: tuple[str, ...] = ()
     remarks: tuple[str, ...] = ()
 
@@ -111,6 +137,25 @@ class FrameSource(ABC):
             SourceError: the recording has none.
         """
         raise SourceError(f"{self.name} has no IMU; only rig sets with imu.csv and bags can have it")
+
+
+class UnreadDepths:
+    """Depth images that cannot be read are no reason to stop: the frame goes on without, and that is said."""
+
+    def __init__(self) -> None:
+        self._count, self._first = 0, ""
+
+    def passed_over(self, read: Callable[[], DepthPicture | None]) -> DepthPicture | None:
+        """What `read` gives, or None where it raises `SourceError`."""
+        try:
+            return read()
+        except SourceError as error:
+            self._count, self._first = self._count + 1, self._first or str(error)
+            return None
+
+    def words(self) -> tuple[str, ...]:
+        """For `FrameSource.remarks`."""
+        return (f"{self._count} depth images left out; the first: {self._first}",) if self._count else ()
 
 
 def read_image(path: Path, *, upright: bool = True, stretch: Stretch | None = None) -> ImageArray:

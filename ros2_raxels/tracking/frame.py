@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Protocol
 
 import numpy as np
@@ -38,6 +39,19 @@ class Seen(Protocol):
 
 
 @dataclass(frozen=True, eq=False)
+class Side:
+    """The image of another camera of a rig at the moment of a frame.
+
+    Attributes:
+        features: of the working image.
+        camera: of the working image.
+    """
+
+    features: Features
+    camera: Camera
+
+
+@dataclass(frozen=True, eq=False)
 class StreamFrame:
     """A frame as it came.
 
@@ -47,6 +61,7 @@ class StreamFrame:
         features: of the working image.
         camera: of the working image.
         depth: what is known of its depths before anything is solved; None for nothing.
+        sides: images of the other cameras of a rig, by name.
     """
 
     number: int
@@ -54,6 +69,7 @@ class StreamFrame:
     features: Features
     camera: Camera
     depth: DepthPrior | None = None
+    sides: Mapping[str, Side] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, eq=False)

@@ -3,12 +3,14 @@
 The keyframes' own observations of a track, and what a sensor has measured of its depth, are summed up once as a depth
 and its information, which stays the same while the pose is sought. What is left has six unknowns and one per track, a
 tenth of the work of `bundle_adjustment.refine`, which gives the same answer.
+
+Cameras that are fixed to this one add tracks of their own keyframes, and no unknown: their poses follow from its pose.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -55,10 +57,26 @@ class PoseSolve:
 
 
 @dataclass(frozen=True, eq=False)
+class Beside:
+    """What another camera of a rig has seen at the same time.
+
+    Attributes:
+        evidence: tracks over its keyframes and, last, its new image, which sees all of them.
+        keyframes: its camera_to_world (4x4) of the keyframes, in which all tracks start.
+        to_leader: camera_to_leader, 4x4 in world units, of the camera whose pose is sought.
+    """
+
+    evidence: Evidence
+    keyframes: Sequence[FloatArray]
+    to_leader: FloatArray
+
+
+@dataclass(frozen=True, eq=False)
 class _Tracks:
     """P tracks as the frame is to explain them: points ``ray + rho * centre`` in the world, seen at (x, y).
 
-    That is where they lie in the frame of comparison, see `LensRays.turn`.
+    That is where they lie in the frame of comparison, see `LensRays.turn`. `turn` leads there from the camera that is
+    sought, `offset` is where another one stands that sees them.
     """
 
     ray: FloatArray  # (P, 3)
@@ -70,6 +88,12 @@ class _Tracks:
     information: FloatArray  # (P,) of that, 1/px^2
     focal_px: float | FloatArray
     turn: FloatArray | None  # (P, 3, 3)
+    offset: FloatArray | None = None  # (P, 3) in the camera whose pose is sought
+
+    def towards(self, pose: FloatArray) -> FloatArray:
+        """The anchors (P, 3) in the frames of comparison."""
+        found = (self.centre - pose[:3, 3]) @ pose[:3, :3]
+        return self.turned(found if self.offset is None else found - self.offset)
 
     def turned(self, vectors: FloatArray) -> FloatArray:
         """Vectors (P, 3) of the camera, or one (3,) for all, in the frames of comparison."""
@@ -89,15 +113,21 @@ class _Linear:
     towards: FloatArray  # (P, 3) of the anchors, in the frame of comparison
 
 
-def solve_pose(start: FloatArray, keyframes: Sequence[FloatArray], evidence: Evidence) -> PoseSolve:
+def solve_pose(
+    start: FloatArray, keyframes: Sequence[FloatArray], evidence: Evidence, beside: Sequence[Beside] = ()
+) -> PoseSolve:
     """The pose of the last frame of some evidence.
 
     Args:
         start: 4x4, camera_to_world, right to some tens of px.
         keyframes: camera_to_world (4x4) of the frames before it, in which all tracks start.
-        evidence: P tracks over the keyframes and the frame, which sees all of them.
+        evidence: tracks over the keyframes and the frame, which sees all of them.
+        beside: what other cameras of a rig have seen; their tracks come behind, P in all.
     """
     tracks = _arranged(np.array(keyframes), evidence)
+    if beside:
+        others = [(_arranged(np.array(other.keyframes), other.evidence), other.to_leader) for other in beside]
+        tracks = _of_all([(tracks, np.eye(4)), *others])
     pose, rho = np.array(start, float), tracks.depth.copy()
     known = tracks.information > 0
     if known.sum() >= _ENOUGH_KNOWN and not known.all():
@@ -111,15 +141,29 @@ def solve_pose(start: FloatArray, keyframes: Sequence[FloatArray], evidence: Evi
 
 
 def _picked(tracks: _Tracks, chosen: npt.NDArray[np.bool_]) -> _Tracks:
-    by_track = ("ray", "centre", "x", "y", "weight", "depth", "information", "focal_px", "turn")
-    values = ((name, getattr(tracks, name)) for name in by_track)
+    values = ((part.name, getattr(tracks, part.name)) for part in fields(_Tracks))
     return replace(tracks, **{name: value[chosen] for name, value in values if isinstance(value, np.ndarray)})
+
+
+def _of_all(parts: Sequence[tuple[_Tracks, FloatArray]]) -> _Tracks:
+    """Tracks of several cameras, each with its camera_to_leader (4x4), as one camera's."""
+    whole = {}
+    for name in ("ray", "centre", "x", "y", "weight", "depth", "information"):
+        whole[name] = np.concatenate([getattr(tracks, name) for tracks, _ in parts])
+    counts = [len(tracks.depth) for tracks, _ in parts]
+    focal = [np.broadcast_to(tracks.focal_px, n) for (tracks, _), n in zip(parts, counts, strict=True)]
+    turns = [
+        np.broadcast_to(to_leader[:3, :3].T if tracks.turn is None else tracks.turn @ to_leader[:3, :3].T, (n, 3, 3))
+        for (tracks, to_leader), n in zip(parts, counts, strict=True)
+    ]
+    offset = np.repeat([to_leader[:3, 3] for _, to_leader in parts], counts, axis=0)
+    return _Tracks(**whole, focal_px=np.concatenate(focal), turn=np.concatenate(turns), offset=offset)
 
 
 def _seen_from(tracks: _Tracks, pose: FloatArray) -> FloatArray:
     """Inverse depths (P,) that fit the frame best if it is there."""
     q = tracks.turned(tracks.ray @ pose[:3, :3])
-    towards = tracks.turned((tracks.centre - pose[:3, 3]) @ pose[:3, :3])
+    towards = tracks.towards(pose)
     seen = np.column_stack([tracks.x, tracks.y])
     slope, level = towards[:, :2] - seen * towards[:, 2:], seen * q[:, 2:] - q[:, :2]
     return np.asarray(np.maximum((slope * level).sum(axis=1) / np.maximum((slope**2).sum(axis=1), 1e-12), 0.0))
@@ -153,7 +197,7 @@ def _median_px(s: _Linear) -> float:
 
 
 def _evaluate(tracks: _Tracks, pose: FloatArray, rho: FloatArray) -> _Linear:
-    towards = tracks.turned((tracks.centre - pose[:3, 3]) @ pose[:3, :3])
+    towards = tracks.towards(pose)
     q = tracks.turned(tracks.ray @ pose[:3, :3]) + rho[:, None] * towards
     front = q[:, 2] > _MIN_Z
     inverse_z = 1.0 / np.where(front, q[:, 2], 1.0)
@@ -185,6 +229,10 @@ def _step(
     for k in range(3):
         row = tracks.turned(pose[k, :3]).T
         jacobian[3 + k] = moving * (row[0] - s.u * row[2]), moving * (row[1] - s.v * row[2])
+        if tracks.offset is not None:
+            # A turn moves the cameras that stand beside.
+            x, y, z = tracks.turned(np.cross(tracks.offset, np.eye(3)[k])).T
+            jacobian[k] -= moving * (x - s.u * z), moving * (y - s.v * z)
     jacobian[6] = per_z * (s.towards[:, 0] - s.u * s.towards[:, 2]), per_z * (s.towards[:, 1] - s.v * s.towards[:, 2])
     residual = np.stack([root * s.dx, root * s.dy])
     poses, depth = jacobian[:6].reshape(6, -1), jacobian[6]

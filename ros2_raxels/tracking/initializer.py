@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -95,8 +95,7 @@ class FirstCameras:
         solved = []
         for frame, pose, camera in zip(self.frames, self.clip.camera_to_first, self.clip.cameras, strict=True):
             in_world = first_to_world @ make_pose(pose[:3, :3], pose[:3, 3] * clip_to_unit)
-            seen = StreamFrame(frame.number, frame.stamp_ns, frame.features, camera)
-            solved.append(SolvedFrame(seen, in_world, uncertain))
+            solved.append(SolvedFrame(replace(frame, camera=camera), in_world, uncertain))
         return solved, clip_to_unit
 
     def _covariance(self, unit: float) -> FloatArray:

@@ -69,6 +69,8 @@ class LoopCloser:
         if self._matcher.common_keypoints(known.features, keyframe.features) < _COMMON_KEYPOINTS:
             return None
         loop = self._measure(mapper, known, keyframe, mapper.around(known, recent))
+        if loop is not None and keyframe.depth is not None and _tells_less(loop, known, keyframe):
+            return None
         effect = None if loop is None else close_loop(mapper.keyframes, loop, mapper.settings.bundle)
         if loop is None or effect is None:
             return None
@@ -131,6 +133,16 @@ def _plausible(keyframes: KeyframeMap, known: Keyframe, keyframe: Keyframe, foun
         np.linalg.norm(off[:3, 3]) < _DRIFT * path + _LEAST_DRIFT * keyframes.unit
         and rotation_angle_rad(off[:3, :3]) < _TURN_DRIFT * turn + _LEAST_TURN_RAD
     )
+
+
+def _tells_less(loop: Link, known: Keyframe, keyframe: Keyframe) -> bool:
+    """Whether the way between two keyframes is known better than the loop has measured it.
+
+    Where depths are measured nothing drifts but the errors of the steps, and their covariance tells how far.
+    """
+    grown_by = np.diag(keyframe.covariance - known.covariance)[:6]
+    left_open = np.diag(loop.covariance)
+    return bool(left_open[:3].sum() > grown_by[:3].sum() or left_open[3:].sum() > grown_by[3:].sum())
 
 
 def _give_certainty(keyframes: KeyframeMap, known: int, covariance: FloatArray) -> None:

@@ -17,6 +17,7 @@ from ros2_raxels.tracking.depth_prior import PointDepths
 from ros2_raxels.tracking.frame import Keyframe, Seen, SolvedFrame
 from ros2_raxels.tracking.keyframe_map import KeyframeMap, distance
 from ros2_raxels.tracking.place_index import PlaceIndex
+from ros2_raxels.tracking.rig_tracks import RigTracks
 from ros2_raxels.tracking.shared_matches import SharedMatches
 
 _BUNDLE = RefineSettings(widths_px=(2.0, 1.0, 0.6), iterations=8)
@@ -70,12 +71,19 @@ class Mapper:
     Attributes:
         keyframes: the map.
         shared: what its keyframes, and the frames that are solved against them, have in common.
+        rig: the same of the other cameras of a rig; None of a single camera.
     """
 
-    def __init__(self, matcher: Matcher, settings: MapSettings, keyframes: KeyframeMap | None = None) -> None:
+    def __init__(
+        self,
+        matcher: Matcher,
+        settings: MapSettings,
+        keyframes: KeyframeMap | None = None,
+        rig: RigTracks | None = None,
+    ) -> None:
         self.settings = settings
         self.keyframes = keyframes or KeyframeMap()
-        self.shared = SharedMatches(matcher)
+        self.shared, self.rig = SharedMatches(matcher), rig
         self._matcher = matcher
         self._places = PlaceIndex()
         self._sketched: dict[int, _Sketch] = {}
@@ -88,6 +96,7 @@ class Mapper:
         beside = Mapper(matcher, self.settings)
         beside.keyframes, beside.shared = self.keyframes.copy(), self.shared.copy(matcher)
         beside._places, beside._sketched = self._places.copy(), self._sketched
+        beside.rig = self.rig and self.rig.copy(matcher)
         return beside
 
     def take_over(self, grown_copy: Mapper) -> None:
@@ -95,6 +104,8 @@ class Mapper:
         self.keyframes.take_over(grown_copy.keyframes)
         self.shared.take_over(grown_copy.shared)
         self._places, self._sketched = grown_copy._places.copy(), grown_copy._sketched
+        if self.rig is not None and grown_copy.rig is not None:
+            self.rig.take_over(grown_copy.rig)
 
     def begin(self, frames: Sequence[SolvedFrame], clip: ClipEstimate, clip_to_unit: float, unit: float) -> None:
         """The first keyframes of a trajectory, and the depths that were solved with them.
@@ -110,6 +121,8 @@ class Mapper:
         for keyframe in begun:
             self._remember(keyframe)
         self.keyframes.learn(begun, clip.evidence, clip.inverse_depth / clip_to_unit, clip.inverse_depth > 0)
+        if self.rig is not None:
+            self.rig.begin(self.keyframes.window)
         self._thin_out()
 
     def begin_from(self, frame: SolvedFrame) -> float:
@@ -122,6 +135,8 @@ class Mapper:
         unit = 1.0 / float(np.nanmedian(keyframe.inverse_depth))
         self.keyframes.begin([keyframe], unit, self.settings.window)
         self._remember(keyframe)
+        if self.rig is not None:
+            self.rig.begin([keyframe], in_metres=True)
         self._thin_out()
         return unit
 
@@ -138,6 +153,7 @@ class Mapper:
         keyframe = self._newest(frame)
         self.shared.both_ways(others, keyframe, keyframe.camera_to_world)
         self._measure(keyframe, others)
+        self._measure_sides(keyframe, others)
         self._remember(keyframe)
         return self._settled(others, keyframe)
 
@@ -151,7 +167,8 @@ class Mapper:
         sketch = _Sketch([other.number for other in others], self.shared.known_of(keyframe.number))
         self.shared.both_ways(window, keyframe, keyframe.camera_to_world, keypoints=False)
         self._measure(keyframe, window)
-        self.shared.connect(self.keyframes.window)
+        self._measure_sides(keyframe, window)
+        self._connect_window()
         self._sketched = {**self._sketched, keyframe.number: sketch}
         return keyframe
 
@@ -167,6 +184,7 @@ class Mapper:
             self.shared.put_back(number, sketch.known)
             self.shared.both_ways(others, keyframe, keyframe.camera_to_world)
             self._measure(keyframe, others)
+            self._measure_sides(keyframe, others)
             self._remember(keyframe)
         return self._settled(others, keyframe)
 
@@ -193,8 +211,14 @@ class Mapper:
         self._refine([*others, keyframe])
         self._thin_out()
         self._forget_details(self.keyframes.stored[: -self.settings.bundle])
-        self.shared.connect(self.keyframes.window)
+        self._connect_window()
         return self.keyframes.keyframes[keyframe.number]
+
+    def _connect_window(self) -> None:
+        """See that what the next frame is solved against is compared with each other."""
+        self.shared.connect(self.keyframes.window)
+        if self.rig is not None:
+            self.rig.connect(self.keyframes.window)
 
     def _among_present(self, numbers: Iterable[int]) -> list[Keyframe]:
         return [self.keyframes.keyframes[n] for n in numbers if n in self.keyframes.keyframes]
@@ -258,6 +282,11 @@ class Mapper:
             agrees &= evidence.kind == FLOW
             keyframe.inverse_depth[evidence.index[agrees]] = found.inverse_depth[0][agrees]
 
+    def _measure_sides(self, keyframe: Keyframe, others: Sequence[Keyframe]) -> None:
+        """The same for the other cameras of a rig."""
+        if self.rig is not None:
+            self.rig.measure(others, keyframe)
+
     def _refine(self, frames: Sequence[Keyframe]) -> None:
         """Keyframes together; the oldest two hold the place and the scale, where no sensor knows the scale."""
         held = 1 if all(keyframe.depth is not None for keyframe in frames) else 2
@@ -265,11 +294,18 @@ class Mapper:
             return
         evidence = self.shared.among(frames, _BUNDLE_TRACKS)
         fixed = np.arange(len(frames)) < held
-        refined = refine(evidence, np.array([[k.camera_to_world for k in frames]]), _BUNDLE, fixed=fixed)
-        for keyframe, pose in zip(frames, refined.camera_to_first[0], strict=True):
+        by_all = None if self.rig is None else self.rig.refine(frames, evidence, _BUNDLE_TRACKS, _BUNDLE, fixed)
+        if by_all is not None:
+            poses, inverse_depth, residual_px = by_all
+        else:
+            refined = refine(evidence, np.array([[k.camera_to_world for k in frames]]), _BUNDLE, fixed=fixed)
+            poses, inverse_depth, residual_px = (
+                a[0] for a in (refined.camera_to_first, refined.inverse_depth, refined.residual_px)
+            )
+        for keyframe, pose in zip(frames, poses, strict=True):
             self.keyframes.move_keyframe(keyframe.number, pose)
-        agrees = np.nanmin(refined.residual_px[0], axis=1) < INLIER_PX
-        self.keyframes.learn(frames, evidence, refined.inverse_depth[0], agrees)
+        agrees = np.nanmin(residual_px, axis=1) < INLIER_PX
+        self.keyframes.learn(frames, evidence, inverse_depth, agrees)
 
     def _remember(self, keyframe: Keyframe) -> None:
         self._places.add(keyframe.number, self._matcher.keypoints(keyframe.features))
@@ -278,6 +314,8 @@ class Mapper:
         """Keypoints, full images and depth images take megabytes a frame."""
         for keyframe in keyframes:
             keyframe.features.forget_details()
+            for side in keyframe.frame.sides.values():
+                side.features.forget_details()
             if keyframe.depth is not None and not isinstance(keyframe.depth, PointDepths):
                 grid = self._matcher.grid(keyframe.features.grey.shape)
                 kept = PointDepths.of(keyframe.depth, grid, keyframe.camera)

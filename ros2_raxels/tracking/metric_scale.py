@@ -13,10 +13,16 @@ from ros2_raxels.geometry.poses import FloatArray, nearest_rotation
 
 UNKNOWN_SIGMA = 9999.0
 
+USUAL_DEPTH_M = 2.5
+"""Of a scene: a guess, which nothing rests on until something tells better."""
+
 _RATIOS = 60
 _ENOUGH = 5
 _SURE = 0.15
 """Relative sigma at which a first scale is believed."""
+
+_ROUGHLY = 0.1
+"""A guessed unit that is off by less is left as it is until metres are known."""
 
 _LEAST_CHANGE = 0.01
 _GAIN = 0.2
@@ -43,6 +49,12 @@ _POSITION_NOISE = 0.002
 
 _DRIFT = 0.03
 """Relative change of the unit that is expected along `_LEAST_PATH_M`."""
+
+_SURELY_INERTIAL = 0.2
+"""Relative sigma at which a first scale by the IMU is believed; on rendered drives it was right to a third of that."""
+
+_REPEATED, _INERTIAL_DRIFT = 20.0, 0.004
+"""So many looks of the IMU in a row are one, and relative change of the unit from one to the next."""
 
 _LEAST_STRETCH = 0.004
 _FORGETTING = 0.3
@@ -145,9 +157,11 @@ class MetricScale:
 
     Args:
         settings: see there.
+        guessed: whether the unit is guessed to be metres before it is known: for a rig, whose cameras stand apart.
     """
 
-    def __init__(self, settings: ScaleSettings) -> None:
+    def __init__(self, settings: ScaleSettings, guessed: bool = False) -> None:
+        self._guessed = guessed
         self.settings = settings
         self.up_in_camera = np.array(settings.up_in_camera)
         self._ratios: deque[float] = deque(maxlen=_RATIOS)
@@ -157,6 +171,7 @@ class MetricScale:
         self._ground: deque[FloatArray] = deque(maxlen=_GROUND_KEYFRAMES)
         self._steps: deque[FloatArray] = deque(maxlen=_GROUND_STEPS)
         self._source = settings.source
+        self._told: tuple[float, float] | None = None
         self._metres_per_unit = 0.0
         self._sigma = UNKNOWN_SIGMA
 
@@ -168,6 +183,9 @@ class MetricScale:
     @property
     def depth_of_scene(self) -> float:
         """Median depth of the scene where a trajectory begins, in its unit: m where that is known from the start."""
+        if self._guessed and self.settings.source in (ScaleSource.NONE, ScaleSource.STEREO):
+            # Until cameras that turn tell better, a guess is nearer to metres than nothing.
+            return USUAL_DEPTH_M
         return self.settings.scene_depth_m if self.settings.source is ScaleSource.FIXED else 1.0
 
     def begin(
@@ -250,9 +268,18 @@ class MetricScale:
             self._compared_at = self._metres_at[newest]
 
     def see_inertial(self, stretch: float, sigma: float) -> None:
-        """What the IMU says of the present unit: logarithm of metres per unit, and its standard deviation."""
-        if not self._metres_per_unit or self._source is ScaleSource.IMU:
-            self._take(ScaleSource.IMU, stretch, sigma)
+        """What the IMU says of the present unit: logarithm of metres per unit, and its standard deviation.
+
+        It looks back over many seconds, and what it says next time is almost the same again.
+        """
+        if not self._metres_per_unit:
+            if sigma < _SURELY_INERTIAL:
+                self._source, self._stretch, self._sigma = ScaleSource.IMU, stretch, float(np.hypot(_FLOOR, sigma))
+        elif self._source is ScaleSource.IMU:
+            variance = max(self._sigma**2 - _FLOOR**2, 0.0) + _INERTIAL_DRIFT**2
+            gain = variance / (variance + _REPEATED * sigma**2)
+            self._stretch = gain * stretch
+            self._sigma = float(np.sqrt(_FLOOR**2 + (1.0 - gain) * variance))
 
     def takes(self, source: ScaleSource) -> bool:
         """Whether metres may come from there now: as the settings say, or where nothing better is there."""
@@ -309,6 +336,15 @@ class MetricScale:
         if height is not None:
             self._ratios.append(float(np.log(self.settings.camera_height_m / height)))
 
+    def be_told(self, log_ratio: float, sigma: float) -> None:
+        """Take over what somebody who keeps account of it himself says now.
+
+        Args:
+            log_ratio: natural logarithm of true over present lengths.
+            sigma: relative standard deviation.
+        """
+        self._told = log_ratio, sigma
+
     def correction(self, here: FloatArray, origin: FloatArray) -> tuple[float, FloatArray] | None:
         """Factor by which the world must grow now, and the point (3,) about which; None for none.
 
@@ -319,7 +355,15 @@ class MetricScale:
             here, origin: (3,) where the camera is, and where the trajectory began.
         """
         first = self._metres_per_unit == 0.0
-        step = self._stretched() if self._source in _MOTION else self._by_ratios(first)
+        told, self._told = self._told, None
+        if told is not None:
+            if first and told[1] > _SURE:
+                # Not metres yet, and yet better than the guess with which it began.
+                return (float(np.exp(told[0])), origin) if abs(told[0]) > _ROUGHLY else None
+            self._source = ScaleSource.STEREO
+            step = self._followed(first, *told)
+        else:
+            step = self._stretched() if self._source in _MOTION else self._by_ratios(first)
         if step is None:
             return None
         factor, centre = float(np.exp(step)), origin if first else here
@@ -343,6 +387,10 @@ class MetricScale:
         off = float(np.median(ratios))
         spread = 1.4826 * float(np.median(np.abs(ratios - off)))
         sigma = float(np.hypot(_HEIGHT_FLOOR, 1.2533 * spread / np.sqrt(len(ratios))))
+        return self._followed(first, off, sigma)
+
+    def _followed(self, first: bool, off: float, sigma: float) -> float | None:
+        """What of a logarithm of true over present lengths is followed now."""
         if first and sigma > _SURE:
             return None
         self._sigma = sigma if first else float(np.hypot(sigma, abs(off)))

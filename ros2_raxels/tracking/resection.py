@@ -24,7 +24,7 @@ from ros2_raxels.geometry.poses import (
 from ros2_raxels.geometry.raxel_grid import clip_bearings
 from ros2_raxels.matching.tracks import Evidence
 from ros2_raxels.tracking.frame import Keyframe
-from ros2_raxels.tracking.frame_pose import solve_pose
+from ros2_raxels.tracking.frame_pose import Beside, solve_pose
 from ros2_raxels.tracking.types import SolveQuality
 
 _ENOUGH_KNOWN = 12
@@ -43,6 +43,7 @@ class FrameSolve:
         quality: how well the evidence agrees with the pose.
         inverse_depth: (P,) of the tracks of the evidence, in their anchor frames.
         agrees: (P,) which of them agree.
+        beside: the last two of the tracks that other cameras of a rig see, one pair for each camera.
     """
 
     camera_to_world: FloatArray
@@ -50,6 +51,7 @@ class FrameSolve:
     quality: SolveQuality
     inverse_depth: FloatArray
     agrees: npt.NDArray[np.bool_]
+    beside: tuple[tuple[FloatArray, npt.NDArray[np.bool_]], ...] = ()
 
 
 class FrameSolver:
@@ -98,10 +100,19 @@ class FrameSolver:
         anchors: Sequence[Keyframe],
         evidence: Evidence,
         weights: FloatArray | None = None,
+        beside: Sequence[Beside] = (),
     ) -> FrameSolve:
-        """The best of the given starts alone; `weights` (P, N) of the observations."""
-        if len(starts) == 1 and weights is None and _starts_in_keyframes(evidence, len(anchors)):
-            return _solve_one(starts[0], anchors, evidence)
+        """The best of the given starts alone.
+
+        Args:
+            starts: poses (4, 4) of the frame; one where `beside` is given.
+            anchors: the keyframes of the evidence, in order.
+            evidence: of the keyframes and, last, the frame.
+            weights: (P, N) of the observations.
+            beside: what other cameras of a rig see.
+        """
+        if len(starts) == 1 and weights is None and (beside or _starts_in_keyframes(evidence, len(anchors))):
+            return _solve_one(starts[0], anchors, evidence, beside)
         new, problem = len(anchors), BundleProblem.of(evidence)
         poses: FloatArray = np.array([[*(a.camera_to_world for a in anchors), start] for start in starts])
         fixed = np.arange(new + 1) < new
@@ -155,12 +166,20 @@ def _starts_in_keyframes(evidence: Evidence, new: int) -> bool:
     return bool(len(evidence.anchor) and (evidence.anchor < new).all() and evidence.seen[:, new].all())
 
 
-def _solve_one(start: FloatArray, anchors: Sequence[Keyframe], evidence: Evidence) -> FrameSolve:
-    found = solve_pose(start, [a.camera_to_world for a in anchors], evidence)
+def _solve_one(
+    start: FloatArray, anchors: Sequence[Keyframe], evidence: Evidence, beside: Sequence[Beside]
+) -> FrameSolve:
+    found = solve_pose(start, [a.camera_to_world for a in anchors], evidence, beside)
     covariance = _covariance(found.information / RefineSettings().noise_px ** 2, found.camera_to_world)
     agree = found.residual_px < INLIER_PX
     quality = _quality(found.residual_px, agree)
-    return FrameSolve(found.camera_to_world, covariance, quality, found.inverse_depth, agree)
+    first, others, begin = len(evidence.anchor), [], len(evidence.anchor)
+    for other in beside:
+        end = begin + len(other.evidence.anchor)
+        others.append((found.inverse_depth[begin:end], agree[begin:end]))
+        begin = end
+    depth, agrees = found.inverse_depth[:first], agree[:first]
+    return FrameSolve(found.camera_to_world, covariance, quality, depth, agrees, tuple(others))
 
 
 def _summary(refined: Refined, new: int) -> FrameSolve:

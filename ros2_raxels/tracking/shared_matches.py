@@ -73,6 +73,11 @@ class SharedMatches:
             return None
         return self._assemble([*anchors, frame], must_see=len(anchors))
 
+    def nothing(self, anchors: Sequence[Keyframe], frame: Seen) -> Evidence:
+        """No evidence of a frame with keyframes: where other cameras have some."""
+        frames = [*anchors, frame]
+        return self._matcher.assemble([f.features for f in frames], [f.camera for f in frames], {}, len(anchors))
+
     def glance(self, anchors: Sequence[Keyframe], frame: Seen) -> tuple[Evidence, float]:
         """Evidence from coarse flow alone, and how much of the newest keyframe it reaches; 0 if that has no depth."""
         self.connect(anchors)

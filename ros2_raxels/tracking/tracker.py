@@ -15,7 +15,7 @@ computed twice.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TypeGuard
@@ -35,6 +35,7 @@ from ros2_raxels.geometry.covariance import (
     with_unit_variance,
 )
 from ros2_raxels.geometry.poses import FloatArray, inverse_pose, relative_pose
+from ros2_raxels.geometry.rig import Rig
 from ros2_raxels.matching.features import Features
 from ros2_raxels.matching.matcher import Matcher
 from ros2_raxels.matching.tracks import Evidence
@@ -44,6 +45,7 @@ from ros2_raxels.tracking.depth_prior import DepthPrior
 from ros2_raxels.tracking.frame import (
     Keyframe,
     KeyframePose,
+    Side,
     SolvedFrame,
     StreamFrame,
     beside,
@@ -61,7 +63,12 @@ from ros2_raxels.tracking.missed_frames import MissedFrames
 from ros2_raxels.tracking.motion_model import MotionModel
 from ros2_raxels.tracking.motion_sensors import MotionSensors, Moved
 from ros2_raxels.tracking.resection import FrameSolve, FrameSolver, accumulated
+from ros2_raxels.tracking.rig_tracks import RigTracks
+from ros2_raxels.tracking.step import Step
+from ros2_raxels.tracking.step import between as step_between
+from ros2_raxels.tracking.stereo_prior import Partner, StereoPrior, partners_of
 from ros2_raxels.tracking.types import LostPolicy, Motion, SolveQuality, TrackedPose, TrackerSettings, TrackState
+from ros2_raxels.tracking.visual_inertial import InertialPath
 from ros2_raxels.tracking.what_is_wrong import nearly_constant, what_is_wrong
 from ros2_raxels.utils.right_of_way import RightOfWay
 from ros2_raxels.utils.timing import timed
@@ -148,6 +155,7 @@ class Tracker:
         odometry: what the wheels say: of the motion to expect, and of metres, where these are to come from odometry.
         mask: (height, width) of the images as given, true where they are to be used; None for everywhere.
         imu: what an IMU says of the motion to expect.
+        rig: of cameras fixed to each other, whose images come together; None for one camera. Poses are the first one's.
     """
 
     def __init__(
@@ -157,10 +165,12 @@ class Tracker:
         odometry: Odometry | None = None,
         mask: Mask | None = None,
         imu: Imu | None = None,
+        rig: Rig | None = None,
     ) -> None:
         self.settings = settings or TrackerSettings()
         self._odometry = odometry
         self._sensors = MotionSensors(odometry, imu)
+        self._inertial_path = None if imu is None else InertialPath(imu)
         self._denoiser = denoiser
         self._matcher = Matcher(self.settings.estimator.evidence)
         # A matcher is not for use by two threads at once either, and frames need the other core.
@@ -169,6 +179,9 @@ class Tracker:
         self._way = RightOfWay()
         self._first_solver = FirstSolver(first_estimator, self.settings.real_time, self._way)
         self._field = ImageField(self._matcher, mask)
+        self._rig = rig
+        self._partners = () if rig is None else partners_of(rig)
+        self._side_fields = {name: ImageField(self._matcher, None) for name in (rig.others if rig else ())}
         self._solver = FrameSolver(denoiser, self.settings.sure)
         # An engine is not for use by two threads at once.
         loop_solver = FrameSolver(None, self.settings.sure) if self.settings.real_time else self._solver
@@ -181,8 +194,10 @@ class Tracker:
         self._next_number = 0
         self._camera: Camera | None = None
         self._focal_found = False
-        self._metric = MetricScale(self.settings.scale)
+        self._metric = MetricScale(self.settings.scale, guessed=self._rig is not None)
         self._sensors.forget()
+        if self._inertial_path is not None:
+            self._inertial_path.forget()
         self._use_map(KeyframeMap())
         self._begin_in(Initialising(), MotionModel(np.eye(4), np.zeros((6, 6)), 0, self._sensed))
 
@@ -190,7 +205,8 @@ class Tracker:
         s = self.settings
         map_settings = MapSettings(s.window, s.bundle, s.stored_keyframes, s.history)
         self._map = keyframes
-        self._mapper = Mapper(self._matcher, map_settings, keyframes)
+        rig = None if self._rig is None else RigTracks(self._matcher, self._rig)
+        self._mapper = Mapper(self._matcher, map_settings, keyframes, rig)
         self._maker.forget()
         self._missed_frames = MissedFrames(self._mapper, self._solver)
         self._initializer = Initializer(s, self._first_solver, self._mapper.shared)
@@ -201,6 +217,12 @@ class Tracker:
         self._motion = motion
         self._turned: FloatArray = np.eye(4)
         self._corrected = False
+        self._last_solve: tuple[int, FloatArray] | None = None
+
+    @property
+    def depth_trouble(self) -> str:
+        """Why depths that come with frames are left out, in a line; empty where they are not."""
+        return ""
 
     @property
     def engine_id(self) -> str:
@@ -218,6 +240,7 @@ class Tracker:
         stamp_ns: int,
         camera: Camera | None,
         depth: DepthPrior | None = None,
+        others: Mapping[str, npt.NDArray[np.uint8]] | None = None,
     ) -> TrackedPose:
         """Pose of one frame.
 
@@ -227,6 +250,7 @@ class Tracker:
             camera: intrinsics of this image; None lets the focal length be estimated.
             depth: what a sensor has measured of its depths; not used before there are intrinsics, nor where metres are
                 to come from elsewhere (`ScaleSettings.takes_depths`).
+            others: images of the other cameras of the rig at this moment, by name; those that are missing are left out.
 
         Raises:
             ValueError: an image of the wrong shape or dtype, or a camera or mask of another size than its image.
@@ -234,14 +258,20 @@ class Tracker:
         if camera is not None:
             camera.check_fits(image, "image")
         with self._way.taken(), self._budget.frame(stamp_ns):
-            return self._answer(image, stamp_ns, camera, depth if self.settings.scale.takes_depths else None)
+            depth = depth if self.settings.scale.takes_depths else None
+            return self._answer(image, stamp_ns, camera, depth, others or {})
 
     def tell_period(self, period_s: float | None) -> None:
         """Say how often frames come, s, with those that are dropped before they get here; None while nobody knows."""
         self._budget.tell_period(period_s)
 
     def _answer(
-        self, image: npt.NDArray[np.uint8], stamp_ns: int, camera: Camera | None, depth: DepthPrior | None
+        self,
+        image: npt.NDArray[np.uint8],
+        stamp_ns: int,
+        camera: Camera | None,
+        depth: DepthPrior | None,
+        others: Mapping[str, npt.NDArray[np.uint8]],
     ) -> TrackedPose:
         stage_s: dict[str, float] = {}
         with timed(stage_s, "improve"):
@@ -249,15 +279,37 @@ class Tracker:
         with timed(stage_s, "look"):
             features = self._matcher.look(image, self._field.usable(image.shape[:2], camera))
             working = None if camera is None else features.working_camera(camera)
-        frame = StreamFrame(self._next_number, stamp_ns, features, self._intrinsics(features, working), depth)
+            sides = {name: self._look_aside(name, other) for name, other in others.items()}
+            depth = depth or self._stereo_prior(features, sides)
+        frame = StreamFrame(self._next_number, stamp_ns, features, self._intrinsics(features, working), depth, sides)
         self._next_number += 1
         answer, self._state = self._step(frame, camera is not None, stage_s)
         self._forget_matches()
         answer = self._completed(answer, image.shape[1] / features.grey.shape[1])
         self._tell_sensors(answer)
         if answer.state is TrackState.TRACKING and self._map.keyframes:
+            self._observe_inertia(answer)
             self._observe_scale(stamp_ns)
         return answer
+
+    def _look_aside(self, name: str, image: npt.NDArray[np.uint8]) -> Side:
+        """The image of another camera of the rig."""
+        if self._rig is None or name not in self._rig.others:
+            raise ValueError(f"an image of camera {name!r}, which is none of the rig; give the rig of all cameras")
+        camera = self._rig[name].camera
+        camera.check_fits(image, f"image of {name!r}")
+        features = self._matcher.look(image, self._side_fields[name].usable(image.shape[:2], camera))
+        return Side(features, features.working_camera(camera))
+
+    def _stereo_prior(self, features: Features, sides: Mapping[str, Side]) -> StereoPrior | None:
+        """Depths by the cameras that see what the first one sees; None without one."""
+        if self._rig is None or not self.settings.scale.takes_depths:
+            return None
+        leader = self._rig.leader
+        partners = [
+            Partner(side, self._rig.between(leader, name)) for name, side in sides.items() if name in self._partners
+        ]
+        return StereoPrior(features, partners) if partners else None
 
     @property
     def sensor_remarks(self) -> tuple[str, ...]:
@@ -293,6 +345,8 @@ class Tracker:
         waiting = [f.number for f in self._initializer.pending]
         waiting += [solved.frame.number for solved in (self._coming, self._maker.frame) if solved is not None]
         self._mapper.shared.forget_all_but([*self._map.keyframes, *waiting])
+        if self._mapper.rig is not None:
+            self._mapper.rig.forget_all_but([*self._map.keyframes, *waiting], self._map.keyframes)
 
     def _completed(self, answer: TrackedPose, enlarged: float) -> TrackedPose:
         """What belongs to every answer: motion, scale, and residuals in px of the image as given."""
@@ -401,6 +455,9 @@ class Tracker:
         covariance, stamp_ns = newest.covariance[:6, :6], newest.frame.stamp_ns
         self._motion = MotionModel(newest.camera_to_world, covariance, stamp_ns, self._sensed)
         self._turned = np.eye(4)
+        if self._inertial_path is not None:
+            told = [beside(self._map.window[-1], s.camera_to_world) for s in solved]
+            self._inertial_path.begin(list(zip([s.frame.stamp_ns for s in solved], told, strict=True)))
         quality = SolveQuality(
             float(clip.confidence[-1]),
             float(np.nan_to_num(clip.residual_px[-1])),
@@ -466,6 +523,7 @@ class Tracker:
             pose, spread = self._motion.steadied(solved.camera_to_world, solved.covariance, frame.stamp_ns)
             solved = replace(solved, camera_to_world=pose, covariance=spread)
         covariance = accumulated(anchors, solved.camera_to_world, solved.covariance)
+        step = self._step_to(frame, solved, after_gap)
         self._motion.solved(solved.camera_to_world, covariance[:6, :6], frame.stamp_ns, after_gap)
         with timed(stage_s, "keyframe"):
             # Thorough looks one after the other would cost more than a keyframe that ends them.
@@ -473,7 +531,19 @@ class Tracker:
         if keyframe:
             # It replaces one that waits: the older one would be of less use by now.
             self._coming = SolvedFrame(frame, solved.camera_to_world, covariance)
-        return self._solved(frame, solved.quality, keyframe, stage_s), Tracking(apart and not keyframe)
+        answer = replace(self._solved(frame, solved.quality, keyframe, stage_s), step=step)
+        return answer, Tracking(apart and not keyframe)
+
+    def _step_to(self, frame: StreamFrame, solved: FrameSolve, after_gap: bool) -> Step | None:
+        """From the frame before, which was solved, with the turn by the gyro where there is one."""
+        before, self._last_solve = self._last_solve, (frame.number, solved.covariance)
+        seconds = self._motion.since_solved_s(frame.stamp_ns)
+        if after_gap or before is None or before[0] != frame.number - 1 or seconds <= 0:
+            return None
+        motion = relative_pose(self._motion.camera_to_world, solved.camera_to_world)
+        step = step_between(motion, seconds, before[1], solved.covariance, solved.camera_to_world)
+        moved = self._sensed(frame.stamp_ns - round(seconds * 1e9), frame.stamp_ns).without_translation()
+        return step if moved.rotation is None else step.drawn_to(moved.rotation, moved.rotation_sigma_rad)
 
     def _sees_little(self, frame: StreamFrame) -> bool:
         """Whether a frame sees so little of the last keyframe that it must become one; that is done in `improve`."""
@@ -499,14 +569,21 @@ class Tracker:
         expected, window = self._motion.expected_pose(frame.stamp_ns), self._map.window
         with timed(stage_s, "evidence"):
             evidence = self._mapper.shared.expected(window, frame, expected)
+            rig = self._mapper.rig
+            beside = [] if rig is None else rig.expected(window, frame, expected)
         if evidence is None or len(evidence.anchor) < FEWEST_MATCHES:
-            return None
+            if not beside:
+                return None
+            evidence = self._mapper.shared.nothing(window, frame)
         with timed(stage_s, "solve"):
-            solved = self._solver.solve_from([expected], window, evidence)
+            solved = self._solver.solve_from([expected], window, evidence, beside=[seen.beside for seen in beside])
         if solved.quality.confidence < self.settings.sure:
             self._mapper.shared.forget_pairs(frame)
             return None
         self._map.learn(window, evidence, solved.inverse_depth, solved.agrees)
+        for seen, (inverse_depth, agrees) in zip(beside, solved.beside, strict=True):
+            if rig is not None:
+                rig.learn(seen, inverse_depth, agrees)
         return solved
 
     def _solve_near(self, frame: StreamFrame, stage_s: dict[str, float]) -> tuple[FrameSolve | None, bool]:
@@ -763,6 +840,16 @@ class Tracker:
         """Tell the map what is known of metres in the present trajectory."""
         self._map.know_scale(self._map.present, self._metric.scale)
 
+    def _observe_inertia(self, answer: TrackedPose) -> None:
+        """Learn about metres from the IMU, where nothing better tells them, once its gyro is right."""
+        path, gyro, told = self._inertial_path, self._sensors.gyro, answer.keyframe_pose
+        if path is None or gyro is None or told is None or not path.see(answer.stamp_ns, told):
+            return
+        if gyro.is_trusted and self._metric.takes(ScaleSource.IMU):
+            aligned = path.aligned(self._map.place, gyro.bias, self._map.unit)
+            if aligned is not None:
+                self._metric.see_inertial(aligned.log_metres, aligned.sigma)
+
     def _observe_scale(self, stamp_ns: int) -> None:
         """Learn about metres, and make the world grow where they say so; not from turns on the spot."""
         if self._metric.takes(ScaleSource.ODOM) and self._odometry is not None:
@@ -772,6 +859,9 @@ class Tracker:
             if wheels is not None and wheels.is_trusted:
                 path = [point for point in path if point[0] >= wheels.good_since_ns]
                 self._metric.see_odometry(path, self._odometry, self._map.unit)
+        rig = self._mapper.rig
+        if rig is not None and rig.scale.tells and self._metric.takes(ScaleSource.STEREO):
+            self._metric.be_told(-float(np.log(rig.scale.units)), rig.scale.sigma)
         if self._maker.is_at_work:
             # The map is not to grow while a copy of it is at work; it will soon.
             return
@@ -781,11 +871,13 @@ class Tracker:
         if correction is None:
             return
         factor, centre = correction
-        if was_metric:
+        if was_metric and self._metric.scale.source is not ScaleSource.STEREO:
             # Drift: what lies further back was measured with another error of the unit.
             self._map.stretch([k.number for k in self._mapper.recent], factor, centre)
         else:
             self._map.rescale(self._map.present, factor, centre)
+        if rig is not None:
+            rig.scale = rig.scale.grown(factor)
         self._motion.rescale(factor, centre)
         self._corrected |= not was_metric
         variance = self._metric.scale.sigma**2

@@ -111,7 +111,7 @@ class ScriptedTracker(Tracker):
         super().__init__(*given)
         self._stamps: list[int] = []
 
-    def track(self, image: Any, stamp_ns: int, camera: Any) -> TrackedPose:
+    def track(self, image: Any, stamp_ns: int, camera: Any, *_: Any, **more: Any) -> TrackedPose:
         if len(self._stamps) == self.after:
             raise self.error
         self._stamps.append(stamp_ns)
@@ -258,7 +258,7 @@ def test_a_trajectory_of_an_earlier_run_is_not_taken_for_this_one(
 class LosingTracker(ScriptedTracker):
     """Loses track after 6 frames."""
 
-    def track(self, image: Any, stamp_ns: int, camera: Any) -> TrackedPose:
+    def track(self, image: Any, stamp_ns: int, camera: Any, *_: Any, **more: Any) -> TrackedPose:
         found = super().track(image, stamp_ns, camera)
         missed = len(self._stamps) - 6
         if missed <= 0:

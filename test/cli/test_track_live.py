@@ -114,8 +114,8 @@ def test_a_recording_is_played_in_real_time(rendered: Path, tmp_path: Path, caps
 
 def test_one_camera_of_a_rig_is_chosen_by_name(tmp_path: Path, capsys: CapSys) -> None:
     rig, out = write_rig_set(tmp_path / "rig", "left", "right"), str(tmp_path / "a.jsonl")
-    assert main(["track", str(rig), "--states", out, "--limit", "1"]) == 2
-    assert "has 2 cameras (left, right), and one at a time can be tracked" in error_line(capsys)
+    assert main(["track", str(rig), "--states", out, "--limit", "1", "--intrinsics", "130,130,79.5,59.5"]) == 2
+    assert "has 2 cameras (left, right), and a calibration from elsewhere is of one" in error_line(capsys)
     for given in ([], ["--intrinsics", "130,130,79.5,59.5"]):
         assert main(["track", str(rig), "--states", out, "--limit", "1", "--camera", "right", *given]) in (0, 1)
         assert "note: 1 images of camera 'right' listed in rig.json" in capsys.readouterr().out

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -46,9 +47,45 @@ def test_one_of_several_cameras_is_chosen_by_name(tmp_path: Path) -> None:
     assert right == CAMERA
     assert left == PinholeCamera(160, 120, 99.0, 99.0, 79.5, 59.5)
     with pytest.raises(SourceError, match=r"has 2 cameras \(left, right\).*choose it with --camera NAME"):
-        open_source(folder)
+        open_source(folder, camera=CAMERA)
     with pytest.raises(SourceError, match="has no camera 'top'; choose from left, right"):
         open_source(folder, camera_name="top")
+
+
+def test_all_cameras_are_read_together_and_one_may_miss_an_image(tmp_path: Path) -> None:
+    folder = write_rig_set(tmp_path / "rig", "left", "right", count=3)
+    record = json.loads((folder / "rig.json").read_text())
+    record["cameras"][1]["folder"] = "right"
+    (folder / "rig.json").write_text(json.dumps(record))
+    (folder / "right").mkdir()
+    for index in (0, 2):
+        shutil.copy(folder / "images" / f"{2 - index:06d}.png", folder / "right" / f"{index:06d}.png")
+    source = open_source(folder)
+    assert source.rig is not None
+    assert source.rig.names == ("left", "right")
+    assert source.rig.baseline_m("left", "right") == pytest.approx(0.1)
+    np.testing.assert_array_equal(source.camera_to_base, CAMERA_TO_BASE)
+    assert source.notes == (
+        "3 images of each of the cameras left, right listed in rig.json; poses are answered at those of 'left'",
+        "camera 'right' has no image at 1 of 3 moments",
+    )
+    frames = list(source)
+    assert [list(frame.others) for frame in frames] == [["right"], [], ["right"]]
+    np.testing.assert_array_equal(frames[0].others["right"], frames[2].image)
+    assert [list(frame.others) for frame in open_source(folder, camera_name="left")] == [[], [], []]
+
+
+def test_a_camera_without_any_image_and_one_entered_twice_are_named(tmp_path: Path) -> None:
+    folder = write_rig_set(tmp_path / "rig", "left", "right", count=1)
+    record = json.loads((folder / "rig.json").read_text())
+    record["cameras"][1]["folder"] = "nowhere"
+    (folder / "rig.json").write_text(json.dumps(record))
+    with pytest.raises(SourceError, match="nowhere holds no image of camera 'right'; choose another with --camera"):
+        open_source(folder)
+    record["cameras"][1] |= {"folder": "images", "camera_to_base": record["cameras"][0]["camera_to_base"]}
+    (folder / "rig.json").write_text(json.dumps(record))
+    with pytest.raises(SourceError, match="cameras 'left' and 'right' of the rig are mounted in the same place"):
+        open_source(folder)
 
 
 def test_a_lens_that_cannot_be_tracked_with_is_named_unless_another_is_given(tmp_path: Path) -> None:

@@ -13,7 +13,7 @@ from ros2_raxels.geometry.camera import Camera, PinholeCamera
 from ros2_raxels.geometry.fisheye import wide_lens
 from ros2_raxels.geometry.poses import FloatArray, make_pose, rotation_from_vector
 from ros2_raxels.matching.tracks import Evidence, KnownDepths
-from ros2_raxels.tracking.frame_pose import solve_pose
+from ros2_raxels.tracking.frame_pose import Beside, solve_pose
 
 NEW = FRAMES - 1
 PLAIN = PinholeCamera(320, 240, 260.0, 260.0, 159.5, 119.5)
@@ -156,3 +156,47 @@ def test_a_measured_depth_and_those_of_keyframes_are_weighed_by_their_informatio
         known = KnownDepths(exact + 2e-4, np.full(len(exact), sigma))
         found = solve_pose(poses[NEW], poses[:NEW], replace(evidence, known=known))
         np.testing.assert_allclose(found.inverse_depth[seen], exact[seen] + weight * 2e-4, atol=3e-5)
+
+
+MOUNT = make_pose(rotation_from_vector([0.1, 1.4, -0.2]), [0.3, -0.1, 0.2])
+"""Of a second camera, in the first one: it looks elsewhere, and stands a third of a baseline away."""
+
+
+def seen_beside(lens: Camera, count: int = 300, seed: int = 8) -> tuple[Beside, FloatArray]:
+    """What a second camera sees, and where the first one stands."""
+    rng = np.random.default_rng(seed)
+    poses = cameras(np.random.default_rng(4))
+    evidence, _ = wide_tracks_of(rng, poses @ MOUNT, [lens] * FRAMES, count)
+    evidence = picked(evidence, (evidence.anchor < NEW) & evidence.seen[:, NEW])
+    return Beside(evidence, list(poses[:NEW] @ MOUNT), MOUNT), poses
+
+
+@pytest.mark.parametrize("lens", [PLAIN, BENT, wide_lens(320, 240, 150.0)], ids=["pinhole", "barrel", "fisheye"])
+def test_a_camera_beside_alone_gives_the_pose(lens: Camera) -> None:
+    beside, poses = seen_beside(lens)
+    evidence, _ = against_keyframes()
+    nothing = picked(evidence, np.zeros(0, int))
+    assert len(beside.evidence.anchor) > 40
+    found = solve_pose(poses[NEW] @ OFF, poses[:NEW], nothing, [beside])
+    np.testing.assert_allclose(found.camera_to_world, poses[NEW], atol=1e-7)
+    assert len(found.inverse_depth) == len(beside.evidence.anchor)
+
+
+def test_two_cameras_are_surer_than_one_of_them() -> None:
+    evidence, poses = against_keyframes(0.2)
+    beside, _ = seen_beside(PLAIN)
+    one, both = solve_pose(poses[NEW], poses[:NEW], evidence), solve_pose(poses[NEW], poses[:NEW], evidence, [beside])
+    errors = [np.abs(found.camera_to_world - poses[NEW]).max() for found in (one, both)]
+    assert errors[1] < errors[0]
+    spreads = [np.trace(np.linalg.inv(found.information)[3:, 3:]) for found in (one, both)]
+    assert spreads[1] < 0.5 * spreads[0]
+    assert len(both.residual_px) == len(evidence.anchor) + len(beside.evidence.anchor)
+
+
+def test_a_rig_is_solved_as_fast_as_one_camera() -> None:
+    """The derivatives are right: from far off it is there after a few steps, or the search would end before."""
+    beside, poses = seen_beside(wide_lens(320, 240, 150.0), seed=9)
+    evidence, _ = against_keyframes()
+    start = poses[NEW] @ make_pose(rotation_from_vector([0.05, -0.06, 0.04]), [0.2, 0.1, -0.2])
+    found = solve_pose(start, poses[:NEW], evidence, [beside])
+    np.testing.assert_allclose(found.camera_to_world, poses[NEW], atol=1e-8)

@@ -20,10 +20,15 @@ from ros2_raxels.geometry.poses import (
 from ros2_raxels.scenes.renderer import render
 from ros2_raxels.scenes.trajectories import handheld_loop
 from ros2_raxels.scenes.world import furnished_room
+from ros2_raxels.tracking.depth_prior import PointDepths
 from ros2_raxels.tracking.frame import scaled_about
 from ros2_raxels.tracking.loop_closure import LoopCloser
+from ros2_raxels.tracking.metric_scale import ScaleSource
 from ros2_raxels.tracking.tracker import Tracker
 from ros2_raxels.tracking.types import TrackerSettings
+
+NO_DEPTHS = PointDepths(np.zeros((1, 2)), np.full(1, np.nan), np.full(1, np.nan), ScaleSource.STEREO, 0.01)
+"""Of a sensor that has seen nothing."""
 
 
 @pytest.fixture(scope="module")
@@ -88,3 +93,17 @@ def test_a_place_that_only_looks_alike_is_no_loop(rounds: list[Image]) -> None:
     closer = LoopCloser(tracker._solver, tracker._matcher)
     assert {closer.close(tracker._mapper, keyframes[-1]) for _ in range(8)} == {None}
     np.testing.assert_array_equal(far, [f.camera_to_world for f in tracker._map.all])
+
+
+def test_where_depths_are_measured_a_loop_that_is_less_sure_than_the_way_is_none(rounds: list[Image]) -> None:
+    """The same bent keyframes that a loop straightens otherwise, known to a tenth of a millimetre."""
+    tracker = Tracker(TrackerSettings(loops=False))
+    follow(tracker, rounds)
+    tracker.improve()
+    for sure, closed in ((1e-8, False), (1.0, True)):
+        for k, keyframe in enumerate(tracker._map.all):
+            frame = replace(keyframe.frame, depth=NO_DEPTHS)
+            tracker._map.put(replace(keyframe, frame=frame, covariance=np.eye(7) * sure * k))
+        closer = LoopCloser(tracker._solver, tracker._matcher)
+        growth = [closer.close(tracker._mapper, tracker._map.all[-1]) for _ in range(4)]
+        assert any(g is not None for g in growth) == closed

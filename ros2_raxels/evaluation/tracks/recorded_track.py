@@ -16,6 +16,7 @@ from ros2_raxels.geometry.camera import Camera
 from ros2_raxels.geometry.poses import FloatArray, relative_pose
 from ros2_raxels.recordings.calibration import Calibration
 from ros2_raxels.recordings.source import Frame, FrameSource, SourceError
+from ros2_raxels.tracking.depth_image import DepthImage, DepthImageError
 from ros2_raxels.tracking.initializer import NO_TROUBLE
 from ros2_raxels.tracking.tracker import Tracker
 from ros2_raxels.tracking.types import TrackedPose, TrackState
@@ -41,6 +42,7 @@ class Track:
         cpu_s: processor time of both, of all threads of the process, s.
         camera: intrinsics of the last frame, px.
         camera_given: whether they were given, not estimated.
+        depth_fault: why the first depth image was left out that was; empty where none was.
     """
 
     stamps_ns: list[int] = field(default_factory=list)
@@ -57,6 +59,17 @@ class Track:
     cpu_s: list[float] = field(default_factory=list)
     camera: Camera | None = None
     camera_given: bool = False
+    depth_fault: str = ""
+
+    def depth_of(self, frame: Frame) -> DepthImage | None:
+        """The depth image of a frame for the tracker; None where it has none, or one that cannot be used with it."""
+        if frame.depth is None:
+            return None
+        try:
+            return DepthImage(frame.depth, frame.image.shape[1], frame.image.shape[0])
+        except DepthImageError as error:
+            self.depth_fault = self.depth_fault or f"{frame.name}: {error}"
+            return None
 
     def add(self, frame: Frame, found: TrackedPose, seconds: float) -> None:
         """Add the answer for the newest frame, and what it says about earlier ones."""
@@ -190,7 +203,7 @@ def answer(track: Track, frame: Frame, tracker: Tracker, calibration: Calibratio
     camera = frame.camera if calibration is None else _camera(frame, calibration)
     begin, begin_cpu = time.perf_counter(), time.process_time()
     try:
-        found = tracker.track(frame.image, frame.stamp_ns, camera)
+        found = tracker.track(frame.image, frame.stamp_ns, camera, track.depth_of(frame), others=frame.others)
     except ValueError as error:
         raise SourceError(f"{frame.name}: {error}") from error
     track.add(frame, found, time.perf_counter() - begin)

@@ -109,12 +109,31 @@ POSE_TABLE: Table = (
     Parameter(
         "scale.mode",
         "auto",
-        "Where metres come from. auto: the best that is published, odometry before the IMU; with neither of them "
-        "poses have their own unit, as with none. fixed: scale.scene_depth_m. odom: nav_msgs/Odometry on `odom`, "
-        "looked up at the stamps of the images. imu: sensor_msgs/Imu on `imu`. height: scale.camera_height_m, for a "
-        "camera that is fixed to a robot on flat ground and sees that ground.",
-        choices=("auto", "none", "fixed", "odom", "imu", "height"),
+        "Where metres come from. auto: the best that is published, depth images before odometry and that before the "
+        "IMU; with none of them poses have their own unit, as with none. fixed: scale.scene_depth_m. depth: "
+        "sensor_msgs/Image on `depth/image`. odom: nav_msgs/Odometry on `odom`, looked up at the stamps of the images. "
+        "imu: sensor_msgs/Imu on `imu`. height: scale.camera_height_m, for a camera that is fixed to a robot on flat "
+        "ground and sees that ground.",
+        choices=("auto", "none", "fixed", "depth", "odom", "imu", "height"),
         at_configure=True,
+    ),
+    Parameter(
+        "depth.tolerance_s",
+        0.02,
+        "For scale.mode auto and depth: how far the stamps of an image and of its depth image may lie apart. Less than "
+        "half of the time between two images.",
+        unit="s",
+        low=0.0,
+        high=1.0,
+    ),
+    Parameter(
+        "depth.wait_s",
+        0.03,
+        "Longest time that an image waits for its depth image, which is often sent after it; then its pose is solved "
+        "without. Where depth images come less often than images, few of the others wait.",
+        unit="s",
+        low=0.0,
+        high=1.0,
     ),
     Parameter(
         "scale.scene_depth_m",

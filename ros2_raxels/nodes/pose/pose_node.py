@@ -24,6 +24,7 @@ from ros2_raxels.nodes.common.parameters import ParameterError, engine_options, 
 from ros2_raxels.nodes.common.runner import run
 from ros2_raxels.nodes.common.subscription import image_subscription
 from ros2_raxels.nodes.common.tf_listener import make_reader
+from ros2_raxels.nodes.pose.depth import DepthListener
 from ros2_raxels.nodes.pose.imu import HeardImu, ImuListener
 from ros2_raxels.nodes.pose.intake import Errand, NewestSlot, OneCamera
 from ros2_raxels.nodes.pose.intrinsics import Intrinsics
@@ -64,6 +65,7 @@ class PoseNode(ManagedNode[TrackerLike]):
         self._make_tracker = make_tracker or self._real_tracker
         self._odometry: OdometryListener | None = None
         self._imu: ImuListener | None = None
+        self._depth: DepthListener | None = None
 
     # ------------------------------------------------------------------------------------------------- life cycle
 
@@ -144,6 +146,10 @@ class PoseNode(ManagedNode[TrackerLike]):
         if self._settings.text("scale.mode") in ("auto", "odom"):
             self._odometry = OdometryListener(self, self._optical_to, self._problems.report)
             undo.callback(self._ignore_odometry, self._odometry)
+        if self._settings.text("scale.mode") in ("auto", "depth"):
+            self._depth = DepthListener(self, self._settings, self._optical_to, self._problems.report)
+            self._worker.depth = self._depth
+            undo.callback(self._ignore_depth, self._depth)
         self._imu = ImuListener(self, self._optical_to, self._problems.report)
         undo.callback(self._ignore_imu, self._imu)
         # camera_info first: of two messages that wait, the executor serves that of the older subscription first.
@@ -155,6 +161,10 @@ class PoseNode(ManagedNode[TrackerLike]):
     def _ignore_odometry(self, listener: OdometryListener) -> None:
         listener.destroy()
         self._odometry = None
+
+    def _ignore_depth(self, listener: DepthListener) -> None:
+        listener.destroy()
+        self._depth = self._worker.depth = None
 
     def _ignore_imu(self, listener: ImuListener) -> None:
         listener.destroy()
@@ -211,6 +221,8 @@ class PoseNode(ManagedNode[TrackerLike]):
             self._odometry.subscription.update()
         if self._imu is not None:
             self._imu.subscription.update()
+        if self._depth is not None:
+            self._depth.update()
         # A publisher that has only just appeared is given its time before it is called silent.
         silent_s = time.monotonic() - max(self._arrived_at, self._images.publisher_since)
         if silent_s > self._settings.number("stall_timeout_s"):
@@ -238,6 +250,7 @@ class PoseNode(ManagedNode[TrackerLike]):
             self._tracking_health(),
             self._mapping_health(),
             self._scale_health(),
+            *self._depth_health(),
             self._tf_health(),
         ]
 
@@ -285,9 +298,15 @@ class PoseNode(ManagedNode[TrackerLike]):
         why = f": {silence}" if self._odometry is not None and (silence := self._odometry.why_silent()) else ""
         return Health("scale", diagnostics.WARN, f"the scale is not known yet (scale.mode is {mode}){why}", values)
 
+    def _depth_health(self) -> list[Health]:
+        if self._depth is None:
+            return []
+        words = self._worker.depth_trouble or self._depth.trouble()
+        return [Health("depth", diagnostics.WARN if words else diagnostics.OK, words, self._depth.values())]
+
     def _knows_metres(self) -> bool:
         """Whether anything that `auto` would take is published."""
-        heard = (self._odometry, self._imu)
+        heard = (self._odometry, self._imu, self._depth)
         return any(listener is not None and listener.subscription.publishers for listener in heard)
 
     def _tf_health(self) -> Health:

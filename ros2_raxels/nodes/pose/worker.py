@@ -23,6 +23,7 @@ from ros2_raxels.geometry.poses import FloatArray
 from ros2_raxels.nodes.common.diagnostics import Problems, Traffic, worded
 from ros2_raxels.nodes.common.messages import image_array, stamp_ns
 from ros2_raxels.nodes.common.parameters import Parameters
+from ros2_raxels.nodes.pose.depth import DepthListener
 from ros2_raxels.nodes.pose.intake import FrameGate, FrameRejectedError, NewestSlot, NotCalibratedError, Verdict, Work
 from ros2_raxels.nodes.pose.intrinsics import Intrinsics
 from ros2_raxels.nodes.pose.load import Load
@@ -31,6 +32,7 @@ from ros2_raxels.nodes.pose.placement import Transforms
 from ros2_raxels.recordings.contrast import Stretch
 from ros2_raxels.recordings.image_codec import ImageError
 from ros2_raxels.tracking.background import StuckError
+from ros2_raxels.tracking.depth_prior import DepthPrior
 from ros2_raxels.tracking.map_update import MappingState
 from ros2_raxels.tracking.metric_scale import Scale
 from ros2_raxels.tracking.types import TrackedPose, TrackState
@@ -48,7 +50,13 @@ class TrackerLike(Protocol):
     def reset(self) -> None:
         """Forget everything."""
 
-    def track(self, image: np.ndarray, stamp_ns: int, camera: Camera | None) -> TrackedPose:
+    @property
+    def depth_trouble(self) -> str:
+        """Why depth images are left out; any thread may ask."""
+
+    def track(
+        self, image: np.ndarray, stamp_ns: int, camera: Camera | None, depth: DepthPrior | None = None
+    ) -> TrackedPose:
         """Pose of one image."""
 
     def tell_period(self, period_s: float | None) -> None:
@@ -100,6 +108,7 @@ class PoseWorker:
         load: likewise.
         said: the state and why, exchanged as a whole: any thread may read it.
         scale: of the last answer; any thread may read it.
+        depth: finds the depth image of an image; None while none are heard. Its owner exchanges it.
     """
 
     def __init__(
@@ -119,6 +128,7 @@ class PoseWorker:
         self._settings, self._problems = settings, problems
         self._gate = FrameGate()
         self._optical, self._made = "", 0
+        self.depth: DepthListener | None = None
         self.begin()
 
     @property
@@ -130,6 +140,11 @@ class PoseWorker:
     def mapping(self) -> MappingState:
         """How the making of keyframes is; any thread may ask."""
         return self._tracker.mapping
+
+    @property
+    def depth_trouble(self) -> str:
+        """Why the tracker leaves depth images out, in one line; any thread may ask."""
+        return self._tracker.depth_trouble
 
     def begin(self) -> None:
         """Count anew. While nobody is at work, any thread may call it; the tracker goes on where it was."""
@@ -206,7 +221,12 @@ class PoseWorker:
         height, width = image.shape[:2]
         self._obey(self._gate.check_image(width, height, camera))
         self._gate.admit(self._optical, stamp, width, height, camera)
-        return self._track(image, stamp, camera), camera
+        return self._track(image, stamp, camera, self._depth(stamp, width, height)), camera
+
+    def _depth(self, stamp: int, width: int, height: int) -> DepthPrior | None:
+        # Read once: the executor's thread ends it while the worker is still busy.
+        depth = self.depth
+        return None if depth is None else depth.of(stamp, self._optical, width, height)
 
     def _obey(self, verdict: Verdict) -> None:
         if verdict.drop:
@@ -250,11 +270,13 @@ class PoseWorker:
 
     # ----------------------------------------------------------------------------------------------- the tracker
 
-    def _track(self, image: np.ndarray, stamp: int, camera: Camera | None) -> TrackedPose:
+    def _track(
+        self, image: np.ndarray, stamp: int, camera: Camera | None, depth: DepthPrior | None = None
+    ) -> TrackedPose:
         """Whatever the tracker raises becomes FrameRejectedError; many in a row reset it."""
         self._tracker.tell_period(self.load.period_s)
         try:
-            answer = self._tracker.track(image, stamp, camera)
+            answer = self._tracker.track(image, stamp, camera, depth)
             if not (np.isfinite(answer.camera_to_world).all() and np.isfinite(answer.covariance).all()):
                 raise ValueError("its pose or covariance is not finite")
         except Exception as error:

@@ -40,7 +40,7 @@ class Scripted:
         self.slept.append(at_s)
         self.time_s = max(self.time_s, at_s)
 
-    def track(self, image: Any, stamp_ns: int, camera: PinholeCamera | None) -> TrackedPose:
+    def track(self, image: Any, stamp_ns: int, camera: PinholeCamera | None, *_: Any, **more: Any) -> TrackedPose:
         self.time_s += self._track_s[len(self.seen) % len(self._track_s)]
         number = stamp_ns // 100_000_000
         self.seen.append(number)

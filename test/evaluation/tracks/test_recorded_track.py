@@ -66,7 +66,7 @@ class Scripted:
         self.improved = 0
         self._error = error or {}
 
-    def track(self, image: Any, stamp_ns: int, camera: PinholeCamera | None) -> TrackedPose:
+    def track(self, image: Any, stamp_ns: int, camera: PinholeCamera | None, *_: Any, **more: Any) -> TrackedPose:
         number = len(self.cameras)
         if number in self._error:
             raise self._error[number]

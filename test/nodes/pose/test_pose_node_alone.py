@@ -216,7 +216,7 @@ class _Patient(script.ScriptedTracker):
 
     begun, go_on = threading.Event(), threading.Event()
 
-    def track(self, image: np.ndarray, stamp_ns: int, camera: PinholeCamera | None) -> TrackedPose:
+    def track(self, image: np.ndarray, stamp_ns: int, camera: PinholeCamera | None, depth: Any = None) -> TrackedPose:
         self.begun.set()
         self.go_on.wait(10.0)
         return super().track(image, stamp_ns, camera)

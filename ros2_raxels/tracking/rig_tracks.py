@@ -1,0 +1,271 @@
+"""What the cameras beside the first one see of the keyframes: matches and depths of their own, poses of the rig."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+import numpy.typing as npt
+
+from ros2_raxels.estimation.bundle_adjustment import RefineSettings, Tie, refine, refine_rig
+from ros2_raxels.estimation.inliers import FEWEST_MATCHES, INLIER_PX
+from ros2_raxels.geometry.camera import Camera
+from ros2_raxels.geometry.poses import FloatArray
+from ros2_raxels.geometry.rig import Rig
+from ros2_raxels.matching.lens_rays import see_through
+from ros2_raxels.matching.matcher import Matcher
+from ros2_raxels.matching.tracks import FLOW, Evidence, KnownDepths
+from ros2_raxels.tracking.frame import Keyframe, StreamFrame
+from ros2_raxels.tracking.frame_pose import Beside
+from ros2_raxels.tracking.rig_scale import RigScale
+from ros2_raxels.tracking.shared_matches import SharedMatches
+
+_DEPTHS_ALONE = RefineSettings(widths_px=(INLIER_PX,), iterations=0)
+
+
+@dataclass(frozen=True, eq=False)
+class SeenBeside:
+    """Evidence of one camera for one frame.
+
+    Attributes:
+        name: of the camera.
+        keyframes: its own, in which the tracks start.
+        beside: for the solve.
+    """
+
+    name: str
+    keyframes: Sequence[Keyframe]
+    beside: Beside
+
+
+@dataclass(frozen=True, eq=False)
+class _Depths:
+    """Inverse depths (G,) of a flow grid, and `Keyframe.log_growth` when they held."""
+
+    inverse: FloatArray
+    log_growth: float
+
+    def at(self, log_growth: float) -> FloatArray:
+        return self.inverse / float(np.exp(log_growth - self.log_growth))
+
+
+class RigTracks:
+    """The other cameras' part of a map. The poses are those of the map's keyframes.
+
+    Args:
+        matcher: of all frames.
+        rig: cameras and mounts, m.
+
+    Attributes:
+        scale: what is known of the unit of the world.
+    """
+
+    def __init__(self, matcher: Matcher, rig: Rig) -> None:
+        self.rig, self.scale = rig, RigScale()
+        self._matcher = matcher
+        self._shared = {name: SharedMatches(matcher) for name in rig.others}
+        self._depths: dict[str, dict[int, _Depths]] = {name: {} for name in rig.others}
+
+    def copy(self, matcher: Matcher) -> RigTracks:
+        """The same in a store of its own, which goes on with another matcher."""
+        copied = RigTracks(matcher, self.rig)
+        copied.scale = self.scale
+        copied._shared = {name: shared.copy(matcher) for name, shared in self._shared.items()}
+        copied._depths = {name: dict(depths) for name, depths in self._depths.items()}
+        return copied
+
+    def take_over(self, grown_copy: RigTracks) -> None:
+        """Add what a copy has found; depths that were learned here meanwhile stay where the copy knows none."""
+        self.scale = grown_copy.scale
+        for name, shared in self._shared.items():
+            shared.take_over(grown_copy._shared[name])
+            for number, new in grown_copy._depths[name].items():
+                old = self._depths[name].get(number)
+                known = np.isfinite(new.inverse)
+                inverse = new.inverse if old is None else np.where(known, new.inverse, old.at(new.log_growth))
+                self._depths[name][number] = replace(new, inverse=inverse)
+
+    def forget_all_but(self, frames: Iterable[int], keyframes: Mapping[int, Keyframe]) -> None:
+        """Keep only what these frames, given by number, have in common, and the depths of keyframes."""
+        kept = list(frames)
+        for name, shared in self._shared.items():
+            shared.forget_all_but(kept)
+            self._depths[name] = {n: depths for n, depths in self._depths[name].items() if n in keyframes}
+
+    def mount(self, name: str) -> FloatArray:
+        """camera_to_leader (4x4) in the unit of the world."""
+        mount = self.rig.to_leader(name)
+        mount[:3, 3] *= self.scale.units
+        return mount
+
+    def views(self, name: str, keyframes: Sequence[Keyframe]) -> list[Keyframe]:
+        """Those keyframes in which a camera has an image, as that camera's."""
+        return [self._view(name, keyframe) for keyframe in keyframes if name in keyframe.frame.sides]
+
+    def _view(self, name: str, keyframe: Keyframe) -> Keyframe:
+        frame = side_frame(keyframe.frame, name)
+        known = self._depths[name].get(keyframe.number)
+        count = len(self._matcher.grid(frame.features.grey.shape))
+        depths = np.full(count, np.nan) if known is None else known.at(keyframe.log_growth)
+        pose = keyframe.camera_to_world @ self.mount(name)
+        return replace(keyframe, frame=frame, camera_to_world=pose, inverse_depth=depths)
+
+    def expected(
+        self, anchors: Sequence[Keyframe], frame: StreamFrame, camera_to_world: FloatArray
+    ) -> list[SeenBeside]:
+        """What the other cameras see of their keyframes if the leader is there (4x4); only those that see enough."""
+        found = []
+        for name in frame.sides:
+            views = self.views(name, anchors)
+            if not views:
+                continue
+            mount = self.mount(name)
+            evidence = self._shared[name].expected(views, side_frame(frame, name), camera_to_world @ mount)
+            if evidence is not None and len(evidence.anchor) >= FEWEST_MATCHES:
+                found.append(SeenBeside(name, views, Beside(evidence, [v.camera_to_world for v in views], mount)))
+        return found
+
+    def learn(self, seen: SeenBeside, inverse_depth: FloatArray, sure: npt.NDArray[np.bool_]) -> None:
+        """Take over the depths (P,) of the tracks of a camera that are sure."""
+        self._learn(seen.name, seen.keyframes, seen.beside.evidence, inverse_depth, sure)
+
+    def _learn(
+        self,
+        name: str,
+        views: Sequence[Keyframe],
+        evidence: Evidence,
+        inverse_depth: FloatArray,
+        sure: npt.NDArray[np.bool_],
+    ) -> None:
+        for position, view in enumerate(views):
+            mine = sure & (evidence.anchor == position) & (evidence.kind == FLOW)
+            depths = view.inverse_depth.copy()
+            depths[evidence.index[mine]] = inverse_depth[mine]
+            self._depths[name][view.number] = _Depths(depths, view.log_growth)
+
+    def begin(self, keyframes: Sequence[Keyframe], in_metres: bool = False) -> None:
+        """The first keyframes of a trajectory, as they stand, in metres or in a unit of which nothing is known."""
+        self.scale = RigScale(is_given=in_metres)
+        for name, shared in self._shared.items():
+            views = self.views(name, keyframes)
+            if len(views) < 2:
+                continue
+            shared.connect(views)
+            evidence = shared.among(views, 2 * self._matcher.settings.tracks)
+            if len(evidence.anchor) >= FEWEST_MATCHES:
+                found = refine(evidence, np.array([[v.camera_to_world for v in views]]), _DEPTHS_ALONE)
+                agrees = np.nanmedian(found.residual_px[0], axis=1) < INLIER_PX
+                self._learn(name, views, evidence, found.inverse_depth[0], agrees & (found.inverse_depth[0] > 0))
+
+    def measure(self, others: Sequence[Keyframe], keyframe: Keyframe) -> None:
+        """A new keyframe: look for it in others, and in it for their points."""
+        for name in keyframe.frame.sides:
+            views, view, shared = self.views(name, others), self._view(name, keyframe), self._shared[name]
+            if not views:
+                continue
+            shared.both_ways(views, view, view.camera_to_world)
+            evidence = shared.starting_in_last([*views, view])
+            if len(evidence.anchor) < FEWEST_MATCHES:
+                continue
+            poses = np.array([[k.camera_to_world for k in (*views, view)]])
+            found = refine(evidence, poses, _DEPTHS_ALONE)
+            agrees = np.nanmedian(found.residual_px[0], axis=1) < INLIER_PX
+            self._learn(name, [*views, view], evidence, found.inverse_depth[0], agrees)
+
+    def connect(self, keyframes: Sequence[Keyframe]) -> None:
+        """See that what the next frame is solved against is compared with each other."""
+        for name, shared in self._shared.items():
+            shared.connect(self.views(name, keyframes))
+
+    def refine(
+        self,
+        keyframes: Sequence[Keyframe],
+        leading: Evidence,
+        tracks: int,
+        settings: RefineSettings,
+        fixed: npt.NDArray[np.bool_],
+    ) -> tuple[FloatArray, FloatArray, FloatArray] | None:
+        """Keyframes by what all cameras see, and the unit of the world where they turn.
+
+        Args:
+            keyframes: G of the map.
+            leading: evidence of the first camera over them.
+            tracks: at most so many of each other camera.
+            settings: of the refinement.
+            fixed: (G,) which of them stay.
+
+        Returns:
+            camera_to_world (G, 4, 4); inverse depths (P,) and residuals (P, G) of the leading tracks, px. None where no
+            other camera sees anything, and nothing has changed.
+        """
+        parts = [(leading, np.arange(len(keyframes)))]
+        seen: list[tuple[str, list[Keyframe], Evidence]] = []
+        numbers = {keyframe.number: k for k, keyframe in enumerate(keyframes)}
+        for c, name in enumerate(self.rig.others, start=1):
+            views = self.views(name, keyframes)
+            if len(views) < 2:
+                continue
+            evidence = self._shared[name].among(views, tracks)
+            if len(evidence.anchor) >= FEWEST_MATCHES:
+                parts.append((evidence, np.array([c * len(keyframes) + numbers[v.number] for v in views])))
+                seen.append((name, views, evidence))
+        if not seen:
+            return None
+        lenses = [k.camera for k in keyframes]
+        for name in self.rig.others:
+            own = self._lens_of(name, keyframes)
+            lenses += [lenses[0] if own is None else own] * len(keyframes)
+        mounts = np.array([self.rig.to_leader(name) for name in self.rig.names])
+        poses: FloatArray = np.array([k.camera_to_world for k in keyframes])
+        tie = Tie(mounts, self.scale.units)
+        prior = None if self.scale.is_given else self.scale.prior
+        found = refine_rig(joined(parts, lenses), poses, tie, settings, fixed, prior)
+        self.scale = self.scale.after(found.units, found.units_information, len(keyframes))
+        start = len(leading.anchor)
+        for name, views, evidence in seen:
+            tracks_of_camera = slice(start, start + len(evidence.anchor))
+            agrees = np.nanmin(found.residual_px[tracks_of_camera], axis=1) < INLIER_PX
+            self._learn(name, views, evidence, found.inverse_depth[tracks_of_camera], agrees)
+            start += len(evidence.anchor)
+        residual = found.residual_px[: len(leading.anchor), : len(keyframes)]
+        return found.leader_to_world, found.inverse_depth[: len(leading.anchor)], residual
+
+    def _lens_of(self, name: str, keyframes: Sequence[Keyframe]) -> Camera | None:
+        return next((k.frame.sides[name].camera for k in keyframes if name in k.frame.sides), None)
+
+
+def side_frame(frame: StreamFrame, name: str) -> StreamFrame:
+    """The image of another camera at the moment of a frame, as a frame of its own of the same number."""
+    side = frame.sides[name]
+    return StreamFrame(frame.number, frame.stamp_ns, side.features, side.camera)
+
+
+def joined(parts: Sequence[tuple[Evidence, npt.NDArray[np.integer]]], cameras: Sequence[Camera]) -> Evidence:
+    """Evidence of several cameras as one.
+
+    Args:
+        parts: each with the positions of its frames among all.
+        cameras: of all frames.
+    """
+    index, kind = (np.concatenate([getattr(evidence, name) for evidence, _ in parts]) for name in ("index", "kind"))
+    anchor = np.concatenate([places[evidence.anchor] for evidence, places in parts])
+    pixels, score = np.full((len(anchor), len(cameras), 2), np.nan), np.zeros((len(anchor), len(cameras)))
+    start = 0
+    for evidence, places in parts:
+        rows = slice(start, start + len(evidence.anchor))
+        pixels[rows, places], score[rows, places] = evidence.pixels, evidence.score
+        start = rows.stop
+    plane, focal_px, lens = see_through(pixels, cameras)
+    return Evidence(
+        anchor, index, pixels, plane, focal_px, np.ones(score.shape), kind, score, lens, _known([e for e, _ in parts])
+    )
+
+
+def _known(parts: Sequence[Evidence]) -> KnownDepths | None:
+    """What is known of the depths of all tracks."""
+    if all(evidence.known is None for evidence in parts):
+        return None
+    nothing = [np.full(len(evidence.anchor), np.nan) for evidence in parts]
+    whole = [e.known or KnownDepths(n, n) for e, n in zip(parts, nothing, strict=True)]
+    return KnownDepths(*(np.concatenate([getattr(k, name) for k in whole]) for name in ("inverse_depth", "sigma")))

@@ -1,0 +1,89 @@
+"""bundle_adjustment: a rig whose cameras see nothing in common shares its motion, and learns metres where it turns."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from made_up_tracks import moved, wide_tracks_of
+
+from ros2_raxels.estimation.bundle_adjustment import RefineSettings, Tie, refine_rig
+from ros2_raxels.geometry.camera import PinholeCamera
+from ros2_raxels.geometry.poses import FloatArray, make_pose, rotation_angle_rad, rotation_from_vector
+from ros2_raxels.matching.tracks import Evidence
+
+LENS = PinholeCamera(320, 240, 260.0, 260.0, 159.5, 119.5)
+MOUNTS = np.array([np.eye(4), make_pose(rotation_from_vector([0.0, 1.7, 0.0]), [0.3, 0.02, -0.3])])
+UNITS = 0.4
+MOMENTS = 6
+SETTINGS = RefineSettings(widths_px=(2.0, 1.0, 0.6), iterations=20)
+FREE = 1e-6
+FIXED = np.arange(MOMENTS) < 2
+
+
+def way(turn_rad: float) -> FloatArray:
+    """Poses of the leader (6, 4, 4): forwards, and round by so much from one to the next."""
+    poses = [np.eye(4)]
+    for k in range(1, MOMENTS):
+        step = make_pose(rotation_from_vector([0.01 * (k % 2), turn_rad, 0.0]), [0.03, 0.01 * (-1) ** k, 0.25])
+        poses.append(poses[-1] @ step)
+    return np.array(poses)
+
+
+def seen(poses: FloatArray, noise_px: float) -> Evidence:
+    """What both cameras see, each of what it sees itself."""
+    rng = np.random.default_rng(3)
+    tie = Tie(MOUNTS, UNITS)
+    evidence, _ = wide_tracks_of(rng, tie.poses(poses), [LENS] * (2 * MOMENTS), 900)
+    own = evidence.anchor[:, None] // MOMENTS == np.arange(2 * MOMENTS) // MOMENTS
+    shift = np.where(own[..., None], rng.normal(0, noise_px, evidence.pixels.shape), np.nan)
+    return moved(evidence, shift)
+
+
+def disturbed(poses: FloatArray) -> FloatArray:
+    rng = np.random.default_rng(5)
+    off = [make_pose(rotation_from_vector(rng.normal(0, 0.004, 3)), rng.normal(0, 0.01, 3)) for _ in poses]
+    return np.where(FIXED[:, None, None], poses, poses @ np.array(off))
+
+
+@pytest.mark.parametrize("noise_px", [0.0, 0.2])
+def test_turns_tell_metres(noise_px: float) -> None:
+    poses = way(0.12)
+    found = refine_rig(seen(poses, noise_px), disturbed(poses), Tie(MOUNTS, 0.8 * UNITS), SETTINGS, FIXED, FREE)
+    sigma = found.units_information**-0.5
+    assert abs(np.log(found.units / UNITS)) < (4 * sigma if noise_px else 1e-5)
+    assert 0.0005 < sigma < 0.05
+    np.testing.assert_allclose(found.leader_to_world, poses, atol=0.02 if noise_px else 1e-5)
+    assert np.nanmedian(found.residual_px) < max(0.4, 1e-4)
+
+
+def test_straight_ahead_nothing_tells_metres() -> None:
+    straight = way(0.0)
+    straight[:, :3, :3] = np.eye(3)
+    found = refine_rig(seen(straight, 0.2), straight, Tie(MOUNTS, UNITS), SETTINGS, FIXED, FREE)
+    turned = refine_rig(seen(way(0.12), 0.2), way(0.12), Tie(MOUNTS, UNITS), SETTINGS, FIXED, FREE)
+    assert found.units_information < 0.02 * turned.units_information
+
+
+def test_known_metres_stay_and_two_cameras_are_better_than_one() -> None:
+    poses = way(0.12)
+    evidence = seen(poses, 0.3)
+    alone = evidence.of_tracks(np.flatnonzero(evidence.anchor < MOMENTS))
+    errors = []
+    for given in (alone, evidence):
+        found = refine_rig(given, disturbed(poses), Tie(MOUNTS, UNITS), SETTINGS, FIXED)
+        assert found.units == UNITS
+        errors.append(float(rotation_angle_rad(np.linalg.inv(poses[-1])[:3, :3] @ found.leader_to_world[-1, :3, :3])))
+        errors.append(float(np.linalg.norm(found.leader_to_world[-1, :3, 3] - poses[-1, :3, 3])))
+    assert errors[2] < errors[0]
+    assert errors[3] < errors[1]
+
+
+def test_what_is_known_of_the_unit_is_weighed_against_the_images() -> None:
+    poses, evidence = way(0.12), seen(way(0.12), 0.2)
+    start = Tie(MOUNTS, 0.9 * UNITS)
+    free = refine_rig(evidence, poses, start, SETTINGS, FIXED, FREE)
+    held = refine_rig(evidence, poses, start, SETTINGS, FIXED, 1e4 * free.units_information)
+    both = refine_rig(evidence, poses, start, SETTINGS, FIXED, free.units_information)
+    logs = [float(np.log(found.units / (0.9 * UNITS))) for found in (held, both, free)]
+    assert abs(logs[0]) < 0.01 * logs[2]
+    assert 0.3 * logs[2] < logs[1] < 0.7 * logs[2]

@@ -1,0 +1,103 @@
+"""tracker: two cameras that see nothing in common are tracked as one, in metres after a turn, whoever is missing."""
+
+from __future__ import annotations
+
+from collections.abc import Set
+
+import numpy as np
+import pytest
+from rig_walk import RigWalk, sides, stereo
+
+from ros2_raxels.geometry.poses import FloatArray, relative_pose, rotation_angle_rad
+from ros2_raxels.tracking.metric_scale import ScaleSettings, ScaleSource
+from ros2_raxels.tracking.tracker import Tracker
+from ros2_raxels.tracking.types import TrackedPose, TrackerSettings, TrackState
+
+BLACK = np.zeros((180, 240, 3), np.uint8)
+
+
+@pytest.fixture(scope="module")
+def walk() -> RigWalk:
+    return sides()
+
+
+def tracker(walk: RigWalk) -> Tracker:
+    return Tracker(TrackerSettings(history=True), rig=walk.rig)
+
+
+def follow(
+    found: Tracker, walk: RigWalk, left: Set[int] = frozenset(), right: Set[int] = frozenset()
+) -> list[TrackedPose]:
+    """Answers to all moments; `left` and `right` are those at which one camera gives no image."""
+    answers = []
+    for k, images in enumerate(walk.images):
+        others = {} if k in right else {"right": images["right"]}
+        image = BLACK if k in left else images["left"]
+        answers.append(found.track(image, walk.stamp_ns(k), walk.rig["left"].camera, others=others))
+        found.improve()
+    return answers
+
+
+def errors(poses: FloatArray, truth: FloatArray) -> tuple[float, float]:
+    """Largest distance, share of the way, and rotation, rad, after a common first pose."""
+    own, true = relative_pose(poses[0], poses), relative_pose(truth[0], truth)
+    away = np.linalg.norm(own[:, :3, 3] - true[:, :3, 3], axis=1).max()
+    length = np.linalg.norm(np.diff(true[:, :3, 3], axis=0), axis=1).sum()
+    return float(away / length), float(rotation_angle_rad(relative_pose(own, true)[:, :3, :3]).max())
+
+
+def test_a_curve_tells_metres_where_cameras_see_nothing_in_common(walk: RigWalk) -> None:
+    found = tracker(walk)
+    answers = follow(found, walk)
+    assert all(a.state is TrackState.TRACKING for a in answers)
+    metric = [a.scale.is_metric for a in answers]
+    assert metric == sorted(metric)
+    assert metric.index(True) < 20
+    assert answers[-1].scale.source is ScaleSource.STEREO
+    assert answers[-1].scale.sigma < 0.05
+    away, turned = errors(np.array([found.pose_now(a) for a in answers]), walk.truth(list(range(len(answers)))))
+    assert away < 0.03
+    assert turned < 0.01
+
+
+def test_a_camera_that_drops_out_costs_its_own_rays_only(walk: RigWalk) -> None:
+    """First the one that leads, which is black then, later the other one."""
+    answers = follow(tracker(walk), walk, left={15, 16, 17}, right=set(range(24, 30)))
+    assert all(a.state is TrackState.TRACKING for a in answers[3:])
+    seen = np.array([a.solve.correspondences for a in answers])
+    usual = np.median(seen[5:15])
+    assert (seen[15:18] < 0.7 * usual).all()
+    assert (seen[24:30] < 0.7 * usual).all()
+    poses = np.array([a.camera_to_world for a in answers])
+    away, turned = errors(poses[13:24], walk.truth(list(range(13, 24))))
+    assert away < 0.08
+    assert turned < 0.01
+
+
+def test_images_of_nobody_and_of_another_size_are_named(walk: RigWalk) -> None:
+    lens, image = walk.rig["left"].camera, walk.images[0]["left"]
+    with pytest.raises(ValueError, match="camera 'top', which is none of the rig"):
+        tracker(walk).track(image, 1, lens, others={"top": image})
+    with pytest.raises(ValueError, match="image of 'right' is 100x90 px"):
+        tracker(walk).track(image, 1, lens, others={"right": np.zeros((90, 100), np.uint8)})
+    with pytest.raises(ValueError, match="none of the rig"):
+        Tracker().track(image, 1, lens, others={"right": image})
+
+
+def test_two_eyes_see_metres_in_the_first_frame_and_keep_them(walk: RigWalk) -> None:
+    pair = stereo()
+    found = tracker(pair)
+    answers = follow(found, pair, right={9, 10, 11})
+    assert all(a.state is TrackState.TRACKING and a.has_depth for a in answers)
+    assert all(a.scale.is_metric and a.scale.source is ScaleSource.STEREO for a in answers)
+    away, turned = errors(np.array([a.camera_to_world for a in answers]), pair.truth(list(range(len(answers)))))
+    assert away < 0.01
+    assert turned < 0.005
+
+
+def test_other_sources_of_metres_come_first(walk: RigWalk) -> None:
+    pair = stereo()
+    fixed = ScaleSettings(ScaleSource.FIXED, scene_depth_m=3.0)
+    found = Tracker(TrackerSettings(scale=fixed), rig=pair.rig)
+    first = found.track(pair.images[0]["left"], 1, pair.rig["left"].camera, others={"right": pair.images[0]["right"]})
+    assert not first.has_depth
