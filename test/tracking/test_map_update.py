@@ -334,3 +334,34 @@ def test_frames_go_on_while_the_first_cameras_are_solved(
     assert is_right(walk, scale, after, begun + 10)
     assert [stamp for stamp, _ in after[0].earlier] == [FIRST_NS + k * STEP_NS for k in range(begun - 1)]
     assert robot.troubles == []
+
+
+def test_frames_go_on_from_a_sketch_of_a_keyframe_before_it_is_complete(
+    walk: Walk, scale: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    gate, complete = threading.Event(), map_update._complete
+    robot = Robot()
+    robot.see(walk[:14], wait=True)
+    made = robot.tracker.mapping.made
+    monkeypatch.setattr(map_update, "_complete", lambda *of: (gate.wait(60.0), complete(*of))[1])
+    begin = next(k for k in range(14, 30) if robot.see(walk[k : k + 1])[0].keyframe)
+    robot.tracker._maker.wait()
+    meanwhile = robot.see(walk[begin + 1 : begin + 5])
+    assert robot.tracker._map.window[-1].number == begin
+    assert robot.tracker.mapping.made == made
+    assert is_right(walk, scale, meanwhile, begin + 1)
+    gate.set()
+    robot.tracker._finish()
+    assert robot.tracker.mapping.made > made
+    assert is_right(walk, scale, robot.see(walk[begin + 5 : begin + 9], wait=True), begin + 5)
+    assert robot.troubles == []
+
+
+def test_the_longer_keyframes_take_the_earlier_they_are_asked_for(walk: Walk) -> None:
+    asked = []
+    for takes_s in (0.0, 1.0):
+        robot = Robot()
+        robot.see(walk[:14], wait=True)
+        robot.tracker._maker._takes_s = takes_s
+        asked.append(next(k for k in range(14, 30) if robot.see(walk[k : k + 1])[0].keyframe))
+    assert asked[1] < asked[0]
