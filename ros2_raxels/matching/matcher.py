@@ -167,7 +167,9 @@ class Matcher:
             for (flow, score), back, wanted, (a, _) in zip(found, nowhere, asked, pairs, strict=True)
         ]
 
-    def match_back(self, pairs: Sequence[tuple[Features, Features]], known: Sequence[PairMatches]) -> list[PairMatches]:
+    def match_back(
+        self, pairs: Sequence[tuple[Features, Features]], known: Sequence[PairMatches], keypoints: bool = True
+    ) -> list[PairMatches]:
         """Add flow from the grid of the second frame of each pair, started from the matches known, and keypoints."""
 
         def back(k: int) -> tuple[FloatArray, FloatArray]:
@@ -184,7 +186,7 @@ class Matcher:
             k: replace(matches, flow_back=flow, flow_back_score=score, thorough=True)
             for k, (matches, (flow, score)) in enumerate(zip(known, found, strict=True))
         }
-        return list(self._with_keypoints(pairs, fresh).values())
+        return list((self._with_keypoints(pairs, fresh) if keypoints else fresh).values())
 
     def common_keypoints(self, a: Features, b: Features) -> int:
         """Number of keypoints that match: a cheap measure of whether two frames show the same place."""

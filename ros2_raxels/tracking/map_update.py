@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import enum
+import time
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from ros2_raxels.matching.matcher import Matcher
 from ros2_raxels.tracking.background import AtOnce, InBackground, StuckError
-from ros2_raxels.tracking.frame import SolvedFrame
+from ros2_raxels.tracking.frame import Keyframe, SolvedFrame
 from ros2_raxels.tracking.loop_closure import LoopCloser
 from ros2_raxels.tracking.mapping import Mapper
 from ros2_raxels.tracking.resection import FrameSolver
@@ -19,6 +22,21 @@ PATIENCE_S = 10.0
 _LONG_S = 2.0
 """The map has fallen behind."""
 
+_LATE = 2.0
+"""Times the time that keyframes take: one that takes longer is not to be waited for."""
+
+_SMOOTHING = 0.3
+"""Weight of the newest keyframe in how long they take."""
+
+
+class MapStage(enum.Enum):
+    """How far a keyframe has come; each is a piece of work of its own where frames go on meanwhile."""
+
+    SKETCHED = enum.auto()
+    COMPLETE = enum.auto()
+    COMPARED = enum.auto()
+    """With older ones, to find loops."""
+
 
 @dataclass(frozen=True, eq=False)
 class MapUpdate:
@@ -27,16 +45,20 @@ class MapUpdate:
     Attributes:
         mapper: of the copy.
         frame: that was made a keyframe, with the pose that it had before.
-        keyframe: number of the keyframe.
+        log_growth: of the keyframe before.
+        keyframe: its number.
+        stage: how far it has come with this.
         growth: factor by which distances around it have grown; None when no loop was closed.
         joined: whether the loop made one trajectory of two.
     """
 
     mapper: Mapper
     frame: SolvedFrame
+    log_growth: float
     keyframe: int
-    growth: float | None
-    joined: bool
+    stage: MapStage
+    growth: float | None = None
+    joined: bool = False
 
 
 @dataclass(frozen=True)
@@ -83,18 +105,27 @@ class KeyframeMaker:
         loops: whether any are looked for.
         in_background: by a thread of its own, with a matcher of its own; else when it is begun.
         way: the frames', which that thread gives way to.
+        clock: s.
     """
 
     def __init__(
-        self, matcher: Matcher, solver: FrameSolver, loops: bool, in_background: bool, way: RightOfWay | None = None
+        self,
+        matcher: Matcher,
+        solver: FrameSolver,
+        loops: bool,
+        in_background: bool,
+        way: RightOfWay | None = None,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._loops_wanted, self._in_background = loops, in_background
         self._matcher, self._solver = matcher, solver
         self._counts: Counter[str] = Counter()
+        self._clock, self._begun_s, self._takes_s = clock, 0.0, 0.0
         self._work: AtOnce[MapUpdate] | InBackground[MapUpdate] = (
             InBackground("raxels-mapping", PATIENCE_S, way=way) if in_background else AtOnce()
         )
         self._frame: SolvedFrame | None = None
+        self._is_wanted = self._is_uncompared = False
         self.forget()
 
     @property
@@ -116,27 +147,78 @@ class KeyframeMaker:
     @property
     def is_ready(self) -> bool:
         """Whether `finished` has an update."""
-        return self._frame is not None and self._work.is_ready
+        return self._is_wanted and self._work.is_ready
+
+    @property
+    def is_at_work(self) -> bool:
+        """Whether a copy of the map is at work that is to be taken over."""
+        return self._is_wanted and self._work.is_busy
 
     def forget(self) -> None:
         """Another map is gone on with."""
         self.drop()
         self._renew()
 
+    @property
+    def is_due(self) -> bool:
+        """Whether a keyframe is in the making that is to be expected soon, by the time that they have taken of late."""
+        return self._frame is not None and self._clock() - self._begun_s < _LATE * self._takes_s
+
+    @property
+    def takes_s(self) -> float:
+        """From asking for a keyframe to having its sketch, of late; 0 where it is made at once."""
+        return self._takes_s
+
     def drop(self) -> None:
         """The map has become another one meanwhile: what is in the making does not fit it."""
-        self._frame = None
+        self._frame, self._is_wanted, self._is_uncompared = None, False, False
         self._work.drop()
 
     def begin(self, mapper: Mapper, frame: SolvedFrame) -> None:
         """Make a keyframe of a frame, on a copy of the map as it is now; not while busy.
 
+        In the background it is sketched at first, which takes two frames instead of four: frames that move fast see
+        little of the one before.
+
         Raises:
             StuckError: too many are stuck.
         """
         beside, loops = mapper.aside(self._own_matcher), self._loops
-        self._work.begin(lambda: _update(beside, loops, frame))
-        self._frame = frame
+        if self._in_background:
+            self._begin(lambda: _sketch(beside, frame))
+        else:
+            self._begin(lambda: _update(beside, loops, frame))
+        self._frame, self._begun_s = frame, self._clock()
+
+    def complete(self, mapper: Mapper) -> None:
+        """Complete what is sketched, on a copy of the map as it is now; not while busy, nor where nothing is.
+
+        Whatever becomes of that, it is not done again.
+
+        Raises:
+            StuckError: too many are stuck.
+        """
+        beside = mapper.aside(self._own_matcher)
+        mapper.leave_sketches()
+        self._begin(lambda: _complete(beside))
+
+    @property
+    def has_to_compare(self) -> bool:
+        """Whether loops are to be looked for from the newest complete keyframe."""
+        return self._is_uncompared and self._loops is not None
+
+    def compare(self, mapper: Mapper) -> None:
+        """Look for loops, on a copy of the map as it is now; not while busy, nor where `has_to_compare` is false.
+
+        Raises:
+            StuckError: too many are stuck.
+        """
+        beside, loops, self._is_uncompared = mapper.aside(self._own_matcher), self._loops, False
+        self._begin(lambda: _compare(beside, loops))
+
+    def _begin(self, work: Callable[[], MapUpdate]) -> None:
+        self._work.begin(work)
+        self._is_wanted = True
 
     def finished(self) -> MapUpdate | None:
         """What has become of the copy, once; None while it is not known.
@@ -149,17 +231,24 @@ class KeyframeMaker:
             update = self._work.outcome()
         except StuckError:
             self._counts["stuck"] += 1
-            self._frame = None
+            self._frame, self._is_wanted = None, False
             self._renew()
             raise
         except BaseException:
             self._counts["failed"] += 1
-            self._frame = None
+            self._frame, self._is_wanted = None, False
             raise
         if update is not None:
-            self._counts["made"] += 1
-            self._frame = None
+            self._see(update)
         return update
+
+    def _see(self, update: MapUpdate) -> None:
+        self._counts["made"] += update.stage is MapStage.COMPLETE
+        self._is_uncompared |= self._in_background and update.stage is MapStage.COMPLETE
+        if update.stage is MapStage.SKETCHED:
+            took_s = self._clock() - self._begun_s
+            self._takes_s += _SMOOTHING * (took_s - self._takes_s) if self._takes_s else took_s
+        self._frame, self._is_wanted = None, False
 
     def wait(self) -> None:
         """Until `finished` has an answer."""
@@ -172,8 +261,34 @@ class KeyframeMaker:
 
 
 def _update(mapper: Mapper, loops: LoopCloser | None, frame: SolvedFrame) -> MapUpdate:
-    before = len(mapper.keyframes.trajectories)
     keyframe = mapper.add(frame)
+    growth, joined = _looped(mapper, loops, keyframe)
+    return MapUpdate(mapper, frame, 0.0, keyframe.number, MapStage.COMPLETE, growth, joined)
+
+
+def _sketch(mapper: Mapper, frame: SolvedFrame) -> MapUpdate:
+    return MapUpdate(mapper, frame, 0.0, mapper.sketch(frame).number, MapStage.SKETCHED)
+
+
+def _complete(mapper: Mapper) -> MapUpdate:
+    newest = mapper.keyframes.window[-1]
+    mapper.complete()
+    return MapUpdate(mapper, _as_solved(newest), newest.log_growth, newest.number, MapStage.COMPLETE)
+
+
+def _compare(mapper: Mapper, loops: LoopCloser | None) -> MapUpdate:
+    newest = mapper.keyframes.window[-1]
+    growth, joined = _looped(mapper, loops, newest)
+    was = _as_solved(newest)
+    return MapUpdate(mapper, was, newest.log_growth, newest.number, MapStage.COMPARED, growth, joined)
+
+
+def _looped(mapper: Mapper, loops: LoopCloser | None, keyframe: Keyframe) -> tuple[float | None, bool]:
+    """Growth by a loop, None without one, and whether two trajectories were joined by it."""
+    trajectories = len(mapper.keyframes.trajectories)
     growth = None if loops is None else loops.close(mapper, keyframe)
-    joined = len(mapper.keyframes.trajectories) < before
-    return MapUpdate(mapper, frame, keyframe.number, growth, joined)
+    return growth, len(mapper.keyframes.trajectories) < trajectories
+
+
+def _as_solved(keyframe: Keyframe) -> SolvedFrame:
+    return SolvedFrame(keyframe.frame, keyframe.camera_to_world, keyframe.covariance)

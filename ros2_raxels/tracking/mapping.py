@@ -12,7 +12,7 @@ from ros2_raxels.estimation.estimator import ClipEstimate
 from ros2_raxels.estimation.inliers import FEWEST_MATCHES, INLIER_PX
 from ros2_raxels.geometry.poses import FloatArray, relative_pose
 from ros2_raxels.matching.matcher import Matcher
-from ros2_raxels.matching.tracks import FLOW, Evidence
+from ros2_raxels.matching.tracks import FLOW, Evidence, PairMatches
 from ros2_raxels.tracking.depth_prior import PointDepths
 from ros2_raxels.tracking.doubt import are_off
 from ros2_raxels.tracking.frame import Keyframe, Seen, SolvedFrame
@@ -49,6 +49,19 @@ class MapSettings:
     history: bool = False
 
 
+@dataclass(frozen=True)
+class _Sketch:
+    """A keyframe that frames are solved against before it is complete.
+
+    Attributes:
+        others: numbers of the keyframes that it is to be refined with.
+        known: what was known of its pairs before.
+    """
+
+    others: Sequence[int]
+    known: dict[tuple[int, int], PairMatches]
+
+
 class Mapper:
     """Grows a map.
 
@@ -74,6 +87,7 @@ class Mapper:
         self.shared, self.rig = SharedMatches(matcher), rig
         self._matcher = matcher
         self._places = PlaceIndex()
+        self._sketched: dict[int, _Sketch] = {}
         for keyframe in self.keyframes.all:
             self._remember(keyframe)
             self._forget_details([keyframe])
@@ -82,7 +96,7 @@ class Mapper:
         """A mapper of a copy of the map, which may work in another thread, with a matcher of its own."""
         beside = Mapper(matcher, self.settings)
         beside.keyframes, beside.shared = self.keyframes.copy(), self.shared.copy(matcher)
-        beside._places = self._places.copy()
+        beside._places, beside._sketched = self._places.copy(), self._sketched
         beside.rig = self.rig and self.rig.copy(matcher)
         return beside
 
@@ -90,7 +104,7 @@ class Mapper:
         """Go on with what a copy has become; see `KeyframeMap.take_over`."""
         self.keyframes.take_over(grown_copy.keyframes)
         self.shared.take_over(grown_copy.shared)
-        self._places = grown_copy._places.copy()
+        self._places, self._sketched = grown_copy._places.copy(), grown_copy._sketched
         if self.rig is not None and grown_copy.rig is not None:
             self.rig.take_over(grown_copy.rig)
 
@@ -137,20 +151,81 @@ class Mapper:
 
     def add(self, frame: SolvedFrame) -> Keyframe:
         """Make the newest keyframe of a frame, and refine the newest ones together."""
-        window, present, others = self.keyframes.window, self.keyframes.present, self.recent
-        keyframe = self._measured(frame, others, parent=window[-1].number, trajectory=present)
+        others = self.recent
+        keyframe = self._newest(frame)
+        self.shared.both_ways(others, keyframe, keyframe.camera_to_world)
+        self._judge_newest(keyframe, others)
+        self._measure(keyframe, others)
+        self._measure_sides(keyframe, others)
         self._remember(keyframe)
+        return self._settled(others, keyframe)
+
+    def sketch(self, frame: SolvedFrame) -> Keyframe:
+        """Make the newest keyframe of a frame with what the window alone says of it, for frames to go on with.
+
+        In a third of the time of `add`; `complete` does the rest.
+        """
+        window, others = self.keyframes.window, self.recent
+        keyframe = self._newest(frame)
+        sketch = _Sketch([other.number for other in others], self.shared.known_of(keyframe.number))
+        self.shared.both_ways(window, keyframe, keyframe.camera_to_world, keypoints=False)
+        self._measure(keyframe, window)
+        self._measure_sides(keyframe, window)
+        self._connect_window()
+        self._sketched = {**self._sketched, keyframe.number: sketch}
+        return keyframe
+
+    def complete(self) -> Keyframe:
+        """Make of all sketched keyframes what `add` makes of one; says the newest. Not where none is sketched."""
+        sketched, self._sketched = self._sketched, {}
+        for number, sketch in sketched.items():
+            # Another copy of the map holds the same keyframe, and frames are being solved against it.
+            keyframe = self.keyframes.keyframes[number]
+            keyframe = replace(keyframe, inverse_depth=self._measured_depths(keyframe))
+            self.keyframes.put(keyframe)
+            others = self._among_present(sketch.others)
+            self.shared.put_back(number, sketch.known)
+            self.shared.both_ways(others, keyframe, keyframe.camera_to_world)
+            self._judge_newest(keyframe, others)
+            self._measure(keyframe, others)
+            self._measure_sides(keyframe, others)
+            self._remember(keyframe)
+        return self._settled(others, keyframe)
+
+    @property
+    def sketched(self) -> int:
+        """How many keyframes there are that `complete` would work on."""
+        return len(self._sketched)
+
+    def leave_sketches(self) -> None:
+        """The camera is elsewhere now: keyframes stay as they are sketched."""
+        self._sketched = {}
+
+    def _newest(self, frame: SolvedFrame) -> Keyframe:
+        """Put a keyframe of a frame at the end of the window; what is seen from there is not known yet."""
+        parent, trajectory = self.keyframes.window[-1].number, self.keyframes.present
+        in_metres = self.keyframes.trajectories[trajectory].scale.is_of_depths
+        keyframe = self._keyframe(frame, parent, trajectory, in_metres=in_metres)
         self.keyframes.put(keyframe)
         self.keyframes.window_numbers = [*self.keyframes.window_numbers, keyframe.number][-self.settings.window :]
-        if self.rig is not None:
-            self.rig.measure(others, keyframe)
+        return keyframe
+
+    def _settled(self, others: Sequence[Keyframe], keyframe: Keyframe) -> Keyframe:
+        """Refine the newest keyframe with others; what it is then."""
         self._refine([*others, keyframe])
         self._thin_out()
         self._forget_details(self.keyframes.stored[: -self.settings.bundle])
+        self._connect_window()
+        return self.keyframes.keyframes[keyframe.number]
+
+    def _connect_window(self) -> None:
+        """See that what the next frame is solved against is compared with each other."""
         self.shared.connect(self.keyframes.window)
         if self.rig is not None:
             self.rig.connect(self.keyframes.window)
-        return self.keyframes.keyframes[keyframe.number]
+
+    def _among_present(self, numbers: Iterable[int]) -> list[Keyframe]:
+        return [self.keyframes.keyframes[n] for n in numbers if n in self.keyframes.keyframes]
 
     @property
     def recent(self) -> list[Keyframe]:
@@ -160,7 +235,12 @@ class Mapper:
 
     def insert(self, frame: SolvedFrame, parent: int, near: Sequence[Keyframe]) -> None:
         """Make a keyframe of a frame that is not where the trajectory is now, beside those near it."""
-        keyframe = self._measured(frame, near, parent=parent, trajectory=near[0].trajectory)
+        trajectory = near[0].trajectory
+        in_metres = self.keyframes.trajectories[trajectory].scale.is_of_depths
+        keyframe = self._keyframe(frame, parent, trajectory, in_metres=in_metres)
+        self.shared.both_ways(near, keyframe, keyframe.camera_to_world)
+        self._judge_newest(keyframe, near)
+        self._measure(keyframe, near)
         self._remember(keyframe)
         self.keyframes.put(keyframe)
         self._forget_details([keyframe])
@@ -197,21 +277,25 @@ class Mapper:
         grid = self._matcher.grid(frame.features.grey.shape)
         return np.full(len(grid), np.nan) if frame.depth is None else frame.depth.at(grid, frame.camera)[0]
 
-    def _measured(self, frame: SolvedFrame, others: Sequence[Keyframe], parent: int, trajectory: int) -> Keyframe:
-        """A keyframe with the depths of all points of its grid that were found in others, poses as they are."""
-        in_metres = self.keyframes.trajectories[trajectory].scale.is_of_depths
-        keyframe = self._keyframe(frame, parent, trajectory, in_metres=in_metres)
-        self.shared.both_ways(others, keyframe, keyframe.camera_to_world)
+    def _judge_newest(self, keyframe: Keyframe, others: Sequence[Keyframe]) -> None:
+        """Find out what moves on its own in a keyframe that others are compared with."""
         frames = [*others, keyframe]
         self._judge(frames, self.shared.seen_in_last(frames), [len(others)])
-        evidence = self.shared.starting_in_last(frames)
+
+    def _measure(self, keyframe: Keyframe, others: Sequence[Keyframe]) -> None:
+        """Give a keyframe the depths of all points of its grid that were found in others, poses as they are."""
+        evidence = self.shared.starting_in_last([*others, keyframe])
         if len(evidence.anchor) >= FEWEST_MATCHES:
             poses: FloatArray = np.array([[k.camera_to_world for k in (*others, keyframe)]])
             found = refine(evidence, poses, _DEPTHS_ALONE)
             agrees = np.nanmedian(found.residual_px[0], axis=1) < INLIER_PX
             agrees &= evidence.kind == FLOW
             keyframe.inverse_depth[evidence.index[agrees]] = found.inverse_depth[0][agrees]
-        return keyframe
+
+    def _measure_sides(self, keyframe: Keyframe, others: Sequence[Keyframe]) -> None:
+        """The same for the other cameras of a rig."""
+        if self.rig is not None:
+            self.rig.measure(others, keyframe)
 
     def _judge(self, frames: Sequence[Keyframe], evidence: Evidence, positions: Sequence[int]) -> None:
         """Find out what moves on its own in some of the keyframes of evidence, poses as they are."""

@@ -56,7 +56,7 @@ from ros2_raxels.tracking.image_field import ImageField, Mask
 from ros2_raxels.tracking.inertial import Imu
 from ros2_raxels.tracking.initializer import FirstCameras, FirstSolver, Initializer, Waiting
 from ros2_raxels.tracking.keyframe_map import KeyframeMap
-from ros2_raxels.tracking.map_update import KeyframeMaker, MappingState, MapUpdate
+from ros2_raxels.tracking.map_update import KeyframeMaker, MappingState, MapStage, MapUpdate
 from ros2_raxels.tracking.mapping import Mapper, MapSettings
 from ros2_raxels.tracking.metric_scale import MetricScale, Odometry, Scale, ScaleSource
 from ros2_raxels.tracking.missed_frames import MissedFrames
@@ -94,6 +94,9 @@ _FOUND_AGAIN = 0.5
 
 _FEW_LEFT = 70
 """Matches of a frame with the keyframes."""
+
+_MOST_SKETCHED = 2
+"""Keyframes: the next one waits until these are complete, since what they make of depths and poses is rough."""
 
 _THOROUGH = "thorough"
 """Name of the look that costs as much as several frames."""
@@ -548,6 +551,7 @@ class Tracker:
             # Thorough looks one after the other would cost more than a keyframe that ends them.
             keyframe = self._sees_little(frame) or (apart and was_apart) or self._has_little_left(solved)
         if keyframe:
+            # It replaces one that waits: the older one would be of less use by now.
             self._coming = SolvedFrame(frame, solved.camera_to_world, covariance)
         answer = replace(self._solved(frame, solved.quality, keyframe, stage_s), step=step)
         return answer, Tracking(apart and not keyframe)
@@ -577,6 +581,10 @@ class Tracker:
         else:
             # It becomes the last keyframe soon, and until then frames are not compared with it.
             motion, overlap = shared.image_motion_by_way_of(window, newest.frame, frame)
+        last = window[-1].frame if newest is None else newest.frame
+        since_s = (frame.stamp_ns - last.stamp_ns) * 1e-9
+        # What it will be when a keyframe of this frame is there, and others are being solved against that.
+        overlap -= (1.0 - overlap) * self._maker.takes_s / since_s if since_s > 0 else 0.0
         return motion > self.settings.keyframe_motion or overlap < self.settings.keyframe_overlap
 
     def _solve_following(self, frame: StreamFrame, stage_s: dict[str, float]) -> tuple[FrameSolve | None, bool]:
@@ -623,10 +631,12 @@ class Tracker:
     def _solve_near(self, frame: StreamFrame, stage_s: dict[str, float]) -> tuple[FrameSolve | None, bool]:
         """At a glance, else thoroughly if there is time; and whether coarse flow reached little of the keyframes."""
         solved, apart = self._solve_at_a_glance(frame, stage_s)
-        if solved is None and self._budget.has_time_for(_THOROUGH):
+        # A keyframe in the making shows more of this place, and a thorough look would only hold it up.
+        if solved is None and not self._maker.is_due and self._budget.has_time_for(_THOROUGH):
             starts = [self._motion.expected_pose(frame.stamp_ns), self._motion.camera_to_world]
             with self._budget.paying_for(_THOROUGH):
-                solved = self._solve_thoroughly(frame, self._map.window, starts, stage_s)
+                newest = 1 if self.settings.real_time else None
+                solved = self._solve_thoroughly(frame, self._map.window, starts, stage_s, newest)
         return solved, apart
 
     def _solve_at_a_glance(self, frame: StreamFrame, stage_s: dict[str, float]) -> tuple[FrameSolve | None, bool]:
@@ -655,9 +665,10 @@ class Tracker:
         anchors: Sequence[Keyframe],
         starts: Sequence[FloatArray],
         stage_s: dict[str, float],
+        newest: int | None = None,
     ) -> FrameSolve | None:
         with timed(stage_s, "evidence"):
-            evidence = self._mapper.shared.between(anchors, frame)
+            evidence = self._mapper.shared.between(anchors, frame, newest)
         return self._solve_from(frame, anchors, evidence, starts, stage_s)
 
     def _solve_from(
@@ -783,12 +794,22 @@ class Tracker:
             BaseException: whatever went wrong with one; likewise.
         """
         self._take_over_what_is_done()
-        if self._coming is not None and not self._maker.is_busy:
+        if not self._maker.is_busy:
+            self._begin_mapping()
+        if not self.settings.real_time:
+            self._take_over_what_is_done()
+
+    def _begin_mapping(self) -> None:
+        """A keyframe to be goes first: frames see less and less of the last one."""
+        if self._coming is not None and self._mapper.sketched < _MOST_SKETCHED:
             frame, self._coming = self._coming, None
             self._leave_scale()
             self._maker.begin(self._mapper, frame)
-        if not self.settings.real_time:
-            self._take_over_what_is_done()
+        elif self._mapper.sketched:
+            self._leave_scale()
+            self._maker.complete(self._mapper)
+        elif self._maker.has_to_compare:
+            self._maker.compare(self._mapper)
 
     def _catch_up(self) -> None:
         """Before a frame is looked at, which no trouble with the map may touch in real time."""
@@ -808,7 +829,7 @@ class Tracker:
         if update.growth is not None:
             self._see_loop(update.growth, update.joined)
         self._follow_keyframe(update)
-        if self.settings.scale.source is ScaleSource.HEIGHT:
+        if update.stage is MapStage.COMPLETE and self.settings.scale.source is ScaleSource.HEIGHT:
             self._see_ground(self._map.keyframes[update.keyframe])
 
     def _see_loop(self, growth: float, joined: bool) -> None:
@@ -828,10 +849,11 @@ class Tracker:
             if np.array_equal(was.covariance[:6, :6], covariance):
                 covariance = keyframe.covariance[:6, :6]
         else:
-            pose, covariance = _moved_with(keyframe, was, newest.camera_to_world, with_unit(newest.covariance, 0.0))
+            covariance = with_unit(newest.covariance, 0.0)
+            pose, covariance = _moved_with(keyframe, update, newest.camera_to_world, covariance)
         newest.correct(pose, covariance[:6, :6])
         if self._coming is not None:
-            pose, covariance = _moved_with(keyframe, was, self._coming.camera_to_world, self._coming.covariance)
+            pose, covariance = _moved_with(keyframe, update, self._coming.camera_to_world, self._coming.covariance)
             self._coming = replace(self._coming, camera_to_world=pose, covariance=covariance)
 
     def _see_ground(self, keyframe: Keyframe) -> None:
@@ -844,11 +866,12 @@ class Tracker:
         """They were solved against a window that is left now."""
         self._coming = None
         self._maker.drop()
+        self._mapper.leave_sketches()
 
     def _finish(self) -> None:
         """Make keyframes of all frames that are to become some, however long it takes."""
         self.improve()
-        while self._maker.is_busy or self._coming is not None:
+        while self._maker.is_busy or self._coming is not None or self._mapper.sketched or self._maker.has_to_compare:
             self._maker.wait()
             self.improve()
 
@@ -883,7 +906,7 @@ class Tracker:
         rig = self._mapper.rig
         if rig is not None and rig.scale.tells and self._metric.takes(ScaleSource.STEREO):
             self._metric.be_told(-float(np.log(rig.scale.units)), rig.scale.sigma)
-        if self._maker.frame is not None:
+        if self._maker.is_at_work:
             # The map is not to grow while a copy of it is at work; it will soon.
             return
         was_metric = self._metric.scale.is_metric
@@ -1018,12 +1041,12 @@ class Tracker:
 
 
 def _moved_with(
-    keyframe: Keyframe, was: SolvedFrame, camera_to_world: FloatArray, covariance: FloatArray
+    keyframe: Keyframe, update: MapUpdate, camera_to_world: FloatArray, covariance: FloatArray
 ) -> tuple[FloatArray, FloatArray]:
     """A pose (4x4) and its covariance (7x7) after a frame has become a keyframe and the map has given way around it."""
-    since = relative_pose(was.camera_to_world, camera_to_world)
-    pose = keyframe.camera_to_world @ grown(since, keyframe.log_growth)
-    return pose, in_other_unit(covariance, float(np.exp(keyframe.log_growth)))
+    since, log_growth = relative_pose(update.frame.camera_to_world, camera_to_world), keyframe.log_growth
+    log_growth -= update.log_growth
+    return keyframe.camera_to_world @ grown(since, log_growth), in_other_unit(covariance, float(np.exp(log_growth)))
 
 
 def _few_agree(solved: FrameSolve | None) -> str:

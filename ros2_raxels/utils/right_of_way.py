@@ -11,8 +11,8 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
-_LONGEST_S = 0.1
-"""At one place. Whoever keeps the way for longer is stuck, or works at something that was not meant."""
+_LONGEST_S = 0.02
+"""At one place. What takes longer, as a search of a whole image does, is in need of what the work beside it brings."""
 
 
 class RightOfWay:

@@ -10,7 +10,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
-from walk import BLACK, CAMERA, FIRST_NS, HELD, LOST, STEP_NS, TRACKING, Image, Walk, follow, states
+from walk import BLACK, CAMERA, FIRST_NS, HELD, LOST, STEP_NS, TRACKING, Image, Walk, states
 
 from ros2_raxels.estimation.estimator import Estimator
 from ros2_raxels.geometry.camera import Camera
@@ -51,8 +51,8 @@ class Workshop:
 
 @pytest.fixture
 def workshop(monkeypatch: pytest.MonkeyPatch) -> Iterator[Workshop]:
-    workshop = Workshop(map_update._update)
-    monkeypatch.setattr(map_update, "_update", workshop)
+    workshop = Workshop(map_update._sketch)
+    monkeypatch.setattr(map_update, "_sketch", workshop)
     yield workshop
     workshop.gate.set()
 
@@ -67,8 +67,9 @@ class Robot:
         self.in_background, self.tracker._first_solver._work = self.tracker._first_solver._work, AtOnce()
         self.troubles: list[Exception] = []
         self._stamp_ns = FIRST_NS
-        # However busy the machine is, patience is counted in the time of the frames.
-        self.tracker._maker._work._clock = lambda: self._stamp_ns * 1e-9  # type: ignore[union-attr]
+        # However busy the machine is, patience and what keyframes take are counted in the time of the frames.
+        self.tracker._maker._clock = lambda: self._stamp_ns * 1e-9
+        self.tracker._maker._work._clock = self.tracker._maker._clock  # type: ignore[union-attr]
 
     def see(
         self, images: list[Image], wait: bool = False, camera: Camera = CAMERA, step_ns: int = STEP_NS
@@ -234,7 +235,7 @@ def test_after_a_reset_nothing_of_before_is_taken_over(walk: Walk, workshop: Wor
     workshop.gate.set()
     robot.tracker._maker.wait()
     again = robot.see(walk[30:42], wait=True)
-    fresh = follow(Tracker(), walk[30:42])
+    fresh = Robot().see(walk[30:42], wait=True)
     np.testing.assert_array_equal(again[-1].camera_to_world, fresh[-1].camera_to_world)
     assert robot.troubles == []
 
@@ -333,3 +334,34 @@ def test_frames_go_on_while_the_first_cameras_are_solved(
     assert is_right(walk, scale, after, begun + 10)
     assert [stamp for stamp, _ in after[0].earlier] == [FIRST_NS + k * STEP_NS for k in range(begun - 1)]
     assert robot.troubles == []
+
+
+def test_frames_go_on_from_a_sketch_of_a_keyframe_before_it_is_complete(
+    walk: Walk, scale: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    gate, complete = threading.Event(), map_update._complete
+    robot = Robot()
+    robot.see(walk[:14], wait=True)
+    made = robot.tracker.mapping.made
+    monkeypatch.setattr(map_update, "_complete", lambda *of: (gate.wait(60.0), complete(*of))[1])
+    begin = next(k for k in range(14, 30) if robot.see(walk[k : k + 1])[0].keyframe)
+    robot.tracker._maker.wait()
+    meanwhile = robot.see(walk[begin + 1 : begin + 5])
+    assert robot.tracker._map.window[-1].number == begin
+    assert robot.tracker.mapping.made == made
+    assert is_right(walk, scale, meanwhile, begin + 1)
+    gate.set()
+    robot.tracker._finish()
+    assert robot.tracker.mapping.made > made
+    assert is_right(walk, scale, robot.see(walk[begin + 5 : begin + 9], wait=True), begin + 5)
+    assert robot.troubles == []
+
+
+def test_the_longer_keyframes_take_the_earlier_they_are_asked_for(walk: Walk) -> None:
+    asked = []
+    for takes_s in (0.0, 1.0):
+        robot = Robot()
+        robot.see(walk[:14], wait=True)
+        robot.tracker._maker._takes_s = takes_s
+        asked.append(next(k for k in range(14, 30) if robot.see(walk[k : k + 1])[0].keyframe))
+    assert asked[1] < asked[0]

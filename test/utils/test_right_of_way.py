@@ -67,7 +67,7 @@ def test_work_goes_on_while_nobody_has_the_way(beside: Beside, clock: Clock) -> 
 
 
 def test_work_stops_while_somebody_has_the_way(way: RightOfWay, beside: Beside, clock: Clock) -> None:
-    """It has computed for a second, so that it may wait as long; a hundredth of a second is nothing beside that."""
+    """It has computed for a second, so that it may wait as long."""
     clock.now_s = 1.0
     stopped = threading.Event()
     wait, way._is_free.wait = way._is_free.wait, lambda longest_s: (stopped.set(), wait(60.0))[1]  # type: ignore[method-assign]
@@ -88,13 +88,13 @@ def test_work_waits_for_no_longer_than_it_has_computed(way: RightOfWay, beside: 
 
     way._is_free.wait = wait  # type: ignore[method-assign, assignment]
     with way.taken():
-        for computed_s in (0.03, 0.0, 0.02, 0.5):
+        for computed_s in (0.008, 0.0, 0.004, 0.5):
             clock.now_s += computed_s
             before = beside.places
             beside.steps.release()
             wait_until(lambda before=before: beside.places > before, what="the place passed")  # type: ignore[misc]
-    # Nothing where it has computed nothing since; a tenth of a second at most.
-    assert asked == pytest.approx([0.03, 0.02, 0.1])
+    # Nothing where it has computed nothing since; a fiftieth of a second at most.
+    assert asked == pytest.approx([0.008, 0.004, 0.02])
 
 
 def test_in_other_threads_it_is_nothing(way: RightOfWay) -> None:
