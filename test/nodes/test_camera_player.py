@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from rig_sets import write_rig_set
 from ros_testing import Probe, Spawn, wait_until
 
 pytest.importorskip("rclpy")
@@ -206,6 +207,18 @@ def test_a_source_that_cannot_be_opened_is_refused_at_the_start(probe: Probe, tm
 
 
 @pytest.mark.slow
+def test_a_camera_of_a_rig_that_is_not_there_is_named_with_those_that_are(probe: Probe, tmp_path: Path):
+    given = {"source": str(write_rig_set(tmp_path / "rig", "left", "right", count=1)), "camera": "top"}
+    overrides = [Parameter(name, value=value) for name, value in given.items()]
+    player = CameraPlayer(context=probe.node.context, parameter_overrides=overrides)
+    try:
+        with pytest.raises(SourceError, match="has no camera 'top'; choose from left, right"):
+            player.start()
+        assert player.stop()
+    finally:
+        player.destroy_node()
+
+
 def test_pace_holds_at_640x480_and_30_hz(spawn: Spawn, probe: Probe, tmp_path: Path):
     source = write_set(tmp_path / "set", 60, rate_hz=30.0, size=(640, 480))
     (source / "cameras.json").unlink()
