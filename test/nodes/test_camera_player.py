@@ -206,7 +206,6 @@ def test_a_source_that_cannot_be_opened_is_refused_at_the_start(probe: Probe, tm
         player.destroy_node()
 
 
-@pytest.mark.slow
 def test_a_camera_of_a_rig_that_is_not_there_is_named_with_those_that_are(probe: Probe, tmp_path: Path):
     given = {"source": str(write_rig_set(tmp_path / "rig", "left", "right", count=1)), "camera": "top"}
     overrides = [Parameter(name, value=value) for name, value in given.items()]
@@ -219,6 +218,7 @@ def test_a_camera_of_a_rig_that_is_not_there_is_named_with_those_that_are(probe:
         player.destroy_node()
 
 
+@pytest.mark.slow
 def test_pace_holds_at_640x480_and_30_hz(spawn: Spawn, probe: Probe, tmp_path: Path):
     source = write_set(tmp_path / "set", 60, rate_hz=30.0, size=(640, 480))
     (source / "cameras.json").unlink()
