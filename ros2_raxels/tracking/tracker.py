@@ -788,6 +788,8 @@ class Tracker:
             self._metric.adopt(known)
         else:
             self._metric.see_growth(growth)
+        if self._mapper.rig is not None:
+            self._mapper.rig.scale = self._mapper.rig.scale.grown(growth)
         self._motion.grow_step(growth)
         self._corrected = True
 
