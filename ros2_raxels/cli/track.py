@@ -25,6 +25,7 @@ from ros2_raxels.recordings.image_mask import read_mask
 from ros2_raxels.recordings.open import open_source
 from ros2_raxels.recordings.rig_set import RIG_FILE
 from ros2_raxels.recordings.source import Frame, FrameSource, SourceError
+from ros2_raxels.tracking.rig_check import rig_remarks
 from ros2_raxels.tracking.tracker import Tracker
 from ros2_raxels.tracking.types import TrackedPose
 from ros2_raxels.utils.argument_types import lens_px
@@ -148,6 +149,7 @@ def run(args: argparse.Namespace) -> int:
     mask = None if args.mask is None else read_mask(args.mask)
     for note in source.notes:
         print(f"note: {note}", flush=True)
+    _check_rig(source)
     tracker = make_tracker(args.model, odometry, real_time=args.realtime, mask=mask, imu=imu, rig=source.rig)
     track, pace = Track(), Pace() if args.realtime else None
     with nullcontext() if args.view is None else open_view(args.view, source.name) as view:
@@ -181,6 +183,14 @@ def _calibration(args: argparse.Namespace) -> Calibration | None:
     if args.intrinsics is not None:
         return Calibration.of("--intrinsics", args.intrinsics[:4], args.intrinsics[4:], lens=args.lens)
     return None
+
+
+def _check_rig(source: FrameSource) -> None:
+    """Say how well the cameras of a rig agree at first."""
+    first = None if source.rig is None else next(iter(source), None)
+    if source.rig is not None and first is not None:
+        for words in rig_remarks(source.rig, {source.rig.leader: first.image, **first.others}):
+            print(f"note: {words}", flush=True)
 
 
 def _check_calibration(source: FrameSource, calibration: Calibration | None) -> str:

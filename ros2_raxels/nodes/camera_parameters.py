@@ -11,7 +11,13 @@ CAMERA_TABLE: Table = (
     Parameter(
         "source",
         "",
-        "What to play: posed set, image folder, video file or rosbag2. Required.",
+        "What to play: posed set, rig set, image folder, video file or rosbag2. Required.",
+        read_only=True,
+    ),
+    Parameter(
+        "camera",
+        "",
+        "Which camera of a rig set to play. Empty means the first one.",
         read_only=True,
     ),
     Parameter(

@@ -94,6 +94,7 @@ class CameraPlayer(Node):
         return open_source(
             spec,
             image_topic=self._settings.text("image_topic") or None,
+            camera_name=self._settings.text("camera") or None,
             limit=self._settings.integer("limit") or self._settings.integer("max_frames") or None,
         )
 

@@ -67,5 +67,5 @@ class RigScale:
         return RigScale(self.units * float(np.exp(step)), self.prior + new)
 
     def grown(self, factor: float) -> RigScale:
-        """Lengths in the world have become so many times as large."""
-        return replace(self, units=self.units * factor)
+        """Lengths around the cameras have become so many times as large; where metres are given they stay metres."""
+        return self if self.is_given else replace(self, units=self.units * factor)

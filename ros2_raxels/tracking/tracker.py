@@ -266,6 +266,7 @@ class Tracker:
             depth: what a sensor has measured of its depths; not used before there are intrinsics, nor where metres are
                 to come from elsewhere (`ScaleSettings.takes_depths`).
             others: images of the other cameras of the rig at this moment, by name; those that are missing are left out.
+                Not looked at without a rig.
 
         Raises:
             ValueError: an image of the wrong shape or dtype, or a camera or mask of another size than its image.
@@ -294,7 +295,7 @@ class Tracker:
         with timed(stage_s, "look"):
             features = self._matcher.look(image, self._field.usable(image.shape[:2], camera))
             working = None if camera is None else features.working_camera(camera)
-            sides = {name: self._look_aside(name, other) for name, other in others.items()}
+            sides = self._look_aside(others)
             depth = depth or self._stereo_prior(features, sides)
         frame = StreamFrame(self._next_number, stamp_ns, features, self._intrinsics(features, working), depth, sides)
         self._next_number += 1
@@ -307,14 +308,20 @@ class Tracker:
             self._observe_scale(stamp_ns)
         return answer
 
-    def _look_aside(self, name: str, image: npt.NDArray[np.uint8]) -> Side:
-        """The image of another camera of the rig."""
-        if self._rig is None or name not in self._rig.others:
-            raise ValueError(f"an image of camera {name!r}, which is none of the rig; give the rig of all cameras")
-        camera = self._rig[name].camera
-        camera.check_fits(image, f"image of {name!r}")
-        features = self._matcher.look(image, self._side_fields[name].usable(image.shape[:2], camera))
-        return Side(features, features.working_camera(camera))
+    def _look_aside(self, images: Mapping[str, npt.NDArray[np.uint8]]) -> dict[str, Side]:
+        """The images of the other cameras of the rig."""
+        rig = self._rig
+        sides: dict[str, Side] = {}
+        if rig is None:
+            return sides
+        for name, image in images.items():
+            if name not in rig.others:
+                raise ValueError(f"an image of camera {name!r}, which is none of the rig; give the rig of all cameras")
+            camera = rig[name].camera
+            camera.check_fits(image, f"image of {name!r}")
+            features = self._matcher.look(image, self._side_fields[name].usable(image.shape[:2], camera))
+            sides[name] = Side(features, features.working_camera(camera))
+        return sides
 
     def _stereo_prior(self, features: Features, sides: Mapping[str, Side]) -> StereoPrior | None:
         """Depths by the cameras that see what the first one sees; None without one."""
@@ -838,6 +845,8 @@ class Tracker:
             self._metric.adopt(known)
         else:
             self._metric.see_growth(growth)
+        if self._mapper.rig is not None:
+            self._mapper.rig.scale = self._mapper.rig.scale.grown(growth)
         self._motion.grow_step(growth)
         self._corrected = True
 

@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from rig_sets import write_rig_set
 from ros_testing import Probe, Spawn, wait_until
 
 pytest.importorskip("rclpy")
@@ -200,6 +201,18 @@ def test_a_source_that_cannot_be_opened_is_refused_at_the_start(probe: Probe, tm
         with pytest.raises(SourceError, match=words) as caught:
             player.start()
         assert "\n" not in str(caught.value)
+        assert player.stop()
+    finally:
+        player.destroy_node()
+
+
+def test_a_camera_of_a_rig_that_is_not_there_is_named_with_those_that_are(probe: Probe, tmp_path: Path):
+    given = {"source": str(write_rig_set(tmp_path / "rig", "left", "right", count=1)), "camera": "top"}
+    overrides = [Parameter(name, value=value) for name, value in given.items()]
+    player = CameraPlayer(context=probe.node.context, parameter_overrides=overrides)
+    try:
+        with pytest.raises(SourceError, match="has no camera 'top'; choose from left, right"):
+            player.start()
         assert player.stop()
     finally:
         player.destroy_node()

@@ -37,3 +37,6 @@ def test_what_is_known_fades_with_the_way() -> None:
 
 def test_a_world_that_grows_has_more_units_to_the_metre() -> None:
     assert RigScale(0.5, 9.0).grown(2.0) == RigScale(1.0, 9.0)
+    given = RigScale(is_given=True)
+    assert given.grown(2.0) == given.after(3.0, 100.0, 8) == given
+    assert not RigScale(1.0, 1e6, is_given=True).tells
