@@ -266,6 +266,11 @@ class MetricScale:
         if not self._metres_per_unit or self._source is ScaleSource.IMU:
             self._take(ScaleSource.IMU, stretch, sigma)
 
+    def see_depths(self, source: ScaleSource, stretch: float, sigma: float) -> None:
+        """What measured depths say of the unit of a trajectory that began without: as `see_inertial`."""
+        if not self._metres_per_unit:
+            self._take(source, stretch, sigma)
+
     def takes(self, source: ScaleSource) -> bool:
         """Whether metres may come from there now: as the settings say, or where nothing better is there."""
         if not self.settings.is_auto:
@@ -348,7 +353,7 @@ class MetricScale:
             self._source = ScaleSource.STEREO
             step = self._followed(first, *told)
         else:
-            step = self._stretched() if self._source in _MOTION else self._by_ratios(first)
+            step = self._stretched() if self._source in (*_MOTION, ScaleSource.DEPTH) else self._by_ratios(first)
         if step is None:
             return None
         factor, centre = float(np.exp(step)), origin if first else here
