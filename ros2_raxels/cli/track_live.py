@@ -42,7 +42,8 @@ def add_live_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--imu",
         action="store_true",
-        help="turns to expect from the gyro: imu.csv of a rig set, or the topic of the IMU of a bag with /tf_static",
+        help="turns to expect from the gyro, and metres where --odom gives none: imu.csv of a rig set, or the topic of "
+        "the IMU of a bag with /tf_static",
     )
     parser.add_argument(
         "--realtime",

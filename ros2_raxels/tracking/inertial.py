@@ -127,8 +127,8 @@ _SILENT_NS = 2_000_000_000
 _SEEN_SIGMA_RAD = 0.006
 """Of a turn that is seen, from one frame to another."""
 
-_TURN_SIGMA_RAD = 0.001
-"""Of a short turn by the gyro: noise, stamps and mount."""
+_TURN_SIGMA_RAD, _TURN_SHARE = 0.0002, 0.004
+"""Of a turn by the gyro: so much by its noise, and such a share of it by its scale, its mount and the stamps."""
 
 _BIAS_SIGMA = 0.05
 """rad/s, of the bias of a gyro of which nothing is known: 3 degrees a second."""
@@ -180,10 +180,10 @@ class Gyro:
         readings = self._imu.between(begin_ns, end_ns) if self._trusted else None
         return None if readings is None else turned(readings, self.bias)
 
-    def rotation_sigma_rad(self, duration_s: float) -> float:
-        """Standard deviation of a turn over some time."""
+    def rotation_sigma_rad(self, duration_s: float, turn_rad: float) -> float:
+        """Standard deviation of a turn of so much over some time."""
         drift = float(np.sqrt(np.linalg.eigvalsh(self.variance)[-1])) * duration_s
-        return float(np.hypot(_TURN_SIGMA_RAD, drift))
+        return float(np.sqrt(_TURN_SIGMA_RAD**2 + (_TURN_SHARE * turn_rad) ** 2 + drift**2))
 
     def rate(self, stamp_ns: int, period_ns: int) -> FloatArray | None:
         """(3,) rad/s about the axes of the camera, over the time before a stamp; None where that is not known."""

@@ -50,6 +50,12 @@ _POSITION_NOISE = 0.002
 _DRIFT = 0.03
 """Relative change of the unit that is expected along `_LEAST_PATH_M`."""
 
+_SURELY_INERTIAL = 0.2
+"""Relative sigma at which a first scale by the IMU is believed; on rendered drives it was right to a third of that."""
+
+_REPEATED, _INERTIAL_DRIFT = 20.0, 0.004
+"""So many looks of the IMU in a row are one, and relative change of the unit from one to the next."""
+
 _LEAST_STRETCH = 0.004
 _FORGETTING = 0.3
 """Share of the newest comparison in what is known of the error of the unit."""
@@ -262,9 +268,18 @@ class MetricScale:
             self._compared_at = self._metres_at[newest]
 
     def see_inertial(self, stretch: float, sigma: float) -> None:
-        """What the IMU says of the present unit: logarithm of metres per unit, and its standard deviation."""
-        if not self._metres_per_unit or self._source is ScaleSource.IMU:
-            self._take(ScaleSource.IMU, stretch, sigma)
+        """What the IMU says of the present unit: logarithm of metres per unit, and its standard deviation.
+
+        It looks back over many seconds, and what it says next time is almost the same again.
+        """
+        if not self._metres_per_unit:
+            if sigma < _SURELY_INERTIAL:
+                self._source, self._stretch, self._sigma = ScaleSource.IMU, stretch, float(np.hypot(_FLOOR, sigma))
+        elif self._source is ScaleSource.IMU:
+            variance = max(self._sigma**2 - _FLOOR**2, 0.0) + _INERTIAL_DRIFT**2
+            gain = variance / (variance + _REPEATED * sigma**2)
+            self._stretch = gain * stretch
+            self._sigma = float(np.sqrt(_FLOOR**2 + (1.0 - gain) * variance))
 
     def see_depths(self, source: ScaleSource, stretch: float, sigma: float) -> None:
         """What measured depths say of the unit of a trajectory that began without: as `see_inertial`."""

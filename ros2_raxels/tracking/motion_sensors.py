@@ -73,7 +73,8 @@ class MotionSensors:
         """The motion from one stamp, ns, to another."""
         turned = Moved()
         if self.gyro is not None and (rotation := self.gyro.rotation(begin_ns, end_ns)) is not None:
-            turned = Moved(rotation, None, self.gyro.rotation_sigma_rad(1e-9 * (end_ns - begin_ns)))
+            turn_rad = float(rotation_angle_rad(rotation))
+            turned = Moved(rotation, None, self.gyro.rotation_sigma_rad(1e-9 * (end_ns - begin_ns), turn_rad))
         rolled = None if self.wheels is None else self.wheels.moved(begin_ns, end_ns)
         if rolled is None:
             return turned

@@ -64,8 +64,11 @@ from ros2_raxels.tracking.motion_model import MotionModel
 from ros2_raxels.tracking.motion_sensors import MotionSensors, Moved
 from ros2_raxels.tracking.resection import FrameSolve, FrameSolver, accumulated
 from ros2_raxels.tracking.rig_tracks import RigTracks
+from ros2_raxels.tracking.step import Step
+from ros2_raxels.tracking.step import between as step_between
 from ros2_raxels.tracking.stereo_prior import Partner, StereoPrior, partners_of
 from ros2_raxels.tracking.types import LostPolicy, Motion, SolveQuality, TrackedPose, TrackerSettings, TrackState
+from ros2_raxels.tracking.visual_inertial import InertialPath
 from ros2_raxels.tracking.what_is_wrong import nearly_constant, what_is_wrong
 from ros2_raxels.utils.right_of_way import RightOfWay
 from ros2_raxels.utils.timing import timed
@@ -164,6 +167,7 @@ class Tracker:
         self.settings = settings or TrackerSettings()
         self._odometry = odometry
         self._sensors = MotionSensors(odometry, imu)
+        self._inertial_path = None if imu is None else InertialPath(imu)
         self._denoiser = denoiser
         self._matcher = Matcher(self.settings.estimator.evidence)
         # A matcher is not for use by two threads at once either, and frames need the other core.
@@ -190,6 +194,8 @@ class Tracker:
         self._depth_trouble = ""
         self._metric = MetricScale(self.settings.scale, guessed=self._rig is not None)
         self._sensors.forget()
+        if self._inertial_path is not None:
+            self._inertial_path.forget()
         self._use_map(KeyframeMap())
         self._begin_in(Initialising(), MotionModel(np.eye(4), np.zeros((6, 6)), 0, self._sensed))
 
@@ -209,6 +215,7 @@ class Tracker:
         self._motion = motion
         self._turned: FloatArray = np.eye(4)
         self._corrected = False
+        self._last_solve: tuple[int, FloatArray] | None = None
 
     @property
     def depth_trouble(self) -> str:
@@ -279,6 +286,7 @@ class Tracker:
         answer = self._completed(answer, image.shape[1] / features.grey.shape[1])
         self._tell_sensors(answer)
         if answer.state is TrackState.TRACKING and self._map.keyframes:
+            self._observe_inertia(answer)
             self._observe_scale(stamp_ns)
         return answer
 
@@ -445,6 +453,9 @@ class Tracker:
         covariance, stamp_ns = newest.covariance[:6, :6], newest.frame.stamp_ns
         self._motion = MotionModel(newest.camera_to_world, covariance, stamp_ns, self._sensed)
         self._turned = np.eye(4)
+        if self._inertial_path is not None:
+            told = [beside(self._map.window[-1], s.camera_to_world) for s in solved]
+            self._inertial_path.begin(list(zip([s.frame.stamp_ns for s in solved], told, strict=True)))
         quality = SolveQuality(
             float(clip.confidence[-1]),
             float(np.nan_to_num(clip.residual_px[-1])),
@@ -510,13 +521,26 @@ class Tracker:
             pose, spread = self._motion.steadied(solved.camera_to_world, solved.covariance, frame.stamp_ns)
             solved = replace(solved, camera_to_world=pose, covariance=spread)
         covariance = accumulated(anchors, solved.camera_to_world, solved.covariance)
+        step = self._step_to(frame, solved, after_gap)
         self._motion.solved(solved.camera_to_world, covariance[:6, :6], frame.stamp_ns, after_gap)
         with timed(stage_s, "keyframe"):
             # Thorough looks one after the other would cost more than a keyframe that ends them.
             keyframe = self._sees_little(frame) or (apart and was_apart)
         if keyframe:
             self._coming = SolvedFrame(frame, solved.camera_to_world, covariance)
-        return self._solved(frame, solved.quality, keyframe, stage_s), Tracking(apart and not keyframe)
+        answer = replace(self._solved(frame, solved.quality, keyframe, stage_s), step=step)
+        return answer, Tracking(apart and not keyframe)
+
+    def _step_to(self, frame: StreamFrame, solved: FrameSolve, after_gap: bool) -> Step | None:
+        """From the frame before, which was solved, with the turn by the gyro where there is one."""
+        before, self._last_solve = self._last_solve, (frame.number, solved.covariance)
+        seconds = self._motion.since_solved_s(frame.stamp_ns)
+        if after_gap or before is None or before[0] != frame.number - 1 or seconds <= 0:
+            return None
+        motion = relative_pose(self._motion.camera_to_world, solved.camera_to_world)
+        step = step_between(motion, seconds, before[1], solved.covariance, solved.camera_to_world)
+        moved = self._sensed(frame.stamp_ns - round(seconds * 1e9), frame.stamp_ns).without_translation()
+        return step if moved.rotation is None else step.drawn_to(moved.rotation, moved.rotation_sigma_rad)
 
     def _sees_little(self, frame: StreamFrame) -> bool:
         """Whether a frame sees so little of the last keyframe that it must become one; that is done in `improve`."""
@@ -808,6 +832,16 @@ class Tracker:
     def _leave_scale(self) -> None:
         """Tell the map what is known of metres in the present trajectory."""
         self._map.know_scale(self._map.present, self._metric.scale)
+
+    def _observe_inertia(self, answer: TrackedPose) -> None:
+        """Learn about metres from the IMU, where nothing better tells them, once its gyro is right."""
+        path, gyro, told = self._inertial_path, self._sensors.gyro, answer.keyframe_pose
+        if path is None or gyro is None or told is None or not path.see(answer.stamp_ns, told):
+            return
+        if gyro.is_trusted and self._metric.takes(ScaleSource.IMU):
+            aligned = path.aligned(self._map.place, gyro.bias, self._map.unit)
+            if aligned is not None:
+                self._metric.see_inertial(aligned.log_metres, aligned.sigma)
 
     def _observe_scale(self, stamp_ns: int) -> None:
         """Learn about metres, and make the world grow where they say so; not from turns on the spot."""

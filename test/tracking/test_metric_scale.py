@@ -228,7 +228,11 @@ def test_a_trajectory_that_begins_with_measured_depths_is_in_metres_at_once() ->
     metric.adopt(scale)
     assert metric.scale == scale
     metric.adopt(Scale(ScaleSource.ODOM, 2.0, 0.1))
-    assert (metric.scale.source, metric.scale.is_of_depths) == (ScaleSource.NONE, False)
+    # Chosen by what is there, the source of what is gone on with is said.
+    assert (metric.scale.source, metric.scale.is_of_depths) == (ScaleSource.ODOM, False)
+    named = MetricScale(ScaleSettings(auto=False))
+    named.adopt(Scale(ScaleSource.ODOM, 2.0, 0.1))
+    assert (named.scale.source, named.scale.is_of_depths) == (ScaleSource.NONE, False)
 
 
 def test_who_keeps_account_himself_is_believed_as_far_as_he_is_sure() -> None:
@@ -268,3 +272,40 @@ def test_depths_give_metres_to_a_trajectory_that_began_without() -> None:
     assert (metric.scale.source, metric.scale.metres_per_unit) == (ScaleSource.DEPTH, pytest.approx(2.5))
     metric.see_depths(ScaleSource.DEPTH, 0.2, 0.005)
     assert metric.correction(np.ones(3), np.zeros(3)) is None
+
+
+def test_the_imu_is_believed_when_it_is_sure_and_its_repetitions_count_little() -> None:
+    metric, here, origin = MetricScale(ScaleSettings()), np.array([1.0, 0.0, 0.0]), np.zeros(3)
+    metric.begin()
+    metric.see_inertial(1.0, 0.5)
+    assert metric.correction(here, origin) is None
+    metric.see_inertial(1.0, 0.15)
+    factor, about = metric.correction(here, origin) or (0.0, here)
+    assert factor == pytest.approx(np.exp(1.0))
+    np.testing.assert_array_equal(about, origin)
+    assert metric.scale == Scale(ScaleSource.IMU, factor, pytest.approx(0.15, rel=0.01))
+    metric.see_inertial(0.1, 0.1)
+    factor, about = metric.correction(here, origin) or (0.0, origin)
+    assert 1.005 < factor < 1.02
+    np.testing.assert_array_equal(about, here)
+    assert metric.scale.sigma < 0.15
+    for _ in range(100):
+        metric.see_inertial(0.0, 0.05)
+    assert metric.correction(here, origin) is None
+    assert metric.scale.sigma < 0.05
+
+
+def test_odometry_outranks_the_imu_and_not_the_other_way_round() -> None:
+    metric, path = MetricScale(ScaleSettings()), [(k, np.array([0.1 * k, 0.0, 0.0])) for k in range(4)]
+    metric.begin()
+    metric.see_inertial(1.0, 0.1)
+    assert (metric.correction(path[-1][1], np.zeros(3)) or (0.0, None))[0] == pytest.approx(np.exp(1.0))
+    metric.see_odometry(path, lambda k: make_pose(np.eye(3), [0.2 * k, 0.0, 0.0]), 1.0)
+    assert (metric.correction(path[-1][1], np.zeros(3)) or (0.0, None))[0] == pytest.approx(2.0)
+    assert metric.scale.source is ScaleSource.ODOM
+    metric.see_inertial(1.0, 0.1)
+    assert metric.correction(path[-1][1], np.zeros(3)) is None
+    # Nobody is asked who is not named.
+    assert not MetricScale(ScaleSettings(auto=False)).takes(ScaleSource.ODOM)
+    assert not MetricScale(ScaleSettings(ScaleSource.HEIGHT)).takes(ScaleSource.IMU)
+    assert MetricScale(ScaleSettings(ScaleSource.IMU)).takes(ScaleSource.IMU)

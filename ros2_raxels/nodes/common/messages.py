@@ -221,7 +221,12 @@ def twist_message(previous: FloatArray, current: FloatArray, seconds: float) -> 
     # `motion` is the previous pose seen from the current one: its negative is what the body did, in today's axes.
     linear = -motion[:3, 3] / seconds
     angular = -rotation_vector(motion[:3, :3]) / seconds
-    return Twist(linear=_vector(linear), angular=_vector(angular))
+    return twist_of(np.concatenate([linear, angular]))
+
+
+def twist_of(velocity: FloatArray) -> Twist:
+    """(6,) of (linear, angular)."""
+    return Twist(linear=_vector(velocity[:3]), angular=_vector(velocity[3:]))
 
 
 def _vector(values: FloatArray) -> Vector3:

@@ -24,6 +24,7 @@ from ros2_raxels.nodes.common.messages import (
     stamp_message,
     transform_message,
     twist_message,
+    twist_of,
     unknown_covariance,
 )
 from ros2_raxels.nodes.common.parameters import Parameters
@@ -202,14 +203,16 @@ class PoseOutputs:
         odometry = Odometry(header=stamped, child_frame_id=placed.child)
         odometry.pose.pose = message
         odometry.pose.covariance = placed.covariance.ravel()
-        # Errors of consecutive poses are correlated in a way that the tracker does not tell, so that the accuracy of
-        # their difference is not known even when both poses' is.
         odometry.twist.covariance = unknown_covariance()
         previous, self._previous = self._previous, None
         if answer.state == TrackState.TRACKING:
             self._previous = (answer.stamp_ns, placed.parent, placed.child, placed.pose)
             # A step that corrects the world is no motion.
-            if previous is not None and previous[1:3] == self._previous[1:3] and not answer.corrected:
+            if placed.twist is not None:
+                twist, covariance = placed.twist
+                odometry.twist.twist, odometry.twist.covariance = twist_of(twist), covariance.ravel()
+            elif previous is not None and previous[1:3] == self._previous[1:3] and not answer.corrected:
+                # How well two poses agree with each other is not known, even where both their own errors are.
                 seconds = (answer.stamp_ns - previous[0]) * 1e-9
                 odometry.twist.twist = twist_message(previous[3], placed.pose, seconds)
         self._odometry.publish(odometry)

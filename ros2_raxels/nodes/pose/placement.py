@@ -69,6 +69,7 @@ class Placed:
         edge: to publish; None for none.
         refusal: why an edge that the mode asks for is not there, in one line; empty otherwise.
         change: in what frames or mount differ from those of the answer before, in one line; empty if in nothing.
+        twist: (linear, angular) of `child` in its own axes, and 6x6 of that; None where it is not known.
     """
 
     parent: str
@@ -78,6 +79,7 @@ class Placed:
     edge: Edge | None = None
     refusal: str = ""
     change: str = ""
+    twist: tuple[FloatArray, FloatArray] | None = None
 
 
 @dataclass(frozen=True)
@@ -132,7 +134,8 @@ class Placement:
         optical_to_base, missing = self._optical_to_base(optical, answer.stamp_ns)
         placed = self._placed(answer, optical, mode, invert, optical_to_base, missing)
         mount = inverse_pose(self._mount.from_child)
-        return replace(placed, change=self._changes.of(placed.parent, placed.child, optical, mount, missing))
+        change = self._changes.of(placed.parent, placed.child, optical, mount, missing)
+        return replace(placed, change=change, twist=self._twist(answer))
 
     def _placed(
         self,
@@ -231,6 +234,16 @@ class Placement:
         if self._odom_to_map is None or answer.state is TrackState.TRACKING or answer.corrected:
             self._odom_to_map = pose @ inverse_pose(child_to_odom)
         return Edge(self.names.map, self.names.odom, self._odom_to_map), self._odom_to_map @ child_to_odom
+
+    def _twist(self, answer: TrackedPose) -> tuple[FloatArray, FloatArray] | None:
+        if answer.step is None or answer.corrected:
+            return None
+        metric = answer.scale.is_metric
+        twist, covariance = answer.step.velocity(self._mount.from_child, answer.scale.sigma if metric else 0.0)
+        if not metric:
+            lever = float(np.linalg.norm(self._mount.from_child[:3, 3]) * np.linalg.norm(twist[3:]))
+            covariance[:3, :3] += (_UNIT_SIGMA * lever) ** 2 * np.eye(3)
+        return twist, covariance
 
     def _covariance(self, answer: TrackedPose, pose: FloatArray) -> FloatArray:
         if answer.covariance[0, 0] >= UNKNOWN_VARIANCE:
