@@ -216,7 +216,7 @@ def test_metres_from_the_height() -> None:
 
 
 def test_a_trajectory_that_begins_with_measured_depths_is_in_metres_at_once() -> None:
-    metric = MetricScale(ScaleSettings(auto=False))
+    metric = MetricScale(ScaleSettings())
     assert metric.settings.takes_depths
     assert not ScaleSettings(ScaleSource.ODOM).takes_depths
     metric.begin_in_metres(ScaleSource.STEREO, 3.5, 0.003)
