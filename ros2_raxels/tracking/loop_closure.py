@@ -34,6 +34,8 @@ _TURN_DRIFT, _LEAST_TURN_RAD = 0.05, 0.1
 _NEAR_PX = 12.0
 _COMMON_DEPTHS = 15
 _DEPTHS_AGREE = 0.3
+_UNIT_DRIFT = 0.15
+"""Between the units of two keyframes whose depths were measured: more is no error of a sensor."""
 
 
 class LoopCloser:
@@ -87,11 +89,15 @@ class LoopCloser:
         ratio = self._depth_ratio(solved, anchors, evidence, keyframe)
         if ratio is None or not _plausible(mapper.keyframes, known, keyframe, solved.camera_to_world):
             return None
+        # A sensor tells both the same unit: where their depths are apart, they are of two places that look alike.
+        same_unit = known.depth is not None and keyframe.depth is not None
+        if same_unit and abs(float(np.log(ratio))) > _UNIT_DRIFT:
+            return None
         return Link(
             known.number,
             keyframe.number,
             relative_pose(known.camera_to_world, solved.camera_to_world),
-            float(np.log(ratio)),
+            0.0 if same_unit else float(np.log(ratio)),
             solved.covariance,
             (known.log_growth, keyframe.log_growth),
         )

@@ -13,16 +13,22 @@ from ros2_raxels.estimation.inliers import FEWEST_MATCHES, INLIER_PX
 from ros2_raxels.geometry.poses import FloatArray, relative_pose
 from ros2_raxels.matching.matcher import Matcher
 from ros2_raxels.matching.tracks import FLOW, Evidence, PairMatches
-from ros2_raxels.tracking.depth_prior import PointDepths
+from ros2_raxels.tracking.depth_check import DepthCheck
+from ros2_raxels.tracking.depth_prior import DepthPrior, PointDepths
 from ros2_raxels.tracking.doubt import are_off
-from ros2_raxels.tracking.frame import Keyframe, Seen, SolvedFrame
+from ros2_raxels.tracking.frame import Keyframe, Seen, SolvedFrame, grown
 from ros2_raxels.tracking.keyframe_map import KeyframeMap, distance
+from ros2_raxels.tracking.metric_scale import Scale, ScaleSource
 from ros2_raxels.tracking.place_index import PlaceIndex
 from ros2_raxels.tracking.rig_tracks import RigTracks
 from ros2_raxels.tracking.shared_matches import SharedMatches
 
 _BUNDLE = RefineSettings(widths_px=(2.0, 1.0, 0.6), iterations=8)
 _BUNDLE_TRACKS = 1200
+_ANEW = RefineSettings(widths_px=(6.0, 4.0, 2.0, 1.0, 0.6), iterations=14)
+_GOOD_MEASURE = 0.05
+"""Relative standard deviation of a measured depth that tells a scale."""
+
 _DEPTHS_ALONE = RefineSettings(widths_px=(INLIER_PX,), iterations=0)
 
 _ENOUGH_MEASURED = 0.15
@@ -73,6 +79,7 @@ class Mapper:
         keyframes: the map.
         shared: what its keyframes, and the frames that are solved against them, have in common.
         rig: the same of the other cameras of a rig; None of a single camera.
+        depth_check: whether depth images are those of the images.
     """
 
     def __init__(
@@ -82,7 +89,7 @@ class Mapper:
         keyframes: KeyframeMap | None = None,
         rig: RigTracks | None = None,
     ) -> None:
-        self.settings = settings
+        self.settings, self.depth_check = settings, DepthCheck()
         self.keyframes = keyframes or KeyframeMap()
         self.shared, self.rig = SharedMatches(matcher), rig
         self._matcher = matcher
@@ -97,6 +104,7 @@ class Mapper:
         beside = Mapper(matcher, self.settings)
         beside.keyframes, beside.shared = self.keyframes.copy(), self.shared.copy(matcher)
         beside._places, beside._sketched = self._places.copy(), self._sketched
+        beside.depth_check = self.depth_check
         beside.rig = self.rig and self.rig.copy(matcher)
         return beside
 
@@ -105,6 +113,7 @@ class Mapper:
         self.keyframes.take_over(grown_copy.keyframes)
         self.shared.take_over(grown_copy.shared)
         self._places, self._sketched = grown_copy._places.copy(), grown_copy._sketched
+        self.depth_check = grown_copy.depth_check
         if self.rig is not None and grown_copy.rig is not None:
             self.rig.take_over(grown_copy.rig)
 
@@ -328,6 +337,43 @@ class Mapper:
             self.keyframes.move_keyframe(keyframe.number, pose)
         agrees = np.nanmin(residual_px, axis=1) < INLIER_PX
         self.keyframes.learn(frames, evidence, inverse_depth, agrees)
+        if all(keyframe.depth is not None and keyframe.depth.source is ScaleSource.DEPTH for keyframe in frames):
+            self.depth_check = self.depth_check.seen(evidence, poses)
+            if self.depth_check.trouble:
+                self._refine_without_depths(frames, evidence)
+
+    def _refine_without_depths(self, frames: Sequence[Keyframe], evidence: Evidence) -> None:
+        """Nothing that a sensor has measured is believed any more: keyframes as matches alone have them.
+
+        The first one stays, and so does the distance to the one furthest from it.
+        """
+        for keyframe in self.keyframes.all:
+            unknown = np.full(len(keyframe.inverse_depth), np.nan)
+            self.keyframes.put(replace(keyframe, frame=replace(keyframe.frame, depth=None), inverse_depth=unknown))
+        self.keyframes.know_scale(self.keyframes.present, Scale())
+        first = self.keyframes.keyframes[frames[0].number].camera_to_world
+        start = relative_pose(first, np.array([self.keyframes.keyframes[k.number].camera_to_world for k in frames]))
+        size = float(np.linalg.norm(start[:, :3, 3], axis=1).max())
+        evidence = replace(evidence, known=None)
+        refined = refine(evidence, start[None], _ANEW)
+        for keyframe, pose in zip(frames, refined.camera_to_first[0], strict=True):
+            self.keyframes.move_keyframe(keyframe.number, first @ grown(pose, float(np.log(size))))
+        agrees = np.nanmin(refined.residual_px[0], axis=1) < INLIER_PX
+        self.keyframes.learn(frames, evidence, refined.inverse_depth[0] / size, agrees)
+
+    def depth_stretch(self, keyframe: Keyframe, prior: DepthPrior) -> tuple[float, float] | None:
+        """Logarithm of metres per unit by what a sensor has measured of a keyframe that was solved without, and sigma.
+
+        None where few depths are known both ways.
+        """
+        measured, sigma = prior.at(self._matcher.grid(keyframe.features.grey.shape), keyframe.camera)
+        both = (keyframe.inverse_depth > 0) & (measured > 0) & (sigma < _GOOD_MEASURE * measured)
+        if both.sum() < FEWEST_MATCHES:
+            return None
+        ratio = np.log(keyframe.inverse_depth[both] / measured[both])
+        stretch = float(np.median(ratio))
+        spread = 1.4826 * float(np.median(np.abs(ratio - stretch)))
+        return stretch, float(np.hypot(1.2533 * spread / np.sqrt(both.sum()), prior.scale_sigma))
 
     def _remember(self, keyframe: Keyframe) -> None:
         self._places.add(keyframe.number, self._matcher.keypoints(keyframe.features))

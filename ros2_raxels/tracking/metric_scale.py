@@ -281,6 +281,11 @@ class MetricScale:
             self._stretch = gain * stretch
             self._sigma = float(np.sqrt(_FLOOR**2 + (1.0 - gain) * variance))
 
+    def see_depths(self, source: ScaleSource, stretch: float, sigma: float) -> None:
+        """What measured depths say of the unit of a trajectory that began without: as `see_inertial`."""
+        if not self._metres_per_unit:
+            self._take(source, stretch, sigma)
+
     def takes(self, source: ScaleSource) -> bool:
         """Whether metres may come from there now: as the settings say, or where nothing better is there."""
         if not self.settings.is_auto:
@@ -363,7 +368,7 @@ class MetricScale:
             self._source = ScaleSource.STEREO
             step = self._followed(first, *told)
         else:
-            step = self._stretched() if self._source in _MOTION else self._by_ratios(first)
+            step = self._stretched() if self._source in (*_MOTION, ScaleSource.DEPTH) else self._by_ratios(first)
         if step is None:
             return None
         factor, centre = float(np.exp(step)), origin if first else here

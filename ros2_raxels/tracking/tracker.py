@@ -199,6 +199,7 @@ class Tracker:
         self._next_number = 0
         self._camera: Camera | None = None
         self._focal_found = False
+        self._depth_trouble = ""
         self._metric = MetricScale(self.settings.scale, guessed=self._rig is not None)
         self._sensors.forget()
         if self._inertial_path is not None:
@@ -236,8 +237,8 @@ class Tracker:
 
     @property
     def depth_trouble(self) -> str:
-        """Why depths that come with frames are left out, in a line; empty where they are not."""
-        return ""
+        """Why depths that come with frames are left out, in a line; empty where they are not. Any thread may ask."""
+        return self._depth_trouble
 
     @property
     def engine_id(self) -> str:
@@ -274,7 +275,7 @@ class Tracker:
         if camera is not None:
             camera.check_fits(image, "image")
         with self._way.taken(), self._budget.frame(stamp_ns):
-            depth = depth if self.settings.scale.takes_depths else None
+            depth = depth if self.settings.scale.takes_depths and not self._depth_trouble else None
             return self._answer(image, stamp_ns, camera, depth, others or {})
 
     def tell_period(self, period_s: float | None) -> None:
@@ -833,11 +834,26 @@ class Tracker:
     def _take_over(self, update: MapUpdate) -> None:
         """Go on with the map in which a keyframe was made; the camera stays where it is beside that."""
         self._mapper.take_over(update.mapper)
+        if self._mapper.depth_check.trouble and not self._depth_trouble:
+            self._leave_depths_out(self._mapper.depth_check.trouble)
         if update.growth is not None:
             self._see_loop(update.growth, update.joined)
         self._follow_keyframe(update)
         if update.stage is MapStage.COMPLETE and self.settings.scale.source is ScaleSource.HEIGHT:
             self._see_ground(self._map.keyframes[update.keyframe])
+        depth = None if self._depth_trouble else update.frame.frame.depth
+        if depth is not None and depth.source is ScaleSource.DEPTH and not self._metric.scale.is_metric:
+            # They came only after a map was begun without.
+            told = self._mapper.depth_stretch(self._map.keyframes[update.keyframe], depth)
+            if told is not None:
+                self._metric.see_depths(depth.source, *told)
+
+    def _leave_depths_out(self, trouble: str) -> None:
+        """From here on poses are as without them, and in metres no longer."""
+        self._depth_trouble = trouble
+        self._metric.begin()
+        self._leave_scale()
+        self._corrected = True
 
     def _see_loop(self, growth: float, joined: bool) -> None:
         known = self._map.trajectories[self._map.present].scale

@@ -4,10 +4,25 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import cv2
 import numpy as np
 import pytest
 from made_up_tracks import cameras, tracks_of
-from walk import BLACK, CAMERA, COUNT, FIRST_NS, LOST, STEP_NS, TRACKING, Image, SensorDepths, Walk, states
+from walk import (
+    BLACK,
+    CAMERA,
+    COUNT,
+    FIRST_NS,
+    LOST,
+    STEP_NS,
+    TRACKING,
+    Image,
+    SensorDepths,
+    Walk,
+    path_m,
+    similarity,
+    states,
+)
 
 from ros2_raxels.geometry.poses import FloatArray, make_pose
 from ros2_raxels.tracking.depth_prior import PointDepths, with_known_depths
@@ -134,3 +149,49 @@ def test_a_pose_that_was_set_before_depths_stays(walk: Walk) -> None:
     found = see(tracker, walk.images[2:3], walk.depths_m[2:3], 2)[0]
     assert found.has_depth
     np.testing.assert_allclose(found.camera_to_world[:3, 3], [1.0, 2.0, 3.0], atol=0.02)
+
+
+def test_depths_of_another_place_are_named_and_left_out_and_poses_are_as_good_as_without(walk: Walk) -> None:
+    """As by a sensor with a narrower lens that stands beside the camera, whose depths are not registered."""
+    elsewhere = [np.roll(cv2.resize(d, None, fx=1.5, fy=1.5)[60:300, 80:400], 25, axis=1) for d in walk.depths_m]
+    tracker, alone = Tracker(), Tracker()
+    found, without = see(tracker, walk.images, elsewhere), see(alone, walk.images, [None] * COUNT)
+    assert states(found) == [TRACKING] * COUNT
+    assert "they contradict what the motion of the camera says of" in tracker.depth_trouble
+    metric = [f.scale.is_metric for f in found]
+    assert metric[0]
+    left_out = metric.index(False)
+    assert 5 < left_out < 40
+    assert not any(metric[left_out:])
+    errors = []
+    for answers in (found, without):
+        positions = np.array([f.camera_to_world[:3, 3] for f in answers[left_out + 1 :]])
+        errors.append(similarity(positions, walk.poses[left_out + 1 :, :3, 3])[1])
+    assert errors[0] < max(1.5 * errors[1], 0.01 * path_m(walk.poses))
+    tracker.reset()
+    assert tracker.depth_trouble == ""
+
+
+def test_depths_that_come_after_a_map_was_begun_give_it_metres(walk: Walk) -> None:
+    tracker = Tracker()
+    found = see(tracker, walk.images, [None] * 15 + walk.depths_m[15:])
+    assert states(found) == [TRACKING] * COUNT
+    metric = [f.scale.is_metric for f in found]
+    begun = metric.index(True)
+    assert 15 < begun < 30
+    assert all(metric[begun:])
+    assert found[begun].corrected
+    assert found[begun].scale.source is ScaleSource.DEPTH
+    off, _ = walk.error(found[-10:], list(range(COUNT - 10, COUNT)), 1.0)
+    assert off < 0.01
+
+
+def test_a_loop_between_measured_keyframes_leaves_the_unit_as_it_is(walk: Walk) -> None:
+    there_and_back = [*range(COUNT), *range(COUNT - 2, 4, -1)]
+    tracker = Tracker()
+    found = see(tracker, walk[there_and_back], [walk.depths_m[k] for k in there_and_back])
+    assert states(found) == [TRACKING] * len(there_and_back)
+    off, turn = walk.error(found, there_and_back, 1.0)
+    assert off < 0.004
+    assert turn < 0.2
+    assert {k.log_growth for k in tracker._map.all} == {0.0}

@@ -218,7 +218,7 @@ def test_metres_from_the_height() -> None:
 def test_a_trajectory_that_begins_with_measured_depths_is_in_metres_at_once() -> None:
     metric = MetricScale(ScaleSettings())
     assert metric.settings.takes_depths
-    assert not metric.settings.__class__(ScaleSource.ODOM).takes_depths
+    assert not ScaleSettings(ScaleSource.ODOM).takes_depths
     metric.begin_in_metres(ScaleSource.STEREO, 3.5, 0.003)
     scale = metric.scale
     assert scale == Scale(ScaleSource.STEREO, 3.5, 0.003)
@@ -258,6 +258,20 @@ def test_who_keeps_account_himself_is_believed_as_far_as_he_is_sure() -> None:
     np.testing.assert_array_equal(about, here)
     assert metric.scale.sigma == pytest.approx(np.hypot(0.03, 0.04))
     assert metric.correction(here, origin) is None
+
+
+def test_depths_give_metres_to_a_trajectory_that_began_without() -> None:
+    metric = MetricScale(ScaleSettings())
+    metric.begin()
+    metric.see_depths(ScaleSource.DEPTH, float(np.log(2.5)), 0.3)
+    assert metric.correction(np.ones(3), np.zeros(3)) is None
+    metric.see_depths(ScaleSource.DEPTH, float(np.log(2.5)), 0.005)
+    factor, centre = metric.correction(np.ones(3), np.zeros(3)) or (0.0, np.ones(3))
+    assert factor == pytest.approx(2.5)
+    np.testing.assert_array_equal(centre, np.zeros(3))
+    assert (metric.scale.source, metric.scale.metres_per_unit) == (ScaleSource.DEPTH, pytest.approx(2.5))
+    metric.see_depths(ScaleSource.DEPTH, 0.2, 0.005)
+    assert metric.correction(np.ones(3), np.zeros(3)) is None
 
 
 def test_the_imu_is_believed_when_it_is_sure_and_its_repetitions_count_little() -> None:
