@@ -189,7 +189,11 @@ class MetricScale:
         return self.settings.scene_depth_m if self.settings.source is ScaleSource.FIXED else 1.0
 
     def begin(
-        self, path: Sequence[PathPoint] = (), odometry: Odometry | None = None, scene_depth: float = 1.0
+        self,
+        path: Sequence[PathPoint] = (),
+        odometry: Odometry | None = None,
+        scene_depth: float = 1.0,
+        guessed: bool = False,
     ) -> float:
         """Factor for a trajectory that begins, whose unit is the median depth of the scene.
 
@@ -197,6 +201,7 @@ class MetricScale:
             path: of the first cameras; in metres by odometry where that tells.
             odometry: see `see_odometry`.
             scene_depth: median depth of the scene in the unit of the path.
+            guessed: whether the unit is to be near to metres already, because they will be known soon.
         """
         self.forget_lengths()
         self._source, self._metres_per_unit, self._sigma = self.settings.source, 0.0, UNKNOWN_SIGMA
@@ -208,7 +213,8 @@ class MetricScale:
                 self._source = ScaleSource.ODOM
                 self._metres_per_unit, self._sigma = float(np.exp(found[0])) * scene_depth, max(found[1], _FLOOR)
                 return self._metres_per_unit
-        return self.depth_of_scene
+        may_guess = guessed and self.settings.source in (ScaleSource.NONE, ScaleSource.IMU)
+        return USUAL_DEPTH_M if may_guess else self.depth_of_scene
 
     def adopt(self, scale: Scale) -> None:
         """Go on with keyframes whose scale was known."""

@@ -441,7 +441,9 @@ class Tracker:
         self._drop_keyframes_to_be()
         # Where the camera was said to stand or turn, how far it has moved meanwhile is no motion of one frame.
         self._corrected |= not self._map.keyframes
-        clip, unit = first.clip, self._metric.begin(first.path, self._odometry, first.scene_depth)
+        stamps_ns = (first.path[0][0], first.path[-1][0])
+        soon = self._inertial_path is not None and self._inertial_path.covers(*stamps_ns)
+        clip, unit = first.clip, self._metric.begin(first.path, self._odometry, first.scene_depth, soon)
         self._mapper.shared.take_over(first.shared)
         solved, clip_to_unit = first.placed(self._motion.camera_to_world, self._motion.covariance, unit)
         self._mapper.begin(solved, clip, clip_to_unit, unit)
