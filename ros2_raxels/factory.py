@@ -5,13 +5,15 @@ A model that cannot be loaded is a `FileError` whose message says what the comma
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 
 from ros2_raxels.engine import EngineError
-from ros2_raxels.estimation.estimator import Estimator
+from ros2_raxels.engine.learned_graphs import NotImportedError, open_learned
+from ros2_raxels.estimation.estimator import ALWAYS_LEARNED, Estimator, EstimatorSettings
 from ros2_raxels.estimation.learned_prior import (
     SHIPPED,
     STREAM,
@@ -21,6 +23,7 @@ from ros2_raxels.estimation.learned_prior import (
     named_card,
 )
 from ros2_raxels.geometry.rig import Rig
+from ros2_raxels.matching.learned import LearnedMatcher
 from ros2_raxels.tracking.inertial import Imu
 from ros2_raxels.tracking.metric_scale import Odometry, ScaleSettings, ScaleSource
 from ros2_raxels.tracking.tracker import Tracker
@@ -29,14 +32,44 @@ from ros2_raxels.utils.files import FileError
 from ros2_raxels.view_synthesis import predictor
 from ros2_raxels.view_synthesis.predictor import PredictorSettings, ViewPredictor
 
+AUTO, CLASSIC, LEARNED = MATCHERS = "auto", "classic", "learned"
+"""When keypoints of clips are learned ones: where evidence is weak, if they were imported; never; always."""
 
-def make_estimator(model: str) -> Estimator:
+
+def make_estimator(model: str, matcher: str = CLASSIC) -> Estimator:
     """An estimator with the denoiser of a card; ``none`` leaves the denoiser out, empty takes the shipped one.
 
+    Args:
+        model: the card.
+        matcher: one of `MATCHERS`.
+
     Raises:
-        FileError: the model is missing, damaged or cannot be run.
+        FileError: the model is missing, damaged or cannot be run, or so is the learned matcher where it must be used.
     """
-    return Estimator(denoiser=make_denoiser(model))
+    settings = EstimatorSettings(weak=ALWAYS_LEARNED) if matcher == LEARNED else EstimatorSettings()
+    return Estimator(settings, make_denoiser(model), learned=make_learned_matcher(matcher), warn=_warn)
+
+
+def make_learned_matcher(matcher: str) -> LearnedMatcher | None:
+    """The matcher for weak evidence; None where there is to be none, or for `AUTO` can be none.
+
+    Raises:
+        FileError: it must be used, but was not imported, is damaged or cannot be run.
+    """
+    if matcher == CLASSIC:
+        return None
+    try:
+        return LearnedMatcher(open_learned())
+    except EngineError as error:
+        if matcher == LEARNED:
+            raise FileError(f"{error}; --matcher {CLASSIC} does without") from error
+        if not isinstance(error, NotImportedError):
+            _warn(f"matcher: {CLASSIC}, because {error}")
+        return None
+
+
+def _warn(line: str) -> None:
+    print(f"raxels: {line}", file=sys.stderr, flush=True)
 
 
 def make_denoiser(model: str, settings: DenoiseSettings | None = None) -> LearnedDenoiser | None:

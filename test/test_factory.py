@@ -8,11 +8,15 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from learned_rig import FakeGraphs
 from ros_testing import ROOT
 
 from ros2_raxels import factory
+from ros2_raxels.engine.learned_graphs import card_path
 from ros2_raxels.estimation import learned_prior
+from ros2_raxels.estimation.estimator import ALWAYS_LEARNED
 from ros2_raxels.estimation.learned_prior import STREAM, LearnedDenoiser
+from ros2_raxels.matching.learned import LearnedMatcher
 from ros2_raxels.tracking.metric_scale import ScaleSource
 from ros2_raxels.utils.files import FileError
 
@@ -80,3 +84,32 @@ def test_where_no_model_is_installed_one_must_be_given(monkeypatch: pytest.Monke
     for make in (factory.make_predictor, factory.model_card):
         with pytest.raises(FileError, match=r"no model is installed with this package; .*, or give --model"):
             make("")
+
+
+def test_the_learned_matcher_is_used_where_it_was_imported(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    assert factory.make_learned_matcher("classic") is None
+    assert factory.make_learned_matcher("auto") is None
+    with pytest.raises(FileError, match=r"there is no learned matcher in .*--matcher classic does without"):
+        factory.make_learned_matcher("learned")
+    monkeypatch.setattr(factory, "open_learned", FakeGraphs)
+    assert isinstance(factory.make_learned_matcher("auto"), LearnedMatcher)
+    assert factory.make_estimator("none", "learned").settings.weak == ALWAYS_LEARNED
+    assert factory.make_estimator("none", "auto").settings.weak < 1
+    assert capsys.readouterr().err == ""
+
+
+def test_a_damaged_learned_matcher_is_named_and_done_without(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    card_path().parent.mkdir(parents=True)
+    card_path().write_text("nothing")
+    assert factory.make_learned_matcher("auto") is None
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith("raxels: matcher: classic, because the learned matcher cannot be used: ")
+    assert line.endswith("run `raxels engine import learned-matcher` again")
+    with pytest.raises(FileError, match="cannot be used"):
+        factory.make_learned_matcher("learned")

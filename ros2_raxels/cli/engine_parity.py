@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 import cv2
 import numpy as np
+import numpy.typing as npt
 
 from ros2_raxels.engine import Engine
 from ros2_raxels.engine.model_card import ModelCard
@@ -15,6 +16,7 @@ from ros2_raxels.estimation.learned_prior import DenoiseSettings, LearnedDenoise
 from ros2_raxels.geometry.camera import PinholeCamera
 from ros2_raxels.geometry.poses import FloatArray, inverse_pose, make_pose, rotation_angle_rad, rotation_from_vector
 from ros2_raxels.geometry.raxel_grid import clip_bearings, decode_clip
+from ros2_raxels.matching.matcher import Matcher
 from ros2_raxels.matching.tracks import FLOW, KEYPOINT, Evidence
 from ros2_raxels.view_synthesis.prediction import PredictionRequest
 from ros2_raxels.view_synthesis.predictor import ViewPredictor
@@ -25,9 +27,13 @@ ROTATION_DEG, TRANSLATION_PERCENT = 0.1, 0.5
 GREY_LEVELS = 1.0
 """Largest mean difference of views."""
 
+LEAST_MATCHES, LEAST_RIGHT = 100, 0.9
+"""Of a picture that is matched with itself, shifted."""
+
 CLIPS = 6
 
 _CAMERA = PinholeCamera(320, 240, 260.0, 260.0, 159.5, 119.5)
+_SHIFT_PX = (24, 15)
 _MISMATCHED, _NOISE_PX = 0.15, 0.5
 
 Engines = Mapping[str, Engine]
@@ -150,3 +156,43 @@ def _made_up_trajectory(rng: np.random.Generator, frames: int) -> FloatArray:
 def _made_up_image(seed: int, camera: PinholeCamera) -> np.ndarray:
     coarse = np.random.default_rng(seed).integers(0, 256, (12, 16, 3), np.uint8)
     return np.asarray(cv2.resize(coarse, (camera.width, camera.height), interpolation=cv2.INTER_CUBIC))
+
+
+@dataclass(frozen=True)
+class ShiftFound:
+    """How well a matcher finds a picture in itself, some px further.
+
+    Attributes:
+        matches: number of keypoints that were matched.
+        right: share of these that are where they must be.
+    """
+
+    matches: int
+    right: float
+
+    @property
+    def holds(self) -> bool:
+        """Whether these are as many and as right as they must be."""
+        return self.matches >= LEAST_MATCHES and self.right >= LEAST_RIGHT
+
+
+def shift_found(matcher: Matcher) -> ShiftFound:
+    """Match a picture with itself, shifted."""
+    picture = made_up_picture()
+    frames = [matcher.look(picture[y : y + 240, x : x + 320]) for x, y in ((0, 0), _SHIFT_PX)]
+    a, b = (matcher.keypoints(frame).pixels for frame in frames)
+    index = matcher.match_all([(frames[0], frames[1])], [None])[0].keypoints
+    assert index is not None
+    there = index >= 0
+    off = np.linalg.norm(a[there] - _SHIFT_PX - b[index[there]], axis=1)
+    return ShiftFound(int(there.sum()), float((off < 1.0).mean()) if len(off) else 0.0)
+
+
+def made_up_picture() -> npt.NDArray[np.uint8]:
+    """(260, 350) grey: blocks of many sizes, always the same."""
+    rng = np.random.default_rng(0)
+    picture = np.full((260, 350), 128, np.uint8)
+    for _ in range(400):
+        (x, y), (w, h) = rng.integers((0, 0), (350, 260)), rng.integers(6, 40, 2)
+        picture[y : y + h, x : x + w] = rng.integers(256)
+    return np.asarray(cv2.GaussianBlur(picture, (0, 0), 0.8), np.uint8)

@@ -11,10 +11,10 @@ import numpy as np
 from tqdm import tqdm
 
 from ros2_raxels.cli.model_arguments import add_model_argument
-from ros2_raxels.estimation.estimator import Estimator
+from ros2_raxels.estimation.estimator import LEARNED_STAGE, Estimator
 from ros2_raxels.evaluation.clips.clip_sets import Clip, ClipAnswer, read_clips, write_answers
 from ros2_raxels.evaluation.clips.own_method import NAME, answer_clip
-from ros2_raxels.factory import make_estimator
+from ros2_raxels.factory import AUTO, MATCHERS, make_estimator
 from ros2_raxels.utils.files import check_writable
 
 
@@ -23,6 +23,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--clips", type=Path, required=True, metavar="FILE", help="clips.json: images and intrinsics")
     parser.add_argument("--out", type=Path, required=True, metavar="FILE", help="answer.json to write")
     parser.add_argument("--no-intrinsics", action="store_true", help="ignore intrinsics and estimate the focal length")
+    parser.add_argument(
+        "--matcher",
+        choices=MATCHERS,
+        default=AUTO,
+        help="auto: learned keypoints where evidence is weak, if imported (raxels engine import); default: auto",
+    )
     add_model_argument(parser)
 
 
@@ -38,7 +44,7 @@ def run(args: argparse.Namespace) -> int:
     check_writable(args.out)
     use_intrinsics = not args.no_intrinsics
     clips = read_clips(args.clips, need_intrinsics=use_intrinsics)
-    answers, failed = _answer_all(make_estimator(args.model), clips, use_intrinsics)
+    answers, failed = _answer_all(make_estimator(args.model, args.matcher), clips, use_intrinsics)
     write_answers(args.out, NAME, answers)
     print(_summary(answers, args.out))
     if failed:
@@ -61,4 +67,6 @@ def _answer_all(estimator: Estimator, clips: Sequence[Clip], use_intrinsics: boo
 def _summary(answers: Sequence[ClipAnswer], out: Path) -> str:
     seconds = [answer.seconds for answer in answers if answer.seconds is not None]
     speed = f", median {1e3 * np.median(seconds):.1f} ms a clip" if seconds else ""
-    return f"{len(answers)} clips{speed} -> {out}"
+    asked = sum(LEARNED_STAGE in answer.stage_s for answer in answers)
+    learned = f" (learned matcher asked for {asked})" if asked else ""
+    return f"{len(answers)} clips{learned}{speed} -> {out}"

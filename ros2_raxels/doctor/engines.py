@@ -42,6 +42,7 @@ class Engines:
         plans: in the cache.
         folder: of the cache.
         is_writable: whether a plan could be kept there.
+        learned_problem: why the learned matcher that was imported cannot be used; empty where it can, or was not.
     """
 
     has_gpu: bool
@@ -50,6 +51,7 @@ class Engines:
     plans: tuple[CachedPlan, ...]
     folder: str
     is_writable: bool
+    learned_problem: str = ""
 
 
 def look_at_engines(versions: Mapping[str, str]) -> Engines:
@@ -87,7 +89,21 @@ def look_at_engines(versions: Mapping[str, str]) -> Engines:
         tuple(CachedPlan(entry.name, why_stale(entry, graphs, versions)) for entry in entries),
         str(store.folder),
         _is_writable(store.folder),
+        _learned_problem(),
     )
+
+
+def _learned_problem() -> str:
+    from ros2_raxels.engine import EngineError
+    from ros2_raxels.engine.learned_graphs import NotImportedError, open_learned
+
+    try:
+        open_learned()
+    except NotImportedError:
+        return ""
+    except EngineError as error:
+        return str(error)
+    return ""
 
 
 def why_stale(entry: Entry, graphs: set[str], versions: Mapping[str, str]) -> str:
@@ -127,6 +143,15 @@ def judge_engines(facts: Engines) -> list[Finding]:
                 "no engine runs the model, so that poses come from geometry alone",
                 facts.problem,
                 "pip install onnxruntime, or set model to none",
+            )
+        )
+    if facts.learned_problem:
+        found.append(
+            Finding(
+                Severity.WARNING,
+                "the learned matcher in the cache is of no use, so that clips are matched without it",
+                facts.learned_problem,
+                "run `raxels engine import learned-matcher` again",
             )
         )
     if _NOT_BUILT in facts.chosen:

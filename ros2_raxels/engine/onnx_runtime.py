@@ -20,6 +20,7 @@ _DTYPES = {
     "tensor(float16)": np.float16,
     "tensor(int64)": np.int64,
     "tensor(uint8)": np.uint8,
+    "tensor(bool)": np.bool_,
 }
 
 

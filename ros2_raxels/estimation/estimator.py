@@ -8,12 +8,14 @@ all of them at once, and the answer is the one that explains the evidence best.
 from __future__ import annotations
 
 import itertools
+import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 import numpy as np
 import numpy.typing as npt
 
+from ros2_raxels.engine import EngineError, Say
 from ros2_raxels.estimation.bundle_adjustment import BundleProblem, Refined, RefineSettings, parallax_px
 from ros2_raxels.estimation.clip_covariance import pose_covariance
 from ros2_raxels.estimation.focal import find_focal, guessed_camera
@@ -25,6 +27,7 @@ from ros2_raxels.geometry.camera import Camera
 from ros2_raxels.geometry.poses import FloatArray, direction_angle_rad, rotation_angle_rad
 from ros2_raxels.geometry.raxel_grid import clip_bearings
 from ros2_raxels.matching.features import Features
+from ros2_raxels.matching.learned import LearnedMatcher
 from ros2_raxels.matching.matcher import Matcher
 from ros2_raxels.matching.tracks import Evidence, EvidenceSettings, PairMatches
 from ros2_raxels.utils.timing import timed
@@ -32,6 +35,20 @@ from ros2_raxels.utils.timing import timed
 _ENOUGH_PARALLAX_PX = 3.0
 _DOUBTFUL_TURN_RAD, _DOUBTFUL_DIRECTION_RAD = 0.1, 0.5
 """Differences between contending hypotheses that divide confidence by e each."""
+
+_LOG = logging.getLogger(__name__)
+
+Matches = Mapping[tuple[int, int], PairMatches]
+
+ALWAYS_LEARNED = 2.0
+"""Of `EstimatorSettings.weak`: above all confidences."""
+
+_CLEARLY_LESS = 0.1
+"""Confidence: if learned keypoints give so much less, they are not taken. Like `EstimatorSettings.weak` chosen on the
+training sets, where the learned answer to weak evidence is the better one more often than it says so."""
+
+LEARNED_STAGE = "learned"
+"""Of `ClipEstimate.stage_s`: keypoints and matches of the learned matcher; there alone where that was asked."""
 
 _FIRST_PAIRS = 2
 """Pairs of frames that hypotheses are proposed from at first."""
@@ -56,6 +73,7 @@ class ClipEstimate:
         evidence: P tracks over N frames, through `cameras`.
         second_motion: (P, N) observations of something that moves on its own, and not with the world.
         stage_s: wall time by stage.
+        is_learned: whether the keypoints of the evidence are the learned ones.
     """
 
     cameras: tuple[Camera, ...]
@@ -72,6 +90,7 @@ class ClipEstimate:
     evidence: Evidence
     second_motion: npt.NDArray[np.bool_]
     stage_s: dict[str, float]
+    is_learned: bool = False
 
 
 @dataclass(frozen=True)
@@ -86,12 +105,15 @@ class EstimatorSettings:
             neither the other pairs nor the learned prior are asked; above 1 both always are.
         moving: whether something else may move: the loss narrows to the noise of the clip, and second motions are
             looked for.
+        weak: least confidence of all cameras of a clip, below which it is solved again with learned keypoints, where
+            there is a matcher for them; `ALWAYS_LEARNED` takes these whatever either is worth.
     """
 
     evidence: EvidenceSettings = field(default_factory=EvidenceSettings)
     refine: RefineSettings = field(default_factory=RefineSettings)
     sure: float = 0.75
     moving: bool = True
+    weak: float = 0.6
 
 
 class Estimator:
@@ -101,6 +123,8 @@ class Estimator:
         settings: of the stages.
         denoiser: the learned prior; None leaves two-view geometry alone.
         matcher: with the same settings of evidence; None for one of its own.
+        learned: matcher for clips in which the evidence is weak; None leaves them as they are.
+        warn: told once if that one fails, and is not used any more.
     """
 
     def __init__(
@@ -108,10 +132,12 @@ class Estimator:
         settings: EstimatorSettings | None = None,
         denoiser: Denoiser | None = None,
         matcher: Matcher | None = None,
+        learned: LearnedMatcher | None = None,
+        warn: Say = _LOG.warning,
     ) -> None:
         self.settings = settings or EstimatorSettings()
         self.matcher = matcher or Matcher(self.settings.evidence)
-        self._denoiser = denoiser
+        self._denoiser, self._learned, self._warn = denoiser, learned, warn
 
     def estimate(
         self, images: Sequence[npt.NDArray[np.uint8]], cameras: Sequence[Camera] | None = None
@@ -138,7 +164,7 @@ class Estimator:
         features: Sequence[Features],
         cameras: Sequence[Camera] | None,
         stage_s: dict[str, float] | None = None,
-        matches: Mapping[tuple[int, int], PairMatches] | None = None,
+        matches: Matches | None = None,
     ) -> ClipEstimate:
         """`estimate` for frames that the matcher has looked at before.
 
@@ -149,9 +175,45 @@ class Estimator:
             matches: of all pairs (i, j), i < j, where they are known; they are looked for otherwise.
         """
         stage_s = {} if stage_s is None else stage_s
+        with timed(stage_s, "evidence"):
+            matches = self.matcher.match_every_pair(features) if matches is None else matches
+        found = self._solved(self.matcher, features, cameras, matches, stage_s)
+        if self._learned is None or found.confidence.min() >= self.settings.weak:
+            return found
+        return self._with_learned(self._learned, features, cameras, matches, found)
+
+    def _with_learned(
+        self,
+        learned: LearnedMatcher,
+        features: Sequence[Features],
+        cameras: Sequence[Camera] | None,
+        matches: Matches,
+        found: ClipEstimate,
+    ) -> ClipEstimate:
+        """Another estimate with learned keypoints, unless it is clearly less sure of itself."""
+        stage_s = found.stage_s
+        try:
+            with timed(stage_s, LEARNED_STAGE):
+                better = learned.in_place_of(features, matches)
+        except EngineError as error:
+            self._learned = None
+            self._warn(f"matcher: classic from now on, because the learned one failed: {error}")
+            return found
+        other = replace(self._solved(learned, features, cameras, better, stage_s), is_learned=True)
+        worse = other.confidence.min() < found.confidence.min() - _CLEARLY_LESS
+        return found if worse and self.settings.weak < ALWAYS_LEARNED else other
+
+    def _solved(
+        self,
+        matcher: Matcher,
+        features: Sequence[Features],
+        cameras: Sequence[Camera] | None,
+        matches: Matches,
+        stage_s: dict[str, float],
+    ) -> ClipEstimate:
         given = list(cameras) if cameras is not None else [guessed_camera(f) for f in features]
         with timed(stage_s, "evidence"):
-            evidence = self.matcher.collect(features, given, matches)
+            evidence = matcher.collect(features, given, matches)
         problem = BundleProblem.of(evidence)
         if cameras is None:
             with timed(stage_s, "focal"):

@@ -57,6 +57,7 @@ class Features:
         usable: (height, width) pixels of the working image that may be used, not those of the robot's own parts or
             beyond the lens; None for all.
         keypoints: of the working image; None until `Matcher.keypoints` has found them.
+        learned: those of `LearnedMatcher`, as well.
     """
 
     def __init__(
@@ -66,10 +67,11 @@ class Features:
         self.full = FullImage(grey if full is None else full, grey.shape)
         self.usable = usable
         self.keypoints: Keypoints | None = None
+        self.learned: Keypoints | None = None
 
     def forget_details(self) -> None:
         """Keep the working image alone; keypoints are found again where they are needed, and they take megabytes."""
-        self.full, self.keypoints = FullImage(self.grey, self.grey.shape), None
+        self.full, self.keypoints, self.learned = FullImage(self.grey, self.grey.shape), None, None
 
     def may_use(self, pixels: FloatArray) -> npt.NDArray[np.bool_]:
         """(N,) whether pixels (N, 2) may be used; false outside the image and for NaN."""
@@ -88,11 +90,11 @@ class Features:
 
 @dataclass(frozen=True)
 class Keypoints:
-    """SIFT keypoints of one frame.
+    """Keypoints of one frame, SIFT's or those of another detector.
 
     Attributes:
         pixels: (K, 2) px of the working image.
-        descriptors: (K, 128) float32.
+        descriptors: (K, D) float32.
         strength: (K,) response of the detector.
     """
 

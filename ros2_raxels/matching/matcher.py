@@ -207,11 +207,14 @@ class Matcher:
         """
         if len(frames) < 2 or len(frames) != len(cameras):
             raise ValueError(f"{len(frames)} frames and {len(cameras)} cameras: two or more frames, a camera each")
-        if matches is None:
-            pairs = list(itertools.combinations(range(len(frames)), 2))
-            found = self.match_all([(frames[i], frames[j]) for i, j in pairs], [None] * len(pairs))
-            matches = dict(zip(pairs, found, strict=True))
+        matches = self.match_every_pair(frames) if matches is None else matches
         return self.assemble(frames, cameras, matches)
+
+    def match_every_pair(self, frames: Sequence[Features]) -> dict[tuple[int, int], PairMatches]:
+        """Matches between all pairs of frames, by their positions (i, j), i < j."""
+        pairs = list(itertools.combinations(range(len(frames)), 2))
+        found = self.match_all([(frames[i], frames[j]) for i, j in pairs], [None] * len(pairs))
+        return dict(zip(pairs, found, strict=True))
 
     def assemble(
         self,

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from torch.export import Dim
 
 from ros2_raxels.engine.model_card import MIXED, Graph, ModelCard, sha256
+from ros2_raxels.engine.onnx_file import write_onnx
 from ros2_raxels.geometry.raxel_grid import RAXEL_COLUMNS, RAXEL_ROWS
 from ros2_raxels.model.denoiser import JointDenoiser
 from ros2_raxels.model.graphs import (
@@ -33,9 +34,7 @@ from ros2_raxels.model.rays import RAY_SPREAD
 from ros2_raxels.training import checkpoint
 from ros2_raxels.training.correspondences import sample_correspondences
 from ros2_raxels.training.validation import Validation
-from ros2_raxels.utils.files import FileError, replacing, write_json
-
-OPSET = 18
+from ros2_raxels.utils.files import FileError, write_json
 
 
 @dataclass(frozen=True)
@@ -143,7 +142,7 @@ def _encode_graph(model: JointDenoiser, path: Path) -> Graph:
     p, n = Dim("tracks", min=2, max=4096), Dim("frames", min=2, max=64)
     both, per_track = {1: p, 2: n}, {1: p}
     shapes: tuple[dict[int, Any], ...] = (both, both, both, both, per_track, both, {1: n}, {})
-    return _write(EncodeGraph(model).eval(), arguments, TRACK_INPUTS, TOKEN_OUTPUTS, shapes, path)
+    return write_onnx(EncodeGraph(model).eval(), arguments, TRACK_INPUTS, TOKEN_OUTPUTS, shapes, path)
 
 
 def _ray_graph(model: JointDenoiser, path: Path) -> Graph:
@@ -160,7 +159,7 @@ def _ray_graph(model: JointDenoiser, path: Path) -> Graph:
     )
     h, n, p = Dim("hypotheses", min=1, max=256), Dim("frames", min=2, max=64), Dim("tracks", min=2, max=4096)
     shapes: tuple[dict[int, Any], ...] = ({0: h, 1: n}, {0: h, 1: n}, {1: n}, {}, {1: p}, {3: p}, {3: p})
-    return _write(RayGraph(model).eval(), arguments, RAY_INPUTS, RAY_OUTPUTS, shapes, path)
+    return write_onnx(RayGraph(model).eval(), arguments, RAY_INPUTS, RAY_OUTPUTS, shapes, path)
 
 
 def _sweep_graph(graph: SweepGraph, size: ModelSize, path: Path) -> Graph:
@@ -169,7 +168,7 @@ def _sweep_graph(graph: SweepGraph, size: ModelSize, path: Path) -> Graph:
     t = Dim("views", min=1, max=64)
     h, w = 16 * Dim("rows_16", min=1, max=32), 16 * Dim("columns_16", min=1, max=32)
     shapes: tuple[dict[int, Any], ...] = ({0: t, 4: h, 5: w}, {0: t, 2: h, 3: w})
-    return _write(graph.eval(), arguments, SWEEP_INPUTS, SWEEP_OUTPUTS, shapes, path)
+    return write_onnx(graph.eval(), arguments, SWEEP_INPUTS, SWEEP_OUTPUTS, shapes, path)
 
 
 def _joint_graph(model: JointDenoiser, path: Path) -> Graph:
@@ -197,29 +196,4 @@ def _joint_graph(model: JointDenoiser, path: Path) -> Graph:
         planes,
         {},
     )
-    return _write(JointGraph(model).eval(), arguments, JOINT_INPUTS, JOINT_OUTPUTS, shapes, path)
-
-
-def _write(
-    graph: nn.Module,
-    arguments: tuple[Tensor, ...],
-    inputs: tuple[str, ...],
-    outputs: tuple[str, ...],
-    shapes: tuple[dict[int, Any], ...],
-    path: Path,
-) -> Graph:
-    program = torch.onnx.export(
-        graph,
-        arguments,
-        input_names=list(inputs),
-        output_names=list(outputs),
-        opset_version=OPSET,
-        dynamic_shapes=shapes,
-        dynamo=True,
-        optimize=True,
-        verbose=False,
-    )
-    assert program is not None
-    with replacing(path) as temporary:
-        program.save(str(temporary), external_data=False)
-    return Graph(path.name, sha256(path), "fp32")
+    return write_onnx(JointGraph(model).eval(), arguments, JOINT_INPUTS, JOINT_OUTPUTS, shapes, path)

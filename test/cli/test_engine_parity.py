@@ -9,16 +9,18 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import pytest
+from learned_rig import FakeGraphs
 
 pytest.importorskip("onnxruntime")
 
-from ros2_raxels.cli.engine_parity import compare_poses, compare_views, made_up_clip
+from ros2_raxels.cli.engine_parity import compare_poses, compare_views, made_up_clip, shift_found
 from ros2_raxels.cli.main import main
 from ros2_raxels.engine import Arrays, Engine
 from ros2_raxels.engine.model_card import ModelCard
 from ros2_raxels.engine.onnx_runtime import OnnxRuntimeEngine
 from ros2_raxels.engine.tensorrt_plans import gpu_role
 from ros2_raxels.estimation.learned_prior import LearnedDenoiser, named_card
+from ros2_raxels.matching.learned import LearnedMatcher
 from ros2_raxels.view_synthesis.predictor import SHIPPED as VIEWS
 
 CapSys = pytest.CaptureFixture[str]
@@ -115,3 +117,14 @@ def test_the_command_says_that_answers_differ(capsys: CapSys, monkeypatch: pytes
 def test_the_command_names_a_model_that_is_not_there(capsys: CapSys) -> None:
     assert main(["engine", "check", "--model", "/nowhere/card.json"]) == 2
     assert capsys.readouterr().err.startswith("raxels: /nowhere/card.json is not a model card")
+
+
+def test_a_shifted_picture_is_found_by_a_matcher_that_works_alone() -> None:
+    found = shift_found(LearnedMatcher(FakeGraphs()))
+    assert found.holds
+    assert found.matches > 100
+    # As if descriptors were worth nothing: every keypoint looks alike.
+    graphs = FakeGraphs()
+    found_keypoints = graphs.keypoints.run
+    graphs.keypoints.run = lambda arrays: {**(k := found_keypoints(arrays)), "descriptors": 0 * k["descriptors"] + 1}  # type: ignore[method-assign]
+    assert not shift_found(LearnedMatcher(graphs)).holds

@@ -8,8 +8,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 from commands_rig import CapSys, Ran, error_line, run_once
+from learned_rig import FakeGraphs
 from posed_sets import yardstick
 
+from ros2_raxels import factory
 from ros2_raxels.cli.main import main
 from ros2_raxels.estimation.estimator import Estimator
 from ros2_raxels.evaluation.clips.clip_sets import make_clips, read_answers, write_clips
@@ -104,3 +106,21 @@ def test_estimate_says_what_is_wrong_before_it_works(clips_json: Path, tmp_path:
     assert "gone.json cannot be read" in error_line(capsys)
     assert main(["estimate", "--clips", str(clips_json), "--out", str(tmp_path / "no" / "a.json")]) == 2
     assert "does not exist; create it" in error_line(capsys)
+
+
+def test_the_learned_matcher_is_asked_for_by_name(
+    clips_json: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: CapSys
+) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    arguments = ["estimate", "--clips", str(clips_json), "--out", str(tmp_path / "answer.json"), "--model", "none"]
+    assert main([*arguments, "--matcher", "learned"]) == 2
+    assert "run `raxels engine import learned-matcher`; --matcher classic does without" in error_line(capsys)
+    graphs = FakeGraphs()
+    monkeypatch.setattr(factory, "open_learned", lambda: graphs)
+    record = json.loads(clips_json.read_text())
+    clips_json.write_text(json.dumps({"clips": record["clips"][:1]}))
+    assert main([*arguments, "--matcher", "learned"]) == 0
+    assert len(graphs.keypoints.asked) == 4
+    assert capsys.readouterr().out.startswith("1 clips (learned matcher asked for 1), median ")
+    assert main([*arguments, "--matcher", "classic"]) == 0
+    assert len(graphs.keypoints.asked) == 4

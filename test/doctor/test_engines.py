@@ -9,6 +9,7 @@ import pytest
 
 from ros2_raxels.doctor.engines import CachedPlan, Engines, judge_engines, look_at_engines, why_stale
 from ros2_raxels.doctor.findings import Severity
+from ros2_raxels.engine.learned_graphs import card_path
 from ros2_raxels.engine.store import Entry
 
 CPU = "ONNX Runtime 1.20 (CPU), a.onnx; not TensorRT, because Python packages tensorrt are not installed"
@@ -42,6 +43,12 @@ def test_no_engine_at_all() -> None:
     assert "poses come from geometry alone" in found.what
 
 
+def test_a_learned_matcher_that_cannot_be_used() -> None:
+    (found,) = judge_engines(replace(GOOD, learned_problem="stage_0.onnx is damaged"))
+    assert (found.severity, found.value) == (Severity.WARNING, "stage_0.onnx is damaged")
+    assert found.remedy == "run `raxels engine import learned-matcher` again"
+
+
 def test_stale_plans_are_named_with_the_reason() -> None:
     (found,) = judge_engines(replace(GOOD, plans=(CachedPlan("a", "of another model"), CachedPlan("b", ""))))
     assert (found.what, found.value) == ("plans in the cache are never used", "a: of another model")
@@ -66,3 +73,8 @@ def test_this_machine_is_looked_at(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     assert facts.plans == ()
     assert facts.is_writable
     assert not list(tmp_path.rglob("*.plan"))
+    assert facts.learned_problem == ""
+    card = card_path()
+    card.parent.mkdir(parents=True)
+    card.write_text("{}")
+    assert f"{card} is not a model card" in look_at_engines({}).learned_problem

@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 
 import numpy as np
 import numpy.typing as npt
 import pytest
+from learned_rig import FakeGraphs, NearestGraph
 from scipy.spatial.transform import Rotation
 
+from ros2_raxels.engine import EngineError
+from ros2_raxels.estimation import estimator as estimator_module
 from ros2_raxels.estimation.bundle_adjustment import RefineSettings
-from ros2_raxels.estimation.estimator import ClipEstimate, Estimator, EstimatorSettings
+from ros2_raxels.estimation.estimator import ALWAYS_LEARNED, ClipEstimate, Estimator, EstimatorSettings
 from ros2_raxels.estimation.hypotheses import PoseHypotheses
 from ros2_raxels.geometry.camera import PinholeCamera
 from ros2_raxels.geometry.poses import FloatArray, direction_angle_rad, relative_pose, rotation_angle_rad
-from ros2_raxels.matching.tracks import Evidence
+from ros2_raxels.matching.learned import LearnedMatcher
+from ros2_raxels.matching.tracks import KEYPOINT, Evidence
 from ros2_raxels.scenes.renderer import render
 from ros2_raxels.scenes.textures import PATTERNS
 from ros2_raxels.scenes.trajectories import handheld_loop
@@ -384,3 +388,60 @@ def test_the_denoiser_judges_which_observations_count(walk: Clip, other_walk: Cl
     for columns, found in answers.items():
         assert rotation_error_deg(found.camera_to_first, truth[columns].camera_to_first) < 0.7
         assert direction_error_deg(found.camera_to_first, truth[columns].camera_to_first) < 5.0
+
+
+# ------------------------------------------------------------------------------------------- the learned matcher
+
+
+def with_learned(weak: float, stage: NearestGraph, said: list[str] | None = None) -> Estimator:
+    settings = replace(EstimatorSettings(), weak=weak)
+    matcher = LearnedMatcher(FakeGraphs(stages=[stage]))
+    return Estimator(settings, learned=matcher, warn=[].append if said is None else said.append)
+
+
+def test_a_clip_with_good_evidence_does_without_the_learned_matcher(answer: ClipEstimate, walk: Clip) -> None:
+    stage = NearestGraph()
+    found = with_learned(0.5, stage).estimate(walk.images, [CAMERA] * 4)
+    assert stage.asked == []
+    assert not found.is_learned
+    np.testing.assert_array_equal(found.camera_to_first, answer.camera_to_first)
+
+
+def test_weak_evidence_is_replaced_unless_the_answer_is_clearly_less_sure(
+    answer: ClipEstimate, walk: Clip, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stage = NearestGraph(amiss=True)
+    estimator = with_learned(1.5, stage)
+    found = estimator.estimate(walk.images, [CAMERA] * 4)
+    assert len(stage.asked) == 6, "every pair, once"
+    assert found.stage_s["learned"] > 0
+    assert not found.is_learned
+    np.testing.assert_array_equal(found.camera_to_first, answer.camera_to_first)
+    monkeypatch.setattr(estimator_module, "_CLEARLY_LESS", 1.0)
+    found = estimator.estimate(walk.images, [CAMERA] * 4)
+    assert found.is_learned
+    assert found.confidence.min() < answer.confidence.min() - 0.1
+
+
+def test_learned_keypoints_alone_where_they_are_asked_for(answer: ClipEstimate, walk: Clip) -> None:
+    estimator = with_learned(ALWAYS_LEARNED, NearestGraph())
+    found = estimator.estimate(walk.images, [CAMERA] * 4)
+    assert found.is_learned
+    assert rotation_error_deg(found.camera_to_first, walk.camera_to_first) < 0.5
+    tracks = found.evidence.kind == KEYPOINT
+    assert tracks.sum() > 50
+    assert not np.array_equal(found.evidence.pixels[tracks], answer.evidence.pixels[answer.evidence.kind == KEYPOINT])
+    assert found.cameras == (CAMERA,) * 4
+    unknown = estimator.estimate(walk.images)
+    assert unknown.is_learned
+    assert abs(unknown.cameras[0].fx / CAMERA.fx - 1) < 0.15
+
+
+def test_a_learned_matcher_that_fails_is_named_once_and_not_asked_again(answer: ClipEstimate, walk: Clip) -> None:
+    said: list[str] = []
+    estimator = with_learned(ALWAYS_LEARNED, NearestGraph(error=EngineError("out of memory")), said)
+    for _ in range(2):
+        found = estimator.estimate(walk.images, [CAMERA] * 4)
+        assert not found.is_learned
+        np.testing.assert_array_equal(found.camera_to_first, answer.camera_to_first)
+    assert said == ["matcher: classic from now on, because the learned one failed: out of memory"]

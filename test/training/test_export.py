@@ -57,7 +57,7 @@ def test_a_model_that_was_trained_without_pixels_is_exported_without_views(
         written.append(arguments[-1].name)
         return Graph(written[-1], "", "fp32")
 
-    monkeypatch.setattr(module, "_write", write)
+    monkeypatch.setattr(module, "write_onnx", write)
     model, run = fresh_model(), tmp_path / "checkpoint.safetensors"
     average, optimizer = perturbed_model().state_dict(), torch.optim.Adam(model.parameters())
     checkpoint.save(run, model, model.size, average, optimizer, checkpoint.Progress(preset="tiny"))
