@@ -6,7 +6,8 @@ from itertools import pairwise
 
 import numpy as np
 import pytest
-from walk import CAMERA, FIRST_NS, STEP_NS, TRACKING, Walk
+from velocity_filter import VelocityFilter
+from walk import BLACK, CAMERA, FIRST_NS, HELD, LOST, STEP_NS, TRACKING, Walk
 
 from ros2_raxels.geometry.poses import (
     FloatArray,
@@ -84,3 +85,38 @@ def test_with_wheels_there_are_metres_from_the_first_frame_and_no_step_when_ther
         step = relative_pose(one.camera_to_world, other.camera_to_world)[:3, 3]
         true_step = relative_pose(walk.poses[k], walk.poses[k + 1])[:3, 3]
         assert np.linalg.norm(step - true_step) < 0.02 * walk.depth_m
+
+
+def test_a_filter_sees_no_step_at_the_start_when_metres_come_in_a_loss_and_after_it(walk: Walk) -> None:
+    """Metres come late, because odometry does; five black frames are a loss; the camera is found again behind it."""
+    late, lost = 18, range(30, 36)
+
+    def odometry(stamp_ns: int) -> FloatArray | None:
+        k = round((stamp_ns - FIRST_NS) / STEP_NS)
+        return walk.poses[k] if k >= late - 6 else None
+
+    tracker, filtered = Tracker(odometry=odometry), VelocityFilter()
+    metric, states, begun = [], [], False
+    for k in range(48):
+        image = BLACK if k in lost else walk.images[k]
+        answer = tracker.track(image, FIRST_NS + k * STEP_NS, CAMERA)
+        tracker.improve()
+        metric.append(answer.scale.is_metric)
+        states.append(answer.state)
+        if begun:
+            filtered.predict(STEP_NS * 1e-9)
+        if answer.step is not None and answer.scale.is_metric and not answer.corrected:
+            steps = filtered.update(*answer.step.velocity(np.eye(4), answer.scale.sigma))
+            assert steps.max() < 3.0, k
+            if not begun:
+                begun, first = True, k
+                filtered.pose, filtered.covariance[:6, :6] = np.eye(4), np.eye(6) * 1e-9
+    assert metric == sorted(metric)
+    assert 10 < first < 30
+    assert {state for k, state in enumerate(states) if k in lost} == {HELD, LOST}
+    assert states[lost.stop] is TRACKING
+    # Where it has come to is where it is, as far as it knows.
+    truth = relative_pose(walk.poses[first], walk.poses[47])
+    sigma = np.sqrt(np.diag(filtered.covariance)[:3])
+    assert (np.abs(filtered.pose[:3, 3] - truth[:3, 3]) < 3.0 * sigma + 0.01).all()
+    assert float(rotation_angle_rad(filtered.pose[:3, :3].T @ truth[:3, :3])) < 0.1
