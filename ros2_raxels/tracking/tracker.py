@@ -850,7 +850,7 @@ class Tracker:
         if correction is None:
             return
         factor, centre = correction
-        if was_metric and self._metric.scale.source is not ScaleSource.STEREO:
+        if was_metric and self._metric.scale.source is ScaleSource.ODOM:
             # Drift: what lies further back was measured with another error of the unit.
             self._map.stretch([k.number for k in self._mapper.recent], factor, centre)
         else:
@@ -859,11 +859,14 @@ class Tracker:
             rig.scale = rig.scale.grown(factor)
         self._motion.rescale(factor, centre)
         self._corrected |= not was_metric
-        variance = self._metric.scale.sigma**2
-        for keyframe in self._map.window:
-            self._map.know_covariance(keyframe.number, with_unit_variance(keyframe.covariance, variance))
+        # A guess that was made better is one still.
+        variance = self._metric.scale.sigma**2 if rig is not None or self._metric.scale.is_metric else None
+        if variance is not None:
+            for keyframe in self._map.window:
+                self._map.know_covariance(keyframe.number, with_unit_variance(keyframe.covariance, variance))
         if self._coming is not None:
-            covariance = with_unit_variance(in_other_unit(self._coming.covariance, factor), variance)
+            covariance = in_other_unit(self._coming.covariance, factor)
+            covariance = covariance if variance is None else with_unit_variance(covariance, variance)
             pose = scaled_about(self._coming.camera_to_world, factor, centre)
             self._coming = replace(self._coming, camera_to_world=pose, covariance=covariance)
 

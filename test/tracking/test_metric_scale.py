@@ -285,6 +285,12 @@ def test_where_metres_come_soon_the_unit_is_near_to_them_and_does_not_claim_to_b
     metric = MetricScale(ScaleSettings())
     assert metric.begin(guessed=True) == 2.5
     assert not metric.scale.is_metric
+    # What the IMU is not sure of makes the guess better, once.
+    for stretch, factor in ((0.4, np.exp(0.4)), (0.3, None)):
+        metric.see_inertial(stretch, 0.5)
+        found = metric.correction(np.ones(3), np.zeros(3))
+        assert found is None if factor is None else found is not None and found[0] == pytest.approx(factor)
+        assert not metric.scale.is_metric
     assert MetricScale(ScaleSettings(ScaleSource.ODOM)).begin(guessed=True) == 1.0
     assert metric.begin() == 1.0
 
