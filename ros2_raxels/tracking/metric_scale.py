@@ -50,8 +50,11 @@ _POSITION_NOISE = 0.002
 _DRIFT = 0.03
 """Relative change of the unit that is expected along `_LEAST_PATH_M`."""
 
-_SURELY_INERTIAL = 0.2
-"""Relative sigma at which a first scale by the IMU is believed; on rendered drives it was right to a third of that."""
+_SURELY_INERTIAL, _ROUGHLY_INERTIAL = 0.2, 0.6
+"""Relative sigma at which a first scale by the IMU is believed; on rendered drives it was right to a third of that.
+
+One that is certain to the other makes the guess better with which the trajectory began, once.
+"""
 
 _REPEATED, _INERTIAL_DRIFT = 20.0, 0.004
 """So many looks of the IMU in a row are one, and relative change of the unit from one to the next."""
@@ -172,6 +175,8 @@ class MetricScale:
         self._steps: deque[FloatArray] = deque(maxlen=_GROUND_STEPS)
         self._source = settings.source
         self._told: tuple[float, float] | None = None
+        self._may_guess = False
+        self._rough: float | None = None
         self._metres_per_unit = 0.0
         self._sigma = UNKNOWN_SIGMA
 
@@ -189,7 +194,11 @@ class MetricScale:
         return self.settings.scene_depth_m if self.settings.source is ScaleSource.FIXED else 1.0
 
     def begin(
-        self, path: Sequence[PathPoint] = (), odometry: Odometry | None = None, scene_depth: float = 1.0
+        self,
+        path: Sequence[PathPoint] = (),
+        odometry: Odometry | None = None,
+        scene_depth: float = 1.0,
+        guessed: bool = False,
     ) -> float:
         """Factor for a trajectory that begins, whose unit is the median depth of the scene.
 
@@ -197,8 +206,10 @@ class MetricScale:
             path: of the first cameras; in metres by odometry where that tells.
             odometry: see `see_odometry`.
             scene_depth: median depth of the scene in the unit of the path.
+            guessed: whether the unit is to be near to metres already, because they will be known soon.
         """
         self.forget_lengths()
+        self._may_guess = False
         self._source, self._metres_per_unit, self._sigma = self.settings.source, 0.0, UNKNOWN_SIGMA
         if self.settings.source is ScaleSource.FIXED:
             self._metres_per_unit, self._sigma = self.settings.scene_depth_m, _FLOOR
@@ -208,7 +219,8 @@ class MetricScale:
                 self._source = ScaleSource.ODOM
                 self._metres_per_unit, self._sigma = float(np.exp(found[0])) * scene_depth, max(found[1], _FLOOR)
                 return self._metres_per_unit
-        return self.depth_of_scene
+        self._may_guess = guessed and self.settings.source in (ScaleSource.NONE, ScaleSource.IMU)
+        return USUAL_DEPTH_M if self._may_guess else self.depth_of_scene
 
     def adopt(self, scale: Scale) -> None:
         """Go on with keyframes whose scale was known."""
@@ -235,7 +247,7 @@ class MetricScale:
     def forget_lengths(self) -> None:
         """The camera is found elsewhere, where another error of the unit may hold; what is known of metres stays."""
         self.forget_path()
-        self._stretch = None
+        self._stretch, self._rough = None, None
         self._metres_at = {}
         self._ratios.clear()
         self._ground.clear()
@@ -275,6 +287,8 @@ class MetricScale:
         if not self._metres_per_unit:
             if sigma < _SURELY_INERTIAL:
                 self._source, self._stretch, self._sigma = ScaleSource.IMU, stretch, float(np.hypot(_FLOOR, sigma))
+            elif sigma < _ROUGHLY_INERTIAL and self._may_guess:
+                self._may_guess, self._rough = False, stretch
         elif self._source is ScaleSource.IMU:
             variance = max(self._sigma**2 - _FLOOR**2, 0.0) + _INERTIAL_DRIFT**2
             gain = variance / (variance + _REPEATED * sigma**2)
@@ -361,6 +375,9 @@ class MetricScale:
         """
         first = self._metres_per_unit == 0.0
         told, self._told = self._told, None
+        rough, self._rough = self._rough, None
+        if rough is not None and first:
+            return float(np.exp(rough)), origin
         if told is not None:
             if first and told[1] > _SURE:
                 # Not metres yet, and yet better than the guess with which it began.

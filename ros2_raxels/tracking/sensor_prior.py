@@ -6,8 +6,8 @@ import numpy as np
 
 from ros2_raxels.geometry.poses import FloatArray, make_pose, orthogonal, rotation_from_vector, rotation_vector
 
-_CREDIBLE = 4.0
-"""Mean square of a difference, in its own sigmas, that is believed; beyond it the image was surer than it should be."""
+_CREDIBLE = 2.0
+"""Mean square of a difference, in its own sigmas, that is believed; beyond it the image is what has erred by it all."""
 
 
 def drawn_to(
@@ -28,8 +28,9 @@ def drawn_to(
         return pose, covariance
     off = np.concatenate([expected[:3, 3] - pose[:3, 3], rotation_vector(expected[:3, :3] @ pose[:3, :3].T)])[known]
     noise = np.diag(sigma[known] ** 2)
-    surprise = float(off @ np.linalg.solve(covariance[np.ix_(known, known)] + noise, off)) / len(off)
-    wider = covariance * max(surprise / _CREDIBLE, 1.0)
+    own = covariance[np.ix_(known, known)]
+    surprise = float(off @ np.linalg.solve(own + noise, off)) / len(off)
+    wider = covariance * (float(off @ np.linalg.solve(own, off)) / len(off) if surprise > _CREDIBLE else 1.0)
     gain = np.linalg.solve(wider[np.ix_(known, known)] + noise, wider[known]).T
     step = gain @ off
     moved = make_pose(rotation_from_vector(step[3:]) @ pose[:3, :3], pose[:3, 3] + step[:3])

@@ -469,7 +469,9 @@ class Tracker:
         self._drop_keyframes_to_be()
         # Where the camera was said to stand or turn, how far it has moved meanwhile is no motion of one frame.
         self._corrected |= not self._map.keyframes
-        clip, unit = first.clip, self._metric.begin(first.path, self._odometry, first.scene_depth)
+        stamps_ns = (first.path[0][0], first.path[-1][0])
+        soon = self._inertial_path is not None and self._inertial_path.covers(*stamps_ns)
+        clip, unit = first.clip, self._metric.begin(first.path, self._odometry, first.scene_depth, soon)
         self._mapper.shared.take_over(first.shared)
         other_unit = unit_of_another_trajectory() if self._map.keyframes and not self._metric.scale.is_metric else 0.0
         solved, clip_to_unit = first.placed(self._motion.camera_to_world, self._motion.covariance, unit, other_unit)
@@ -940,7 +942,7 @@ class Tracker:
         if correction is None:
             return
         factor, centre = correction
-        if was_metric and self._metric.scale.source is not ScaleSource.STEREO:
+        if was_metric and self._metric.scale.source is ScaleSource.ODOM:
             # Drift: what lies further back was measured with another error of the unit.
             self._map.stretch([k.number for k in self._mapper.recent], factor, centre)
         else:
@@ -949,11 +951,14 @@ class Tracker:
             rig.scale = rig.scale.grown(factor)
         self._motion.rescale(factor, centre)
         self._corrected |= not was_metric
-        variance = self._metric.scale.sigma**2
-        for keyframe in self._map.window:
-            self._map.know_covariance(keyframe.number, with_unit_variance(keyframe.covariance, variance))
+        # A guess that was made better is one still.
+        variance = self._metric.scale.sigma**2 if rig is not None or self._metric.scale.is_metric else None
+        if variance is not None:
+            for keyframe in self._map.window:
+                self._map.know_covariance(keyframe.number, with_unit_variance(keyframe.covariance, variance))
         if self._coming is not None:
-            covariance = with_unit_variance(in_other_unit(self._coming.covariance, factor), variance)
+            covariance = in_other_unit(self._coming.covariance, factor)
+            covariance = covariance if variance is None else with_unit_variance(covariance, variance)
             pose = scaled_about(self._coming.camera_to_world, factor, centre)
             self._coming = replace(self._coming, camera_to_world=pose, covariance=covariance)
 

@@ -130,6 +130,10 @@ class InertialPath:
         self._points.clear()
         self._motions.clear()
 
+    def covers(self, begin_ns: int, end_ns: int) -> bool:
+        """Whether there are readings between two stamps."""
+        return self._imu.between(begin_ns, end_ns) is not None
+
     def begin(self, points: Sequence[tuple[int, KeyframePose]]) -> None:
         """A trajectory begins with these, of which the first may have stood for long."""
         self.forget()

@@ -295,6 +295,20 @@ def test_the_imu_is_believed_when_it_is_sure_and_its_repetitions_count_little() 
     assert metric.scale.sigma < 0.05
 
 
+def test_where_metres_come_soon_the_unit_is_near_to_them_and_does_not_claim_to_be_one() -> None:
+    metric = MetricScale(ScaleSettings())
+    assert metric.begin(guessed=True) == 2.5
+    assert not metric.scale.is_metric
+    # What the IMU is not sure of makes the guess better, once.
+    for stretch, factor in ((0.4, np.exp(0.4)), (0.3, None)):
+        metric.see_inertial(stretch, 0.5)
+        found = metric.correction(np.ones(3), np.zeros(3))
+        assert found is None if factor is None else found is not None and found[0] == pytest.approx(factor)
+        assert not metric.scale.is_metric
+    assert MetricScale(ScaleSettings(ScaleSource.ODOM)).begin(guessed=True) == 1.0
+    assert metric.begin() == 1.0
+
+
 def test_odometry_outranks_the_imu_and_not_the_other_way_round() -> None:
     metric, path = MetricScale(ScaleSettings()), [(k, np.array([0.1 * k, 0.0, 0.0])) for k in range(4)]
     metric.begin()

@@ -99,6 +99,8 @@ def test_a_motion_that_is_too_smooth_says_so() -> None:
 
 def test_where_readings_are_missing_nothing_is_known() -> None:
     drive = Drive(0.3)
+    assert InertialPath(drive.imu).covers(0, 10**9)
+    assert not InertialPath(drive.imu).covers(10**10, 10**10 + 10**9)
     later = [(stamp_ns + 10**10, pose) for stamp_ns, pose in drive.path(1.0)]
     assert drive.along(later, 3.0) is None
     assert drive.along(drive.path(1.0)[:3], 3.0) is None

@@ -1,0 +1,122 @@
+"""The tracker with a gyro and wheels beside the camera: turns over a gap, and metres from the first frame."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+
+import numpy as np
+import pytest
+from velocity_filter import VelocityFilter
+from walk import BLACK, CAMERA, FIRST_NS, HELD, LOST, STEP_NS, TRACKING, Walk
+
+from ros2_raxels.geometry.poses import (
+    FloatArray,
+    interpolate_pose,
+    relative_pose,
+    rotation_angle_rad,
+    rotation_vector,
+)
+from ros2_raxels.recordings.imu import ImuReadings, RecordedImu
+from ros2_raxels.tracking.metric_scale import ScaleSource
+from ros2_raxels.tracking.tracker import Tracker
+from ros2_raxels.tracking.types import TrackedPose
+
+READINGS = 14
+"""Of the gyro, from one frame to the next."""
+
+
+def gyro_of(walk: Walk, factor: float = 1.0) -> RecordedImu:
+    """Even turns from frame to frame, with a bias and noise; gravity alone for the accelerometer."""
+    rng = np.random.default_rng(0)
+    rates = []
+    for before, after in pairwise(walk.poses):
+        turn = rotation_vector(before[:3, :3].T @ after[:3, :3]) / (STEP_NS * 1e-9)
+        rates += [factor * turn] * READINGS
+    read = np.array(rates) + np.array([0.01, -0.02, 0.015]) + rng.normal(0, 3e-3, (len(rates), 3))
+    stamps_ns = FIRST_NS + (np.arange(len(rates)) * (STEP_NS / READINGS)).astype(np.int64)
+    return RecordedImu(ImuReadings(stamps_ns, read, np.tile([0.0, -9.81, 0.0], (len(rates), 1))), np.eye(4), "imu.csv")
+
+
+def tracked(tracker: Tracker, walk: Walk, frames: list[int]) -> list[TrackedPose]:
+    found = []
+    for k in frames:
+        found.append(tracker.track(walk.images[k], FIRST_NS + k * STEP_NS, CAMERA))
+        tracker.improve()
+    return found
+
+
+def test_over_a_gap_the_gyro_knows_where_the_camera_looks(walk: Walk) -> None:
+    """Half a second without a frame; constant velocity does not know of the curve."""
+    before, after = 45, 53
+    off = {}
+    for name, imu in (("eyes", None), ("gyro", gyro_of(walk)), ("liar", gyro_of(walk, -3.0))):
+        tracker = Tracker(imu=imu)
+        found = tracked(tracker, walk, list(range(before + 1)))
+        expected = tracker._motion.expected_pose(FIRST_NS + after * STEP_NS)
+        turned = relative_pose(found[-1].camera_to_world, expected)[:3, :3]
+        truth = relative_pose(walk.poses[before], walk.poses[after])[:3, :3]
+        off[name] = np.degrees(float(rotation_angle_rad(turned.T @ truth)))
+        assert tracked(tracker, walk, [after])[0].state is TRACKING
+        assert bool(tracker.sensor_remarks) == (name == "liar")
+    assert off["gyro"] < 0.7
+    assert off["gyro"] < 0.5 * off["eyes"]
+    # Who lies is no worse than nobody.
+    assert off["liar"] == pytest.approx(off["eyes"], abs=0.5)
+
+
+def test_with_wheels_there_are_metres_from_the_first_frame_and_no_step_when_there_are_depths(walk: Walk) -> None:
+    def odometry(stamp_ns: int) -> FloatArray | None:
+        at = (stamp_ns - FIRST_NS) / STEP_NS
+        k = int(at)
+        return interpolate_pose(walk.poses[k], walk.poses[min(k + 1, len(walk.poses) - 1)], at - k)
+
+    found = tracked(Tracker(odometry=odometry), walk, list(range(24)))
+    assert [answer.state for answer in found] == [TRACKING] * 24
+    assert all(answer.scale.is_metric and answer.scale.source is ScaleSource.ODOM for answer in found)
+    assert not found[0].has_depth
+    assert found[-1].has_depth
+    assert found[1].scale.sigma == pytest.approx(0.03)
+    truth = [relative_pose(walk.poses[0], walk.poses[k]) for k in range(24)]
+    off_m = [
+        np.linalg.norm(answer.camera_to_world[:3, 3] - pose[:3, 3]) for answer, pose in zip(found, truth, strict=True)
+    ]
+    assert max(off_m) < 0.02 * walk.depth_m
+    for k, (one, other) in enumerate(pairwise(found)):
+        step = relative_pose(one.camera_to_world, other.camera_to_world)[:3, 3]
+        true_step = relative_pose(walk.poses[k], walk.poses[k + 1])[:3, 3]
+        assert np.linalg.norm(step - true_step) < 0.02 * walk.depth_m
+
+
+def test_a_filter_sees_no_step_at_the_start_when_metres_come_in_a_loss_and_after_it(walk: Walk) -> None:
+    """Metres come late, because odometry does; five black frames are a loss; the camera is found again behind it."""
+    late, lost = 18, range(30, 36)
+
+    def odometry(stamp_ns: int) -> FloatArray | None:
+        k = round((stamp_ns - FIRST_NS) / STEP_NS)
+        return walk.poses[k] if k >= late - 6 else None
+
+    tracker, filtered = Tracker(odometry=odometry), VelocityFilter()
+    metric, states, begun = [], [], False
+    for k in range(48):
+        image = BLACK if k in lost else walk.images[k]
+        answer = tracker.track(image, FIRST_NS + k * STEP_NS, CAMERA)
+        tracker.improve()
+        metric.append(answer.scale.is_metric)
+        states.append(answer.state)
+        if begun:
+            filtered.predict(STEP_NS * 1e-9)
+        if answer.step is not None and answer.scale.is_metric and not answer.corrected:
+            steps = filtered.update(*answer.step.velocity(np.eye(4), answer.scale.sigma))
+            assert steps.max() < 3.0, k
+            if not begun:
+                begun, first = True, k
+                filtered.pose, filtered.covariance[:6, :6] = np.eye(4), np.eye(6) * 1e-9
+    assert metric == sorted(metric)
+    assert 10 < first < 30
+    assert {state for k, state in enumerate(states) if k in lost} == {HELD, LOST}
+    assert states[lost.stop] is TRACKING
+    # Where it has come to is where it is, as far as it knows.
+    truth = relative_pose(walk.poses[first], walk.poses[47])
+    sigma = np.sqrt(np.diag(filtered.covariance)[:3])
+    assert (np.abs(filtered.pose[:3, 3] - truth[:3, 3]) < 3.0 * sigma + 0.01).all()
+    assert float(rotation_angle_rad(filtered.pose[:3, :3].T @ truth[:3, :3])) < 0.1
