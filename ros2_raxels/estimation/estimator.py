@@ -50,6 +50,11 @@ _CLEARLY_LESS = 0.1
 """Confidence: if learned keypoints give so much less, they are not taken. Like `EstimatorSettings.weak` chosen on the
 training sets, where the learned answer to weak evidence is the better one more often than it says so."""
 
+_MUCH_MOVES = 0.25
+"""Share of the observations: where a second motion has so many, it is why there is little confidence, and learned
+keypoints might well take it for the world. Between what wrong matches of the training sets have and things that move
+over 30 % of rendered clips."""
+
 LEARNED_STAGE = "learned"
 """Of `ClipEstimate.stage_s`: keypoints and matches of the learned matcher; there alone where that was asked."""
 
@@ -181,9 +186,15 @@ class Estimator:
         with timed(stage_s, "evidence"):
             matches = self.matcher.match_every_pair(features) if matches is None else matches
         found = self._solved(self.matcher, features, cameras, matches, stage_s)
-        if self._learned is None or found.confidence.min() >= self.settings.weak:
+        if self._learned is None or not self._is_weak(found):
             return found
         return self._with_learned(self._learned, features, cameras, matches, found)
+
+    def _is_weak(self, found: ClipEstimate) -> bool:
+        """Whether there is little that supports an estimate, and not only much that moves."""
+        observed = int(found.evidence.seen.sum()) - len(found.evidence.anchor)
+        moves = found.second_motion.sum() > _MUCH_MOVES * observed
+        return self.settings.weak >= ALWAYS_LEARNED or bool(found.confidence.min() < self.settings.weak and not moves)
 
     def _with_learned(
         self,

@@ -21,6 +21,9 @@ from ros2_raxels.matching.tracks import EvidenceSettings, IntArray, PairMatches
 STRIDE_PX = 32
 """Sides of the image that the network takes are multiples of this."""
 
+TRACKS = 700
+"""For a solve, see `EvidenceSettings.tracks`: where evidence is weak more of it helps. Chosen on the training sets."""
+
 _BORDER_PX = 2
 _LEAST_SCORE = 0.1
 """Of a match; the authors'."""
@@ -68,12 +71,12 @@ class LearnedMatcher(Matcher):
 
     Args:
         graphs: the networks.
-        settings: defaults if None.
+        settings: defaults if None, with `TRACKS`.
         threads: see `Matcher`.
     """
 
     def __init__(self, graphs: MatchGraphs, settings: EvidenceSettings | None = None, threads: int = 2) -> None:
-        super().__init__(settings, threads)
+        super().__init__(settings or EvidenceSettings(tracks=TRACKS), threads)
         self._graphs = graphs
 
     def keypoints(self, frame: Features) -> LearnedKeypoints:

@@ -423,6 +423,14 @@ def test_weak_evidence_is_replaced_unless_the_answer_is_clearly_less_sure(
     assert found.confidence.min() < answer.confidence.min() - 0.1
 
 
+def test_something_that_moves_is_no_weak_evidence(answer_when_passed: ClipEstimate, passed_by: list[Image]) -> None:
+    stage = NearestGraph()
+    found = with_learned(1.5, stage).estimate(passed_by, [CAMERA] * 4)
+    assert found.second_motion.any()
+    assert stage.asked == []
+    np.testing.assert_array_equal(found.camera_to_first, answer_when_passed.camera_to_first)
+
+
 def test_learned_keypoints_alone_where_they_are_asked_for(answer: ClipEstimate, walk: Clip) -> None:
     estimator = with_learned(ALWAYS_LEARNED, NearestGraph())
     found = estimator.estimate(walk.images, [CAMERA] * 4)

@@ -7,9 +7,11 @@ import numpy as np
 import numpy.typing as npt
 from learned_rig import CornersGraph, FakeGraphs, NearestGraph
 
+from ros2_raxels.geometry.camera import PinholeCamera
 from ros2_raxels.matching.features import Features
 from ros2_raxels.matching.learned import STRIDE_PX, LearnedMatcher
 from ros2_raxels.matching.matcher import Matcher
+from ros2_raxels.matching.tracks import EvidenceSettings
 
 SHIFT_PX = np.array([9.0, 6.0])
 
@@ -108,3 +110,12 @@ def test_learned_keypoints_take_the_place_of_the_others_and_flow_stays() -> None
     assert len(index) == len(learned.keypoints(frames[0]).pixels)
     assert classic[0, 1].keypoints is not None, "what was given stays as it was"
     assert len(classic[0, 1].keypoints) != len(index)
+
+
+def test_a_solve_has_more_tracks_than_with_the_other_keypoints() -> None:
+    frames = shifted_pair()
+    learned = LearnedMatcher(FakeGraphs())
+    assert learned.settings.tracks == 700 > Matcher().settings.tracks
+    few = LearnedMatcher(FakeGraphs(), EvidenceSettings(tracks=60))
+    cameras = [PinholeCamera(160, 120, 130.0, 130.0, 79.5, 59.5)] * 2
+    assert len(few.collect(frames, cameras).anchor) == 60 < len(learned.collect(frames, cameras).anchor)
