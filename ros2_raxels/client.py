@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Any
@@ -66,6 +67,11 @@ class Views:
         seed: reproduces the views.
         model_id: of the model that made them.
         inference_s: time inside the engine.
+        depths: (H, W) float32 z-depth for each view, where the goal wanted it: in m if `depth_is_metric`, else in the
+            unit of the poses; infinite where it is too far to tell.
+        depth_is_metric: whether depths are in m.
+        errors: (H, W) float32 error to expect of each pixel, 0 to 1 of full range, where the goal wanted it.
+        unseen: (H, W) bool, true where no known image has shown what is there, where the goal wanted it.
     """
 
     ended: str
@@ -83,6 +89,10 @@ class Views:
     seed: int
     model_id: str
     inference_s: float
+    depths: Sequence[npt.NDArray[np.float32]] = ()
+    depth_is_metric: bool = False
+    errors: Sequence[npt.NDArray[np.float32]] = ()
+    unseen: Sequence[npt.NDArray[np.bool_]] = ()
 
     @property
     def ok(self) -> bool:
@@ -122,6 +132,10 @@ class Views:
             int(result.seed_used),
             str(result.model_id),
             result.inference_time.sec + result.inference_time.nanosec * 1e-9,
+            [_values(image, np.float32) for image in result.depths],
+            bool(result.depth_is_metric),
+            [_values(image, np.float32) for image in result.errors],
+            [_values(image, np.uint8) > 0 for image in result.unseen],
         )
 
 
@@ -137,6 +151,10 @@ def make_goal(
     reference_ns: int = 0,
     max_duration_s: float = 0.0,
     stream: bool = False,
+    depth: bool = False,
+    depth_in_units: bool = False,
+    error: bool = False,
+    unseen: bool = False,
 ) -> Any:
     """A PredictViews.Goal on the server's live images.
 
@@ -152,6 +170,10 @@ def make_goal(
         reference_ns: time of transforms and images; 0 is that of the newest image.
         max_duration_s: 0 is the server's limit.
         stream: whether each view is sent as feedback when it is done.
+        depth: whether the result has the depth of each view, in m...
+        depth_in_units: ...or, where the scale is not known, in the unit of the poses.
+        error: whether the result has the error to expect of each pixel.
+        unseen: whether the result tells what no known image has shown.
     """
     goal = PredictViews.Goal()
     placed = np.asarray(poses, float).reshape(-1, 4, 4)
@@ -160,6 +182,7 @@ def make_goal(
     goal.pose_of = goal.POSE_OF_BASE if place_base else goal.POSE_OF_OPTICAL
     goal.num_views, goal.steps, goal.seed, goal.stream_views = views, steps, seed, stream
     goal.width, goal.height = size
+    goal.want_depth, goal.depth_in_units, goal.want_error, goal.want_unseen = depth, depth_in_units, error, unseen
     goal.reference_time = stamp_message(reference_ns)
     goal.max_duration = duration_message(max_duration_s)
     return goal
@@ -314,6 +337,13 @@ def _await(future: Any, timeout_s: float, what: str) -> Any:
     if not done.wait(max(0.0, timeout_s)):
         raise ViewClientError(f"no {what} within {timeout_s:.3g} s")
     return future.result()
+
+
+def _values(image: Any, kind: type[np.generic]) -> npt.NDArray[Any]:
+    """(H, W) of an image with one channel without padding."""
+    swapped = bool(image.is_bigendian) != (sys.byteorder == "big")
+    values = np.frombuffer(bytes(image.data), np.dtype(kind)).reshape(image.height, image.width)
+    return values.byteswap() if swapped else values
 
 
 def _pose(pose: Any) -> FloatArray:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -14,6 +14,7 @@ import numpy as np
 from ros2_raxels.geometry.camera import PinholeCamera
 from ros2_raxels.geometry.covariance import UNKNOWN_VARIANCE
 from ros2_raxels.geometry.poses import FloatArray, inverse_pose, make_pose, rotation_from_vector
+from ros2_raxels.geometry.rig import Rig
 from ros2_raxels.nodes.common.runner import run
 from ros2_raxels.nodes.pose.pose_node import PoseNode
 from ros2_raxels.tracking.map_update import MappingState
@@ -100,7 +101,18 @@ class ScriptedTracker:
 
     depth_trouble = ""
 
-    def track(self, image: np.ndarray, stamp_ns: int, camera: PinholeCamera | None, depth: Any = None) -> TrackedPose:
+    def use_rig(self, rig: Rig | None) -> None:
+        self.reset()
+
+    def track(
+        self,
+        image: np.ndarray,
+        stamp_ns: int,
+        camera: PinholeCamera | None,
+        depth: Any = None,
+        *,
+        others: Mapping[str, np.ndarray] | None = None,
+    ) -> TrackedPose:
         action = int(image.reshape(-1)[0])
         if action == RAISE:
             raise ZeroDivisionError("as the image asked")
@@ -114,6 +126,7 @@ class ScriptedTracker:
         self._count += state == TrackState.TRACKING and action != NOT_FINITE
         focal = "estimated" if camera is None else f"{camera.fx:g}"
         message = f"count {self._count} focal {focal} lost.frames {self._settings.lost_frames}"
+        message += f" beside {', '.join(others)}" if others else ""
         covariance = np.eye(6) * UNKNOWN_VARIANCE if state == TrackState.LOST else np.diag(VARIANCES)
         self._spoiled = action == SPOIL
         matches: Any = np.nan if action == UNSAID else QUALITY.correspondences

@@ -16,6 +16,7 @@ from ros2_raxels.nodes.views.view_server import ViewServer
 from ros2_raxels.recordings.image_codec import ImageArray
 from ros2_raxels.view_synthesis.confidence import Signs
 from ros2_raxels.view_synthesis.prediction import PredictedViews, PredictionCancelledError, PredictionRequest, Proceed
+from ros2_raxels.view_synthesis.seen_space import FrameDepths
 
 RAISE_SEED = 666
 STEP_S = 0.1
@@ -23,7 +24,7 @@ STEP_S = 0.1
 
 BATCH = 2
 SIZE = (32, 24)
-MADE_UP = 0.25
+MADE_UP, DEPTH = 0.25, 2.5
 AHEAD = 0.5
 """How far apart imagined frames are, along z."""
 
@@ -91,7 +92,16 @@ class PaintingPredictor:
         made_up = np.full((count, SIZE[1], SIZE[0]), MADE_UP)
         signs = Signs(*np.full((4, count), MADE_UP))
         confidence = self.confidence_of(signs)
-        return PredictedViews(images, camera.resized(*SIZE), poses, made_up, made_up, confidence, signs, steps, seed)
+        depth = np.full(made_up.shape, DEPTH, np.float32)
+        # On the right half nothing was seen.
+        made_up[:, :, SIZE[0] // 2 :] += 0.5
+        camera = camera.resized(*SIZE)
+        return PredictedViews(images, camera, poses, made_up / 2, made_up, confidence, signs, steps, seed, depth)
+
+    def frame_depths(self, images: list[ImageArray], camera: PinholeCamera, camera_to_world: FloatArray) -> FrameDepths:
+        """A wall before each frame."""
+        inverse = np.full((len(images), SIZE[1], SIZE[0]), 1.0 / DEPTH, np.float32)
+        return FrameDepths(camera.resized(*SIZE), camera_to_world, inverse, 0.01 * inverse)
 
     def confidence_of(self, signs: Signs) -> FloatArray:
         return 1.0 - signs.made_up

@@ -19,7 +19,7 @@ from builtin_interfaces.msg import Duration
 from geometry_msgs.msg import PoseStamped
 from rclpy.action import ActionServer, CancelResponse, GoalResponse
 from rclpy.callback_groups import ReentrantCallbackGroup
-from sensor_msgs.msg import CompressedImage
+from sensor_msgs.msg import CompressedImage, Image
 from std_msgs.msg import Header
 
 from raxels_interfaces.action import PredictViews
@@ -56,7 +56,7 @@ def result_of(poses: FloatArray, code: int = 0, message: str = "") -> PredictVie
 def test_a_goal_holds_what_it_is_told() -> None:
     goal = make_goal(
         POSES, "map", place_base=True, views=5, size=(64, 48), steps=3, seed=9, reference_ns=STAMP_NS,
-        max_duration_s=2.5, stream=True,
+        max_duration_s=2.5, stream=True, depth=True, unseen=True,
     )  # fmt: skip
     assert goal.trajectory.header.frame_id == "map"
     np.testing.assert_allclose([pose_array(p.pose) for p in goal.trajectory.poses], POSES, atol=1e-12)
@@ -65,6 +65,7 @@ def test_a_goal_holds_what_it_is_told() -> None:
     assert stamp_ns(goal.reference_time) == STAMP_NS
     assert (goal.max_duration.sec, goal.max_duration.nanosec) == (2, 500_000_000)
     assert goal.stream_views
+    assert (goal.want_depth, goal.depth_in_units, goal.want_error, goal.want_unseen) == (True, False, False, True)
 
 
 def test_a_goal_without_anything_leaves_all_to_the_server() -> None:
@@ -84,6 +85,20 @@ def test_a_result_becomes_arrays() -> None:
     np.testing.assert_array_equal(views.rotation_rad, [0.25, 0.25])
     assert np.isnan(views.translation).all()
     assert (views.seed, views.model_id, views.inference_s) == (7, "m", 1.5)
+
+
+@pytest.mark.parametrize("order", ["<", ">"])
+def test_images_that_go_with_views_become_arrays(order: str) -> None:
+    values, result = np.arange(6, dtype=np.float32).reshape(2, 3), result_of(POSES[:1])
+    swapped = values.astype(f"{order}f4").tobytes()
+    image = Image(height=2, width=3, encoding="32FC1", step=12, is_bigendian=order == ">", data=swapped)
+    result.depths, result.errors, result.depth_is_metric = [image], [image], True
+    result.unseen = [Image(height=1, width=3, encoding="mono8", step=3, data=bytes([0, 255, 0]))]
+    views = Views.of(SimpleNamespace(status=GoalStatus.STATUS_SUCCEEDED, result=result))
+    np.testing.assert_array_equal(views.depths, [values])
+    np.testing.assert_array_equal(views.errors, [values])
+    np.testing.assert_array_equal(views.unseen, [[[False, True, False]]])
+    assert views.depth_is_metric
 
 
 def test_a_result_without_views_has_no_camera_and_its_code_has_a_name() -> None:

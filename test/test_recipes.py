@@ -27,7 +27,13 @@ from ros2_raxels.scenes.trajectories import handheld_loop
 from ros2_raxels.scenes.world import furnished_room
 
 RECIPES = sorted((ROOT / "config" / "recipes").glob("*.yaml"))
-TYPES = {bool: "bool_value", int: "integer_value", float: "double_value", str: "string_value"}
+TYPES = {
+    bool: "bool_value",
+    int: "integer_value",
+    float: "double_value",
+    str: "string_value",
+    list: "string_array_value",
+}
 
 
 def sections(path: Path) -> dict[str, dict[str, Any]]:

@@ -19,6 +19,7 @@ from ros2_raxels.engine import EngineError
 from ros2_raxels.estimation.estimator import Estimator
 from ros2_raxels.evaluation.views.tasks import ViewTask, read_tasks
 from ros2_raxels.factory import make_predictor
+from ros2_raxels.geometry.camera import PinholeCamera
 from ros2_raxels.recordings.source import SourceError, read_image
 from ros2_raxels.utils.argument_types import positive
 from ros2_raxels.utils.files import make_folder, write_json
@@ -26,6 +27,9 @@ from ros2_raxels.view_synthesis.prediction import PredictionRequest
 from ros2_raxels.view_synthesis.predictor import ViewPredictor
 from ros2_raxels.view_synthesis.self_consistency import check_views
 from ros2_raxels.visualization.views_sheet import draw_sheet
+
+WIDEST_PX = 640
+"""Of the views, unless a width is asked for."""
 
 REPORT = "views.json"
 SHEET = "sheet.png"
@@ -35,6 +39,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Options of the command."""
     parser.add_argument("--tasks", type=Path, required=True, metavar="FILE", help="tasks.json: frames and trajectories")
     parser.add_argument("--out", type=Path, required=True, metavar="DIR", help=f"views go here, and {REPORT}")
+    parser.add_argument(
+        "--width",
+        type=positive,
+        default=None,
+        metavar="PX",
+        help=f"of the views, at most that of the known frames (default: theirs, up to {WIDEST_PX})",
+    )
     parser.add_argument("--steps", type=positive, default=None, metavar="N", help="denoising steps (default: 1)")
     parser.add_argument(
         "--sheet",
@@ -77,7 +88,8 @@ def _answer(
     begin = time.perf_counter()
     try:
         images, camera = task.read()
-        request = PredictionRequest(images, camera, task.context_to_world, task.trajectory, args.seed, args.steps)
+        size = _size(camera, args.width)
+        request = PredictionRequest(images, camera, task.context_to_world, task.trajectory, args.seed, args.steps, size)
         views = predictor.predict(request)
     except (ValueError, EngineError) as error:
         return {"id": task.id, "error": str(error)}, str(error)
@@ -94,6 +106,12 @@ def _answer(
             task.folder(args.out) / SHEET, draw_sheet(images, truth, replace(views, confidence=checked.confidence))
         )
     return record, ""
+
+
+def _size(camera: PinholeCamera, width: int | None) -> tuple[int, int]:
+    """Of the views of a camera, px."""
+    wanted = min(camera.width, WIDEST_PX) if width is None else width
+    return wanted, max(1, round(camera.height * wanted / camera.width))
 
 
 def _summary(records: Sequence[dict[str, Any]], out: Path) -> str:

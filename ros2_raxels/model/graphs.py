@@ -12,7 +12,7 @@ TRACK_INPUTS = ("plane", "place", "seen", "anchor", "is_flow", "score", "pixel",
 TOKEN_OUTPUTS = ("tokens", "turn", "mask", "inlier", "log_focal")
 RAY_INPUTS = ("rays", "ray_time", "bearings", "known", "tokens", "turn", "mask")
 RAY_OUTPUTS = ("clean", "log_error")
-SWEEP_INPUTS, SWEEP_OUTPUTS = ("swept", "votes"), ("colour", "gate", "log_error")
+SWEEP_INPUTS, SWEEP_OUTPUTS = ("swept", "votes"), ("colour", "gate", "log_error", "planes", "weights")
 JOINT_INPUTS = (
     "rays",
     "ray_time",
@@ -95,10 +95,12 @@ class SweepGraph(nn.Module):
         super().__init__()
         self.sweep, self.numbers_first = sweep, numbers_first
 
-    def forward(self, swept: Tensor, votes: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    def forward(self, swept: Tensor, votes: Tensor) -> tuple[Tensor, ...]:
         """`SWEEP_INPUTS` (T, K, 4, D, H, W) and (T, D, H, W) to `SWEEP_OUTPUTS` (T, ...)."""
         views = self.sweep((swept.float() if self.numbers_first else swept)[None], votes[None])
-        return views.colour[0], views.gate[0], views.log_error[0]
+        assert views.planes is not None
+        assert views.weights is not None
+        return views.colour[0], views.gate[0], views.log_error[0], views.planes[0], views.weights[0]
 
 
 class JointGraph(nn.Module):

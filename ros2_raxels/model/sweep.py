@@ -28,6 +28,7 @@ class SweptViews(NamedTuple):
         log_error: (B, T, H, W) log of the expected error of the colour.
         given: (B,) 1 where there was a sweep; 0 where there was none, and the other fields mean nothing.
         planes: (B, T, D, H, W) log of the probability that a pixel lies on each plane; None where nothing was swept.
+        weights: (B, T, K, H, W) how much each context frame counts; None where nothing was swept.
     """
 
     colour: Tensor
@@ -35,6 +36,7 @@ class SweptViews(NamedTuple):
     log_error: Tensor
     given: Tensor
     planes: Tensor | None = None
+    weights: Tensor | None = None
 
     @staticmethod
     def nothing(video: Tensor) -> SweptViews:
@@ -84,10 +86,10 @@ class SweepEncoder(nn.Module):
         seen = there[:, :, 3]
         weight = torch.softmax(visible[:, : seen.shape[1]] + (seen + 1e-4).log(), dim=1)
         colour = (weight[:, :, None] * there[:, :, :3] / (seen[:, :, None] + 1e-4)).sum(dim=1) * 2.0 - 1.0
-        colour, gate, log_error, planes = (
-            v.reshape(*shape, *v.shape[1:]) for v in (colour, gate[:, 0], log_error[:, 0], planes)
+        colour, gate, log_error, planes, weight = (
+            v.reshape(*shape, *v.shape[1:]) for v in (colour, gate[:, 0], log_error[:, 0], planes, weight)
         )
-        return SweptViews(colour, gate, log_error, torch.ones_like(gate[:, 0, 0, 0]), planes)
+        return SweptViews(colour, gate, log_error, torch.ones_like(gate[:, 0, 0, 0]), planes, weight)
 
     def _agreement(self, frames: Tensor) -> tuple[Tensor, Tensor]:
         """Logits of each depth (M, D, H, W) from photo-consistency, and what the network looks at."""

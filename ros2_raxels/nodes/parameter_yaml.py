@@ -47,7 +47,8 @@ def _wrap(text: str, width: int = 100) -> list[str]:
 
 
 def _yaml_value(value: ParameterValue) -> str:
-    return yaml.safe_dump(value, default_style='"' if isinstance(value, str) else None).splitlines()[0]
+    style = '"' if isinstance(value, (str, list)) else None
+    return yaml.safe_dump(value, default_style=style, default_flow_style=True).splitlines()[0]
 
 
 if __name__ == "__main__":

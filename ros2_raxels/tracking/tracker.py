@@ -176,9 +176,7 @@ class Tracker:
         self._way = RightOfWay()
         self._first_solver = FirstSolver(first_estimator, self.settings.real_time, self._way)
         self._field = ImageField(self._matcher, mask)
-        self._rig = rig
-        self._partners = () if rig is None else partners_of(rig)
-        self._side_fields = {name: ImageField(self._matcher, None) for name in (rig.others if rig else ())}
+        self._set_rig(rig)
         self._solver = FrameSolver(denoiser, self.settings.sure)
         # An engine is not for use by two threads at once.
         loop_solver = FrameSolver(None, self.settings.sure) if self.settings.real_time else self._solver
@@ -198,6 +196,16 @@ class Tracker:
             self._inertial_path.forget()
         self._use_map(KeyframeMap())
         self._begin_in(Initialising(), MotionModel(np.eye(4), np.zeros((6, 6)), 0, self._sensed))
+
+    def use_rig(self, rig: Rig | None) -> None:
+        """Forget everything, and go on with other cameras than those of the beginning; None for one camera alone."""
+        self._set_rig(rig)
+        self.reset()
+
+    def _set_rig(self, rig: Rig | None) -> None:
+        self._rig = rig
+        self._partners = () if rig is None else partners_of(rig)
+        self._side_fields = {name: ImageField(self._matcher, None) for name in (rig.others if rig else ())}
 
     def _use_map(self, keyframes: KeyframeMap) -> None:
         s = self.settings

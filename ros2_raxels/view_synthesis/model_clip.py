@@ -41,6 +41,7 @@ class ModelClip:
         poses: (N, 4, 4) camera_to_world of all frames, in the world of the first one's optical frame, in which the
             furthest camera is at distance 1.
         bearings: (N, rows, columns, 3) unit rays of the raxel grid.
+        unit: length 1 of `poses`, in that of the world they came from.
     """
 
     images: ImageArray
@@ -48,6 +49,7 @@ class ModelClip:
     height: int
     poses: FloatArray
     bearings: FloatArray
+    unit: float
 
     @classmethod
     def of(cls, images: Sequence[ImageArray], camera: PinholeCamera, camera_to_world: FloatArray) -> ModelClip:
@@ -72,7 +74,7 @@ class ModelClip:
         seen = camera.resized(WIDTH_PX, height)
         whole = PinholeCamera(WIDTH_PX, padded, seen.fx, seen.fy, seen.cx, seen.cy)
         poses = relative_pose(camera_to_world[0], camera_to_world)
-        return cls(np.array(edged), whole, height, unit_reach(poses), clip_bearings([whole] * len(poses)))
+        return cls(np.array(edged), whole, height, unit_reach(poses), clip_bearings([whole] * len(poses)), _unit(poses))
 
     @property
     def contexts(self) -> int:
@@ -165,6 +167,11 @@ class ModelClip:
         """(T, height, W) see `prediction.PredictedViews`."""
         return np.asarray(self._predicted(out["made_up"]).astype(float))
 
+    def depth(self, inverse_depth: Float32Array) -> Float32Array:
+        """Depth of the same shape, in the unit of the world that the poses came from; infinite where it is 0."""
+        with np.errstate(divide="ignore"):
+            return np.asarray(self.unit / inverse_depth, np.float32)
+
     def spread(self, a: Tensors, b: Tensors) -> FloatArray:
         """(T,) root mean square difference between two samples, 0 to 1 of full range."""
         difference = self._predicted(a["clean_video"] - b["clean_video"]).astype(float) / 2.0
@@ -177,9 +184,12 @@ class ModelClip:
 
 def unit_reach(poses: FloatArray) -> FloatArray:
     """Poses (N, 4, 4) scaled so that the furthest camera is at distance 1 of the origin; as they are if none moves."""
-    reach = np.linalg.norm(poses[:, :3, 3], axis=1).max()
-    if reach < _LEAST_MOTION:
-        return poses
     scaled = poses.copy()
-    scaled[:, :3, 3] /= reach
+    scaled[:, :3, 3] /= _unit(poses)
     return scaled
+
+
+def _unit(poses: FloatArray) -> float:
+    """Distance of the furthest camera from the origin; 1 if none moves."""
+    reach = float(np.linalg.norm(poses[:, :3, 3], axis=1).max())
+    return 1.0 if reach < _LEAST_MOTION else reach

@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+import numpy.typing as npt
 
 from ros2_raxels.geometry.camera import PinholeCamera
 from ros2_raxels.geometry.poses import FloatArray
@@ -35,10 +36,12 @@ class PredictionRequest:
         trajectory: (T, 4, 4) camera_to_world of the views, one or more.
         seed: of the noise; the same seed gives the same views.
         steps: denoising steps, one or more; None takes the predictor's settings.
+        size: width and height of the views, px, at most those of the camera; None is the network's own, 128 wide, and
+            gives the network's own pixels.
 
     Raises:
-        ValueError: no image or no pose, an image that `context.check_images` refuses, shapes that do not fit each
-            other, or poses that are not finite.
+        ValueError: no image or no pose, an image that `context.check_images` refuses, a size of zero or above the
+            camera's, shapes that do not fit each other, or poses that are not finite.
     """
 
     images: Sequence[ImageArray]
@@ -47,6 +50,7 @@ class PredictionRequest:
     trajectory: FloatArray
     seed: int = 0
     steps: int | None = None
+    size: tuple[int, int] | None = None
 
     def __post_init__(self) -> None:
         images, views = len(self.images), len(self.trajectory)
@@ -55,9 +59,24 @@ class PredictionRequest:
         if images != len(self.camera_to_world):
             raise ValueError(f"{images} images but {len(self.camera_to_world)} poses; give one for each")
         check_images(self.images, self.camera)
+        if self.size is not None:
+            check_size(self.size, self.camera)
         for name, poses in (("camera_to_world", self.camera_to_world), ("trajectory", self.trajectory)):
             if np.shape(poses)[1:] != (4, 4) or not np.isfinite(poses).all():
                 raise ValueError(f"{name} of shape {np.shape(poses)} must be finite 4x4 poses")
+
+
+def check_size(size: tuple[int, int], camera: PinholeCamera) -> None:
+    """Refuse a size of views that the camera's images have no pixels for.
+
+    Raises:
+        ValueError: a side is not positive, or above the camera's.
+    """
+    if not (0 < size[0] <= camera.width and 0 < size[1] <= camera.height):
+        raise ValueError(
+            f"views of {size[0]}x{size[1]} px, but the known images are {camera.width}x{camera.height} px: ask for at "
+            "most their size"
+        )
 
 
 @dataclass(frozen=True, eq=False)
@@ -75,6 +94,8 @@ class PredictedViews:
         signs: what the confidence rests on.
         steps: denoising steps that were taken, fewer than asked for where the prediction was cancelled.
         seed: of the noise.
+        depth: (T, H, W) float32 z-depth of what each pixel shows, in the unit of the poses; infinite where it is too
+            far to tell. What is made up has a depth that is made up. None where it was not computed.
     """
 
     images: ImageArray
@@ -86,3 +107,4 @@ class PredictedViews:
     signs: Signs
     steps: int
     seed: int
+    depth: npt.NDArray[np.float32] | None = None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
@@ -31,6 +32,9 @@ from ros2_raxels.view_synthesis.prediction import (
     PredictionRequest,
     Proceed,
 )
+from ros2_raxels.view_synthesis.seen_space import FrameDepths
+from ros2_raxels.view_synthesis.sized_view import SizedContext, SmallView, resized
+from ros2_raxels.view_synthesis.view_depth import chosen_depth
 from ros2_raxels.view_synthesis.view_evidence import evidence_of_view
 
 SHIPPED = "compact_views"
@@ -59,7 +63,7 @@ class PredictorSettings:
 
 
 class ViewPredictor:
-    """A trained model that predicts views. Not for use from two threads at once.
+    """A trained model that predicts views. Calls from several threads wait for each other.
 
     Args:
         card: of the model.
@@ -72,7 +76,7 @@ class ViewPredictor:
     ) -> None:
         self.card, self.settings = card, settings or PredictorSettings()
         self._sweep, self._joint = swept, joint
-        self._matcher = Matcher()
+        self._matcher, self._one_at_a_time = Matcher(), threading.RLock()
         self._planes, self._contexts = int(card.size["sweep_depths"]), int(card.size["sweep_contexts"])
 
     @classmethod
@@ -136,6 +140,10 @@ class ViewPredictor:
             ValueError: fewer than one step, or images that are more than four times as high as wide.
             PredictionCancelledError: `proceed` said no before the first step.
         """
+        with self._one_at_a_time:
+            return self._predicted(request, proceed)
+
+    def _predicted(self, request: PredictionRequest, proceed: Proceed | None) -> PredictedViews:
         camera, seed, steps = request.camera, request.seed, request.steps
         newest, trajectory = slice(None, -self._contexts - 1, -1), np.asarray(request.trajectory, float)
         known, poses = list(request.images)[newest], np.asarray(request.camera_to_world, float)[newest]
@@ -153,7 +161,7 @@ class ViewPredictor:
         noise = clip.noise(np.random.default_rng([seed, _OTHER_SAMPLE]))
         spread = clip.spread(first, self._joint.run(clip.joint_inputs(rays, 1.0, noise, 0.0, swept.inputs)))
         signs = Signs(np.sqrt((error**2).mean(axis=(1, 2))), made_up.mean(axis=(1, 2)), swept.agreed, spread)
-        return PredictedViews(
+        small = PredictedViews(
             images=clip.pictures(out),
             camera=clip.view_camera,
             camera_to_world=trajectory,
@@ -163,7 +171,9 @@ class ViewPredictor:
             signs=signs,
             steps=done,
             seed=seed,
+            depth=clip.depth(swept.inverse_depth),
         )
+        return small if request.size is None else _sized(small, swept, clip, known, camera, request.size)
 
     def confidence_of(self, signs: Signs) -> FloatArray:
         """(T,) probability that views are good, see `confidence.probability`.
@@ -216,7 +226,8 @@ class ViewPredictor:
             return self._joint.run(clip.joint_inputs(noisy_rays[0], time, noisy_video, time, None))
 
         both = itemgetter("clean", "clean_video")
-        _, out, done = _taken(sample(predict, (rays[None], video), count, both), count, proceed)
+        with self._one_at_a_time:
+            _, out, done = _taken(sample(predict, (rays[None], video), count, both), count, proceed)
         poses = self._poses(clip, out["clean"][0].astype(float))
         views = self.predict(PredictionRequest([image], camera, np.eye(4)[None], poses[1:], seed, steps=1))
         return replace(views, steps=done)
@@ -252,8 +263,32 @@ class ViewPredictor:
             inputs = clip.joint_inputs(x, time, clip.noise(np.random.default_rng(seed)), 1.0, None)
             return np.asarray(self._joint.run(inputs)["clean"][0], float)
 
-        *_, clean = sample(predict, rays, steps)
+        with self._one_at_a_time:
+            *_, clean = sample(predict, rays, steps)
         return self._poses(clip, clean)
+
+    def frame_depths(
+        self, images: Sequence[ImageArray], camera: PinholeCamera, camera_to_world: FloatArray
+    ) -> FrameDepths:
+        """Depths of known frames, each from all of them, at the size of the network.
+
+        Args:
+            images: K frames, two or more, (H, W, 3) RGB uint8, oldest first; the newest few are used.
+            camera: of all frames, without distortion.
+            camera_to_world: (K, 4, 4) optical frames.
+
+        Raises:
+            ValueError: fewer than two frames, which show no depth, or images that `predict` refuses.
+        """
+        if len(images) < 2:
+            raise ValueError(f"{len(images)} known frame(s) show no depth; give two or more from different places")
+        check_images(images, camera)
+        newest = slice(None, -self._contexts - 1, -1)
+        known, poses = list(images)[newest], np.asarray(camera_to_world, float)[newest]
+        clip = ModelClip.of(known, camera, np.concatenate([poses, poses]))
+        with self._one_at_a_time:
+            swept = self._swept(clip, find_points(self._matcher, known, camera, clip.poses[: len(known)]))
+        return FrameDepths(clip.view_camera, poses, swept.inverse_depth / clip.unit, swept.error / clip.unit)
 
     def _poses(self, clip: ModelClip, clean: FloatArray) -> FloatArray:
         """(N, 4, 4) camera_to_first of whitened rays, the furthest camera at distance 1."""
@@ -265,12 +300,24 @@ class ViewPredictor:
         targets, size = poses[clip.contexts :], (clip.camera.height, clip.camera.width)
         stacks = np.zeros((len(targets), self._contexts, 4, self._planes, *size), np.uint8)
         votes = np.zeros((len(targets), self._planes, *size), np.float32)
+        depths = []
         for stack, vote, pose in zip(stacks, votes, targets, strict=True):
             known = evidence_of_view(points, images, poses[: clip.contexts], clip.camera, pose, self._planes)
             stack[: clip.contexts], vote[:] = known.swept, known.votes
-        inputs = clip.swept_inputs(self._sweep.run({"swept": stacks, "votes": votes}))
-        agreed = votes.sum(axis=1)[:, : clip.height].clip(max=1.0).mean(axis=(1, 2))
-        return _Swept(inputs, np.asarray(agreed, float))
+            depths.append(known.inverse_depths)
+        out = self._sweep.run({"swept": stacks, "votes": votes})
+        if not {"planes", "weights"} <= out.keys():
+            raise EngineError(f"model {self.card.name} does not tell depths; export it again with this version")
+        rows = slice(clip.height)
+        chosen = [chosen_depth(p[:, rows], d) for p, d in zip(out["planes"], depths, strict=True)]
+        agreed = votes.sum(axis=1)[:, rows].clip(max=1.0).mean(axis=(1, 2))
+        return _Swept(
+            clip.swept_inputs(out),
+            np.asarray(agreed, float),
+            np.array([inverse_depth for inverse_depth, _ in chosen]),
+            np.array([error for _, error in chosen]),
+            np.asarray(out["weights"][:, : clip.contexts, rows], np.float32),
+        )
 
 
 @dataclass(frozen=True, eq=False)
@@ -280,10 +327,46 @@ class _Swept:
     Attributes:
         inputs: of the joint graph, for all frames of a clip; see `ModelClip.swept_inputs`.
         agreed: (T,) see `Signs`.
+        inverse_depth, error: (T, height, W) in the unit of the clip, and its standard error.
+        weights: (T, K, height, W) how much each context frame counts.
     """
 
     inputs: dict[str, Float32Array]
     agreed: FloatArray
+    inverse_depth: Float32Array
+    error: Float32Array
+    weights: Float32Array
+
+
+def _sized(
+    small: PredictedViews,
+    swept: _Swept,
+    clip: ModelClip,
+    known: Sequence[ImageArray],
+    camera: PinholeCamera,
+    size: tuple[int, int],
+) -> PredictedViews:
+    """The same views at a size that their context frames have pixels for."""
+    context = SizedContext(known, camera, list(clip.poses[: clip.contexts]), size)
+    views = [
+        context.view(SmallView(picture, made_up, inverse_depth, weights), pose)
+        for picture, made_up, inverse_depth, weights, pose in zip(
+            small.images,
+            small.made_up,
+            swept.inverse_depth,
+            swept.weights,
+            clip.poses[clip.contexts :],
+            strict=True,
+        )
+    ]
+    return replace(
+        small,
+        images=np.array([view.picture for view in views]),
+        camera=context.camera,
+        expected_error=np.array([resized(error, size) for error in small.expected_error]),
+        made_up=np.array([resized(share, size) for share in small.made_up]),
+        depth=clip.depth(np.array([view.inverse_depth for view in views])),
+    )
 
 
 def _taken(steps: Iterator[_Step], count: int, proceed: Proceed | None) -> tuple[_Step, _Step, int]:

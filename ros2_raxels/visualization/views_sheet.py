@@ -13,13 +13,15 @@ from ros2_raxels.view_synthesis.prediction import PredictedViews
 
 _LABEL_PX = 18
 _GAP_PX = 2
-_ZOOM = 2
+_ZOOM, _SMALL_PX = 2, 160
+"""Views up to this width are shown so many times as large."""
+
 _FULL_ERROR = 0.25
 """Share of full range from which errors have the hottest colour."""
 
 
 def draw_sheet(context: Sequence[ImageArray], truth: Sequence[ImageArray], views: PredictedViews) -> ImageArray:
-    """Rows of images, each row with a label above it. Views are shown at twice their size.
+    """Rows of images, each row with a label above it. Small views are shown at twice their size.
 
     Args:
         context: context frames (H, W, 3) RGB uint8 of any size, oldest first.
@@ -30,7 +32,8 @@ def draw_sheet(context: Sequence[ImageArray], truth: Sequence[ImageArray], views
         (H, W, 3) RGB uint8.
     """
     height, width = views.images.shape[1:3]
-    shape = (_ZOOM * width, _ZOOM * height)
+    zoom = _ZOOM if width <= _SMALL_PX else 1
+    shape = (zoom * width, zoom * height)
     seen = [cv2.resize(image, (width, height), interpolation=cv2.INTER_AREA) for image in truth]
     miss = [np.abs(t.astype(float) - v).mean(axis=2) / 255 for t, v in zip(seen, views.images, strict=False)]
     confidence = ", ".join(f"{value:.2f}" for value in views.confidence)

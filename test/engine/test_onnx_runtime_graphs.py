@@ -148,6 +148,8 @@ def test_the_graph_of_the_sweep_gives_the_outputs_of_the_model(
         "colour": (views, 3, height, width),
         "gate": (views, height, width),
         "log_error": (views, height, width),
+        "planes": (views, 8, height, width),
+        "weights": (views, 4, height, width),
     }
 
 

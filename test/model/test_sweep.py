@@ -141,7 +141,8 @@ def test_what_nobody_saw_is_black() -> None:
 def test_nothing_swept_is_marked_as_not_given() -> None:
     nothing = SweptViews.nothing(torch.ones(2, 3, 3, 16, 32))
     assert nothing.planes is None
-    values = nothing[:-1]
+    assert nothing.weights is None
+    values = nothing[:-2]
     assert [tuple(value.shape) for value in values] == [(2, 3, 3, 16, 32), (2, 3, 16, 32), (2, 3, 16, 32), (2,)]
     assert all((value == 0).all() for value in values)
 

@@ -207,6 +207,70 @@ def test_the_last_row_is_repeated_below_an_image_that_does_not_fill_its_patches(
     assert views.images[0, -1, 8:-8].min() > 250
 
 
+def test_views_at_the_size_of_the_camera_have_its_detail_and_the_confidence_of_the_small_ones(
+    fresh: ViewPredictor,
+) -> None:
+    fine = TexturedPlane(PLANE.depth, detail=60.0)
+    request = replace(REQUEST, images=fine.views(CAMERA, POSES))
+    small, large = fresh.predict(request), fresh.predict(replace(request, size=(256, 192)))
+    assert large.images.shape == (2, 192, 256, 3)
+    assert large.camera == CAMERA
+    assert large.depth is not None
+    for values in (large.expected_error, large.made_up, large.depth):
+        assert values.shape == (2, 192, 256)
+    np.testing.assert_array_equal(large.confidence, small.confidence)
+    for own, sized, pose in zip(small.images, large.images, AHEAD, strict=True):
+        truth = fine.view(CAMERA, pose)[20:-20, 40:-20]
+        enlarged = cv2.resize(own, (256, 192), interpolation=cv2.INTER_CUBIC)[20:-20, 40:-20]
+        assert psnr_db(sized[20:-20, 40:-20], truth) > psnr_db(enlarged, truth) + 3.0
+
+
+@pytest.mark.parametrize("unit", [1.0, 20.0])
+def test_depth_is_in_the_unit_of_the_poses(fresh: ViewPredictor, unit: float) -> None:
+    scale = np.ones((4, 4))
+    scale[:3, 3] = unit
+    request = PredictionRequest(CONTEXT, CAMERA, POSES * scale, AHEAD * scale)
+    for size in (None, (256, 192)):
+        depth = fresh.predict(replace(request, size=size)).depth
+        assert depth is not None
+        assert np.median(np.abs(depth / (PLANE.depth * unit) - 1.0)) < 0.05
+
+
+def test_depths_of_known_frames_are_those_of_what_they_show(fresh: ViewPredictor) -> None:
+    scale = np.ones((4, 4))
+    scale[:3, 3] = 3.0
+    found = fresh.frame_depths(CONTEXT, CAMERA, POSES * scale)
+    assert found.camera == CAMERA.resized(128, 96)
+    np.testing.assert_allclose(found.camera_to_world, (POSES * scale)[::-1], atol=1e-12)
+    off = np.abs(found.inverse_depth * 3.0 * PLANE.depth - 1.0)
+    assert np.median(off) < 0.05
+    assert (found.error <= 0.0501 * found.inverse_depth).all()
+
+
+def test_one_known_frame_shows_no_depth(fresh: ViewPredictor) -> None:
+    with pytest.raises(ValueError, match=r"1 known frame\(s\) show no depth; give two or more"):
+        fresh.frame_depths(CONTEXT[:1], CAMERA, POSES[:1])
+
+
+@pytest.mark.parametrize("size", [(257, 192), (256, 193), (0, 10), (10, -1)])
+def test_a_size_that_the_camera_has_no_pixels_for_is_refused(size: tuple[int, int]) -> None:
+    words = rf"views of {size[0]}x{size[1]} px, but the known images are 256x192 px: ask for at most their size"
+    with pytest.raises(ValueError, match=words):
+        replace(REQUEST, size=size)
+
+
+def test_a_model_that_tells_no_depths_is_refused() -> None:
+    class Older(Recorder):
+        def run(self, arrays: Mapping[str, npt.NDArray[Any]]) -> Arrays:
+            return {name: value for name, value in super().run(arrays).items() if name not in ("planes", "weights")}
+
+    model = fresh_model()
+    engines, predictor = engines_of(model), predictor_of(model)
+    older = ViewPredictor(predictor.card, Older(engines["sweep"]), engines["joint"])
+    with pytest.raises(EngineError, match="does not tell depths; export it again with this version"):
+        older.predict(REQUEST)
+
+
 def test_confidence_and_errors_are_within_0_and_1(fresh: ViewPredictor, perturbed: ViewPredictor) -> None:
     away = POSES[-1] @ shifted(0.0, turn_deg=(0, 90, 0))
     for predictor in (fresh, perturbed):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import numpy.typing as npt
 
@@ -73,3 +75,10 @@ def test_the_difference_is_the_mean_over_the_channels() -> None:
     sheet = draw_sheet([plain(0, 0, 0)], [plain(60, 0, 0)], views(plain(0, 0, 0), error=20 / 255))
     np.testing.assert_array_equal(cell(sheet, 3, 0), cell(sheet, 4, 0))
     assert cell(sheet, 3, 0).any()
+
+
+def test_views_that_are_large_enough_keep_their_size() -> None:
+    wide = np.zeros((1, 4, 161, 3), np.uint8)
+    small = views(plain(0, 0, 0))
+    large = replace(small, images=wide, expected_error=np.zeros((1, 4, 161)))
+    assert draw_sheet([plain(1, 2, 3)], [], large).shape == (3 * (LABEL + 4 + 2), 161 + 2, 3)

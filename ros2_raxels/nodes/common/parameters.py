@@ -16,7 +16,7 @@ from ros2_raxels.engine.choose import AUTO, BACKENDS, EngineOptions
 from ros2_raxels.engine.store import BUILD_POLICIES, IF_STALE
 from ros2_raxels.nodes.common.rclpy_compat import parameter_overrides
 
-ParameterValue = bool | int | float | str
+ParameterValue = bool | int | float | str | list[str]
 
 # Parameters that rclpy itself declares; they are no typing errors.
 _FOREIGN = ("use_sim_time", "start_type_description_service", "qos_overrides.")
@@ -53,8 +53,8 @@ class Parameter:
 
     @property
     def type_name(self) -> str:
-        """Type as ROS users know it: bool, integer, double or string."""
-        return {bool: "bool", int: "integer", float: "double", str: "string"}[type(self.default)]
+        """Type as ROS users know it: bool, integer, double, string or string array."""
+        return {bool: "bool", int: "integer", float: "double", str: "string", list: "string array"}[type(self.default)]
 
     @property
     def constraint(self) -> str:
@@ -78,13 +78,17 @@ class Parameter:
 
     def refusal(self, value: object) -> str:
         """Why ``value`` is not allowed, in one line; empty when it is."""
-        if type(value) is not type(self.default):
+        if type(value) is not type(self.default) or not self._holds_texts(value):
             return f"{self.name} = {value!r} is not of type {self.type_name}{_hint(self.default, value)}"
         if self.choices and value not in self.choices:
             return f"{self.name} = {value!r} must be {self.constraint}"
         if isinstance(value, (int, float)) and not self._in_range(value):
             return f"{self.name} = {value!r}{self._unit_suffix} must be {self.constraint or 'finite'}"
         return ""
+
+    @staticmethod
+    def _holds_texts(value: object) -> bool:
+        return not isinstance(value, list) or all(isinstance(item, str) for item in value)
 
     def descriptor(self) -> ParameterDescriptor:
         """What ``ros2 param describe`` shows; the ranges are enforced by rclpy as well."""
@@ -208,6 +212,10 @@ class Parameters:
     def text(self, name: str) -> str:
         """Value of a string parameter."""
         return str(self._value(name, str))
+
+    def texts(self, name: str) -> list[str]:
+        """Values of a string array parameter, without empty ones."""
+        return [text for text in map(str, self._value(name, list)) if text]
 
     def _value(self, name: str, kind: type) -> Any:
         if self._types.get(name) is not kind:

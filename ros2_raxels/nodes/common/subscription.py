@@ -339,27 +339,34 @@ _HEARD: WeakKeyDictionary[Context, dict[tuple[str, Any], _Heard]] = WeakKeyDicti
 """By topic and type, of the nodes of each context."""
 
 
-def image_subscription(node: Node, transport: str, callback: Callable[[Any], None]) -> Listener:
+def image_subscription(node: Node, transport: str, callback: Callable[[Any], None], camera: str = "") -> Listener:
     """To ``image``, raw, or to ``image/compressed``.
 
     Args:
         node: whose remappings hold.
         transport: ``raw`` or ``compressed``.
         callback: takes the messages.
+        camera: name of one of several, below which its topics are; empty for the only one.
     """
     if transport == "raw":
-        return Listener(node, Image, "image", callback)
-    return Listener(node, CompressedImage, image_topic(node, transport), callback)
+        return Listener(node, Image, topic_of(camera, "image"), callback)
+    return Listener(node, CompressedImage, image_topic(node, transport, camera), callback)
 
 
-def image_topic(node: Node, transport: str) -> str:
+def topic_of(camera: str, topic: str) -> str:
+    """A topic of one of several cameras, below its name; of the only one where that is empty."""
+    return f"{camera}/{topic}" if camera else topic
+
+
+def image_topic(node: Node, transport: str, camera: str = "") -> str:
     """Name of the topic that `image_subscription` hears."""
+    image = topic_of(camera, "image")
     if transport == "raw":
-        return str(node.resolve_topic_name("image"))
-    topic = str(node.resolve_topic_name("image/compressed"))
-    if topic == node.resolve_topic_name("image/compressed", only_expand=True):
+        return str(node.resolve_topic_name(image))
+    topic = str(node.resolve_topic_name(f"{image}/compressed"))
+    if topic == node.resolve_topic_name(f"{image}/compressed", only_expand=True):
         # As image_transport does it: remapping `image` takes its transports along.
-        topic = node.resolve_topic_name("image") + "/compressed"
+        topic = node.resolve_topic_name(image) + "/compressed"
     return topic
 
 

@@ -11,7 +11,7 @@ from std_msgs.msg import Header
 
 from ros2_raxels.geometry.camera import Camera
 from ros2_raxels.nodes.common.parameters import Parameters
-from ros2_raxels.nodes.common.subscription import CameraInfos, Listener, image_topic
+from ros2_raxels.nodes.common.subscription import CameraInfos, Listener, image_topic, topic_of
 from ros2_raxels.nodes.pose.intake import NotCalibratedError
 from ros2_raxels.recordings.camera_info import (
     CameraInfoError,
@@ -37,6 +37,7 @@ class Intrinsics:
         settings: parameters of the node.
         report: told of messages that are of no use, in one line.
         clock: s.
+        camera: name of one of several; empty for the only one.
 
     Attributes:
         missing: why the focal length is estimated, in one line; empty while it is not. Any thread may read it.
@@ -50,7 +51,9 @@ class Intrinsics:
         settings: Parameters,
         report: Callable[[str], None],
         clock: Callable[[], float] = time.monotonic,
+        camera: str = "",
     ) -> None:
+        self._name = camera
         self._node, self._settings, self._report, self._clock = node, settings, report, clock
         self._camera: Camera | None = None
         self._converted: CameraInfo | None = None
@@ -61,8 +64,8 @@ class Intrinsics:
         self._infos = CameraInfos()
         self._waiting_since = 0.0
         self.missing = ""
-        self._images = image_topic(self._node, self._settings.text("image_transport"))
-        self._listener = Listener(self._node, CameraInfo, "camera_info", self._infos.add)
+        self._images = image_topic(self._node, self._settings.text("image_transport"), self._name)
+        self._listener = Listener(self._node, CameraInfo, topic_of(self._name, "camera_info"), self._infos.add)
         return self._listener
 
     @property

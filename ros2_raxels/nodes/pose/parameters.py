@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 from ros2_raxels.geometry.frame_tree import JUMP_BACK_S
 from ros2_raxels.nodes.common.parameters import (
     ENGINE_ROWS,
@@ -24,6 +26,23 @@ POSE_NODE = "raxels_pose"
 
 POSE_TABLE: Table = (
     *IMAGE_ROWS,
+    Parameter(
+        "cameras",
+        [""],
+        "Names of the cameras of a rig, the one whose poses are answered first: each is heard on <name>/image and "
+        "<name>/camera_info. Where they stand to each other comes from TF between their optical frames, or from P of a "
+        "stereo pair. One empty name means one camera, on `image` and `camera_info`.",
+        at_configure=True,
+    ),
+    Parameter(
+        "rig.tolerance_s",
+        0.005,
+        "Images of different cameras whose stamps lie within this are of one moment.",
+        unit="s",
+        low=0.0,
+        high=1.0,
+        at_configure=True,
+    ),
     Parameter(
         "allow_uncalibrated",
         False,
@@ -238,6 +257,23 @@ def tracker_settings(parameters: Parameters) -> TrackerSettings:
         scale=scale,
         real_time=True,
     )
+
+
+def check_cameras(parameters: Parameters) -> None:
+    """Look at the names of cameras.
+
+    Raises:
+        ParameterError: they cannot be those of topics, or one comes twice.
+    """
+    names = parameters.texts("cameras")
+    for name in names:
+        if names.count(name) > 1:
+            raise ParameterError(f"cameras = {names} names {name!r} twice; name every camera once")
+        if not re.fullmatch(r"[A-Za-z][A-Za-z0-9_]*(/[A-Za-z][A-Za-z0-9_]*)*", name):
+            raise ParameterError(
+                f"cameras: {name!r} cannot be the beginning of a topic; use letters, digits, underscores and slashes "
+                "between them"
+            )
 
 
 def check_frames(parameters: Parameters) -> None:

@@ -12,6 +12,8 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+from sensor_msgs.msg import Image
+from std_msgs.msg import Header
 
 from ros2_raxels.engine import EngineError
 from ros2_raxels.estimation.learned_prior import STREAM, load_denoiser
@@ -19,7 +21,7 @@ from ros2_raxels.geometry.poses import FloatArray
 from ros2_raxels.nodes.common import diagnostics
 from ros2_raxels.nodes.common.diagnostics import Health
 from ros2_raxels.nodes.common.lifecycle import ManagedNode
-from ros2_raxels.nodes.common.messages import check_image, stamp_ns
+from ros2_raxels.nodes.common.messages import check_image, image_array, image_message, stamp_message, stamp_ns
 from ros2_raxels.nodes.common.parameters import ParameterError, engine_options, must_have_engine
 from ros2_raxels.nodes.common.runner import run
 from ros2_raxels.nodes.common.subscription import image_subscription
@@ -30,10 +32,14 @@ from ros2_raxels.nodes.pose.intake import Errand, NewestSlot, OneCamera
 from ros2_raxels.nodes.pose.intrinsics import Intrinsics
 from ros2_raxels.nodes.pose.odometry import OdometryListener
 from ros2_raxels.nodes.pose.outputs import PoseOutputs
-from ros2_raxels.nodes.pose.parameters import POSE_NODE, POSE_TABLE, check_frames, tracker_settings
+from ros2_raxels.nodes.pose.parameters import POSE_NODE, POSE_TABLE, check_cameras, check_frames, tracker_settings
+from ros2_raxels.nodes.pose.rig_finder import RigFinder
+from ros2_raxels.nodes.pose.rig_intake import RigIntake
+from ros2_raxels.nodes.pose.rig_listener import RigListener
 from ros2_raxels.nodes.pose.services import NOT_ACTIVE, PoseServices, keyframe_folder
 from ros2_raxels.nodes.pose.stamp_clock import StampClock
 from ros2_raxels.nodes.pose.worker import WORKER_ENDED, Arrival, PoseWorker, TrackerLike
+from ros2_raxels.recordings.grouping import Group
 from ros2_raxels.recordings.image_codec import ImageError
 from ros2_raxels.recordings.image_mask import read_mask
 from ros2_raxels.recordings.source import SourceError
@@ -76,6 +82,7 @@ class PoseNode(ManagedNode[TrackerLike]):
             ParameterError: names of frames cannot be used together, or the model not at all.
         """
         check_frames(self._settings)
+        check_cameras(self._settings)
         return self._make_tracker(tracker_settings(self._settings), self._settings.text("model"), self._camera_to_odom)
 
     def _real_tracker(self, settings: TrackerSettings, model: str, odometry: Odometry) -> Tracker:
@@ -116,9 +123,19 @@ class PoseNode(ManagedNode[TrackerLike]):
         undo.callback(self._transforms.destroy)
         self._outputs = PoseOutputs(self, self._settings, self._transforms, loaded.engine_id)
         undo.callback(self._outputs.destroy)
-        self._intrinsics = Intrinsics(self, self._settings, self._problems.report)
+        names = self._settings.texts("cameras")
+        leader = names[0] if names else ""
+        self._intrinsics = Intrinsics(self, self._settings, self._problems.report, camera=leader)
+        self._rig_listener, rig = None, None
+        if len(names) > 1:
+            self._rig_listener = RigListener(self, self._settings, names, self._problems.report)
+            rectified = self._settings.flag("image_rectified")
+            patience_s = self._settings.number("camera_info_timeout_s")
+            finder = RigFinder(names, self._transforms, rectified, self.get_logger().warning)
+            rig = RigIntake(finder, self._rig_listener.intrinsics, patience_s, self._problems.report)
+        self._rig = rig
         self._worker = PoseWorker(
-            self, loaded, self._outputs, self._transforms, self._intrinsics, self._settings, self._problems
+            self, loaded, self._outputs, self._transforms, self._intrinsics, self._settings, self._problems, rig=rig
         )
         undo.callback(self._forget_tracker)
         folder = keyframe_folder(self._settings.text("keyframes.folder"))
@@ -126,12 +143,13 @@ class PoseNode(ManagedNode[TrackerLike]):
         undo.callback(requests.destroy)
 
     def _forget_tracker(self) -> None:
-        del self._worker, self._intrinsics
+        del self._worker, self._intrinsics, self._rig, self._rig_listener
 
     def activate(self, undo: ExitStack) -> None:
         """Listen, and start to work."""
         self._slot: NewestSlot[Arrival] = NewestSlot()
         self._one_camera = OneCamera()
+        self._leader_seen: Any = None
         self._stamps = StampClock(self)
         self._stalled = ""
         self._arrived_at = time.monotonic()
@@ -155,7 +173,12 @@ class PoseNode(ManagedNode[TrackerLike]):
         # camera_info first: of two messages that wait, the executor serves that of the older subscription first.
         self._infos = self._intrinsics.listen()
         undo.callback(self._infos.destroy)
-        self._images = image_subscription(self, self._settings.text("image_transport"), self._on_image)
+        names = self._settings.texts("cameras")
+        if self._rig_listener is not None:
+            self._rig_listener.listen(self._on_group)
+            undo.callback(self._rig_listener.destroy)
+        transport = self._settings.text("image_transport")
+        self._images = image_subscription(self, transport, self._on_image, names[0] if names else "")
         undo.callback(self._images.destroy)
 
     def _ignore_odometry(self, listener: OdometryListener) -> None:
@@ -195,9 +218,29 @@ class PoseNode(ManagedNode[TrackerLike]):
             traffic.refused += 1
             self._problems.report(refusal)
             return
-        replaced = self._slot.put(Arrival(message, self._intrinsics.heard_for(message.header)))
-        traffic.replaced += replaced
-        self._worker.load.see_image(stamp_ns(message.header.stamp), replaced)
+        if self._rig_listener is None:
+            self._hand_over(Arrival(message, self._intrinsics.heard_for(message.header)))
+            return
+        self._leader_seen = message
+        self._rig_listener.see_leader(message)
+
+    def _on_group(self, group: Group[Any]) -> None:
+        """Images of one moment; where the first camera has none, it sees nothing."""
+        assert self._rig_listener is not None
+        leader = self._settings.texts("cameras")[0]
+        message = group.items.get(leader)
+        if message is None:
+            if self._leader_seen is None:
+                return
+            self._worker.traffic.received += 1
+            message = _nothing_seen(self._leader_seen, group.stamp_ns)
+        beside = self._rig_listener.beside(group)
+        self._hand_over(Arrival(message, self._intrinsics.heard_for(message.header), beside))
+
+    def _hand_over(self, arrival: Arrival) -> None:
+        replaced = self._slot.put(arrival)
+        self._worker.traffic.replaced += replaced
+        self._worker.load.see_image(stamp_ns(arrival.message.header.stamp), replaced)
 
     def _refusal(self, message: Any) -> str:
         try:
@@ -216,6 +259,8 @@ class PoseNode(ManagedNode[TrackerLike]):
     def _watch(self) -> None:
         self._images.update()
         self._infos.update()
+        if self._rig_listener is not None:
+            self._rig_listener.update()
         self._stamps.look()
         if self._odometry is not None:
             self._odometry.subscription.update()
@@ -245,6 +290,7 @@ class PoseNode(ManagedNode[TrackerLike]):
     def _work_health(self) -> list[Health]:
         return [
             self._input_health(),
+            *self._cameras_health(),
             self._clock_health(),
             self._load_health(),
             self._tracking_health(),
@@ -261,6 +307,12 @@ class PoseNode(ManagedNode[TrackerLike]):
         recent = self._problems.last if self._problems.recent else ""
         words = "; ".join(filter(None, [self._intrinsics.missing, self._intrinsics.doubt, recent]))
         return Health("input", diagnostics.WARN if words else diagnostics.OK, words, values)
+
+    def _cameras_health(self) -> list[Health]:
+        if self._rig_listener is None or self._rig is None:
+            return []
+        finder = self._rig.finder
+        return [self._rig_listener.health(finder.left_out, finder.is_complete)]
 
     def _clock_health(self) -> Health:
         problem = self._stamps.problem
@@ -320,6 +372,13 @@ class PoseNode(ManagedNode[TrackerLike]):
         if time.monotonic() - changed_at < _SHOWN_S:
             return Health("tf", diagnostics.WARN, change, values)
         return Health("tf", diagnostics.OK, "", values)
+
+
+def _nothing_seen(like: Any, stamp: int) -> Image:
+    """A black image of a camera that has sent none at a stamp, ns."""
+    header = Header(frame_id=like.header.frame_id, stamp=stamp_message(stamp))
+    height, width = image_array(like, grey=True).shape[:2]
+    return image_message(np.zeros((height, width), np.uint8), header)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

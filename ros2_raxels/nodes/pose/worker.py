@@ -6,8 +6,8 @@ import math
 import time
 import traceback
 from collections import Counter
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import Any, Protocol
@@ -20,6 +20,7 @@ from std_msgs.msg import Header
 from ros2_raxels.geometry.camera import Camera
 from ros2_raxels.geometry.frame_tree import FrameError
 from ros2_raxels.geometry.poses import FloatArray
+from ros2_raxels.geometry.rig import Rig
 from ros2_raxels.nodes.common.diagnostics import Problems, Traffic, worded
 from ros2_raxels.nodes.common.messages import image_array, stamp_ns
 from ros2_raxels.nodes.common.parameters import Parameters
@@ -29,6 +30,7 @@ from ros2_raxels.nodes.pose.intrinsics import Intrinsics
 from ros2_raxels.nodes.pose.load import Load
 from ros2_raxels.nodes.pose.outputs import Counters, PoseOutputs
 from ros2_raxels.nodes.pose.placement import Transforms
+from ros2_raxels.nodes.pose.rig_intake import Beside, RigIntake
 from ros2_raxels.recordings.contrast import Stretch
 from ros2_raxels.recordings.image_codec import ImageError
 from ros2_raxels.tracking.background import StuckError
@@ -54,10 +56,19 @@ class TrackerLike(Protocol):
     def depth_trouble(self) -> str:
         """Why depth images are left out; any thread may ask."""
 
+    def use_rig(self, rig: Rig | None) -> None:
+        """Forget everything, and go on with these cameras."""
+
     def track(
-        self, image: np.ndarray, stamp_ns: int, camera: Camera | None, depth: DepthPrior | None = None
+        self,
+        image: np.ndarray,
+        stamp_ns: int,
+        camera: Camera | None,
+        depth: DepthPrior | None = None,
+        *,
+        others: Mapping[str, np.ndarray] | None = None,
     ) -> TrackedPose:
-        """Pose of one image."""
+        """Pose of one image, with those of other cameras by name."""
 
     def tell_period(self, period_s: float | None) -> None:
         """Say how often images come, with those that replace each other."""
@@ -88,6 +99,7 @@ class Arrival:
 
     message: Any
     info: CameraInfo | None
+    others: Mapping[str, Beside] = field(default_factory=dict)
 
 
 class PoseWorker:
@@ -102,6 +114,7 @@ class PoseWorker:
         settings: parameters of the node.
         problems: told of all that goes wrong.
         clock: steady, s.
+        rig: the other cameras, where there are several.
 
     Attributes:
         traffic: counters; who hands images over counts those that are received, refused and replaced.
@@ -121,8 +134,10 @@ class PoseWorker:
         settings: Parameters,
         problems: Problems,
         clock: Callable[[], float] = time.monotonic,
+        rig: RigIntake | None = None,
     ) -> None:
         self._clock = clock
+        self._rig = rig
         self._node, self._tracker, self._outputs = node, tracker, outputs
         self._transforms, self._intrinsics = transforms, intrinsics
         self._settings, self._problems = settings, problems
@@ -214,14 +229,22 @@ class PoseWorker:
         self._obey(verdict)
         if verdict.reset:
             self._intrinsics.forget()
+            if self._rig is not None:
+                self._rig.forget()
             self._stretch = Stretch()
         self._obey(self._gate.check_stamp(stamp, self._settings.number("stamp_jump_back_s")))
         camera = self._intrinsics.of(header, arrival.info)
         image = image_array(arrival.message, self._stretch, grey=True)
         height, width = image.shape[:2]
         self._obey(self._gate.check_image(width, height, camera))
+        others: Mapping[str, np.ndarray] = {}
+        if self._rig is not None:
+            others, changed = self._rig.images(arrival, self._optical, camera)
+            if changed:
+                self._tracker.use_rig(self._rig.finder.rig)
+                self._reset_outputs(f"the rig is {', '.join(self._rig.names)} now")
         self._gate.admit(self._optical, stamp, width, height, camera)
-        return self._track(image, stamp, camera, self._depth(stamp, width, height)), camera
+        return self._track(image, stamp, camera, self._depth(stamp, width, height), others), camera
 
     def _depth(self, stamp: int, width: int, height: int) -> DepthPrior | None:
         # Read once: the executor's thread ends it while the worker is still busy.
@@ -271,12 +294,20 @@ class PoseWorker:
     # ----------------------------------------------------------------------------------------------- the tracker
 
     def _track(
-        self, image: np.ndarray, stamp: int, camera: Camera | None, depth: DepthPrior | None = None
+        self,
+        image: np.ndarray,
+        stamp: int,
+        camera: Camera | None,
+        depth: DepthPrior | None,
+        others: Mapping[str, np.ndarray],
     ) -> TrackedPose:
         """Whatever the tracker raises becomes FrameRejectedError; many in a row reset it."""
         self._tracker.tell_period(self.load.period_s)
         try:
-            answer = self._tracker.track(image, stamp, camera, depth)
+            if others:
+                answer = self._tracker.track(image, stamp, camera, depth, others=others)
+            else:
+                answer = self._tracker.track(image, stamp, camera, depth)
             if not (np.isfinite(answer.camera_to_world).all() and np.isfinite(answer.covariance).all()):
                 raise ValueError("its pose or covariance is not finite")
         except Exception as error:
@@ -308,6 +339,10 @@ class PoseWorker:
     def reset(self, reason: str) -> None:
         """Begin a new trajectory with the next image, and say why."""
         self._tracker.reset()
+        self._reset_outputs(reason)
+
+    def _reset_outputs(self, reason: str) -> None:
+        """The tracker begins anew: say why."""
         self._gate.forget()
         self._outputs.forget()
         self._failures.clear()

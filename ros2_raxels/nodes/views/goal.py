@@ -82,6 +82,8 @@ class ViewRequest:
         seed: of the noise; 0 lets the server draw one.
         max_duration_s: None for the server's limit.
         stream: send each view when it is done.
+        depth, error, unseen: whether the result has these images of each view.
+        depth_in_units: depth is wanted even where the scale is not known.
     """
 
     frames: tuple[str, ...]
@@ -96,6 +98,10 @@ class ViewRequest:
     seed: int
     max_duration_s: float | None
     stream: bool
+    depth: bool = False
+    depth_in_units: bool = False
+    error: bool = False
+    unseen: bool = False
 
     @property
     def imagines(self) -> bool:
@@ -136,6 +142,10 @@ def read_goal(goal: Any, limits: GoalLimits, known: Callable[[str], object]) -> 
         int(goal.seed),
         _duration_s(goal),
         bool(goal.stream_views),
+        bool(goal.want_depth),
+        bool(goal.depth_in_units),
+        bool(goal.want_error),
+        bool(goal.want_unseen),
     )
 
 

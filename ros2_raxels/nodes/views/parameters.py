@@ -78,7 +78,8 @@ VIEWS_TABLE: Table = (
     Parameter(
         "max_side_px",
         1024,
-        "A goal that asks for larger views is rejected. Views are made 128 px wide and scaled to the requested size.",
+        "A goal that asks for larger views is rejected. Views have the detail of the images that are kept, "
+        "which are at most 640 px wide.",
         unit="px",
         low=16,
         high=8192,

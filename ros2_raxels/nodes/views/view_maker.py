@@ -13,7 +13,7 @@ from typing import Any, Protocol
 import cv2
 import numpy as np
 from geometry_msgs.msg import PoseStamped
-from sensor_msgs.msg import CompressedImage
+from sensor_msgs.msg import CompressedImage, PointCloud2
 from std_msgs.msg import Header
 
 from ros2_raxels.estimation.estimator import Estimator
@@ -27,6 +27,7 @@ from ros2_raxels.nodes.common.parameters import Parameters
 from ros2_raxels.nodes.common.tf_listener import TransformReader
 from ros2_raxels.nodes.views.goal import CODES, GoalError, ViewRequest
 from ros2_raxels.nodes.views.job import STATES, ViewJob, duration_message
+from ros2_raxels.nodes.views.layers import depth_image, error_image, point_cloud, unseen_image
 from ros2_raxels.nodes.views.live_context import Arrival, LiveContext
 from ros2_raxels.nodes.views.placed_frame import PlacedFrame
 from ros2_raxels.recordings.camera_info import CameraInfoError
@@ -35,9 +36,11 @@ from ros2_raxels.recordings.image_codec import ImageArray, ImageError, encode_co
 from ros2_raxels.view_synthesis.arc_length import along_arc
 from ros2_raxels.view_synthesis.context import ContextFrame, as_seen_by
 from ros2_raxels.view_synthesis.prediction import PredictedViews, PredictionCancelledError, PredictionRequest, Proceed
+from ros2_raxels.view_synthesis.seen_space import FrameDepths
 from ros2_raxels.view_synthesis.self_consistency import Judge, check_views
 
 _SEED_BITS = 63
+_IN_UNITS = "set depth_in_units to take it in the unit of the poses"
 _TF_SLICE_S = 0.05
 """Of waiting for a transform, between looks at whether the goal was cancelled."""
 
@@ -55,6 +58,11 @@ class Predictor(Judge, Protocol):
     def predict_in_batches(self, request: PredictionRequest, *, proceed: Proceed | None) -> Iterator[PredictedViews]:
         """Views along a trajectory, a few at a time."""
 
+    def frame_depths(
+        self, images: Sequence[ImageArray], camera: PinholeCamera, camera_to_world: FloatArray
+    ) -> FrameDepths:
+        """Depths of known frames."""
+
     def imagine(
         self,
         image: ImageArray,
@@ -68,8 +76,18 @@ class Predictor(Judge, Protocol):
         """Video and trajectory together, from one frame."""
 
 
+class Asking(Protocol):
+    """The part of a `ViewJob` that preparing a scene takes."""
+
+    request: ViewRequest
+    handle: Any
+
+    def why_stop(self) -> GoalError | None:
+        """Why to end now, if it must."""
+
+
 @dataclass(eq=False)
-class _Scene:
+class Scene:
     """What a goal means in the world frame.
 
     Attributes:
@@ -80,6 +98,7 @@ class _Scene:
         world_to_answer: into the frame in which poses are given back.
         answer_frame: its name.
         stamp_ns: moment of the views.
+        optical_to_placed: 4x4, into the frame that the poses of the request place.
     """
 
     images: list[ImageArray]
@@ -90,6 +109,7 @@ class _Scene:
     world_to_answer: FloatArray
     answer_frame: str
     stamp_ns: int
+    optical_to_placed: FloatArray
 
 
 class ViewMaker:
@@ -104,6 +124,7 @@ class ViewMaker:
         now_ns: the node's clock, which may be simulated.
         child_of_pose: child frame of the pose node's poses; empty where it is not known.
         unloaded: why there is no predictor.
+        show_points: is given what makes the points of a result, PointCloud2, to be called if anybody listens.
     """
 
     def __init__(
@@ -116,8 +137,10 @@ class ViewMaker:
         now_ns: Callable[[], int],
         child_of_pose: Callable[[], str],
         unloaded: str = "",
+        show_points: Callable[[Callable[[], PointCloud2]], None] | None = None,
     ) -> None:
         self._predictor, self._unloaded = predictor, unloaded
+        self._show_points = show_points
         self._reader, self._live = reader, live
         self._settings, self._is_metric, self._now_ns = settings, is_metric, now_ns
         self._world = bare(settings.text("world_frame"))
@@ -156,14 +179,25 @@ class ViewMaker:
             raise GoalError(CODES.ENGINE_FAILED, f"no model is loaded: {self._unloaded}")
         result.model_id = self._predictor.describe()
         scene = self._prepare(job, self._predictor.most_context)
+        self._check_unit(job.request)
         batches = self._denoise(self._predictor, job, scene, result)
+        if self._show_points is not None and batches:
+            self._show_points(partial(_points, scene, batches))
         if self._settings.flag("self_consistency") and job.why_stop() is None:
             job.enter(STATES.STATE_CHECKING)
             self._check(self._predictor, job, scene, batches, result)
 
     # ------------------------------------------------------------------------------------------------- preparing
 
-    def _prepare(self, job: ViewJob, most: int) -> _Scene:
+    def scene(self, job: Asking, most: int) -> Scene:
+        """What a request means in the world, with at most so many known frames.
+
+        Raises:
+            GoalError: it means nothing, or not enough is known yet.
+        """
+        return self._prepare(job, most)
+
+    def _prepare(self, job: Asking, most: int) -> Scene:
         request = job.request
         frames = self._context(job, most)
         newest = frames[-1]
@@ -172,18 +206,34 @@ class ViewMaker:
         to_world = np.array([np.eye(4) if f.camera_to_world is None else f.camera_to_world for f in frames])
         if request.imagines:
             answer_frame = newest.frame_id if newest.camera_to_world is None else self._world
-            return _Scene(
-                images, to_world, newest.camera, newest.frame_id, np.zeros((0, 4, 4)), np.eye(4), answer_frame, stamp
+            return Scene(
+                images,
+                to_world,
+                newest.camera,
+                newest.frame_id,
+                np.zeros((0, 4, 4)),
+                np.eye(4),
+                answer_frame,
+                stamp,
+                np.eye(4),
             )
-        placed = self._placed(job, newest, stamp)
+        placed, optical = self._placed(job, newest, stamp)
         self._check_reach(placed, newest)
         trajectory = along_arc(placed, request.views) if request.spread else placed
         into_answer = inverse_pose(self._in_world(job, request.answer_frame, stamp))
-        return _Scene(
-            images, to_world, newest.camera, newest.frame_id, trajectory, into_answer, request.answer_frame, stamp
+        return Scene(
+            images,
+            to_world,
+            newest.camera,
+            newest.frame_id,
+            trajectory,
+            into_answer,
+            request.answer_frame,
+            stamp,
+            optical,
         )
 
-    def _context(self, job: ViewJob, most: int) -> list[ContextFrame]:
+    def _context(self, job: Asking, most: int) -> list[ContextFrame]:
         """Frames with poses, oldest first; one, perhaps without, to imagine from."""
         request, goal = job.request, job.handle.request
         if goal.context:
@@ -203,7 +253,7 @@ class ViewMaker:
             return [self._as_bright(recent[-1], self._pose_if_known(recent[-1])) if recent else kept[-1]]
         return self._with_newest(job, recent, kept)[-most:]
 
-    def _with_newest(self, job: ViewJob, recent: Sequence[Arrival], kept: Sequence[ContextFrame]) -> list[ContextFrame]:
+    def _with_newest(self, job: Asking, recent: Sequence[Arrival], kept: Sequence[ContextFrame]) -> list[ContextFrame]:
         """The frames that are kept, and the newest image of which the pose is known, or soon will be."""
         if not recent:
             return list(kept)
@@ -242,7 +292,7 @@ class ViewMaker:
     def _age_s(self, stamp: int, request: ViewRequest) -> float:
         return ((request.reference_ns or self._now_ns()) - stamp) * 1e-9
 
-    def _pose_of(self, job: ViewJob, arrival: Arrival) -> FloatArray:
+    def _pose_of(self, job: Asking, arrival: Arrival) -> FloatArray:
         if not arrival.frame_id:
             raise GoalError(CODES.UNKNOWN_FRAME, "images have an empty frame_id: set the camera driver's frame_id")
         return self._in_world(job, arrival.frame_id, arrival.stamp_ns)
@@ -253,10 +303,10 @@ class ViewMaker:
         except FrameError:
             return None
 
-    def _in_world(self, job: ViewJob, frame: str, stamp: int) -> FloatArray:
+    def _in_world(self, job: Asking, frame: str, stamp: int) -> FloatArray:
         return np.eye(4) if frame == self._world else self._lookup(job, self._world, frame, stamp)
 
-    def _lookup(self, job: ViewJob, target: str, source: str, stamp: int) -> FloatArray:
+    def _lookup(self, job: Asking, target: str, source: str, stamp: int) -> FloatArray:
         until = time.monotonic() + self._settings.number("tf_timeout_s")
         while True:
             try:
@@ -268,8 +318,8 @@ class ViewMaker:
                     code = CODES.UNKNOWN_FRAME if isinstance(error, UnknownFrameError) else CODES.NO_TRANSFORM
                     raise GoalError(code, str(error)) from error
 
-    def _placed(self, job: ViewJob, newest: ContextFrame, stamp: int) -> FloatArray:
-        """(N, 4, 4) optical frames in the world for the poses of the trajectory."""
+    def _placed(self, job: Asking, newest: ContextFrame, stamp: int) -> tuple[FloatArray, FloatArray]:
+        """(N, 4, 4) optical frames in the world for the poses of the trajectory, and optical_to_placed."""
         request = job.request
         base: str = newest.frame_id
         optical: FloatArray = np.eye(4)
@@ -277,7 +327,8 @@ class ViewMaker:
             base, optical = self._placed_frame.find(newest.frame_id, stamp, partial(self._lookup, job))
         self._check_scale(request, base, optical)
         frames = {frame: self._in_world(job, frame, stamp) for frame in dict.fromkeys(request.frames)}
-        return np.array([frames[f] @ pose @ optical for f, pose in zip(request.frames, request.poses, strict=True)])
+        placed = [frames[f] @ pose @ optical for f, pose in zip(request.frames, request.poses, strict=True)]
+        return np.array(placed), optical
 
     def _check_scale(self, request: ViewRequest, base: str, optical_to_base: FloatArray) -> None:
         in_metres = [frame for frame in request.frames if frame != self._world]
@@ -288,6 +339,20 @@ class ViewMaker:
                 CODES.UNKNOWN_SCALE,
                 f"{in_metres[0]} is in metres, but the scale of {self._world} is not known: give poses of the optical "
                 f"frame in {self._world}, or let the pose node find the scale",
+            )
+
+    def _check_unit(self, request: ViewRequest) -> None:
+        if not request.depth or request.depth_in_units:
+            return
+        if request.imagines:
+            raise GoalError(
+                CODES.UNKNOWN_SCALE, f"what is imagined has no scale, so its depth is not in m: {_IN_UNITS}"
+            )
+        if not self._is_metric():
+            raise GoalError(
+                CODES.UNKNOWN_SCALE,
+                f"depth is wanted in m, but the scale of {self._world} is not known: let the pose node find it, or "
+                f"{_IN_UNITS}",
             )
 
     def _check_reach(self, placed: FloatArray, newest: ContextFrame) -> None:
@@ -303,7 +368,7 @@ class ViewMaker:
 
     # -------------------------------------------------------------------------------------- denoising and checking
 
-    def _denoise(self, predictor: Predictor, job: ViewJob, scene: _Scene, result: Any) -> list[PredictedViews]:
+    def _denoise(self, predictor: Predictor, job: ViewJob, scene: Scene, result: Any) -> list[PredictedViews]:
         steps = job.request.steps or self._settings.integer("imagine_steps" if job.request.imagines else "steps")
         batches, spent_s, begun = [], 0.0, time.perf_counter()
         for views in _batches(predictor, job, scene, int(result.seed_used), steps):
@@ -311,10 +376,11 @@ class ViewMaker:
             result.inference_time = duration_message(spent_s)
             batches.append(views)
             self._add(job, scene, views, result)
+            self._add_layers(job.request, scene, views, result)
             begun = time.perf_counter()
         return batches
 
-    def _add(self, job: ViewJob, scene: _Scene, views: PredictedViews, result: Any) -> None:
+    def _add(self, job: ViewJob, scene: Scene, views: PredictedViews, result: Any) -> None:
         camera = views.camera.resized(*job.request.size) if job.request.size else views.camera
         header = Header(stamp=stamp_message(scene.stamp_ns), frame_id=scene.optical)
         result.camera_info = camera_info_message(camera, header)
@@ -328,6 +394,19 @@ class ViewMaker:
             result.self_consistency_translation.append(float("nan"))
             job.finished_view(len(result.views), result.views[-1], result.view_poses[-1])
 
+    def _add_layers(self, request: ViewRequest, scene: Scene, views: PredictedViews, result: Any) -> None:
+        header = Header(stamp=stamp_message(scene.stamp_ns), frame_id=scene.optical)
+        size = request.size or (views.camera.width, views.camera.height)
+        if request.depth:
+            if views.depth is None:
+                raise GoalError(CODES.ENGINE_FAILED, "the model tells no depth; export it again with this version")
+            result.depth_is_metric = self._is_metric() and not request.imagines
+            result.depths.extend(depth_image(depth, size, header) for depth in views.depth)
+        if request.error:
+            result.errors.extend(error_image(error, size, header) for error in views.expected_error)
+        if request.unseen:
+            result.unseen.extend(unseen_image(share, size, header) for share in views.made_up)
+
     def _picture(self, image: ImageArray, camera: PinholeCamera, header: Header) -> CompressedImage:
         format = self._settings.text("image_format")
         size = (camera.width, camera.height)
@@ -338,7 +417,7 @@ class ViewMaker:
         return message
 
     def _check(
-        self, predictor: Predictor, job: ViewJob, scene: _Scene, batches: Sequence[PredictedViews], result: Any
+        self, predictor: Predictor, job: ViewJob, scene: Scene, batches: Sequence[PredictedViews], result: Any
     ) -> None:
         first = 0
         for views in batches:
@@ -352,10 +431,21 @@ class ViewMaker:
             first = last
 
 
-def _batches(predictor: Predictor, job: ViewJob, scene: _Scene, seed: int, steps: int) -> Iterator[PredictedViews]:
+def _within(size: tuple[int, int] | None, camera: PinholeCamera) -> tuple[int, int] | None:
+    """The size that views are made in: the known images have no more pixels to give."""
+    return None if size is None else (min(size[0], camera.width), min(size[1], camera.height))
+
+
+def _points(scene: Scene, batches: Sequence[PredictedViews]) -> PointCloud2:
+    header = Header(stamp=stamp_message(scene.stamp_ns), frame_id=scene.answer_frame)
+    return point_cloud(batches, scene.world_to_answer, header)
+
+
+def _batches(predictor: Predictor, job: ViewJob, scene: Scene, seed: int, steps: int) -> Iterator[PredictedViews]:
     try:
         if not job.request.imagines:
-            request = PredictionRequest(scene.images, scene.camera, scene.to_world, scene.trajectory, seed, steps)
+            size = _within(job.request.size, scene.camera)
+            request = PredictionRequest(scene.images, scene.camera, scene.to_world, scene.trajectory, seed, steps, size)
             yield from predictor.predict_in_batches(request, proceed=job.proceed)
             return
         views = predictor.imagine(

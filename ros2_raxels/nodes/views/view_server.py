@@ -12,13 +12,14 @@ from typing import Any
 import numpy as np
 from rclpy.action import ActionServer, CancelResponse, GoalResponse
 from rclpy.callback_groups import ReentrantCallbackGroup
+from sensor_msgs.msg import PointCloud2
 
 from ros2_raxels.engine import EngineError
 from ros2_raxels.estimation.learned_prior import named_card
 from ros2_raxels.geometry.frame_tree import bare
 from ros2_raxels.nodes.common import diagnostics
 from ros2_raxels.nodes.common.diagnostics import Health
-from ros2_raxels.nodes.common.interfaces import PoseStatus, PredictViews
+from ros2_raxels.nodes.common.interfaces import PoseStatus, PredictViews, RankPaths
 from ros2_raxels.nodes.common.lifecycle import ManagedNode
 from ros2_raxels.nodes.common.parameters import METRIC_FRAMES, ParameterError, engine_options, must_have_engine
 from ros2_raxels.nodes.common.runner import run
@@ -28,6 +29,7 @@ from ros2_raxels.nodes.views.job import ALL_OF_A_BURST, JobQueue, ViewJob
 from ros2_raxels.nodes.views.live_context import LiveContext
 from ros2_raxels.nodes.views.pacing import Pace
 from ros2_raxels.nodes.views.parameters import VIEWS_NODE, VIEWS_TABLE
+from ros2_raxels.nodes.views.path_ranker import NOT_ACTIVE, PathRanker, refused
 from ros2_raxels.nodes.views.view_maker import Predictor, ViewMaker
 from ros2_raxels.view_synthesis.context import SpreadSettings
 from ros2_raxels.view_synthesis.predictor import SHIPPED, ViewPredictor
@@ -103,6 +105,17 @@ class ViewServer(ManagedNode[Predictor | None]):
             result_timeout=_RESULT_KEPT_S,
         )
         undo.callback(self._server.destroy)
+        self._points = self.create_publisher(PointCloud2, "~/predicted_points", 1)
+        undo.callback(self.destroy_publisher, self._points)
+        ranking = self.create_service(
+            RankPaths, "~/rank_paths", self._on_rank_paths, callback_group=ReentrantCallbackGroup()
+        )
+        undo.callback(self.destroy_service, ranking)
+
+    def _show_points(self, made: Callable[[], PointCloud2]) -> None:
+        # The worker's thread; publishers may be used from any.
+        if self._points.get_subscription_count():
+            self._points.publish(made())
 
     def _forget_predictor(self) -> None:
         del self._predictor
@@ -120,7 +133,16 @@ class ViewServer(ManagedNode[Predictor | None]):
         undo.callback(self.destroy_subscription, status)
         watch = self.create_timer(_WATCH_PERIOD_S, self._live.update, clock=self._steady)
         undo.callback(self.destroy_timer, watch)
-        maker = ViewMaker(
+        self._begin(partial(self._work, self._make_maker(self._show_points), self._jobs))
+        undo.callback(self._jobs.close, "the server was deactivated")
+        self._ranker = PathRanker(self._make_maker(None), self._predictor, self._is_known, self._is_metric)
+        undo.callback(self._ranker.close)
+        for pace in (self._goal_pace, self._result_pace):
+            pace.close()
+            undo.callback(pace.open)
+
+    def _make_maker(self, show_points: Callable[[Callable[[], PointCloud2]], None] | None) -> ViewMaker:
+        return ViewMaker(
             self._predictor,
             self._reader,
             self._live,
@@ -129,12 +151,8 @@ class ViewServer(ManagedNode[Predictor | None]):
             lambda: int(self.get_clock().now().nanoseconds),
             lambda: "" if self._status is None else str(self._status.child_frame_id),
             self._unloaded,
+            show_points,
         )
-        self._begin(partial(self._work, maker, self._jobs))
-        undo.callback(self._jobs.close, "the server was deactivated")
-        for pace in (self._goal_pace, self._result_pace):
-            pace.close()
-            undo.callback(pace.open)
 
     def _listen(self) -> LiveContext:
         spread = SpreadSettings(
@@ -196,8 +214,16 @@ class ViewServer(ManagedNode[Predictor | None]):
     def _read(self, goal: Any) -> ViewRequest:
         names = ("max_poses", "max_views", "max_imagined", "max_steps", "max_side_px")
         limits = GoalLimits(**{name: self._settings.integer(name) for name in names})
+        return read_goal(goal, limits, self._is_known)
+
+    def _is_known(self, frame: str) -> object:
         # A frame in itself: known or not is all that matters yet.
-        return read_goal(goal, limits, lambda frame: self._reader.lookup(frame, frame))
+        return self._reader.lookup(frame, frame)
+
+    async def _on_rank_paths(self, request: Any, response: Any) -> Any:
+        if not self._active:
+            return refused(response, GoalError(CODES.PREEMPTED, NOT_ACTIVE))
+        return await self._ranker.answer(request, response, self.executor)
 
     def _on_accepted(self, handle: Any) -> None:
         job = ViewJob(

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterator
-from types import SimpleNamespace
 from typing import Any
 
 import cv2
@@ -15,78 +14,19 @@ from ros_testing import Probe, wait_until
 pytest.importorskip("rclpy")
 pytest.importorskip("raxels_interfaces.action")
 
-import rclpy
 import scripted_views as script
+from view_bench import T0, Bench, S
 from views_rig import BASE, CAMERA, EYE, MAP, WORLD, Tree, at, with_context
 
 from ros2_raxels.client import make_goal
 from ros2_raxels.geometry.poses import FloatArray, make_pose, rotation_from_vector
 from ros2_raxels.nodes.common.messages import pose_array
-from ros2_raxels.nodes.common.parameters import Parameters, declare
-from ros2_raxels.nodes.views.goal import GoalLimits, code_name, read_goal
-from ros2_raxels.nodes.views.job import STATES, ViewJob
-from ros2_raxels.nodes.views.live_context import LiveContext
-from ros2_raxels.nodes.views.parameters import VIEWS_TABLE
-from ros2_raxels.nodes.views.view_maker import ViewMaker
-from ros2_raxels.view_synthesis.context import SpreadSettings
+from ros2_raxels.nodes.views.goal import code_name
+from ros2_raxels.nodes.views.job import STATES
 
 pytestmark = pytest.mark.ros
 
-S = 1_000_000_000
-T0 = 1_700_000_000 * S
-LIMITS = GoalLimits(max_poses=100, max_views=32, max_imagined=8, max_steps=64, max_side_px=256)
 TURN = make_pose(rotation_from_vector([0.0, 0.0, np.pi / 2]), (10.0, 0.0, 0.0))
-
-
-class Handle(SimpleNamespace):
-    """A goal of no server; its states are noted down."""
-
-    def publish_feedback(self, message: Any) -> None:
-        self.states.append(message.state)
-
-
-class Bench:
-    """A maker on a real node's parameters, with a camera that stands at x = 0.5 in the world."""
-
-    metric, now_ns, child_of_pose = False, T0, ""
-
-    def __init__(self, probe: Probe) -> None:
-        changes = {"self_consistency": False, "image_format": "png", "tf_timeout_s": 0.0}
-        overrides = [rclpy.Parameter(name, value=value) for name, value in changes.items()]
-        self.node = rclpy.create_node("maker", context=probe.node.context, parameter_overrides=overrides)
-        self.settings: Parameters = declare(self.node, VIEWS_TABLE)
-        self.executor = probe.node.executor
-        self.reader = Tree()
-        self.reader.place(WORLD, EYE, at(0.5), T0)
-        self.reader.place(WORLD, EYE, at(0.5), T0 + 9 * S)
-        self.live = LiveContext(self.node, "raw", False, WORLD, self.reader, SpreadSettings())
-
-    def set(self, **values: Any) -> None:
-        self.node.set_parameters([rclpy.Parameter(name, value=value) for name, value in values.items()])
-
-    def job(self, goal: Any) -> ViewJob:
-        handle = Handle(request=goal, states=[], is_cancel_requested=False)
-        request = read_goal(goal, LIMITS, lambda frame: self.reader.lookup(frame, frame))
-        return ViewJob(handle, request, 30.0, self.executor)
-
-    def make(self, goal: Any, predictor: Any = "painter", job: ViewJob | None = None) -> Any:
-        """The result of a goal."""
-        predictor = script.PaintingPredictor("") if predictor == "painter" else predictor
-        maker = ViewMaker(
-            predictor,
-            self.reader,
-            self.live,
-            self.settings,
-            lambda: self.metric,
-            lambda: self.now_ns,
-            lambda: self.child_of_pose,
-            "no card",
-        )
-        return maker.make(job or self.job(goal))
-
-    def close(self) -> None:
-        self.live.destroy()
-        self.node.destroy_node()
 
 
 @pytest.fixture
@@ -176,6 +116,63 @@ def test_views_have_the_size_and_the_camera_that_were_asked_for(bench: Bench):
     assert cv2.imdecode(np.frombuffer(result.views[0].data, np.uint8), cv2.IMREAD_COLOR).shape == (60, 100, 3)
     camera = CAMERA.resized(100, 60)
     assert (result.camera_info.width, result.camera_info.height, result.camera_info.k[0]) == (100, 60, camera.fx)
+
+
+def test_a_result_has_depth_error_and_mask_of_each_view_only_where_they_are_wanted(bench: Bench):
+    plain = bench.make(asked([at(0.1), at(0.2)]))
+    assert [len(images) for images in (plain.depths, plain.errors, plain.unseen)] == [0, 0, 0]
+    wanted = {"depth": True, "depth_in_units": True, "error": True, "unseen": True}
+    result = bench.make(asked([at(0.1), at(0.2)], size=(64, 40), **wanted))
+    assert said(result) == ("NONE", "")
+    for images, encoding in ((result.depths, "32FC1"), (result.errors, "32FC1"), (result.unseen, "mono8")):
+        assert [(i.encoding, i.width, i.height, i.header.frame_id) for i in images] == [(encoding, 64, 40, EYE)] * 2
+    depth, error = (np.frombuffer(bytes(i[1].data), np.float32) for i in (result.depths, result.errors))
+    np.testing.assert_array_equal(depth, script.DEPTH)
+    assert error[0] == pytest.approx(script.MADE_UP / 2)
+    mask = np.frombuffer(bytes(result.unseen[0].data), np.uint8).reshape(40, 64)
+    np.testing.assert_array_equal(mask, np.where(np.arange(64) < 32, 0, 255)[None].repeat(40, axis=0))
+    assert not result.depth_is_metric
+    bench.metric = True
+    assert bench.make(asked([at(0.1)], depth=True)).depth_is_metric
+
+
+def test_depth_in_metres_needs_a_scale(bench: Bench):
+    code, words = said(bench.make(asked([at(0.1)], depth=True)))
+    assert code == "UNKNOWN_SCALE"
+    assert words == (
+        f"depth is wanted in m, but the scale of {WORLD} is not known: let the pose node find it, or set "
+        "depth_in_units to take it in the unit of the poses"
+    )
+    bench.metric = True
+    code, words = said(bench.make(asked(views=2, depth=True)))
+    assert (code, words.split(":")[0]) == ("UNKNOWN_SCALE", "what is imagined has no scale, so its depth is not in m")
+    assert not bench.make(asked(views=2, depth=True, depth_in_units=True)).depth_is_metric
+
+
+def test_points_of_a_result_are_offered_in_the_frame_of_the_answer(bench: Bench):
+    offered: list[Any] = []
+    bench.make(asked([at(0.1)]), show_points=offered.append)
+    (made,) = offered
+    cloud = made()
+    assert (cloud.header.frame_id, cloud.header.stamp.sec) == (WORLD, T0 // S)
+    assert cloud.width == script.SIZE[0] * script.SIZE[1]
+
+
+class Sized(script.PaintingPredictor):
+    """Notes the size that it was asked for."""
+
+    size: Any = "none"
+
+    def predict_in_batches(self, request: Any, *, proceed: Any) -> Iterator[Any]:
+        self.size = request.size
+        return super().predict_in_batches(request, proceed=proceed)
+
+
+def test_views_are_made_in_the_size_that_was_asked_for_up_to_the_cameras(bench: Bench):
+    predictor = Sized("")
+    for size, made in (((0, 0), None), ((40, 30), (40, 30)), ((256, 20), (CAMERA.width, 20))):
+        bench.make(asked([at(0.1)], size=size), predictor)
+        assert predictor.size == made
 
 
 def test_a_seed_of_0_draws_one_and_returns_it(bench: Bench):

@@ -18,12 +18,17 @@ pytest.importorskip("raxels_interfaces.action")
 
 import scripted_views as script
 from diagnostic_msgs.msg import DiagnosticStatus
+from geometry_msgs.msg import PoseStamped
+from nav_msgs.msg import Path
+from std_msgs.msg import Header
 from views_rig import BASE, CAMERA, EYE, MAP, PARAMETERS, WORLD, ViewsRig, at, with_context
 
 from raxels_interfaces.action import PredictViews
 from raxels_interfaces.msg import PoseStatus
+from raxels_interfaces.srv import RankPaths
 from ros2_raxels.client import ViewClient, ViewClientError, make_goal
 from ros2_raxels.geometry.poses import OPTICAL_TO_BODY, make_pose, rotation_from_vector
+from ros2_raxels.nodes.common.messages import pose_message
 
 pytestmark = pytest.mark.ros
 
@@ -447,3 +452,31 @@ def test_a_goal_without_a_result_in_time_is_cancelled(rig: ViewsRig):
     with pytest.raises(ViewClientError, match=r"no result within 0\.2 s"):
         pending.result(0.2)
     wait_until(lambda: pending.result(2.0).code_name == "CANCELLED", what="the result after all")
+
+
+# -------------------------------------------------------------------------------------------------------------- ranking
+
+
+def test_paths_are_ranked_beside_the_action(rig: ViewsRig, module_probe: Probe):
+    """The painter sees a wall 2.5 before the camera; a path into it is blocked, one beside it is free."""
+    client = module_probe.node.create_client(RankPaths, "/raxels_views/rank_paths")
+    wait_until(client.service_is_ready, what="the service", timeout_s=20.0)
+    paths = [
+        Path(header=Header(frame_id=WORLD), poses=[PoseStamped(pose=pose_message(pose)) for pose in poses])
+        for poses in ([at(0.5, 0.0, 0.5), at(0.5, 0.0, 1.5)], [at(0.5, 0.0, 2.5)])
+    ]
+    request = RankPaths.Request(paths=paths, pose_of=PredictViews.Goal.POSE_OF_OPTICAL, radius=0.2)
+
+    def answer() -> Any:
+        future = client.call_async(request)
+        wait_until(future.done, what="an answer", timeout_s=20.0)
+        return future.result()
+
+    ranked = answer()
+    assert (ranked.error_code, ranked.error_msg) == (0, "")
+    free, blocked = (score.free_probability for score in ranked.scores)
+    assert free > 0.8
+    assert blocked < 0.3
+    request.radius = 0.0
+    assert answer().error_msg == "radius = 0 must be above 0 and at most 50; give it in m"
+    module_probe.node.destroy_client(client)
