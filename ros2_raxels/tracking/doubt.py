@@ -23,7 +23,7 @@ _REACH = 2.2
 _FEWEST_OFF, _MOST_OFF = 2, 0.5
 """So many tracks around a point, and more than this share of them, must be off for it to be in doubt."""
 
-_LEAST_SHARE = 0.04
+_LEAST_SHARE = 0.08
 """Of the picture: fewer points in doubt are wrong matches, which the loss of the solve takes care of."""
 
 _MOST_NEW = 0.2
