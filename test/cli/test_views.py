@@ -111,7 +111,6 @@ def test_seed_and_steps_of_views(card: Path, frames: list[str], tmp_path: Path) 
     # Most of what is seen comes from the known frames, whatever the noise.
     for name in ("seed", "steps"):
         assert (found[name] != found["plain"]).mean() > 0.02, name
-        assert np.abs(found[name] - found["plain"]).mean() > 0.03, name
 
 
 def test_views_have_the_width_that_was_asked_for_up_to_that_of_the_known_frames(
