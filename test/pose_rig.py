@@ -176,6 +176,19 @@ class Rig:
         """The status of an image."""
         return wait_until(lambda: self.stamped(self.status, stamp), timeout_s, f"status of image {stamp}")
 
+    def seen(self, image: np.ndarray, info: CameraInfo, timeout_s: float = 20.0) -> PoseStatus:
+        """The status of an image that is sent, as by a camera that stands, until first cameras are not on their way.
+
+        They are solved beside the images; a film that goes on meanwhile, faster than a camera, would be over.
+        """
+
+        def answer() -> PoseStatus | None:
+            self.send_info(info)
+            status = self.answer(self.send(image), timeout_s)
+            return None if "being solved" in status.message else status
+
+        return wait_until(answer, timeout_s, "first cameras")
+
     def solve(self, action: int = script.TRACK, stamp: int | None = None) -> SimpleNamespace:
         """Send an image and gather everything that was published about it."""
         stamp = self.send(picture(action), stamp)

@@ -29,7 +29,7 @@ from raxels_interfaces.srv import LoadKeyframes, SaveKeyframes
 from ros2_raxels.client import ViewClient, ViewClientError, make_goal
 from ros2_raxels.geometry.camera import PinholeCamera
 from ros2_raxels.geometry.poses import FloatArray
-from ros2_raxels.nodes.common.messages import camera_info_message
+from ros2_raxels.nodes.common.messages import camera_info_message, stamp_ns
 from ros2_raxels.scenes.renderer import render
 from ros2_raxels.scenes.trajectories import handheld_loop
 from ros2_raxels.scenes.world import furnished_room
@@ -66,9 +66,9 @@ def walk(rig: Rig, film: Film, numbers: Iterable[int], camera: PinholeCamera = C
     """Poses of the frames that are tracked, by number; each is sent when the one before is answered."""
     poses = {}
     for number in numbers:
-        rig.send_info(info_of(camera))
-        stamp = rig.send(film[number])
-        if rig.answer(stamp, 20.0).state == PoseStatus.STATE_TRACKING:
+        status = rig.seen(film[number], info_of(camera))
+        if status.state == PoseStatus.STATE_TRACKING:
+            stamp = stamp_ns(status.header.stamp)
             message = wait_until(lambda stamp=stamp: rig.stamped(rig.poses, stamp), what="pose")
             poses[number] = message.pose.pose
     return poses

@@ -120,9 +120,8 @@ class Hand:
         info = camera_info_message(self.camera, self._header())
         self.rig.settle(info, self.seen[0])
         for image in self.seen:
-            self.rig.send_info(info)
-            stamp = self.rig.send(image)
-            self.answers[stamp] = (image, self.rig.answer(stamp, 20.0))
+            status = self.rig.seen(image, info)
+            self.answers[stamp_ns(status.header.stamp)] = (image, status)
 
     @staticmethod
     def _header() -> Any:

@@ -85,7 +85,10 @@ def test_nothing_is_unpickled_or_evaluated():
         assert not RUNS_CODE & {name.partition(".")[0] for name in (*names, module)}, path
         if isinstance(found, ast.Call):
             name = ast.unparse(found.func)
-            assert name not in ("eval", "exec", "torch.load", "yaml.load", "yaml.unsafe_load", "os.system"), path
+            assert name not in ("eval", "exec", "yaml.load", "yaml.unsafe_load", "os.system"), path
+            if name == "torch.load":
+                # Of files whose checksum is known, to be converted once.
+                assert _keyword(found, "weights_only") is True, path
             if name in ("np.load", "numpy.load"):
                 assert _keyword(found, "allow_pickle") is False, path
 

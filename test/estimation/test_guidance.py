@@ -77,7 +77,8 @@ def test_where_nothing_moves_there_is_no_second_motion() -> None:
     assert not found.second_motion.any()
     assert np.degrees(rotation_error_rad(found.refined.camera_to_first[0], truth)) < 0.2
     problem = BundleProblem.of(evidence)
-    assert explained(problem, settle(problem, truth[None], RefineSettings())) > 0.95
+    settled = settle(problem, truth[None], RefineSettings())
+    assert explained(problem, settled.refined, settled.width_px) > 0.95
 
 
 @pytest.mark.parametrize(("noise_px", "low", "high"), [(0.1, 0.5, 0.5), (0.5, 0.7, 1.0), (1.2, 1.4, 2.0)])

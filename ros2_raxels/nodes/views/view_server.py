@@ -136,10 +136,15 @@ class ViewServer(ManagedNode[Predictor | None]):
         self._begin(partial(self._work, self._make_maker(self._show_points), self._jobs))
         undo.callback(self._jobs.close, "the server was deactivated")
         self._ranker = PathRanker(self._make_maker(None), self._predictor, self._is_known, self._is_metric)
-        undo.callback(self._ranker.close)
+        undo.callback(self._forget_ranker)
         for pace in (self._goal_pace, self._result_pace):
             pace.close()
             undo.callback(pace.open)
+
+    def _forget_ranker(self) -> None:
+        # It holds the predictor.
+        self._ranker.close()
+        del self._ranker
 
     def _make_maker(self, show_points: Callable[[Callable[[], PointCloud2]], None] | None) -> ViewMaker:
         return ViewMaker(
