@@ -26,6 +26,9 @@ _SPREAD_PX = 2.0
 _MADE_UP, _EDGE = 0.4, 25.0
 """Share of a pixel that may be made up before its fine structure is too, and how sharp that bound is."""
 
+_ALONE = 0.2
+"""How far warped pixels are trusted where one frame is known: no other tells its depths, which are a guess."""
+
 _UNSEEN = 1e-6
 _MATCHED_PX = 320
 """Widest image on which known frames are matched: what that tells of a larger one is not worth the time."""
@@ -80,6 +83,7 @@ class SizedContext:
     ) -> None:
         self.camera = camera.resized(*size)
         self._poses = list(camera_to_world)
+        self._trust = 1.0 if len(self._poses) > 1 else _ALONE
         self._images = [_smaller(image, size) for image in images]
         matched_width = min(size[0], _MATCHED_PX)
         matched = (matched_width, max(1, round(size[1] * matched_width / size[0])))
@@ -96,8 +100,8 @@ class SizedContext:
         coarse = _coarse(warped, small.picture.shape[1::-1])
         difference = coarse - own
         apart = np.sqrt(cv2.GaussianBlur((difference * difference).mean(axis=2), (0, 0), _SPREAD_PX))
-        agreed = seen * _AGREEING_LEVELS / (_AGREEING_LEVELS + apart)
-        known = seen / (1.0 + np.exp(_EDGE * (made_up - _MADE_UP)))
+        agreed = self._trust * seen * _AGREEING_LEVELS / (_AGREEING_LEVELS + apart)
+        known = self._trust * seen / (1.0 + np.exp(_EDGE * (made_up - _MADE_UP)))
         picture = own + agreed[..., None] * difference + known[..., None] * (warped - coarse)
         return SizedView(np.rint(picture).clip(0, 255).astype(np.uint8), inverse_depth)
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import cv2
 import numpy as np
 import pytest
@@ -74,6 +76,14 @@ def test_where_frames_and_small_view_disagree_the_colour_is_between_and_nearer_t
     np.testing.assert_allclose(agreed, 40, atol=1)
     doubted = context([bright, bright]).view(small(0.0, own), TARGET).picture[96, 128]
     np.testing.assert_allclose(doubted, 40 + 160 * 40 / 200, atol=2)
+
+
+def test_a_single_known_frame_is_trusted_a_fifth_as_far() -> None:
+    """No other one tells its depths. Where it agrees the view is as it was, where it does not there is little of it."""
+    bright, own = np.full((192, 256, 3), 200, np.uint8), np.full((48, 64, 3), 40, np.uint8)
+    one = replace(small(0.0, own), weights=np.full((1, 48, 64), 1.0, np.float32))
+    view = SizedContext([bright], CAMERA, FRAMES[:1], (256, 192)).view(one, TARGET).picture[96, 128]
+    np.testing.assert_allclose(view, 40 + 0.2 * 160 * 40 / 200, atol=1)
 
 
 def test_what_no_frame_shows_is_the_small_view() -> None:
