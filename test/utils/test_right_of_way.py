@@ -7,6 +7,7 @@ from collections.abc import Iterator
 
 import pytest
 from ros_testing import wait_until
+from scripted_clock import Clock
 
 from ros2_raxels.utils.right_of_way import RightOfWay, give_way
 
@@ -34,13 +35,6 @@ class Beside:
         self.steps.release()
         self._thread.join(60.0)
         assert not self._thread.is_alive()
-
-
-class Clock:
-    now_s = 0.0
-
-    def __call__(self) -> float:
-        return self.now_s
 
 
 @pytest.fixture
