@@ -18,7 +18,7 @@ GRAVITY = 9.81
 _SEEN_NOISE = 0.003
 """Of the depth of the scene: error of a camera's place."""
 
-_NOISE = ImuNoise(turn_rate=5e-4, acceleration=0.01)
+VISUAL_NOISE = ImuNoise(turn_rate=5e-4, acceleration=0.01)
 """More than that of the readings: cameras are turned wrong by a tenth of a degree, too, which lets gravity in."""
 
 _BIAS_SIGMA = 0.1
@@ -167,7 +167,7 @@ class InertialPath:
             readings = self._imu.between(*way)
             if readings is None:
                 return None
-            self._motions[way] = preintegrate(readings, gyro_bias, np.zeros(3), _NOISE), gyro_bias
+            self._motions[way] = preintegrate(readings, gyro_bias, np.zeros(3), VISUAL_NOISE), gyro_bias
         motion, bias = self._motions[way]
         change = motion.by_gyro_bias @ (gyro_bias - bias)
         return replace(motion, velocity=motion.velocity + change[3:6], position=motion.position + change[6:])
