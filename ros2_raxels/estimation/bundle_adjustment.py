@@ -58,25 +58,31 @@ class RefineSettings:
 
 @dataclass(frozen=True, eq=False)
 class PlacePrior:
-    """What is known of where cameras are besides what they show.
+    """What is known of where cameras are besides what they show: a square of their places, which may leave much open.
 
     Attributes:
-        places: (N, 3) where they are most likely.
-        information: (3 N, 3 N) of the places; singular where they are known in part only.
+        places: (N, 3) from which it is told.
+        cost: square of how far these are from it, in standard deviations.
+        pull: (3 N,) half of the gradient of that there.
+        information: (3 N, 3 N) half of its second derivatives.
     """
 
     places: FloatArray
+    cost: float
+    pull: FloatArray
     information: FloatArray
 
-    def pull(self, pose: FloatArray) -> FloatArray:
-        """(H, 3 N) half of the gradient of `cost` by the places of poses (H, N, 4, 4)."""
-        off = (pose[..., :3, 3] - self.places).reshape(len(pose), -1)
-        return np.asarray(off @ self.information)
+    def pull_at(self, pose: FloatArray) -> FloatArray:
+        """`pull` (H, 3 N) at poses (H, N, 4, 4)."""
+        return np.asarray(self.pull + self._off(pose) @ self.information)
 
-    def cost(self, pose: FloatArray) -> FloatArray:
-        """(H,) square of how far poses (H, N, 4, 4) are from it, in standard deviations."""
-        off = (pose[..., :3, 3] - self.places).reshape(len(pose), -1)
-        return np.asarray((off * (off @ self.information)).sum(axis=1))
+    def cost_at(self, pose: FloatArray) -> FloatArray:
+        """`cost` (H,) of poses (H, N, 4, 4)."""
+        off = self._off(pose)
+        return np.asarray(self.cost + (off * (2.0 * self.pull + off @ self.information)).sum(axis=1))
+
+    def _off(self, pose: FloatArray) -> FloatArray:
+        return np.asarray((pose[..., :3, 3] - self.places).reshape(len(pose), -1))
 
 
 @dataclass(frozen=True)
@@ -406,7 +412,7 @@ def _pull(normal: _Normal, s: _State, prior: PlacePrior, share: float) -> None:
     """Add what is known of the places to the normal equations, as so much of a square as an observation of 1 px."""
     places = np.arange(normal.matrix.shape[1]).reshape(-1, 6)[:, 3:].ravel()
     normal.matrix[:, places[:, None], places] += share * prior.information
-    normal.gradient[:, places] += share * prior.pull(s.pose)
+    normal.gradient[:, places] += share * prior.pull_at(s.pose)
 
 
 def _step(
@@ -583,7 +589,7 @@ def refine(
         trial = _step(problem, state, normal, damping, held, keep_depths)
         before, after = _cost(problem, state, width), _cost(problem, trial, width)
         if prior is not None:
-            before, after = before + share * prior.cost(state.pose), after + share * prior.cost(trial.pose)
+            before, after = before + share * prior.cost_at(state.pose), after + share * prior.cost_at(trial.pose)
         better = after < before
         state = _choose(better, trial, state)
         damping = np.where(better, np.maximum(damping / 5.0, 1e-6), np.minimum(damping * 10.0, 1e3))

@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 from itertools import pairwise
 
 import numpy as np
+import numpy.typing as npt
 
 from ros2_raxels.estimation.bundle_adjustment import PlacePrior
 from ros2_raxels.geometry.poses import FloatArray
@@ -71,19 +72,12 @@ def place_prior(
     ways = [_without_slip(way, *pair) for way, pair in zip(ways, pairwise(poses), strict=True)]
     if all(way.rolled is None and way.motion is None for way in ways[first:]):
         return None
-    gravity: FloatArray | None = None
-    while True:
-        matrix, wanted = _system(poses, ways, first, imu_place, depth_m, scale_sigma, gravity)
-        if gravity is not None or all(way.motion is None for way in ways):
-            break
-        found = np.linalg.solve(matrix, wanted)[_GRAVITY]
-        gravity = found / np.linalg.norm(found)
+    system = _system(poses, ways, first, imu_place, depth_m, scale_sigma)
+    if any(way.motion is not None for way in ways):
+        gravity = np.linalg.solve(system.matrix, system.wanted)[_GRAVITY]
+        system.add(np.full(1, _GRAVITY_SIGMA), np.full(1, GRAVITY), (_GRAVITY, gravity[None] / np.linalg.norm(gravity)))
     newest = np.arange(_FIRST + 3 * first, _FIRST + 3 * len(poses))
-    others = np.setdiff1d(np.arange(len(wanted)), newest)
-    gain = np.linalg.solve(matrix[np.ix_(others, others)], matrix[np.ix_(others, newest)]).T
-    information = matrix[np.ix_(newest, newest)] - gain @ matrix[np.ix_(others, newest)]
-    places = np.linalg.solve(matrix, wanted)[newest].reshape(-1, 3)
-    return PlacePrior(places, (information + information.T) / 2.0)
+    return system.left_of(newest, poses[first:, :3, 3])
 
 
 _FACTOR, _GRAVITY, _BIAS, _FIRST = slice(0, 1), slice(1, 4), slice(4, 7), 7
@@ -98,6 +92,38 @@ def _without_slip(way: Way, before: FloatArray, after: FloatArray) -> Way:
     return replace(way, rolled=None) if apart > _SLIP_M + _SLIP_SHARE * longest else way
 
 
+class _System:
+    """Normal equations of rows ``matrix @ unknown = wanted``, and the square of what is wanted.
+
+    Args:
+        size: number of unknowns.
+    """
+
+    def __init__(self, size: int) -> None:
+        self.matrix: FloatArray = np.eye(size) * _LOOSE
+        self.wanted: FloatArray = np.zeros(size)
+        self.square = 0.0
+
+    def add(self, sigma: FloatArray, value: FloatArray, *blocks: tuple[slice, FloatArray]) -> None:
+        """Rows (K, ...) with their standard deviations (K,), which give a value (K,)."""
+        self.square += float(((value / sigma) ** 2).sum())
+        for at, block in blocks:
+            weighted = block.T / sigma**2
+            self.wanted[at] += weighted @ value
+            for beside, other in blocks:
+                self.matrix[at, beside] += weighted @ other
+
+    def left_of(self, kept: npt.NDArray[np.integer], places: FloatArray) -> PlacePrior:
+        """What is known of some unknowns, which are offsets from places, when all others are at their best."""
+        others = np.setdiff1d(np.arange(len(self.wanted)), kept)
+        cross = self.matrix[np.ix_(others, kept)]
+        gain = np.linalg.solve(self.matrix[np.ix_(others, others)], np.column_stack([cross, self.wanted[others]]))
+        information = self.matrix[np.ix_(kept, kept)] - cross.T @ gain[:, :-1]
+        pull = cross.T @ gain[:, -1] - self.wanted[kept]
+        cost = max(self.square - float(self.wanted[others] @ gain[:, -1]), 0.0)
+        return PlacePrior(places, cost, pull, (information + information.T) / 2.0)
+
+
 def _system(
     poses: FloatArray,
     ways: Sequence[Way],
@@ -105,14 +131,10 @@ def _system(
     imu_place: FloatArray,
     depth_m: float,
     scale_sigma: float,
-    gravity: FloatArray | None,
-) -> tuple[FloatArray, FloatArray]:
-    """Normal equations for (factor of what was seen, gravity, bias, places, velocities of the IMU)."""
+) -> _System:
+    """For (factor of what was seen less 1, gravity, bias, offsets of places, velocities of the IMU)."""
     count = len(poses)
-    size = _FIRST + 6 * count
-    matrix, wanted = np.eye(size) * _LOOSE, np.zeros(size)
-    # The origin stays; what is not told by anything, like velocities without an IMU, is at rest.
-    wanted[_FIRST : _FIRST + 3 * count] = _LOOSE * poses[:, :3, 3].ravel()
+    system = _System(_FIRST + 6 * count)
 
     def place(i: int) -> slice:
         return slice(_FIRST + 3 * i, _FIRST + 3 * i + 3)
@@ -120,37 +142,28 @@ def _system(
     def velocity(i: int) -> slice:
         return place(count + i)
 
-    def add(sigma: FloatArray, value: FloatArray, *blocks: tuple[slice, FloatArray]) -> None:
-        for at, block in blocks:
-            weighted = block.T / sigma**2
-            wanted[at] += weighted @ value
-            for beside, other in blocks:
-                matrix[at, beside] += weighted @ other
-
     eye = np.eye(3)
-    add(np.full(1, scale_sigma), np.ones(1), (_FACTOR, np.eye(1)))
-    add(np.full(3, _BIAS_SIGMA), np.zeros(3), (_BIAS, eye))
-    if gravity is not None:
-        add(np.full(1, _GRAVITY_SIGMA), np.full(1, GRAVITY), (_GRAVITY, gravity[None]))
+    system.add(np.full(1, scale_sigma), np.zeros(1), (_FACTOR, np.eye(1)))
+    system.add(np.full(3, _BIAS_SIGMA), np.zeros(3), (_BIAS, eye))
     arms = poses[:, :3, :3] @ imu_place
     for i, way in enumerate(ways):
         turn, step = poses[i, :3, :3], poses[i + 1, :3, 3] - poses[i, :3, 3]
         onward = ((place(i), -eye), (place(i + 1), eye))
         if i <= first:
             sigma = np.full(3, _SEEN_NOISE * depth_m + _SEEN_SHARE * float(np.linalg.norm(step)))
-            add(sigma, np.zeros(3), *onward, (_FACTOR, -step[:, None]))
+            system.add(sigma, np.zeros(3), *onward, (_FACTOR, -step[:, None]))
         if way.rolled is not None:
             sigma = np.full(3, _ROLLED_NOISE_M + _ROLLED_SHARE * float(np.linalg.norm(way.rolled)))
-            add(sigma, turn @ way.rolled, *onward)
+            system.add(sigma, turn @ way.rolled - step, *onward)
         if way.motion is not None:
             motion, dt, sigma = way.motion, way.motion.duration_s, np.sqrt(np.diag(way.motion.covariance))
             by_bias = motion.by_accelerometer_bias
-            driven = turn @ motion.position - arms[i + 1] + arms[i]
+            driven = turn @ motion.position - arms[i + 1] + arms[i] - step
             gone = ((velocity(i), -dt * eye), (_GRAVITY, -(dt**2 / 2.0) * eye), (_BIAS, -turn @ by_bias[6:]))
-            add(sigma[6:], driven, *onward, *gone)
+            system.add(sigma[6:], driven, *onward, *gone)
             faster = ((velocity(i), -eye), (velocity(i + 1), eye), (_GRAVITY, -dt * eye))
-            add(sigma[3:6], turn @ motion.velocity, *faster, (_BIAS, -turn @ by_bias[3:6]))
-    return matrix, wanted
+            system.add(sigma[3:6], turn @ motion.velocity, *faster, (_BIAS, -turn @ by_bias[3:6]))
+    return system
 
 
 # ------------------------------------------------------------------------------------------------- of a map's keyframes
