@@ -121,7 +121,7 @@ class CameraPlayer(Node):
                 empty = False
                 yield _Ready(self._topics.filled(frame), frame.stamp_ns, schedule.due_s(frame.stamp_ns))
             if empty:
-                raise SourceError(f"{source.name} has no frames")
+                raise SourceError(f"{source.name} has no frames; give a recording with images")
             if not self._settings.flag("loop"):
                 return
 
