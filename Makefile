@@ -23,7 +23,7 @@ unexport ROS_LOCALHOST_ONLY ROS_STATIC_PEERS ROS_DISCOVERY_SERVER
 # image of 640x480 and more.
 ENVIRONMENT := $(VENV)/setup.sh
 
-.PHONY: help setup setup-training demo test format clean distclean
+.PHONY: help setup setup-training demo test docs format clean distclean
 .DEFAULT_GOAL := help
 
 help:
@@ -31,6 +31,7 @@ help:
 	@echo 'make setup-training  that, and torch for raxels train and its tests'
 	@echo 'make demo       poses from a video, image folder, bag or camera: make demo SOURCE=file.mp4 ARGS="..."'
 	@echo 'make test       ruff, mypy, pytest'
+	@echo 'make docs       the pages of docs/ as a site, in out/site'
 	@echo 'make format     let ruff put the code into form'
 	@echo 'make clean      remove what builds, tests and demo left behind'
 	@echo 'make distclean  remove .venv as well'
@@ -59,6 +60,9 @@ test: setup-training
 	echo; \
 	if (($${#failed[@]})); then echo "make test: FAILED: $${failed[*]}"; exit 1; fi; \
 	echo 'make test: all passed'
+
+docs: setup
+	@$(VENV)/bin/mkdocs build --strict --quiet && echo 'make docs: open $(CURDIR)/out/site/index.html'
 
 format:
 	@$(VENV)/bin/ruff check --fix-only --quiet .; $(VENV)/bin/ruff format .

@@ -11,6 +11,7 @@ import pytest
 from recordings_rig import HEIGHT_PX, WIDTH_PX, picture
 
 from ros2_raxels.geometry.camera import PinholeCamera
+from ros2_raxels.geometry.poses import FloatArray, quaternion_from_rotation
 from ros2_raxels.recordings.source import FrameSource
 
 rosbag2 = pytest.importorskip("rosbags.rosbag2")
@@ -19,17 +20,32 @@ STORE = typesys.get_typestore(typesys.Stores.ROS2_HUMBLE)
 FIRST_NS = 1_700_000_000_123_456_789
 
 
-def header(stamp_ns: int) -> Any:
+def header(stamp_ns: int, frame: str = "camera") -> Any:
     stamp = STORE.types["builtin_interfaces/msg/Time"](sec=stamp_ns // 10**9, nanosec=stamp_ns % 10**9)
-    return STORE.types["std_msgs/msg/Header"](stamp=stamp, frame_id="camera")
+    return STORE.types["std_msgs/msg/Header"](stamp=stamp, frame_id=frame)
 
 
-def image_message(stamp_ns: int, rgb: np.ndarray, encoding: str = "rgb8") -> Any:
+def geometry(name: str, *values: Any) -> Any:
+    return STORE.types[f"geometry_msgs/msg/{name}"](*values)
+
+
+def transform_message(parent: str, child: str, child_to_parent: FloatArray) -> Any:
+    turn = geometry("Quaternion", *map(float, quaternion_from_rotation(child_to_parent[:3, :3])))
+    transform = geometry("Transform", geometry("Vector3", *map(float, child_to_parent[:3, 3])), turn)
+    return geometry("TransformStamped", header(0, parent), child, transform)
+
+
+def static_message(parent: str, child: str, child_to_parent: FloatArray) -> Any:
+    """Of /tf_static."""
+    return STORE.types["tf2_msgs/msg/TFMessage"]([transform_message(parent, child, child_to_parent)])
+
+
+def image_message(stamp_ns: int, rgb: np.ndarray, encoding: str = "rgb8", frame: str = "camera") -> Any:
     pixels = {"rgb8": rgb, "bgr8": rgb[..., ::-1], "mono8": rgb[..., 0]}[encoding]
     rows = np.ascontiguousarray(pixels).reshape(len(pixels), -1)
     data = np.concatenate([rows, np.zeros((len(rows), 5), np.uint8)], axis=1)
     return STORE.types["sensor_msgs/msg/Image"](
-        header=header(stamp_ns),
+        header=header(stamp_ns, frame),
         height=len(rgb),
         width=rgb.shape[1],
         encoding=encoding,

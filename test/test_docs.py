@@ -21,6 +21,7 @@ ROOT = Path(__file__).resolve().parent.parent
 PAGES = [
     ROOT / "README.md",
     ROOT / "CONTRIBUTING.md",
+    ROOT / "QUALITY_DECLARATION.md",
     ROOT / "engines" / "README.md",
     *sorted((ROOT / "docs").glob("*.md")),
 ]
@@ -141,8 +142,8 @@ def test_commands_are_found_and_a_wrong_one_is_noticed(tmp_path: Path, capsys: p
     assert "--out" in capsys.readouterr().err
 
 
-def test_the_readme_names_every_command():
-    text = (ROOT / "README.md").read_text()
+def test_the_page_of_commands_names_every_one():
+    text = (ROOT / "docs" / "commands.md").read_text()
     assert [name for name in main._COMMANDS if f"raxels {name}" not in text] == []
 
 

@@ -16,7 +16,7 @@ PACKAGE = ROOT / "ros2_raxels"
 
 FLOORS = (
     "__main__",
-    "cli demo doctor soak figures",
+    "cli demo doctor soak figures manual",
     "evaluation client harness",
     "nodes training visualization factory",
     "tracking view_synthesis",

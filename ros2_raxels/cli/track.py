@@ -22,8 +22,7 @@ from ros2_raxels.geometry.trajectory import write_tum
 from ros2_raxels.recordings.calibration import PLUMB_BOB, Calibration, CalibrationError
 from ros2_raxels.recordings.calibration_files import FORMATS, read_calibration
 from ros2_raxels.recordings.image_mask import read_mask
-from ros2_raxels.recordings.open import open_source
-from ros2_raxels.recordings.rig_set import RIG_FILE
+from ros2_raxels.recordings.open import has_several_cameras, open_source
 from ros2_raxels.recordings.source import Frame, FrameSource, SourceError
 from ros2_raxels.tracking.rig_check import rig_remarks
 from ros2_raxels.tracking.tracker import Tracker
@@ -70,7 +69,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="show it live in the viewer of rerun (write --view last), or in a file for it",
     )
     _add_calibration_arguments(parser)
-    parser.add_argument("--image-topic", metavar="TOPIC", help="of a bag with several")
+    parser.add_argument(
+        "--image-topic",
+        metavar="TOPIC[,TOPIC...]",
+        help="of a bag with several; those of several cameras are followed as one rig, the first one leads (default: "
+        "all cameras whose place on the robot is known)",
+    )
     parser.add_argument("--rate-hz", type=float, metavar="R", help="where the recording carries no times")
     add_model_argument(parser)
     parser.add_argument(
@@ -112,7 +116,7 @@ def _add_calibration_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--mask", type=Path, metavar="FILE", help="image of the same size, white where the recording is to be used"
     )
-    parser.add_argument("--camera", metavar="NAME", help="which one of a calibration file or rig set with several")
+    parser.add_argument("--camera", metavar="NAME", help="which one of a calibration file, rig set or bag with several")
 
 
 @interruptible()
@@ -178,7 +182,7 @@ def _calibration(args: argparse.Namespace) -> Calibration | None:
         raise CalibrationError(f"--lens {args.lens} is of --intrinsics, which are not given; add them")
     if args.calibration is not None:
         return read_calibration(args.calibration, args.camera)
-    if args.camera is not None and not (Path(args.source) / RIG_FILE).is_file():
+    if args.camera is not None and not has_several_cameras(Path(args.source)):
         raise CalibrationError(f"--camera {args.camera} is one of a file with several; give --calibration FILE too")
     if args.intrinsics is not None:
         return Calibration.of("--intrinsics", args.intrinsics[:4], args.intrinsics[4:], lens=args.lens)

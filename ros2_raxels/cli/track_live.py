@@ -31,7 +31,8 @@ def add_live_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--states-of",
         choices=(BASE, CAMERA),
-        help="whose poses they are; default: the base of a rig set, else the camera",
+        help="whose poses they are; default: the base, where the recording tells where the camera is on it (rig sets, "
+        "bags of several cameras with /tf_static), else the camera",
     )
     parser.add_argument(
         "--odom",

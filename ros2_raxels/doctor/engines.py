@@ -169,7 +169,7 @@ def judge_engines(facts: Engines) -> list[Finding]:
                 Severity.WARNING,
                 "there is a GPU, but the model runs on the CPU",
                 facts.chosen,
-                "install what 'On a robot' in the README names for it",
+                "install what docs/install.md names for it",
             )
         )
     stale = [plan for plan in facts.plans if plan.stale]

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from ros2_raxels.geometry.frame_tree import FrameError, FrameTree, bare
+from ros2_raxels.geometry.frame_tree import bare
 from ros2_raxels.geometry.poses import (
     FloatArray,
     interpolate_pose,
@@ -117,23 +117,3 @@ def base_poses(messages: Iterable[tuple[int, Any]], where: str) -> tuple[BasePos
             "record it again, or leave --odom out"
         )
     return BasePoses(stamps_ns, poses), base
-
-
-def mount_of(static: Iterable[Any], optical: str, base: str, where: str) -> FloatArray:
-    """camera_to_base (4x4, m) by the messages of /tf_static.
-
-    Raises:
-        SourceError: they do not tell.
-    """
-    tree = FrameTree()
-    for message in static:
-        for edge in message.transforms:
-            t, r = edge.transform.translation, edge.transform.rotation
-            frames = (edge.header.frame_id, edge.child_frame_id)
-            tree.insert(*frames, 0, (t.x, t.y, t.z), (r.x, r.y, r.z, r.w), static=True)
-    try:
-        return tree.lookup(base, bare(optical))
-    except FrameError as error:
-        raise SourceError(
-            f"{where}: /tf_static does not tell where the camera is on the robot: {error}; record it with the bag"
-        ) from error

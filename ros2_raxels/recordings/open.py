@@ -11,8 +11,8 @@ from ros2_raxels.recordings.bag_files import find_bag
 from ros2_raxels.recordings.image_folder import ImageFolder
 from ros2_raxels.recordings.layouts import IMAGE_SUFFIXES
 from ros2_raxels.recordings.posed_set import PosedSetSource
+from ros2_raxels.recordings.rig_bag import open_bag
 from ros2_raxels.recordings.rig_set import RIG_FILE, RigSetSource
-from ros2_raxels.recordings.rosbag import Bag
 from ros2_raxels.recordings.source import DepthOptions, FrameSource, SourceError
 from ros2_raxels.recordings.video import LiveCamera, Video
 
@@ -38,12 +38,13 @@ def open_source(
         camera: intrinsics that replace those of the recording, which are then not looked at; of the same size as its
             images.
         rate_hz: frame rate where the recording carries no times (default: its own frame rate, else 30).
-        image_topic: which image topic of a bag; needed only when there are several.
+        image_topic: which image topic of a bag, or several with commas between, the first one of the camera that leads;
+            needed only when there are several that are not the cameras of a rig.
         limit: at most so many frames.
         ignore_calibration: the recording's own is not looked at, so that none of its faults matters: for callers that
             know better, but not yet for which image size.
         ignore_exif: take images as they are stored, whatever their EXIF orientation says, and no times from its dates.
-        camera_name: which camera of a rig set; needed only when there are several, and without meaning elsewhere.
+        camera_name: which camera of a rig set or of a bag with several; None for all. Without meaning elsewhere.
         depth: which depth images are read; None for none.
 
     Raises:
@@ -60,6 +61,11 @@ def open_source(
             "folders, and bags with --depth-topic, have; leave --depth out"
         )
     return source
+
+
+def has_several_cameras(path: Path) -> bool:
+    """Whether a recording is of a kind that may hold several cameras, each with a name."""
+    return (path / RIG_FILE).is_file() or (path.exists() and find_bag(path) is not None)
 
 
 def _open(
@@ -84,6 +90,10 @@ def _open(
     try:
         if (path / RIG_FILE).is_file() and image_topic is None:
             return RigSetSource(path, camera, rate_hz, limit, ignore_calibration, ignore_exif, camera_name)
+        bag = find_bag(path)
+        if bag is not None:
+            depth_topic = None if depth is None else depth.topic
+            return open_bag(path, bag, camera, image_topic, limit, ignore_calibration, depth_topic, camera_name)
         return _open_path(path, camera, rate_hz, image_topic, limit, ignore_calibration, ignore_exif, depth)
     except OSError as error:
         raise SourceError(f"{path} cannot be read: {error}; check its permissions") from error
@@ -99,9 +109,6 @@ def _open_path(
     ignore_exif: bool,
     depth: DepthOptions | None,
 ) -> FrameSource:
-    bag = find_bag(path)
-    if bag is not None:
-        return Bag(path, bag, camera, image_topic, limit, ignore_calibration, None if depth is None else depth.topic)
     if depth is not None and depth.topic is not None:
         raise SourceError(f"{path} is not a rosbag2, so it has no topic {depth.topic!r}; leave --depth-topic out")
     if image_topic is not None:

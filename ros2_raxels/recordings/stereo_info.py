@@ -6,7 +6,10 @@ from typing import Any
 
 import numpy as np
 
-from ros2_raxels.geometry.poses import FloatArray, GeometryError, make_pose, nearest_rotation
+from ros2_raxels.geometry.poses import FloatArray, GeometryError, make_pose, nearest_rotation, rotation_angle_rad
+
+_OFF_MM, _OFF_SHARE, _TURN_DEG = 3.0, 0.05, 2.0
+"""Up to here, of the baseline, a drawing of the robot and a calibration may differ."""
 
 
 def stereo_mount(first: Any, second: Any, rectified: bool) -> FloatArray | None:
@@ -34,3 +37,21 @@ def _rotation(r: Any) -> FloatArray:
     """R (9) as a rotation (3, 3); zeros, which drivers send for none, are the identity."""
     matrix = np.asarray(r, float).reshape(3, 3)
     return np.eye(3) if not matrix.any() else nearest_rotation(matrix)
+
+
+def contradiction(mount: FloatArray, by_projection: FloatArray) -> str:
+    """How two mounts of the second camera of a pair (4x4, m) differ by more than calibrations do; empty if not.
+
+    Args:
+        mount: by TF, which is gone by.
+        by_projection: of `stereo_mount`.
+    """
+    apart = [1e3 * float(np.linalg.norm(m[:3, 3])) for m in (mount, by_projection)]
+    turn_deg = float(np.degrees(rotation_angle_rad(mount[:3, :3].T @ by_projection[:3, :3])))
+    off_mm = 1e3 * float(np.linalg.norm(mount[:3, 3] - by_projection[:3, 3]))
+    if off_mm < max(_OFF_MM, _OFF_SHARE * apart[1]) and turn_deg < _TURN_DEG:
+        return ""
+    return (
+        f"TF puts them {apart[0]:.1f} mm apart and P of their camera_info {apart[1]:.1f} mm, in places {off_mm:.1f} mm "
+        f"and {turn_deg:.2f} deg apart; TF is gone by: correct the one that is wrong"
+    )

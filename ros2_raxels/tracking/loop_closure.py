@@ -10,7 +10,7 @@ from ros2_raxels.geometry.covariance import compounded, with_unit
 from ros2_raxels.geometry.poses import FloatArray, inverse_pose, relative_pose, rotation_angle_rad
 from ros2_raxels.matching.matcher import Matcher
 from ros2_raxels.matching.tracks import Evidence
-from ros2_raxels.tracking.frame import Keyframe
+from ros2_raxels.tracking.frame import Keyframe, grown
 from ros2_raxels.tracking.keyframe_map import KeyframeMap, Link
 from ros2_raxels.tracking.loop_correction import close_loop
 from ros2_raxels.tracking.mapping import Mapper
@@ -36,6 +36,13 @@ _COMMON_DEPTHS = 15
 _DEPTHS_AGREE = 0.3
 _UNIT_DRIFT = 0.15
 """Between the units of two keyframes whose depths were measured: more is no error of a sensor."""
+
+_WITNESS = 25
+"""Inliers of a second solve that has a say."""
+
+_SAME_RAD, _SAME_PLACE, _SAME_SIGMAS = 0.0175, 0.03, 2.0
+"""How far two solves of one loop may be apart: in rotation, and in units of length and deviations of both solves. Those
+of a true loop differ by less than two thirds of that, of furniture that stands in two places by more than twice."""
 
 
 class LoopCloser:
@@ -70,7 +77,10 @@ class LoopCloser:
         self._pause = _PAUSE
         if self._matcher.common_keypoints(known.features, keyframe.features) < _COMMON_KEYPOINTS:
             return None
-        loop = self._measure(mapper, known, keyframe, mapper.around(known, recent))
+        anchors = mapper.around(known, recent)
+        loop = self._measure(mapper, known, keyframe, anchors)
+        if loop is not None and not self._is_seconded(mapper, loop, [*recent, *anchors]):
+            return None
         if loop is not None and keyframe.depth is not None and _tells_less(loop, known, keyframe):
             return None
         effect = None if loop is None else close_loop(mapper.keyframes, loop, mapper.settings.bundle)
@@ -102,6 +112,48 @@ class LoopCloser:
             (known.log_growth, keyframe.log_growth),
         )
 
+    def _is_seconded(self, mapper: Mapper, loop: Link, asked: Sequence[Keyframe]) -> bool:
+        """Whether the old place sees the new keyframe where that sees itself, and so do other keyframes of that place.
+
+        Where things look alike a solve settles on some of them; from the other side, or with other keyframes, it
+        settles on others.
+
+        Args:
+            mapper: of the map.
+            loop: as it was measured.
+            asked: keyframes whose word is known.
+        """
+        keyframes = mapper.keyframes
+        known, keyframe = keyframes.keyframes[loop.first], keyframes.keyframes[loop.second]
+        others = keyframes.around(known, mapper.settings.window, asked)
+        from_others = self._solved_apart(mapper, others, keyframe, known.camera_to_world @ loop.pose)
+        if len(others) > 1 and from_others is not None:
+            found = relative_pose(known.camera_to_world, from_others.camera_to_world)
+            if not _is_same(loop, found, from_others.covariance, keyframes.unit_of(known)):
+                return False
+        window = [*keyframes.before(keyframe, mapper.settings.window - 1), keyframe]
+        back = inverse_pose(loop.pose)
+        from_here = self._solved_apart(mapper, window, known, keyframe.camera_to_world @ grown(back, -loop.log_scale))
+        if from_here is None:
+            return False
+        found = grown(relative_pose(from_here.camera_to_world, keyframe.camera_to_world), loop.log_scale)
+        spread = from_here.covariance * np.exp(2.0 * loop.log_scale)
+        return _is_same(loop, found, spread, keyframes.unit_of(known))
+
+    def _solved_apart(
+        self, mapper: Mapper, anchors: Sequence[Keyframe], frame: Keyframe, start: FloatArray
+    ) -> FrameSolve | None:
+        """A keyframe against others, from a start (4x4); None where that says little. What was matched is forgotten."""
+        before = mapper.shared.known_of(frame.number)
+        try:
+            evidence = mapper.shared.between(anchors, frame)
+        finally:
+            mapper.shared.put_back(frame.number, before)
+        if len(evidence.anchor) < _WITNESS:
+            return None
+        solved = self._solver.solve_from([start], anchors, evidence)
+        return solved if solved.quality.inliers >= _WITNESS else None
+
     def _depth_ratio(
         self, solved: FrameSolve, anchors: Sequence[Keyframe], evidence: Evidence, keyframe: Keyframe
     ) -> float | None:
@@ -122,6 +174,16 @@ class LoopCloser:
         middle = float(np.median(ratio))
         spread = float(np.median(np.abs(np.log(ratio / middle))))
         return middle if spread < _DEPTHS_AGREE else None
+
+
+def _is_same(loop: Link, found: FloatArray, covariance: FloatArray, unit: float) -> bool:
+    """Whether a second solve puts the second keyframe where the loop puts it, in the first one (4x4)."""
+    off = inverse_pose(loop.pose) @ found
+    left_open = float(np.sqrt(np.trace(loop.covariance[:3, :3]) + np.trace(covariance[:3, :3])))
+    return bool(
+        rotation_angle_rad(off[:3, :3]) < _SAME_RAD
+        and np.linalg.norm(off[:3, 3]) < _SAME_PLACE * unit + _SAME_SIGMAS * left_open
+    )
 
 
 def _plausible(keyframes: KeyframeMap, known: Keyframe, keyframe: Keyframe, found: FloatArray) -> bool:

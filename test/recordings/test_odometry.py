@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from ros2_raxels.geometry.poses import inverse_pose, make_pose, quaternion_from_rotation, rotation_from_vector
-from ros2_raxels.recordings.odometry import base_poses, mount_of, read_wheels
+from ros2_raxels.geometry.poses import make_pose, quaternion_from_rotation, rotation_from_vector
+from ros2_raxels.recordings.odometry import base_poses, read_wheels
 from ros2_raxels.recordings.source import SourceError
 
 
@@ -102,22 +102,3 @@ def test_messages_are_read_and_those_that_are_none_passed_over() -> None:
     np.testing.assert_allclose(middle, poses[1], atol=1e-9)
     with pytest.raises(SourceError, match="bag: /odom holds 1 poses that can be used"):
         base_poses(stamped[:2], "bag: /odom")
-
-
-def edge(parent: str, child: str, pose: np.ndarray) -> Any:
-    translation, rotation = pose_of(pose)
-    transform = SimpleNamespace(translation=translation, rotation=rotation)
-    return SimpleNamespace(header=SimpleNamespace(frame_id=parent), child_frame_id=child, transform=transform)
-
-
-def test_the_mount_is_found_through_the_tree() -> None:
-    head = make_pose(rotation_from_vector((0, 0, 0.3)), (0, 0, 1.0))
-    eye = make_pose(rotation_from_vector((0.1, 0, 0)), (0.1, 0, 0))
-    static = [
-        SimpleNamespace(transforms=[edge("base_link", "head", head)]),
-        SimpleNamespace(transforms=[edge("head", "eye", eye)]),
-    ]
-    found = mount_of(static, "/eye", "base_link", "bag")
-    np.testing.assert_allclose(inverse_pose(found) @ head @ eye, np.eye(4), atol=1e-9)
-    with pytest.raises(SourceError, match="bag: /tf_static does not tell where the camera is on the robot: "):
-        mount_of(static[:1], "eye", "base_link", "bag")

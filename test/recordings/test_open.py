@@ -6,10 +6,12 @@ import os
 from pathlib import Path
 
 import pytest
+from bags_rig import image_messages, write_bag
 from recordings_rig import picture, posed_record, refusal, write_image, write_set
+from rig_sets import write_rig_set
 
 from ros2_raxels.geometry.camera import PinholeCamera
-from ros2_raxels.recordings.open import open_source
+from ros2_raxels.recordings.open import has_several_cameras, open_source
 
 
 def test_folders_and_files_that_are_no_recording_are_refused(tmp_path: Path) -> None:
@@ -56,3 +58,11 @@ def test_a_calibration_that_is_ignored_leaves_the_camera_open(tmp_path: Path) ->
     write_set(tmp_path, posed_record())
     assert open_source(tmp_path).camera is not None
     assert [frame.camera for frame in open_source(tmp_path, ignore_calibration=True)] == [None] * 3
+
+
+def test_rig_sets_and_bags_may_have_cameras_with_names(tmp_path: Path) -> None:
+    bag = write_bag(tmp_path / "bag", {"/image": image_messages(1)})
+    found = [
+        has_several_cameras(p) for p in (write_rig_set(tmp_path / "rig", count=1), bag, tmp_path, tmp_path / "none")
+    ]
+    assert found == [True, True, False, False]

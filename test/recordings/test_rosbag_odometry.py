@@ -7,17 +7,13 @@ from typing import Any
 
 import numpy as np
 import pytest
-from bags_rig import FIRST_NS, STORE, header, image_messages, write_bag
+from bags_rig import FIRST_NS, STORE, geometry, header, image_messages, static_message, write_bag
 
 from ros2_raxels.geometry.poses import FloatArray, make_pose, quaternion_from_rotation, rotation_from_vector
 from ros2_raxels.recordings.open import open_source
 from ros2_raxels.recordings.source import SourceError
 
 MOUNT = make_pose(rotation_from_vector((0.3, 0.2, 0.1)), (0.2, 0.0, 0.5))
-
-
-def geometry(name: str, *values: Any) -> Any:
-    return STORE.types[f"geometry_msgs/msg/{name}"](*values)
 
 
 def odometry_message(stamp_ns: int, pose: FloatArray) -> Any:
@@ -30,20 +26,13 @@ def odometry_message(stamp_ns: int, pose: FloatArray) -> Any:
     return STORE.types["nav_msgs/msg/Odometry"](header(stamp_ns), "base", stood, twist)
 
 
-def static_message(child: str) -> Any:
-    turn = geometry("Quaternion", *map(float, quaternion_from_rotation(MOUNT[:3, :3])))
-    transform = geometry("Transform", geometry("Vector3", *map(float, MOUNT[:3, 3])), turn)
-    above = STORE.types["std_msgs/msg/Header"](header(0).stamp, "base")
-    return STORE.types["tf2_msgs/msg/TFMessage"]([geometry("TransformStamped", above, child, transform)])
-
-
 def readings(begin_ns: int = FIRST_NS) -> list[Any]:
     poses = [make_pose(rotation_from_vector((0, 0, 0.1 * k)), (0.1 * k, 0, 0)) for k in range(4)]
     return [odometry_message(begin_ns + 50_000_000 * k, pose) for k, pose in enumerate(poses)]
 
 
 def test_the_camera_goes_with_the_base_of_the_odometry(tmp_path: Path) -> None:
-    topics = {"/image": image_messages(), "/odom": readings(), "/tf_static": [static_message("camera")]}
+    topics = {"/image": image_messages(), "/odom": readings(), "/tf_static": [static_message("base", "camera", MOUNT)]}
     camera_to_odom = open_source(write_bag(tmp_path / "bag", topics)).odometry()
     found = camera_to_odom(FIRST_NS + 75_000_000)
     assert found is not None
@@ -53,7 +42,7 @@ def test_the_camera_goes_with_the_base_of_the_odometry(tmp_path: Path) -> None:
 
 
 def imu_message(stamp_ns: int, rate: float) -> Any:
-    stamped = STORE.types["std_msgs/msg/Header"](header(stamp_ns).stamp, "imu")
+    stamped = header(stamp_ns, "imu")
     turn, push = geometry("Vector3", 0.0, 0.0, rate), geometry("Vector3", 0.0, 0.0, 9.81)
     at_rest = geometry("Quaternion", 0.0, 0.0, 0.0, 1.0)
     nothing = np.zeros(9)
@@ -63,7 +52,7 @@ def imu_message(stamp_ns: int, rate: float) -> Any:
 def test_the_imu_of_a_bag_reads_in_the_axes_of_the_camera(tmp_path: Path) -> None:
     """The mount of the camera is that of the IMU on the base, so that the camera's axes are those of the base."""
     readings = [imu_message(FIRST_NS + 5_000_000 * k, 0.1 * k) for k in range(10)]
-    static = [static_message("imu"), static_message("camera")]
+    static = [static_message("base", "imu", MOUNT), static_message("base", "camera", MOUNT)]
     imu = open_source(
         write_bag(tmp_path / "bag", {"/image": image_messages(), "/imu": readings, "/tf_static": static})
     ).imu()
@@ -82,11 +71,11 @@ def test_the_imu_of_a_bag_reads_in_the_axes_of_the_camera(tmp_path: Path) -> Non
         ({"/a": readings(), "/b": readings()}, "has 2 topics of odometry (/a, /b) and must have one"),
         ({"/odom": readings()}, "/tf_static does not tell where the camera is on the robot"),
         (
-            {"/odom": readings(), "/tf_static": [static_message("other")]},
+            {"/odom": readings(), "/tf_static": [static_message("base", "other", MOUNT)]},
             "/tf_static does not tell where the camera is",
         ),
         (
-            {"/odom": readings(10**9), "/tf_static": [static_message("camera")]},
+            {"/odom": readings(10**9), "/tf_static": [static_message("base", "camera", MOUNT)]},
             "/odom covers 1 to 1.15 s, and frames begin",
         ),
     ],

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from ros2_raxels.geometry.poses import FloatArray, inverse_pose, make_pose, rotation_from_vector
-from ros2_raxels.recordings.stereo_info import stereo_mount
+from ros2_raxels.recordings.stereo_info import contradiction, stereo_mount
 
 
 def info(tx: float = 0.0, r: FloatArray | None = None, focal: float = 256.0) -> SimpleNamespace:
@@ -38,3 +38,13 @@ def test_images_that_are_not_rectified_are_turned_by_r() -> None:
 @pytest.mark.parametrize("pair", [(info(), info()), (info(), info(tx=-9.0, focal=0.0)), (info(), info(tx=np.nan))])
 def test_what_is_no_pair_says_nothing(pair: tuple[SimpleNamespace, SimpleNamespace]) -> None:
     assert stereo_mount(*pair, rectified=False) is None
+
+
+def test_a_baseline_of_tf_that_contradicts_the_calibration_is_told_in_numbers() -> None:
+    by_p = make_pose(np.eye(3), (0.12, 0.0, 0.0))
+    assert contradiction(make_pose(rotation_from_vector((0, 0, 0.01)), (0.124, 0.0, 0.001)), by_p) == ""
+    assert contradiction(make_pose(np.eye(3), (0.06, 0.0, 0.0)), by_p) == (
+        "TF puts them 60.0 mm apart and P of their camera_info 120.0 mm, in places 60.0 mm and 0.00 deg apart; TF is "
+        "gone by: correct the one that is wrong"
+    )
+    assert "5.73 deg apart" in contradiction(make_pose(rotation_from_vector((0, 0.1, 0)), (0.12, 0.0, 0.0)), by_p)

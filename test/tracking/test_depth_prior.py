@@ -194,4 +194,4 @@ def test_a_loop_between_measured_keyframes_leaves_the_unit_as_it_is(walk: Walk) 
     off, turn = walk.error(found, there_and_back, 1.0)
     assert off < 0.004
     assert turn < 0.2
-    assert {k.log_growth for k in tracker._map.all} == {0.0}
+    assert {k.log_growth for k in tracker._live.keyframes.all} == {0.0}

@@ -38,14 +38,14 @@ def test_keyframes_are_kept_and_a_known_place_is_found_in_them(
     assert count == len(walked[0]._map.all) > 5
     tracker = Tracker()
     assert tracker.load_keyframes(path) == count
-    for old, new in zip(walked[0]._map.all, tracker._map.all, strict=True):
+    for old, new in zip(walked[0]._map.all, tracker._live.keyframes.all, strict=True):
         np.testing.assert_array_equal(old.camera_to_world, new.camera_to_world)
         np.testing.assert_array_equal(old.covariance, new.covariance)
         np.testing.assert_array_equal(old.features.grey, new.features.grey)
         assert (old.number, old.parent, old.frame.stamp_ns) == (new.number, new.parent, new.frame.stamp_ns)
         assert old.camera == new.camera
         assert old.trajectory == new.trajectory
-    assert tracker._map.trajectories == walked[0]._map.trajectories
+    assert tracker._live.keyframes.trajectories == walked[0]._map.trajectories
     assert states(follow(tracker, [BLACK])) == [LOST]
     found = follow(tracker, walk[30:36])
     begun = states(found).index(TRACKING)
@@ -135,7 +135,7 @@ def test_files_that_hold_no_keyframes_are_refused_and_nothing_changes(
     walked[0].save_keyframes(good)
     tracker = Tracker()
     follow(tracker, walk[:14])
-    before = tracker._map.all
+    before = tracker._live.keyframes.all
     with pytest.raises(FileError, match="cannot be used as keyframes"):
         tracker.load_keyframes(bad)
     bad.write_bytes(good.read_bytes()[:-1000])
@@ -176,8 +176,8 @@ def test_files_that_hold_no_keyframes_are_refused_and_nothing_changes(
         save_file(load_file(good), bad, metadata=spoilt)
         with pytest.raises(FileError, match="cannot be used as keyframes"):
             tracker.load_keyframes(bad)
-    assert [k.number for k in tracker._map.all] == [k.number for k in before]
-    assert all(a is b for a, b in zip(tracker._map.all, before, strict=True))
+    assert [k.number for k in tracker._live.keyframes.all] == [k.number for k in before]
+    assert all(a is b for a, b in zip(tracker._live.keyframes.all, before, strict=True))
     assert states(follow(tracker, walk[14:16])) == [TRACKING] * 2
     with pytest.raises(FileError, match="there are no keyframes yet"):
         Tracker().save_keyframes(good)

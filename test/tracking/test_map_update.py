@@ -81,7 +81,7 @@ class Robot:
             try:
                 self.tracker.improve()
                 if wait:
-                    self.tracker._finish()
+                    self.tracker._live.finish()
             except Exception as error:
                 self.troubles.append(error)
             self._stamp_ns += step_ns
@@ -121,16 +121,16 @@ def test_when_it_is_waited_for_the_answers_are_those_of_a_recording(walk: Walk, 
 def test_a_keyframe_in_the_making_delays_no_frame(walk: Walk, scale: float, workshop: Workshop, begun: Begun) -> None:
     """It does not come to an end while frames go by, for a third of a second, and another one is asked for."""
     robot, begin = begun
-    made, known = robot.tracker.mapping.made, list(robot.tracker._map.keyframes)
+    made, known = robot.tracker.mapping.made, list(robot.tracker._live.keyframes.keyframes)
     meanwhile = robot.see(walk[begin : begin + 5])
     assert is_right(walk, scale, meanwhile, begin)
     assert not any(found.corrected for found in meanwhile)
     assert robot.tracker.mapping.busy_s > 0
-    assert list(robot.tracker._map.keyframes) == known
+    assert list(robot.tracker._live.keyframes.keyframes) == known
     # When the image has moved as far again, and not with each frame.
     assert sum(found.keyframe for found in meanwhile) == 1
     workshop.gate.set()
-    robot.tracker._finish()
+    robot.tracker._live.finish()
     assert is_right(walk, scale, robot.see(walk[begin + 5 : begin + 13], wait=True), begin + 5)
     assert robot.tracker.mapping.made >= made + 2
     assert robot.troubles == []
@@ -139,10 +139,10 @@ def test_a_keyframe_in_the_making_delays_no_frame(walk: Walk, scale: float, work
 def test_the_camera_does_not_jump_when_a_keyframe_is_taken_over(walk: Walk, workshop: Workshop, begun: Begun) -> None:
     robot, begin = begun
     robot.see(walk[begin : begin + 4])
-    before = robot.tracker._motion.camera_to_world.copy()
+    before = robot.tracker._live.motion.camera_to_world.copy()
     workshop.gate.set()
-    robot.tracker._finish()
-    moved = relative_pose(before, robot.tracker._motion.camera_to_world)
+    robot.tracker._live.finish()
+    moved = relative_pose(before, robot.tracker._live.motion.camera_to_world)
     # What bundle adjustment has found, of a scene whose depth is 1.
     assert 0 < np.linalg.norm(moved[:3, 3]) < 0.003
 
@@ -166,9 +166,9 @@ def test_a_frame_that_waits_to_become_a_keyframe_moves_with_the_map(
 
     workshop._make = make_and_move
     workshop.gate.set()
-    tracker._finish()
-    assert sorted(tracker._map.keyframes)[-2:] == [first, waiting[0]]
-    poses = [tracker._map.keyframes[k].camera_to_world for k in (first, waiting[0])]
+    tracker._live.finish()
+    assert sorted(tracker._live.keyframes.keyframes)[-2:] == [first, waiting[0]]
+    poses = [tracker._live.keyframes.keyframes[k].camera_to_world for k in (first, waiting[0])]
     truth, step = relative_pose(walk.poses[first], walk.poses[waiting[0]]), relative_pose(*poses)
     assert np.linalg.norm(0.5 * scale * step[:3, 3] - truth[:3, 3]) < 0.1 * np.linalg.norm(truth[:3, 3])
     assert np.degrees(rotation_angle_rad(step[:3, :3].T @ truth[:3, :3])) < 0.5
@@ -214,18 +214,18 @@ def test_what_was_in_the_making_when_the_world_was_moved_is_not_taken_over(
     walk: Walk, workshop: Workshop, begun: Begun
 ) -> None:
     robot, begin = begun
-    known = list(robot.tracker._map.keyframes)
+    known = list(robot.tracker._live.keyframes.keyframes)
     there = make_pose(rotation_from_vector([0.0, 1.0, 0.0]), [5.0, 0.0, -3.0])
     robot.tracker.set_pose(there, np.eye(6) * 1e-4)
     workshop.gate.set()
     robot.tracker._maker.wait()
     (found,) = robot.see(walk[begin : begin + 1])
-    assert list(robot.tracker._map.keyframes) == known
+    assert list(robot.tracker._live.keyframes.keyframes) == known
     assert found.corrected
     assert np.linalg.norm(relative_pose(there, found.camera_to_world)[:3, 3]) < 0.1
     # The next frame that sees little becomes one in its place.
     robot.see(walk[begin + 1 : begin + 8], wait=True)
-    assert len(robot.tracker._map.keyframes) > len(known)
+    assert len(robot.tracker._live.keyframes.keyframes) > len(known)
     assert robot.troubles == []
 
 
@@ -256,16 +256,16 @@ def test_keyframes_are_written_as_they_were_when_that_was_asked_for_while_frames
     walk: Walk, workshop: Workshop, begun: Begun, tmp_path: Path
 ) -> None:
     robot, begin = begun
-    known = [keyframe.camera_to_world for keyframe in robot.tracker._map.all]
+    known = [keyframe.camera_to_world for keyframe in robot.tracker._live.keyframes.all]
     save = robot.tracker.keyframes_to_save(tmp_path / "room.safetensors")
     assert robot.tracker.mapping.busy_s > 0
     workshop.gate.set()
     robot.see(walk[begin : begin + 3], wait=True)
-    assert len(robot.tracker._map.keyframes) > len(known)
+    assert len(robot.tracker._live.keyframes.keyframes) > len(known)
     assert save() == len(known)
     other = Tracker()
     assert other.load_keyframes(tmp_path / "room.safetensors") == len(known)
-    np.testing.assert_array_equal([keyframe.camera_to_world for keyframe in other._map.all], known)
+    np.testing.assert_array_equal([keyframe.camera_to_world for keyframe in other._live.keyframes.all], known)
 
 
 def test_a_camera_that_changes_its_resolution_while_a_keyframe_is_in_the_making_is_followed(
@@ -347,11 +347,11 @@ def test_frames_go_on_from_a_sketch_of_a_keyframe_before_it_is_complete(
     begin = next(k for k in range(14, 30) if robot.see(walk[k : k + 1])[0].keyframe)
     robot.tracker._maker.wait()
     meanwhile = robot.see(walk[begin + 1 : begin + 5])
-    assert robot.tracker._map.window[-1].number == begin
+    assert robot.tracker._live.keyframes.window[-1].number == begin
     assert robot.tracker.mapping.made == made
     assert is_right(walk, scale, meanwhile, begin + 1)
     gate.set()
-    robot.tracker._finish()
+    robot.tracker._live.finish()
     assert robot.tracker.mapping.made > made
     assert is_right(walk, scale, robot.see(walk[begin + 5 : begin + 9], wait=True), begin + 5)
     assert robot.troubles == []

@@ -36,8 +36,8 @@ def test_frames_that_were_missed_are_found_when_all_is_known(walk: Walk, scale: 
     assert turn < 2.0
     assert all(np.linalg.norm((a.camera_to_world - h)[:3, 3]) > 0.05 for a, h in zip(again, held, strict=True))
     # Whoever goes on from here has them as keyframes, and they are no better known than those beside them.
-    assert all(np.trace(k.covariance[:3, :3]) > 0 for k in tracker._map.all[-3:])
-    assert len({f.number for f in tracker._map.all}) == len(tracker._map.all)
+    assert all(np.trace(k.covariance[:3, :3]) > 0 for k in tracker._live.keyframes.all[-3:])
+    assert len({f.number for f in tracker._live.keyframes.all}) == len(tracker._live.keyframes.all)
     assert states(follow(tracker, walk[50:52])) == [TRACKING] * 2
 
 
@@ -46,7 +46,7 @@ def test_missed_frames_are_kept_only_where_they_will_be_asked_for_and_not_withou
     follow(live, [*walk[:14], *walk[55:58]])
     assert live.missed == 0
     assert list(live.look_again()) == []
-    kept = MissedFrames(live._mapper, live._solver)
+    kept = MissedFrames(live._live.mapper, live._solver)
     for k in range(1001):
-        kept.keep([replace(live._map.all[0].frame, number=k)])
+        kept.keep([replace(live._live.keyframes.all[0].frame, number=k)])
     assert len(kept) == 501

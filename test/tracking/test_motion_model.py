@@ -101,7 +101,7 @@ def test_a_gap_between_frames_of_a_walk_is_extrapolated_by_its_length(walk: Walk
     found = [tracker.track(walk.images[k], FIRST_NS + k * STEP_NS, CAMERA) for k in frames]
     begun = solved_from(found)
     assert states(found[begun:]) == [TRACKING] * (len(frames) - begun)
-    model = tracker._motion
+    model = tracker._live.motion
     # The last step went over three periods, and this one does.
     expected = model.expected_pose(FIRST_NS + 30 * STEP_NS)
     np.testing.assert_allclose(expected, found[-1].camera_to_world @ model.step, atol=1e-9)

@@ -48,14 +48,14 @@ def test_the_prior_finds_a_frame_that_constant_velocity_misses(walk: Walk, scale
     """Its pose comes in units of its own, and is put into those of the keyframes."""
     tracker = Tracker()
     follow(tracker, walk[:14])
-    anchors = [keyframe.number for keyframe in tracker._map.window]
+    anchors = [keyframe.number for keyframe in tracker._live.keyframes.window]
     frame = StreamFrame(14, 0, tracker._matcher.look(walk.images[20]), CAMERA)
-    evidence = tracker._mapper.shared.between(tracker._map.window, frame)
+    evidence = tracker._live.mapper.shared.between(tracker._live.keyframes.window, frame)
     prior = Prior(walk.poses[[*anchors, 20]])
-    astray = tracker._motion.camera_to_world @ make_pose(rotation_from_vector([0.0, 0.3, 0.0]), [0.3, 0.0, 0.0])
-    starts, weights = tracker._solver._denoised_starts(prior, tracker._map.window, evidence, astray)
+    astray = tracker._live.motion.camera_to_world @ make_pose(rotation_from_vector([0.0, 0.3, 0.0]), [0.3, 0.0, 0.0])
+    starts, weights = tracker._solver._denoised_starts(prior, tracker._live.keyframes.window, evidence, astray)
     assert weights is None
-    given = relative_pose(tracker._map.window[0].camera_to_world, astray)
+    given = relative_pose(tracker._live.keyframes.window[0].camera_to_world, astray)
     np.testing.assert_allclose(prior.given[0][-1][:3, :3], given[:3, :3], atol=1e-6)
     truth = relative_pose(walk.poses[0], walk.poses[20])
     assert np.linalg.norm(scale * starts[-1][:3, 3] - truth[:3, 3]) < 0.03 * walk.depth_m

@@ -68,7 +68,7 @@ def test_a_bumper_in_the_picture_is_masked(images: list[Image], truth: FloatArra
     tracker.save_keyframes(tmp_path / "map")
     again = Tracker(TrackerSettings(), mask=mask)
     again.load_keyframes(tmp_path / "map")
-    for keyframe in again._map.all:
+    for keyframe in again._live.keyframes.all:
         # Nor is any place known by the bumper, or by what lies beyond the lens.
         pixels = again._matcher.keypoints(keyframe.features).pixels
         assert len(pixels) > 50

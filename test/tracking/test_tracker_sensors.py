@@ -52,7 +52,7 @@ def test_over_a_gap_the_gyro_knows_where_the_camera_looks(walk: Walk) -> None:
     for name, imu in (("eyes", None), ("gyro", gyro_of(walk)), ("liar", gyro_of(walk, -3.0))):
         tracker = Tracker(imu=imu)
         found = tracked(tracker, walk, list(range(before + 1)))
-        expected = tracker._motion.expected_pose(FIRST_NS + after * STEP_NS)
+        expected = tracker._live.motion.expected_pose(FIRST_NS + after * STEP_NS)
         turned = relative_pose(found[-1].camera_to_world, expected)[:3, :3]
         truth = relative_pose(walk.poses[before], walk.poses[after])[:3, :3]
         off[name] = np.degrees(float(rotation_angle_rad(turned.T @ truth)))

@@ -90,10 +90,10 @@ class PathRanker:
         asked = _poses(request, self._known)
         if self._predictor is None:
             raise GoalError(CODES.ENGINE_FAILED, "no model is loaded; /diagnostics says why")
-        scene = self._maker.scene(_Job(asked), self._predictor.most_context)
+        scene = self._maker.scene(_Job(asked))
         response.stamp, response.is_metric = stamp_message(scene.stamp_ns), self._is_metric()
         try:
-            depths = self._predictor.frame_depths(scene.images, scene.camera, scene.to_world)
+            depths = self._predictor.frame_depths(scene.images, scene.camera, scene.to_world, scene.trajectory)
         except ValueError as error:
             raise GoalError(CODES.NO_CONTEXT, str(error)) from error
         been, candidates = _placed(scene, [len(path.poses) for path in request.paths])

@@ -1,0 +1,171 @@
+"""Where a frame was taken: a little at first, more only if that does not do and there is time."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TypeGuard
+
+from ros2_raxels.estimation.inliers import FEWEST_MATCHES
+from ros2_raxels.geometry.poses import FloatArray
+from ros2_raxels.matching.tracks import Evidence
+from ros2_raxels.tracking.budget import Budget
+from ros2_raxels.tracking.frame import Keyframe, StreamFrame
+from ros2_raxels.tracking.live_map import LiveMap
+from ros2_raxels.tracking.resection import FrameSolve, FrameSolver
+from ros2_raxels.tracking.types import TrackerSettings
+from ros2_raxels.utils.timing import timed
+
+FOUND_AGAIN = 0.5
+"""Confidence of a frame that ends a loss: nothing else tells where the camera may be."""
+
+_LEAST_REACH = 0.2
+"""Share of the newest keyframe that coarse flow must reach for a solve from it."""
+
+_THOROUGH = "thorough"
+"""Name of the look that costs as much as several frames."""
+
+
+class FrameSearch:
+    """Solves frames against keyframes.
+
+    Args:
+        live: the map.
+        solver: of frames.
+        budget: of time; what does not fit into it is left out.
+        settings: of the tracker.
+    """
+
+    def __init__(self, live: LiveMap, solver: FrameSolver, budget: Budget, settings: TrackerSettings) -> None:
+        self._live, self._solver, self._budget, self._settings = live, solver, budget, settings
+
+    def is_good(self, solved: FrameSolve | None) -> TypeGuard[FrameSolve]:
+        """Whether a frame was solved at all."""
+        return solved is not None and solved.quality.confidence >= self._settings.confidence_min
+
+    def following(self, frame: StreamFrame, stage_s: dict[str, float]) -> tuple[FrameSolve | None, bool]:
+        """Where constant velocity leads, else near that; and whether coarse flow reached little of the keyframes."""
+        solved = self._expected(frame, stage_s)
+        if self._is_sure(solved):
+            return solved, False
+        near, apart = self._near(frame, stage_s)
+        if self.is_good(solved) and not self._is_better(near, solved):
+            return solved, False
+        if not self.is_good(near) and self._live.mapper.shared.any_doubt(self._live.keyframes.window):
+            # What was thought to move on its own may have been the world.
+            with self._live.mapper.shared.trusting():
+                again, apart = self._near(frame, stage_s)
+            near = again if again is not None and again.quality.confidence >= FOUND_AGAIN else near
+        return near, apart
+
+    def anywhere(
+        self, frame: StreamFrame, stage_s: dict[str, float]
+    ) -> tuple[FrameSolve | None, Sequence[Keyframe], bool]:
+        """Near the keyframe that shows most of the same; against which keyframes, and whether they are elsewhere.
+
+        None where it was not found for sure.
+        """
+        live, window = self._live, self._live.keyframes.window
+        best, _ = live.mapper.most_alike(frame)
+        # Where tracking was lost a moment ago the map goes on, with the keyframe that is being made.
+        is_here = best is not None and best.number in live.keyframes.window_numbers
+        anchors = window if is_here else live.mapper.around(best or window[-1])
+        starts = [live.motion.expected_pose(frame.stamp_ns), live.motion.camera_to_world, anchors[-1].camera_to_world]
+        # What was thought to move on its own may have been the world.
+        with live.mapper.shared.trusting():
+            solved = self._thoroughly(frame, anchors, starts, stage_s)
+        return solved, anchors, not is_here
+
+    def _is_sure(self, solved: FrameSolve | None) -> TypeGuard[FrameSolve]:
+        return solved is not None and solved.quality.confidence >= self._settings.sure
+
+    @staticmethod
+    def _is_better(solved: FrameSolve | None, other: FrameSolve) -> bool:
+        return solved is not None and solved.quality.confidence > other.quality.confidence
+
+    def _expected(self, frame: StreamFrame, stage_s: dict[str, float]) -> FrameSolve | None:
+        """Where constant velocity leads; None where next to nothing is seen there."""
+        mapper, window = self._live.mapper, self._live.keyframes.window
+        expected = self._live.motion.expected_pose(frame.stamp_ns)
+        with timed(stage_s, "evidence"):
+            evidence = mapper.shared.expected(window, frame, expected)
+            beside = [] if mapper.rig is None else mapper.rig.expected(window, frame, expected)
+        if evidence is None or len(evidence.anchor) < FEWEST_MATCHES:
+            if not beside:
+                return None
+            evidence = mapper.shared.nothing(window, frame)
+        with timed(stage_s, "solve"):
+            solved = self._solver.solve_from([expected], window, evidence, beside=[seen.beside for seen in beside])
+        if not self._is_sure(solved):
+            mapper.shared.forget_pairs(frame)
+            return solved
+        self._learn(window, evidence, solved)
+        for seen, (inverse_depth, agrees) in zip(beside, solved.beside, strict=True):
+            if mapper.rig is not None:
+                mapper.rig.learn(seen, inverse_depth, agrees)
+        return solved
+
+    def _near(self, frame: StreamFrame, stage_s: dict[str, float]) -> tuple[FrameSolve | None, bool]:
+        """At a glance, else thoroughly if there is time; and whether coarse flow reached little of the keyframes."""
+        solved, apart = self._at_a_glance(frame, stage_s)
+        # A keyframe in the making shows more of this place, and a thorough look would only hold it up.
+        if solved is None and not self._live.maker.is_due and self._budget.has_time_for(_THOROUGH):
+            with self._budget.paying_for(_THOROUGH):
+                newest = 1 if self._settings.real_time else None
+                solved = self._thoroughly(frame, self._live.keyframes.window, self._starts(frame), stage_s, newest)
+        return solved, apart
+
+    def _starts(self, frame: StreamFrame) -> list[FloatArray]:
+        motion = self._live.motion
+        return [motion.expected_pose(frame.stamp_ns), motion.camera_to_world]
+
+    def _at_a_glance(self, frame: StreamFrame, stage_s: dict[str, float]) -> tuple[FrameSolve | None, bool]:
+        """From coarse flow, and whether it reached little of the keyframes; then nothing is taken that is not sure."""
+        window = self._live.keyframes.window
+        with timed(stage_s, "evidence"):
+            evidence, reach = self._live.mapper.shared.glance(window, frame)
+        apart, starts = reach < self._settings.keyframe_overlap, self._starts(frame)
+        if reach < _LEAST_REACH:
+            return None, apart
+        if not apart:
+            return self._solve_from(frame, window, evidence, starts, stage_s), apart
+        if len(evidence.anchor) < FEWEST_MATCHES:
+            return None, apart
+        with timed(stage_s, "solve"):
+            solved = self._solver.solve_from(starts, window, evidence)
+        if not self._is_sure(solved):
+            return None, apart
+        self._learn(window, evidence, solved)
+        return solved, apart
+
+    def _thoroughly(
+        self,
+        frame: StreamFrame,
+        anchors: Sequence[Keyframe],
+        starts: Sequence[FloatArray],
+        stage_s: dict[str, float],
+        newest: int | None = None,
+    ) -> FrameSolve | None:
+        with timed(stage_s, "evidence"):
+            evidence = self._live.mapper.shared.between(anchors, frame, newest)
+        return self._solve_from(frame, anchors, evidence, starts, stage_s)
+
+    def _solve_from(
+        self,
+        frame: StreamFrame,
+        anchors: Sequence[Keyframe],
+        evidence: Evidence,
+        starts: Sequence[FloatArray],
+        stage_s: dict[str, float],
+    ) -> FrameSolve | None:
+        """From these starts and, where they explain the frame badly, from others as well."""
+        live, newest = self._live, anchors[-1]
+        with timed(stage_s, "solve"):
+            unit = live.keyframes.unit_of(newest)
+            step = live.motion.expected_distance(newest.camera_to_world, frame.stamp_ns, unit)
+            solved = self._solver.solve(starts, anchors, evidence, step)
+        if self.is_good(solved):
+            self._learn(anchors, evidence, solved)
+        return solved
+
+    def _learn(self, anchors: Sequence[Keyframe], evidence: Evidence, solved: FrameSolve) -> None:
+        self._live.keyframes.learn(anchors, evidence, solved.inverse_depth, solved.agrees)

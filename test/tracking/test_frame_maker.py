@@ -1,0 +1,41 @@
+"""frame_maker: intrinsics that are estimated, and other resolutions."""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+import pytest
+from walk import (
+    CAMERA,
+    TRACKING,
+    Walk,
+    follow,
+    path_m,
+    similarity,
+    solved_from,
+    states,
+)
+
+from ros2_raxels.tracking.tracker import Tracker
+
+
+def test_focal_length_without_intrinsics(walk: Walk) -> None:
+    tracker = Tracker()
+    found = follow(tracker, walk[:24], None)
+    begun = solved_from(found)
+    assert states(found[begun:]) == [TRACKING] * (24 - begun)
+    assert tracker.camera is not None
+    assert tracker.camera.fx == pytest.approx(256.0, rel=0.15)
+    positions = np.array([f.camera_to_world[:3, 3] for f in found[begun:]])
+    assert similarity(positions, walk.poses[begun:24, :3, 3])[1] < 0.03 * path_m(walk.poses[begun:24])
+
+
+def test_a_camera_that_changes_its_resolution_is_followed(walk: Walk, scale: float) -> None:
+    tracker = Tracker()
+    follow(tracker, walk[:14])
+    small = [cv2.resize(image, (256, 192), interpolation=cv2.INTER_AREA) for image in walk[14:26]]
+    found = follow(tracker, small, CAMERA.resized(256, 192))
+    assert set(states(found)) == {TRACKING}
+    off, turn = walk.error(found, list(range(14, 26)), scale)
+    assert off < 0.01
+    assert turn < 0.6
