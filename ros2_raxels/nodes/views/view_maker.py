@@ -237,7 +237,8 @@ class ViewMaker:
             arrivals = [Arrival(i, info) for i, info in zip(goal.context, infos, strict=True)]
             arrivals = [a for a in arrivals if a.stamp_ns <= (request.reference_ns or a.stamp_ns)]
             if not arrivals:
-                raise GoalError(CODES.NO_CONTEXT, "all context images are later than reference_time")
+                words = f"all context images are later than reference_time = {request.reference_ns} ns"
+                raise GoalError(CODES.NO_CONTEXT, f"{words}; give a later time, or 0")
             self._check_age(arrivals[-1].stamp_ns, request)
             stretch = Stretch()
             if request.imagines:
