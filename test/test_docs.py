@@ -21,6 +21,7 @@ ROOT = Path(__file__).resolve().parent.parent
 PAGES = [
     ROOT / "README.md",
     ROOT / "CONTRIBUTING.md",
+    ROOT / "QUALITY_DECLARATION.md",
     ROOT / "engines" / "README.md",
     *sorted((ROOT / "docs").glob("*.md")),
 ]
