@@ -106,7 +106,8 @@ def test_images_later_than_the_reference_are_left_out(bench: Bench):
     assert int(image[0, 0, 1]) == 7, "the predictor chooses among all that there are"
     assert result.view_poses[0].header.stamp.nanosec == 1
     goal = asked([at(0.1)], reference_ns=T0 - 1)
-    assert said(bench.make(goal)) == ("NO_CONTEXT", "all context images are later than reference_time")
+    words = f"all context images are later than reference_time = {T0 - 1} ns; give a later time, or 0"
+    assert said(bench.make(goal)) == ("NO_CONTEXT", words)
 
 
 def test_views_have_the_size_and_the_camera_that_were_asked_for(bench: Bench):
