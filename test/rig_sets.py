@@ -6,8 +6,10 @@ import json
 from pathlib import Path
 from typing import Any
 
+import cv2
 import numpy as np
 from posed_sets import CAMERA, write_rendered_set
+from rig_walk import RigWalk
 
 from ros2_raxels.geometry.poses import OPTICAL_TO_BODY, FloatArray, inverse_pose, make_pose
 from ros2_raxels.scenes.trajectories import handheld_loop
@@ -49,4 +51,31 @@ def write_rig_set(folder: Path, *names: str, count: int = 16, **changes: Any) ->
     record = rig_record(np.array(poses), *(names or ("front",)))
     record["cameras"][0].update(changes)
     (folder / "rig.json").write_text(json.dumps(record))
+    return folder
+
+
+def write_walk_set(folder: Path, walk: RigWalk, count: int) -> Path:
+    """The first moments of a walk, at its pace."""
+    cameras = []
+    for name in walk.rig.names:
+        lens, mount = walk.rig[name].camera, walk.rig[name].camera_to_base
+        (folder / name).mkdir(parents=True)
+        for k, seen in enumerate(walk.images[:count]):
+            assert cv2.imwrite(str(folder / name / f"{k:04d}.png"), seen[name][..., ::-1])
+        cameras.append(
+            {
+                "name": name,
+                "folder": name,
+                "width": lens.width,
+                "height": lens.height,
+                "K": [lens.fx, lens.fy, lens.cx, lens.cy],
+                "distortion_model": "plumb_bob",
+                "camera_to_base": mount.tolist(),
+            }
+        )
+    frames = [
+        {"timestamp": walk.stamp_ns(k) / 1e9, "file": f"{k:04d}.png", "base_to_world": walk.base_to_world[k].tolist()}
+        for k in range(count)
+    ]
+    (folder / "rig.json").write_text(json.dumps({"metric_scale": True, "cameras": cameras, "frames": frames}))
     return folder

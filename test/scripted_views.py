@@ -38,8 +38,6 @@ def painted(seed: int, context: int, pose: FloatArray) -> ImageArray:
 class PaintingPredictor:
     """Two views at a time; fails when the seed asks for it."""
 
-    most_context = 4
-
     def __init__(self, model: str) -> None:
         if model == "broken":
             raise EngineError("no such model")
@@ -98,7 +96,9 @@ class PaintingPredictor:
         camera = camera.resized(*SIZE)
         return PredictedViews(images, camera, poses, made_up / 2, made_up, confidence, signs, steps, seed, depth)
 
-    def frame_depths(self, images: list[ImageArray], camera: PinholeCamera, camera_to_world: FloatArray) -> FrameDepths:
+    def frame_depths(
+        self, images: list[ImageArray], camera: PinholeCamera, camera_to_world: FloatArray, views: FloatArray
+    ) -> FrameDepths:
         """A wall before each frame."""
         inverse = np.full((len(images), SIZE[1], SIZE[0]), 1.0 / DEPTH, np.float32)
         return FrameDepths(camera.resized(*SIZE), camera_to_world, inverse, 0.01 * inverse)

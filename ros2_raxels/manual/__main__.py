@@ -7,11 +7,13 @@ from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
 
-from ros2_raxels.manual import interface_parts, measured_parts
+from ros2_raxels.manual import diagnostics_parts, interface_parts, measured_parts
 from ros2_raxels.manual.made import MadeError, Part, filled, names
 from ros2_raxels.nodes.parameter_yaml import TABLES
 
 ROOT = Path(__file__).resolve().parents[2]
+PACKAGE = ROOT / "ros2_raxels"
+MEANINGS = ROOT / "docs" / "meanings.yaml"
 
 
 def parts() -> Mapping[str, Part]:
@@ -20,6 +22,7 @@ def parts() -> Mapping[str, Part]:
         f"parameters of {node}": partial(interface_parts.parameters, rows) for node, rows in TABLES.items()
     }
     made["interfaces"] = partial(interface_parts.interfaces, ROOT / "raxels_interfaces")
+    made |= diagnostics_parts.parts(PACKAGE, MEANINGS)
     return made | measured_parts.parts(ROOT / "docs" / "measured")
 
 
@@ -42,13 +45,18 @@ def written_anew(page: Path) -> str:
 
 
 def main() -> int:
-    """Write the pages; the exit status."""
+    """Write the pages; the exit status, 1 where words are missing in the page of diagnostics."""
     for page in pages():
         text = written_anew(page)
         if text != page.read_text(encoding="utf-8"):
             page.write_text(text, encoding="utf-8")
             print(page.relative_to(ROOT))
-    return 0
+    without, idle = diagnostics_parts.lacking(PACKAGE, MEANINGS)
+    for text in without:
+        print(f"no meaning or no remedy, add it to {MEANINGS.name}: {text}", file=sys.stderr)
+    for text in idle:
+        print(f"no node says this any more, remove it from {MEANINGS.name}: {text}", file=sys.stderr)
+    return 1 if without or idle else 0
 
 
 if __name__ == "__main__":

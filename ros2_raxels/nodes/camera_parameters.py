@@ -17,7 +17,8 @@ CAMERA_TABLE: Table = (
     Parameter(
         "camera",
         "",
-        "Which camera of a rig set to play. Empty means the first one.",
+        "Which camera of a rig set, or of a bag with several, to play. Empty means all: the first one on ~/image_raw, "
+        "and each on ~/NAME/image_raw.",
         read_only=True,
     ),
     Parameter(
@@ -40,7 +41,7 @@ CAMERA_TABLE: Table = (
     Parameter(
         "wait_for_subscribers",
         1,
-        "Hold the first frame until this many nodes listen, one of them to ~/image_raw; 0 plays at once.",
+        "Hold the first frame until this many nodes listen, one of them to images; 0 plays at once.",
         low=0,
         high=100,
         read_only=True,
@@ -54,11 +55,28 @@ CAMERA_TABLE: Table = (
         high=86400.0,
         read_only=True,
     ),
-    Parameter("frame_id", "camera_optical_frame", "frame_id of images and camera_info.", read_only=True),
+    Parameter(
+        "frame_id",
+        "camera_optical_frame",
+        "frame_id of ~/image_raw and ~/camera_info. That of ~/NAME/image_raw is NAME_optical_frame.",
+        read_only=True,
+    ),
+    Parameter(
+        "base_frame",
+        "base_link",
+        "Frame of the robot, from which /tf_static leads to the cameras of a rig. Empty means no /tf_static.",
+        read_only=True,
+    ),
     Parameter(
         "image_topic",
         "",
-        "Image topic inside a bag. Empty uses the only one.",
+        "Image topic inside a bag, or those of several cameras with commas between. Empty uses the only one, or all.",
+        read_only=True,
+    ),
+    Parameter(
+        "depth_topic",
+        "",
+        "Topic of registered depth images inside a bag, played on ~/depth/image_raw. Folders need none.",
         read_only=True,
     ),
     Parameter(

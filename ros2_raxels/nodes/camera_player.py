@@ -15,16 +15,15 @@ from rclpy.duration import Duration
 from rclpy.node import Node
 from rclpy.qos import QoSProfile, ReliabilityPolicy
 from rclpy.task import Future
-from sensor_msgs.msg import CameraInfo, Image
-from std_msgs.msg import Header
 
 from ros2_raxels.nodes.camera_parameters import CAMERA_NODE, CAMERA_TABLE
-from ros2_raxels.nodes.common.messages import camera_info_message, image_message, stamp_message
+from ros2_raxels.nodes.camera_topics import CameraTopics, Filled
+from ros2_raxels.nodes.common.messages import stamp_message
 from ros2_raxels.nodes.common.parameters import declare
 from ros2_raxels.nodes.common.runner import USAGE_ERROR, run
 from ros2_raxels.recordings.open import open_source
 from ros2_raxels.recordings.schedule import Schedule
-from ros2_raxels.recordings.source import Frame, FrameSource, SourceError
+from ros2_raxels.recordings.source import DepthOptions, FrameSource, SourceError
 
 _AHEAD = 8
 _POLL_S = 0.05
@@ -39,14 +38,13 @@ _UNKNOWN_NODE = ("_NODE_NAMESPACE_UNKNOWN_", "_NODE_NAME_UNKNOWN_")
 class _Ready:
     """A frame as messages, and when it is due after the first one, s."""
 
-    image: Image
-    info: CameraInfo | None
+    messages: Filled
     stamp_ns: int
     due_s: float
 
 
 class CameraPlayer(Node):
-    """Publishes ``~/image_raw`` and ``~/camera_info`` of a recording by absolute deadlines, so that it cannot drift.
+    """Publishes the images of a recording by absolute deadlines, so that it cannot drift; see `CameraTopics`.
 
     One thread reads ahead and decodes, another publishes; the executor's stays free for parameters and signals.
 
@@ -70,9 +68,10 @@ class CameraPlayer(Node):
         source = self._open()
         reliable = self._settings.text("reliability") == "reliable"
         qos = QoSProfile(depth=5, reliability=ReliabilityPolicy.RELIABLE if reliable else ReliabilityPolicy.BEST_EFFORT)
-        self._images = self.create_publisher(Image, "~/image_raw", qos)
-        # An empty topic would let listeners wait for intrinsics that the recording does not have.
-        self._infos = self.create_publisher(CameraInfo, "~/camera_info", qos) if source.camera else None
+        frames = (self._settings.text("frame_id"), self._settings.text("base_frame"))
+        self._topics = CameraTopics(self, source, qos, *frames)
+        for note in source.notes if source.rig is not None else ():
+            self.get_logger().info(note)
         self._threads = [
             threading.Thread(target=self._read, args=(source,), name="reader", daemon=True),
             threading.Thread(target=self._play, name="player", daemon=True),
@@ -95,6 +94,7 @@ class CameraPlayer(Node):
             spec,
             image_topic=self._settings.text("image_topic") or None,
             camera_name=self._settings.text("camera") or None,
+            depth=DepthOptions(topic=self._settings.text("depth_topic") or None),
             limit=self._settings.integer("limit") or self._settings.integer("max_frames") or None,
         )
 
@@ -119,17 +119,11 @@ class CameraPlayer(Node):
             schedule.restart()
             for frame in source:
                 empty = False
-                yield self._messages(frame, schedule.due_s(frame.stamp_ns))
+                yield _Ready(self._topics.filled(frame), frame.stamp_ns, schedule.due_s(frame.stamp_ns))
             if empty:
-                raise SourceError(f"{source.name} has no frames")
+                raise SourceError(f"{source.name} has no frames; give a recording with images")
             if not self._settings.flag("loop"):
                 return
-
-    def _messages(self, frame: Frame, due_s: float) -> _Ready:
-        frame_id = self._settings.text("frame_id")
-        image = image_message(frame.image, Header(frame_id=frame_id))
-        info = None if frame.camera is None else camera_info_message(frame.camera, Header(frame_id=frame_id))
-        return _Ready(image, info, frame.stamp_ns, due_s)
 
     def _hand_over(self, item: _Ready | SourceError | None) -> bool:
         while not self._stopping.is_set():
@@ -165,7 +159,7 @@ class CameraPlayer(Node):
         while (listening := self._listeners()) < wanted:
             if time.monotonic() > until:
                 who = f"only {listening} of {wanted} listen" if listening else "nobody listens"
-                self.get_logger().warning(f"{who} to {self._images.topic_name}; playing anyway")
+                self.get_logger().warning(f"{who} to {self._topics.images[0].topic_name}; playing anyway")
                 return
             if self._stopping.wait(_POLL_S):
                 return
@@ -174,10 +168,10 @@ class CameraPlayer(Node):
 
     def _listeners(self) -> int:
         """Nodes that listen to the images or to their camera_info; 0 while none listens to the images."""
-        if not self._images.get_subscription_count():
+        if not any(images.get_subscription_count() for images in self._topics.images):
             return 0
         # Nodes, not subscriptions: one that changes its QoS has two for a while, and would pass for its neighbour.
-        topics = [p.topic_name for p in (self._images, self._infos) if p is not None]
+        topics = [p.topic_name for p in (*self._topics.images, *self._topics.infos)]
         infos = [info for topic in topics for info in self.get_subscriptions_info_by_topic(topic)]
         return len({(info.node_namespace, info.node_name) for info in infos} - {_UNKNOWN_NODE})
 
@@ -210,16 +204,13 @@ class CameraPlayer(Node):
     def _publish(self, ready: _Ready) -> None:
         recorded = self._settings.flag("use_source_stamps")
         stamp = stamp_message(ready.stamp_ns) if recorded else self.get_clock().now().to_msg()
-        if ready.info is not None and self._infos is not None:
-            ready.info.header.stamp = stamp
-            self._infos.publish(ready.info)
-        ready.image.header.stamp = stamp
-        self._images.publish(ready.image)
+        self._topics.send(ready.messages, stamp)
 
     def _acknowledge(self) -> None:
         # A reliable subscriber may still be asking for the last image; with the process gone it would never get it.
         if not self._stopping.is_set():
-            self._images.wait_for_all_acked(Duration(seconds=_ACKNOWLEDGE_S))
+            for images in self._topics.images:
+                images.wait_for_all_acked(Duration(seconds=_ACKNOWLEDGE_S))
 
 
 def _summary(late_s: Sequence[float], seconds: float) -> str:

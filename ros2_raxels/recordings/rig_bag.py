@@ -16,7 +16,7 @@ from ros2_raxels.recordings.bag_rig import BagRig, find_rig, in_order_of_names, 
 from ros2_raxels.recordings.contrast import Stretch
 from ros2_raxels.recordings.grouping import Group, Grouper
 from ros2_raxels.recordings.image_codec import ImageArray
-from ros2_raxels.recordings.rosbag import Bag, Reading, check_complete, decoded_image, pictures_of
+from ros2_raxels.recordings.rosbag import Bag, Pixels, Reading, check_complete, decoded_image, pictures_of
 from ros2_raxels.recordings.source import SourceError, check_camera_fits
 
 _BETWEEN = ","
@@ -154,15 +154,15 @@ class _Moments:
         for topic, count in self._counts.items():
             check_complete(reader, topic, read[topic], count)
 
-    def pixels(self, taken: Group[Any], name: str) -> tuple[ImageArray | None, Mapping[str, ImageArray]]:
+    def pixels(self, taken: Group[Any], name: str) -> Pixels | None:
         seen = {n: self._other(taken, n) for n in self._rig.others if n in taken.items}
         others = {n: image for n, image in seen.items() if image is not None}
         if self._rig.leader not in taken.items:
-            return self._black, others
+            return None if self._black is None else Pixels(self._black, others, leader_missing=True)
         image = self._read(taken, self._rig.leader, name)
         if self._black is None:
             self._black = np.zeros_like(image)
-        return image, others
+        return Pixels(image, others)
 
     def _other(self, group: Group[Any], name: str) -> ImageArray | None:
         try:

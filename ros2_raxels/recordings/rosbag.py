@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import Any, Protocol
@@ -48,14 +49,23 @@ from ros2_raxels.recordings.source import (
 from ros2_raxels.recordings.static_frames import mount_of
 
 
+@dataclass(frozen=True, eq=False)
+class Pixels:
+    """The images of a moment; see `Frame`."""
+
+    image: ImageArray
+    others: Mapping[str, ImageArray] = field(default_factory=dict)
+    leader_missing: bool = False
+
+
 class Reading(Protocol):
     """What one iteration over a bag takes out of it, a moment at a time."""
 
     def taken(self, reader: OpenBag) -> Iterator[tuple[int, Any]]:
         """Stamp, ns, of each moment, and what came; raises `BrokenBagError` behind the last one of a broken bag."""
 
-    def pixels(self, taken: Any, name: str) -> tuple[ImageArray | None, Mapping[str, ImageArray]]:
-        """Image of the first camera, None for no frame, and of the others by name; raises SourceError."""
+    def pixels(self, taken: Any, name: str) -> Pixels | None:
+        """The images; None for no frame. Raises SourceError."""
 
     def words(self) -> tuple[str, ...]:
         """For `FrameSource.remarks`."""
@@ -172,11 +182,12 @@ class Bag(FrameSource):
                     if index == self._limit:
                         return
                     name = self._frame_name(index)
-                    image, others = reading.pixels(taken, name)
-                    if image is None:
+                    seen = reading.pixels(taken, name)
+                    if seen is None:
                         continue
                     depth = unread.passed_over(partial(depths.near, stamp_ns)) if depths else None
-                    yield Frame(index, stamp_ns, image, self.camera, None, name, others, depth)
+                    image, others, missing = seen.image, seen.others, seen.leader_missing
+                    yield Frame(index, stamp_ns, image, self.camera, None, name, others, depth, missing)
                     index += 1
         except BrokenBagError as error:
             if not index:
@@ -244,10 +255,10 @@ class _OneTopic:
             yield stamped
         check_complete(reader, self._topic, read, self._count)
 
-    def pixels(self, taken: Any, name: str) -> tuple[ImageArray | None, Mapping[str, ImageArray]]:
+    def pixels(self, taken: Any, name: str) -> Pixels:
         image = decoded_image(taken, self._stretch, f"{self._path}: {name}")
         check_camera_fits(self._camera, image, name)
-        return image, {}
+        return Pixels(image)
 
     def words(self) -> tuple[str, ...]:
         return ()

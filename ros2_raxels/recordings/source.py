@@ -50,6 +50,7 @@ class Frame:
         others: images of the other cameras of a rig at this moment, by name; those that are missing are left out. The
             image of the first camera is black where that one is missing.
         depth: the depth image that was taken with it; None where there is none.
+        leader_missing: whether the first camera of a rig has no image of this moment.
     """
 
     index: int
@@ -60,6 +61,7 @@ class Frame:
     name: str
     others: Mapping[str, ImageArray] = field(default_factory=dict)
     depth: DepthPicture | None = None
+    leader_missing: bool = False
 
 
 @dataclass(frozen=True)

@@ -137,7 +137,7 @@ class InBackground(Generic[Result]):
         """
         self._stuck = [piece for piece in self._stuck if not piece.done.is_set()]
         if len(self._stuck) >= _MOST_STUCK:
-            raise StuckError(f"{self._name} is stuck in {len(self._stuck)} threads, and no more are begun")
+            raise StuckError(f"{self._name} is stuck in {len(self._stuck)} threads, and no more are begun; restart it")
         if self._work is None:
             self._work = self._served()
         self._piece = _Piece(work, self._clock())

@@ -164,6 +164,15 @@ class Tracker:
         self._frames.use_rig(rig)
         self.reset()
 
+    def use_mask(self, mask: Mask | None, camera: str = "") -> None:
+        """Use other pixels from the next image on.
+
+        Args:
+            mask: (height, width) of the images as given, true where they are to be used; None for everywhere.
+            camera: of the rig, by name; empty for the first one.
+        """
+        self._frames.use_mask(mask, camera)
+
     def _go_on_in(
         self,
         keyframes: KeyframeMap,

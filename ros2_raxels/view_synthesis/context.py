@@ -51,7 +51,7 @@ class SpreadSettings:
         keep_s: older frames are dropped.
     """
 
-    frames: int = 4
+    frames: int = 12
     least_motion: float = 0.05
     least_turn_rad: float = float(np.radians(5.0))
     keep_s: float = 30.0

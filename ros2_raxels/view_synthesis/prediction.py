@@ -30,7 +30,8 @@ class PredictionRequest:
     of length, which need not be the metre.
 
     Attributes:
-        images: K context frames, one or more, (H, W, 3) RGB uint8, oldest first; the predictor uses the newest few.
+        images: K context frames, one or more, (H, W, 3) RGB uint8, oldest first; of more than the predictor
+            takes, those that show most of the views are used, see `context_choice`.
         camera: of all context frames, without distortion; the views have its field of view.
         camera_to_world: (K, 4, 4) of the context frames.
         trajectory: (T, 4, 4) camera_to_world of the views, one or more.

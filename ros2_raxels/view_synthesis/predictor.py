@@ -24,6 +24,7 @@ from ros2_raxels.model.flow import sample
 from ros2_raxels.recordings.image_codec import ImageArray
 from ros2_raxels.view_synthesis.confidence import Signs, probability
 from ros2_raxels.view_synthesis.context import check_images
+from ros2_raxels.view_synthesis.context_choice import choose_frames
 from ros2_raxels.view_synthesis.dense_points import KnownPoints, find_points
 from ros2_raxels.view_synthesis.model_clip import Float32Array, ModelClip, Tensors, unit_reach
 from ros2_raxels.view_synthesis.prediction import (
@@ -94,11 +95,6 @@ class ViewPredictor:
         engines = open_engines(card, card_path.parent, ("sweep", "joint"), options)
         return cls(card, engines["sweep"], engines["joint"], settings)
 
-    @property
-    def most_context(self) -> int:
-        """The largest number of context frames that is used."""
-        return self._contexts
-
     def describe(self) -> str:
         """In a line: model, backend."""
         return f"{self.card.name}: {self._joint.describe()}"
@@ -145,8 +141,8 @@ class ViewPredictor:
 
     def _predicted(self, request: PredictionRequest, proceed: Proceed | None) -> PredictedViews:
         camera, seed, steps = request.camera, request.seed, request.steps
-        newest, trajectory = slice(None, -self._contexts - 1, -1), np.asarray(request.trajectory, float)
-        known, poses = list(request.images)[newest], np.asarray(request.camera_to_world, float)[newest]
+        trajectory = np.asarray(request.trajectory, float)
+        known, poses = self._chosen(request.images, camera, request.camera_to_world, trajectory)
         clip = ModelClip.of(known, camera, np.concatenate([poses, trajectory]))
         swept = self._swept(clip, find_points(self._matcher, known, camera, clip.poses[: len(known)]))
         video, count = clip.noise(np.random.default_rng(seed)), self.settings.steps if steps is None else steps
@@ -174,6 +170,16 @@ class ViewPredictor:
             depth=clip.depth(swept.inverse_depth),
         )
         return small if request.size is None else _sized(small, swept, clip, known, camera, request.size)
+
+    def _chosen(
+        self, images: Sequence[ImageArray], camera: PinholeCamera, camera_to_world: FloatArray, trajectory: FloatArray
+    ) -> tuple[list[ImageArray], FloatArray]:
+        """As many known frames as the network takes, and their poses, the most telling first."""
+        poses, count = np.asarray(camera_to_world, float), len(images)
+        # The network expects the newest first, because on a way ahead it looks most like the views.
+        newest = list(range(count))[::-1]
+        chosen = newest if count <= self._contexts else choose_frames(camera, poses, trajectory, self._contexts)
+        return [images[k] for k in chosen], poses[chosen]
 
     def confidence_of(self, signs: Signs) -> FloatArray:
         """(T,) probability that views are good, see `confidence.probability`.
@@ -268,14 +274,20 @@ class ViewPredictor:
         return self._poses(clip, clean)
 
     def frame_depths(
-        self, images: Sequence[ImageArray], camera: PinholeCamera, camera_to_world: FloatArray
+        self,
+        images: Sequence[ImageArray],
+        camera: PinholeCamera,
+        camera_to_world: FloatArray,
+        views: FloatArray | None = None,
     ) -> FrameDepths:
         """Depths of known frames, each from all of them, at the size of the network.
 
         Args:
-            images: K frames, two or more, (H, W, 3) RGB uint8, oldest first; the newest few are used.
+            images: K frames, two or more, (H, W, 3) RGB uint8, oldest first; of more than the network takes those that
+                show most of the views are used.
             camera: of all frames, without distortion.
             camera_to_world: (K, 4, 4) optical frames.
+            views: (T, 4, 4) optical frames of cameras that the depths are for; None for the newest frame's.
 
         Raises:
             ValueError: fewer than two frames, which show no depth, or images that `predict` refuses.
@@ -283,8 +295,8 @@ class ViewPredictor:
         if len(images) < 2:
             raise ValueError(f"{len(images)} known frame(s) show no depth; give two or more from different places")
         check_images(images, camera)
-        newest = slice(None, -self._contexts - 1, -1)
-        known, poses = list(images)[newest], np.asarray(camera_to_world, float)[newest]
+        wanted = np.asarray(camera_to_world, float)[-1:] if views is None else views
+        known, poses = self._chosen(images, camera, camera_to_world, wanted)
         clip = ModelClip.of(known, camera, np.concatenate([poses, poses]))
         with self._one_at_a_time:
             swept = self._swept(clip, find_points(self._matcher, known, camera, clip.poses[: len(known)]))

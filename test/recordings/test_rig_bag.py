@@ -68,7 +68,9 @@ def test_moments_that_a_camera_misses_are_those_of_the_others(tmp_path: Path) ->
     source = open_source(
         write_rig_bag(tmp_path / "bag", {**cameras(*TWO, left=left, right=right), "/tf_static": mounts(*TWO)})
     )
-    assert seen(list(source)) == [
+    frames = list(source)
+    assert [frame.leader_missing for frame in frames] == [False, False, True, False, False, False]
+    assert seen(frames) == [
         (1, 1, {"right": 1}),
         (2, 2, {"right": 2}),
         (3, -1, {"right": 3}),

@@ -36,6 +36,7 @@ from ros2_raxels.geometry.raxel_grid import RAXEL_COLUMNS, RAXEL_ROWS  # noqa: E
 from ros2_raxels.geometry.raxels import decode_raxels  # noqa: E402
 from ros2_raxels.recordings.image_codec import ImageArray  # noqa: E402
 from ros2_raxels.view_synthesis.confidence import probability  # noqa: E402
+from ros2_raxels.view_synthesis.context_choice import choose_frames  # noqa: E402
 from ros2_raxels.view_synthesis.prediction import PredictionCancelledError, PredictionRequest  # noqa: E402
 from ros2_raxels.view_synthesis.predictor import SHIPPED, PredictorSettings, ViewPredictor  # noqa: E402
 
@@ -118,14 +119,18 @@ def test_context_frames_are_given_oldest_first(fresh: ViewPredictor) -> None:
     np.testing.assert_array_equal(views.images, 134)
 
 
-def test_of_many_context_frames_the_newest_are_used(perturbed: ViewPredictor) -> None:
-    rng = np.random.default_rng(0)
-    older = list(rng.integers(0, 256, (3, 192, 256, 3), dtype=np.uint8))
-    poses = np.concatenate([[shifted(*rng.uniform(-9, 9, 3)) for _ in older], POSES])
+def test_of_many_context_frames_those_that_show_the_views_are_used(perturbed: ViewPredictor) -> None:
+    """The newest three look the other way. To the network the most telling frame is what the newest of four is."""
+    newer = list(np.random.default_rng(0).integers(0, 256, (3, 192, 256, 3), dtype=np.uint8))
+    poses = np.concatenate([POSES, [shifted(0.1 * k, turn_deg=(0, 170, 0)) for k, _ in enumerate(newer)]])
+    order = choose_frames(CAMERA, poses, AHEAD, 4)
+    assert set(order) == {0, 1, 2, 3}
     few = perturbed.predict(REQUEST)
-    many = perturbed.predict(replace(REQUEST, images=older + CONTEXT, camera_to_world=poses))
-    np.testing.assert_array_equal(many.images, few.images)
-    np.testing.assert_array_equal(many.expected_error, few.expected_error)
+    told = [CONTEXT[k] for k in order[::-1]]
+    same = perturbed.predict(replace(REQUEST, images=told, camera_to_world=POSES[order[::-1]]))
+    many = perturbed.predict(replace(REQUEST, images=CONTEXT + newer, camera_to_world=poses))
+    np.testing.assert_array_equal(many.images, same.images)
+    np.testing.assert_array_equal(many.expected_error, same.expected_error)
     # The oldest of those that are used does count.
     fewer = perturbed.predict(replace(REQUEST, images=CONTEXT[1:], camera_to_world=POSES[1:]))
     assert levels_apart(fewer.images, few.images) > 0.5
@@ -149,7 +154,6 @@ def test_a_loaded_model_predicts_in_the_steps_of_its_settings_where_none_are_ask
     settings = PredictorSettings(steps=3, imagine_steps=2)
     predictor = ViewPredictor.load(CARD, settings)
     assert predictor.describe().startswith("compact_views: ONNX Runtime ")
-    assert predictor.most_context == 4
     assert predictor.settings == settings
     assert predictor.predict(REQUEST).steps == 3
     assert predictor.imagine(CONTEXT[0], CAMERA, 1).steps == 2
@@ -245,6 +249,16 @@ def test_depths_of_known_frames_are_those_of_what_they_show(fresh: ViewPredictor
     off = np.abs(found.inverse_depth * 3.0 * PLANE.depth - 1.0)
     assert np.median(off) < 0.05
     assert (found.error <= 0.0501 * found.inverse_depth).all()
+
+
+def test_depths_are_those_of_the_frames_that_show_the_views(fresh: ViewPredictor) -> None:
+    """The newest frame looks away from where a path goes."""
+    away = shifted(turn_deg=(0, 170, 0))
+    images, poses = [*CONTEXT, CONTEXT[0]], np.concatenate([POSES, away[None]])
+    found = fresh.frame_depths(images, CAMERA, poses, AHEAD)
+    assert sorted(found.camera_to_world[:, 0, 3]) == sorted(POSES[:, 0, 3])
+    newest = fresh.frame_depths(images, CAMERA, poses)
+    np.testing.assert_array_equal(newest.camera_to_world[0], away)
 
 
 def test_one_known_frame_shows_no_depth(fresh: ViewPredictor) -> None:

@@ -127,7 +127,7 @@ def _array_through_bridge(bridge: Any, message: Image) -> np.ndarray:
         # cv_bridge raises whatever its C++ side threw; all of it means that this image is of no use.
         raise ImageError(f"encoding {message.encoding!r}: cv_bridge says {_one_line(error)}") from error
     if array.dtype != np.uint8 or array.ndim != 3:
-        raise ImageError(f"encoding {message.encoding!r} is not a colour image")
+        raise ImageError(f"encoding {message.encoding!r} is not a colour image; subscribe to one")
     return array
 
 
@@ -186,7 +186,7 @@ def pose_array(pose: Pose) -> FloatArray:
     p, q = pose.position, pose.orientation
     values = np.array([p.x, p.y, p.z, q.x, q.y, q.z, q.w])
     if not np.isfinite(values).all():
-        raise MessageError(f"pose {values.tolist()} is not finite")
+        raise MessageError(f"pose {values.tolist()} is not finite; give numbers")
     if abs(np.linalg.norm(values[3:]) - 1.0) > 1e-2:
         raise MessageError(f"quaternion {values[3:].tolist()} is not of unit norm; normalise it")
     return make_pose(rotation_from_quaternion(values[3:]), values[:3])

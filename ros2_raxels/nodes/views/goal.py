@@ -201,7 +201,7 @@ def _check_context(goal: Any) -> None:
         if stamp <= 0:
             raise _invalid(f"context[{index}] has stamp {stamp} ns: without a time its pose cannot be looked up")
         if not image.data:
-            raise _invalid(f"context[{index}] has no data")
+            raise _invalid(f"context[{index}] has no data; give an encoded image")
         if not bare(image.header.frame_id):
             raise GoalError(CODES.UNKNOWN_FRAME, f"context[{index}] has no frame_id: give the camera's optical frame")
     if stamps != sorted(stamps):

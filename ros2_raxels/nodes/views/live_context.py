@@ -246,7 +246,8 @@ class LiveContext:
             recent = [a for a in (*self._recent, newest) if a is not None and a.stamp_ns <= latest]
             kept = tuple(frame for frame in self._buffer.frames if frame.stamp_ns <= latest)
         if not recent and not kept:
-            raise GoalError(CODES.NO_CONTEXT, f"no image from before reference_time = {reference_ns} ns is kept")
+            words = f"no image from before reference_time = {reference_ns} ns is kept; give a later time, or 0"
+            raise GoalError(CODES.NO_CONTEXT, words)
         return sorted(recent, key=lambda arrival: arrival.stamp_ns), kept
 
     def destroy(self) -> None:

@@ -112,7 +112,8 @@ VIEWS_TABLE: Table = (
     Parameter(
         "context.frames",
         _SPREAD.frames,
-        "How many images, taken from different places, are kept to make views from.",
+        "How many images, taken from different places, are kept. Views are made from the four of them that show the "
+        "most of what is asked for.",
         unit="frames",
         low=1,
         high=32,

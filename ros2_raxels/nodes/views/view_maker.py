@@ -27,7 +27,7 @@ from ros2_raxels.nodes.common.parameters import Parameters
 from ros2_raxels.nodes.common.tf_listener import TransformReader
 from ros2_raxels.nodes.views.goal import CODES, GoalError, ViewRequest
 from ros2_raxels.nodes.views.job import STATES, ViewJob, duration_message
-from ros2_raxels.nodes.views.layers import depth_image, error_image, point_cloud, unseen_image
+from ros2_raxels.nodes.views.layers import ShowPoints, depth_image, error_image, point_cloud, unseen_image
 from ros2_raxels.nodes.views.live_context import Arrival, LiveContext
 from ros2_raxels.nodes.views.placed_frame import PlacedFrame
 from ros2_raxels.recordings.camera_info import CameraInfoError
@@ -48,10 +48,6 @@ _TF_SLICE_S = 0.05
 class Predictor(Judge, Protocol):
     """What is used of `predictor.ViewPredictor`."""
 
-    @property
-    def most_context(self) -> int:
-        """How many known frames are used at most."""
-
     def describe(self) -> str:
         """In a line: model, backend."""
 
@@ -59,9 +55,9 @@ class Predictor(Judge, Protocol):
         """Views along a trajectory, a few at a time."""
 
     def frame_depths(
-        self, images: Sequence[ImageArray], camera: PinholeCamera, camera_to_world: FloatArray
+        self, images: Sequence[ImageArray], camera: PinholeCamera, camera_to_world: FloatArray, views: FloatArray
     ) -> FrameDepths:
-        """Depths of known frames."""
+        """Depths of known frames that show most of some views."""
 
     def imagine(
         self,
@@ -137,7 +133,7 @@ class ViewMaker:
         now_ns: Callable[[], int],
         child_of_pose: Callable[[], str],
         unloaded: str = "",
-        show_points: Callable[[Callable[[], PointCloud2]], None] | None = None,
+        show_points: ShowPoints | None = None,
     ) -> None:
         self._predictor, self._unloaded = predictor, unloaded
         self._show_points = show_points
@@ -178,7 +174,7 @@ class ViewMaker:
         if self._predictor is None:
             raise GoalError(CODES.ENGINE_FAILED, f"no model is loaded: {self._unloaded}")
         result.model_id = self._predictor.describe()
-        scene = self._prepare(job, self._predictor.most_context)
+        scene = self._prepare(job)
         self._check_unit(job.request)
         batches = self._denoise(self._predictor, job, scene, result)
         if self._show_points is not None and batches:
@@ -189,17 +185,17 @@ class ViewMaker:
 
     # ------------------------------------------------------------------------------------------------- preparing
 
-    def scene(self, job: Asking, most: int) -> Scene:
-        """What a request means in the world, with at most so many known frames.
+    def scene(self, job: Asking) -> Scene:
+        """What a request means in the world.
 
         Raises:
             GoalError: it means nothing, or not enough is known yet.
         """
-        return self._prepare(job, most)
+        return self._prepare(job)
 
-    def _prepare(self, job: Asking, most: int) -> Scene:
+    def _prepare(self, job: Asking) -> Scene:
         request = job.request
-        frames = self._context(job, most)
+        frames = self._context(job)
         newest = frames[-1]
         stamp = request.reference_ns or newest.stamp_ns
         images = as_seen_by(newest.camera, frames)
@@ -233,15 +229,16 @@ class ViewMaker:
             optical,
         )
 
-    def _context(self, job: Asking, most: int) -> list[ContextFrame]:
+    def _context(self, job: Asking) -> list[ContextFrame]:
         """Frames with poses, oldest first; one, perhaps without, to imagine from."""
         request, goal = job.request, job.handle.request
         if goal.context:
             infos = list(goal.context_camera_info) * (len(goal.context) if len(goal.context_camera_info) == 1 else 1)
             arrivals = [Arrival(i, info) for i, info in zip(goal.context, infos, strict=True)]
-            arrivals = [a for a in arrivals if a.stamp_ns <= (request.reference_ns or a.stamp_ns)][-most:]
+            arrivals = [a for a in arrivals if a.stamp_ns <= (request.reference_ns or a.stamp_ns)]
             if not arrivals:
-                raise GoalError(CODES.NO_CONTEXT, "all context images are later than reference_time")
+                words = f"all context images are later than reference_time = {request.reference_ns} ns"
+                raise GoalError(CODES.NO_CONTEXT, f"{words}; give a later time, or 0")
             self._check_age(arrivals[-1].stamp_ns, request)
             stretch = Stretch()
             if request.imagines:
@@ -251,7 +248,7 @@ class ViewMaker:
         self._check_age((recent or kept)[-1].stamp_ns, request)
         if request.imagines:
             return [self._as_bright(recent[-1], self._pose_if_known(recent[-1])) if recent else kept[-1]]
-        return self._with_newest(job, recent, kept)[-most:]
+        return self._with_newest(job, recent, kept)
 
     def _with_newest(self, job: Asking, recent: Sequence[Arrival], kept: Sequence[ContextFrame]) -> list[ContextFrame]:
         """The frames that are kept, and the newest image of which the pose is known, or soon will be."""

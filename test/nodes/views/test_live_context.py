@@ -67,7 +67,7 @@ class Live:
 
         monkeypatch.setattr(live_context, "image_array", slowly)
         self._node = probe.node
-        self.context = LiveContext(probe.node, "raw", False, WORLD, self.reader, SpreadSettings())
+        self.context = LiveContext(probe.node, "raw", False, WORLD, self.reader, SpreadSettings(frames=4))
         self._timer = probe.node.create_timer(0.02, self._update)
         probe.node.executor.wake()
         self._infos = matched(probe.publisher(CameraInfo, "/camera_info"))

@@ -261,7 +261,9 @@ REJECTED = [
     pytest.param(lambda goal: goal.trajectory.poses.clear(), "trajectory is empty and num_views is 0", id="nothing"),
     pytest.param(lambda goal: with_context(goal, [2, 1]), "context images must be ordered by stamp", id="order"),
     pytest.param(lambda goal: with_context(goal, [0]), "context[0] has stamp 0 ns", id="no_stamp"),
-    pytest.param(lambda goal: with_context(goal, [1], data=b""), "context[0] has no data", id="no_data"),
+    pytest.param(
+        lambda goal: with_context(goal, [1], data=b""), "context[0] has no data; give an encoded image", id="no_data"
+    ),
     pytest.param(lambda goal: with_context(goal, [1], frame=""), "context[0] has no frame_id", id="context_frame"),
     pytest.param(
         lambda goal: with_context(goal, range(1, 18)), "context has 17 images, the server accepts 16", id="many"
@@ -321,7 +323,8 @@ def test_a_context_image_that_cannot_be_decoded_is_an_invalid_goal(rig: ViewsRig
 
 def test_context_later_than_the_reference_is_refused(rig: ViewsRig):
     found = rig.client.predict(with_context(make_goal([at(0.1)], WORLD, reference_ns=rig.stamp - 1), [rig.stamp]))
-    assert (found.code_name, found.message) == ("NO_CONTEXT", "all context images are later than reference_time")
+    words = f"all context images are later than reference_time = {rig.stamp - 1} ns; give a later time, or 0"
+    assert (found.code_name, found.message) == ("NO_CONTEXT", words)
 
 
 def test_an_engine_failure_is_reported_and_the_next_goal_served(rig: ViewsRig):
