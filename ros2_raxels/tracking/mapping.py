@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -69,6 +69,10 @@ class _Sketch:
     known: dict[tuple[int, int], PairMatches]
 
 
+Sketches = Mapping[int, _Sketch]
+"""By the numbers of their keyframes, the oldest first."""
+
+
 class Mapper:
     """Grows a map.
 
@@ -97,7 +101,7 @@ class Mapper:
         self.path_sensors: PathSensors | None = None
         self._matcher = matcher
         self._places = PlaceIndex()
-        self._sketched: dict[int, _Sketch] = {}
+        self._sketched: Sketches = {}
         for keyframe in self.keyframes.all:
             self._remember(keyframe)
             self._forget_details([keyframe])
@@ -180,7 +184,7 @@ class Mapper:
         window, others = self.keyframes.window, self.recent
         keyframe = self._newest(frame)
         sketch = _Sketch([other.number for other in others], self.shared.known_of(keyframe.number))
-        self.shared.both_ways(window, keyframe, keyframe.camera_to_world, keypoints=False)
+        self.shared.sketch(window, keyframe, keyframe.camera_to_world)
         self._measure(keyframe, window)
         self._measure_sides(keyframe, window)
         self._connect_window()
@@ -195,9 +199,12 @@ class Mapper:
             keyframe = self.keyframes.keyframes[number]
             keyframe = replace(keyframe, inverse_depth=self._measured_depths(keyframe))
             self.keyframes.put(keyframe)
-            others = self._among_present(sketch.others)
+            others, before = self._among_present(sketch.others), self.shared.known_of(number)
             self.shared.put_back(number, sketch.known)
             self.shared.both_ways(others, keyframe, keyframe.camera_to_world)
+            self.shared.connect(self.keyframes.window)
+            # Where there is little to see, a thorough look finds less than one near the expected.
+            self.shared.keep_better(before)
             self._judge_newest(keyframe, others)
             self._measure(keyframe, others)
             self._measure_sides(keyframe, others)
@@ -209,9 +216,19 @@ class Mapper:
         """How many keyframes there are that `complete` would work on."""
         return len(self._sketched)
 
-    def leave_sketches(self) -> None:
-        """The camera is elsewhere now: keyframes stay as they are sketched."""
-        self._sketched = {}
+    def leave_sketches(self, newest: int = 0) -> None:
+        """Keyframes stay as they are sketched, all but so many of the newest."""
+        left = len(self._sketched) - newest
+        self._sketched = dict(list(self._sketched.items())[left:]) if left > 0 else self._sketched
+
+    def hand_over_sketches(self) -> Sketches:
+        """What a copy completes is not completed here as well, unless it is `take_back`-en."""
+        handed, self._sketched = self._sketched, {}
+        return handed
+
+    def take_back(self, sketches: Sketches) -> None:
+        """They were not completed after all."""
+        self._sketched = {**sketches, **self._sketched}
 
     def _newest(self, frame: SolvedFrame) -> Keyframe:
         """Put a keyframe of a frame at the end of the window; what is seen from there is not known yet."""
