@@ -81,7 +81,7 @@ class LoopCloser:
         loop = self._measure(mapper, known, keyframe, anchors)
         if loop is not None and not self._is_seconded(mapper, loop, [*recent, *anchors]):
             return None
-        if loop is not None and keyframe.depth is not None and _tells_less(loop, known, keyframe):
+        if loop is not None and mapper.has_one_unit(known, keyframe) and _tells_less(loop, known, keyframe):
             return None
         effect = None if loop is None else close_loop(mapper.keyframes, loop, mapper.settings.bundle)
         if loop is None or effect is None:

@@ -67,7 +67,11 @@ def unit_of_another_trajectory() -> float:
 
 
 def accumulated(
-    anchors: Sequence[Keyframe], camera_to_world: FloatArray, covariance: FloatArray, quality: SolveQuality
+    anchors: Sequence[Keyframe],
+    camera_to_world: FloatArray,
+    covariance: FloatArray,
+    quality: SolveQuality,
+    unit_is_held: bool = False,
 ) -> FloatArray:
     """7x7 covariance since the trajectory began of a frame that was solved against keyframes: start, noise and unit.
 
@@ -76,13 +80,14 @@ def accumulated(
         camera_to_world: 4x4, of the frame.
         covariance: 6x6 of its solve, the keyframes taken as exact; see `FrameSolve`.
         quality: of its solve, px of the working image.
+        unit_is_held: whether other sensors see to it that the unit stays what it is.
     """
     last = anchors[-1]
     noise_px = max(_NOISE_PER_MEDIAN * float(np.nan_to_num(quality.residual_px)), _LEAST_NOISE_PX)
     noise = (noise_px / (INFLATION * RefineSettings().noise_px)) ** 2 * covariance
     turned_rad = float(rotation_angle_rad(last.camera_to_world[:3, :3].T @ camera_to_world[:3, :3]))
     unit = _UNIT_OF_ONE**2 / max(quality.inliers, 1) + _UNIT_PER_RAD**2 * turned_rad
-    if last.depth is not None:
+    if last.depth is not None or unit_is_held:
         # A sensor tells the same unit to every keyframe.
         unit = 0.0
     return compounded(last.covariance, last.camera_to_world, camera_to_world) + with_unit(noise, unit)

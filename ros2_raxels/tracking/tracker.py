@@ -336,7 +336,8 @@ class Tracker:
         if solved.quality.confidence < self.settings.sure:
             pose, spread = self._live.motion.steadied(solved.camera_to_world, solved.covariance, frame.stamp_ns)
             solved = replace(solved, camera_to_world=pose, covariance=spread)
-        covariance = accumulated(anchors, solved.camera_to_world, solved.covariance, solved.quality)
+        unit_is_held = self._live.mapper.follows_sensors
+        covariance = accumulated(anchors, solved.camera_to_world, solved.covariance, solved.quality, unit_is_held)
         step = self._step_to(frame, solved, after_gap)
         self._live.motion.solved(solved.camera_to_world, covariance[:6, :6], frame.stamp_ns, after_gap)
         with timed(stage_s, "keyframe"):

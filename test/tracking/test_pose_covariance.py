@@ -65,6 +65,13 @@ def test_first_cameras_are_as_uncertain_as_their_rivals_are_apart() -> None:
     assert of_first_cameras(0.1, 0.0, 1.0)[5, 5] == pytest.approx(0.01)
 
 
+def test_where_other_sensors_hold_the_unit_it_does_not_drift() -> None:
+    turned = make_pose(rotation_from_vector([0.0, 1.0, 0.0]), [1.0, 0.0, 0.0])
+    held, free = (accumulated([anchor(np.zeros((7, 7)))], turned, SOLVE, MANY, unit) for unit in (True, False))
+    assert held[6, 6] == 0.0
+    np.testing.assert_allclose(held[3:6, 3:6], free[3:6, 3:6])
+
+
 def test_what_is_published_holds_the_error_of_the_model() -> None:
     at_rest = published(np.zeros((6, 6)), np.eye(3), 2.0)
     assert (np.linalg.eigvalsh(at_rest) > 0).all()

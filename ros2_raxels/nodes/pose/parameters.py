@@ -183,8 +183,8 @@ POSE_TABLE: Table = (
         "odometry.unscaled",
         Unscaled.UNKNOWN.value,
         "What is said of lengths while poses are not in metres. unknown: the variances of positions and linear "
-        "velocities in ~/odometry are 9999, so that a filter takes turns alone, and no edge to a base that stands apart "
-        "from the camera is published. withhold: no ~/odometry either. publish: all in the unit of the trajectory.",
+        "velocities in ~/odometry are 9999, so that a filter takes turns alone, and no edge to a base that stands "
+        "apart from the camera is published. withhold: no ~/odometry either. publish: all in the trajectory's unit.",
         choices=tuple(each.value for each in Unscaled),
         at_configure=True,
     ),
