@@ -13,7 +13,6 @@ from pathlib import Path
 import pytest
 
 from ros2_raxels.cli import main
-from ros2_raxels.nodes.parameter_yaml import TABLES
 from ros2_raxels.nodes.pose.parameters import POSE_NODE
 from ros2_raxels.nodes.views.parameters import VIEWS_NODE
 
@@ -202,25 +201,6 @@ def test_diagnostics_that_are_quoted_exist():
     for node, name in names:
         text = (ROOT / "ros2_raxels" / "nodes" / sources[node]).read_text()
         assert f'Health("{name}"' in text, f"{node}: {name}"
-
-
-def test_parameters_that_are_quoted_exist():
-    known = {row.name for table in TABLES.values() for row in table}
-    groups = {name.split(".")[0] for name in known if "." in name}
-    for page in (TUNING, RECIPES, ROOT / "README.md"):
-        for span in re.findall(r"`([^`\n]+)`", page.read_text()):
-            name = span.split(":")[0]
-            if re.fullmatch(r"[a-z_]+\.[a-z_]+", name) and name.split(".")[0] in groups:
-                assert name in known, f"{page.name}: {span}"
-
-
-def test_values_that_are_quoted_are_allowed():
-    rows = {row.name: row for table in TABLES.values() for row in table}
-    for page in (TUNING, RECIPES, ROOT / "README.md"):
-        for name, value in re.findall(r"`([a-z_.]+): \"?([a-z_0-9]+)\"?`", page.read_text()):
-            row = rows.get(name)
-            if row is not None and row.choices:
-                assert row.refusal(value) == "", f"{page.name}: {name}: {value}"
 
 
 def test_the_tables_of_recordings_name_tests_that_exist():
