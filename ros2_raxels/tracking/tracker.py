@@ -296,9 +296,11 @@ class Tracker:
             return started.answer, Initialising()
         if started.is_of_frame:
             return started.answer, Tracking()
-        for on_the_way in started.since:
-            self._follow(on_the_way, Tracking(), stage_s)
         answer, state = self._follow(frame, Tracking(), stage_s)
+        if not isinstance(state, Tracking):
+            for on_the_way in started.since:
+                self._follow(on_the_way, Tracking(), stage_s)
+            answer, state = self._follow(frame, Tracking(), stage_s)
         return replace(answer, earlier=started.answer.earlier), state
 
     # -- TRACKING and HELD
