@@ -126,10 +126,10 @@ def test_furniture_that_stands_in_two_places_is_no_loop(rounds: list[Image]) -> 
     tracker = Tracker(TrackerSettings(loops=False))
     follow(tracker, rounds)
     tracker.improve()
-    before = np.array([k.camera_to_world for k in tracker._map.all])
+    before = np.array([k.camera_to_world for k in tracker._live.keyframes.all])
     for turn_deg, shift, closed in ((0.2, 0.005, True), (2.5, 0.0, False), (0.0, 0.15, False)):
         off = make_pose(rotation_from_vector([0.0, np.radians(turn_deg), 0.0]), [shift, 0.0, 0.0])
-        mapper = tracker._mapper.aside(tracker._matcher)
+        mapper = tracker._live.mapper.aside(tracker._matcher)
         closer = LoopCloser(SettlesOnAnother(off), tracker._matcher)
         growth = [closer.close(mapper, mapper.keyframes.all[-1]) for _ in range(4)]
         assert any(g is not None for g in growth) == closed
