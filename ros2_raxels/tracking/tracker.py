@@ -46,7 +46,7 @@ from ros2_raxels.tracking.metres import Metres
 from ros2_raxels.tracking.metric_scale import MetricScale, Odometry
 from ros2_raxels.tracking.missed_frames import MissedFrames
 from ros2_raxels.tracking.motion_sensors import MotionSensors
-from ros2_raxels.tracking.pose_covariance import accumulated
+from ros2_raxels.tracking.pose_covariance import accumulated, miss_rad
 from ros2_raxels.tracking.resection import FrameSolve, FrameSolver
 from ros2_raxels.tracking.start import Start
 from ros2_raxels.tracking.step import Step
@@ -325,7 +325,9 @@ class Tracker:
         if solved.quality.confidence < self.settings.sure:
             pose, spread = self._live.motion.steadied(solved.camera_to_world, solved.covariance, frame.stamp_ns)
             solved = replace(solved, camera_to_world=pose, covariance=spread)
-        covariance = accumulated(anchors, solved.camera_to_world, solved.covariance, solved.quality)
+        unit = self._live.keyframes.unit_of(anchors[-1])
+        covariance = accumulated(anchors, solved.camera_to_world, solved.covariance, solved.quality, unit)
+        self._live.model_error = self._live.model_error.seen(miss_rad(anchors[-1], solved.quality))
         step = self._step_to(frame, solved, after_gap)
         self._live.motion.solved(solved.camera_to_world, covariance[:6, :6], frame.stamp_ns, after_gap)
         with timed(stage_s, "keyframe"):
