@@ -1,4 +1,4 @@
-"""The moving picture at the top of the README: a camera, its raxels and path, paths to choose from, and a view ahead."""
+"""The moving picture at the top of the README: a camera, its raxels and path, paths to choose from, a view ahead."""
 
 from __future__ import annotations
 
