@@ -16,7 +16,7 @@ def manifest(tag: str) -> str:
     text = ET.parse(ROOT / "package.xml").getroot().findtext(tag)
     if not text:
         raise SystemExit(f"package.xml has no <{tag}>")
-    return text
+    return " ".join(text.split())
 
 
 def shared(folder: str, pattern: str) -> list[tuple[str, list[str]]]:

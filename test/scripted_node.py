@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -55,6 +55,7 @@ class ScriptedTracker:
 
     engine_id = "scripted"
     mapping = MappingState()
+    masked: ClassVar[dict[str, np.ndarray | None]] = {}
 
     def __init__(self, settings: TrackerSettings, model: str, odometry: Odometry) -> None:
         if model == SLOW:
@@ -101,6 +102,9 @@ class ScriptedTracker:
 
     depth_trouble = ""
 
+    def use_mask(self, mask: np.ndarray | None, camera: str = "") -> None:
+        self.masked = {**self.masked, camera: mask}
+
     def use_rig(self, rig: Rig | None) -> None:
         self.reset()
 
@@ -127,6 +131,8 @@ class ScriptedTracker:
         focal = "estimated" if camera is None else f"{camera.fx:g}"
         message = f"count {self._count} focal {focal} lost.frames {self._settings.lost_frames}"
         message += f" beside {', '.join(others)}" if others else ""
+        masked = [f"{name or 'first'} {int(mask.sum())}" for name, mask in self.masked.items() if mask is not None]
+        message += f" masked {', '.join(masked)}" if masked else ""
         covariance = np.eye(6) * UNKNOWN_VARIANCE if state == TrackState.LOST else np.diag(VARIANCES)
         self._spoiled = action == SPOIL
         matches: Any = np.nan if action == UNSAID else QUALITY.correspondences

@@ -53,7 +53,32 @@ def test_there_is_one_version(definition: dict[str, Any]) -> None:
     assert manifest("raxels_interfaces").findtext("version") == version
     assert definition["version"] == version
     assert ros2_raxels.__version__ == version, "run `make setup`: the installed metadata is of another version"
-    assert re.search(rf"^{re.escape(version)} \(", (ROOT / "CHANGELOG.rst").read_text(), re.MULTILINE)
+
+
+@pytest.mark.parametrize("package", PACKAGES)
+def test_the_changelog_is_as_bloom_reads_it(package: str) -> None:
+    """By the parsers of bloom: dated versions as of REP-132, and above them what waits for the next one."""
+    changelog = pytest.importorskip("catkin_pkg.changelog")
+    core = pytest.importorskip("docutils.core")
+    text = (PACKAGES[package] / "CHANGELOG.rst").read_text(encoding="utf-8")
+    # Levels of warnings: whatever is not clean is an error.
+    tree = core.publish_doctree(text, settings_overrides={"report_level": 2, "halt_level": 2, "doctitle_xform": False})
+    titles = [section[0].astext() for section in tree.findall() if section.tagname == "section"]
+    assert titles[0] == f"Changelog for package {package}"
+    dated = titles[2:] if titles[1] == "Forthcoming" else titles[1:]
+    versions = [changelog.version_and_date_from_title(title)[0] for title in dated]
+    assert titles[1] == "Forthcoming" or versions[0] == manifest(package).findtext("version")
+
+
+@pytest.mark.parametrize("package", PACKAGES)
+def test_the_manifest_is_valid_for_a_release(package: str) -> None:
+    """By the parser of colcon and bloom, without a warning."""
+    parser = pytest.importorskip("catkin_pkg.package")
+    warnings: list[str] = []
+    found = parser.parse_package(str(PACKAGES[package]), warnings=warnings)
+    found.validate(warnings=warnings)
+    assert warnings == []
+    assert len(found.description.split()) > 5
 
 
 @pytest.mark.parametrize(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,7 +21,7 @@ from ros2_raxels.factory import make_tracker
 from ros2_raxels.geometry.trajectory import write_tum
 from ros2_raxels.recordings.calibration import PLUMB_BOB, Calibration, CalibrationError
 from ros2_raxels.recordings.calibration_files import FORMATS, read_calibration
-from ros2_raxels.recordings.image_mask import read_mask
+from ros2_raxels.recordings.image_mask import Mask, read_mask
 from ros2_raxels.recordings.open import has_several_cameras, open_source
 from ros2_raxels.recordings.source import Frame, FrameSource, SourceError
 from ros2_raxels.tracking.rig_check import rig_remarks
@@ -114,7 +114,10 @@ def _add_calibration_arguments(parser: argparse.ArgumentParser) -> None:
     )
     given.add_argument("--calibration", type=Path, metavar="FILE", help=f"{FORMATS}; {outranks}")
     parser.add_argument(
-        "--mask", type=Path, metavar="FILE", help="image of the same size, white where the recording is to be used"
+        "--mask",
+        action="append",
+        metavar="[NAME=]FILE",
+        help="image of the same size, white where the recording is to be used; of each camera of a rig by its name",
     )
     parser.add_argument("--camera", metavar="NAME", help="which one of a calibration file, rig set or bag with several")
 
@@ -150,11 +153,15 @@ def run(args: argparse.Namespace) -> int:
     check_source(args, source)
     odometry, imu = source.odometry() if args.odom else None, source.imu() if args.imu else None
     origin = _check_calibration(source, calibration)
-    mask = None if args.mask is None else read_mask(args.mask)
+    masks = _masks(args.mask or [], source)
     for note in source.notes:
         print(f"note: {note}", flush=True)
     _check_rig(source)
-    tracker = make_tracker(args.model, odometry, real_time=args.realtime, mask=mask, imu=imu, rig=source.rig)
+    tracker = make_tracker(
+        args.model, odometry, real_time=args.realtime, mask=masks.pop("", None), imu=imu, rig=source.rig
+    )
+    for name, mask in masks.items():
+        tracker.use_mask(mask, name)
     track, pace = Track(), Pace() if args.realtime else None
     with nullcontext() if args.view is None else open_view(args.view, source.name) as view:
         with keeping_states(args, source) as keep:
@@ -187,6 +194,19 @@ def _calibration(args: argparse.Namespace) -> Calibration | None:
     if args.intrinsics is not None:
         return Calibration.of("--intrinsics", args.intrinsics[:4], args.intrinsics[4:], lens=args.lens)
     return None
+
+
+def _masks(given: Sequence[str], source: FrameSource) -> dict[str, Mask]:
+    """Masks by name of the camera; that of the first camera has none."""
+    found: dict[str, Mask] = {}
+    for option in given:
+        name, _, file = option.partition("=")
+        if source.rig is None or name not in source.rig.names:
+            name, file = "", option
+        elif name == source.rig.leader:
+            name = ""
+        found[name] = read_mask(Path(file))
+    return found
 
 
 def _check_rig(source: FrameSource) -> None:

@@ -25,6 +25,7 @@ DOCS = ROOT / "docs"
 TAKEN_IN = {
     "README.md": "index.md",
     "CONTRIBUTING.md": "contributing.md",
+    "QUALITY_DECLARATION.md": "quality_declaration.md",
     "CHANGELOG.rst": "changelog.md",
     "engines/README.md": "models.md",
 }

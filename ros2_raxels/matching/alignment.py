@@ -115,7 +115,7 @@ def local_warps(at: FloatArray, here: FloatArray, there: FloatArray) -> FloatArr
     identity = np.broadcast_to(np.eye(2), (len(at), 2, 2))
     if len(here) < _NEIGHBOURS:
         return identity
-    apart = ((at[:, None] - here) ** 2).sum(axis=-1)
+    apart = (at[:, :1] - here[:, 0]) ** 2 + (at[:, 1:] - here[:, 1]) ** 2
     nearest = np.argpartition(apart, _NEIGHBOURS - 1, axis=1)[:, :_NEIGHBOURS]
     p, q = here[nearest], there[nearest]
     p, q = p - p.mean(axis=1, keepdims=True), q - q.mean(axis=1, keepdims=True)

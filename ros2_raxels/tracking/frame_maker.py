@@ -35,7 +35,8 @@ class FrameMaker:
 
     def __init__(self, matcher: Matcher, mask: Mask | None, rig: Rig | None) -> None:
         self._matcher = matcher
-        self._field = ImageField(matcher, mask)
+        self._side_masks: dict[str, Mask | None] = {}
+        self.use_mask(mask)
         self.use_rig(rig)
         self.forget()
 
@@ -43,7 +44,18 @@ class FrameMaker:
         """Go on with other cameras; None for one alone."""
         self._rig = rig
         self._partners = () if rig is None else partners_of(rig)
-        self._side_fields = {name: ImageField(self._matcher, None) for name in (rig.others if rig else ())}
+        others = rig.others if rig else ()
+        self._side_fields = {name: ImageField(self._matcher, self._side_masks.get(name)) for name in others}
+
+    def use_mask(self, mask: Mask | None, camera: str = "") -> None:
+        """Use this one from the next image on; of the first camera, or of another one of the rig by name."""
+        field = ImageField(self._matcher, mask)
+        if not camera:
+            self._field = field
+            return
+        self._side_masks[camera] = mask
+        if self._rig is not None and camera in self._rig.others:
+            self._side_fields[camera] = field
 
     def forget(self) -> None:
         """Begin anew."""

@@ -109,7 +109,7 @@ class LoopCloser:
         if ratio is None or not _plausible(mapper.keyframes, known, keyframe, solved.camera_to_world):
             return None
         # A sensor tells both the same unit: where their depths are apart, they are of two places that look alike.
-        same_unit = known.depth is not None and keyframe.depth is not None
+        same_unit = mapper.has_one_unit(known, keyframe)
         if same_unit and abs(float(np.log(ratio))) > _UNIT_DRIFT:
             return None
         return Link(

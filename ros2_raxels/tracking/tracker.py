@@ -164,6 +164,15 @@ class Tracker:
         self._frames.use_rig(rig)
         self.reset()
 
+    def use_mask(self, mask: Mask | None, camera: str = "") -> None:
+        """Use other pixels from the next image on.
+
+        Args:
+            mask: (height, width) of the images as given, true where they are to be used; None for everywhere.
+            camera: of the rig, by name; empty for the first one.
+        """
+        self._frames.use_mask(mask, camera)
+
     def _go_on_in(
         self,
         keyframes: KeyframeMap,
@@ -287,6 +296,8 @@ class Tracker:
             return started.answer, Initialising()
         if started.is_of_frame:
             return started.answer, Tracking()
+        for on_the_way in started.since:
+            self._follow(on_the_way, Tracking(), stage_s)
         answer, state = self._follow(frame, Tracking(), stage_s)
         return replace(answer, earlier=started.answer.earlier), state
 
@@ -334,8 +345,7 @@ class Tracker:
             # Thorough looks one after the other would cost more than a keyframe that ends them.
             keyframe = self._sees_little(frame) or (apart and was_apart) or self._has_little_left(solved)
         if keyframe:
-            # It replaces one that waits: the older one would be of less use by now.
-            self._live.coming = SolvedFrame(frame, solved.camera_to_world, covariance)
+            self._live.ask_for(SolvedFrame(frame, solved.camera_to_world, covariance))
         answer = replace(solved_answer(self._live.motion, frame, solved.quality, keyframe, stage_s), step=step)
         return answer, Tracking(apart and not keyframe)
 

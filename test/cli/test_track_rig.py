@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 from commands_rig import CapSys, error_line
@@ -53,3 +54,13 @@ def test_one_camera_of_a_bag_is_chosen_by_name(bag: Path, tmp_path: Path, capsys
     assert "note: 8 messages of /right/image_raw" in said
     assert main([*options, "--camera", "top"]) == 2
     assert "has no camera 'top'; choose from left, right" in error_line(capsys)
+
+
+def test_each_camera_has_a_mask_of_its_own(bag: Path, tmp_path: Path, capsys: CapSys) -> None:
+    for name, rows in (("left", 180), ("right", 60)):
+        assert cv2.imwrite(str(tmp_path / f"{name}.png"), np.full((rows, 240), 255, np.uint8))
+    masks = [f"--mask={name}={tmp_path / name}.png" for name in ("left", "right")]
+    options = ["track", str(bag), "--model", "none", "--limit", "2", "--states", str(tmp_path / "states.jsonl")]
+    assert main([*options, masks[0]]) == 0
+    assert main([*options, *masks]) == 2
+    assert "the mask is 240x60 px but the image 240x180 px" in error_line(capsys)

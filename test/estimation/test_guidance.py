@@ -9,6 +9,7 @@ import numpy.typing as npt
 import pytest
 from made_up_tracks import cameras, direction_error_rad, moved, rotation_error_rad, tracks_of
 
+from ros2_raxels.estimation import guidance
 from ros2_raxels.estimation.bundle_adjustment import BundleProblem, RefineSettings, refine
 from ros2_raxels.estimation.guidance import Guided, choose_world, explained, guide, guide_widely, settle
 from ros2_raxels.estimation.hypotheses import PoseHypotheses
@@ -152,3 +153,21 @@ def test_next_to_no_evidence_is_no_error(count: int) -> None:
     found = guide(problem, PoseHypotheses(truth[None]), RefineSettings())
     assert np.isfinite(found.refined.camera_to_first).all()
     assert not found.second_motion.any()
+
+
+def test_wrong_matches_alone_are_not_searched_for_planes_that_move(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Half of the tracks are wrong, each in its own way: no motion explains much of it, and the search ends there."""
+    rng = np.random.default_rng(11)
+    truth = cameras(rng)
+    evidence = tracks_of(rng, truth, 400)[0]
+    wrong = rng.random(len(evidence.anchor)) < 0.5
+    off = np.where(wrong[:, None, None], rng.uniform(-25, 25, evidence.plane.shape), 0.0)
+    evidence = noisy(rng, moved(evidence, off), SHARP_PX)
+    searched: list[Tracks] = []
+    monkeypatch.setattr(guidance, "moving_as_a_plane", lambda _, among: searched.append(among))
+    found = solved(evidence)
+    assert np.degrees(rotation_error_rad(found.refined.camera_to_first[0], truth)) < 0.3
+    assert not found.second_motion.any()
+    assert not searched
+    solved(with_a_thing(0, 0.3)[0])
+    assert searched

@@ -5,6 +5,7 @@ from __future__ import annotations
 import cv2
 import numpy as np
 import pytest
+from rig_walk import stereo
 from walk import (
     CAMERA,
     TRACKING,
@@ -16,6 +17,8 @@ from walk import (
     states,
 )
 
+from ros2_raxels.matching.matcher import Matcher
+from ros2_raxels.tracking.frame_maker import FrameMaker
 from ros2_raxels.tracking.tracker import Tracker
 
 
@@ -39,3 +42,29 @@ def test_a_camera_that_changes_its_resolution_is_followed(walk: Walk, scale: flo
     off, turn = walk.error(found, list(range(14, 26)), scale)
     assert off < 0.01
     assert turn < 0.6
+
+
+def test_a_mask_of_another_camera_of_the_rig_is_used_in_its_image_from_then_on() -> None:
+    walk = stereo()
+    frames = FrameMaker(Matcher(), None, walk.rig)
+    mask = np.zeros((180, 240), bool)
+    mask[:90] = True
+
+    def usable(camera: str) -> float:
+        lens, others = walk.rig["left"].camera, {"right": walk.images[0]["right"]}
+        frame = frames.make(0, walk.images[0]["left"], 0, lens, None, others, False)
+        features = frame.features if camera == "left" else frame.sides[camera].features
+        return 1.0 if features.usable is None else float(features.usable.mean())
+
+    assert (usable("left"), usable("right")) == (1.0, 1.0)
+    frames.use_mask(mask, "right")
+    assert usable("left") == 1.0
+    assert 0.3 < usable("right") < 0.5
+    # Also of a camera that comes later.
+    frames.use_rig(None)
+    frames.use_rig(walk.rig)
+    assert 0.3 < usable("right") < 0.5
+    frames.use_mask(mask)
+    frames.use_mask(None, "right")
+    assert 0.3 < usable("left") < 0.5
+    assert usable("right") == 1.0

@@ -44,6 +44,12 @@ POSE_TABLE: Table = (
         at_configure=True,
     ),
     Parameter(
+        "rig.masks",
+        [""],
+        "Files like that of mask, for the cameras of a rig, each as NAME=FILE. ~/NAME/mask outranks them.",
+        at_configure=True,
+    ),
+    Parameter(
         "allow_uncalibrated",
         False,
         "Estimate the focal length where camera_info is published but cannot be used (not calibrated, an unsupported "
@@ -115,7 +121,7 @@ POSE_TABLE: Table = (
         "mask",
         "",
         "Image file of the size of the images, white where they are to be used and black where the robot sees its own "
-        "parts. Empty means everywhere.",
+        "parts. Empty means everywhere. ~/mask outranks it.",
         at_configure=True,
     ),
     Parameter(

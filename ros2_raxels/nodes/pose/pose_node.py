@@ -7,11 +7,9 @@ import time
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 from sensor_msgs.msg import Image
 from std_msgs.msg import Header
 
@@ -30,6 +28,7 @@ from ros2_raxels.nodes.pose.depth import DepthListener
 from ros2_raxels.nodes.pose.imu import HeardImu, ImuListener
 from ros2_raxels.nodes.pose.intake import Errand, NewestSlot, OneCamera
 from ros2_raxels.nodes.pose.intrinsics import Intrinsics
+from ros2_raxels.nodes.pose.masks import FIRST, Masks, mask_files
 from ros2_raxels.nodes.pose.odometry import OdometryListener
 from ros2_raxels.nodes.pose.outputs import PoseOutputs
 from ros2_raxels.nodes.pose.parameters import POSE_NODE, POSE_TABLE, check_cameras, check_frames, tracker_settings
@@ -41,8 +40,6 @@ from ros2_raxels.nodes.pose.stamp_clock import StampClock
 from ros2_raxels.nodes.pose.worker import WORKER_ENDED, Arrival, PoseWorker, TrackerLike
 from ros2_raxels.recordings.grouping import Group
 from ros2_raxels.recordings.image_codec import ImageError
-from ros2_raxels.recordings.image_mask import read_mask
-from ros2_raxels.recordings.source import SourceError
 from ros2_raxels.tracking.metric_scale import Odometry
 from ros2_raxels.tracking.tracker import Tracker
 from ros2_raxels.tracking.types import TrackerSettings, TrackState
@@ -83,6 +80,7 @@ class PoseNode(ManagedNode[TrackerLike]):
         """
         check_frames(self._settings)
         check_cameras(self._settings)
+        self._mask_files = mask_files(self._settings, self._problems.report)
         return self._make_tracker(tracker_settings(self._settings), self._settings.text("model"), self._camera_to_odom)
 
     def _real_tracker(self, settings: TrackerSettings, model: str, odometry: Odometry) -> Tracker:
@@ -100,19 +98,7 @@ class PoseNode(ManagedNode[TrackerLike]):
             denoiser = None
         if denoiser is None:
             self.get_logger().info("engine: none; running on correspondences and geometry alone")
-        return Tracker(settings, denoiser, odometry, self._mask(), HeardImu(lambda: self._imu))
-
-    def _mask(self) -> npt.NDArray[np.bool_] | None:
-        """Pixels to use, as the parameter says.
-
-        Raises:
-            ParameterError: its file cannot be used.
-        """
-        file = self._settings.text("mask")
-        try:
-            return read_mask(Path(file).expanduser()) if file else None
-        except SourceError as error:
-            raise ParameterError(f"mask = {file!r}: {error}") from error
+        return Tracker(settings, denoiser, odometry, self._mask_files.get(FIRST), HeardImu(lambda: self._imu))
 
     def configure(self, loaded: TrackerLike, undo: ExitStack) -> None:
         """Make what the tracker's world needs: publishers, services, TF, and what the images were like so far.
@@ -134,8 +120,17 @@ class PoseNode(ManagedNode[TrackerLike]):
             finder = RigFinder(names, self._transforms, rectified, self.get_logger().warning)
             rig = RigIntake(finder, self._rig_listener.intrinsics, patience_s, self._problems.report)
         self._rig = rig
+        self._masks = Masks(self._mask_files, names if len(names) > 1 else (), self._problems.report)
         self._worker = PoseWorker(
-            self, loaded, self._outputs, self._transforms, self._intrinsics, self._settings, self._problems, rig=rig
+            self,
+            loaded,
+            self._outputs,
+            self._transforms,
+            self._intrinsics,
+            self._settings,
+            self._problems,
+            rig=rig,
+            masks=self._masks,
         )
         undo.callback(self._forget_tracker)
         folder = keyframe_folder(self._settings.text("keyframes.folder"))
@@ -143,7 +138,7 @@ class PoseNode(ManagedNode[TrackerLike]):
         undo.callback(requests.destroy)
 
     def _forget_tracker(self) -> None:
-        del self._worker, self._intrinsics, self._rig, self._rig_listener
+        del self._worker, self._intrinsics, self._rig, self._rig_listener, self._masks
 
     def activate(self, undo: ExitStack) -> None:
         """Listen, and start to work."""
@@ -170,6 +165,8 @@ class PoseNode(ManagedNode[TrackerLike]):
             undo.callback(self._ignore_depth, self._depth)
         self._imu = ImuListener(self, self._optical_to, self._problems.report)
         undo.callback(self._ignore_imu, self._imu)
+        self._masks.listen(self)
+        undo.callback(self._masks.destroy)
         # camera_info first: of two messages that wait, the executor serves that of the older subscription first.
         self._infos = self._intrinsics.listen()
         undo.callback(self._infos.destroy)
@@ -261,6 +258,7 @@ class PoseNode(ManagedNode[TrackerLike]):
         self._infos.update()
         if self._rig_listener is not None:
             self._rig_listener.update()
+        self._masks.update()
         self._stamps.look()
         if self._odometry is not None:
             self._odometry.subscription.update()
@@ -305,7 +303,9 @@ class PoseNode(ManagedNode[TrackerLike]):
         if self._stalled:
             return Health("input", diagnostics.ERROR, self._stalled, values)
         recent = self._problems.last if self._problems.recent else ""
-        words = "; ".join(filter(None, [self._intrinsics.missing, self._intrinsics.doubt, recent]))
+        words = "; ".join(
+            filter(None, [self._intrinsics.missing, self._intrinsics.doubt, *self._masks.left_out.values(), recent])
+        )
         return Health("input", diagnostics.WARN if words else diagnostics.OK, words, values)
 
     def _cameras_health(self) -> list[Health]:

@@ -28,11 +28,13 @@ from ros2_raxels.nodes.pose.depth import DepthListener
 from ros2_raxels.nodes.pose.intake import FrameGate, FrameRejectedError, NewestSlot, NotCalibratedError, Verdict, Work
 from ros2_raxels.nodes.pose.intrinsics import Intrinsics
 from ros2_raxels.nodes.pose.load import Load
+from ros2_raxels.nodes.pose.masks import FIRST, Masks
 from ros2_raxels.nodes.pose.outputs import Counters, PoseOutputs
 from ros2_raxels.nodes.pose.placement import Transforms
 from ros2_raxels.nodes.pose.rig_intake import Beside, RigIntake
 from ros2_raxels.recordings.contrast import Stretch
 from ros2_raxels.recordings.image_codec import ImageError
+from ros2_raxels.recordings.image_mask import Mask
 from ros2_raxels.tracking.background import StuckError
 from ros2_raxels.tracking.depth_prior import DepthPrior
 from ros2_raxels.tracking.map_update import MappingState
@@ -55,6 +57,9 @@ class TrackerLike(Protocol):
     @property
     def depth_trouble(self) -> str:
         """Why depth images are left out; any thread may ask."""
+
+    def use_mask(self, mask: Mask | None, camera: str = "") -> None:
+        """Use other pixels of the first camera, or of another one by name."""
 
     def use_rig(self, rig: Rig | None) -> None:
         """Forget everything, and go on with these cameras."""
@@ -115,6 +120,7 @@ class PoseWorker:
         problems: told of all that goes wrong.
         clock: steady, s.
         rig: the other cameras, where there are several.
+        masks: of the cameras; None for none.
 
     Attributes:
         traffic: counters; who hands images over counts those that are received, refused and replaced.
@@ -135,9 +141,10 @@ class PoseWorker:
         problems: Problems,
         clock: Callable[[], float] = time.monotonic,
         rig: RigIntake | None = None,
+        masks: Masks | None = None,
     ) -> None:
         self._clock = clock
-        self._rig = rig
+        self._rig, self._masks = rig, masks
         self._node, self._tracker, self._outputs = node, tracker, outputs
         self._transforms, self._intrinsics = transforms, intrinsics
         self._settings, self._problems = settings, problems
@@ -244,6 +251,9 @@ class PoseWorker:
                 self._tracker.use_rig(self._rig.finder.rig)
                 self._reset_outputs(f"the rig is {', '.join(self._rig.names)} now")
         self._gate.admit(self._optical, stamp, width, height, camera)
+        if self._masks is not None:
+            for name, seen in {FIRST: image, **others}.items():
+                self._masks.use(self._tracker, name, *seen.shape[:2])
         return self._track(image, stamp, camera, self._depth(stamp, width, height), others), camera
 
     def _depth(self, stamp: int, width: int, height: int) -> DepthPrior | None:

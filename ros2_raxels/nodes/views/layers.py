@@ -1,9 +1,9 @@
-"""What a view is made of, as messages: depth, expected error, never-seen mask, and points."""
+"""Views as messages: depth, expected error, never-seen mask, points; and the surfaces that known frames show."""
 
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import cv2
 import numpy as np
@@ -13,6 +13,10 @@ from std_msgs.msg import Header
 
 from ros2_raxels.geometry.poses import FloatArray
 from ros2_raxels.view_synthesis.prediction import PredictedViews
+from ros2_raxels.view_synthesis.seen_space import SeenSpace
+
+ShowPoints = Callable[[Callable[[], PointCloud2]], None]
+"""Is given what makes a cloud, to be called if anybody listens."""
 
 UNSEEN_SHARE = 0.5
 """A pixel of which more than this share is made up was never seen."""
@@ -73,14 +77,30 @@ def point_cloud(batches: Sequence[PredictedViews], views_to_frame: FloatArray, h
     stride = _stride(batches)
     # NumPy would close the gaps between the fields of arrays that it joins.
     parts = [part for views in batches for part in _points_of(views, views_to_frame, stride)]
-    message = PointCloud2(header=header, height=1, width=sum(map(len, parts)), is_dense=True)
-    message.fields = [
-        PointField(name=name, offset=offset, datatype=kind, count=1)
-        for (name, kind), offset in zip(_TYPES.items(), _OFFSETS, strict=True)
-    ]
-    message.is_bigendian, message.point_step = sys.byteorder == "big", _POINT_STEP
-    message.row_step = _POINT_STEP * message.width
-    message.data.frombytes(b"".join(part.tobytes() for part in parts))
+    fields = [(name, offset, kind) for (name, kind), offset in zip(_TYPES.items(), _OFFSETS, strict=True)]
+    return _cloud(b"".join(part.tobytes() for part in parts), fields, _POINT_STEP, header)
+
+
+def surface_cloud(space: SeenSpace, world_to_frame: FloatArray, header: Header) -> PointCloud2:
+    """The surfaces that known frames have shown: x, y, z, and error, the standard error along the line of sight.
+
+    Args:
+        space: what was seen.
+        world_to_frame: 4x4, into the frame of the header.
+        header: of the cloud.
+    """
+    points = space.points @ world_to_frame[:3, :3].T + world_to_frame[:3, 3]
+    values = np.column_stack([points, space.error]).astype(np.float32)
+    fields = [(name, 4 * index, PointField.FLOAT32) for index, name in enumerate(("x", "y", "z", "error"))]
+    return _cloud(values.tobytes(), fields, 16, header)
+
+
+def _cloud(data: bytes, fields: Sequence[tuple[str, int, int]], step: int, header: Header) -> PointCloud2:
+    message = PointCloud2(header=header, height=1, width=len(data) // step, is_dense=True)
+    message.fields = [PointField(name=name, offset=offset, datatype=kind, count=1) for name, offset, kind in fields]
+    message.is_bigendian, message.point_step = sys.byteorder == "big", step
+    message.row_step = len(data)
+    message.data.frombytes(data)
     return message
 
 

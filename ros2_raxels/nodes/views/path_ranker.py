@@ -5,12 +5,14 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator
 from concurrent import futures
+from functools import partial
 from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 from nav_msgs.msg import Path
 from rclpy.executors import Executor
+from std_msgs.msg import Header
 
 from ros2_raxels.geometry.frame_tree import bare
 from ros2_raxels.geometry.poses import FloatArray, inverse_pose
@@ -20,6 +22,7 @@ from ros2_raxels.nodes.common.messages import stamp_message
 from ros2_raxels.nodes.common.rclpy_compat import Answer
 from ros2_raxels.nodes.views.goal import CODES, GoalError, GoalLimits, ViewRequest, read_goal
 from ros2_raxels.nodes.views.job import duration_message
+from ros2_raxels.nodes.views.layers import ShowPoints, surface_cloud
 from ros2_raxels.nodes.views.view_maker import Predictor, Scene, ViewMaker
 from ros2_raxels.view_synthesis import path_scores
 from ros2_raxels.view_synthesis.path_scores import MOST_PATHS, MOST_POSES, Body, Candidate, score_paths
@@ -51,6 +54,7 @@ class PathRanker:
         predictor: see there; None when it could not be loaded.
         known: raises UnknownFrameError for a frame that TF has never heard of.
         is_metric: whether the world's unit is the metre.
+        show_points: is given what makes the points of seen surfaces, to be called if anybody listens.
     """
 
     def __init__(
@@ -59,8 +63,10 @@ class PathRanker:
         predictor: Predictor | None,
         known: Callable[[str], object],
         is_metric: Callable[[], bool],
+        show_points: ShowPoints | None = None,
     ) -> None:
         self._maker, self._predictor, self._known, self._is_metric = maker, predictor, known, is_metric
+        self._show_points = show_points
         self._thread = futures.ThreadPoolExecutor(1, "ranking")
 
     async def answer(self, request: Any, response: Any, executor: Executor) -> Any:
@@ -97,7 +103,11 @@ class PathRanker:
         except ValueError as error:
             raise GoalError(CODES.NO_CONTEXT, str(error)) from error
         been, candidates = _placed(scene, [len(path.poses) for path in request.paths])
-        for score in score_paths(SeenSpace.of(depths), candidates, body, been, horizon):
+        space = SeenSpace.of(depths)
+        if self._show_points is not None:
+            header = Header(stamp=response.stamp, frame_id=scene.answer_frame)
+            self._show_points(partial(surface_cloud, space, scene.world_to_answer, header))
+        for score in score_paths(space, candidates, body, been, horizon):
             yield _message(score)
 
     def close(self) -> None:

@@ -27,7 +27,7 @@ from ros2_raxels.nodes.common.parameters import Parameters
 from ros2_raxels.nodes.common.tf_listener import TransformReader
 from ros2_raxels.nodes.views.goal import CODES, GoalError, ViewRequest
 from ros2_raxels.nodes.views.job import STATES, ViewJob, duration_message
-from ros2_raxels.nodes.views.layers import depth_image, error_image, point_cloud, unseen_image
+from ros2_raxels.nodes.views.layers import ShowPoints, depth_image, error_image, point_cloud, unseen_image
 from ros2_raxels.nodes.views.live_context import Arrival, LiveContext
 from ros2_raxels.nodes.views.placed_frame import PlacedFrame
 from ros2_raxels.recordings.camera_info import CameraInfoError
@@ -133,7 +133,7 @@ class ViewMaker:
         now_ns: Callable[[], int],
         child_of_pose: Callable[[], str],
         unloaded: str = "",
-        show_points: Callable[[Callable[[], PointCloud2]], None] | None = None,
+        show_points: ShowPoints | None = None,
     ) -> None:
         self._predictor, self._unloaded = predictor, unloaded
         self._show_points = show_points

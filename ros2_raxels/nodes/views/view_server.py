@@ -26,6 +26,7 @@ from ros2_raxels.nodes.common.runner import run
 from ros2_raxels.nodes.common.tf_listener import make_reader
 from ros2_raxels.nodes.views.goal import CODES, GoalError, GoalLimits, ViewRequest, code_name, read_goal
 from ros2_raxels.nodes.views.job import ALL_OF_A_BURST, JobQueue, ViewJob
+from ros2_raxels.nodes.views.layers import ShowPoints
 from ros2_raxels.nodes.views.live_context import LiveContext
 from ros2_raxels.nodes.views.pacing import Pace
 from ros2_raxels.nodes.views.parameters import VIEWS_NODE, VIEWS_TABLE
@@ -105,17 +106,14 @@ class ViewServer(ManagedNode[Predictor | None]):
             result_timeout=_RESULT_KEPT_S,
         )
         undo.callback(self._server.destroy)
-        self._points = self.create_publisher(PointCloud2, "~/predicted_points", 1)
-        undo.callback(self.destroy_publisher, self._points)
+        self._predicted_points = self.create_publisher(PointCloud2, "~/predicted_points", 1)
+        undo.callback(self.destroy_publisher, self._predicted_points)
+        self._seen_points = self.create_publisher(PointCloud2, "~/seen_points", 1)
+        undo.callback(self.destroy_publisher, self._seen_points)
         ranking = self.create_service(
             RankPaths, "~/rank_paths", self._on_rank_paths, callback_group=ReentrantCallbackGroup()
         )
         undo.callback(self.destroy_service, ranking)
-
-    def _show_points(self, made: Callable[[], PointCloud2]) -> None:
-        # The worker's thread; publishers may be used from any.
-        if self._points.get_subscription_count():
-            self._points.publish(made())
 
     def _forget_predictor(self) -> None:
         del self._predictor
@@ -133,9 +131,10 @@ class ViewServer(ManagedNode[Predictor | None]):
         undo.callback(self.destroy_subscription, status)
         watch = self.create_timer(_WATCH_PERIOD_S, self._live.update, clock=self._steady)
         undo.callback(self.destroy_timer, watch)
-        self._begin(partial(self._work, self._make_maker(self._show_points), self._jobs))
+        self._begin(partial(self._work, self._make_maker(partial(_show_points, self._predicted_points)), self._jobs))
         undo.callback(self._jobs.close, "the server was deactivated")
-        self._ranker = PathRanker(self._make_maker(None), self._predictor, self._is_known, self._is_metric)
+        show_seen = partial(_show_points, self._seen_points)
+        self._ranker = PathRanker(self._make_maker(None), self._predictor, self._is_known, self._is_metric, show_seen)
         undo.callback(self._forget_ranker)
         for pace in (self._goal_pace, self._result_pace):
             pace.close()
@@ -146,7 +145,7 @@ class ViewServer(ManagedNode[Predictor | None]):
         self._ranker.close()
         del self._ranker
 
-    def _make_maker(self, show_points: Callable[[Callable[[], PointCloud2]], None] | None) -> ViewMaker:
+    def _make_maker(self, show_points: ShowPoints | None) -> ViewMaker:
         return ViewMaker(
             self._predictor,
             self._reader,
@@ -308,6 +307,12 @@ class ViewServer(ManagedNode[Predictor | None]):
         counts |= self._latencies.values() | {"rejected": str(self._rejected), "last rejected": self._last_rejected}
         counts |= {"poses are of": self._placed_frame}
         return counts | {"last problem": self._problems.last, "running": str(self._jobs.is_running)}
+
+
+def _show_points(publisher: Any, made: Callable[[], PointCloud2]) -> None:
+    # From a worker's thread: publishers may be used from any.
+    if publisher.get_subscription_count():
+        publisher.publish(made())
 
 
 def _failed(code: int, words: str) -> Any:

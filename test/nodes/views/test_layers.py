@@ -13,9 +13,10 @@ from std_msgs.msg import Header
 
 from ros2_raxels.geometry.camera import PinholeCamera
 from ros2_raxels.geometry.poses import make_pose, rotation_from_vector
-from ros2_raxels.nodes.views.layers import depth_image, error_image, point_cloud, unseen_image
+from ros2_raxels.nodes.views.layers import depth_image, error_image, point_cloud, surface_cloud, unseen_image
 from ros2_raxels.view_synthesis.confidence import Signs
 from ros2_raxels.view_synthesis.prediction import PredictedViews
+from ros2_raxels.view_synthesis.seen_space import FrameDepths, SeenSpace
 
 HEADER = Header(frame_id="eye")
 CAMERA = PinholeCamera(4, 3, 5.0, 5.0, 1.5, 1.0)
@@ -74,3 +75,18 @@ def test_views_without_depth_have_no_points() -> None:
     views = views_of(np.zeros((0, 3, 4), np.float32), np.zeros((0, 3, 4)))
     assert point_cloud([views], np.eye(4), HEADER).width == 0
     assert point_cloud([], np.eye(4), HEADER).width == 0
+
+
+def test_seen_surfaces_are_points_of_the_frame_with_their_errors() -> None:
+    depths = FrameDepths(
+        CAMERA, np.eye(4)[None], np.full((1, 3, 4), 0.5, np.float32), np.full((1, 3, 4), 0.01, np.float32)
+    )
+    space = SeenSpace.of(depths)
+    cloud = surface_cloud(space, make_pose(np.eye(3), (0.0, 0.0, 10.0)), HEADER)
+    assert [(f.name, f.offset, f.datatype) for f in cloud.fields] == [
+        (name, 4 * k, PointField.FLOAT32) for k, name in enumerate(("x", "y", "z", "error"))
+    ]
+    assert (cloud.width, cloud.point_step, cloud.row_step) == (len(space.points), 16, 16 * len(space.points))
+    values = np.frombuffer(bytes(cloud.data), np.float32).reshape(-1, 4)
+    np.testing.assert_allclose(values[:, :3], space.points + np.array([0.0, 0.0, 10.0]), atol=1e-6)
+    np.testing.assert_allclose(values[:, 3], space.error, rtol=1e-5)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import runpy
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -14,12 +15,17 @@ from ros_testing import ROOT, Probe, Spawn, paced, wait_until
 pytest.importorskip("rclpy")
 pytest.importorskip("raxels_interfaces.action")
 
-from views_rig import EYE, WORLD, ViewsRig
+from geometry_msgs.msg import PoseStamped
+from nav_msgs.msg import Path
+from sensor_msgs.msg import PointCloud2
+from std_msgs.msg import Float32, Header
+from views_rig import BASE, EYE, WORLD, ViewsRig
 
 from ros2_raxels.client import make_goal
 from ros2_raxels.geometry.camera import PinholeCamera
-from ros2_raxels.geometry.poses import make_pose, rotation_from_vector
-from ros2_raxels.scenes.renderer import render
+from ros2_raxels.geometry.poses import OPTICAL_TO_BODY, FloatArray, inverse_pose, make_pose, rotation_from_vector
+from ros2_raxels.nodes.common.messages import pose_message
+from ros2_raxels.scenes.renderer import depth_map, render
 from ros2_raxels.scenes.trajectories import handheld_loop
 from ros2_raxels.scenes.world import furnished_room
 
@@ -109,3 +115,74 @@ def test_the_example_scores_three_paths(room: Room):
     assert lines[3] == f"surest of the way {max(scores, key=scores.get)}"
     assert all("4 views, poses found again within" in line for line in lines[:3])
     assert 0.3 < min(scores.values()) <= max(scores.values()) <= 1.0
+
+
+# ---------------------------------------------------------------------------------------------------------- for Nav2
+
+NAV2 = runpy.run_path(str(ROOT / "examples" / "nav2_paths.py"))
+
+
+def test_the_piece_of_a_plan_begins_at_the_robot_and_has_the_length_that_was_asked_for() -> None:
+    plan = np.array([(0.0, 0.0), (1.0, 0.0), (2.0, 0.0), (2.0, 3.0)])
+    piece = NAV2["piece_ahead"](plan, np.array([1.1, 0.3]), 2.0)
+    np.testing.assert_allclose(piece[[0, -1]], [(1.0, 0.0), (2.0, 1.0)], atol=1e-9)
+    assert np.linalg.norm(np.diff(piece, axis=0), axis=1).max() < 0.19
+    end = NAV2["piece_ahead"](plan, np.array([2.0, 3.1]), 2.0)
+    np.testing.assert_allclose(end, np.tile([2.0, 3.0], (len(end), 1)))
+
+
+def test_a_candidate_leaves_the_plan_to_its_left_and_looks_where_it_goes() -> None:
+    places = np.stack([np.zeros(12), np.linspace(0.0, 2.0, 12)], axis=1)
+    poses = NAV2["on_the_ground"](places, 0.1, 0.3)
+    np.testing.assert_allclose(poses[0, :3, 3], (0.0, 0.0, 0.1), atol=1e-9)
+    np.testing.assert_allclose(poses[-1, :3, 3], (-0.3, 2.0, 0.1), atol=1e-9)
+    np.testing.assert_allclose(poses[5, :3, 0], (0.0, 1.0, 0.0), atol=1e-9)
+
+
+@pytest.mark.parametrize(("free", "share"), [(1.0, 1.0), (0.95, 1.0), (0.675, 0.6), (0.4, 0.2), (0.0, 0.2)])
+def test_the_speed_falls_with_the_odds_and_is_never_nothing(free: float, share: float) -> None:
+    """No limit is what 0 means to Nav2."""
+    assert NAV2["speed_share"](free, 0.4, 0.95, 0.2) == pytest.approx(share)
+    assert NAV2["speed_share"](float("nan"), 0.4, 0.95, 0.2) == pytest.approx(0.2)
+
+
+def straight_plan(length: float, eye: FloatArray) -> Path:
+    """On the ground, from the camera on."""
+    ahead = eye[:2, 2] / np.linalg.norm(eye[:2, 2])
+    places = [(*(eye[:2, 3] + share * length * ahead), eye[2, 3]) for share in np.linspace(0.0, 1.0, 20)]
+    poses = [PoseStamped(pose=pose_message(make_pose(np.eye(3), place))) for place in places]
+    return Path(header=Header(frame_id=WORLD), poses=poses)
+
+
+def test_the_robot_slows_down_where_its_plan_leads_into_a_wall(room: Room, module_spawn: Spawn) -> None:
+    """The wall is five metres ahead. The points for a costmap lie on what the camera sees."""
+    room.walk()
+    rig, eye = room.rig, room.path[6]
+    rig.place(EYE, BASE, inverse_pose(OPTICAL_TO_BODY), static=True)
+    options = {"look_ahead": 9.0, "radius": 0.2, "height_min": -0.3, "height_max": 0.3, "max_speed": 1.0}
+    example = module_spawn("../examples/nav2_paths.py", *(f for n, v in options.items() for f in ("-p", f"{n}:={v}")))
+    speeds = rig.probe.collect(Float32, "/nav2_paths/speed_limit")
+    best = rig.probe.collect(Path, "/nav2_paths/best_path")
+    points = rig.probe.collect(PointCloud2, "/raxels_views/seen_points")
+    plans = rig.probe.publisher(Path, "/plan")
+
+    def limited(length: float, low: float, high: float) -> None:
+        def told() -> bool:
+            rig.look(eye, room.seen[-1], room.camera)
+            plans.publish(straight_plan(length, eye))
+            return bool(speeds) and low <= speeds[-1].data <= high
+
+        wait_until(told, what=f"a limit for {length} m\n{example.log}", timeout_s=60.0, every_s=0.2)
+
+    limited(2.0, 0.8, 1.0)
+    limited(8.0, 0.2, 0.4)
+    assert len(best[-1].poses) == NAV2["POSES"]
+    cloud = points[-1]
+    assert cloud.header.frame_id == WORLD
+    places = np.frombuffer(bytes(cloud.data), np.float32).reshape(-1, 4)[:, :3].astype(float)
+    local = (places - eye[:3, 3]) @ eye[:3, :3]
+    pixels = np.rint(room.camera.project(local)).astype(int)
+    inside = ((pixels >= 0) & (pixels < (room.camera.width, room.camera.height))).all(axis=1) & (local[:, 2] > 0)
+    truth = depth_map(room.world, room.camera, eye)[pixels[inside, 1], pixels[inside, 0]]
+    assert inside.mean() > 0.5
+    assert (np.abs(local[inside, 2] / truth - 1.0) < 0.15).mean() > 0.7
