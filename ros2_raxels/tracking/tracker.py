@@ -46,7 +46,7 @@ from ros2_raxels.tracking.metres import Metres
 from ros2_raxels.tracking.metric_scale import MetricScale, Odometry
 from ros2_raxels.tracking.missed_frames import MissedFrames
 from ros2_raxels.tracking.motion_sensors import MotionSensors
-from ros2_raxels.tracking.pose_covariance import accumulated
+from ros2_raxels.tracking.pose_covariance import accumulated, miss_rad
 from ros2_raxels.tracking.resection import FrameSolve, FrameSolver
 from ros2_raxels.tracking.start import Start
 from ros2_raxels.tracking.step import Step
@@ -309,6 +309,8 @@ class Tracker:
             return started.answer, Initialising()
         if started.is_of_frame:
             return started.answer, Tracking()
+        for on_the_way in started.since:
+            self._follow(on_the_way, Tracking(), stage_s)
         answer, state = self._follow(frame, Tracking(), stage_s)
         return replace(answer, earlier=started.answer.earlier), state
 
@@ -347,15 +349,16 @@ class Tracker:
         if solved.quality.confidence < self.settings.sure:
             pose, spread = self._live.motion.steadied(solved.camera_to_world, solved.covariance, frame.stamp_ns)
             solved = replace(solved, camera_to_world=pose, covariance=spread)
-        covariance = accumulated(anchors, solved.camera_to_world, solved.covariance, solved.quality)
+        unit = self._live.keyframes.unit_of(anchors[-1])
+        covariance = accumulated(anchors, solved.camera_to_world, solved.covariance, solved.quality, unit)
+        self._live.model_error = self._live.model_error.seen(miss_rad(anchors[-1], solved.quality))
         step = self._step_to(frame, solved, after_gap)
         self._live.motion.solved(solved.camera_to_world, covariance[:6, :6], frame.stamp_ns, after_gap)
         with timed(stage_s, "keyframe"):
             # Thorough looks one after the other would cost more than a keyframe that ends them.
             keyframe = self._sees_little(frame) or (apart and was_apart) or self._has_little_left(solved)
         if keyframe:
-            # It replaces one that waits: the older one would be of less use by now.
-            self._live.coming = SolvedFrame(frame, solved.camera_to_world, covariance)
+            self._live.ask_for(SolvedFrame(frame, solved.camera_to_world, covariance))
         answer = replace(solved_answer(self._live.motion, frame, solved.quality, keyframe, stage_s), step=step)
         return answer, Tracking(apart and not keyframe)
 
