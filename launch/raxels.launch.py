@@ -1,6 +1,7 @@
 """Starts raxels_pose, and raxels_views if asked, beside a camera driver that already runs.
 
 ros2 launch ros2_raxels raxels.launch.py image:=/camera/image_raw camera_info:=/camera/camera_info
+ros2 launch ros2_raxels raxels.launch.py rig:=realsense_d435i
 """
 
 from __future__ import annotations
@@ -14,11 +15,13 @@ from launch_ros.actions import Node
 from launch_ros.parameter_descriptions import ParameterValue
 
 from launch import LaunchContext, LaunchDescription
+from ros2_raxels.utils.rig_file import read_rig, remappings
 from ros2_raxels.utils.ros_environment import ONE_BLAS_THREAD, profile_settings, shipped_file
 
 ARGUMENTS = {
     "namespace": ("", "namespace of the node; topics given without a leading slash are in it, too"),
     "params_file": ("", "YAML with parameters; config/raxels.yaml explains them all"),
+    "rig": ("", "several cameras: a file of config/rigs by its name, or the path of one; outranks params_file"),
     "image": ("image", "topic of the images (sensor_msgs/Image)"),
     "camera_info": ("camera_info", "topic of their intrinsics"),
     "odom": ("odom", "topic of the odometry of the wheels, for scale.mode auto and odom"),
@@ -28,6 +31,7 @@ ARGUMENTS = {
     "respawn": ("false", "start a node that has ended again, after 2 s"),
     "log_level": ("info", "debug, info, warn, error or fatal"),
 }
+TOPICS = ("image", "camera_info", "odom", "imu")
 PARAMETERS = {
     "autostart": "configure and activate the nodes; false leaves it to a manager of life cycles",
     "use_sim_time": "take the time from /clock (simulation, ros2 bag play --clock)",
@@ -61,23 +65,27 @@ def _nodes(context: LaunchContext) -> list[Node]:
     is_asked = {
         name: IfCondition(LaunchConfiguration(name)).evaluate(context) for name in ("views", "one_process", "respawn")
     }
+    wanted = LaunchConfiguration("rig").perform(context)
+    rig = read_rig(wanted) if wanted else None
+    said = {topic: LaunchConfiguration(topic).perform(context) for topic in TOPICS}
     common = {
         "package": "ros2_raxels",
         "namespace": LaunchConfiguration("namespace"),
-        "parameters": [LaunchConfiguration("params_file"), *([given] if given else [])],
-        "remappings": [(topic, LaunchConfiguration(topic)) for topic in ("image", "camera_info", "odom", "imu")],
+        "remappings": [*remappings(rig, {topic: to for topic, to in said.items() if to != topic}).items()],
         "ros_arguments": ["--log-level", LaunchConfiguration("log_level")],
         "output": "screen",
         # Humble takes no substitution here.
         "respawn": is_asked["respawn"],
         "respawn_delay": _RESPAWN_DELAY_S,
     }
+    file, last = LaunchConfiguration("params_file"), [given] if given else []
+    of_pose = [file, *([dict(rig.parameters)] if rig else []), *last]
     if is_asked["views"] and is_asked["one_process"]:
         # A name given here would be that of both nodes.
-        return [Node(executable="server", **common)]
-    nodes = [Node(executable="pose_node", name="raxels_pose", **common)]
+        return [Node(executable="server", parameters=of_pose, **common)]
+    nodes = [Node(executable="pose_node", name="raxels_pose", parameters=of_pose, **common)]
     if is_asked["views"]:
-        nodes.append(Node(executable="view_server", name="raxels_views", **common))
+        nodes.append(Node(executable="view_server", name="raxels_views", parameters=[file, *last], **common))
     return nodes
 
 

@@ -16,11 +16,12 @@ from launch.actions import DeclareLaunchArgument, OpaqueFunction, SetEnvironment
 from launch_ros.actions import Node
 
 from launch import LaunchContext
+from ros2_raxels.utils.rig_file import RigFileError, read_rig, rig_names
 from ros2_raxels.utils.ros_environment import PROFILE_VARIABLES
 
 EXPECTED = {
     "raxels.launch.py": {
-        *("namespace", "params_file", "image", "camera_info", "odom", "imu"),
+        *("namespace", "params_file", "rig", "image", "camera_info", "odom", "imu"),
         *("views", "one_process", "respawn", "autostart", "use_sim_time", "log_level"),
     },
     "demo.launch.py": {"source", "rate", "loop", "log_level"},
@@ -103,6 +104,37 @@ def test_an_argument_overrides_the_file_of_parameters_only_where_it_is_given(
     context = LaunchContext()
     for node in nodes("raxels.launch.py", context, params_file=str(file), views="true", **given):
         assert parameters(node, context) == expected
+
+
+def mapped_topics(node: Node, context: LaunchContext) -> dict[str, str]:
+    node._perform_substitutions(context)
+    return {str(topic): str(to) for topic, to in node.expanded_remapping_rules}
+
+
+@pytest.mark.parametrize("rig", rig_names())
+def test_a_rig_brings_its_topics_and_parameters_to_the_pose_node(rig: str):
+    context = LaunchContext()
+    pose, views = nodes("raxels.launch.py", context, rig=rig, views="true")
+    wanted = read_rig(rig)
+    found, mapped = parameters(pose, context), mapped_topics(pose, context)
+    assert {name: found[name] for name in wanted.parameters} == wanted.parameters
+    assert {topic: mapped[topic] for topic in wanted.topics} == wanted.topics
+    # Views are made of the first camera.
+    seen = mapped_topics(views, context)
+    leader = wanted.leader
+    assert (seen["image"], seen["camera_info"]) == (
+        wanted.topics[f"{leader}/image"],
+        wanted.topics[f"{leader}/camera_info"],
+    )
+    assert parameters(views, context).get("cameras") in (None, [""])
+
+
+def test_a_topic_that_is_given_outranks_that_of_the_rig_and_a_rig_that_is_not_there_is_named():
+    context = LaunchContext()
+    (pose,) = nodes("raxels.launch.py", context, rig="oak_d", imu="/mine")
+    assert mapped_topics(pose, context)["imu"] == "/mine"
+    with pytest.raises(RigFileError, match="rig 'oak' is not there; give one of four_cameras, oak_d, "):
+        nodes("raxels.launch.py", LaunchContext(), rig="oak")
 
 
 @pytest.mark.parametrize(("given", "expected"), [({}, False), ({"respawn": "true"}, True)])

@@ -25,6 +25,7 @@ from ros2_raxels.nodes.parameter_yaml import TABLES
 from ros2_raxels.scenes.renderer import render
 from ros2_raxels.scenes.trajectories import handheld_loop
 from ros2_raxels.scenes.world import furnished_room
+from ros2_raxels.utils.rig_file import read_rig, rig_names
 
 RECIPES = sorted((ROOT / "config" / "recipes").glob("*.yaml"))
 TYPES = {
@@ -57,6 +58,15 @@ def test_every_parameter_of_a_recipe_exists_and_may_have_its_value(path: Path):
             assert rows[name].refusal(value) == ""
             assert value != rows[name].default, f"{path.name}: {name} is the default anyhow"
     assert path.name in (ROOT / "docs" / "recipes.md").read_text()
+
+
+@pytest.mark.parametrize("name", rig_names())
+def test_every_parameter_of_a_rig_exists_and_the_page_names_it(name: str):
+    rows = {row.name: row for row in TABLES["raxels_pose"]}
+    for parameter, value in read_rig(name).parameters.items():
+        assert rows[parameter].refusal(value) == ""
+        assert value != rows[parameter].default, f"{parameter} is the default anyhow"
+    assert f"`{name}`" in (ROOT / "docs" / "recipes.md").read_text()
 
 
 def test_the_filter_is_told_of_every_odometry_what_to_take():

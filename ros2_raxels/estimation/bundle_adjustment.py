@@ -56,6 +56,35 @@ class RefineSettings:
     noise_px: float = 0.5
 
 
+@dataclass(frozen=True, eq=False)
+class PlacePrior:
+    """What is known of where cameras are besides what they show: a square of their places, which may leave much open.
+
+    Attributes:
+        places: (N, 3) from which it is told.
+        cost: square of how far these are from it, in standard deviations.
+        pull: (3 N,) half of the gradient of that there.
+        information: (3 N, 3 N) half of its second derivatives.
+    """
+
+    places: FloatArray
+    cost: float
+    pull: FloatArray
+    information: FloatArray
+
+    def pull_at(self, pose: FloatArray) -> FloatArray:
+        """`pull` (H, 3 N) at poses (H, N, 4, 4)."""
+        return np.asarray(self.pull + self._off(pose) @ self.information)
+
+    def cost_at(self, pose: FloatArray) -> FloatArray:
+        """`cost` (H,) of poses (H, N, 4, 4)."""
+        off = self._off(pose)
+        return np.asarray(self.cost + (off * (2.0 * self.pull + off @ self.information)).sum(axis=1))
+
+    def _off(self, pose: FloatArray) -> FloatArray:
+        return np.asarray((pose[..., :3, 3] - self.places).reshape(len(pose), -1))
+
+
 @dataclass(frozen=True)
 class Refined:
     """Hypotheses after refinement, best first.
@@ -380,6 +409,13 @@ def _normal_equations(problem: BundleProblem, s: _State, width_px: float, keep_d
     )
 
 
+def _pull(normal: _Normal, s: _State, prior: PlacePrior, share: float) -> None:
+    """Add what is known of the places to the normal equations, as so much of a square as an observation of 1 px."""
+    places = np.arange(normal.matrix.shape[1]).reshape(-1, 6)[:, 3:].ravel()
+    normal.matrix[:, places[:, None], places] += share * prior.information
+    normal.gradient[:, places] += share * prior.pull_at(s.pose)
+
+
 def _step(
     problem: BundleProblem,
     s: _State,
@@ -519,6 +555,7 @@ def refine(
     inverse_depth: FloatArray | None = None,
     fixed: npt.ArrayLike | None = None,
     keep_depths: bool = False,
+    prior: PlacePrior | None = None,
 ) -> Refined:
     """Refine hypotheses of the cameras of a clip against its evidence.
 
@@ -531,12 +568,13 @@ def refine(
             rescaled so that the camera furthest from the first is at distance 1; more fixed frames set the scale, and
             so do depths that a sensor has measured (`Evidence.known`).
         keep_depths: solve for the poses alone (resection).
+        prior: of the places of all N frames; it sets the scale, too.
     """
     settings = settings or RefineSettings()
     problem = _arranged(evidence).weighted(weights)
     pose = np.array(camera_to_first, float)
     held = _fixed_frames(fixed, pose)
-    own_scale = bool((held.sum(axis=1) < 2).all()) and not keep_depths and problem.known is None
+    own_scale = bool((held.sum(axis=1) < 2).all()) and not keep_depths and problem.known is None and prior is None
     rho = _triangulate(problem, pose) if inverse_depth is None else problem.arranged(np.asarray(inverse_depth, float))
     state = _evaluate(problem, pose, rho)
     damping = np.full(len(pose), 1e-3)
@@ -544,9 +582,15 @@ def refine(
         width = settings.widths_px[min(iteration, len(settings.widths_px) - 1)]
         give_way()
         normal = _normal_equations(problem, state, width, keep_depths)
+        # Told in the measure of the observations.
+        share = (settings.noise_px / width) ** 2
+        if prior is not None:
+            _pull(normal, state, prior, share)
         give_way()
         trial = _step(problem, state, normal, damping, held, keep_depths)
         before, after = _cost(problem, state, width), _cost(problem, trial, width)
+        if prior is not None:
+            before, after = before + share * prior.cost_at(state.pose), after + share * prior.cost_at(trial.pose)
         better = after < before
         state = _choose(better, trial, state)
         damping = np.where(better, np.maximum(damping / 5.0, 1e-6), np.minimum(damping * 10.0, 1e3))

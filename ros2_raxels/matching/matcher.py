@@ -188,6 +188,11 @@ class Matcher:
         }
         return list((self._with_keypoints(pairs, fresh) if keypoints else fresh).values())
 
+    def nothing_shared(self, a: Features, b: Features) -> PairMatches:
+        """Matches of two frames that hardly show anything in common: none, and no look for them is worth its time."""
+        there, back = (np.full_like(self.grid(frame.grey.shape), np.nan) for frame in (a, b))
+        return PairMatches(None, there, back, None, np.zeros(len(there)), np.zeros(len(back)), True)
+
     def common_keypoints(self, a: Features, b: Features) -> int:
         """Number of keypoints that match: a cheap measure of whether two frames show the same place."""
         return int((self._match_keypoints(self.keypoints(a), self.keypoints(b))[0] >= 0).sum())

@@ -165,7 +165,7 @@ class InBackground(Generic[Result]):
         return None
 
     def drop(self) -> None:
-        """The outcome of what was begun is not wanted any more."""
+        """The outcome of what was begun is not wanted any more; it ends where it gives way next."""
         if self._piece is not None:
             self._piece.wanted = False
 
@@ -211,9 +211,13 @@ def _let_them_end() -> None:
 def _serve(work: queue.SimpleQueue[_Piece[Result] | None], way: RightOfWay) -> None:
     # Knows nothing of the owner, which may go while this waits.
     while (piece := work.get()) is not None:
-        with way.respected():
-            piece.carry_out()
+        _carry_out(piece, way)
         del piece
+
+
+def _carry_out(piece: _Piece[Result], way: RightOfWay) -> None:
+    with way.respected(lambda: piece.wanted):
+        piece.carry_out()
 
 
 def _brought(piece: _Piece[Result]) -> Result | None:

@@ -54,12 +54,14 @@ class FirstCameras:
         clip: their solve; clip units.
         waited: all frames that were collected before the newest, solved or not.
         shared: what the solved ones have in common.
+        since: some of the frames that came while these were being solved, without the newest.
     """
 
     frames: Sequence[StreamFrame]
     clip: ClipEstimate
     waited: Sequence[StreamFrame]
     shared: SharedMatches
+    since: Sequence[StreamFrame] = ()
 
     @property
     def path(self) -> list[tuple[int, FloatArray]]:
@@ -122,6 +124,9 @@ _FIRST, _MOVED, _SOLVING = "first frame", "image moved", "first cameras are bein
 
 NO_TROUBLE = (_FIRST, _MOVED, _SOLVING)
 """How the reason begins while nothing speaks against first cameras: they wait for motion, or are being solved."""
+
+_STEPS = 4
+"""From first cameras to the present, where frames went on meanwhile and may show little of the same."""
 
 _PATIENCE_S = 10.0
 """The first cameras take a fifth of a second, on a busy machine a whole one; after this they are given up."""
@@ -283,7 +288,8 @@ class Initializer:
         waited, self._begun = self._begun[:-1], ()
         confidence = float(solved.clip.confidence[-1])
         if confidence >= self._settings.confidence_min:
-            return FirstCameras(solved.frames, solved.clip, waited, solved.shared)
+            since = [frame for frame in self._pending[:-1] if frame.number > solved.frames[-1].number]
+            return FirstCameras(solved.frames, solved.clip, waited, solved.shared, _spread_out(since, _STEPS))
         return self._give_up_half(
             f"first cameras are too uncertain (confidence {confidence:.2f}); move sideways, not only turn"
         )

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 import numpy as np
 
 from ros2_raxels.geometry.covariance import compounded, with_unit
-from ros2_raxels.geometry.poses import FloatArray, inverse_pose, relative_pose, rotation_angle_rad
+from ros2_raxels.geometry.poses import FloatArray, inverse_pose, relative_pose, rotation_angle_rad, rotation_vector
 from ros2_raxels.matching.matcher import Matcher
 from ros2_raxels.matching.tracks import Evidence
 from ros2_raxels.tracking.frame import Keyframe, grown
@@ -37,6 +37,10 @@ _COMMON_DEPTHS = 15
 _DEPTHS_AGREE = 0.3
 _UNIT_DRIFT = 0.15
 """Between the units of two keyframes whose depths were measured: more is no error of a sensor."""
+
+_LEAST_KNOWN, _MOST_SIGMAS = (0.02, 0.01, 0.009), 8.0
+"""Standard deviations of drift that are allowed for at least, in units of length, of the way between, and in rad; and
+how many of them a loop may find. The first loop of a recording shows drift that nothing has told of before."""
 
 _WITNESS = 25
 """Inliers of a second solve that has a say."""
@@ -91,9 +95,12 @@ class LoopCloser:
             loop = self._verified(mapper, known, keyframe, recent, self._by_learned)
         if loop is not None and keyframe.depth is not None and _tells_less(loop, known, keyframe):
             return None
+        drift = None if loop is None else _drift(mapper.keyframes, loop)
         effect = None if loop is None else close_loop(mapper.keyframes, loop, mapper.settings.bundle)
         if loop is None or effect is None:
             return None
+        if drift is not None:
+            mapper.keyframes.drift_seen.append(drift)
         _give_certainty(mapper.keyframes, known.number, loop.covariance)
         return effect.growth
 
@@ -106,8 +113,9 @@ class LoopCloser:
         """The loop as it was measured, if others say the same."""
         anchors = mapper.around(known, recent)
         loop = self._measure(mapper, known, keyframe, anchors, look)
-        seconded = loop is not None and self._is_seconded(mapper, loop, [*recent, *anchors], look)
-        return loop if seconded else None
+        if loop is None or not _is_drift(mapper.keyframes, loop):
+            return None
+        return loop if self._is_seconded(mapper, loop, [*recent, *anchors], look) else None
 
     def _measure(
         self, mapper: Mapper, known: Keyframe, keyframe: Keyframe, anchors: Sequence[Keyframe], look: _Look
@@ -124,7 +132,7 @@ class LoopCloser:
         if ratio is None or not _plausible(mapper.keyframes, known, keyframe, solved.camera_to_world):
             return None
         # A sensor tells both the same unit: where their depths are apart, they are of two places that look alike.
-        same_unit = known.depth is not None and keyframe.depth is not None
+        same_unit = mapper.has_one_unit(known, keyframe)
         if same_unit and abs(float(np.log(ratio))) > _UNIT_DRIFT:
             return None
         return Link(
@@ -227,6 +235,40 @@ def _plausible(keyframes: KeyframeMap, known: Keyframe, keyframe: Keyframe, foun
         np.linalg.norm(off[:3, 3]) < _DRIFT * path + _LEAST_DRIFT * keyframes.unit
         and rotation_angle_rad(off[:3, :3]) < _TURN_DRIFT * turn + _LEAST_TURN_RAD
     )
+
+
+def _is_drift(keyframes: KeyframeMap, loop: Link) -> bool:
+    """Whether what a loop finds the camera off by is what it can be off by, as far as the map knows.
+
+    In translation and rotation apart, since one may hide the other. The unit may have changed by any factor: in a turn
+    on the spot nothing holds it.
+    """
+    known, keyframe = keyframes.keyframes[loop.first], keyframes.keyframes[loop.second]
+    if known.number not in keyframes.joined(keyframe):
+        return True
+    way = keyframe.covariance - compounded(known.covariance, known.camera_to_world, keyframe.camera_to_world)
+    way = way[:6, :6]
+    # After a loop the newer one may be known better than the older one.
+    variance, directions = np.linalg.eigh((way + way.T) / 2.0)
+    spread = (directions * np.abs(variance)) @ directions.T + loop.covariance
+    place, share, turn_rad = _LEAST_KNOWN
+    centres = np.array([k.camera_to_world[:3, 3] for k in keyframes.way(known, keyframe)])
+    path = float(np.linalg.norm(np.diff(centres, axis=0), axis=1).sum())
+    spread += np.diag([(place * keyframes.unit_of(known) + share * path) ** 2] * 3 + [turn_rad**2] * 3)
+    found = known.camera_to_world @ loop.pose
+    shift = found[:3, 3] - keyframe.camera_to_world[:3, 3]
+    turn = rotation_vector(found[:3, :3] @ keyframe.camera_to_world[:3, :3].T)
+    squared = [d @ np.linalg.solve(c, d) for d, c in ((shift, spread[:3, :3]), (turn, spread[3:, 3:]))]
+    return bool(max(squared) < _MOST_SIGMAS**2)
+
+
+def _drift(keyframes: KeyframeMap, loop: Link) -> tuple[float, float] | None:
+    """By which a loop finds the camera off, in units of length and rad; None between two trajectories."""
+    known, keyframe = keyframes.keyframes[loop.first], keyframes.keyframes[loop.second]
+    if known.number not in keyframes.joined(keyframe):
+        return None
+    off = inverse_pose(loop.pose) @ relative_pose(known.camera_to_world, keyframe.camera_to_world)
+    return float(np.linalg.norm(off[:3, 3])) / keyframes.unit_of(known), float(rotation_angle_rad(off[:3, :3]))
 
 
 def _tells_less(loop: Link, known: Keyframe, keyframe: Keyframe) -> bool:

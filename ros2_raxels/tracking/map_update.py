@@ -13,7 +13,7 @@ from ros2_raxels.tracking.background import AtOnce, InBackground, StuckError
 from ros2_raxels.tracking.frame import Keyframe, SolvedFrame
 from ros2_raxels.tracking.learned_look import LearnedLook
 from ros2_raxels.tracking.loop_closure import LoopCloser
-from ros2_raxels.tracking.mapping import Mapper
+from ros2_raxels.tracking.mapping import Mapper, Sketches
 from ros2_raxels.tracking.resection import FrameSolver
 from ros2_raxels.utils.right_of_way import RightOfWay
 
@@ -129,6 +129,8 @@ class KeyframeMaker:
         )
         self._frame: SolvedFrame | None = None
         self._is_wanted = self._is_uncompared = False
+        self._stage: MapStage | None = None
+        self._handed: Sketches = {}
         self.forget()
 
     @property
@@ -172,9 +174,9 @@ class KeyframeMaker:
         """From asking for a keyframe to having its sketch, of late; 0 where it is made at once."""
         return self._takes_s
 
-    def drop(self) -> None:
+    def drop(self, uncompared: bool = False) -> None:
         """The map has become another one meanwhile: what is in the making does not fit it."""
-        self._frame, self._is_wanted, self._is_uncompared = None, False, False
+        self._frame, self._is_wanted, self._is_uncompared = None, False, uncompared
         self._work.drop()
 
     def begin(self, mapper: Mapper, frame: SolvedFrame) -> None:
@@ -188,9 +190,9 @@ class KeyframeMaker:
         """
         beside, loops = mapper.aside(self._own_matcher), self._loops
         if self._in_background:
-            self._begin(lambda: _sketch(beside, frame))
+            self._begin(lambda: _sketch(beside, frame), MapStage.SKETCHED)
         else:
-            self._begin(lambda: _update(beside, loops, frame))
+            self._begin(lambda: _update(beside, loops, frame), MapStage.COMPLETE)
         self._frame, self._begun_s = frame, self._clock()
 
     def complete(self, mapper: Mapper) -> None:
@@ -202,8 +204,8 @@ class KeyframeMaker:
             StuckError: too many are stuck.
         """
         beside = mapper.aside(self._own_matcher)
-        mapper.leave_sketches()
-        self._begin(lambda: _complete(beside))
+        self._handed = mapper.hand_over_sketches()
+        self._begin(lambda: _complete(beside), MapStage.COMPLETE)
 
     @property
     def has_to_compare(self) -> bool:
@@ -217,11 +219,20 @@ class KeyframeMaker:
             StuckError: too many are stuck.
         """
         beside, loops, self._is_uncompared = mapper.aside(self._own_matcher), self._loops, False
-        self._begin(lambda: _compare(beside, loops))
+        self._begin(lambda: _compare(beside, loops), MapStage.COMPARED)
 
-    def _begin(self, work: Callable[[], MapUpdate]) -> None:
+    def put_off(self, mapper: Mapper) -> None:
+        """Stop what can wait for a keyframe that cannot; it is begun anew some time later."""
+        if not self._is_wanted or self._stage in (None, MapStage.SKETCHED) or self._work.is_ready:
+            return
+        if self._stage is MapStage.COMPLETE:
+            mapper.take_back(self._handed)
+        self._is_uncompared |= self._stage is MapStage.COMPARED
+        self.drop(uncompared=self._is_uncompared)
+
+    def _begin(self, work: Callable[[], MapUpdate], stage: MapStage) -> None:
         self._work.begin(work)
-        self._is_wanted = True
+        self._is_wanted, self._stage = True, stage
 
     def finished(self) -> MapUpdate | None:
         """What has become of the copy, once; None while it is not known.

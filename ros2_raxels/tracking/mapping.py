@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
 
-from ros2_raxels.estimation.bundle_adjustment import RefineSettings, refine
+from ros2_raxels.estimation.bundle_adjustment import PlacePrior, RefineSettings, refine
 from ros2_raxels.estimation.estimator import ClipEstimate
 from ros2_raxels.estimation.inliers import FEWEST_MATCHES, INLIER_PX
 from ros2_raxels.geometry.poses import FloatArray, relative_pose
@@ -19,6 +19,7 @@ from ros2_raxels.tracking.doubt import are_off
 from ros2_raxels.tracking.frame import Keyframe, Seen, SolvedFrame, grown
 from ros2_raxels.tracking.keyframe_map import KeyframeMap, distance
 from ros2_raxels.tracking.metric_scale import Scale, ScaleSource
+from ros2_raxels.tracking.path_prior import EARLIER, PathSensors
 from ros2_raxels.tracking.place_index import PlaceIndex
 from ros2_raxels.tracking.rig_tracks import RigTracks
 from ros2_raxels.tracking.shared_matches import SharedMatches
@@ -68,6 +69,10 @@ class _Sketch:
     known: dict[tuple[int, int], PairMatches]
 
 
+Sketches = Mapping[int, _Sketch]
+"""By the numbers of their keyframes, the oldest first."""
+
+
 class Mapper:
     """Grows a map.
 
@@ -80,6 +85,7 @@ class Mapper:
         shared: what its keyframes, and the frames that are solved against them, have in common.
         rig: the same of the other cameras of a rig; None of a single camera.
         depth_check: whether depth images are those of the images.
+        path_sensors: what else tells how far the camera has moved, while the world is in metres by that.
     """
 
     def __init__(
@@ -92,9 +98,10 @@ class Mapper:
         self.settings, self.depth_check = settings, DepthCheck()
         self.keyframes = keyframes or KeyframeMap()
         self.shared, self.rig = SharedMatches(matcher), rig
+        self.path_sensors: PathSensors | None = None
         self._matcher = matcher
         self._places = PlaceIndex()
-        self._sketched: dict[int, _Sketch] = {}
+        self._sketched: Sketches = {}
         for keyframe in self.keyframes.all:
             self._remember(keyframe)
             self._forget_details([keyframe])
@@ -104,7 +111,7 @@ class Mapper:
         beside = Mapper(matcher, self.settings)
         beside.keyframes, beside.shared = self.keyframes.copy(), self.shared.copy(matcher)
         beside._places, beside._sketched = self._places.copy(), self._sketched
-        beside.depth_check = self.depth_check
+        beside.depth_check, beside.path_sensors = self.depth_check, self.path_sensors
         beside.rig = self.rig and self.rig.copy(matcher)
         return beside
 
@@ -177,7 +184,7 @@ class Mapper:
         window, others = self.keyframes.window, self.recent
         keyframe = self._newest(frame)
         sketch = _Sketch([other.number for other in others], self.shared.known_of(keyframe.number))
-        self.shared.both_ways(window, keyframe, keyframe.camera_to_world, keypoints=False)
+        self.shared.sketch(window, keyframe, keyframe.camera_to_world)
         self._measure(keyframe, window)
         self._measure_sides(keyframe, window)
         self._connect_window()
@@ -192,9 +199,12 @@ class Mapper:
             keyframe = self.keyframes.keyframes[number]
             keyframe = replace(keyframe, inverse_depth=self._measured_depths(keyframe))
             self.keyframes.put(keyframe)
-            others = self._among_present(sketch.others)
+            others, before = self._among_present(sketch.others), self.shared.known_of(number)
             self.shared.put_back(number, sketch.known)
             self.shared.both_ways(others, keyframe, keyframe.camera_to_world)
+            self.shared.connect(self.keyframes.window)
+            # Where there is little to see, a thorough look finds less than one near the expected.
+            self.shared.keep_better(before)
             self._judge_newest(keyframe, others)
             self._measure(keyframe, others)
             self._measure_sides(keyframe, others)
@@ -206,9 +216,19 @@ class Mapper:
         """How many keyframes there are that `complete` would work on."""
         return len(self._sketched)
 
-    def leave_sketches(self) -> None:
-        """The camera is elsewhere now: keyframes stay as they are sketched."""
-        self._sketched = {}
+    def leave_sketches(self, newest: int = 0) -> None:
+        """Keyframes stay as they are sketched, all but so many of the newest."""
+        left = len(self._sketched) - newest
+        self._sketched = dict(list(self._sketched.items())[left:]) if left > 0 else self._sketched
+
+    def hand_over_sketches(self) -> Sketches:
+        """What a copy completes is not completed here as well, unless it is `take_back`-en."""
+        handed, self._sketched = self._sketched, {}
+        return handed
+
+    def take_back(self, sketches: Sketches) -> None:
+        """They were not completed after all."""
+        self._sketched = {**sketches, **self._sketched}
 
     def _newest(self, frame: SolvedFrame) -> Keyframe:
         """Put a keyframe of a frame at the end of the window; what is seen from there is not known yet."""
@@ -320,7 +340,8 @@ class Mapper:
 
     def _refine(self, frames: Sequence[Keyframe]) -> None:
         """Keyframes together; the oldest two hold the place and the scale, where no sensor knows the scale."""
-        held = 1 if all(keyframe.depth is not None for keyframe in frames) else 2
+        prior = self._place_prior(frames)
+        held = 1 if prior is not None or all(keyframe.depth is not None for keyframe in frames) else 2
         if len(frames) <= held:
             return
         evidence = self.shared.among(frames, _BUNDLE_TRACKS)
@@ -329,7 +350,8 @@ class Mapper:
         if by_all is not None:
             poses, inverse_depth, residual_px = by_all
         else:
-            refined = refine(evidence, np.array([[k.camera_to_world for k in frames]]), _BUNDLE, fixed=fixed)
+            start: FloatArray = np.array([[k.camera_to_world for k in frames]])
+            refined = refine(evidence, start, _BUNDLE, fixed=fixed, prior=prior)
             poses, inverse_depth, residual_px = (
                 a[0] for a in (refined.camera_to_first, refined.inverse_depth, refined.residual_px)
             )
@@ -341,6 +363,18 @@ class Mapper:
             self.depth_check = self.depth_check.seen(evidence, poses)
             if self.depth_check.trouble:
                 self._refine_without_depths(frames, evidence)
+
+    def _place_prior(self, frames: Sequence[Keyframe]) -> PlacePrior | None:
+        """Of keyframes of the present trajectory, by other sensors; None where depths tell the unit, or nothing."""
+        if self.path_sensors is None or self.rig is not None or any(k.depth is not None for k in frames):
+            return None
+        earlier = self.keyframes.before(frames[0], EARLIER)
+        return self.path_sensors.prior([*earlier, *frames], len(frames), self.keyframes.unit)
+
+    def has_one_unit(self, known: Keyframe, keyframe: Keyframe) -> bool:
+        """Whether lengths around an older keyframe and around the newest one are known to be in the same unit."""
+        by_depths = known.depth is not None and keyframe.depth is not None
+        return by_depths or (self.path_sensors is not None and known.trajectory == keyframe.trajectory)
 
     def _refine_without_depths(self, frames: Sequence[Keyframe], evidence: Evidence) -> None:
         """Nothing that a sensor has measured is believed any more: keyframes as matches alone have them.

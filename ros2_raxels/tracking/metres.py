@@ -12,6 +12,7 @@ from ros2_raxels.tracking.inertial import Imu
 from ros2_raxels.tracking.live_map import LiveMap
 from ros2_raxels.tracking.metric_scale import Odometry, ScaleSource
 from ros2_raxels.tracking.motion_sensors import MotionSensors, Moved
+from ros2_raxels.tracking.path_prior import PathSensors
 from ros2_raxels.tracking.types import TrackedPose, TrackState
 from ros2_raxels.tracking.visual_inertial import InertialPath
 
@@ -38,6 +39,15 @@ class Metres:
             self._observe_wheels(answer.stamp_ns)
             self._observe_rig()
             self._live.grow()
+            self._live.mapper.path_sensors = self._path_sensors()
+
+    def _path_sensors(self) -> PathSensors | None:
+        """What holds the unit of keyframes to come, where it is the metre by what moves."""
+        metric = self._live.metric
+        if not metric.scale.is_metric or metric.scale.source not in (ScaleSource.ODOM, ScaleSource.IMU):
+            return None
+        falls = self._inertial is not None and not self._inertial.words
+        return self._sensors.along_path(metric.takes(ScaleSource.ODOM), falls, metric.scale.sigma)
 
     def see_turn(self, stamp_ns: int, camera_to_world: FloatArray) -> None:
         """What the images show of a turn, which ends at a pose (4x4), before there are depths."""
@@ -77,7 +87,9 @@ class Metres:
         if gyro.is_trusted and metric.takes(ScaleSource.IMU):
             aligned = path.aligned(self._live.keyframes.place, gyro.bias, self._live.keyframes.unit)
             if aligned is not None:
-                metric.see_inertial(aligned.log_metres, aligned.sigma)
+                # Where the refinement of keyframes follows the IMU, lengths that were seen before it did lag behind.
+                is_followed = self._live.mapper.path_sensors is not None and self._live.mapper.rig is None
+                metric.see_inertial(0.0 if is_followed else aligned.log_metres, aligned.sigma)
 
     def _observe_wheels(self, stamp_ns: int) -> None:
         """Not from turns on the spot."""

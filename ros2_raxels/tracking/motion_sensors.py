@@ -9,6 +9,7 @@ import numpy as np
 from ros2_raxels.geometry.poses import FloatArray, rotation_angle_rad
 from ros2_raxels.tracking.inertial import Gyro, Imu
 from ros2_raxels.tracking.metric_scale import Odometry
+from ros2_raxels.tracking.path_prior import PathSensors
 from ros2_raxels.tracking.wheels import Wheels
 
 _MOST_REMARKS = 5
@@ -83,6 +84,26 @@ class MotionSensors:
             return Moved(turned.rotation, rolled[:3, 3], turned.rotation_sigma_rad, sigma_m)
         sigma_rad = _WHEEL_SIGMA_RAD + _WHEEL_SHARE * float(rotation_angle_rad(rolled[:3, :3]))
         return Moved(rolled[:3, :3], rolled[:3, 3], sigma_rad, sigma_m)
+
+    def along_path(self, rolls: bool, falls: bool, scale_sigma: float) -> PathSensors | None:
+        """What tells the places of keyframes; None where nothing does.
+
+        Args:
+            rolls: whether wheels may tell metres.
+            falls: whether the accelerometer may.
+            scale_sigma: relative standard deviation of the present unit, which is the metre.
+        """
+        wheels = self.wheels if rolls and self.wheels is not None and self.wheels.is_trusted else None
+        gyro = self.gyro if falls and self.gyro is not None and self.gyro.is_trusted else None
+        if wheels is None and gyro is None:
+            return None
+        return PathSensors(
+            None if wheels is None else wheels.moved,
+            0 if wheels is None else wheels.good_since_ns,
+            None if gyro is None else self._imu,
+            np.zeros(3) if gyro is None else gyro.bias,
+            scale_sigma,
+        )
 
     def jump(self) -> None:
         """The next pose has nothing to do with the last one."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 
 import numpy as np
 import numpy.typing as npt
@@ -21,6 +22,7 @@ from ros2_raxels.tracking.prediction import Predicted, predict
 
 _ENOUGH_DEPTHS = 0.15
 _SHARED = 0.25
+_MOST_DEPTHS = 0.6
 _ASKED = 1.4
 """Points looked for in a frame, over the tracks that are wanted of it."""
 
@@ -155,26 +157,51 @@ class SharedMatches:
         """Tracks that start in the last of the frames."""
         return self._assemble(frames, starts_in=len(frames) - 1)
 
-    def both_ways(
-        self, anchors: Sequence[Keyframe], frame: Seen, camera_to_world: FloatArray, keypoints: bool = True
-    ) -> None:
-        """A frame whose pose (4x4) is known becomes a keyframe: look for it in others, and in it for their points.
-
-        Without keypoints that takes a third of the time; `put_back` what was known before to do it again with them.
-        """
-        self._look_near([a for a in anchors if not self._all_asked(a, frame)], frame, camera_to_world)
-        pairs = [(a, frame) for a in anchors if not self._known(a, frame, thorough=True)]
+    def both_ways(self, anchors: Sequence[Keyframe], frame: Seen, camera_to_world: FloatArray) -> None:
+        """A frame whose pose (4x4) is known becomes a keyframe: look for it in others, and in it for their points."""
+        pairs = self._looked_near(anchors, frame, camera_to_world)
         near = [
             (a, b) for a, b in pairs if self._known(a, b) and self._matches[a.number, b.number].reach > _LEAST_REACH
         ]
-        known = [self._matches[a.number, b.number] for a, b in near]
-        found = self._matcher.match_back([(a.features, b.features) for a, b in near], known, keypoints)
-        for (a, b), matches in zip(near, found, strict=True):
+        self._match_back(near, keypoints=True)
+
+    def sketch(self, anchors: Sequence[Keyframe], frame: Seen, camera_to_world: FloatArray) -> None:
+        """The same without keypoints, in a third of the time; `put_back` what was known before to do it thoroughly.
+
+        What two of the frames hardly share is not looked for, as long as the newest one shares something.
+        """
+        pairs = self._looked_near(anchors, frame, camera_to_world)
+        near = [(a, b) for a, b in pairs if self._known(a, b) and self._matches[a.number, b.number].reach > 0.0]
+        self._match_back(near, keypoints=False)
+        if self._known(anchors[-1], frame, thorough=True):
+            for a, b in pairs:
+                if not self._known(a, b):
+                    self._matches[a.number, b.number] = self._matcher.nothing_shared(a.features, b.features)
+
+    def _looked_near(
+        self, anchors: Sequence[Keyframe], frame: Seen, camera_to_world: FloatArray
+    ) -> list[tuple[Keyframe, Seen]]:
+        """Follow all points of keyframes into a frame with this pose; says of which it is not known thoroughly."""
+        self._look_near([a for a in anchors if not self._all_asked(a, frame)], frame, camera_to_world)
+        return [(a, frame) for a in anchors if not self._known(a, frame, thorough=True)]
+
+    def _match_back(self, pairs: Sequence[tuple[Seen, Seen]], keypoints: bool) -> None:
+        known = [self._matches[a.number, b.number] for a, b in pairs]
+        found = self._matcher.match_back([(a.features, b.features) for a, b in pairs], known, keypoints)
+        for (a, b), matches in zip(pairs, found, strict=True):
             self._matches[a.number, b.number] = matches
 
     def known_of(self, frame: int) -> dict[tuple[int, int], PairMatches]:
         """What is known of the pairs of a frame, given by number."""
         return {pair: found for pair, found in self._matches.items() if frame in pair}
+
+    def keep_better(self, sketched: dict[tuple[int, int], PairMatches]) -> None:
+        """Of pairs that have been looked at thoroughly since, keep the flow that reached further."""
+        for pair, before in sketched.items():
+            now = self._matches.get(pair)
+            if now is not None and before.thorough and now.reach < before.reach:
+                keypoints = replace(before, keypoints=now.keypoints, keypoint_score=now.keypoint_score)
+                self._matches = {**self._matches, pair: keypoints}
 
     def put_back(self, frame: int, known: dict[tuple[int, int], PairMatches]) -> None:
         """Of the pairs of a frame, given by number, nothing is known but this."""
@@ -235,9 +262,9 @@ class SharedMatches:
         """Whether flow from the newest keyframe has depth.
 
         Not where it shares none with the others, as the first after a recovery or of another image size: the scale
-        would be lost there, unless a sensor knows it.
+        would be lost there, unless a sensor knows it, or frames since have told of most of its depths.
         """
-        if anchors[-1].depth is not None:
+        if anchors[-1].depth is not None or np.isfinite(anchors[-1].inverse_depth).mean() > _MOST_DEPTHS:
             return True
         last = anchors[-1].number
         return max((self._matches[anchor.number, last].reach for anchor in anchors[:-1]), default=1.0) >= _SHARED

@@ -42,11 +42,13 @@ class Started:
         answer: of the frame; where `is_of_frame` is false of the newest one of the first cameras.
         has_begun: whether there are keyframes now.
         is_of_frame: false where the first cameras were solved while frames went on: this one is to be solved still.
+        since: frames on the way from the first cameras to this one.
     """
 
     answer: TrackedPose
     has_begun: bool
     is_of_frame: bool = True
+    since: Sequence[StreamFrame] = ()
 
 
 class Start:
@@ -93,7 +95,7 @@ class Start:
         if isinstance(found, Waiting):
             self._give_up(found.given_up)
             return Started(self._wait(frame, found, stage_s), False)
-        return Started(self._begin(found, stage_s), True, found.frames[-1] is frame)
+        return Started(self._begin(found, stage_s), True, found.frames[-1] is frame, found.since)
 
     def _wait(self, frame: StreamFrame, waiting: Waiting, stage_s: dict[str, float]) -> TrackedPose:
         """Before the first cameras: a camera that stands, or turns on the spot, has a pose whatever the unit is.
@@ -156,9 +158,11 @@ class Start:
         live.mapper.begin(solved, clip, clip_to_unit, unit)
         self._frames.know(clip.cameras[-1])
         self.collect_from([])
-        newest = solved[-1]
+        before, newest = solved[-2:]
         moved = float(np.linalg.norm((newest.camera_to_world - live.keyframes.origin)[:3, 3]))
-        live.begin_motion(newest.camera_to_world, newest.covariance[:6, :6], newest.frame.stamp_ns)
+        live.begin_motion(before.camera_to_world, before.covariance[:6, :6], before.frame.stamp_ns)
+        # Frames may have gone on for long meanwhile: what comes next is not where the newest of these were.
+        live.motion.solved(newest.camera_to_world, newest.covariance[:6, :6], newest.frame.stamp_ns, after_gap=False)
         told = [(s.frame.stamp_ns, beside(live.keyframes.window[-1], s.camera_to_world)) for s in solved]
         self._metres.begin_inertia(told)
         quality = SolveQuality(

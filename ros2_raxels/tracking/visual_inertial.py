@@ -15,10 +15,16 @@ from ros2_raxels.tracking.inertial import Imu, ImuNoise, Preintegrated, preinteg
 
 GRAVITY = 9.81
 
-_SEEN_NOISE = 0.003
-"""Of the depth of the scene: error of a camera's place."""
+_SEEN_NOISE, _SEEN_SHARE = 0.0005, 0.01
+"""Error of the way from one camera to the next as it is seen: so much of the depth of the scene, and of the way itself.
 
-_NOISE = ImuNoise(turn_rate=5e-4, acceleration=0.01)
+Where the camera is in the world is known less well, but errors of neighbours are the same.
+"""
+
+_HELD = 1e-6
+"""Of the depth of the scene: where the first camera is, from which the others are counted."""
+
+VISUAL_NOISE = ImuNoise(turn_rate=5e-4, acceleration=0.01)
 """More than that of the readings: cameras are turned wrong by a tenth of a degree, too, which lets gravity in."""
 
 _BIAS_SIGMA = 0.1
@@ -30,7 +36,7 @@ _FEWEST = 6
 _CREDIBLE_G = (8.5, 11.2)
 """m/s2, within which the median of what an accelerometer reads lies, however the robot drives."""
 
-_PERIOD_NS, _LONGEST_NS, _MOST_POINTS = 330_000_000, 2_500_000_000, 26
+_PERIOD_NS, _LONGEST_NS, _MOST_POINTS = 330_000_000, 2_500_000_000, 40
 
 _STANDS = 0.01
 """Of the depth of the scene, from one point of the path to the next: who stands learns nothing new."""
@@ -167,7 +173,7 @@ class InertialPath:
             readings = self._imu.between(*way)
             if readings is None:
                 return None
-            self._motions[way] = preintegrate(readings, gyro_bias, np.zeros(3), _NOISE), gyro_bias
+            self._motions[way] = preintegrate(readings, gyro_bias, np.zeros(3), VISUAL_NOISE), gyro_bias
         motion, bias = self._motions[way]
         change = motion.by_gyro_bias @ (gyro_bias - bias)
         return replace(motion, velocity=motion.velocity + change[3:6], position=motion.position + change[6:])
@@ -196,9 +202,12 @@ def _equations(
         wanted.append(value / noise)
 
     eye, nothing = np.eye(3), np.zeros(3)
-    for i, (_, pose) in enumerate(path):
-        seen = np.full(3, _SEEN_NOISE * scene_depth)
-        add(seen, pose[:3, 3], **{"k": -(pose[:3, :3] @ place)[:, None], f"p_{i}": eye})
+    arms = [pose[:3, :3] @ place for _, pose in path]
+    add(np.full(3, _HELD * scene_depth), path[0][1][:3, 3], k=-arms[0][:, None], p_0=eye)
+    for i, ((_, before), (_, after)) in enumerate(pairwise(path)):
+        step = after[:3, 3] - before[:3, 3]
+        seen = np.full(3, _SEEN_NOISE * scene_depth + _SEEN_SHARE * float(np.linalg.norm(step)))
+        add(seen, step, **{"k": (arms[i] - arms[i + 1])[:, None], f"p_{i}": -eye, f"p_{i + 1}": eye})
     for i, (motion, (_, pose)) in enumerate(zip(motions, path[:-1], strict=True)):
         turn, dt = pose[:3, :3], motion.duration_s
         sigma = scale * np.sqrt(np.diag(motion.covariance))

@@ -18,6 +18,10 @@ _SHARE = 0.5
 """Of the time computed that may be waited: a frame takes a third of the time between two."""
 
 
+class NotWantedError(Exception):
+    """Raised where work gives way whose outcome nobody wants any more."""
+
+
 class RightOfWay:
     """Taken by one thread while it has something urgent to do; respected by work that `gives_way` to it.
 
@@ -43,12 +47,14 @@ class RightOfWay:
             self._is_free.set()
 
     @contextmanager
-    def respected(self) -> Iterator[None]:
-        """In this thread `give_way` gives way to whoever has it."""
+    def respected(self, is_wanted: Callable[[], bool] = lambda: True) -> Iterator[None]:
+        """In this thread `give_way` gives way to whoever has it, and ends what is not wanted any more."""
         begun_s, waited_s = self._clock(), 0.0
 
         def wait() -> None:
             nonlocal waited_s
+            if not is_wanted():
+                raise NotWantedError
             if self._is_free.is_set():
                 return
             now_s = self._clock()
@@ -68,7 +74,11 @@ _here = threading.local()
 
 
 def give_way() -> None:
-    """A place where work beside something urgent may be interrupted, some milliseconds from the next one."""
+    """A place where work beside something urgent may be interrupted, some milliseconds from the next one.
+
+    Raises:
+        NotWantedError: nobody wants its outcome any more.
+    """
     wait: Callable[[], None] | None = getattr(_here, "wait", None)
     if wait is not None:
         wait()

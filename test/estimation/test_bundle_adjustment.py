@@ -11,6 +11,7 @@ from scipy.spatial.transform import Rotation
 
 from ros2_raxels.estimation.bundle_adjustment import (
     BundleProblem,
+    PlacePrior,
     Refined,
     RefineSettings,
     _cost,
@@ -572,6 +573,29 @@ def test_triangulated_and_measured_depths_are_weighed_by_their_information() -> 
     sure = triangulate(measured(evidence, rho + 0.001, 1e-5), truth[None])[0]
     np.testing.assert_allclose(sure, rho + 0.001, atol=2e-5)
     assert alone.any()
+
+
+def test_what_is_known_of_places_sets_the_scale_and_no_more() -> None:
+    rng = np.random.default_rng(3)
+    truth = cameras(rng)
+    evidence, _ = tracks_of(rng, truth)
+    start = perturbed(rng, truth, 1.0, 0.05)
+    # The last camera is known to be twice as far away, to a thousandth, and nothing of the others.
+    information = np.zeros((3 * FRAMES, 3 * FRAMES))
+    information[-3:, -3:] = np.eye(3) / 0.001**2
+    wanted = 2.0 * truth[-1, :3, 3]
+    off = start[-1, :3, 3] - wanted
+    prior = PlacePrior(start[:, :3, 3], float(off @ off) / 0.001**2, information[:, -3:] @ off, information)
+    assert prior.cost_at(start[None])[0] == pytest.approx(float(off @ off) / 0.001**2)
+    found = refine(evidence, start[None], RefineSettings(iterations=60, tolerance=1e-9), prior=prior)
+    poses = found.camera_to_first[0]
+    np.testing.assert_allclose(poses[:, :3, 3], 2.0 * truth[:, :3, 3], atol=1e-3)
+    assert rotation_error_rad(poses, truth) < 1e-4
+    at_best = PlacePrior(poses[:, :3, 3], 0.0, prior.pull_at(poses[None])[0], information)
+    moved_on = start[None] + 0.01
+    assert at_best.cost_at(moved_on)[0] == pytest.approx(
+        prior.cost_at(moved_on)[0] - prior.cost_at(poses[None])[0], rel=1e-6
+    )
 
 
 def test_information_grows_with_measured_depths() -> None:

@@ -13,6 +13,7 @@ from ros_testing import wait_until
 from scripted_clock import Clock
 
 from ros2_raxels.tracking.background import AtOnce, InBackground, StuckError
+from ros2_raxels.utils.right_of_way import give_way
 
 
 @pytest.fixture
@@ -115,6 +116,22 @@ def test_what_is_dropped_is_not_told(clock: Clock, gate: threading.Event) -> Non
         work.wait()
         assert work.outcome() is None
         assert not work.is_busy
+
+
+def test_what_is_dropped_ends_at_the_next_place_where_it_gives_way(clock: Clock, gate: threading.Event) -> None:
+    work, came_past = background(clock), threading.Event()
+
+    def piece() -> None:
+        gate.wait()
+        give_way()
+        came_past.set()
+
+    work.begin(piece)
+    work.drop()
+    gate.set()
+    work.wait()
+    assert work.outcome() is None
+    assert not came_past.is_set()
 
 
 def test_the_thread_ends_with_its_owner(clock: Clock) -> None:

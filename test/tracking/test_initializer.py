@@ -140,6 +140,9 @@ def test_frames_go_on_while_the_first_cameras_are_solved_beside_them() -> None:
     assert isinstance(first, FirstCameras)
     assert [f.number for f in first.frames] == [0, 1, 2]
     assert [f.number for f in first.waited] == [0, 1]
+    assert 2 <= len(first.since) <= 4, "what is needed to come to the present in small steps"
+    assert {f.number for f in first.since} <= set(range(3, 9))
+    assert first.since[-1].number == 8
     assert estimator.asked == [(3, True)]
 
 

@@ -27,8 +27,10 @@ from ros2_raxels.tracking import map_update
 from ros2_raxels.tracking.background import AtOnce, StuckError
 from ros2_raxels.tracking.budget import Budget
 from ros2_raxels.tracking.map_update import PATIENCE_S, MappingState, MapUpdate
+from ros2_raxels.tracking.mapping import Mapper
 from ros2_raxels.tracking.tracker import Tracker
 from ros2_raxels.tracking.types import TrackedPose, TrackerSettings
+from ros2_raxels.utils.right_of_way import give_way
 
 Make = Callable[..., MapUpdate]
 REAL_TIME = TrackerSettings(real_time=True)
@@ -354,6 +356,41 @@ def test_frames_go_on_from_a_sketch_of_a_keyframe_before_it_is_complete(
     robot.tracker._live.finish()
     assert robot.tracker.mapping.made > made
     assert is_right(walk, scale, robot.see(walk[begin + 5 : begin + 9], wait=True), begin + 5)
+    assert robot.troubles == []
+
+
+def test_what_can_wait_is_put_off_for_a_keyframe_that_cannot_and_done_later(
+    walk: Walk, scale: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A keyframe is being completed, which takes for ever, while two more are asked for one after the other."""
+    complete, tried = map_update._complete, []
+    begun = threading.Event()
+
+    def held_up(mapper: Mapper) -> MapUpdate:
+        tried.append(mapper.sketched)
+        begun.set()
+        while len(tried) == 1:
+            give_way()
+        return complete(mapper)
+
+    robot = Robot()
+    robot.see(walk[:14], wait=True)
+    made, live = robot.tracker.mapping.made, robot.tracker._live
+    monkeypatch.setattr(map_update, "_complete", held_up)
+    first = next(k for k in range(14, 30) if robot.see(walk[k : k + 1])[0].keyframe)
+    robot.tracker._maker.wait()
+    live.improve()
+    assert begun.wait(60.0)
+    # The image moves on by several frames at a time, and each of them sees little of the one before.
+    skipped = [*walk[first + 5 : first + 15 : 5]]
+    found = [robot.see([image], step_ns=5 * STEP_NS)[0] for image in skipped]
+    assert [answer.keyframe for answer in found] == [True, True]
+    robot.tracker._maker.wait()
+    live.finish()
+    assert tried == [1, 2]
+    assert sorted(live.keyframes.keyframes)[-2] == first
+    assert robot.tracker.mapping.made == made + 1
+    assert is_right(walk, scale, robot.see(walk[first + 10 : first + 14], wait=True), first + 10)
     assert robot.troubles == []
 
 

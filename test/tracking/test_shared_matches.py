@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -105,6 +107,64 @@ def test_a_new_keyframe_looks_back_and_measures_its_own_points(scene: Scene) -> 
     known = np.isfinite(found)
     assert known.mean() > 0.5
     assert np.median(np.abs(found[known] / truth[known] - 1.0)) < 0.05
+
+
+class ThoroughLooks:
+    """Counts the pairs that a matcher looks at over the whole image."""
+
+    def __init__(self, matcher: Matcher, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.count, both = 0, matcher._flow_both
+        monkeypatch.setattr(matcher, "_flow_both", lambda *of: (self._see(), both(*of))[1])
+
+    def _see(self) -> None:
+        self.count += 1
+
+
+def test_a_sketch_takes_no_thorough_look_at_what_hardly_anything_is_shared_with(
+    scene: Scene, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    *anchors, newest = scene.frames(1.0)
+    # The first one looks the other way.
+    behind = anchors[0].camera_to_world @ np.diag([-1.0, 1.0, -1.0, 1.0])
+    anchors[0] = replace(anchors[0], camera_to_world=behind)
+    shared, looks = SharedMatches(scene.matcher), ThoroughLooks(scene.matcher, monkeypatch)
+    shared.sketch(anchors, newest, newest.camera_to_world)
+    shared.connect([anchors[0], newest])
+    shared.connect([anchors[2], newest])
+    assert looks.count == 0
+    assert shared._matches[0, 3].reach == 0.0
+    assert len(errors_px(scene, shared, 3, 2, back=True)) > 0.5 * len(scene.grid)
+    # Where the newest one is not found either, the pose may be wrong, and a look is needed.
+    astray = SharedMatches(scene.matcher)
+    astray.sketch(anchors, newest, newest.camera_to_world @ np.diag([-1.0, 1.0, -1.0, 1.0]))
+    astray.connect([anchors[2], newest])
+    assert looks.count == 1
+
+
+def test_of_two_looks_the_flow_that_reached_further_is_kept(scene: Scene) -> None:
+    *anchors, newest = scene.frames(1.0)
+    shared = SharedMatches(scene.matcher)
+    shared.sketch(anchors, newest, newest.camera_to_world)
+    sketched = shared.known_of(newest.number)
+    few = {pair: replace(found, flow=np.full_like(found.flow, np.nan)) for pair, found in sketched.items()}
+    index, score = np.arange(3), np.ones(3)
+    shared.put_back(newest.number, few | {(2, 3): replace(few[2, 3], keypoints=index, keypoint_score=score)})
+    shared.keep_better(sketched)
+    for pair, found in sketched.items():
+        np.testing.assert_array_equal(shared._matches[pair].flow, found.flow)
+    assert shared._matches[2, 3].keypoints is index
+    shared.keep_better(few)
+    assert shared._matches[2, 3].reach == sketched[2, 3].reach > 0.5
+
+
+def test_depths_that_frames_have_told_of_lead_on_where_keyframes_share_nothing(scene: Scene) -> None:
+    *anchors, newest = scene.frames(1.0)
+    shared = SharedMatches(scene.matcher)
+    for a, b in ((0, 1), (0, 2), (1, 2)):
+        shared._matches[a, b] = scene.matcher.nothing_shared(scene.features[a], scene.features[b])
+    assert shared.expected(anchors, newest, newest.camera_to_world) is not None
+    anchors[2] = replace(anchors[2], inverse_depth=scene.depths_at(2, 0.4))
+    assert shared.expected(anchors, newest, newest.camera_to_world) is None
 
 
 def test_without_depths_nothing_is_expected(scene: Scene) -> None:

@@ -58,6 +58,16 @@ def test_frames_before_the_start_are_told_afterwards(walk: Walk, tracked: list[T
         assert np.degrees(rotation_angle_rad(pose[:3, :3].T @ true[:3, :3])) < 0.5
 
 
+def test_the_first_cameras_tell_where_the_next_frames_are(walk: Walk, tracked: list[TrackedPose], scale: float) -> None:
+    """They may be known only when the camera is elsewhere."""
+    tracker, begun = Tracker(), solved_from(tracked)
+    there = follow(tracker, walk[: begun + 1])[-1].camera_to_world
+    expected = relative_pose(there, tracker._live.motion.expected_pose(FIRST_NS + (begun + 3) * STEP_NS))
+    truth = relative_pose(walk.poses[begun], walk.poses[begun + 3])
+    assert np.linalg.norm(scale * expected[:3, 3] - truth[:3, 3]) < 0.3 * np.linalg.norm(truth[:3, 3])
+    assert np.degrees(rotation_angle_rad(expected[:3, :3].T @ truth[:3, :3])) < 1.0
+
+
 @pytest.mark.parametrize("first", [1, 6])
 def test_black_frames_first(walk: Walk, scale: float, first: int) -> None:
     found = follow(Tracker(), [*[BLACK] * first, *walk[:14]])

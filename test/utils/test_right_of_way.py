@@ -9,7 +9,7 @@ import pytest
 from ros_testing import wait_until
 from scripted_clock import Clock
 
-from ros2_raxels.utils.right_of_way import RightOfWay, give_way
+from ros2_raxels.utils.right_of_way import NotWantedError, RightOfWay, give_way
 
 
 class Beside:
@@ -102,3 +102,13 @@ def test_the_way_is_free_again_after_an_error(way: RightOfWay) -> None:
     with pytest.raises(ValueError, match="urgent"), way.taken():
         raise ValueError("urgent")
     assert way._is_free.is_set()
+
+
+def test_what_nobody_wants_any_more_ends_at_the_next_place(way: RightOfWay) -> None:
+    wanted = [True]
+    with way.respected(lambda: wanted[0]):
+        give_way()
+        wanted[0] = False
+        with pytest.raises(NotWantedError):
+            give_way()
+    give_way()
