@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from ros2_raxels.geometry.covariance import compounded, with_unit
-from ros2_raxels.geometry.poses import FloatArray, inverse_pose, relative_pose, rotation_angle_rad
+from ros2_raxels.geometry.poses import FloatArray, inverse_pose, relative_pose, rotation_angle_rad, rotation_vector
 from ros2_raxels.matching.matcher import Matcher
 from ros2_raxels.matching.tracks import Evidence
 from ros2_raxels.tracking.frame import Keyframe, grown
@@ -36,6 +36,10 @@ _COMMON_DEPTHS = 15
 _DEPTHS_AGREE = 0.3
 _UNIT_DRIFT = 0.15
 """Between the units of two keyframes whose depths were measured: more is no error of a sensor."""
+
+_LEAST_KNOWN, _MOST_SIGMAS = (0.02, 0.01, 0.009), 8.0
+"""Standard deviations of drift that are allowed for at least, in units of length, of the way between, and in rad; and
+how many of them a loop may find. The first loop of a recording shows drift that nothing has told of before."""
 
 _WITNESS = 25
 """Inliers of a second solve that has a say."""
@@ -79,13 +83,18 @@ class LoopCloser:
             return None
         anchors = mapper.around(known, recent)
         loop = self._measure(mapper, known, keyframe, anchors)
-        if loop is not None and not self._is_seconded(mapper, loop, [*recent, *anchors]):
+        if loop is not None and not (
+            _is_drift(mapper.keyframes, loop) and self._is_seconded(mapper, loop, [*recent, *anchors])
+        ):
             return None
         if loop is not None and keyframe.depth is not None and _tells_less(loop, known, keyframe):
             return None
+        drift = None if loop is None else _drift(mapper.keyframes, loop)
         effect = None if loop is None else close_loop(mapper.keyframes, loop, mapper.settings.bundle)
         if loop is None or effect is None:
             return None
+        if drift is not None:
+            mapper.keyframes.drift_seen.append(drift)
         _give_certainty(mapper.keyframes, known.number, loop.covariance)
         return effect.growth
 
@@ -201,6 +210,40 @@ def _plausible(keyframes: KeyframeMap, known: Keyframe, keyframe: Keyframe, foun
         np.linalg.norm(off[:3, 3]) < _DRIFT * path + _LEAST_DRIFT * keyframes.unit
         and rotation_angle_rad(off[:3, :3]) < _TURN_DRIFT * turn + _LEAST_TURN_RAD
     )
+
+
+def _is_drift(keyframes: KeyframeMap, loop: Link) -> bool:
+    """Whether what a loop finds the camera off by is what it can be off by, as far as the map knows.
+
+    In translation and rotation apart, since one may hide the other. The unit may have changed by any factor: in a turn
+    on the spot nothing holds it.
+    """
+    known, keyframe = keyframes.keyframes[loop.first], keyframes.keyframes[loop.second]
+    if known.number not in keyframes.joined(keyframe):
+        return True
+    way = keyframe.covariance - compounded(known.covariance, known.camera_to_world, keyframe.camera_to_world)
+    way = way[:6, :6]
+    # After a loop the newer one may be known better than the older one.
+    variance, directions = np.linalg.eigh((way + way.T) / 2.0)
+    spread = (directions * np.abs(variance)) @ directions.T + loop.covariance
+    place, share, turn_rad = _LEAST_KNOWN
+    centres = np.array([k.camera_to_world[:3, 3] for k in keyframes.way(known, keyframe)])
+    path = float(np.linalg.norm(np.diff(centres, axis=0), axis=1).sum())
+    spread += np.diag([(place * keyframes.unit_of(known) + share * path) ** 2] * 3 + [turn_rad**2] * 3)
+    found = known.camera_to_world @ loop.pose
+    shift = found[:3, 3] - keyframe.camera_to_world[:3, 3]
+    turn = rotation_vector(found[:3, :3] @ keyframe.camera_to_world[:3, :3].T)
+    squared = [d @ np.linalg.solve(c, d) for d, c in ((shift, spread[:3, :3]), (turn, spread[3:, 3:]))]
+    return bool(max(squared) < _MOST_SIGMAS**2)
+
+
+def _drift(keyframes: KeyframeMap, loop: Link) -> tuple[float, float] | None:
+    """By which a loop finds the camera off, in units of length and rad; None between two trajectories."""
+    known, keyframe = keyframes.keyframes[loop.first], keyframes.keyframes[loop.second]
+    if known.number not in keyframes.joined(keyframe):
+        return None
+    off = inverse_pose(loop.pose) @ relative_pose(known.camera_to_world, keyframe.camera_to_world)
+    return float(np.linalg.norm(off[:3, 3])) / keyframes.unit_of(known), float(rotation_angle_rad(off[:3, :3]))
 
 
 def _tells_less(loop: Link, known: Keyframe, keyframe: Keyframe) -> bool:

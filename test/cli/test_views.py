@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+import cv2
 import numpy as np
 import pytest
 from commands_rig import CapSys, error_line, files_of
@@ -89,6 +90,26 @@ def test_a_sheet_shows_frames_truth_prediction_depth_and_errors(card: Path, fram
     assert (shown(4, 1) == 255).all()
     assert depth.std() > 0
     assert shown(5, 2).std() > 0
+
+
+def test_depths_and_masks_are_those_of_the_predictor(
+    card: Path, predictor: ViewPredictor, frames: list[str], tmp_path: Path
+) -> None:
+    given, out = task(frames), tmp_path / "out"
+    arguments = ["views", "--tasks", write_tasks(tmp_path / "tasks.json", given), "--out", str(out)]
+    assert main([*arguments, "--model", str(card), "--depth", "--width", "80"]) == 0
+    folder = out / "room_000001x2"
+    assert files_of(folder) == sorted(f"00{k}{end}" for k in range(3) for end in (".png", "_depth.tiff", "_unseen.png"))
+    images = [read_image(Path(path)) for path in given["context"]]
+    poses, trajectory = np.array(given["context_poses"]), np.array(given["trajectory"])
+    expected = predictor.predict(PredictionRequest(images, CAMERA, poses, trajectory, size=(80, 45)))
+    assert expected.depth is not None
+    for index in range(3):
+        depth = cv2.imread(str(folder / f"00{index}_depth.tiff"), cv2.IMREAD_UNCHANGED)
+        unseen = cv2.imread(str(folder / f"00{index}_unseen.png"), cv2.IMREAD_UNCHANGED)
+        assert depth.dtype == np.float32
+        np.testing.assert_array_equal(depth, expected.depth[index])
+        np.testing.assert_array_equal(unseen, np.where(expected.made_up[index] > 0.5, 255, 0))
 
 
 def test_a_truth_that_cannot_be_read_costs_no_views(
