@@ -101,6 +101,7 @@ class ScriptedTracker:
             raise ZeroDivisionError("as the image asked")
 
     depth_trouble = ""
+    map_remark = ""
 
     def use_mask(self, mask: np.ndarray | None, camera: str = "") -> None:
         self.masked = {**self.masked, camera: mask}

@@ -1,4 +1,4 @@
-"""Draw all figures into a folder, in about a minute: ``python -m ros2_raxels.figures docs/images``."""
+"""Draw all figures into a folder, in about three minutes: ``python -m ros2_raxels.figures docs/images``."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 
 from ros2_raxels.figures.ahead import draw_view_figure
+from ros2_raxels.figures.animation import RATE_HZ, draw_animation, write_animation
 from ros2_raxels.figures.clip import draw_evidence_figure, draw_guidance_figure, solved_clip
 from ros2_raxels.figures.overview import draw_overview
 from ros2_raxels.figures.raxels import draw_raxel_figure
@@ -13,6 +14,7 @@ from ros2_raxels.figures.walk import tracked_walk
 from ros2_raxels.utils.files import make_folder
 
 _WALK_FRAMES = 151
+_WHOLE_WALK, _ANIMATION_S = 210, 20.0
 
 
 def main(folder: Path) -> None:
@@ -29,6 +31,7 @@ def main(folder: Path) -> None:
     clip = solved_clip(walk)
     draw_evidence_figure(clip).write(folder / "evidence.png")
     draw_guidance_figure(clip).write(folder / "guidance.png")
+    write_animation(draw_animation(tracked_walk(_WHOLE_WALK), round(RATE_HZ * _ANIMATION_S)), folder / "walk.webp")
 
 
 if __name__ == "__main__":

@@ -27,6 +27,8 @@ class TrackedWalk:
         truth: (N, 4, 4) camera_to_world, m, world z up.
         estimate: (K, 4, 4) of the first K frames, in the frame and unit of the truth.
         error: of the estimate.
+        covariance: (K, 3, 3) of the positions as answered live, in the frame and unit of the truth; None where nobody
+            has estimated any.
     """
 
     images: list[ImageArray]
@@ -35,6 +37,7 @@ class TrackedWalk:
     truth: FloatArray
     estimate: FloatArray
     error: AbsoluteError
+    covariance: FloatArray | None = None
 
 
 def tracked_walk(frames: int) -> TrackedWalk:
@@ -44,8 +47,11 @@ def tracked_walk(frames: int) -> TrackedWalk:
     recorded = list(open_source(folder))
     truth = np.array([frame.camera_to_world for frame in recorded])
     track, tracker = Track(), make_tracker("")
-    for _ in follow(track, open_source(folder, limit=frames), tracker):
-        pass
+    live = [found.covariance[:3, :3] for _, found in follow(track, open_source(folder, limit=frames), tracker)]
     track.settle(tracker)
     error = absolute_error(track.poses, truth[:frames])
-    return TrackedWalk([f.image for f in recorded], walk.camera, walk.rate_hz, truth, error.aligned, error)
+    # The alignment turns all poses alike.
+    turn = error.scale * error.aligned[0, :3, :3] @ np.asarray(track.poses[0])[:3, :3].T
+    images = [frame.image for frame in recorded]
+    covariance = turn @ np.array(live) @ turn.T
+    return TrackedWalk(images, walk.camera, walk.rate_hz, truth, error.aligned, error, covariance)

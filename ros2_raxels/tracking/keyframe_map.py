@@ -80,6 +80,7 @@ class KeyframeMap:
         trajectories: by the number of the keyframe with which they began.
         present: the one of these that goes on.
         handed_on: dropped keyframes, told beside the one that stands for them, and their `Keyframe.log_growth`.
+        drift_seen: by which loop closures have found the camera off, in units of length and rad.
     """
 
     keyframes: dict[int, Keyframe] = field(default_factory=dict)
@@ -89,6 +90,7 @@ class KeyframeMap:
     trajectories: dict[int, Trajectory] = field(default_factory=lambda: {0: Trajectory()})
     present: int = 0
     handed_on: dict[int, tuple[KeyframePose, float]] = field(default_factory=dict)
+    drift_seen: list[tuple[float, float]] = field(default_factory=list)
 
     # -- what is there
 
@@ -218,6 +220,7 @@ class KeyframeMap:
             dict(self.trajectories),
             self.present,
             dict(self.handed_on),
+            list(self.drift_seen),
         )
 
     def take_over(self, grown_copy: KeyframeMap) -> None:

@@ -18,7 +18,7 @@ from ros2_raxels.tracking.mapping import Mapper, MapSettings
 from ros2_raxels.tracking.metric_scale import MetricScale, ScaleSource
 from ros2_raxels.tracking.motion_model import MotionModel
 from ros2_raxels.tracking.motion_sensors import MotionSensors, Moved
-from ros2_raxels.tracking.pose_covariance import published
+from ros2_raxels.tracking.pose_covariance import ModelError, published
 from ros2_raxels.tracking.rig_tracks import RigTracks
 from ros2_raxels.tracking.types import TrackedPose, TrackerSettings, TrackState
 
@@ -50,6 +50,7 @@ class LiveMap:
             with.
         is_corrected: whether the world has been moved since this was last asked for by `completed`.
         depth_trouble: why depths that come with frames are left out, in a line; empty where they are not.
+        model_error: what the stream has shown of it.
     """
 
     def __init__(
@@ -70,7 +71,7 @@ class LiveMap:
         self.coming: SolvedFrame | None = None
         self._is_urgent = False
         self.begin_motion(*start, 0)
-        self.is_corrected, self.depth_trouble = False, ""
+        self.is_corrected, self.depth_trouble, self.model_error = False, "", ModelError()
 
     @property
     def keyframes(self) -> KeyframeMap:
@@ -92,9 +93,10 @@ class LiveMap:
         corrected, self.is_corrected = self.is_corrected, False
         is_tracking, window = answer.state is TrackState.TRACKING, self.keyframes.window
         depth = self.keyframes.unit if window else self.metric.depth_of_scene
+        model = self.model_error.covariance(depth, self.keyframes.drift_seen)
         return replace(
             answer,
-            covariance=published(answer.covariance, answer.camera_to_world[:3, :3], depth),
+            covariance=published(answer.covariance, answer.camera_to_world[:3, :3], model),
             corrected=corrected,
             motion=self.motion.recent_motion(self.keyframes.unit) if is_tracking and window else answer.motion,
             scale=answer.scale if answer.scale.is_metric else self.metric.scale,

@@ -79,7 +79,8 @@ class MissedFrames:
             shared.forget_pairs(asked)
             frame.features.forget_details()
             return False
-        covariance = accumulated(anchors, solved.camera_to_world, solved.covariance, solved.quality)
+        unit = self._mapper.keyframes.unit_of(anchors[-1])
+        covariance = accumulated(anchors, solved.camera_to_world, solved.covariance, solved.quality, unit)
         placed = SolvedFrame(asked, solved.camera_to_world, covariance)
         self._mapper.insert(placed, alike.number, anchors)
         return True

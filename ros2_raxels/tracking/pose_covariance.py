@@ -1,23 +1,22 @@
 """Covariance of a tracked pose, its terms one by one.
 
 - *Start*: the first cameras, which set world and unit.
-- *Noise* of each solve, by what its inliers miss by. Keyframes hand it on, so that it adds up along the trajectory.
-- *Unit*: lengths drift from keyframe to keyframe, faster where few points are handed on, and in turns on the spot,
-  where new points have no depth yet.
-- *Model*: what no solve sees. Errors of the lens turn the camera by a share of what it has turned; rolling shutter,
-  timing and the like are a floor.
+- *Noise* of each solve, by what its inliers miss by.
+- *Drift* from keyframe to keyframe, by the same and by how few points are handed on: of rotation, place and unit.
+  Keyframes hand it on, so that it adds up along the trajectory.
+- *Model*: what no solve sees (lens, rolling shutter, timing, matches that err alike). Each stream shows how large it
+  is: by what inliers miss by, and by how far loop closures find the camera from where it was thought to be.
 
-A loop closure takes back what noise and unit have added since the known place (`LoopCloser`).
+A loop closure takes back what noise and drift have added since the known place (`LoopCloser`).
 
-The sizes were chosen on rendered rooms and robots' drives, so that 68 and 95 % of the truths lie in the regions of
-these probabilities, with world and unit of a whole trajectory aligned to the truth. A world that is held to be exact at
-its first frame would be as uncertain as its drift when compared in that way, so that the floor holds from the first
-pose.
+A world that is held to be exact at its first frame would be as uncertain as its drift when it is compared with the
+truth along the whole way, so that the error of the model holds from the first pose.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -28,25 +27,96 @@ from ros2_raxels.geometry.poses import FloatArray, rotation_angle_rad, rotation_
 from ros2_raxels.tracking.frame import Keyframe
 from ros2_raxels.tracking.types import SolveQuality
 
-_START_RAD, _LEAST_START, _MOST_START = 0.002, 0.008, 0.03
+
+@dataclass(frozen=True)
+class CovarianceSizes:
+    """Sizes of the terms. ``raxels evaluate --honesty DIR --calibrate`` fits those of drift and model.
+
+    A *miss* is the angle by which the inliers of a solve miss, their median. Lengths are shares of the scene's depth.
+
+    Attributes:
+        noise: times what the inliers of a solve leave open.
+        drift_rotation, drift_place: from one keyframe to the next, rad and units per rad of miss, where a hundred
+            points are handed on; with half as many twice as much.
+        drift_unit: of the logarithm of the unit, likewise, however many points there are.
+        turn_unit: the same for a turn of one radian, where new points have no depth yet.
+        model_rotation, model_place: rad and units per rad of miss, at every pose.
+        loop: times what loop closures of this stream have found the camera off by.
+        before_loops: for so many loops the model counts that says nothing of them.
+        turn_share: error of a turn since the start, as a share of it.
+    """
+
+    noise: float = 1.0
+    drift_rotation: float = 2.4
+    drift_place: float = 3.8
+    drift_unit: float = 4.0
+    turn_unit: float = 0.005
+    model_rotation: float = 3.0
+    model_place: float = 6.0
+    loop: float = 1.2
+    before_loops: float = 0.5
+    turn_share: float = 0.001
+
+
+SIZES = CovarianceSizes()
+"""In use everywhere."""
+
+_START_RAD, _LEAST_START, _MOST_START = 0.0005, 0.002, 0.03
 """Standard deviations of the first cameras; lengths here are shares of the scene's depth."""
 
 _START_PER_RAD = 0.1
 """Translation, by how far rival directions of the first cameras lie apart."""
 
-_FLOOR_RAD, _FLOOR = 0.002, 0.0045
-_TURN_SHARE = 0.003
-"""Error of a turn since the start, as a share of it: half a percent of the focal length."""
+_ENOUGH_POINTS, _FEWEST_POINTS = 100.0, 10.0
+"""Inliers: so many hand on a pose well; fewer count as no fewer than the second."""
 
-_LEAST_NOISE_PX = 0.25
-_NOISE_PER_MEDIAN = 1.2
-"""Standard deviation of a match, by the median distance of the inliers; neighbours err alike."""
+_LEAST_MISS_RAD = 2e-4
+"""Less is not measured: a twentieth of a pixel."""
 
-_UNIT_OF_ONE, _UNIT_PER_RAD = 0.05, 0.02
-"""Standard deviation of the logarithm of the unit, from one inlier, and for a turn of one radian."""
+_USUAL_MISS_RAD, _SMOOTHING = 5e-4, 0.1
+"""Of streams, before anything is solved; and the weight of the newest solve."""
 
 _OTHER_UNIT = 0.5
-"""The same between two trajectories, both of which begin with the depth of the scene as their unit."""
+"""Standard deviation of the logarithm of the unit between two trajectories, both of which begin with the depth of the
+scene as their unit."""
+
+
+@dataclass(frozen=True)
+class ModelError:
+    """What a stream shows of the errors that no solve sees.
+
+    Attributes:
+        miss_rad: by which the inliers of late miss.
+        solves: how many were seen.
+    """
+
+    miss_rad: float = _USUAL_MISS_RAD
+    solves: int = 0
+
+    def seen(self, miss_rad: float) -> ModelError:
+        """After another solve."""
+        weight = max(_SMOOTHING, 1.0 / (self.solves + 1))
+        squared = (1.0 - weight) * self.miss_rad**2 + weight * miss_rad**2
+        return replace(self, miss_rad=float(np.sqrt(squared)), solves=self.solves + 1)
+
+    def covariance(self, unit: float, drift_seen: Sequence[tuple[float, float]]) -> FloatArray:
+        """6x6 of (translation, rotation), the same in all directions.
+
+        Args:
+            unit: depth of the scene.
+            drift_seen: by which loop closures found the camera off, in units of length and rad.
+        """
+        place, rotation = SIZES.model_place * self.miss_rad, SIZES.model_rotation * self.miss_rad
+        variance = SIZES.before_loops * np.array([place**2, rotation**2])
+        for off in drift_seen:
+            variance += SIZES.loop**2 * np.square(off) / 3.0
+        variance /= SIZES.before_loops + len(drift_seen)
+        return np.diag(np.repeat(variance * [unit**2, 1.0], 3))
+
+
+def miss_rad(keyframe: Keyframe, quality: SolveQuality) -> float:
+    """By which the inliers of a solve against a keyframe miss; residuals in px of the working image."""
+    return max(float(np.nan_to_num(quality.residual_px)) / keyframe.camera.fx, _LEAST_MISS_RAD)
 
 
 def of_first_cameras(spread_rotation_rad: float, spread_direction_rad: float, unit: float) -> FloatArray:
@@ -71,39 +141,50 @@ def accumulated(
     camera_to_world: FloatArray,
     covariance: FloatArray,
     quality: SolveQuality,
+    unit: float,
     unit_is_held: bool = False,
 ) -> FloatArray:
-    """7x7 covariance since the trajectory began of a frame that was solved against keyframes: start, noise and unit.
+    """7x7 covariance since the trajectory began of a frame that was solved against keyframes: start, noise and drift.
 
     Args:
         anchors: the keyframes, the newest last; its uncertainty is compounded.
         camera_to_world: 4x4, of the frame.
         covariance: 6x6 of its solve, the keyframes taken as exact; see `FrameSolve`.
         quality: of its solve, px of the working image.
+        unit: depth of the scene.
         unit_is_held: whether other sensors see to it that the unit stays what it is.
     """
     last = anchors[-1]
-    noise_px = max(_NOISE_PER_MEDIAN * float(np.nan_to_num(quality.residual_px)), _LEAST_NOISE_PX)
-    noise = (noise_px / (INFLATION * RefineSettings().noise_px)) ** 2 * covariance
+    residual_px = float(np.nan_to_num(quality.residual_px))
+    noise = (SIZES.noise * residual_px / (INFLATION * RefineSettings().noise_px)) ** 2 * covariance
     turned_rad = float(rotation_angle_rad(last.camera_to_world[:3, :3].T @ camera_to_world[:3, :3]))
-    unit = _UNIT_OF_ONE**2 / max(quality.inliers, 1) + _UNIT_PER_RAD**2 * turned_rad
+    drift = _drift(miss_rad(last, quality), quality.inliers, turned_rad, unit)
     if last.depth is not None or unit_is_held:
         # A sensor tells the same unit to every keyframe.
-        unit = 0.0
-    return compounded(last.covariance, last.camera_to_world, camera_to_world) + with_unit(noise, unit)
+        drift[6, 6] = 0.0
+    return compounded(last.covariance, last.camera_to_world, camera_to_world) + with_unit(noise, 0.0) + drift
 
 
-def published(covariance: FloatArray, turned: FloatArray, unit: float) -> FloatArray:
+def _drift(missed_rad: float, inliers: int, turned_rad: float, unit: float) -> FloatArray:
+    """7x7, from one keyframe to the next."""
+    weak = missed_rad * _ENOUGH_POINTS / max(inliers, _FEWEST_POINTS)
+    place, rotation = (SIZES.drift_place * unit * weak) ** 2, (SIZES.drift_rotation * weak) ** 2
+    return np.diag(
+        [place] * 3 + [rotation] * 3 + [(SIZES.drift_unit * missed_rad) ** 2 + SIZES.turn_unit**2 * turned_rad]
+    )
+
+
+def published(covariance: FloatArray, turned: FloatArray, model: FloatArray) -> FloatArray:
     """6x6 covariance of an answer: with the error of the model, never zero, and 9999 for what is not known.
 
     Args:
         covariance: 6x6 since the trajectory began.
         turned: 3x3, the rotation of the camera since the world began.
-        unit: depth of the scene.
+        model: 6x6; see `ModelError`.
     """
     if not np.isfinite(covariance).all() or covariance[0, 0] >= UNKNOWN_VARIANCE:
         return np.eye(6) * UNKNOWN_VARIANCE
-    found = covariance + np.diag([(_FLOOR * unit) ** 2] * 3 + [_FLOOR_RAD**2] * 3)
-    axis = _TURN_SHARE * rotation_vector(turned)
+    found = covariance + model
+    axis = SIZES.turn_share * rotation_vector(turned)
     found[3:, 3:] += np.outer(axis, axis)
     return at_most_unknown(found)

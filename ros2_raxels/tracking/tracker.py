@@ -35,18 +35,19 @@ from ros2_raxels.tracking.budget import Budget
 from ros2_raxels.tracking.depth_prior import DepthPrior
 from ros2_raxels.tracking.frame import Keyframe, KeyframePose, SolvedFrame, StreamFrame
 from ros2_raxels.tracking.frame_maker import FrameMaker
-from ros2_raxels.tracking.frame_search import FOUND_AGAIN, FrameSearch
+from ros2_raxels.tracking.frame_search import FrameSearch
 from ros2_raxels.tracking.image_field import Mask
 from ros2_raxels.tracking.inertial import Imu
 from ros2_raxels.tracking.initializer import FirstSolver
 from ros2_raxels.tracking.keyframe_map import KeyframeMap
+from ros2_raxels.tracking.learned_look import LearnedLook
 from ros2_raxels.tracking.live_map import LiveMap
 from ros2_raxels.tracking.map_update import KeyframeMaker, MappingState
 from ros2_raxels.tracking.metres import Metres
 from ros2_raxels.tracking.metric_scale import MetricScale, Odometry
 from ros2_raxels.tracking.missed_frames import MissedFrames
 from ros2_raxels.tracking.motion_sensors import MotionSensors
-from ros2_raxels.tracking.pose_covariance import accumulated
+from ros2_raxels.tracking.pose_covariance import accumulated, miss_rad
 from ros2_raxels.tracking.resection import FrameSolve, FrameSolver
 from ros2_raxels.tracking.start import Start
 from ros2_raxels.tracking.step import Step
@@ -121,6 +122,9 @@ class Tracker:
         mask: (height, width) of the images as given, true where they are to be used; None for everywhere.
         imu: what an IMU says of the motion to expect.
         rig: of cameras fixed to each other, whose images come together; None for one camera. Poses are the first one's.
+
+    Attributes:
+        map_remark: what of the map that was loaded last is not used, in a line; empty where all of it is.
     """
 
     def __init__(
@@ -131,8 +135,10 @@ class Tracker:
         mask: Mask | None = None,
         imu: Imu | None = None,
         rig: Rig | None = None,
+        learned: LearnedLook | None = None,
     ) -> None:
         self.settings = settings or TrackerSettings()
+        self._learned = learned
         self._odometry, self._imu, self._rig = odometry, imu, rig
         self._sensors = MotionSensors(odometry, imu)
         self._denoiser = denoiser
@@ -147,11 +153,15 @@ class Tracker:
         # An engine is not for use by two threads at once.
         loop_solver = FrameSolver(None, self.settings.sure) if self.settings.real_time else self._solver
         self._budget = Budget(limited=self.settings.real_time)
-        self._maker = KeyframeMaker(self._matcher, loop_solver, self.settings.loops, self.settings.real_time, self._way)
+        self._maker = KeyframeMaker(
+            self._matcher, loop_solver, self.settings.loops, self.settings.real_time, self._way, learned=learned
+        )
         self.reset()
 
     def reset(self) -> None:
         """Forget everything; the next frame is the new origin."""
+        self._loaded: Path | None = None
+        self.map_remark = ""
         self._next_number = 0
         self._frames.forget()
         self._sensors.forget()
@@ -159,10 +169,18 @@ class Tracker:
         self._go_on_in(KeyframeMap(), metric, Initialising(), np.eye(4), np.zeros((6, 6)))
 
     def use_rig(self, rig: Rig | None) -> None:
-        """Forget everything, and go on with other cameras than those of the beginning; None for one camera alone."""
-        self._rig = rig
+        """Forget everything, and go on with other cameras than those of the beginning; None for one camera alone.
+
+        A map that was loaded is read again with these cameras.
+
+        Raises:
+            FileError: its file cannot be used any more.
+        """
+        self._rig, loaded = rig, self._loaded
         self._frames.use_rig(rig)
         self.reset()
+        if loaded is not None:
+            self.load_keyframes(loaded)
 
     def use_mask(self, mask: Mask | None, camera: str = "") -> None:
         """Use other pixels from the next image on.
@@ -185,7 +203,9 @@ class Tracker:
         start = camera_to_world, covariance
         live = LiveMap(self.settings, self._matcher, self._maker, self._rig, metric, self._sensors, keyframes, start)
         self._live, self._state = live, state
-        self._search = FrameSearch(live, self._solver, self._budget, self.settings)
+        # It takes a second: no frame of a camera waits for that.
+        learned = None if self.settings.real_time else self._learned
+        self._search = FrameSearch(live, self._solver, self._budget, self.settings, learned)
         self._metres = Metres(live, self._sensors, self._odometry, self._imu)
         self._missed_frames = MissedFrames(live.mapper, self._solver)
         self._start = Start(
@@ -296,9 +316,11 @@ class Tracker:
             return started.answer, Initialising()
         if started.is_of_frame:
             return started.answer, Tracking()
-        for on_the_way in started.since:
-            self._follow(on_the_way, Tracking(), stage_s)
         answer, state = self._follow(frame, Tracking(), stage_s)
+        if not isinstance(state, Tracking):
+            for on_the_way in started.since:
+                self._follow(on_the_way, Tracking(), stage_s)
+            answer, state = self._follow(frame, Tracking(), stage_s)
         return replace(answer, earlier=started.answer.earlier), state
 
     # -- TRACKING and HELD
@@ -336,8 +358,10 @@ class Tracker:
         if solved.quality.confidence < self.settings.sure:
             pose, spread = self._live.motion.steadied(solved.camera_to_world, solved.covariance, frame.stamp_ns)
             solved = replace(solved, camera_to_world=pose, covariance=spread)
-        unit_is_held = self._live.mapper.follows_sensors
-        covariance = accumulated(anchors, solved.camera_to_world, solved.covariance, solved.quality, unit_is_held)
+        unit = self._live.keyframes.unit_of(anchors[-1])
+        is_held = self._live.mapper.follows_sensors
+        covariance = accumulated(anchors, solved.camera_to_world, solved.covariance, solved.quality, unit, is_held)
+        self._live.model_error = self._live.model_error.seen(miss_rad(anchors[-1], solved.quality))
         step = self._step_to(frame, solved, after_gap)
         self._live.motion.solved(solved.camera_to_world, covariance[:6, :6], frame.stamp_ns, after_gap)
         with timed(stage_s, "keyframe"):
@@ -388,7 +412,7 @@ class Tracker:
     def _relocalise(self, frame: StreamFrame, state: Lost, stage_s: dict[str, float]) -> tuple[TrackedPose, State]:
         """Look for the frame near the keyframe that shows most of the same."""
         solved, anchors, is_elsewhere = self._search.anywhere(frame, stage_s)
-        if solved is None or solved.quality.confidence < max(self.settings.confidence_min, FOUND_AGAIN):
+        if not self._search.ends_loss(solved):
             return self._miss(frame, solved, state, stage_s)
         if is_elsewhere:
             self._live.go_back_to(anchors)
@@ -521,10 +545,11 @@ class Tracker:
     def keyframes_to_save(self, path: Path) -> Callable[[], int]:
         """`save_keyframes` of the keyframes as they are now, to be carried out by any thread while frames go on."""
         self._live.leave_scale()
-        known = self._live.keyframes.copy()
+        known, rig = self._live.keyframes.copy(), self._live.mapper.rig
+        sides = None if rig is None else rig.copy(self._matcher)
 
         def save() -> int:
-            map_file.save(path, known)
+            map_file.save(path, known, sides)
             return len(known.keyframes)
 
         return save
@@ -538,7 +563,8 @@ class Tracker:
         Raises:
             FileError: the file cannot be used; nothing has changed then.
         """
-        known = map_file.load(path, self._matcher)
+        loaded = map_file.load_all(path, self._matcher, self._rig)
+        known, self._loaded, self.map_remark = loaded.keyframes, path, loaded.sides.remark
         for keyframe in known.all:
             self._frames.mask_again(keyframe.features, keyframe.camera)
         # Frames are looked for with the learned prior, which the first cameras may be using.
@@ -550,4 +576,6 @@ class Tracker:
         self._frames.know(newest.camera)
         lost, anywhere = Lost(self.settings.lost_frames, 0), np.eye(6) * UNKNOWN_VARIANCE
         self._go_on_in(known, metric, lost, newest.camera_to_world, anywhere)
+        if self._live.mapper.rig is not None:
+            loaded.sides.given_to(self._live.mapper.rig)
         return len(known.keyframes)

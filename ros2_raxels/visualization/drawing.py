@@ -7,8 +7,11 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
+from matplotlib import colormaps
 from matplotlib.collections import LineCollection, PolyCollection
 from matplotlib.colors import LinearSegmentedColormap
+from matplotlib.patches import Ellipse
 
 from ros2_raxels.geometry.camera import Camera
 from ros2_raxels.geometry.poses import OPTICAL_TO_BODY, FloatArray, inverse_pose
@@ -21,6 +24,11 @@ FONT: Any = {"font.family": "DejaVu Sans", "font.size": 11, "text.color": TEXT, 
 DOTTED: Any = (0, (1.5, 2.5))
 
 _RAXEL_HEIGHT_PX = 240
+_CHI2_95 = 5.991
+"""Of two degrees of freedom."""
+
+_NEAREST = 1e-3
+"""Depth below which none is told apart, in the unit of the depths."""
 
 # Paths are drawn in a parallel projection, seen from behind, above and a little to the right of the first camera.
 _TURN_RAD, _TILT_RAD = np.radians(-62.0), np.radians(38.0)
@@ -143,6 +151,29 @@ def draw_camera(axes: Any, camera: Camera, pose: FloatArray, size: float, colour
     sides = [np.array([tip, base[k], base[(k + 1) % 4]]) for k in range(4)]
     axes.add_collection(PolyCollection(sides, facecolors=(*colour[:3], 0.10), edgecolors=colour, lw=1.1, zorder=7))
     axes.add_collection(PolyCollection([base], facecolors=(*colour[:3], 0.22), edgecolors=colour, lw=1.5, zorder=7))
+
+
+def draw_region(axes: Any, position: FloatArray, covariance: FloatArray) -> None:
+    """Draw where a position is with 95 %, as far as the projection shows it.
+
+    Args:
+        axes: to draw in.
+        position: (3,) in a z-up world.
+        covariance: (3, 3) of it, in the axes of the world.
+    """
+    projection = np.stack([flat(axis) for axis in np.eye(3)], axis=1)
+    variances, directions = np.linalg.eigh(projection @ covariance @ projection.T)
+    small, large = 2.0 * np.sqrt(_CHI2_95 * np.maximum(variances, 0.0))
+    angle_deg = float(np.degrees(np.arctan2(directions[1, 1], directions[0, 1])))
+    style: Any = {"facecolor": (1.0, 1.0, 1.0, 0.18), "edgecolor": "white", "lw": 0.9, "zorder": 6}
+    axes.add_patch(Ellipse(tuple(flat(position)), large, small, angle=angle_deg, **style))
+
+
+def depth_picture(depth: npt.NDArray[np.floating]) -> npt.NDArray[np.uint8]:
+    """(H, W, 3) RGB colours of depths (H, W): near is bright, far is dark; infinite depths are the darkest."""
+    nearness = 1.0 / np.maximum(depth, _NEAREST)
+    most = float(np.quantile(nearness, 0.98)) or 1.0
+    return np.asarray(colormaps["magma"](np.clip(nearness / most, 0.0, 1.0))[..., :3] * 255, np.uint8)
 
 
 # ---------------------------------------------------------------------------------------------------------- raxels

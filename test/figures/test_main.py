@@ -24,12 +24,17 @@ def test_all_figures_of_the_docs_are_drawn_into_the_folder(tmp_path: Path, monke
 
     for name in ("raxel_figure", "overview", "view_figure", "evidence_figure", "guidance_figure"):
         monkeypatch.setattr(command, f"draw_{name}", figure(name))
-    monkeypatch.setattr(command, "tracked_walk", lambda frames: "walk")
+    monkeypatch.setattr(command, "tracked_walk", lambda frames: "walk" if frames == 151 else "whole walk")
+    monkeypatch.setattr(command, "draw_animation", lambda walk, pictures: f"{pictures} of {walk}")
+    monkeypatch.setattr(command, "write_animation", lambda pictures, path: path.write_text(pictures))
     monkeypatch.setattr(command, "solved_clip", lambda walk: f"clip of {walk}")
     folder = tmp_path / "new" / "images"
     command.main(folder)
     drawn = {path.name: path.read_text() for path in folder.iterdir()}
-    assert set(drawn) == {path.name for path in (ROOT / "docs" / "images").glob("*.png")}
+    assert set(drawn) == {
+        path.name for kind in ("png", "webp") for path in (ROOT / "docs" / "images").glob(f"*.{kind}")
+    }
+    assert drawn["walk.webp"] == "160 of whole walk"
     assert drawn["raxels.png"] == "raxel_figure"
     assert drawn["guidance.png"] == "guidance_figure"
     assert set(shown) == {

@@ -7,6 +7,8 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from keyframes_on_a_line import map_of, on_a_line
+from learned_rig import FakeGraphs
 from walk import (
     CAMERA,
     Image,
@@ -19,13 +21,18 @@ from ros2_raxels.geometry.poses import (
     rotation_angle_rad,
     rotation_from_vector,
 )
+from ros2_raxels.matching.features import Features
+from ros2_raxels.matching.learned import LearnedMatcher
+from ros2_raxels.matching.matcher import Matcher
 from ros2_raxels.matching.tracks import Evidence
 from ros2_raxels.scenes.renderer import render
 from ros2_raxels.scenes.trajectories import handheld_loop
 from ros2_raxels.scenes.world import furnished_room
 from ros2_raxels.tracking.depth_prior import PointDepths
 from ros2_raxels.tracking.frame import Keyframe, scaled_about
-from ros2_raxels.tracking.loop_closure import LoopCloser
+from ros2_raxels.tracking.keyframe_map import Link
+from ros2_raxels.tracking.learned_look import LearnedLook
+from ros2_raxels.tracking.loop_closure import LoopCloser, _is_drift
 from ros2_raxels.tracking.metric_scale import ScaleSource
 from ros2_raxels.tracking.resection import FrameSolve, FrameSolver
 from ros2_raxels.tracking.tracker import Tracker
@@ -77,6 +84,10 @@ def test_a_loop_takes_out_drift_that_was_put_in_by_hand(rounds: list[Image]) -> 
     assert np.degrees(rotation_angle_rad(closed[-1, :3, :3].T @ straight[-1, :3, :3])) < 1.0
     # It is known as well as the place where it was found, and better than the way there was.
     assert np.trace(keyframes[-1].covariance[:3, :3]) < 0.8 * uncertain
+    # By how far it was off is what the map remembers of its drift.
+    ((place, turn_rad),) = tracker._live.keyframes.drift_seen
+    assert place == pytest.approx(np.linalg.norm((bent - closed)[-1, :3, 3]) / tracker._live.keyframes.unit, rel=0.3)
+    assert turn_rad == pytest.approx(rotation_angle_rad(bent[-1, :3, :3].T @ closed[-1, :3, :3]), rel=0.3)
     (loop,) = tracker._live.keyframes.loops
     assert loop.second == keyframes[-1].number
     # With what its solve left open, in the place of a constant.
@@ -126,16 +137,65 @@ def test_furniture_that_stands_in_two_places_is_no_loop(rounds: list[Image]) -> 
     tracker = Tracker(TrackerSettings(loops=False))
     follow(tracker, rounds)
     tracker.improve()
-    before = np.array([k.camera_to_world for k in tracker._map.all])
+    before = np.array([k.camera_to_world for k in tracker._live.keyframes.all])
     for turn_deg, shift, closed in ((0.2, 0.005, True), (2.5, 0.0, False), (0.0, 0.15, False)):
         off = make_pose(rotation_from_vector([0.0, np.radians(turn_deg), 0.0]), [shift, 0.0, 0.0])
-        mapper = tracker._mapper.aside(tracker._matcher)
+        mapper = tracker._live.mapper.aside(tracker._matcher)
         closer = LoopCloser(SettlesOnAnother(off), tracker._matcher)
         growth = [closer.close(mapper, mapper.keyframes.all[-1]) for _ in range(4)]
         assert any(g is not None for g in growth) == closed
         assert len(mapper.keyframes.loops) == closed
         same = np.array_equal(before, [k.camera_to_world for k in mapper.keyframes.all])
         assert same != closed
+
+
+class SeesNothingInCommon(Matcher):
+    """To which a known place is another one, as in other light."""
+
+    def common_keypoints(self, a: Features, b: Features) -> int:
+        return 0
+
+
+def test_learned_keypoints_tell_a_place_that_others_do_not(rounds: list[Image]) -> None:
+    tracker = Tracker(TrackerSettings(loops=False))
+    follow(tracker, rounds)
+    tracker.improve()
+    for learned in (None, LearnedLook(LearnedMatcher(FakeGraphs()))):
+        mapper = tracker._live.mapper.aside(tracker._matcher)
+        closer = LoopCloser(tracker._solver, SeesNothingInCommon(tracker._matcher.settings), learned)
+        growth = [g for _ in range(4) if (g := closer.close(mapper, mapper.keyframes.all[-1])) is not None]
+        if learned is None:
+            assert not growth
+            continue
+        assert growth == [pytest.approx(1.0, abs=0.05)]
+        (loop,) = mapper.keyframes.loops
+        assert loop.second == mapper.keyframes.all[-1].number
+
+
+@pytest.mark.parametrize(
+    ("off", "log_scale", "is_drift"),
+    [
+        (make_pose(np.eye(3), [0.1, 0.0, 0.0]), 0.0, True),
+        (make_pose(np.eye(3), [0.8, 0.0, 0.0]), 0.0, False),
+        (make_pose(rotation_from_vector([0.0, 0.05, 0.0]), np.zeros(3)), 0.1, True),
+        (make_pose(rotation_from_vector([0.0, 0.2, 0.0]), np.zeros(3)), 0.0, False),
+        (np.eye(4), 4.0, True),
+    ],
+)
+def test_a_loop_may_find_the_camera_off_by_what_can_have_come_of_drift(
+    off: FloatArray, log_scale: float, is_drift: bool
+) -> None:
+    """The newest keyframe is known to .02 more than the first, in translation and rad, after three units of way."""
+    frames = on_a_line([0.0, 1.0, 2.0, 3.0])
+    frames[0] = replace(frames[0], covariance=np.zeros((7, 7)))
+    frames[3] = replace(frames[3], covariance=0.02**2 * np.eye(7))
+    keyframes = map_of(frames)
+    pose = frames[3].camera_to_world @ off
+    loop = Link(0, 3, pose, log_scale, np.diag([1e-6] * 6), (0.0, 0.0))
+    assert _is_drift(keyframes, loop) == is_drift
+    # Where nobody knows the way between two places, a loop may find anything.
+    apart = map_of(frames[:2], frames[2:])
+    assert _is_drift(apart, loop)
 
 
 def test_where_depths_are_measured_a_loop_that_is_less_sure_than_the_way_is_none(rounds: list[Image]) -> None:

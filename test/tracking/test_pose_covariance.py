@@ -10,14 +10,19 @@ from ros2_raxels.geometry.covariance import UNKNOWN_VARIANCE
 from ros2_raxels.geometry.poses import make_pose, rotation_from_vector
 from ros2_raxels.matching.features import Features
 from ros2_raxels.tracking.frame import Keyframe, StreamFrame
-from ros2_raxels.tracking.pose_covariance import accumulated, of_first_cameras, published, unit_of_another_trajectory
+from ros2_raxels.tracking.pose_covariance import (
+    ModelError,
+    accumulated,
+    miss_rad,
+    of_first_cameras,
+    published,
+    unit_of_another_trajectory,
+)
 from ros2_raxels.tracking.types import SolveQuality
 
 CAMERA = PinholeCamera(8, 6, 8.0, 8.0, 3.5, 2.5)
 BLANK = StreamFrame(0, 0, Features(np.zeros((6, 8), np.uint8)), CAMERA)
-MANY = SolveQuality(0.9, 0.1, 10**9, 10**9)
-"""Sharp matches, so many that they tell the unit."""
-
+NOTHING = np.zeros((6, 6))
 SOLVE = np.diag([1e-4] * 3 + [1e-6] * 3)
 THERE = make_pose(np.eye(3), [2.0, 0.0, 0.0])
 
@@ -26,36 +31,47 @@ def anchor(known: np.ndarray) -> Keyframe:
     return Keyframe(BLANK, np.eye(4), known, np.zeros(0))
 
 
+def quality(residual_px: float, inliers: int = 10**9) -> SolveQuality:
+    """So many matches hand on a pose without loss."""
+    return SolveQuality(0.9, residual_px, inliers, inliers)
+
+
 def test_a_frame_is_as_uncertain_as_its_newest_keyframe_compounded_and_its_own_solve() -> None:
     """A turn of sigma .1 at the keyframe moves the frame two units further by .2, across; its unit moves it along."""
     known = np.diag([0.0] * 3 + [0.0, 0.0, 0.01] + [0.0025])
-    noise = np.diag(accumulated([anchor(np.zeros((7, 7)))], THERE, SOLVE, MANY))
-    np.testing.assert_allclose(noise[1:3], noise[0])
-    np.testing.assert_allclose(noise[:6] / np.diag(SOLVE), noise[0] / 1e-4)
-    found = accumulated([anchor(known)], THERE, SOLVE, MANY)
-    np.testing.assert_allclose(np.diag(found)[:3] - noise[:3], [4 * 0.0025, 4 * 0.01, 0.0], atol=1e-12)
-    np.testing.assert_allclose(np.diag(found)[3:6] - noise[3:6], [0.0, 0.0, 0.01], atol=1e-12)
-    assert found[6, 6] == pytest.approx(0.0025, rel=1e-6)
+    own = accumulated([anchor(np.zeros((7, 7)))], THERE, SOLVE, quality(0.1), 1.0)
+    found = np.diag(accumulated([anchor(known)], THERE, SOLVE, quality(0.1), 1.0) - own)
+    np.testing.assert_allclose(found, [4 * 0.0025, 4 * 0.01, 0.0, 0.0, 0.0, 0.01, 0.0025], atol=1e-12)
 
 
-def test_the_noise_is_what_inliers_miss_by_but_never_next_to_nothing() -> None:
+def test_the_noise_is_what_a_solve_leaves_open_by_what_its_inliers_miss_by() -> None:
     blank = anchor(np.zeros((7, 7)))
-    sharp, usual, blurred = (
-        accumulated([blank], THERE, SOLVE, SolveQuality(0.9, median, 10**9, 10**9))[0, 0] for median in (0.01, 0.5, 1.0)
-    )
-    assert blurred == pytest.approx(4 * usual)
-    assert usual > 4 * sharp > 0
-    unheard = accumulated([blank], THERE, SOLVE, SolveQuality(0.0, float("nan"), 0, 0))
-    assert unheard[0, 0] == pytest.approx(sharp)
+
+    def noise(median: float) -> np.ndarray:
+        with_noise, without = (accumulated([blank], THERE, c, quality(median), 1.0) for c in (SOLVE, NOTHING))
+        return with_noise[:6, :6] - without[:6, :6]
+
+    np.testing.assert_allclose(noise(0.5), noise(0.5)[0, 0] / 1e-4 * SOLVE, atol=1e-15)
+    assert noise(1.0)[0, 0] == pytest.approx(4 * noise(0.5)[0, 0])
+    assert noise(float("nan"))[0, 0] == 0.0
 
 
-def test_the_unit_drifts_faster_with_few_points_and_in_turns() -> None:
+def test_drift_grows_with_what_inliers_miss_by_and_where_few_points_are_handed_on() -> None:
     blank = anchor(np.zeros((7, 7)))
+
+    def drift(residual_px: float, inliers: int, unit: float = 1.0) -> np.ndarray:
+        return np.diag(accumulated([blank], THERE, NOTHING, quality(residual_px, inliers), unit))
+
+    usual = drift(0.4, 100)
+    assert (usual > 0).all()
+    np.testing.assert_allclose(drift(0.8, 100), 4 * usual)
+    np.testing.assert_allclose(drift(0.4, 50)[:6], 4 * usual[:6])
+    np.testing.assert_allclose(drift(0.4, 1), drift(0.4, 10))
+    np.testing.assert_allclose(drift(0.4, 100, 3.0)[:3], 9 * usual[:3])
     turned = make_pose(rotation_from_vector([0.0, 0.5, 0.0]), [2.0, 0.0, 0.0])
-    many, few = (accumulated([blank], THERE, SOLVE, SolveQuality(0.9, 0.1, n, n))[6, 6] for n in (400, 25))
-    assert few == pytest.approx(16 * many)
-    assert accumulated([blank], turned, SOLVE, MANY)[6, 6] > 1e-4
-    assert unit_of_another_trajectory() > 100 * few
+    in_turn = accumulated([blank], turned, NOTHING, quality(0.4, 100), 1.0)
+    assert in_turn[6, 6] > usual[6] + 1e-5
+    assert unit_of_another_trajectory() > usual[6]
 
 
 def test_first_cameras_are_as_uncertain_as_their_rivals_are_apart() -> None:
@@ -67,25 +83,61 @@ def test_first_cameras_are_as_uncertain_as_their_rivals_are_apart() -> None:
 
 def test_where_other_sensors_hold_the_unit_it_does_not_drift() -> None:
     turned = make_pose(rotation_from_vector([0.0, 1.0, 0.0]), [1.0, 0.0, 0.0])
-    held, free = (accumulated([anchor(np.zeros((7, 7)))], turned, SOLVE, MANY, unit) for unit in (True, False))
+    held, free = (
+        accumulated([anchor(np.zeros((7, 7)))], turned, SOLVE, quality(0.4), 1.0, is_held) for is_held in (True, False)
+    )
     assert held[6, 6] == 0.0
     np.testing.assert_allclose(held[3:6, 3:6], free[3:6, 3:6])
 
 
+def test_a_miss_is_an_angle_and_never_nothing() -> None:
+    assert miss_rad(anchor(np.zeros((7, 7))), quality(0.4)) == pytest.approx(0.05)
+    least = miss_rad(anchor(np.zeros((7, 7))), quality(0.0))
+    assert 0 < least == miss_rad(anchor(np.zeros((7, 7))), SolveQuality(0.0, float("nan"), 0, 0)) < 1e-3
+
+
+def test_the_error_of_the_model_is_learned_from_what_inliers_miss_by() -> None:
+    before, first = ModelError(), ModelError().seen(0.004)
+    assert first.miss_rad == pytest.approx(0.004)
+    late = first
+    for _ in range(200):
+        late = late.seen(0.001)
+    assert late.miss_rad == pytest.approx(0.001, rel=1e-3)
+    sizes = [np.diag(error.covariance(1.0, [])) for error in (before, first, late)]
+    np.testing.assert_allclose(sizes[1], 16 * sizes[2], rtol=1e-2)
+    np.testing.assert_allclose(first.covariance(3.0, [])[:3, :3], 9 * first.covariance(1.0, [])[:3, :3])
+    assert (sizes[0] > 0).all()
+
+
+def test_loops_that_find_the_camera_off_show_an_error_that_inliers_do_not() -> None:
+    """Two and a half degrees at the first loop are two and a half degrees from then on, whatever the residuals are."""
+    error = ModelError().seen(0.0005)
+    off = np.radians(2.5)
+    unaware, aware, wary = (error.covariance(2.0, seen) for seen in ([], [(0.06, off)], [(0.06, off)] * 20))
+    assert np.sqrt(np.trace(unaware[3:, 3:])) < 0.1 * off
+    assert 0.8 * off < np.sqrt(np.trace(aware[3:, 3:])) < np.sqrt(np.trace(wary[3:, 3:])) < 1.3 * off
+    assert 0.8 * 0.12 < np.sqrt(np.trace(aware[:3, :3])) < 1.3 * 0.12
+    # Loops that find it where it was thought to be speak for it.
+    sure = error.covariance(2.0, [(0.0, 0.0)] * 4)
+    np.testing.assert_array_less(np.diag(sure), 0.2 * np.diag(unaware))
+    assert (np.diag(sure) > 0).all()
+
+
 def test_what_is_published_holds_the_error_of_the_model() -> None:
-    at_rest = published(np.zeros((6, 6)), np.eye(3), 2.0)
+    model = ModelError().covariance(2.0, [])
+    at_rest = published(NOTHING, np.eye(3), model)
+    np.testing.assert_allclose(at_rest, model, atol=1e-15)
     assert (np.linalg.eigvalsh(at_rest) > 0).all()
-    assert at_rest[0, 0] == pytest.approx(4 * published(np.zeros((6, 6)), np.eye(3), 1.0)[0, 0])
-    turned = published(np.zeros((6, 6)), rotation_from_vector([0.0, 2.0, 0.0]), 2.0)
-    assert turned[4, 4] > at_rest[4, 4] + 1e-5
+    turned = published(NOTHING, rotation_from_vector([0.0, 2.0, 0.0]), model)
+    assert turned[4, 4] > at_rest[4, 4] + 1e-6
     np.testing.assert_allclose(turned[:3, :3], at_rest[:3, :3])
     assert turned[3, 3] == pytest.approx(at_rest[3, 3])
 
 
 def test_what_is_not_known_is_9999_and_never_nan() -> None:
-    unknown = np.eye(6) * UNKNOWN_VARIANCE
+    unknown, model = np.eye(6) * UNKNOWN_VARIANCE, ModelError().covariance(1.0, [])
     half = np.diag([1.0, np.nan, 1.0, 1.0, 1.0, 1.0])
     for given in (unknown, half, np.full((6, 6), np.inf), -half):
-        np.testing.assert_array_equal(published(given, np.eye(3), 1.0), unknown)
-    huge = published(np.diag([1.0, 1e9, 1.0, 1.0, 1.0, 1.0]), np.eye(3), 1.0)
+        np.testing.assert_array_equal(published(given, np.eye(3), model), unknown)
+    huge = published(np.diag([1.0, 1e9, 1.0, 1.0, 1.0, 1.0]), np.eye(3), model)
     assert np.linalg.eigvalsh(huge).max() == pytest.approx(UNKNOWN_VARIANCE)

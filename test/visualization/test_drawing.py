@@ -196,3 +196,28 @@ def test_isolines_are_those_of_green_and_blue(axes: Any) -> None:
         found = [path.vertices[:, axis] for path in contours.get_paths() if len(path.vertices)]
         assert len(found) >= 11
         assert all(np.ptp(values) < 1e-9 for values in found)
+
+
+# ---------------------------------------------------------------------------------------------------- regions, depths
+
+
+def test_the_region_of_a_position_is_its_projected_ellipse(axes: Any) -> None:
+    drawing.draw_region(axes, np.array([1.0, 2.0, 3.0]), 0.04 * np.eye(3))
+    (region,) = axes.patches
+    assert region.center == pytest.approx(tuple(flat(np.array([1.0, 2.0, 3.0]))))
+    assert (region.width, region.height) == pytest.approx((2 * 0.2 * 5.991**0.5,) * 2)
+    # What is uncertain in height alone is an upright stroke.
+    drawing.draw_region(axes, np.zeros(3), np.diag([0.0, 0.0, 1.0]))
+    upright = axes.patches[1]
+    assert upright.width == pytest.approx(2 * np.cos(np.radians(38)) * 5.991**0.5)
+    assert upright.height == pytest.approx(0.0, abs=1e-6)
+    assert abs(upright.angle) == pytest.approx(90.0)
+
+
+def test_near_depths_are_bright_and_endless_ones_dark() -> None:
+    picture = drawing.depth_picture(np.array([[1.0, 2.0, np.inf]]))
+    brightness = picture.astype(int).sum(axis=2)[0]
+    assert picture.shape == (1, 3, 3)
+    assert brightness[0] > brightness[1] > brightness[2]
+    assert brightness[2] < 12
+    assert not drawing.depth_picture(np.full((2, 2), np.inf)).astype(int).sum(axis=2).max() > 12

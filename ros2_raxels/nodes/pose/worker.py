@@ -94,6 +94,10 @@ class TrackerLike(Protocol):
     def keyframes_to_save(self, path: Path) -> Callable[[], int]:
         """What writes the keyframes of now, in any thread, and says how many."""
 
+    @property
+    def map_remark(self) -> str:
+        """What of the map that was loaded last is not used, in a line."""
+
     def load_keyframes(self, path: Path) -> int:
         """Read keyframes; how many."""
 
