@@ -576,9 +576,9 @@ def test_imagined_frames_of_the_images_size_are_as_sharp_as_the_image(fresh: Vie
     small, large = (fresh.imagine(fine, CAMERA, 2, size=size) for size in (None, (256, 192)))
     np.testing.assert_array_equal(large.camera_to_world, small.camera_to_world)
     assert large.camera == CAMERA
-    assert psnr_db(large.images[1], fine) > 38.0
+    assert levels_apart(large.images[1], fine) < 0.5
     enlarged = cv2.resize(small.images[1], (256, 192), interpolation=cv2.INTER_CUBIC)
-    assert psnr_db(enlarged, fine) < 30.0
+    assert levels_apart(enlarged, fine) > 1.5
 
 
 def test_a_size_of_imagined_frames_above_the_images_is_refused(fresh: ViewPredictor) -> None:
