@@ -14,7 +14,7 @@ import numpy as np
 from tqdm import tqdm
 
 from ros2_raxels.cli.model_arguments import add_predictor_arguments
-from ros2_raxels.cli.view_output import record_of, write_image, write_views
+from ros2_raxels.cli.view_output import record_of, write_depths, write_image, write_views
 from ros2_raxels.engine import EngineError
 from ros2_raxels.estimation.estimator import Estimator
 from ros2_raxels.evaluation.views.tasks import ViewTask, read_tasks
@@ -51,6 +51,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--sheet",
         action="store_true",
         help=f"beside the views of each task {SHEET}: known frames, truth, prediction, difference, expected error",
+    )
+    parser.add_argument(
+        "--depth",
+        action="store_true",
+        help="beside each view 000_depth.tiff, its z-depth (float32, unit of the poses), and 000_unseen.png, white "
+        "where no known frame has shown what is there",
     )
     add_predictor_arguments(parser)
 
@@ -95,6 +101,8 @@ def _answer(
         return {"id": task.id, "error": str(error)}, str(error)
     seconds = time.perf_counter() - begin
     write_views(task.folder(args.out), views)
+    if args.depth:
+        write_depths(task.folder(args.out), views)
     checked = check_views(predictor, estimator, images, task.context_to_world, views)
     record = {"id": task.id, **record_of(views, checked), "seconds": seconds}
     if args.sheet:

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from ros2_raxels.matching.matcher import Matcher
 from ros2_raxels.tracking.background import AtOnce, InBackground, StuckError
 from ros2_raxels.tracking.frame import Keyframe, SolvedFrame
+from ros2_raxels.tracking.learned_look import LearnedLook
 from ros2_raxels.tracking.loop_closure import LoopCloser
 from ros2_raxels.tracking.mapping import Mapper, Sketches
 from ros2_raxels.tracking.resection import FrameSolver
@@ -109,6 +110,7 @@ class KeyframeMaker:
         in_background: by a thread of its own, with a matcher of its own; else when it is begun.
         way: the frames', which that thread gives way to.
         clock: s.
+        learned: see `LoopCloser`.
     """
 
     def __init__(
@@ -119,8 +121,9 @@ class KeyframeMaker:
         in_background: bool,
         way: RightOfWay | None = None,
         clock: Callable[[], float] = time.monotonic,
+        learned: LearnedLook | None = None,
     ) -> None:
-        self._loops_wanted, self._in_background = loops, in_background
+        self._loops_wanted, self._in_background, self._learned = loops, in_background, learned
         self._matcher, self._solver = matcher, solver
         self._counts: Counter[str] = Counter()
         self._clock, self._begun_s, self._takes_s = clock, 0.0, 0.0
@@ -280,7 +283,7 @@ class KeyframeMaker:
     def _renew(self) -> None:
         # What is stuck or not wanted any more may be at work with the old ones still.
         self._own_matcher = Matcher(self._matcher.settings, threads=1) if self._in_background else self._matcher
-        self._loops = LoopCloser(self._solver, self._own_matcher) if self._loops_wanted else None
+        self._loops = LoopCloser(self._solver, self._own_matcher, self._learned) if self._loops_wanted else None
 
 
 def _smoothed(seconds: float, newest_s: float) -> float:

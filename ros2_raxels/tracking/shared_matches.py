@@ -53,6 +53,12 @@ class SharedMatches:
         copied._matches, copied._doubt = dict(self._matches), dict(self._doubt)
         return copied
 
+    def afresh(self, matcher: Matcher) -> SharedMatches:
+        """A store that knows no matches yet, for a matcher with other keypoints; what is in doubt stays so."""
+        fresh = SharedMatches(matcher)
+        fresh._doubt = dict(self._doubt)
+        return fresh
+
     def take_over(self, grown_copy: SharedMatches) -> None:
         """Add what a copy has found."""
         self._matches = {**self._matches, **grown_copy._matches}

@@ -35,11 +35,12 @@ from ros2_raxels.tracking.budget import Budget
 from ros2_raxels.tracking.depth_prior import DepthPrior
 from ros2_raxels.tracking.frame import Keyframe, KeyframePose, SolvedFrame, StreamFrame
 from ros2_raxels.tracking.frame_maker import FrameMaker
-from ros2_raxels.tracking.frame_search import FOUND_AGAIN, FrameSearch
+from ros2_raxels.tracking.frame_search import FrameSearch
 from ros2_raxels.tracking.image_field import Mask
 from ros2_raxels.tracking.inertial import Imu
 from ros2_raxels.tracking.initializer import FirstSolver
 from ros2_raxels.tracking.keyframe_map import KeyframeMap
+from ros2_raxels.tracking.learned_look import LearnedLook
 from ros2_raxels.tracking.live_map import LiveMap
 from ros2_raxels.tracking.map_update import KeyframeMaker, MappingState
 from ros2_raxels.tracking.metres import Metres
@@ -137,8 +138,10 @@ class Tracker:
         mask: Mask | None = None,
         imu: Imu | None = None,
         rig: Rig | None = None,
+        learned: LearnedLook | None = None,
     ) -> None:
         self.settings = settings or TrackerSettings()
+        self._learned = learned
         self._odometry, self._imu, self._rig = odometry, imu, rig
         self._sensors = MotionSensors(odometry, imu)
         self._denoiser = denoiser
@@ -153,7 +156,9 @@ class Tracker:
         # An engine is not for use by two threads at once.
         loop_solver = FrameSolver(None, self.settings.sure) if self.settings.real_time else self._solver
         self._budget = Budget(limited=self.settings.real_time)
-        self._maker = KeyframeMaker(self._matcher, loop_solver, self.settings.loops, self.settings.real_time, self._way)
+        self._maker = KeyframeMaker(
+            self._matcher, loop_solver, self.settings.loops, self.settings.real_time, self._way, learned=learned
+        )
         self.reset()
 
     def reset(self) -> None:
@@ -201,7 +206,9 @@ class Tracker:
         start = camera_to_world, covariance
         live = LiveMap(self.settings, self._matcher, self._maker, self._rig, metric, self._sensors, keyframes, start)
         self._live, self._state = live, state
-        self._search = FrameSearch(live, self._solver, self._budget, self.settings)
+        # It takes a second: no frame of a camera waits for that.
+        learned = None if self.settings.real_time else self._learned
+        self._search = FrameSearch(live, self._solver, self._budget, self.settings, learned)
         self._metres = Metres(live, self._sensors, self._odometry, self._imu)
         self._missed_frames = MissedFrames(live.mapper, self._solver)
         self._start = Start(
@@ -420,7 +427,7 @@ class Tracker:
     def _relocalise(self, frame: StreamFrame, state: Lost, stage_s: dict[str, float]) -> tuple[TrackedPose, State]:
         """Look for the frame near the keyframe that shows most of the same."""
         solved, anchors, is_elsewhere = self._search.anywhere(frame, stage_s)
-        if solved is None or solved.quality.confidence < max(self.settings.confidence_min, FOUND_AGAIN):
+        if not self._search.ends_loss(solved):
             return self._miss(frame, solved, state, stage_s)
         if is_elsewhere:
             self._live.go_back_to(anchors)

@@ -14,6 +14,9 @@ from ros2_raxels.recordings.image_codec import ImageArray
 from ros2_raxels.view_synthesis.confidence import Signs
 from ros2_raxels.view_synthesis.context import check_images
 
+UNSEEN_SHARE = 0.5
+"""A pixel of which more than this share is made up was never seen."""
+
 Proceed = Callable[[int, int], bool]
 """Called before each denoising step with the number of steps done and of steps in all; False cancels the rest."""
 
