@@ -35,11 +35,12 @@ from ros2_raxels.tracking.budget import Budget
 from ros2_raxels.tracking.depth_prior import DepthPrior
 from ros2_raxels.tracking.frame import Keyframe, KeyframePose, SolvedFrame, StreamFrame
 from ros2_raxels.tracking.frame_maker import FrameMaker
-from ros2_raxels.tracking.frame_search import FOUND_AGAIN, FrameSearch
+from ros2_raxels.tracking.frame_search import FrameSearch
 from ros2_raxels.tracking.image_field import Mask
 from ros2_raxels.tracking.inertial import Imu
 from ros2_raxels.tracking.initializer import FirstSolver
 from ros2_raxels.tracking.keyframe_map import KeyframeMap
+from ros2_raxels.tracking.learned_look import LearnedLook
 from ros2_raxels.tracking.live_map import LiveMap
 from ros2_raxels.tracking.map_update import KeyframeMaker, MappingState
 from ros2_raxels.tracking.metres import Metres
@@ -58,6 +59,9 @@ from ros2_raxels.utils.timing import timed
 
 _LONG_GAP_S = 0.5
 """Between two solved frames: over a longer one a camera may have stopped and turned back."""
+
+_LAST_OVERLAP = 0.35
+"""With the last keyframe: with less, frames are found no more as they should be."""
 
 _FEW_LEFT = 70
 """Matches of a frame with the keyframes."""
@@ -134,8 +138,10 @@ class Tracker:
         mask: Mask | None = None,
         imu: Imu | None = None,
         rig: Rig | None = None,
+        learned: LearnedLook | None = None,
     ) -> None:
         self.settings = settings or TrackerSettings()
+        self._learned = learned
         self._odometry, self._imu, self._rig = odometry, imu, rig
         self._sensors = MotionSensors(odometry, imu)
         self._denoiser = denoiser
@@ -150,7 +156,9 @@ class Tracker:
         # An engine is not for use by two threads at once.
         loop_solver = FrameSolver(None, self.settings.sure) if self.settings.real_time else self._solver
         self._budget = Budget(limited=self.settings.real_time)
-        self._maker = KeyframeMaker(self._matcher, loop_solver, self.settings.loops, self.settings.real_time, self._way)
+        self._maker = KeyframeMaker(
+            self._matcher, loop_solver, self.settings.loops, self.settings.real_time, self._way, learned=learned
+        )
         self.reset()
 
     def reset(self) -> None:
@@ -198,7 +206,9 @@ class Tracker:
         start = camera_to_world, covariance
         live = LiveMap(self.settings, self._matcher, self._maker, self._rig, metric, self._sensors, keyframes, start)
         self._live, self._state = live, state
-        self._search = FrameSearch(live, self._solver, self._budget, self.settings)
+        # It takes a second: no frame of a camera waits for that.
+        learned = None if self.settings.real_time else self._learned
+        self._search = FrameSearch(live, self._solver, self._budget, self.settings, learned)
         self._metres = Metres(live, self._sensors, self._odometry, self._imu)
         self._missed_frames = MissedFrames(live.mapper, self._solver)
         self._start = Start(
@@ -360,7 +370,10 @@ class Tracker:
             # Thorough looks one after the other would cost more than a keyframe that ends them.
             keyframe = self._sees_little(frame) or (apart and was_apart) or self._has_little_left(solved)
         if keyframe:
-            self._live.ask_for(SolvedFrame(frame, solved.camera_to_world, covariance))
+            # It replaces one that waits: the older one would be of less use by now.
+            self._live.coming = SolvedFrame(frame, solved.camera_to_world, covariance)
+        if self._live.coming is not None and self._would_come_late(frame):
+            self._live.hurry()
         answer = replace(solved_answer(self._live.motion, frame, solved.quality, keyframe, stage_s), step=step)
         return answer, Tracking(apart and not keyframe)
 
@@ -380,6 +393,16 @@ class Tracker:
         is_waited_for = self._live.coming is not None or self._maker.frame is not None
         few = solved.quality.correspondences < _FEW_LEFT
         return few and not is_waited_for and self._live.mapper.shared.any_doubt(self._live.keyframes.window)
+
+    def _would_come_late(self, frame: StreamFrame) -> bool:
+        """Whether a keyframe that waits for others to be completed would come when the image has moved on too far."""
+        left_s = self._live.maker.left_s
+        if not left_s:
+            return False
+        last = self._live.keyframes.window[-1]
+        _, overlap = self._live.mapper.shared.image_motion(last, frame)
+        since_s = (frame.stamp_ns - last.frame.stamp_ns) * 1e-9
+        return overlap - (1.0 - overlap) * (left_s + self._live.maker.takes_s) / since_s < _LAST_OVERLAP
 
     def _sees_little(self, frame: StreamFrame) -> bool:
         """Whether a frame sees so little of the last keyframe that it must become one; that is done in `improve`."""
@@ -404,7 +427,7 @@ class Tracker:
     def _relocalise(self, frame: StreamFrame, state: Lost, stage_s: dict[str, float]) -> tuple[TrackedPose, State]:
         """Look for the frame near the keyframe that shows most of the same."""
         solved, anchors, is_elsewhere = self._search.anywhere(frame, stage_s)
-        if solved is None or solved.quality.confidence < max(self.settings.confidence_min, FOUND_AGAIN):
+        if not self._search.ends_loss(solved):
             return self._miss(frame, solved, state, stage_s)
         if is_elsewhere:
             self._live.go_back_to(anchors)
@@ -418,8 +441,10 @@ class Tracker:
         if not blind:
             self._keep_missed([frame])
         # A covered lens is no new place: nothing is begun there, however long it takes.
-        missed = state.missed + (0 if blind else 1)
-        unseen = state.unseen + 1 if isinstance(state, Lost) else missed
+        # A look for a lost camera takes long, and time is what decides, not how many of them there was time for.
+        passed = self._budget.periods if isinstance(state, Lost) else 1
+        missed = state.missed + (0 if blind else passed)
+        unseen = state.unseen + passed if isinstance(state, Lost) else missed
         self._live.motion.missed(unseen, self._live.keyframes.unit)
         reason = few_agree(solved) + what_is_wrong(frame.features, self._live.keyframes.window[-1].features)
         reason += "; no time for a thorough look at this rate" if self._budget.refused else ""
