@@ -254,6 +254,7 @@ class PoseWorker:
             if changed:
                 self._tracker.use_rig(self._rig.finder.rig)
                 self._reset_outputs(f"the rig is {', '.join(self._rig.names)} now")
+            self._rig.check(image, others, changed)
         self._gate.admit(self._optical, stamp, width, height, camera)
         if self._masks is not None:
             for name, seen in {FIRST: image, **others}.items():
