@@ -362,7 +362,8 @@ class Tracker:
             pose, spread = self._live.motion.steadied(solved.camera_to_world, solved.covariance, frame.stamp_ns)
             solved = replace(solved, camera_to_world=pose, covariance=spread)
         unit = self._live.keyframes.unit_of(anchors[-1])
-        covariance = accumulated(anchors, solved.camera_to_world, solved.covariance, solved.quality, unit)
+        is_held = self._live.mapper.follows_sensors
+        covariance = accumulated(anchors, solved.camera_to_world, solved.covariance, solved.quality, unit, is_held)
         self._live.model_error = self._live.model_error.seen(miss_rad(anchors[-1], solved.quality))
         step = self._step_to(frame, solved, after_gap)
         self._live.motion.solved(solved.camera_to_world, covariance[:6, :6], frame.stamp_ns, after_gap)

@@ -67,7 +67,9 @@ def test_stamps_frames_and_values_of_a_tracked_image(fresh: Rig):
     turned = [math.cos(script.TURN_RAD), -math.sin(script.TURN_RAD), 0.0]
     np.testing.assert_allclose(forward, turned, atol=1e-12)
     np.testing.assert_allclose(np.reshape(pose.pose.covariance, (6, 6)), np.diag([3.0, 1.0, 2.0, 6.0, 4.0, 5.0]))
-    assert odometry.pose == pose.pose
+    assert odometry.pose.pose == pose.pose.pose
+    # Nothing tells metres here, so that a filter is told of turns alone.
+    np.testing.assert_allclose(np.reshape(odometry.pose.covariance, (6, 6)), np.diag([9999.0] * 3 + [6.0, 4.0, 5.0]))
     translation = edge.transform.translation
     assert (translation.x, translation.y, translation.z) == (position.x, position.y, position.z)
     assert edge.transform.rotation == q
@@ -118,6 +120,7 @@ def test_what_is_published_while_not_tracking(fresh: Rig, action: int, state: in
         # As the tracker says: it grows while held and is unknown when lost. x forward is the optical z, and so on.
         expected = UNKNOWN if action == script.LOST else np.diag([3.0, 1.0, 2.0, 6.0, 4.0, 5.0])
         np.testing.assert_allclose(np.reshape(answer.pose.pose.covariance, (6, 6)), expected)
+        expected = np.diag([9999.0] * 3 + list(np.diag(expected)[3:]))
         np.testing.assert_allclose(np.reshape(answer.odometry.pose.covariance, (6, 6)), expected)
         assert answer.odometry.twist.twist.linear.z == 0.0
     after = fresh.solve()
