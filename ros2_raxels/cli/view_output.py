@@ -9,11 +9,21 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
+from ros2_raxels.geometry.camera import PinholeCamera
 from ros2_raxels.geometry.poses import FloatArray
 from ros2_raxels.recordings.image_codec import ImageArray
 from ros2_raxels.utils.files import FileError, make_folder, replacing
 from ros2_raxels.view_synthesis.prediction import UNSEEN_SHARE, PredictedViews
 from ros2_raxels.view_synthesis.self_consistency import Checked
+
+WIDEST_PX = 640
+"""Of the views, unless a width is asked for."""
+
+
+def size_of_views(camera: PinholeCamera, width: int | None) -> tuple[int, int]:
+    """Of the views of a camera, px; None for the camera's own width, up to `WIDEST_PX`."""
+    wanted = min(camera.width, WIDEST_PX) if width is None else width
+    return wanted, max(1, round(camera.height * wanted / camera.width))
 
 
 def record_of(views: PredictedViews, checked: Checked) -> dict[str, Any]:

@@ -93,7 +93,7 @@ class LoopCloser:
             loop = self._verified(mapper, known, keyframe, recent, _by_shared)
         if loop is None and self._learned is not None:
             loop = self._verified(mapper, known, keyframe, recent, self._by_learned)
-        if loop is not None and keyframe.depth is not None and _tells_less(loop, known, keyframe):
+        if loop is not None and mapper.has_one_unit(known, keyframe) and _tells_less(loop, known, keyframe):
             return None
         drift = None if loop is None else _drift(mapper.keyframes, loop)
         effect = None if loop is None else close_loop(mapper.keyframes, loop, mapper.settings.bundle)

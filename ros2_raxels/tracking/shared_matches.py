@@ -22,7 +22,7 @@ from ros2_raxels.tracking.prediction import Predicted, predict
 
 _ENOUGH_DEPTHS = 0.15
 _SHARED = 0.25
-_MOST_DEPTHS = 0.6
+_MOST_DEPTHS = 0.25
 _ASKED = 1.4
 """Points looked for in a frame, over the tracks that are wanted of it."""
 

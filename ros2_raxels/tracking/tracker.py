@@ -60,6 +60,9 @@ from ros2_raxels.utils.timing import timed
 _LONG_GAP_S = 0.5
 """Between two solved frames: over a longer one a camera may have stopped and turned back."""
 
+_LAST_OVERLAP = 0.35
+"""With the last keyframe: with less, frames are found no more as they should be."""
+
 _FEW_LEFT = 70
 """Matches of a frame with the keyframes."""
 
@@ -359,7 +362,8 @@ class Tracker:
             pose, spread = self._live.motion.steadied(solved.camera_to_world, solved.covariance, frame.stamp_ns)
             solved = replace(solved, camera_to_world=pose, covariance=spread)
         unit = self._live.keyframes.unit_of(anchors[-1])
-        covariance = accumulated(anchors, solved.camera_to_world, solved.covariance, solved.quality, unit)
+        is_held = self._live.mapper.follows_sensors
+        covariance = accumulated(anchors, solved.camera_to_world, solved.covariance, solved.quality, unit, is_held)
         self._live.model_error = self._live.model_error.seen(miss_rad(anchors[-1], solved.quality))
         step = self._step_to(frame, solved, after_gap)
         self._live.motion.solved(solved.camera_to_world, covariance[:6, :6], frame.stamp_ns, after_gap)
@@ -367,7 +371,10 @@ class Tracker:
             # Thorough looks one after the other would cost more than a keyframe that ends them.
             keyframe = self._sees_little(frame) or (apart and was_apart) or self._has_little_left(solved)
         if keyframe:
-            self._live.ask_for(SolvedFrame(frame, solved.camera_to_world, covariance))
+            # It replaces one that waits: the older one would be of less use by now.
+            self._live.coming = SolvedFrame(frame, solved.camera_to_world, covariance)
+        if self._live.coming is not None and self._would_come_late(frame):
+            self._live.hurry()
         answer = replace(solved_answer(self._live.motion, frame, solved.quality, keyframe, stage_s), step=step)
         return answer, Tracking(apart and not keyframe)
 
@@ -387,6 +394,16 @@ class Tracker:
         is_waited_for = self._live.coming is not None or self._maker.frame is not None
         few = solved.quality.correspondences < _FEW_LEFT
         return few and not is_waited_for and self._live.mapper.shared.any_doubt(self._live.keyframes.window)
+
+    def _would_come_late(self, frame: StreamFrame) -> bool:
+        """Whether a keyframe that waits for others to be completed would come when the image has moved on too far."""
+        left_s = self._live.maker.left_s
+        if not left_s:
+            return False
+        last = self._live.keyframes.window[-1]
+        _, overlap = self._live.mapper.shared.image_motion(last, frame)
+        since_s = (frame.stamp_ns - last.frame.stamp_ns) * 1e-9
+        return overlap - (1.0 - overlap) * (left_s + self._live.maker.takes_s) / since_s < _LAST_OVERLAP
 
     def _sees_little(self, frame: StreamFrame) -> bool:
         """Whether a frame sees so little of the last keyframe that it must become one; that is done in `improve`."""
@@ -425,8 +442,10 @@ class Tracker:
         if not blind:
             self._keep_missed([frame])
         # A covered lens is no new place: nothing is begun there, however long it takes.
-        missed = state.missed + (0 if blind else 1)
-        unseen = state.unseen + 1 if isinstance(state, Lost) else missed
+        # A look for a lost camera takes long, and time is what decides, not how many of them there was time for.
+        passed = self._budget.periods if isinstance(state, Lost) else 1
+        missed = state.missed + (0 if blind else passed)
+        unseen = state.unseen + passed if isinstance(state, Lost) else missed
         self._live.motion.missed(unseen, self._live.keyframes.unit)
         reason = few_agree(solved) + what_is_wrong(frame.features, self._live.keyframes.window[-1].features)
         reason += "; no time for a thorough look at this rate" if self._budget.refused else ""
