@@ -76,6 +76,9 @@ _LEAST_MISS_RAD = 2e-4
 _USUAL_MISS_RAD, _SMOOTHING = 5e-4, 0.1
 """Of streams, before anything is solved; and the weight of the newest solve."""
 
+_UNIT_HANDED_ON = 0.2
+"""Standard deviation of the logarithm of the unit from a keyframe whose depths older ones tell without a match."""
+
 _OTHER_UNIT = 0.5
 """Standard deviation of the logarithm of the unit between two trajectories, both of which begin with the depth of the
 scene as their unit."""
@@ -156,6 +159,8 @@ def accumulated(
     if last.depth is not None:
         # A sensor tells the same unit to every keyframe.
         drift[6, 6] = 0.0
+    elif last.handed_on is not None:
+        drift[6, 6] += _UNIT_HANDED_ON**2
     return compounded(last.covariance, last.camera_to_world, camera_to_world) + with_unit(noise, 0.0) + drift
 
 
