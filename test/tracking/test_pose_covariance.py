@@ -78,7 +78,7 @@ def test_drift_grows_with_what_inliers_miss_by_and_where_few_points_are_handed_o
     assert unit_of_another_trajectory() > usual[6]
     told = replace(blank, handed_on=PointDepths(np.zeros((1, 2)), *np.ones((2, 1)), ScaleSource.NONE, 0.0))
     without_match = accumulated([told], THERE, NOTHING, quality(0.4, 100), 1.0)
-    np.testing.assert_allclose(np.diag(without_match) - usual, [0.0] * 6 + [0.04], atol=1e-12)
+    np.testing.assert_allclose(np.diag(without_match) - usual, [0.03**2] * 3 + [0.0] * 3 + [0.09], atol=1e-12)
 
 
 def test_first_cameras_are_as_uncertain_as_their_rivals_are_apart() -> None:
