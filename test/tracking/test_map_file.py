@@ -35,17 +35,17 @@ def test_keyframes_are_kept_and_a_known_place_is_found_in_them(
 ) -> None:
     path = tmp_path / "kitchen.safetensors"
     count = walked[0].save_keyframes(path)
-    assert count == len(walked[0]._map.all) > 5
+    assert count == len(walked[0]._live.keyframes.all) > 5
     tracker = Tracker()
     assert tracker.load_keyframes(path) == count
-    for old, new in zip(walked[0]._map.all, tracker._live.keyframes.all, strict=True):
+    for old, new in zip(walked[0]._live.keyframes.all, tracker._live.keyframes.all, strict=True):
         np.testing.assert_array_equal(old.camera_to_world, new.camera_to_world)
         np.testing.assert_array_equal(old.covariance, new.covariance)
         np.testing.assert_array_equal(old.features.grey, new.features.grey)
         assert (old.number, old.parent, old.frame.stamp_ns) == (new.number, new.parent, new.frame.stamp_ns)
         assert old.camera == new.camera
         assert old.trajectory == new.trajectory
-    assert tracker._live.keyframes.trajectories == walked[0]._map.trajectories
+    assert tracker._live.keyframes.trajectories == walked[0]._live.keyframes.trajectories
     assert states(follow(tracker, [BLACK])) == [LOST]
     found = follow(tracker, walk[30:36])
     begun = states(found).index(TRACKING)
