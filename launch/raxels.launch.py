@@ -15,7 +15,7 @@ from launch_ros.actions import Node
 from launch_ros.parameter_descriptions import ParameterValue
 
 from launch import LaunchContext, LaunchDescription
-from ros2_raxels.nodes.rig_file import read_rig, remappings
+from ros2_raxels.utils.rig_file import read_rig, remappings
 from ros2_raxels.utils.ros_environment import ONE_BLAS_THREAD, profile_settings, shipped_file
 
 ARGUMENTS = {

@@ -25,6 +25,7 @@ from ros2_raxels.estimation.learned_prior import (
 from ros2_raxels.geometry.rig import Rig
 from ros2_raxels.matching.learned import LearnedMatcher
 from ros2_raxels.tracking.inertial import Imu
+from ros2_raxels.tracking.learned_look import LearnedLook
 from ros2_raxels.tracking.metric_scale import Odometry, ScaleSettings, ScaleSource
 from ros2_raxels.tracking.tracker import Tracker
 from ros2_raxels.tracking.types import TrackerSettings
@@ -103,6 +104,7 @@ def make_tracker(
     mask: npt.NDArray[np.bool_] | None = None,
     imu: Imu | None = None,
     rig: Rig | None = None,
+    matcher: str = CLASSIC,
 ) -> Tracker:
     """A tracker that keeps the whole trajectory, with the denoiser of a card as in `make_estimator`.
 
@@ -111,13 +113,16 @@ def make_tracker(
         odometry: see `Tracker`; metres come from it, or from the IMU, and without both they stay unknown.
         real_time: see `TrackerSettings`.
         mask, imu, rig: see `Tracker`.
+        matcher: one of `MATCHERS`: by learned keypoints is looked for what is not found otherwise, unless `CLASSIC`.
 
     Raises:
-        FileError: the model is missing, damaged or cannot be run.
+        FileError: the model is missing, damaged or cannot be run, or so is the learned matcher where it must be used.
     """
     scale = ScaleSettings(ScaleSource.ODOM if odometry is not None and imu is None else ScaleSource.NONE)
     settings = TrackerSettings(history=True, scale=scale, real_time=real_time)
-    return Tracker(settings, make_denoiser(model, STREAM), odometry, mask, imu, rig)
+    learned = make_learned_matcher(matcher)
+    look = None if learned is None else LearnedLook(learned, _warn)
+    return Tracker(settings, make_denoiser(model, STREAM), odometry, mask, imu, rig, look)
 
 
 def make_predictor(model: str, settings: PredictorSettings | None = None) -> ViewPredictor:

@@ -39,6 +39,7 @@ def heard_of(wall_ns: list[int], heard_from: int, answered: range) -> Heard:
         pose = world @ truth[index]
         pose[:3, 3] *= 0.2
         heard.poses[wall_ns[index]] = pose
+        heard.published[wall_ns[index]] = pose, np.diag([0.01, 0.02, 0.03, 1.0, 1.0, 1.0]) ** 2
         heard.latency_s[wall_ns[index]] = 0.001 * index
         heard.confidence[wall_ns[index]] = 0.9
     return heard

@@ -66,6 +66,7 @@ class PaintingPredictor:
         *,
         seed: int,
         steps: int,
+        size: tuple[int, int] | None,
         proceed: Proceed,
     ) -> PredictedViews:
         poses = np.tile(np.eye(4), (frames, 1, 1))

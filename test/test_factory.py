@@ -98,6 +98,8 @@ def test_the_learned_matcher_is_used_where_it_was_imported(
     assert isinstance(factory.make_learned_matcher("auto"), LearnedMatcher)
     assert factory.make_estimator("none", "learned").settings.weak == ALWAYS_LEARNED
     assert factory.make_estimator("none", "auto").settings.weak < 1
+    assert factory.make_tracker("none", matcher="auto")._learned is not None
+    assert factory.make_tracker("none")._learned is None
     assert capsys.readouterr().err == ""
 
 

@@ -16,7 +16,7 @@ from launch.actions import DeclareLaunchArgument, OpaqueFunction, SetEnvironment
 from launch_ros.actions import Node
 
 from launch import LaunchContext
-from ros2_raxels.nodes.rig_file import RigFileError, read_rig, rig_names
+from ros2_raxels.utils.rig_file import RigFileError, read_rig, rig_names
 from ros2_raxels.utils.ros_environment import PROFILE_VARIABLES
 
 EXPECTED = {

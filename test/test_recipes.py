@@ -22,10 +22,10 @@ from ros2_raxels.geometry.camera import PinholeCamera
 from ros2_raxels.geometry.poses import inverse_pose
 from ros2_raxels.nodes.common.messages import camera_info_message, image_array, pose_array, stamp_ns
 from ros2_raxels.nodes.parameter_yaml import TABLES
-from ros2_raxels.nodes.rig_file import read_rig, rig_names
 from ros2_raxels.scenes.renderer import render
 from ros2_raxels.scenes.trajectories import handheld_loop
 from ros2_raxels.scenes.world import furnished_room
+from ros2_raxels.utils.rig_file import read_rig, rig_names
 
 RECIPES = sorted((ROOT / "config" / "recipes").glob("*.yaml"))
 TYPES = {

@@ -10,11 +10,11 @@ from pathlib import Path
 import numpy as np
 from tqdm import tqdm
 
-from ros2_raxels.cli.model_arguments import add_model_argument
+from ros2_raxels.cli.model_arguments import add_matcher_argument, add_model_argument
 from ros2_raxels.estimation.estimator import LEARNED_STAGE, Estimator
 from ros2_raxels.evaluation.clips.clip_sets import Clip, ClipAnswer, read_clips, write_answers
 from ros2_raxels.evaluation.clips.own_method import NAME, answer_clip
-from ros2_raxels.factory import AUTO, MATCHERS, make_estimator
+from ros2_raxels.factory import make_estimator
 from ros2_raxels.utils.files import check_writable
 
 
@@ -23,12 +23,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--clips", type=Path, required=True, metavar="FILE", help="clips.json: images and intrinsics")
     parser.add_argument("--out", type=Path, required=True, metavar="FILE", help="answer.json to write")
     parser.add_argument("--no-intrinsics", action="store_true", help="ignore intrinsics and estimate the focal length")
-    parser.add_argument(
-        "--matcher",
-        choices=MATCHERS,
-        default=AUTO,
-        help="auto: learned keypoints where evidence is weak, if imported (raxels engine import); default: auto",
-    )
+    add_matcher_argument(parser, "where evidence is weak")
     add_model_argument(parser)
 
 

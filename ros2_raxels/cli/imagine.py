@@ -11,7 +11,7 @@ import numpy as np
 from tqdm import tqdm
 
 from ros2_raxels.cli.model_arguments import add_predictor_arguments
-from ros2_raxels.cli.view_output import record_of, write_views
+from ros2_raxels.cli.view_output import WIDEST_PX, record_of, size_of_views, write_views
 from ros2_raxels.engine import EngineError
 from ros2_raxels.estimation.estimator import Estimator
 from ros2_raxels.factory import make_predictor
@@ -31,6 +31,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("images", type=Path, nargs="+", metavar="IMAGE", help="each is imagined by itself")
     parser.add_argument("--frames", type=positive, default=4, metavar="N", help="to imagine (default: 4)")
     parser.add_argument("--out", type=Path, required=True, metavar="DIR", help=f"a folder for each image, and {REPORT}")
+    parser.add_argument(
+        "--width",
+        type=positive,
+        default=None,
+        metavar="PX",
+        help=f"of the frames, at most that of the image (default: the image's, up to {WIDEST_PX})",
+    )
     parser.add_argument("--steps", type=positive, default=None, metavar="N", help="denoising steps (default: 8)")
     parser.add_argument(
         "--intrinsics",
@@ -70,7 +77,8 @@ def _imagine(
     try:
         image = read_image(path)
         camera = _camera(image, args.intrinsics)
-        views = predictor.imagine(image, camera, args.frames, seed=args.seed, steps=args.steps)
+        size = size_of_views(camera, args.width)
+        views = predictor.imagine(image, camera, args.frames, seed=args.seed, steps=args.steps, size=size)
     except (ValueError, EngineError) as error:
         return {"image": str(path), "error": str(error)}
     write_views(args.out / name, views)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 
+from ros2_raxels.factory import AUTO, MATCHERS
 from ros2_raxels.utils.argument_types import natural
 
 
@@ -11,6 +12,16 @@ def add_model_argument(parser: argparse.ArgumentParser) -> None:
     """The option that chooses the denoiser."""
     parser.add_argument(
         "--model", default="", metavar="CARD", help="model card (.json), or none for geometry alone (default: shipped)"
+    )
+
+
+def add_matcher_argument(parser: argparse.ArgumentParser, auto: str) -> None:
+    """The option that chooses the keypoints; `auto` says when learned ones are taken by default."""
+    parser.add_argument(
+        "--matcher",
+        choices=MATCHERS,
+        default=AUTO,
+        help=f"auto: learned keypoints {auto}, if imported (raxels engine import); default: auto",
     )
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from ros2_raxels.cli.model_arguments import add_model_argument
+from ros2_raxels.cli.model_arguments import add_matcher_argument, add_model_argument
 from ros2_raxels.cli.track_depth import add_depth_arguments, depth_options, depth_remarks
 from ros2_raxels.cli.track_live import Keep, add_live_arguments, check_options, check_source, keeping_states
 from ros2_raxels.cli.track_summary import failure, rows, summary
@@ -77,6 +77,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--rate-hz", type=float, metavar="R", help="where the recording carries no times")
     add_model_argument(parser)
+    add_matcher_argument(parser, "for loops and lost frames that are not found otherwise")
     parser.add_argument(
         "--live",
         action="store_true",
@@ -158,7 +159,13 @@ def run(args: argparse.Namespace) -> int:
         print(f"note: {note}", flush=True)
     _check_rig(source)
     tracker = make_tracker(
-        args.model, odometry, real_time=args.realtime, mask=masks.pop("", None), imu=imu, rig=source.rig
+        args.model,
+        odometry,
+        real_time=args.realtime,
+        mask=masks.pop("", None),
+        imu=imu,
+        rig=source.rig,
+        matcher=args.matcher,
     )
     for name, mask in masks.items():
         tracker.use_mask(mask, name)

@@ -14,12 +14,11 @@ import numpy as np
 from tqdm import tqdm
 
 from ros2_raxels.cli.model_arguments import add_predictor_arguments
-from ros2_raxels.cli.view_output import record_of, write_image, write_views
+from ros2_raxels.cli.view_output import WIDEST_PX, record_of, size_of_views, write_depths, write_image, write_views
 from ros2_raxels.engine import EngineError
 from ros2_raxels.estimation.estimator import Estimator
 from ros2_raxels.evaluation.views.tasks import ViewTask, read_tasks
 from ros2_raxels.factory import make_predictor
-from ros2_raxels.geometry.camera import PinholeCamera
 from ros2_raxels.recordings.source import SourceError, read_image
 from ros2_raxels.utils.argument_types import positive
 from ros2_raxels.utils.files import make_folder, write_json
@@ -27,9 +26,6 @@ from ros2_raxels.view_synthesis.prediction import PredictionRequest
 from ros2_raxels.view_synthesis.predictor import ViewPredictor
 from ros2_raxels.view_synthesis.self_consistency import check_views
 from ros2_raxels.visualization.views_sheet import draw_sheet
-
-WIDEST_PX = 640
-"""Of the views, unless a width is asked for."""
 
 REPORT = "views.json"
 SHEET = "sheet.png"
@@ -51,6 +47,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--sheet",
         action="store_true",
         help=f"beside the views of each task {SHEET}: known frames, truth, prediction, difference, expected error",
+    )
+    parser.add_argument(
+        "--depth",
+        action="store_true",
+        help="beside each view 000_depth.tiff, its z-depth (float32, unit of the poses), and 000_unseen.png, white "
+        "where no known frame has shown what is there",
     )
     add_predictor_arguments(parser)
 
@@ -88,13 +90,15 @@ def _answer(
     begin = time.perf_counter()
     try:
         images, camera = task.read()
-        size = _size(camera, args.width)
+        size = size_of_views(camera, args.width)
         request = PredictionRequest(images, camera, task.context_to_world, task.trajectory, args.seed, args.steps, size)
         views = predictor.predict(request)
     except (ValueError, EngineError) as error:
         return {"id": task.id, "error": str(error)}, str(error)
     seconds = time.perf_counter() - begin
     write_views(task.folder(args.out), views)
+    if args.depth:
+        write_depths(task.folder(args.out), views)
     checked = check_views(predictor, estimator, images, task.context_to_world, views)
     record = {"id": task.id, **record_of(views, checked), "seconds": seconds}
     if args.sheet:
@@ -106,12 +110,6 @@ def _answer(
             task.folder(args.out) / SHEET, draw_sheet(images, truth, replace(views, confidence=checked.confidence))
         )
     return record, ""
-
-
-def _size(camera: PinholeCamera, width: int | None) -> tuple[int, int]:
-    """Of the views of a camera, px."""
-    wanted = min(camera.width, WIDEST_PX) if width is None else width
-    return wanted, max(1, round(camera.height * wanted / camera.width))
 
 
 def _summary(records: Sequence[dict[str, Any]], out: Path) -> str:

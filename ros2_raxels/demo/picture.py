@@ -29,6 +29,7 @@ from ros2_raxels.visualization.drawing import (
     draw_isolines,
     draw_path,
     draw_raxels,
+    draw_region,
     fit,
     flat,
     show_image,
@@ -107,16 +108,19 @@ def _path_panel(figure: Figure, summary: Summary, shots: list[int]) -> None:
     axes = add_panel(figure, *place)
     estimate, truth = summary.drawn()
     path = draw_path(axes, estimate[:, :3, 3], _colours(summary), None if truth is None else truth[:, :3, 3])
+    covariance = summary.drawn_covariance()
     for shot, colour in zip(shots, _colours(summary, shots), strict=True):
+        if np.isfinite(covariance[shot]).all():
+            draw_region(axes, estimate[shot, :3, 3], covariance[shot])
         draw_camera(axes, _camera(summary), estimate[shot], 0.13 * path.extent, colour)
         plumb = np.array([estimate[shot, :3, 3], path.shadow[shot]])
         axes.plot(*flat(plumb).T, color=colour, lw=0.8, alpha=0.55, zorder=2)
     # A little to the right, clear of the legend.
     fit(axes, path.reach, place[2] * _SIZE_IN[0] / (place[3] * _SIZE_IN[1]), aside=0.05)
-    _path_legend(axes, summary, truth is not None)
+    _path_legend(axes, truth is not None, bool(np.isfinite(covariance[shots]).any()))
 
 
-def _path_legend(axes: Any, summary: Summary, has_truth: bool) -> None:
+def _path_legend(axes: Any, has_truth: bool, has_regions: bool) -> None:
     axes.text(0.022, 0.945, "Trajectory", transform=axes.transAxes, fontsize=14, fontweight="bold", va="center")
     place = {"transform": axes.transAxes, "zorder": 9}
     steps = np.linspace(0.024, 0.074, 30)
@@ -134,6 +138,9 @@ def _path_legend(axes: Any, summary: Summary, has_truth: bool) -> None:
             **place,
         )
         axes.text(0.085, 0.835, "truth", color=MUTED, fontsize=11, va="center", **place)
+    if has_regions:
+        words = "rings: where the camera is with 95 %, by the covariance of its pose"
+        axes.text(0.024, 0.055, words, color=MUTED, fontsize=11, va="center", **place)
 
 
 def _camera(summary: Summary) -> Camera:

@@ -19,6 +19,7 @@ from ros2_raxels.recordings.source import FrameSource
 
 _KEPT_IMAGES = 48
 _KEPT_HEIGHT_PX = 360
+_UNHEARD = np.full((3, 3), np.nan)
 FEWEST_TO_ALIGN = 3
 """Number of positions that determine a similarity."""
 
@@ -83,6 +84,7 @@ class Summary:
         poses: (M, 4, 4) camera_to_world as published.
         latency_s: (M,) from stamp to reception; empty when stamps are not those of the wall clock.
         confidence: (M,).
+        covariance: (M, 3, 3) of the positions as published, in the axes of the world; NaN where it was not heard.
         transforms: number of transforms received on TF.
         error: of the positions after Sim(3) alignment; None without truth or with fewer than three poses.
         rotation_rmse_deg: of the rotations, after the rotation that aligns them best; NaN where ``error`` is None.
@@ -96,6 +98,7 @@ class Summary:
     poses: FloatArray
     latency_s: FloatArray
     confidence: FloatArray
+    covariance: FloatArray
     transforms: int
     error: AbsoluteError | None
     rotation_rmse_deg: float
@@ -122,6 +125,12 @@ class Summary:
             return self.poses, None
         first = make_pose(OPTICAL_TO_BODY[:3, :3], np.zeros(3)) @ inverse_pose(self.recording.truth[0])
         return first @ self.error.aligned, first @ self.recording.truth
+
+    def drawn_covariance(self) -> FloatArray:
+        """(M, 3, 3) of the positions that `drawn` gives."""
+        turns = self.drawn()[0][:, :3, :3] @ self.poses[:, :3, :3].swapaxes(1, 2)
+        scale = 1.0 if self.error is None else self.error.scale
+        return np.asarray(scale**2 * turns @ self.covariance @ turns.swapaxes(1, 2))
 
     def record(self) -> dict[str, Any]:
         """For report.json: names carry their units, None is unknown."""
@@ -160,6 +169,7 @@ def summarise(heard: Heard, recording: Recording, played: int, speed: float, sou
     stamps = sorted((stamp for stamp in heard.poses if stamp in number), key=number.__getitem__)
     indices = [number[stamp] for stamp in stamps]
     poses = np.array([heard.poses[stamp] for stamp in stamps]).reshape(-1, 4, 4)
+    covariances = [heard.published[stamp][1][:3, :3] if stamp in heard.published else _UNHEARD for stamp in stamps]
     error, rotation_rmse_deg = None, math.nan
     if recording.truth is not None and len(indices) >= FEWEST_TO_ALIGN:
         error = absolute_error(poses, recording.truth[indices])
@@ -172,6 +182,7 @@ def summarise(heard: Heard, recording: Recording, played: int, speed: float, sou
         poses=poses,
         latency_s=np.array([] if source_stamps else [heard.latency_s[stamp] for stamp in stamps]),
         confidence=np.array([heard.confidence.get(stamp, np.nan) for stamp in stamps]),
+        covariance=np.array(covariances, float).reshape(-1, 3, 3),
         transforms=len(heard.transforms),
         error=error,
         rotation_rmse_deg=rotation_rmse_deg,

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
-from ros2_raxels.engine import Engine, EngineError
+import numpy as np
+import numpy.typing as npt
+
+from ros2_raxels.engine import Arrays, Engine, EngineError, TensorSpec
 from ros2_raxels.engine.model_card import ModelCard
 from ros2_raxels.engine.onnx_runtime import OnnxRuntimeEngine
 from ros2_raxels.engine.store import default_folder
@@ -40,6 +44,50 @@ class LearnedGraphs:
         return self.keypoints.describe()
 
 
+class FiniteEngine:
+    """An engine of which no answer holds NaN: a damaged device or library is an error that names the graph.
+
+    Args:
+        engine: that runs it.
+        role: of the graph in the card.
+    """
+
+    def __init__(self, engine: Engine, role: str) -> None:
+        self._engine, self._role = engine, role
+
+    @property
+    def inputs(self) -> tuple[TensorSpec, ...]:
+        """See `Engine`, and so the others."""
+        return self._engine.inputs
+
+    @property
+    def outputs(self) -> tuple[TensorSpec, ...]:
+        """Tensors that `run` returns."""
+        return self._engine.outputs
+
+    def run(self, arrays: Arrays) -> dict[str, npt.NDArray[Any]]:
+        """Outputs by name.
+
+        Raises:
+            EngineError: the engine cannot run, or an output holds NaN.
+        """
+        found = self._engine.run(arrays)
+        for name, values in found.items():
+            if values.dtype.kind == "f" and np.isnan(values).any():
+                raise EngineError(
+                    f"{self._role} of the learned matcher gives NaN for {name}; run `{IMPORT_COMMAND}` again"
+                )
+        return found
+
+    def warm_up(self, sides: Mapping[str, int]) -> None:
+        """Run once on made-up inputs."""
+        self._engine.warm_up(sides)
+
+    def describe(self) -> str:
+        """Backend, in one line."""
+        return self._engine.describe()
+
+
 def learned_folder(cache: Path | None = None) -> Path:
     """Where the graphs are, in a cache of engines; None takes the user's."""
     return (default_folder() if cache is None else cache) / NAME
@@ -68,9 +116,9 @@ def open_learned(cache: Path | None = None) -> LearnedGraphs:
         stages = sorted(role for role in card.graphs if role.startswith(STAGE))
         if not stages:
             raise EngineError(f"{path} names no stages")
-        paths = [card.graph_path(path.parent, role) for role in (KEYPOINTS, *stages)]
+        paths = {role: card.graph_path(path.parent, role) for role in (KEYPOINTS, *stages)}
         # One thread each: frames and pairs are shared out to threads, which is quicker than sharing each of them.
-        opened = [OnnxRuntimeEngine(graph, threads=1) for graph in paths]
+        opened = [FiniteEngine(OnnxRuntimeEngine(graph, threads=1), role) for role, graph in paths.items()]
     except EngineError as error:
         raise EngineError(f"the learned matcher cannot be used: {error}; run `{IMPORT_COMMAND}` again") from error
     return LearnedGraphs(opened[0], opened[1:])

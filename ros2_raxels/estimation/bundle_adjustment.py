@@ -386,7 +386,8 @@ def _normal_equations(problem: BundleProblem, s: _State, width_px: float, keep_d
     flat = jacobian.reshape(h, a, n, 6, 2 * m)
     own = flat @ np.swapaxes(flat, -1, -2)
     gradient = (flat @ residual.reshape(h, a, n, 2 * m, 1))[..., 0].reshape(h, a, 6 * n)
-    cross = (jacobian * depth[:, :, :, None]).sum(axis=4).reshape(h, a, 6 * n, m)
+    by_depth = jacobian[..., 0, :] * depth[:, :, :, None, 0] + jacobian[..., 1, :] * depth[:, :, :, None, 1]
+    cross = by_depth.reshape(h, a, 6 * n, m)
     depth_matrix = (depth * depth).sum(axis=(2, 3)) * (1.0 + 1e-3) + _DEPTH_DAMPING
     depth_gradient = (depth * residual).sum(axis=(2, 3))
     if problem.known is not None and not keep_depths:

@@ -117,7 +117,7 @@ class EstimatorSettings:
             there is a matcher for them; `ALWAYS_LEARNED` takes these whatever either is worth.
     """
 
-    evidence: EvidenceSettings = field(default_factory=EvidenceSettings)
+    evidence: EvidenceSettings = field(default_factory=lambda: EvidenceSettings(keypoint_reach=0.5))
     refine: RefineSettings = field(default_factory=RefineSettings)
     sure: float = 0.75
     moving: bool = True
@@ -233,32 +233,36 @@ class Estimator:
             with timed(stage_s, "focal"):
                 given = find_focal(features, problem, self.settings.refine)
             problem = problem.through(given)
-        guided = self._quickly(problem, stage_s) or self._thoroughly(problem, given, stage_s)
+        guided = self._guided(problem, given, stage_s)
         with timed(stage_s, "assess"):
             return _answer(given, problem, guided, stage_s)
 
-    def _quickly(self, problem: BundleProblem, stage_s: dict[str, float]) -> Guided | None:
-        """The answer from few pairs of frames, if it explains nearly all of the evidence; None if not."""
-        if self.settings.sure > 1.0 or not self.settings.moving or not self.settings.refine.iterations:
-            return None
+    def _guided(self, problem: BundleProblem, cameras: Sequence[Camera], stage_s: dict[str, float]) -> Guided:
+        """The answer from few pairs of frames, if it explains nearly all of the evidence; from all pairs if not."""
+        settings, pairs = self.settings, pairs_by_use(problem.evidence.frames)
+        if settings.sure > 1.0 or not settings.moving or not settings.refine.iterations:
+            with timed(stage_s, "propose"):
+                poses = propose(problem)
+            return self._thoroughly(problem, cameras, poses, stage_s)
         with timed(stage_s, "propose"):
-            poses = propose(problem, pairs_by_use(problem.evidence.frames)[:_FIRST_PAIRS])
-        if not len(poses):
-            return None
-        with timed(stage_s, "guide"):
-            settled = settle(problem, poses, self.settings.refine)
-            if explained(problem, settled.refined, settled.width_px) < self.settings.sure or not _shows_depth(
-                problem, settled.refined
-            ):
-                return None
-            return choose_world(problem, settled)
+            poses = propose(problem, pairs[:_FIRST_PAIRS])
+        if len(poses):
+            with timed(stage_s, "guide"):
+                settled = settle(problem, poses, settings.refine)
+                share = explained(problem, settled.refined, settled.width_px)
+                if share >= settings.sure and _shows_depth(problem, settled.refined):
+                    return choose_world(problem, settled)
+            poses = settled.refined.camera_to_first
+        with timed(stage_s, "propose"):
+            poses = np.concatenate([poses, propose(problem, pairs[_FIRST_PAIRS:])])
+        return self._thoroughly(problem, cameras, poses, stage_s)
 
-    def _thoroughly(self, problem: BundleProblem, cameras: Sequence[Camera], stage_s: dict[str, float]) -> Guided:
+    def _thoroughly(
+        self, problem: BundleProblem, cameras: Sequence[Camera], poses: FloatArray, stage_s: dict[str, float]
+    ) -> Guided:
+        """The answer from hypotheses (H, N, 4, 4), H possibly 0, and what the learned prior makes of the evidence."""
         with timed(stage_s, "propose"):
-            poses = propose(problem)
-            if not len(poses):
-                poses = np.tile(np.eye(4), (1, problem.evidence.frames, 1, 1))
-            hypotheses = PoseHypotheses(poses)
+            hypotheses = PoseHypotheses(poses if len(poses) else np.eye(4)[None, None].repeat(len(cameras), axis=1))
             if self._denoiser is not None:
                 hypotheses = self._denoiser.denoise(problem.evidence, clip_bearings(cameras), hypotheses)
         with timed(stage_s, "guide"):

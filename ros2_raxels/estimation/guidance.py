@@ -18,9 +18,9 @@ from ros2_raxels.estimation.motions import (
     moving_as_a_plane,
     only_one_explains,
 )
-from ros2_raxels.estimation.two_view import propose
+from ros2_raxels.estimation.two_view import pairs_by_use, propose
 from ros2_raxels.geometry.poses import FloatArray
-from ros2_raxels.matching.tracks import Evidence
+from ros2_raxels.matching.tracks import Evidence, IntArray
 
 _SETTLED, _FINALISTS = 4, 2
 """Hypotheses that are kept after the wide steps, and in the end."""
@@ -51,6 +51,9 @@ frames, it is wrong matches. In static training clips they reach .12 and .03, in
 
 _REMAINDERS, _PLANES = 2, 3
 """How often what is unexplained is looked at, and how many moving planes are put aside."""
+
+_FIRST_PAIRS = 3
+"""Pairs of frames from which a first further motion is proposed: mostly there is none."""
 
 _RIVALS = 3
 _APART, _TOGETHER = 3.0, 2.0
@@ -187,13 +190,15 @@ def _further_motions(problem: BundleProblem, picture: Picture, settled: Settled)
     if picture.area[rest].sum() < _WORTH_A_LOOK:
         return found
     for _ in range(_REMAINDERS):
-        motion = _motion_of(problem, rest) if _many(picture, rest) else None
+        pairs = None if found else _FIRST_PAIRS
+        motion = _motion_of(problem, picture, rest, pairs) if _many(picture, rest) else None
         if motion is None:
             return found
-        found.append(motion)
         follows = agreement(motion.residual_px[0], settled.width_px) >= FOLLOWS
-        if not _is_together(problem.evidence, picture, rest & follows):
+        # Alone they could have any depth: among all tracks fewer agree by chance.
+        if not _move_together(problem.evidence, picture, np.flatnonzero(rest & follows)):
             return found
+        found.append(motion)
         if len(found) == 1:
             found += _motions_beside_planes(problem, picture)
         rest = rest & ~follows
@@ -207,7 +212,7 @@ def _motions_beside_planes(problem: BundleProblem, picture: Picture) -> list[Ref
         plane = moving_as_a_plane(problem.evidence, rest)
         if plane is None or not _many(picture, rest := rest & ~plane):
             break
-        motion = _motion_of(problem, rest)
+        motion = _motion_of(problem, picture, rest)
         found += [] if motion is None else [motion]
     return found
 
@@ -216,25 +221,26 @@ def _many(picture: Picture, tracks: BoolArray) -> bool:
     return bool(picture.area[tracks].sum() > _LEAST_REST and tracks.sum() >= _LEAST_TRACKS)
 
 
-def _is_together(evidence: Evidence, picture: Picture, tracks: BoolArray) -> bool:
-    """Whether tracks that one motion explains are too many to be wrong matches that agree by chance."""
-    for_long = tracks & (evidence.seen.sum(axis=1) > 2)
-    return bool(
-        picture.area[tracks].sum() >= _LEAST_TOGETHER
-        or (evidence.frames > 2 and picture.area[for_long].sum() >= _LEAST_FOR_LONG)
-    )
-
-
-def _motion_of(problem: BundleProblem, tracks: BoolArray) -> Refined | None:
-    """The motion of some of the tracks, refined against all of them in the end."""
-    alone = BundleProblem.of(problem.evidence.of_tracks(np.flatnonzero(tracks)))
-    poses = propose(alone)
+def _motion_of(problem: BundleProblem, picture: Picture, tracks: BoolArray, pairs: int | None = None) -> Refined | None:
+    """The motion of some of the tracks, refined against all of them in the end; None where they have none in common."""
+    index = np.flatnonzero(tracks)
+    alone = BundleProblem.of(problem.evidence.of_tracks(index))
+    poses = propose(alone, pairs_by_use(alone.evidence.frames)[:pairs])
     if not len(poses):
         return None
     wide = RefineSettings()
     found = refine(alone, poses, replace(wide, iterations=len(wide.widths_px) + 2)).best(_FINALISTS)
     found = _narrowed(alone, found, _AMONG_THE_REST)
+    follows = agreement(found.residual_px[0], _AMONG_THE_REST[-1]) >= FOLLOWS
+    if not _move_together(problem.evidence, picture, index[follows]):
+        return None
     return refine(problem, found.camera_to_first, RefineSettings(_BACK_IN_ALL, len(_BACK_IN_ALL)))
+
+
+def _move_together(evidence: Evidence, picture: Picture, tracks: IntArray) -> bool:
+    """Whether tracks that one motion explains are too many to be wrong matches that agree by chance."""
+    for_long = tracks[evidence.seen[tracks].sum(axis=1) > 2]
+    return bool(picture.area[tracks].sum() >= _LEAST_TOGETHER or picture.area[for_long].sum() >= _LEAST_FOR_LONG)
 
 
 def _side_by_side(problem: BundleProblem, found: list[Refined], width_px: float) -> Refined:

@@ -39,6 +39,7 @@ class StereoCheck:
             that images of one moment do not tell are 0.
         left_px: what is left of `off_px` then.
         exchanged: whether the images are those of the other camera each.
+        upside_down: whether the image of the second camera is upside down.
     """
 
     points: int
@@ -47,16 +48,17 @@ class StereoCheck:
     turn_deg: tuple[float, float, float]
     left_px: float
     exchanged: bool
+    upside_down: bool = False
 
     @property
     def is_sure(self) -> bool:
         """Whether enough is seen by both to say anything."""
-        return self.points >= _FEWEST or self.exchanged
+        return self.points >= _FEWEST or self.exchanged or self.upside_down
 
     @property
     def contradicts(self) -> bool:
         """Whether the calibration cannot be right."""
-        return self.exchanged or (self.is_sure and self.off_px > _OFF_PX)
+        return self.exchanged or self.upside_down or (self.is_sure and self.off_px > _OFF_PX)
 
     def words(self, first: str, second: str) -> str:
         """For people, of two cameras by name."""
@@ -64,6 +66,11 @@ class StereoCheck:
             return (
                 f"the images of {first!r} and {second!r} are exchanged, by what they show; exchange their names, "
                 "topics or folders"
+            )
+        if self.upside_down:
+            return (
+                f"the images of {second!r} are upside down, by what {first!r} shows; turn them in its driver, or its "
+                "place on the robot by 180 deg about the optical axis"
             )
         if not self.is_sure:
             return (
@@ -98,6 +105,9 @@ def check_stereo(
         swapped = int(np.isfinite(back.inverse_depth).sum())
         if swapped >= max(_FEWEST, _MORE * points):
             return StereoCheck(points, asked, float("nan"), (0.0, 0.0, 0.0), float("nan"), True)
+        turned = stereo_depths(here, here_camera, _upside_down(there), there_camera, here_to_there, pixels)
+        if int(np.isfinite(turned.inverse_depth).sum()) >= max(_FEWEST, _MORE * points):
+            return StereoCheck(points, asked, float("nan"), (0.0, 0.0, 0.0), float("nan"), False, True)
     if points < _FEWEST:
         return StereoCheck(points, asked, float("nan"), (0.0, 0.0, 0.0), float("nan"), False)
     full = there.full.image.shape
@@ -114,6 +124,11 @@ def check_stereo(
             left, best = _typical_px(found), mount[:3, :3] @ here_to_there[:3, :3].T
     x, y, z = np.degrees(rotation_vector(best)).tolist()
     return StereoCheck(points, asked, typical, (x, y, z), left, False)
+
+
+def _upside_down(seen: Features) -> Features:
+    grey, full = (np.ascontiguousarray(image[::-1, ::-1]) for image in (seen.grey, seen.full.image))
+    return Features(grey, full)
 
 
 def _typical_px(found: StereoDepths) -> float:

@@ -11,6 +11,8 @@ import weakref
 from collections.abc import Callable
 from typing import Any, Generic, TypeVar
 
+import cv2
+
 from ros2_raxels.utils.right_of_way import RightOfWay
 
 _SWITCH_S = 0.0005
@@ -193,6 +195,8 @@ class InBackground(Generic[Result]):
     def _served(self) -> queue.SimpleQueue[_Piece[Result] | None]:
         work: queue.SimpleQueue[_Piece[Result] | None] = queue.SimpleQueue()
         sys.setswitchinterval(min(sys.getswitchinterval(), _SWITCH_S))
+        # OpenCV would take all cores for one search of keypoints here, and frames would wait for theirs.
+        cv2.setNumThreads(1)
         threading.Thread(target=_serve, args=(work, self._way), name=self._name, daemon=True).start()
         weakref.finalize(self, work.put, None)
         return work

@@ -20,6 +20,8 @@ _MOST_SAVED = 3.0
 """Periods: time that was not needed seconds ago is no use now."""
 
 _SMOOTHING = 0.2
+_MOST_PERIODS = 10
+"""Between two frames: a camera that was silent for longer says nothing by that."""
 
 
 class Pace:
@@ -29,13 +31,15 @@ class Pace:
         self._newest_ns: int | None = None
         self._gaps_s: deque[float] = deque(maxlen=_GAPS)
 
-    def see(self, stamp_ns: int) -> None:
-        """A frame has come."""
+    def see(self, stamp_ns: int) -> float:
+        """A frame has come; so many seconds after the one before, 0 for the first one."""
+        gap_s = 0.0
         if self._newest_ns is not None:
             gap_s = (stamp_ns - self._newest_ns) * 1e-9
             if 0.0 < gap_s < _LONGEST_S:
                 self._gaps_s.append(gap_s)
         self._newest_ns = stamp_ns
+        return gap_s
 
     @property
     def period_s(self) -> float | None:
@@ -56,6 +60,7 @@ class Budget:
 
     Attributes:
         refused: whether the present frame was not had time for something.
+        periods: from the frame before to the present one; 1 where nothing is dropped.
     """
 
     def __init__(self, limited: bool, clock: Callable[[], float] = time.perf_counter) -> None:
@@ -65,7 +70,7 @@ class Budget:
         self._saved_s: float | None = None
         self._spent_s = 0.0
         self._costs_s: dict[str, float] = {}
-        self.refused = False
+        self.refused, self.periods = False, 1
 
     @property
     def period_s(self) -> float | None:
@@ -80,13 +85,18 @@ class Budget:
     def frame(self, stamp_ns: int) -> Iterator[None]:
         """All that is done for a frame, from its image to its answer."""
         begun_s = self._clock()
-        self._pace.see(stamp_ns)
+        self.periods = self._periods(self._pace.see(stamp_ns))
         self._save()
         self.refused = False
         try:
             yield
         finally:
             self._spent_s = self._clock() - begun_s
+
+    def _periods(self, gap_s: float) -> int:
+        if not self._limited or not self.period_s:
+            return 1
+        return min(max(round(gap_s / self.period_s), 1), _MOST_PERIODS)
 
     def _save(self) -> None:
         period_s = self.period_s

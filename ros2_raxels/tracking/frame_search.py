@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TypeGuard
 
+from ros2_raxels.estimation.estimator import LEARNED_STAGE
 from ros2_raxels.estimation.inliers import FEWEST_MATCHES
 from ros2_raxels.geometry.poses import FloatArray
 from ros2_raxels.matching.tracks import Evidence
 from ros2_raxels.tracking.budget import Budget
 from ros2_raxels.tracking.frame import Keyframe, StreamFrame
+from ros2_raxels.tracking.learned_look import LearnedLook
 from ros2_raxels.tracking.live_map import LiveMap
 from ros2_raxels.tracking.resection import FrameSolve, FrameSolver
 from ros2_raxels.tracking.types import TrackerSettings
@@ -33,10 +35,19 @@ class FrameSearch:
         solver: of frames.
         budget: of time; what does not fit into it is left out.
         settings: of the tracker.
+        learned: for frames of a loss that are not found otherwise; None leaves them.
     """
 
-    def __init__(self, live: LiveMap, solver: FrameSolver, budget: Budget, settings: TrackerSettings) -> None:
+    def __init__(
+        self,
+        live: LiveMap,
+        solver: FrameSolver,
+        budget: Budget,
+        settings: TrackerSettings,
+        learned: LearnedLook | None = None,
+    ) -> None:
         self._live, self._solver, self._budget, self._settings = live, solver, budget, settings
+        self._learned, self._not_found = learned, 0
 
     def is_good(self, solved: FrameSolve | None) -> TypeGuard[FrameSolve]:
         """Whether a frame was solved at all."""
@@ -72,8 +83,32 @@ class FrameSearch:
         starts = [live.motion.expected_pose(frame.stamp_ns), live.motion.camera_to_world, anchors[-1].camera_to_world]
         # What was thought to move on its own may have been the world.
         with live.mapper.shared.trusting():
-            solved = self._thoroughly(frame, anchors, starts, stage_s)
+            newest = 1 if is_here and self._settings.real_time else None
+            solved = self._thoroughly(frame, anchors, starts, stage_s, newest)
+            if self.ends_loss(solved):
+                self._not_found = 0
+            elif best is not None:
+                solved = self._by_learned(frame, anchors, starts, stage_s) or solved
         return solved, anchors, not is_here
+
+    def ends_loss(self, solved: FrameSolve | None) -> TypeGuard[FrameSolve]:
+        """Whether it is so sure where a frame was taken that tracking goes on from there."""
+        return solved is not None and solved.quality.confidence >= max(self._settings.confidence_min, FOUND_AGAIN)
+
+    def _by_learned(
+        self, frame: StreamFrame, anchors: Sequence[Keyframe], starts: Sequence[FloatArray], stage_s: dict[str, float]
+    ) -> FrameSolve | None:
+        """By learned keypoints; None where it is not found by these, or where it is not worth a look."""
+        self._not_found += 1
+        if self._learned is None or not self._learned.may_look_again(self._not_found):
+            return None
+        with timed(stage_s, LEARNED_STAGE):
+            evidence = self._learned.between(self._live.mapper.shared, anchors, frame)
+        solved = None if evidence is None else self._solve_from(frame, anchors, evidence, starts, stage_s)
+        if not self.ends_loss(solved):
+            return None
+        self._not_found = 0
+        return solved
 
     def _is_sure(self, solved: FrameSolve | None) -> TypeGuard[FrameSolve]:
         return solved is not None and solved.quality.confidence >= self._settings.sure

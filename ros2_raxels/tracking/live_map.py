@@ -69,7 +69,6 @@ class LiveMap:
         self.mapper = Mapper(matcher, map_settings, keyframes, None if rig is None else RigTracks(matcher, rig))
         maker.forget()
         self.coming: SolvedFrame | None = None
-        self._is_urgent = False
         self.begin_motion(*start, 0)
         self.is_corrected, self.depth_trouble, self.model_error = False, "", ModelError()
 
@@ -113,19 +112,16 @@ class LiveMap:
 
     # -- keyframes
 
-    def ask_for(self, frame: SolvedFrame) -> None:
-        """A frame is to become a keyframe. It replaces one that waits, which would be of less use by now."""
-        self._is_urgent |= self.coming is not None
-        self.coming = frame
+    def hurry(self) -> None:
+        """Put off what can wait for a keyframe that cannot."""
+        if self.mapper.sketched < _MOST_SKETCHED:
+            self.maker.put_off(self.mapper)
+            # Under a load like this those of before are never completed, and stay as they are.
+            self.mapper.leave_sketches(_MOST_SKETCHED - 1)
 
     def improve(self) -> None:
         """Begin what is to be done now, and take over what is; see `Tracker.improve`."""
         self._take_over_what_is_done()
-        if self._is_urgent and self.mapper.sketched < _MOST_SKETCHED:
-            self.maker.put_off(self.mapper)
-            # Under a load like this those of before are never completed, and stay as they are.
-            self.mapper.leave_sketches(_MOST_SKETCHED - 1)
-            self._is_urgent = False
         if not self.maker.is_busy:
             self._begin_mapping()
         if not self._settings.real_time:
@@ -147,7 +143,7 @@ class LiveMap:
 
     def drop_keyframes_to_be(self) -> None:
         """They were solved against a window that is left now."""
-        self.coming, self._is_urgent = None, False
+        self.coming = None
         self.maker.drop()
         self.mapper.leave_sketches()
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 
@@ -12,6 +12,7 @@ from ros2_raxels.matching.matcher import Matcher
 from ros2_raxels.matching.tracks import Evidence
 from ros2_raxels.tracking.frame import Keyframe, grown
 from ros2_raxels.tracking.keyframe_map import KeyframeMap, Link
+from ros2_raxels.tracking.learned_look import LearnedLook
 from ros2_raxels.tracking.loop_correction import close_loop
 from ros2_raxels.tracking.mapping import Mapper
 from ros2_raxels.tracking.resection import FrameSolve, FrameSolver
@@ -49,16 +50,24 @@ _SAME_RAD, _SAME_PLACE, _SAME_SIGMAS = 0.0175, 0.03, 2.0
 of a true loop differ by less than two thirds of that, of furniture that stands in two places by more than twice."""
 
 
+_Look = Callable[[Mapper, Sequence[Keyframe], Keyframe], Evidence | None]
+
+
+def _by_shared(mapper: Mapper, anchors: Sequence[Keyframe], keyframe: Keyframe) -> Evidence:
+    return mapper.shared.between(anchors, keyframe)
+
+
 class LoopCloser:
     """Looks for known places among the keyframes of a map.
 
     Args:
         solver: places a keyframe among older ones.
         matcher: of the keyframes.
+        learned: asked about places that look alike and are not sure to be the same otherwise; None leaves them.
     """
 
-    def __init__(self, solver: FrameSolver, matcher: Matcher) -> None:
-        self._solver, self._matcher = solver, matcher
+    def __init__(self, solver: FrameSolver, matcher: Matcher, learned: LearnedLook | None = None) -> None:
+        self._solver, self._matcher, self._learned = solver, matcher, learned
         self._pause = _PAUSE
 
     def close(self, mapper: Mapper, keyframe: Keyframe) -> float | None:
@@ -79,15 +88,12 @@ class LoopCloser:
         if known is None or votes < _VOTES:
             return None
         self._pause = _PAUSE
-        if self._matcher.common_keypoints(known.features, keyframe.features) < _COMMON_KEYPOINTS:
-            return None
-        anchors = mapper.around(known, recent)
-        loop = self._measure(mapper, known, keyframe, anchors)
-        if loop is not None and not (
-            _is_drift(mapper.keyframes, loop) and self._is_seconded(mapper, loop, [*recent, *anchors])
-        ):
-            return None
-        if loop is not None and keyframe.depth is not None and _tells_less(loop, known, keyframe):
+        loop = None
+        if self._matcher.common_keypoints(known.features, keyframe.features) >= _COMMON_KEYPOINTS:
+            loop = self._verified(mapper, known, keyframe, recent, _by_shared)
+        if loop is None and self._learned is not None:
+            loop = self._verified(mapper, known, keyframe, recent, self._by_learned)
+        if loop is not None and mapper.has_one_unit(known, keyframe) and _tells_less(loop, known, keyframe):
             return None
         drift = None if loop is None else _drift(mapper.keyframes, loop)
         effect = None if loop is None else close_loop(mapper.keyframes, loop, mapper.settings.bundle)
@@ -98,9 +104,26 @@ class LoopCloser:
         _give_certainty(mapper.keyframes, known.number, loop.covariance)
         return effect.growth
 
-    def _measure(self, mapper: Mapper, known: Keyframe, keyframe: Keyframe, anchors: Sequence[Keyframe]) -> Link | None:
+    def _by_learned(self, mapper: Mapper, anchors: Sequence[Keyframe], keyframe: Keyframe) -> Evidence | None:
+        return None if self._learned is None else self._learned.between(mapper.shared, anchors, keyframe)
+
+    def _verified(
+        self, mapper: Mapper, known: Keyframe, keyframe: Keyframe, recent: Sequence[Keyframe], look: _Look
+    ) -> Link | None:
+        """The loop as it was measured, if others say the same."""
+        anchors = mapper.around(known, recent)
+        loop = self._measure(mapper, known, keyframe, anchors, look)
+        if loop is None or not _is_drift(mapper.keyframes, loop):
+            return None
+        return loop if self._is_seconded(mapper, loop, [*recent, *anchors], look) else None
+
+    def _measure(
+        self, mapper: Mapper, known: Keyframe, keyframe: Keyframe, anchors: Sequence[Keyframe], look: _Look
+    ) -> Link | None:
         """Where the keyframe stands among older ones; None where that is not sure or not plausible."""
-        evidence = mapper.shared.between(anchors, keyframe)
+        evidence = look(mapper, anchors, keyframe)
+        if evidence is None:
+            return None
         step = 0.1 * mapper.keyframes.unit_of(known)
         solved = self._solver.solve([known.camera_to_world, keyframe.camera_to_world], anchors, evidence, step)
         if solved is None or solved.quality.confidence < _CONFIDENCE or solved.quality.inliers < _INLIERS:
@@ -121,7 +144,7 @@ class LoopCloser:
             (known.log_growth, keyframe.log_growth),
         )
 
-    def _is_seconded(self, mapper: Mapper, loop: Link, asked: Sequence[Keyframe]) -> bool:
+    def _is_seconded(self, mapper: Mapper, loop: Link, asked: Sequence[Keyframe], look: _Look) -> bool:
         """Whether the old place sees the new keyframe where that sees itself, and so do other keyframes of that place.
 
         Where things look alike a solve settles on some of them; from the other side, or with other keyframes, it
@@ -131,18 +154,20 @@ class LoopCloser:
             mapper: of the map.
             loop: as it was measured.
             asked: keyframes whose word is known.
+            look: gives the evidence.
         """
         keyframes = mapper.keyframes
         known, keyframe = keyframes.keyframes[loop.first], keyframes.keyframes[loop.second]
         others = keyframes.around(known, mapper.settings.window, asked)
-        from_others = self._solved_apart(mapper, others, keyframe, known.camera_to_world @ loop.pose)
+        from_others = self._solved_apart(mapper, others, keyframe, known.camera_to_world @ loop.pose, look)
         if len(others) > 1 and from_others is not None:
             found = relative_pose(known.camera_to_world, from_others.camera_to_world)
             if not _is_same(loop, found, from_others.covariance, keyframes.unit_of(known)):
                 return False
         window = [*keyframes.before(keyframe, mapper.settings.window - 1), keyframe]
         back = inverse_pose(loop.pose)
-        from_here = self._solved_apart(mapper, window, known, keyframe.camera_to_world @ grown(back, -loop.log_scale))
+        start = keyframe.camera_to_world @ grown(back, -loop.log_scale)
+        from_here = self._solved_apart(mapper, window, known, start, look)
         if from_here is None:
             return False
         found = grown(relative_pose(from_here.camera_to_world, keyframe.camera_to_world), loop.log_scale)
@@ -150,15 +175,15 @@ class LoopCloser:
         return _is_same(loop, found, spread, keyframes.unit_of(known))
 
     def _solved_apart(
-        self, mapper: Mapper, anchors: Sequence[Keyframe], frame: Keyframe, start: FloatArray
+        self, mapper: Mapper, anchors: Sequence[Keyframe], frame: Keyframe, start: FloatArray, look: _Look
     ) -> FrameSolve | None:
         """A keyframe against others, from a start (4x4); None where that says little. What was matched is forgotten."""
         before = mapper.shared.known_of(frame.number)
         try:
-            evidence = mapper.shared.between(anchors, frame)
+            evidence = look(mapper, anchors, frame)
         finally:
             mapper.shared.put_back(frame.number, before)
-        if len(evidence.anchor) < _WITNESS:
+        if evidence is None or len(evidence.anchor) < _WITNESS:
             return None
         solved = self._solver.solve_from([start], anchors, evidence)
         return solved if solved.quality.inliers >= _WITNESS else None

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -13,11 +13,14 @@ import numpy as np
 from ros2_raxels.geometry.camera import Camera
 from ros2_raxels.geometry.lens_names import lens_name, make_camera
 from ros2_raxels.geometry.poses import FloatArray, GeometryError, relative_pose
+from ros2_raxels.geometry.rig import Rig
 from ros2_raxels.matching.features import Features
 from ros2_raxels.matching.matcher import Matcher
 from ros2_raxels.tracking.frame import Keyframe, StreamFrame
 from ros2_raxels.tracking.keyframe_map import KeyframeMap, Link, Trajectory
 from ros2_raxels.tracking.metric_scale import Scale, ScaleSource
+from ros2_raxels.tracking.rig_map_file import KnownSides, side_facts, side_tensors, with_sides
+from ros2_raxels.tracking.rig_tracks import RigTracks
 from ros2_raxels.utils.files import FileError, replacing
 
 _FORMAT = "raxels keyframes 4"
@@ -29,12 +32,26 @@ _MOST = 10_000
 _ROTATION_TOLERANCE = 1e-6
 
 
-def save(path: Path, keyframes: KeyframeMap) -> None:
+@dataclass(frozen=True, eq=False)
+class LoadedMap:
+    """What a file holds.
+
+    Attributes:
+        keyframes: the map.
+        sides: what the other cameras of a rig know of it.
+    """
+
+    keyframes: KeyframeMap
+    sides: KnownSides
+
+
+def save(path: Path, keyframes: KeyframeMap, rig: RigTracks | None = None) -> None:
     """Write all keyframes of a map, whole or not at all.
 
     Args:
         path: replaced in one step.
         keyframes: to be written.
+        rig: what the other cameras have seen of them; None of one camera.
 
     Raises:
         FileError: there are none, safetensors is not installed, or the file cannot be written.
@@ -55,13 +72,16 @@ def save(path: Path, keyframes: KeyframeMap) -> None:
         # safetensors writes the memory of an array as it lies there, strides or not.
         tensors[f"image.{keyframe.number}"] = np.ascontiguousarray(keyframe.features.grey)
         tensors[f"inverse_depth.{keyframe.number}"] = np.ascontiguousarray(keyframe.inverse_depth)
-    facts = {
+    facts: dict[str, Any] = {
         "trajectories": {
             str(begun): {"unit": t.unit, "scale": {**asdict(t.scale), "source": t.scale.source.name}}
             for begun, t in keyframes.trajectories.items()
         },
         "cameras": [{**asdict(k.camera), "lens": lens_name(k.camera)} for k in frames],
     }
+    if rig is not None:
+        tensors |= side_tensors(rig, frames)
+        facts["rig"] = side_facts(rig, frames)
     # By way of memory: its own writer leaves files of random names when the process is killed, for this user alone.
     content = _safetensors(path).numpy.save(tensors, metadata={"format": _FORMAT, "facts": json.dumps(facts)})
     try:
@@ -84,9 +104,19 @@ def _loop_tensors(keyframes: KeyframeMap) -> dict[str, np.ndarray]:
 
 
 def load(path: Path, matcher: Matcher) -> KeyframeMap:
+    """What the first camera knows of a file; see `load_all`."""
+    return load_all(path, matcher, None).keyframes
+
+
+def load_all(path: Path, matcher: Matcher, rig: Rig | None) -> LoadedMap:
     """What `save` wrote, also before loops were kept as measured. The window is empty, and the last trajectory goes on.
 
     Steps of the trajectory are taken to be as the keyframes stand, which loops have corrected.
+
+    Args:
+        path: of the file.
+        matcher: of all frames.
+        rig: whose cameras are to go on with it; None for one camera.
 
     Raises:
         FileError: the file is missing, truncated, of another kind, or holds what cannot be.
@@ -101,7 +131,8 @@ def load(path: Path, matcher: Matcher) -> KeyframeMap:
                     f"{path} holds no keyframes of this version ({found!r}, not {_FORMAT!r}); save them again"
                 )
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-        return _map(tensors, json.loads(header["facts"]), matcher, measured_loops=header["format"] == _FORMAT)
+        measured_loops = header["format"] == _FORMAT
+        return _map(tensors, json.loads(header["facts"]), matcher, measured_loops, rig)
     except FileError:
         raise
     except (*_UNUSABLE, safetensors.SafetensorError) as error:
@@ -110,17 +141,18 @@ def load(path: Path, matcher: Matcher) -> KeyframeMap:
 
 
 def _map(
-    tensors: Mapping[str, np.ndarray], facts: Mapping[str, Any], matcher: Matcher, measured_loops: bool
-) -> KeyframeMap:
+    tensors: Mapping[str, np.ndarray], facts: Mapping[str, Any], matcher: Matcher, measured_loops: bool, rig: Rig | None
+) -> LoadedMap:
     cameras = [_camera(entry) for entry in facts["cameras"]]
     trajectories = {int(begun): _trajectory(entry) for begun, entry in facts["trajectories"].items()}
-    frames = _frames(tensors, cameras, matcher)
+    frames, sides = with_sides(_frames(tensors, cameras, matcher), tensors, facts.get("rig"), rig, matcher)
     strange = {k.trajectory for k in frames} - trajectories.keys()
     if strange:
         raise ValueError(f"nothing is said of the trajectories {sorted(strange)}")
     numbers = {k.number: k for k in frames}
     loops = _loops(tensors, numbers, measured_loops)
-    return KeyframeMap(numbers, [], loops, trajectories=trajectories, present=frames[-1].trajectory)
+    known = KeyframeMap(numbers, [], loops, trajectories=trajectories, present=frames[-1].trajectory)
+    return LoadedMap(known, sides)
 
 
 def _camera(entry: Mapping[str, Any]) -> Camera:

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from ros2_raxels.matching.matcher import Matcher
 from ros2_raxels.tracking.background import AtOnce, InBackground, StuckError
 from ros2_raxels.tracking.frame import Keyframe, SolvedFrame
+from ros2_raxels.tracking.learned_look import LearnedLook
 from ros2_raxels.tracking.loop_closure import LoopCloser
 from ros2_raxels.tracking.mapping import Mapper, Sketches
 from ros2_raxels.tracking.resection import FrameSolver
@@ -27,6 +28,9 @@ _LATE = 2.0
 
 _SMOOTHING = 0.3
 """Weight of the newest keyframe in how long they take."""
+
+_LEAST_LEFT_S = 0.02
+"""Of what should have come to an end by now."""
 
 
 class MapStage(enum.Enum):
@@ -106,6 +110,7 @@ class KeyframeMaker:
         in_background: by a thread of its own, with a matcher of its own; else when it is begun.
         way: the frames', which that thread gives way to.
         clock: s.
+        learned: see `LoopCloser`.
     """
 
     def __init__(
@@ -116,11 +121,13 @@ class KeyframeMaker:
         in_background: bool,
         way: RightOfWay | None = None,
         clock: Callable[[], float] = time.monotonic,
+        learned: LearnedLook | None = None,
     ) -> None:
-        self._loops_wanted, self._in_background = loops, in_background
+        self._loops_wanted, self._in_background, self._learned = loops, in_background, learned
         self._matcher, self._solver = matcher, solver
         self._counts: Counter[str] = Counter()
         self._clock, self._begun_s, self._takes_s = clock, 0.0, 0.0
+        self._stage_begun_s, self._completing_s = 0.0, 0.0
         self._work: AtOnce[MapUpdate] | InBackground[MapUpdate] = (
             InBackground("raxels-mapping", PATIENCE_S, way=way) if in_background else AtOnce()
         )
@@ -170,6 +177,13 @@ class KeyframeMaker:
     def takes_s(self) -> float:
         """From asking for a keyframe to having its sketch, of late; 0 where it is made at once."""
         return self._takes_s
+
+    @property
+    def left_s(self) -> float:
+        """For how long something is likely to go on that has to end before the next keyframe is begun."""
+        if not self.is_at_work or self._stage is MapStage.SKETCHED:
+            return 0.0
+        return max(self._completing_s - (self._clock() - self._stage_begun_s), _LEAST_LEFT_S)
 
     def drop(self, uncompared: bool = False) -> None:
         """The map has become another one meanwhile: what is in the making does not fit it."""
@@ -229,7 +243,7 @@ class KeyframeMaker:
 
     def _begin(self, work: Callable[[], MapUpdate], stage: MapStage) -> None:
         self._work.begin(work)
-        self._is_wanted, self._stage = True, stage
+        self._is_wanted, self._stage, self._stage_begun_s = True, stage, self._clock()
 
     def finished(self) -> MapUpdate | None:
         """What has become of the copy, once; None while it is not known.
@@ -257,8 +271,9 @@ class KeyframeMaker:
         self._counts["made"] += update.stage is MapStage.COMPLETE
         self._is_uncompared |= self._in_background and update.stage is MapStage.COMPLETE
         if update.stage is MapStage.SKETCHED:
-            took_s = self._clock() - self._begun_s
-            self._takes_s += _SMOOTHING * (took_s - self._takes_s) if self._takes_s else took_s
+            self._takes_s = _smoothed(self._takes_s, self._clock() - self._begun_s)
+        elif update.stage is MapStage.COMPLETE:
+            self._completing_s = _smoothed(self._completing_s, self._clock() - self._stage_begun_s)
         self._frame, self._is_wanted = None, False
 
     def wait(self) -> None:
@@ -268,7 +283,11 @@ class KeyframeMaker:
     def _renew(self) -> None:
         # What is stuck or not wanted any more may be at work with the old ones still.
         self._own_matcher = Matcher(self._matcher.settings, threads=1) if self._in_background else self._matcher
-        self._loops = LoopCloser(self._solver, self._own_matcher) if self._loops_wanted else None
+        self._loops = LoopCloser(self._solver, self._own_matcher, self._learned) if self._loops_wanted else None
+
+
+def _smoothed(seconds: float, newest_s: float) -> float:
+    return seconds + _SMOOTHING * (newest_s - seconds) if seconds else newest_s
 
 
 def _update(mapper: Mapper, loops: LoopCloser | None, frame: SolvedFrame) -> MapUpdate:

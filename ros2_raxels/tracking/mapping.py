@@ -371,7 +371,7 @@ class Mapper:
 
     def _place_prior(self, frames: Sequence[Keyframe]) -> PlacePrior | None:
         """Of keyframes of the present trajectory, by other sensors; None where depths tell the unit, or nothing."""
-        if self.path_sensors is None or self.rig is not None or any(k.depth is not None for k in frames):
+        if self.path_sensors is None or not self.follows_sensors or any(k.depth is not None for k in frames):
             return None
         earlier = self.keyframes.before(frames[0], EARLIER)
         return self.path_sensors.prior([*earlier, *frames], len(frames), self.keyframes.unit)
@@ -379,7 +379,12 @@ class Mapper:
     def has_one_unit(self, known: Keyframe, keyframe: Keyframe) -> bool:
         """Whether lengths around an older keyframe and around the newest one are known to be in the same unit."""
         by_depths = known.depth is not None and keyframe.depth is not None
-        return by_depths or (self.path_sensors is not None and known.trajectory == keyframe.trajectory)
+        return by_depths or (self.follows_sensors and known.trajectory == keyframe.trajectory)
+
+    @property
+    def follows_sensors(self) -> bool:
+        """Whether the refinement of keyframes holds the unit by `path_sensors`; a rig knows how far it has moved."""
+        return self.path_sensors is not None and (self.rig is None or not self.rig.rig.others)
 
     def _refine_without_depths(self, frames: Sequence[Keyframe], evidence: Evidence) -> None:
         """Nothing that a sensor has measured is believed any more: keyframes as matches alone have them.

@@ -38,6 +38,9 @@ class Metres:
             self._observe_inertia(answer)
             self._observe_wheels(answer.stamp_ns)
             self._observe_rig()
+            if self._live.mapper.follows_sensors:
+                # Closer to what they say than lengths of keyframes that were refined before.
+                self._live.metric.leave_as_it_is()
             self._live.grow()
             self._live.mapper.path_sensors = self._path_sensors()
 
@@ -87,9 +90,7 @@ class Metres:
         if gyro.is_trusted and metric.takes(ScaleSource.IMU):
             aligned = path.aligned(self._live.keyframes.place, gyro.bias, self._live.keyframes.unit)
             if aligned is not None:
-                # Where the refinement of keyframes follows the IMU, lengths that were seen before it did lag behind.
-                is_followed = self._live.mapper.path_sensors is not None and self._live.mapper.rig is None
-                metric.see_inertial(0.0 if is_followed else aligned.log_metres, aligned.sigma)
+                metric.see_inertial(aligned.log_metres, aligned.sigma)
 
     def _observe_wheels(self, stamp_ns: int) -> None:
         """Not from turns on the spot."""

@@ -300,6 +300,11 @@ class MetricScale:
         if not self._metres_per_unit:
             self._take(source, stretch, sigma)
 
+    def leave_as_it_is(self) -> None:
+        """Where wheels or IMU tell metres already, somebody else sees to it that the unit follows them."""
+        if self._metres_per_unit and self._source in _MOTION:
+            self._stretch = None
+
     def takes(self, source: ScaleSource) -> bool:
         """Whether metres may come from there now: as the settings say, or where nothing better is there."""
         if not self.settings.is_auto:

@@ -26,7 +26,7 @@ EARLIER = 24
 _SEEN_SHARE, _SEEN_NOISE = 0.01, 0.001
 """Error of a way as it was seen: such a share of it, and so much of the depth of the scene."""
 
-_ROLLED_SHARE, _ROLLED_NOISE_M = 0.015, 0.002
+_ROLLED_SHARE, _ROLLED_NOISE_M = 0.015, 0.0005
 """Error of a way by the wheels."""
 
 _SLIP_SHARE, _SLIP_M = 0.4, 0.03

@@ -141,7 +141,12 @@ def unit_of_another_trajectory() -> float:
 
 
 def accumulated(
-    anchors: Sequence[Keyframe], camera_to_world: FloatArray, covariance: FloatArray, quality: SolveQuality, unit: float
+    anchors: Sequence[Keyframe],
+    camera_to_world: FloatArray,
+    covariance: FloatArray,
+    quality: SolveQuality,
+    unit: float,
+    unit_is_held: bool = False,
 ) -> FloatArray:
     """7x7 covariance since the trajectory began of a frame that was solved against keyframes: start, noise and drift.
 
@@ -151,13 +156,14 @@ def accumulated(
         covariance: 6x6 of its solve, the keyframes taken as exact; see `FrameSolve`.
         quality: of its solve, px of the working image.
         unit: depth of the scene.
+        unit_is_held: whether other sensors see to it that the unit stays what it is.
     """
     last = anchors[-1]
     residual_px = float(np.nan_to_num(quality.residual_px))
     noise = (SIZES.noise * residual_px / (INFLATION * RefineSettings().noise_px)) ** 2 * covariance
     turned_rad = float(rotation_angle_rad(last.camera_to_world[:3, :3].T @ camera_to_world[:3, :3]))
     drift = _drift(miss_rad(last, quality), quality.inliers, turned_rad, unit)
-    if last.depth is not None:
+    if last.depth is not None or unit_is_held:
         # A sensor tells the same unit to every keyframe.
         drift[6, 6] = 0.0
     elif last.handed_on is not None:

@@ -9,12 +9,12 @@ import numpy.typing as npt
 
 from ros2_raxels.geometry.rig import Rig
 from ros2_raxels.matching.matcher import Matcher
-from ros2_raxels.matching.stereo_check import check_stereo
+from ros2_raxels.matching.stereo_check import StereoCheck, check_stereo
 from ros2_raxels.tracking.stereo_prior import partners_of
 
 
-def rig_remarks(rig: Rig, images: Mapping[str, npt.NDArray[np.uint8]]) -> Iterator[str]:
-    """How well the first camera agrees with each that sees the same, a line each.
+def rig_checks(rig: Rig, images: Mapping[str, npt.NDArray[np.uint8]]) -> Iterator[tuple[str, StereoCheck]]:
+    """How well the first camera agrees with each that sees the same, by name of that.
 
     Args:
         rig: the cameras.
@@ -29,4 +29,10 @@ def rig_remarks(rig: Rig, images: Mapping[str, npt.NDArray[np.uint8]]) -> Iterat
             continue
         grid = np.asarray(matcher.grid(seen[first].grey.shape))
         found = check_stereo(seen[first], lenses[first], seen[name], lenses[name], rig.between(first, name), grid)
-        yield found.words(first, name)
+        yield name, found
+
+
+def rig_remarks(rig: Rig, images: Mapping[str, npt.NDArray[np.uint8]]) -> Iterator[str]:
+    """The same in words, a line each."""
+    for name, found in rig_checks(rig, images):
+        yield found.words(rig.leader, name)

@@ -93,6 +93,10 @@ class RigTracks:
             shared.forget_all_but(kept)
             self._depths[name] = {n: depths for n, depths in self._depths[name].items() if n in keyframes}
 
+    def know(self, name: str, number: int, inverse_depth: FloatArray) -> None:
+        """Depths (G,) of a camera in a keyframe, which has not grown since."""
+        self._depths[name][number] = _Depths(inverse_depth, 0.0)
+
     def mount(self, name: str) -> FloatArray:
         """camera_to_leader (4x4) in the unit of the world."""
         mount = self.rig.to_leader(name)

@@ -22,7 +22,7 @@ from ros2_raxels.tracking.prediction import Predicted, predict
 
 _ENOUGH_DEPTHS = 0.15
 _SHARED = 0.25
-_MOST_DEPTHS = 0.6
+_MOST_DEPTHS = 0.25
 _ASKED = 1.4
 """Points looked for in a frame, over the tracks that are wanted of it."""
 
@@ -52,6 +52,12 @@ class SharedMatches:
         copied = SharedMatches(matcher)
         copied._matches, copied._doubt = dict(self._matches), dict(self._doubt)
         return copied
+
+    def afresh(self, matcher: Matcher) -> SharedMatches:
+        """A store that knows no matches yet, for a matcher with other keypoints; what is in doubt stays so."""
+        fresh = SharedMatches(matcher)
+        fresh._doubt = dict(self._doubt)
+        return fresh
 
     def take_over(self, grown_copy: SharedMatches) -> None:
         """Add what a copy has found."""

@@ -35,11 +35,12 @@ from ros2_raxels.tracking.budget import Budget
 from ros2_raxels.tracking.depth_prior import DepthPrior
 from ros2_raxels.tracking.frame import Keyframe, KeyframePose, SolvedFrame, StreamFrame
 from ros2_raxels.tracking.frame_maker import FrameMaker
-from ros2_raxels.tracking.frame_search import FOUND_AGAIN, FrameSearch
+from ros2_raxels.tracking.frame_search import FrameSearch
 from ros2_raxels.tracking.image_field import Mask
 from ros2_raxels.tracking.inertial import Imu
 from ros2_raxels.tracking.initializer import FirstSolver
 from ros2_raxels.tracking.keyframe_map import KeyframeMap
+from ros2_raxels.tracking.learned_look import LearnedLook
 from ros2_raxels.tracking.live_map import LiveMap
 from ros2_raxels.tracking.map_update import KeyframeMaker, MappingState
 from ros2_raxels.tracking.metres import Metres
@@ -58,6 +59,9 @@ from ros2_raxels.utils.timing import timed
 
 _LONG_GAP_S = 0.5
 """Between two solved frames: over a longer one a camera may have stopped and turned back."""
+
+_LAST_OVERLAP = 0.35
+"""With the last keyframe: with less, frames are found no more as they should be."""
 
 _FEW_LEFT = 70
 """Matches of a frame with the keyframes."""
@@ -121,6 +125,9 @@ class Tracker:
         mask: (height, width) of the images as given, true where they are to be used; None for everywhere.
         imu: what an IMU says of the motion to expect.
         rig: of cameras fixed to each other, whose images come together; None for one camera. Poses are the first one's.
+
+    Attributes:
+        map_remark: what of the map that was loaded last is not used, in a line; empty where all of it is.
     """
 
     def __init__(
@@ -131,8 +138,10 @@ class Tracker:
         mask: Mask | None = None,
         imu: Imu | None = None,
         rig: Rig | None = None,
+        learned: LearnedLook | None = None,
     ) -> None:
         self.settings = settings or TrackerSettings()
+        self._learned = learned
         self._odometry, self._imu, self._rig = odometry, imu, rig
         self._sensors = MotionSensors(odometry, imu)
         self._denoiser = denoiser
@@ -147,11 +156,15 @@ class Tracker:
         # An engine is not for use by two threads at once.
         loop_solver = FrameSolver(None, self.settings.sure) if self.settings.real_time else self._solver
         self._budget = Budget(limited=self.settings.real_time)
-        self._maker = KeyframeMaker(self._matcher, loop_solver, self.settings.loops, self.settings.real_time, self._way)
+        self._maker = KeyframeMaker(
+            self._matcher, loop_solver, self.settings.loops, self.settings.real_time, self._way, learned=learned
+        )
         self.reset()
 
     def reset(self) -> None:
         """Forget everything; the next frame is the new origin."""
+        self._loaded: Path | None = None
+        self.map_remark = ""
         self._next_number = 0
         self._frames.forget()
         self._sensors.forget()
@@ -159,10 +172,18 @@ class Tracker:
         self._go_on_in(KeyframeMap(), metric, Initialising(), np.eye(4), np.zeros((6, 6)))
 
     def use_rig(self, rig: Rig | None) -> None:
-        """Forget everything, and go on with other cameras than those of the beginning; None for one camera alone."""
-        self._rig = rig
+        """Forget everything, and go on with other cameras than those of the beginning; None for one camera alone.
+
+        A map that was loaded is read again with these cameras.
+
+        Raises:
+            FileError: its file cannot be used any more.
+        """
+        self._rig, loaded = rig, self._loaded
         self._frames.use_rig(rig)
         self.reset()
+        if loaded is not None:
+            self.load_keyframes(loaded)
 
     def use_mask(self, mask: Mask | None, camera: str = "") -> None:
         """Use other pixels from the next image on.
@@ -185,7 +206,9 @@ class Tracker:
         start = camera_to_world, covariance
         live = LiveMap(self.settings, self._matcher, self._maker, self._rig, metric, self._sensors, keyframes, start)
         self._live, self._state = live, state
-        self._search = FrameSearch(live, self._solver, self._budget, self.settings)
+        # It takes a second: no frame of a camera waits for that.
+        learned = None if self.settings.real_time else self._learned
+        self._search = FrameSearch(live, self._solver, self._budget, self.settings, learned)
         self._metres = Metres(live, self._sensors, self._odometry, self._imu)
         self._missed_frames = MissedFrames(live.mapper, self._solver)
         self._start = Start(
@@ -296,9 +319,11 @@ class Tracker:
             return started.answer, Initialising()
         if started.is_of_frame:
             return started.answer, Tracking()
-        for on_the_way in started.since:
-            self._follow(on_the_way, Tracking(), stage_s)
         answer, state = self._follow(frame, Tracking(), stage_s)
+        if not isinstance(state, Tracking):
+            for on_the_way in started.since:
+                self._follow(on_the_way, Tracking(), stage_s)
+            answer, state = self._follow(frame, Tracking(), stage_s)
         return replace(answer, earlier=started.answer.earlier), state
 
     # -- TRACKING and HELD
@@ -337,7 +362,8 @@ class Tracker:
             pose, spread = self._live.motion.steadied(solved.camera_to_world, solved.covariance, frame.stamp_ns)
             solved = replace(solved, camera_to_world=pose, covariance=spread)
         unit = self._live.keyframes.unit_of(anchors[-1])
-        covariance = accumulated(anchors, solved.camera_to_world, solved.covariance, solved.quality, unit)
+        is_held = self._live.mapper.follows_sensors
+        covariance = accumulated(anchors, solved.camera_to_world, solved.covariance, solved.quality, unit, is_held)
         self._live.model_error = self._live.model_error.seen(miss_rad(anchors[-1], solved.quality))
         step = self._step_to(frame, solved, after_gap)
         self._live.motion.solved(solved.camera_to_world, covariance[:6, :6], frame.stamp_ns, after_gap)
@@ -345,7 +371,10 @@ class Tracker:
             # Thorough looks one after the other would cost more than a keyframe that ends them.
             keyframe = self._sees_little(frame) or (apart and was_apart) or self._has_little_left(solved)
         if keyframe:
-            self._live.ask_for(SolvedFrame(frame, solved.camera_to_world, covariance))
+            # It replaces one that waits: the older one would be of less use by now.
+            self._live.coming = SolvedFrame(frame, solved.camera_to_world, covariance)
+        if self._live.coming is not None and self._would_come_late(frame):
+            self._live.hurry()
         answer = replace(solved_answer(self._live.motion, frame, solved.quality, keyframe, stage_s), step=step)
         return answer, Tracking(apart and not keyframe)
 
@@ -365,6 +394,16 @@ class Tracker:
         is_waited_for = self._live.coming is not None or self._maker.frame is not None
         few = solved.quality.correspondences < _FEW_LEFT
         return few and not is_waited_for and self._live.mapper.shared.any_doubt(self._live.keyframes.window)
+
+    def _would_come_late(self, frame: StreamFrame) -> bool:
+        """Whether a keyframe that waits for others to be completed would come when the image has moved on too far."""
+        left_s = self._live.maker.left_s
+        if not left_s:
+            return False
+        last = self._live.keyframes.window[-1]
+        _, overlap = self._live.mapper.shared.image_motion(last, frame)
+        since_s = (frame.stamp_ns - last.frame.stamp_ns) * 1e-9
+        return overlap - (1.0 - overlap) * (left_s + self._live.maker.takes_s) / since_s < _LAST_OVERLAP
 
     def _sees_little(self, frame: StreamFrame) -> bool:
         """Whether a frame sees so little of the last keyframe that it must become one; that is done in `improve`."""
@@ -389,7 +428,7 @@ class Tracker:
     def _relocalise(self, frame: StreamFrame, state: Lost, stage_s: dict[str, float]) -> tuple[TrackedPose, State]:
         """Look for the frame near the keyframe that shows most of the same."""
         solved, anchors, is_elsewhere = self._search.anywhere(frame, stage_s)
-        if solved is None or solved.quality.confidence < max(self.settings.confidence_min, FOUND_AGAIN):
+        if not self._search.ends_loss(solved):
             return self._miss(frame, solved, state, stage_s)
         if is_elsewhere:
             self._live.go_back_to(anchors)
@@ -403,8 +442,10 @@ class Tracker:
         if not blind:
             self._keep_missed([frame])
         # A covered lens is no new place: nothing is begun there, however long it takes.
-        missed = state.missed + (0 if blind else 1)
-        unseen = state.unseen + 1 if isinstance(state, Lost) else missed
+        # A look for a lost camera takes long, and time is what decides, not how many of them there was time for.
+        passed = self._budget.periods if isinstance(state, Lost) else 1
+        missed = state.missed + (0 if blind else passed)
+        unseen = state.unseen + passed if isinstance(state, Lost) else missed
         self._live.motion.missed(unseen, self._live.keyframes.unit)
         reason = few_agree(solved) + what_is_wrong(frame.features, self._live.keyframes.window[-1].features)
         reason += "; no time for a thorough look at this rate" if self._budget.refused else ""
@@ -522,10 +563,11 @@ class Tracker:
     def keyframes_to_save(self, path: Path) -> Callable[[], int]:
         """`save_keyframes` of the keyframes as they are now, to be carried out by any thread while frames go on."""
         self._live.leave_scale()
-        known = self._live.keyframes.copy()
+        known, rig = self._live.keyframes.copy(), self._live.mapper.rig
+        sides = None if rig is None else rig.copy(self._matcher)
 
         def save() -> int:
-            map_file.save(path, known)
+            map_file.save(path, known, sides)
             return len(known.keyframes)
 
         return save
@@ -539,7 +581,8 @@ class Tracker:
         Raises:
             FileError: the file cannot be used; nothing has changed then.
         """
-        known = map_file.load(path, self._matcher)
+        loaded = map_file.load_all(path, self._matcher, self._rig)
+        known, self._loaded, self.map_remark = loaded.keyframes, path, loaded.sides.remark
         for keyframe in known.all:
             self._frames.mask_again(keyframe.features, keyframe.camera)
         # Frames are looked for with the learned prior, which the first cameras may be using.
@@ -551,4 +594,6 @@ class Tracker:
         self._frames.know(newest.camera)
         lost, anywhere = Lost(self.settings.lost_frames, 0), np.eye(6) * UNKNOWN_VARIANCE
         self._go_on_in(known, metric, lost, newest.camera_to_world, anywhere)
+        if self._live.mapper.rig is not None:
+            loaded.sides.given_to(self._live.mapper.rig)
         return len(known.keyframes)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
-from scipy.special import ndtr
+from scipy.special import expit
 
 from ros2_raxels.geometry.poses import FloatArray, interpolate_pose
 from ros2_raxels.view_synthesis.seen_space import SeenSpace
@@ -31,8 +31,20 @@ _LEAST_ERROR = 0.05
 _OUTLIERS = 3
 """Points that may be wrong before an obstacle is believed."""
 
+_TELLING = 0.0025
+"""Share of the points whose distance tells whether there is room: fewer may be wrong, more are not near the body."""
+
+_FARTHEST = 20.0
+"""Room, in standard errors, above which more of it says nothing."""
+
+_ODDS = (-0.5, 2.8, 1.3, 1.1)
+"""Of the odds that a path is free; from rendered worlds, see `_log_odds`."""
+
 _BLOCKED_WHEN_UNSEEN = 0.2
-"""Probability that a body wholly in space that was never seen meets something; from rendered worlds."""
+"""Probability that something is met on a path of which nothing was seen, however far all that was seen is from it."""
+
+_USUALLY_UNSURE = 0.5
+"""Share of the pixels whose depth is unsure in an ordinary scene."""
 
 _VIEW_COLUMNS, _VIEW_ROWS, _VIEW_DEPTHS = 12, 9, 8
 _CELLS = 24
@@ -164,21 +176,36 @@ def score_paths(
 def _score(space: SeenSpace, candidate: Candidate, body: Body, been: FloatArray, horizon: float) -> PathScore:
     stops, number = _stops(candidate.body, body.radius)
     distance = body.distances(stops, space.points)
-    nearest = np.full(len(stops), np.inf)
-    hit = np.zeros(len(stops))
+    nearest, room = np.full(len(stops), np.inf), _FARTHEST
     if distance.shape[1] > _OUTLIERS:
         few = np.partition(distance, _OUTLIERS, axis=1)[:, _OUTLIERS]
         nearest = np.where(np.isfinite(few), few, np.inf)
-        doubt = np.hypot(space.error, _LEAST_ERROR * space.distance)
-        chance = ndtr((body.radius - distance) / doubt)
-        hit = -np.partition(-chance, _OUTLIERS, axis=1)[:, _OUTLIERS]
+        room = _room(space, distance - body.radius)
     never = _never_seen(space, stops, body, been)
     closest = int(nearest.argmin())
-    free = (1.0 - hit.max()) * (1.0 - _BLOCKED_WHEN_UNSEEN * never.max())
+    free = expit(_log_odds(room, float(never.max()), space.unsure)) * (1.0 - _BLOCKED_WHEN_UNSEEN * never.mean())
     quality, gain = _outlook(space, candidate.camera, horizon)
     return PathScore(
         float(free), float(1.0 - never.mean()), quality, float(nearest[closest]), int(number[closest]), gain
     )
+
+
+def _room(space: SeenSpace, beside: FloatArray) -> float:
+    """Least room along a path, in standard errors, from the distances (N, P) between body and points at N stops."""
+    telling = max(_OUTLIERS, round(_TELLING * beside.shape[1]))
+    errors = np.partition(beside / np.hypot(space.error, _LEAST_ERROR * space.distance), telling, axis=1)
+    return float(np.clip(errors[:, telling].min(), -_FARTHEST, _FARTHEST))
+
+
+def _log_odds(room: float, never: float, unsure: float) -> float:
+    """Of a path without collision, from its room, the largest share of the body in unseen space, and the doubt.
+
+    What room says fades the less sure the depths of the scene are: where little has texture all of them may be wrong.
+    """
+    one, of_room, of_never, of_doubt = _ODDS
+    seen = np.sign(room) * np.log1p(abs(room))
+    doubt = max(0.0, unsure - _USUALLY_UNSURE)
+    return float(one + of_room * seen - of_never * never - of_doubt * doubt * max(0.0, seen))
 
 
 def _stops(poses: FloatArray, radius: float) -> tuple[FloatArray, npt.NDArray[np.intp]]:

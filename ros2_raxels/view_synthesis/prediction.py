@@ -14,6 +14,9 @@ from ros2_raxels.recordings.image_codec import ImageArray
 from ros2_raxels.view_synthesis.confidence import Signs
 from ros2_raxels.view_synthesis.context import check_images
 
+UNSEEN_SHARE = 0.5
+"""A pixel of which more than this share is made up was never seen."""
+
 Proceed = Callable[[int, int], bool]
 """Called before each denoising step with the number of steps done and of steps in all; False cancels the rest."""
 
@@ -39,6 +42,8 @@ class PredictionRequest:
         steps: denoising steps, one or more; None takes the predictor's settings.
         size: width and height of the views, px, at most those of the camera; None is the network's own, 128 wide, and
             gives the network's own pixels.
+        is_free: the poses were imagined, so that their unit is free: whatever depth a single known frame is taken to
+            have, some scene has it, and the frame is shown as sharp as it is.
 
     Raises:
         ValueError: no image or no pose, an image that `context.check_images` refuses, a size of zero or above the
@@ -52,6 +57,7 @@ class PredictionRequest:
     seed: int = 0
     steps: int | None = None
     size: tuple[int, int] | None = None
+    is_free: bool = False
 
     def __post_init__(self) -> None:
         images, views = len(self.images), len(self.trajectory)

@@ -32,9 +32,10 @@ from ros2_raxels.view_synthesis.prediction import (
     PredictionCancelledError,
     PredictionRequest,
     Proceed,
+    check_size,
 )
 from ros2_raxels.view_synthesis.seen_space import FrameDepths
-from ros2_raxels.view_synthesis.sized_view import SizedContext, SmallView, resized
+from ros2_raxels.view_synthesis.sized_view import SURE, SizedContext, SmallView, resized
 from ros2_raxels.view_synthesis.view_depth import chosen_depth
 from ros2_raxels.view_synthesis.view_evidence import evidence_of_view
 
@@ -169,7 +170,12 @@ class ViewPredictor:
             seed=seed,
             depth=clip.depth(swept.inverse_depth),
         )
-        return small if request.size is None else _sized(small, swept, clip, known, camera, request.size)
+        if request.size is None:
+            return small
+        context = SizedContext(
+            known, camera, list(clip.poses[: clip.contexts]), request.size, SURE if request.is_free else None
+        )
+        return _sized(small, swept, clip, context)
 
     def _chosen(
         self, images: Sequence[ImageArray], camera: PinholeCamera, camera_to_world: FloatArray, trajectory: FloatArray
@@ -197,6 +203,7 @@ class ViewPredictor:
         *,
         seed: int = 0,
         steps: int | None = None,
+        size: tuple[int, int] | None = None,
         proceed: Proceed | None = None,
     ) -> PredictedViews:
         """Video and trajectory together, from one frame.
@@ -211,17 +218,20 @@ class ViewPredictor:
             frames: number of frames to imagine, one or more.
             seed: of the noise.
             steps: denoising steps, one or more; None takes the settings.
+            size: of the frames, see `PredictionRequest`.
             proceed: see `prediction.Proceed`.
 
         Raises:
-            ValueError: no frame or no step asked for, or an image that `context.check_images` refuses or that is more
-                than four times as high as wide.
+            ValueError: no frame or no step asked for, a size above the image's, or an image that
+                `context.check_images` refuses or that is more than four times as high as wide.
             PredictionCancelledError: `proceed` said no before the first step.
         """
         if frames < 1:
             raise ValueError(f"{frames} frames to imagine; ask for one or more")
         still = np.tile(np.eye(4), (1 + frames, 1, 1))
         check_images([image], camera)
+        if size is not None:
+            check_size(size, camera)
         clip = ModelClip.of([image], camera, still)
         generator, count = np.random.default_rng(seed), self.settings.imagine_steps if steps is None else steps
         video, rays = clip.noise(generator), generator.normal(size=clip.bearings.shape)
@@ -235,7 +245,8 @@ class ViewPredictor:
         with self._one_at_a_time:
             _, out, done = _taken(sample(predict, (rays[None], video), count, both), count, proceed)
         poses = self._poses(clip, out["clean"][0].astype(float))
-        views = self.predict(PredictionRequest([image], camera, np.eye(4)[None], poses[1:], seed, steps=1))
+        origin = np.eye(4)[None]
+        views = self.predict(PredictionRequest([image], camera, origin, poses[1:], seed, 1, size, is_free=True))
         return replace(views, steps=done)
 
     def trajectory(
@@ -350,16 +361,9 @@ class _Swept:
     weights: Float32Array
 
 
-def _sized(
-    small: PredictedViews,
-    swept: _Swept,
-    clip: ModelClip,
-    known: Sequence[ImageArray],
-    camera: PinholeCamera,
-    size: tuple[int, int],
-) -> PredictedViews:
+def _sized(small: PredictedViews, swept: _Swept, clip: ModelClip, context: SizedContext) -> PredictedViews:
     """The same views at a size that their context frames have pixels for."""
-    context = SizedContext(known, camera, list(clip.poses[: clip.contexts]), size)
+    size = (context.camera.width, context.camera.height)
     views = [
         context.view(SmallView(picture, made_up, inverse_depth, weights), pose)
         for picture, made_up, inverse_depth, weights, pose in zip(

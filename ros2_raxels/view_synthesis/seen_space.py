@@ -9,12 +9,13 @@ import numpy.typing as npt
 
 from ros2_raxels.geometry.camera import PinholeCamera
 from ros2_raxels.geometry.poses import FloatArray
-from ros2_raxels.view_synthesis.view_depth import Float32Array
+from ros2_raxels.view_synthesis.view_depth import LARGEST_ERROR, Float32Array
 
 _STRIDE_PX = 2
 """Of the pixels whose points are kept: neighbours tell the same."""
 
 _LEAST_INVERSE_DEPTH = 1e-6
+_NEARLY = 0.99
 _IN_FRONT = 1e-6
 
 
@@ -66,6 +67,13 @@ class SeenSpace:
             distances.append(np.linalg.norm(local, axis=1))
             errors.append(distances[-1] * depth * error[::_STRIDE_PX, ::_STRIDE_PX].reshape(-1)[kept])
         return cls(frames, np.concatenate(points), np.concatenate(errors), np.concatenate(distances))
+
+    @property
+    def unsure(self) -> float:
+        """Share of the pixels whose depth is as uncertain as it can be: nothing tells the likely ones apart."""
+        inverse_depth, error = self.frames.inverse_depth, self.frames.error
+        near = inverse_depth > _LEAST_INVERSE_DEPTH
+        return float((near & (error >= _NEARLY * LARGEST_ERROR * inverse_depth)).sum() / max(1, near.sum()))
 
     def has_seen(self, points: FloatArray) -> npt.NDArray[np.bool_]:
         """(N,) whether any frame has looked at or through each of the points (N, 3) of the world."""

@@ -29,6 +29,9 @@ _MADE_UP, _EDGE = 0.4, 25.0
 _ALONE = 0.2
 """How far warped pixels are trusted where one frame is known: no other tells its depths, which are a guess."""
 
+SURE = 1.0
+"""Trust in pixels that are warped by the depths of several frames, or by depths that need not be those of a scene."""
+
 _UNSEEN = 1e-6
 _MATCHED_PX = 320
 """Widest image on which known frames are matched: what that tells of a larger one is not worth the time."""
@@ -72,6 +75,7 @@ class SizedContext:
         camera: of all of them, without distortion.
         camera_to_world: K of 4x4, optical frames.
         size: width and height of the views, px.
+        trust: how far warped pixels are trusted, 0 to 1; None for what the number of frames allows.
     """
 
     def __init__(
@@ -80,10 +84,12 @@ class SizedContext:
         camera: PinholeCamera,
         camera_to_world: Sequence[FloatArray],
         size: tuple[int, int],
+        trust: float | None = None,
     ) -> None:
         self.camera = camera.resized(*size)
         self._poses = list(camera_to_world)
-        self._trust = 1.0 if len(self._poses) > 1 else _ALONE
+        usual = SURE if len(self._poses) > 1 else _ALONE
+        self._trust = usual if trust is None else trust
         self._images = [_smaller(image, size) for image in images]
         matched_width = min(size[0], _MATCHED_PX)
         matched = (matched_width, max(1, round(size[1] * matched_width / size[0])))

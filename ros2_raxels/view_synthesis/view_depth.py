@@ -22,7 +22,7 @@ _WINDOW_PX = 9
 _DOUBT = 0.3
 """Variance, in squared grey levels, that an offset of one px must save: without texture nothing is moved."""
 
-_LARGEST_ERROR = 0.05
+LARGEST_ERROR = 0.05
 """Of a depth, as a share of it: the network's other planes are a doubt about which is right, not a width."""
 
 _LEAST_WEIGHT = 0.05
@@ -78,7 +78,7 @@ def chosen_depth(log_planes: Float32Array, inverse_depths: FloatArray) -> tuple[
     found = np.asarray(cv2.medianBlur(found, 3), np.float32)
     apart = depths[1:-1, None, None] - found
     spread = np.sqrt((share[1:-1] * apart * apart).sum(axis=0))
-    return found, np.minimum(spread, _LARGEST_ERROR * found)
+    return found, np.minimum(spread, LARGEST_ERROR * found)
 
 
 def matched_depth(

@@ -1,4 +1,4 @@
-"""One image of a view task: context frames, truth, prediction, difference and expected error in rows."""
+"""One image of a view task: context frames, truth, prediction, depth, difference and expected error in rows."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ import numpy.typing as npt
 
 from ros2_raxels.recordings.image_codec import ImageArray
 from ros2_raxels.view_synthesis.prediction import PredictedViews
+from ros2_raxels.visualization.drawing import depth_picture
 
 _LABEL_PX = 18
 _GAP_PX = 2
@@ -41,6 +42,8 @@ def draw_sheet(context: Sequence[ImageArray], truth: Sequence[ImageArray], views
     if seen:
         rows.append(("what the camera saw", seen))
     rows.append((f"predicted; confidence {confidence}", list(views.images)))
+    if views.depth is not None:
+        rows.append(("its depth (bright is near)", [depth_picture(depth) for depth in views.depth]))
     if seen:
         rows.append((f"difference (black 0, white {_FULL_ERROR:.0%} of full range)", [_heat(m) for m in miss]))
     rows.append((f"expected error (black 0, white {_FULL_ERROR:.0%})", [_heat(e) for e in views.expected_error]))

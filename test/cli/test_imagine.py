@@ -38,7 +38,7 @@ def test_each_image_is_imagined_into_a_folder_of_its_own(
     assert (report["model"], report["seed"]) == ("tiny", 4)
     assert [record["image"] for record in report["images"]] == paths
     for record, folder, image in zip(report["images"], folders, IMAGES, strict=False):
-        expected = predictor.imagine(image, CAMERA, 2, seed=4, steps=2)
+        expected = predictor.imagine(image, CAMERA, 2, seed=4, steps=2, size=(CAMERA.width, CAMERA.height))
         np.testing.assert_array_equal(views_of(out / folder), expected.images)
         assert (record["folder"], record["steps"]) == (folder, 2)
         assert (record["intrinsics"], record["intrinsics_assumed"]) == (INTRINSICS, False)
@@ -51,7 +51,8 @@ def test_each_image_is_imagined_into_a_folder_of_its_own(
 
 def test_an_ordinary_lens_is_assumed_and_said_so(card: Path, frames: list[str], tmp_path: Path) -> None:
     out = tmp_path / "out"
-    assert main(["imagine", frames[0], "--frames", "1", "--out", str(out), "--model", str(card)]) == 0
+    options = ["--frames", "1", "--out", str(out), "--model", str(card), "--width", "128"]
+    assert main(["imagine", frames[0], *options]) == 0
     (record,) = json.loads((out / "imagine.json").read_text())["images"]
     assert record["intrinsics_assumed"] is True
     np.testing.assert_allclose(record["intrinsics"], [USUAL_FOCAL * 160, USUAL_FOCAL * 160, 79.5, 44.5])

@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+import cv2
 import numpy as np
 import pytest
 from commands_rig import CapSys, error_line, files_of
@@ -65,29 +66,50 @@ def test_views_are_those_of_the_predictor(
         assert 0 < record["seconds"] < 20
 
 
-def test_a_sheet_shows_frames_truth_prediction_and_errors(card: Path, frames: list[str], tmp_path: Path) -> None:
+def test_a_sheet_shows_frames_truth_prediction_depth_and_errors(card: Path, frames: list[str], tmp_path: Path) -> None:
     told = task(frames, truth=frames[:1])
     arguments = ["views", "--tasks", write_tasks(tmp_path / "tasks.json", told), "--out", str(tmp_path / "out")]
     assert main([*arguments, "--model", str(card), "--sheet"]) == 0
     folder = tmp_path / "out" / "room_000001x2"
     assert files_of(folder) == ["000.png", "001.png", "002.png", "sheet.png"]
     sheet, view = read_image(folder / "sheet.png"), read_image(folder / "000.png")
-    # Five rows of a label and pictures of twice the size; as many columns as there are known frames.
+    # Six rows of a label and pictures of twice the size; as many columns as there are known frames.
     row, column = 18 + 2 * 90 + 2, 2 * 160 + 2
-    assert sheet.shape == (5 * row, max(len(frames), 3) * column, 3)
+    assert sheet.shape == (6 * row, max(len(frames), 3) * column, 3)
 
     def shown(at_row: int, at_column: int) -> ImageArray:
         top, left = at_row * row + 18, at_column * column
         return sheet[top : top + 180, left : left + 320]
 
-    known, truth, predicted, difference = (shown(k, 0)[::2, ::2] for k in range(4))
+    known, truth, predicted, depth, difference = (shown(k, 0)[::2, ::2] for k in range(5))
     np.testing.assert_array_equal(predicted, view)
     assert np.abs(known.astype(float) - truth).mean() < 2
     wrong = np.abs(truth.astype(float) - predicted).mean(axis=2)
     assert np.corrcoef(wrong.clip(0, 64).ravel(), difference.sum(axis=2).ravel())[0, 1] > 0.9
     # Of the views without a truth there is no difference to be shown.
-    assert (shown(3, 1) == 255).all()
-    assert shown(4, 2).std() > 0
+    assert (shown(4, 1) == 255).all()
+    assert depth.std() > 0
+    assert shown(5, 2).std() > 0
+
+
+def test_depths_and_masks_are_those_of_the_predictor(
+    card: Path, predictor: ViewPredictor, frames: list[str], tmp_path: Path
+) -> None:
+    given, out = task(frames), tmp_path / "out"
+    arguments = ["views", "--tasks", write_tasks(tmp_path / "tasks.json", given), "--out", str(out)]
+    assert main([*arguments, "--model", str(card), "--depth", "--width", "80"]) == 0
+    folder = out / "room_000001x2"
+    assert files_of(folder) == sorted(f"00{k}{end}" for k in range(3) for end in (".png", "_depth.tiff", "_unseen.png"))
+    images = [read_image(Path(path)) for path in given["context"]]
+    poses, trajectory = np.array(given["context_poses"]), np.array(given["trajectory"])
+    expected = predictor.predict(PredictionRequest(images, CAMERA, poses, trajectory, size=(80, 45)))
+    assert expected.depth is not None
+    for index in range(3):
+        depth = cv2.imread(str(folder / f"00{index}_depth.tiff"), cv2.IMREAD_UNCHANGED)
+        unseen = cv2.imread(str(folder / f"00{index}_unseen.png"), cv2.IMREAD_UNCHANGED)
+        assert depth.dtype == np.float32
+        np.testing.assert_array_equal(depth, expected.depth[index])
+        np.testing.assert_array_equal(unseen, np.where(expected.made_up[index] > 0.5, 255, 0))
 
 
 def test_a_truth_that_cannot_be_read_costs_no_views(

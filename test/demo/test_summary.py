@@ -33,6 +33,22 @@ def test_poses_are_assigned_to_their_frames_although_the_first_stamps_were_misse
     assert summary.latency_percentiles_s == pytest.approx((0.018, 0.0261))
 
 
+def test_covariances_are_turned_and_scaled_with_the_poses_that_are_drawn() -> None:
+    source_ns = recording().stamps_ns
+    summary = summarise(heard_of(source_ns, 0, range(2, 20)), recording(), FRAMES, 1.0, True)
+    drawn = summary.drawn_covariance()
+    assert drawn.shape == (18, 3, 3)
+    # Five times as large as published, in other axes, the same of all poses.
+    for covariance in drawn:
+        assert np.sqrt(np.linalg.eigvalsh(covariance)) == pytest.approx([0.05, 0.10, 0.15])
+        np.testing.assert_allclose(covariance, drawn[0], atol=1e-9)
+
+
+def test_without_covariances_nothing_is_drawn_of_them() -> None:
+    summary = lonely_summary(range(5, 9), published={})
+    assert np.isnan(summary.drawn_covariance()).all()
+
+
 def test_source_stamps_name_the_frame_and_say_nothing_of_latency() -> None:
     source_ns = recording().stamps_ns
     summary = summarise(heard_of(source_ns, 5, range(2, 20)), recording(), FRAMES, 1.0, True)

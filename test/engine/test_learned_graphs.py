@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
+import numpy as np
+import numpy.typing as npt
 import pytest
+from learned_rig import Arrays, CornersGraph
 
 from ros2_raxels.engine import EngineError
 from ros2_raxels.engine.learned_graphs import (
     KEYPOINTS,
     STAGE,
+    FiniteEngine,
     NotImportedError,
     card_path,
     clear_learned,
@@ -76,6 +81,21 @@ def test_a_graph_that_onnx_runtime_refuses(tmp_path: Path) -> None:
     imported(tmp_path, (KEYPOINTS, f"{STAGE}0"))
     with pytest.raises(EngineError, match=f"keypoints.onnx cannot be loaded.*{AGAIN}"):
         open_learned(tmp_path)
+
+
+def test_an_answer_that_is_not_a_number_is_an_error_that_names_the_graph() -> None:
+    class Answers(CornersGraph):
+        pixel = 3.0
+
+        def run(self, arrays: Arrays) -> dict[str, npt.NDArray[Any]]:
+            return {"pixels": np.array([[self.pixel, 1.0]], np.float32), "keep_a": np.array([True])}
+
+    graph = Answers()
+    engine = FiniteEngine(graph, KEYPOINTS)  # type: ignore[arg-type]
+    np.testing.assert_array_equal(engine.run({})["pixels"], [[3.0, 1.0]])
+    graph.pixel = np.nan
+    with pytest.raises(EngineError, match=f"^keypoints of the learned matcher gives NaN for pixels; {AGAIN}$"):
+        engine.run({})
 
 
 def test_it_is_counted_and_removed(tmp_path: Path) -> None:

@@ -399,6 +399,17 @@ def with_learned(weak: float, stage: NearestGraph, said: list[str] | None = None
     return Estimator(settings, learned=matcher, warn=[].append if said is None else said.append)
 
 
+def test_keypoints_are_compared_where_flow_does_not_reach_far(walk: Clip, other_walk: Clip) -> None:
+    estimator = Estimator()
+    near = [walk.images[0][:, k : 300 + k] for k in (0, 4, 8)]
+    apart = [walk.images[0], other_walk.images[0]]
+    for images, needed in ((near, False), (apart, True)):
+        frames = estimator.matcher.look_all(images)
+        matches = estimator.matcher.match_every_pair(frames)
+        assert {found.reach < 0.5 for found in matches.values()} == {needed}
+        assert {frame.keypoints is not None for frame in frames} == {needed}
+
+
 def test_a_clip_with_good_evidence_does_without_the_learned_matcher(answer: ClipEstimate, walk: Clip) -> None:
     stage = NearestGraph()
     found = with_learned(0.5, stage).estimate(walk.images, [CAMERA] * 4)

@@ -135,6 +135,16 @@ def test_the_rate_that_is_told_counts_frames_that_never_get_here() -> None:
     assert stream.budget.period_s == pytest.approx(PERIOD_S)
 
 
+@pytest.mark.parametrize(("limited", "periods"), [(True, [1, 1, 3, 10, 1]), (False, [1] * 5)])
+def test_frames_that_never_got_here_are_counted_in_periods(limited: bool, periods: list[int]) -> None:
+    budget, found = Budget(limited), []
+    budget.tell_period(PERIOD_S)
+    for stamp_s in (100.0, 100.0 + PERIOD_S, 100.0 + 4.2 * PERIOD_S, 160.0, 160.0 + PERIOD_S):
+        with budget.frame(round(stamp_s * 1e9)):
+            found.append(budget.periods)
+    assert found == periods
+
+
 def test_a_frame_that_fails_has_taken_its_time_all_the_same() -> None:
     stream = Stream()
     stream.see(0.01, 0.01)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+from learned_rig import CornersGraph, FakeGraphs
 from walk import (
     BLACK,
     CAMERA,
@@ -23,7 +24,9 @@ from ros2_raxels.geometry.poses import (
     relative_pose,
     rotation_angle_rad,
 )
+from ros2_raxels.matching.learned import LearnedMatcher
 from ros2_raxels.tracking.budget import Budget
+from ros2_raxels.tracking.learned_look import LearnedLook
 from ros2_raxels.tracking.tracker import Tracker
 from ros2_raxels.tracking.types import TrackerSettings
 
@@ -97,3 +100,27 @@ def test_ground_known_from_long_ago(walk: Walk, scale: float) -> None:
     off, turn = walk.error(found[52 + begun :], list(range(2 + begun, 10)), scale)
     assert off < 0.02
     assert turn < 1.0
+
+
+def test_what_is_not_found_otherwise_is_found_by_learned_keypoints(walk: Walk, scale: float) -> None:
+    corners = CornersGraph()
+    tracker = Tracker(learned=LearnedLook(LearnedMatcher(FakeGraphs(corners))))
+    assert follow(tracker, walk[:24])[-1].state is TRACKING
+    # Nothing is found by the keypoints and the flow of always, as from far away or in other light.
+    tracker._search._thoroughly = lambda *of: None  # type: ignore[method-assign]
+    assert states(follow(tracker, [BLACK] * 6))[-1] is LOST
+    assert not corners.asked
+    back = follow(tracker, walk[10:14])
+    assert corners.asked
+    assert set(states(back)) == {TRACKING}
+    off, turn = walk.error(back, list(range(10, 14)), scale)
+    assert off < 0.02
+    assert turn < 1.0
+
+
+def test_no_frame_of_a_camera_waits_for_learned_keypoints() -> None:
+    look = LearnedLook(LearnedMatcher(FakeGraphs()))
+    assert Tracker(learned=look)._search._learned is look
+    live = Tracker(TrackerSettings(real_time=True), learned=look)
+    assert live._search._learned is None
+    assert live._maker._learned is look

@@ -8,6 +8,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from keyframes_on_a_line import map_of, on_a_line
+from learned_rig import FakeGraphs
 from walk import (
     CAMERA,
     Image,
@@ -20,6 +21,9 @@ from ros2_raxels.geometry.poses import (
     rotation_angle_rad,
     rotation_from_vector,
 )
+from ros2_raxels.matching.features import Features
+from ros2_raxels.matching.learned import LearnedMatcher
+from ros2_raxels.matching.matcher import Matcher
 from ros2_raxels.matching.tracks import Evidence
 from ros2_raxels.scenes.renderer import render
 from ros2_raxels.scenes.trajectories import handheld_loop
@@ -27,6 +31,7 @@ from ros2_raxels.scenes.world import furnished_room
 from ros2_raxels.tracking.depth_prior import PointDepths
 from ros2_raxels.tracking.frame import Keyframe, scaled_about
 from ros2_raxels.tracking.keyframe_map import Link
+from ros2_raxels.tracking.learned_look import LearnedLook
 from ros2_raxels.tracking.loop_closure import LoopCloser, _is_drift
 from ros2_raxels.tracking.metric_scale import ScaleSource
 from ros2_raxels.tracking.resection import FrameSolve, FrameSolver
@@ -142,6 +147,29 @@ def test_furniture_that_stands_in_two_places_is_no_loop(rounds: list[Image]) -> 
         assert len(mapper.keyframes.loops) == closed
         same = np.array_equal(before, [k.camera_to_world for k in mapper.keyframes.all])
         assert same != closed
+
+
+class SeesNothingInCommon(Matcher):
+    """To which a known place is another one, as in other light."""
+
+    def common_keypoints(self, a: Features, b: Features) -> int:
+        return 0
+
+
+def test_learned_keypoints_tell_a_place_that_others_do_not(rounds: list[Image]) -> None:
+    tracker = Tracker(TrackerSettings(loops=False))
+    follow(tracker, rounds)
+    tracker.improve()
+    for learned in (None, LearnedLook(LearnedMatcher(FakeGraphs()))):
+        mapper = tracker._live.mapper.aside(tracker._matcher)
+        closer = LoopCloser(tracker._solver, SeesNothingInCommon(tracker._matcher.settings), learned)
+        growth = [g for _ in range(4) if (g := closer.close(mapper, mapper.keyframes.all[-1])) is not None]
+        if learned is None:
+            assert not growth
+            continue
+        assert growth == [pytest.approx(1.0, abs=0.05)]
+        (loop,) = mapper.keyframes.loops
+        assert loop.second == mapper.keyframes.all[-1].number
 
 
 @pytest.mark.parametrize(

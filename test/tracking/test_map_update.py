@@ -394,6 +394,28 @@ def test_what_can_wait_is_put_off_for_a_keyframe_that_cannot_and_done_later(
     assert robot.troubles == []
 
 
+def test_what_has_to_end_before_the_next_keyframe_is_told_by_how_long_it_took_of_late(
+    walk: Walk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    gate, complete = threading.Event(), map_update._complete
+    robot = Robot()
+    robot.see(walk[:14], wait=True)
+    monkeypatch.setattr(map_update, "_complete", lambda *of: (gate.wait(60.0), complete(*of))[1])
+    next(k for k in range(14, 30) if robot.see(walk[k : k + 1])[0].keyframe)
+    maker, live = robot.tracker._maker, robot.tracker._live
+    assert maker.left_s == 0.0, "a sketch is in the making"
+    maker.wait()
+    live.improve()
+    maker._completing_s, maker._clock = 0.3, lambda: maker._stage_begun_s + 0.1
+    assert maker.left_s == pytest.approx(0.2)
+    maker._clock = lambda: maker._stage_begun_s + 5.0
+    assert 0.0 < maker.left_s < 0.1
+    gate.set()
+    maker.wait()
+    live.improve()
+    assert maker._completing_s == pytest.approx(0.3 + 0.3 * (5.0 - 0.3))
+
+
 def test_the_longer_keyframes_take_the_earlier_they_are_asked_for(walk: Walk) -> None:
     asked = []
     for takes_s in (0.0, 1.0):

@@ -323,3 +323,16 @@ def test_odometry_outranks_the_imu_and_not_the_other_way_round() -> None:
     assert not MetricScale(ScaleSettings(auto=False)).takes(ScaleSource.ODOM)
     assert not MetricScale(ScaleSettings(ScaleSource.HEIGHT)).takes(ScaleSource.IMU)
     assert MetricScale(ScaleSettings(ScaleSource.IMU)).takes(ScaleSource.IMU)
+
+
+def test_what_somebody_else_follows_is_no_correction() -> None:
+    metric, here = MetricScale(ScaleSettings()), np.zeros(3)
+    metric.begin()
+    metric.see_inertial(1.0, 0.1)
+    # The first metres are nobody else's.
+    metric.leave_as_it_is()
+    assert metric.correction(here, here) is not None
+    metric.see_inertial(0.5, 0.02)
+    metric.leave_as_it_is()
+    assert metric.correction(here, here) is None
+    assert metric.scale.sigma < 0.1

@@ -88,6 +88,15 @@ def test_first_cameras_are_as_uncertain_as_their_rivals_are_apart() -> None:
     assert of_first_cameras(0.1, 0.0, 1.0)[5, 5] == pytest.approx(0.01)
 
 
+def test_where_other_sensors_hold_the_unit_it_does_not_drift() -> None:
+    turned = make_pose(rotation_from_vector([0.0, 1.0, 0.0]), [1.0, 0.0, 0.0])
+    held, free = (
+        accumulated([anchor(np.zeros((7, 7)))], turned, SOLVE, quality(0.4), 1.0, is_held) for is_held in (True, False)
+    )
+    assert held[6, 6] == 0.0
+    np.testing.assert_allclose(held[3:6, 3:6], free[3:6, 3:6])
+
+
 def test_a_miss_is_an_angle_and_never_nothing() -> None:
     assert miss_rad(anchor(np.zeros((7, 7))), quality(0.4)) == pytest.approx(0.05)
     least = miss_rad(anchor(np.zeros((7, 7))), quality(0.0))

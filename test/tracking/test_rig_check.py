@@ -28,6 +28,12 @@ def test_exchanged_images_are_told(walk: RigWalk) -> None:
     assert words.startswith("the images of 'left' and 'right' are exchanged")
 
 
+def test_a_camera_that_is_upside_down_is_told(walk: RigWalk) -> None:
+    turned = np.ascontiguousarray(walk.images[0]["right"][::-1, ::-1])
+    (words,) = rig_remarks(walk.rig, {"left": walk.images[0]["left"], "right": turned})
+    assert words.startswith("the images of 'right' are upside down, by what 'left' shows; turn them in its driver")
+
+
 def test_a_camera_that_is_turned_is_told_with_the_turn(walk: RigWalk) -> None:
     right = walk.rig["right"]
     turned = right.camera_to_base @ make_pose(rotation_from_vector(np.radians([0.5, 0.0, -0.4])), np.zeros(3))

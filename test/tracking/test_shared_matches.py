@@ -163,7 +163,7 @@ def test_depths_that_frames_have_told_of_lead_on_where_keyframes_share_nothing(s
     for a, b in ((0, 1), (0, 2), (1, 2)):
         shared._matches[a, b] = scene.matcher.nothing_shared(scene.features[a], scene.features[b])
     assert shared.expected(anchors, newest, newest.camera_to_world) is not None
-    anchors[2] = replace(anchors[2], inverse_depth=scene.depths_at(2, 0.4))
+    anchors[2] = replace(anchors[2], inverse_depth=scene.depths_at(2, 0.2))
     assert shared.expected(anchors, newest, newest.camera_to_world) is None
 
 

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Set
+from dataclasses import replace
 
+import cv2
 import numpy as np
 import pytest
-from rig_walk import RigWalk, sides, stereo
+from rig_walk import LENS, RigWalk, sides, stereo
 
 from ros2_raxels.geometry.poses import FloatArray, relative_pose, rotation_angle_rad
+from ros2_raxels.geometry.rig import Rig
 from ros2_raxels.tracking.metric_scale import ScaleSettings, ScaleSource
 from ros2_raxels.tracking.tracker import Tracker
 from ros2_raxels.tracking.types import TrackedPose, TrackerSettings, TrackState
@@ -72,6 +75,31 @@ def test_a_camera_that_drops_out_costs_its_own_rays_only(walk: RigWalk) -> None:
     away, turned = errors(poses[13:24], walk.truth(list(range(13, 24))))
     assert away < 0.08
     assert turned < 0.01
+
+
+def test_where_the_first_camera_is_dead_for_long_the_other_goes_on_and_makes_the_map(walk: RigWalk) -> None:
+    answers = follow(tracker(walk), walk, left=set(range(10, 30)))
+    assert all(a.state is TrackState.TRACKING for a in answers)
+    assert sum(a.keyframe for a in answers[10:30]) >= 3
+    truth = walk.truth(list(range(10, 40)))
+    away, turned = errors(np.array([a.camera_to_world for a in answers[10:]]), truth)
+    assert away < 0.08
+    assert turned < 0.02
+
+
+def test_cameras_of_different_sizes_are_one_rig() -> None:
+    pair = stereo()
+    small = replace(pair.rig["right"], camera=pair.rig["right"].camera.resized(160, 120))
+    found = Tracker(rig=Rig({"left": pair.rig["left"], "right": small}))
+    answers = []
+    for k in range(12):
+        right = cv2.resize(pair.images[k]["right"], (160, 120), interpolation=cv2.INTER_AREA)
+        answers.append(found.track(pair.images[k]["left"], pair.stamp_ns(k), LENS, others={"right": right}))
+        found.improve()
+    assert all(a.state is TrackState.TRACKING and a.scale.is_metric for a in answers)
+    away, turned = errors(np.array([a.camera_to_world for a in answers]), pair.truth(list(range(12))))
+    assert away < 0.02
+    assert turned < 0.005
 
 
 def test_images_of_nobody_and_of_another_size_are_named(walk: RigWalk) -> None:

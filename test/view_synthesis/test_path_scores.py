@@ -92,6 +92,21 @@ def test_views_of_what_was_seen_are_expected_to_be_good_and_turning_away_gains_i
     assert score(wall, near).expected_quality < 0.9 * known.expected_quality
 
 
+def test_room_says_less_where_the_depths_of_the_scene_are_unsure() -> None:
+    """A wall without texture may be much nearer. That something is in the way is believed all the same."""
+    inverse = np.full((1, 48, 64), 1.0 / 4.0, np.float32)
+    sure, unsure = (
+        SeenSpace.of(FrameDepths(CAMERA, np.eye(4)[None], inverse, share * inverse)) for share in (0.049, 0.05)
+    )
+    ahead, into = straight(0.5, 1.5), straight(0.5, 3.95)
+    assert 1.0 - score(unsure, ahead).free_probability > 2.0 * (1.0 - score(sure, ahead).free_probability)
+    assert score(unsure, into).free_probability == pytest.approx(score(sure, into).free_probability, abs=0.02)
+
+
+def test_of_a_path_that_was_never_seen_nothing_is_sure(wall: SeenSpace) -> None:
+    assert score(wall, straight(-30.0, -29.0)).free_probability < 0.8
+
+
 def test_without_any_surface_nothing_is_close() -> None:
     empty = seen(np.full((1, 48, 64), np.inf), np.eye(4)[None])
     found = score(empty, straight(0.5, 1.0))

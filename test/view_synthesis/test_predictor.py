@@ -570,6 +570,22 @@ def test_imagined_frames_are_the_views_of_the_imagined_cameras(perturbed: ViewPr
     np.testing.assert_array_equal(told.images, views.images)
 
 
+def test_imagined_frames_of_the_images_size_are_as_sharp_as_the_image(fresh: ViewPredictor) -> None:
+    """Whatever depth it is taken to have is right for some scene. The poses are those of the small frames."""
+    fine = TexturedPlane(PLANE.depth, detail=120.0).view(CAMERA, POSES[0])
+    small, large = (fresh.imagine(fine, CAMERA, 2, size=size) for size in (None, (256, 192)))
+    np.testing.assert_array_equal(large.camera_to_world, small.camera_to_world)
+    assert large.camera == CAMERA
+    assert levels_apart(large.images[1], fine) < 0.5
+    enlarged = cv2.resize(small.images[1], (256, 192), interpolation=cv2.INTER_CUBIC)
+    assert levels_apart(enlarged, fine) > 1.5
+
+
+def test_a_size_of_imagined_frames_above_the_images_is_refused(fresh: ViewPredictor) -> None:
+    with pytest.raises(ValueError, match=r"views of 257x192 px, but the known images are 256x192 px"):
+        fresh.imagine(CONTEXT[0], CAMERA, 1, size=(257, 192))
+
+
 def test_what_an_untrained_model_imagines_does_not_move(fresh: ViewPredictor) -> None:
     """Its rays are those of the first camera, whose frame is the world, so it shows the image again."""
     views = fresh.imagine(CONTEXT[0], CAMERA, 2)

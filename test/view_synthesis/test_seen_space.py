@@ -49,3 +49,12 @@ def test_points_beside_the_image_were_not_seen() -> None:
     left = -16.0 / 20.0 * 1.0
     asked = np.array([[left + 0.02, 0.0, 1.0], [left - 0.03, 0.0, 1.0]])
     np.testing.assert_array_equal(walls(2.0).has_seen(asked), [True, False])
+
+
+def test_depths_are_unsure_where_their_errors_are_as_large_as_they_can_be() -> None:
+    """Of what is infinitely far there is no depth to be sure of."""
+    assert walls(2.0, 3.0).unsure == 0.0
+    assert walls(2.0, np.inf, error=0.05 / 2.0).unsure == 1.0
+    # A twentieth of 1/3 is less than this error, a twentieth of 1/2 is more.
+    assert walls(2.0, 3.0, error=0.02).unsure == 0.5
+    assert walls(np.inf).unsure == 0.0

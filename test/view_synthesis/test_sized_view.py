@@ -86,6 +86,14 @@ def test_a_single_known_frame_is_trusted_a_fifth_as_far() -> None:
     np.testing.assert_allclose(view, 40 + 0.2 * 160 * 40 / 200, atol=1)
 
 
+def test_a_single_frame_is_trusted_as_far_as_it_is_said_to_be() -> None:
+    """Where the unit is free, no depth is wrong."""
+    bright, own = np.full((192, 256, 3), 200, np.uint8), np.full((48, 64, 3), 40, np.uint8)
+    one = replace(small(0.0, own), weights=np.full((1, 48, 64), 1.0, np.float32))
+    view = SizedContext([bright], CAMERA, FRAMES[:1], (256, 192), trust=1.0).view(one, TARGET).picture[96, 128]
+    np.testing.assert_allclose(view, 40 + 160 * 40 / 200, atol=1)
+
+
 def test_what_no_frame_shows_is_the_small_view() -> None:
     away = shifted(turn_deg=(0, 90, 0))
     picture = np.random.default_rng(0).integers(0, 256, (48, 64, 3), dtype=np.uint8)

@@ -82,3 +82,13 @@ def test_views_that_are_large_enough_keep_their_size() -> None:
     small = views(plain(0, 0, 0))
     large = replace(small, images=wide, expected_error=np.zeros((1, 4, 161)))
     assert draw_sheet([plain(1, 2, 3)], [], large).shape == (3 * (LABEL + 4 + 2), 161 + 2, 3)
+
+
+def test_a_view_with_depth_has_a_row_of_it_bright_where_near() -> None:
+    depth = np.full((1, HEIGHT, WIDTH), 5.0, np.float32)
+    depth[0, :, : WIDTH // 2] = 1.0
+    made = replace(views(plain(4, 5, 6)), depth=depth)
+    sheet = draw_sheet([plain(1, 2, 3)], [], made)
+    assert sheet.shape == (4 * ROW, COLUMN, 3)
+    shown = cell(sheet, 2, 0).astype(int).sum(axis=2)
+    assert shown[:, :20].min() > shown[:, -20:].max()

@@ -170,6 +170,14 @@ def unknown_covariance() -> FloatArray:
     return (np.eye(6) * UNKNOWN_VARIANCE).ravel()
 
 
+def without_lengths(covariance: FloatArray) -> FloatArray:
+    """Row-major 6x6 of (lengths, turns) of which the lengths are not known."""
+    found = np.reshape(np.array(covariance, float), (6, 6))
+    found[:3], found[:, :3] = 0.0, 0.0
+    found[:3, :3] = np.eye(3) * UNKNOWN_VARIANCE
+    return found.ravel()
+
+
 def pose_message(pose: FloatArray) -> Pose:
     """geometry_msgs/Pose of a 4x4; the quaternion is of unit norm with w >= 0."""
     x, y, z = (float(value) for value in pose[:3, 3])

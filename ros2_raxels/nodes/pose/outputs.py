@@ -26,10 +26,11 @@ from ros2_raxels.nodes.common.messages import (
     twist_message,
     twist_of,
     unknown_covariance,
+    without_lengths,
 )
 from ros2_raxels.nodes.common.parameters import Parameters
 from ros2_raxels.nodes.common.tf_broadcaster import EdgePublisher
-from ros2_raxels.nodes.pose.placement import FrameNames, Placed, Placement, TfMode, Transforms
+from ros2_raxels.nodes.pose.placement import FrameNames, Placed, Placement, TfMode, Transforms, Unscaled
 from ros2_raxels.nodes.pose.preview import RaxelPicture
 from ros2_raxels.tracking.metric_scale import UNKNOWN_SIGMA
 from ros2_raxels.tracking.types import LostPolicy, TrackedPose, TrackState
@@ -68,7 +69,8 @@ class PoseOutputs:
         self._engine_id = engine_id
         names = FrameNames(*(parameters.text(f"tf.{name}_frame") for name in ("world", "map", "odom", "base")))
         self._edges = EdgePublisher(node, (names.world, names.map, names.odom, names.base))
-        self.placement = Placement(names, transforms, self._edges.other_parent)
+        self._unscaled = Unscaled(parameters.text("odometry.unscaled"))
+        self.placement = Placement(names, transforms, self._edges.other_parent, self._unscaled)
         # Exchanged as a whole, because `announce` reads them in another thread.
         self._frames = (names.world, parameters.text("tf.child_frame"))
         self._pose = node.create_publisher(PoseWithCovarianceStamped, "~/pose", 10)
@@ -215,6 +217,11 @@ class PoseOutputs:
                 # How well two poses agree with each other is not known, even where both their own errors are.
                 seconds = (answer.stamp_ns - previous[0]) * 1e-9
                 odometry.twist.twist = twist_message(previous[3], placed.pose, seconds)
+        if not answer.scale.is_metric and self._unscaled is Unscaled.WITHHOLD:
+            return
+        if not answer.scale.is_metric and self._unscaled is Unscaled.UNKNOWN:
+            odometry.pose.covariance = without_lengths(odometry.pose.covariance)
+            odometry.twist.covariance = without_lengths(odometry.twist.covariance)
         self._odometry.publish(odometry)
 
     def _publish_path(self, pose: PoseStamped) -> None:

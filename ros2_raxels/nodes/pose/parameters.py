@@ -14,7 +14,7 @@ from ros2_raxels.nodes.common.parameters import (
     Parameters,
     Table,
 )
-from ros2_raxels.nodes.pose.placement import TfMode
+from ros2_raxels.nodes.pose.placement import TfMode, Unscaled
 from ros2_raxels.tracking.metric_scale import ScaleSettings, ScaleSource
 from ros2_raxels.tracking.types import LostPolicy, TrackerSettings
 
@@ -177,6 +177,15 @@ POSE_TABLE: Table = (
         unit="m",
         low=0.001,
         high=1000.0,
+        at_configure=True,
+    ),
+    Parameter(
+        "odometry.unscaled",
+        Unscaled.UNKNOWN.value,
+        "What is said of lengths while poses are not in metres. unknown: the variances of positions and linear "
+        "velocities in ~/odometry are 9999, so that a filter takes turns alone, and no edge to a base that stands "
+        "apart from the camera is published. withhold: no ~/odometry either. publish: all in the trajectory's unit.",
+        choices=tuple(each.value for each in Unscaled),
         at_configure=True,
     ),
     Parameter(

@@ -21,6 +21,8 @@ _UNIT_SIGMA = 0.5
 In all directions, for nobody knows where a reader puts the origin, from which the error is counted.
 """
 
+_NO_LEVER_M = 1e-6
+
 
 class TfMode(str, enum.Enum):
     """Which edge is published."""
@@ -30,6 +32,17 @@ class TfMode(str, enum.Enum):
     WORLD_TO_BASE = "world_to_base"
     MAP_TO_ODOM = "map_to_odom"
     ODOM_TO_BASE = "odom_to_base"
+
+
+class Unscaled(str, enum.Enum):
+    """What is said of lengths while none is in metres."""
+
+    WITHHOLD = "withhold"
+    """No odometry, and no edge that needs the distance from base to camera."""
+    UNKNOWN = "unknown"
+    """Odometry that says of every length that it is not known, and no such edge."""
+    PUBLISH = "publish"
+    """All in the unit of the trajectory."""
 
 
 @dataclass(frozen=True)
@@ -106,10 +119,17 @@ class Placement:
         names: of the frames.
         transforms: the tree.
         other_parent: ``(child, parent)`` to another living parent of the child, or an empty string.
+        unscaled: whether edges that need metres are published without them; others are.
     """
 
-    def __init__(self, names: FrameNames, transforms: Transforms, other_parent: Callable[[str, str], str]) -> None:
-        self.names = names
+    def __init__(
+        self,
+        names: FrameNames,
+        transforms: Transforms,
+        other_parent: Callable[[str, str], str],
+        unscaled: Unscaled = Unscaled.PUBLISH,
+    ) -> None:
+        self.names, self._unscaled = names, unscaled
         self._transforms = transforms
         self._other_parent = other_parent
         self._first: tuple[str, FloatArray] | None = None
@@ -153,6 +173,7 @@ class Placement:
             mode, invert = self._chosen(child, optical, metric, invert)
         refusal = self._impossible(mode, missing, metric)
         self._parent = self.names.world if refusal else self._parent_for(mode)
+        refusal = refusal or self._withheld(mode, metric)
         pose: FloatArray = self._mount.to_world @ answer.camera_to_world @ self._mount.from_child
         covariance = self._covariance(answer, pose)
         if refusal or mode is TfMode.OFF:
@@ -221,6 +242,16 @@ class Placement:
         if missing:
             return f"tf.mode {mode.value} needs the pose of the camera on the base: {missing}"
         return "" if metric else f"tf.mode {mode.value} needs metres, and the scale is not known yet; see scale.mode"
+
+    def _withheld(self, mode: TfMode, metric: bool) -> str:
+        """Why no edge to the base is published: in a unit that is not the metre it would be in the wrong place."""
+        lever_m = float(np.linalg.norm(self._mount.from_child[:3, 3]))
+        if metric or mode is TfMode.OFF or self._unscaled is Unscaled.PUBLISH or lever_m < _NO_LEVER_M:
+            return ""
+        return (
+            f"no edge to {self._mount.child}, which is {lever_m:.2g} m away from the camera, while the scale is not "
+            "known; see scale.mode and odometry.unscaled"
+        )
 
     def _parent_for(self, mode: TfMode) -> str:
         return {TfMode.MAP_TO_ODOM: self.names.map, TfMode.ODOM_TO_BASE: self.names.odom}.get(mode, self.names.world)

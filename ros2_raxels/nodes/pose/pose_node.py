@@ -118,7 +118,8 @@ class PoseNode(ManagedNode[TrackerLike]):
             rectified = self._settings.flag("image_rectified")
             patience_s = self._settings.number("camera_info_timeout_s")
             finder = RigFinder(names, self._transforms, rectified, self.get_logger().warning)
-            rig = RigIntake(finder, self._rig_listener.intrinsics, patience_s, self._problems.report)
+            say = self.get_logger().info
+            rig = RigIntake(finder, self._rig_listener.intrinsics, patience_s, self._problems.report, say=say)
         self._rig = rig
         self._masks = Masks(self._mask_files, names if len(names) > 1 else (), self._problems.report)
         self._worker = PoseWorker(
@@ -147,7 +148,7 @@ class PoseNode(ManagedNode[TrackerLike]):
         self._leader_seen: Any = None
         self._stamps = StampClock(self)
         self._stalled = ""
-        self._arrived_at = time.monotonic()
+        self._arrived_at = self._leader_at = time.monotonic()
         self._worker.begin()
         self._begin(partial(self._worker.work, self._slot))
         undo.callback(self._slot.close)
@@ -206,7 +207,7 @@ class PoseNode(ManagedNode[TrackerLike]):
     # ------------------------------------------------------------------------------------------ executor's thread
 
     def _on_image(self, message: Any) -> None:
-        self._arrived_at = time.monotonic()
+        self._arrived_at = self._leader_at = time.monotonic()
         self._stamps.see(stamp_ns(message.header.stamp))
         traffic = self._worker.traffic
         traffic.received += 1
@@ -229,6 +230,7 @@ class PoseNode(ManagedNode[TrackerLike]):
         if message is None:
             if self._leader_seen is None:
                 return
+            self._arrived_at = time.monotonic()
             self._worker.traffic.received += 1
             message = _nothing_seen(self._leader_seen, group.stamp_ns)
         beside = self._rig_listener.beside(group)
@@ -295,6 +297,7 @@ class PoseNode(ManagedNode[TrackerLike]):
             self._mapping_health(),
             self._scale_health(),
             *self._depth_health(),
+            *self._sensors_health(),
             self._tf_health(),
         ]
 
@@ -312,7 +315,11 @@ class PoseNode(ManagedNode[TrackerLike]):
         if self._rig_listener is None or self._rig is None:
             return []
         finder = self._rig.finder
-        return [self._rig_listener.health(finder.left_out, finder.is_complete)]
+        silent_s = time.monotonic() - max(self._leader_at, self._images.publisher_since)
+        first = ""
+        if silent_s > self._settings.number("stall_timeout_s"):
+            first = f"no image for {silent_s:.1f} s: {self._images.why_silent(self._intrinsics.newest)}"
+        return [self._rig_listener.health(finder.left_out, finder.is_complete, first, self._rig.contradicts)]
 
     def _clock_health(self) -> Health:
         problem = self._stamps.problem
@@ -355,6 +362,10 @@ class PoseNode(ManagedNode[TrackerLike]):
             return []
         words = self._worker.depth_trouble or self._depth.trouble()
         return [Health("depth", diagnostics.WARN if words else diagnostics.OK, words, self._depth.values())]
+
+    def _sensors_health(self) -> list[Health]:
+        remarks = self._worker.sensor_remarks
+        return [Health("sensors", diagnostics.WARN, "; ".join(remarks))] if remarks else []
 
     def _knows_metres(self) -> bool:
         """Whether anything that `auto` would take is published."""

@@ -14,7 +14,7 @@ from ros2_raxels.geometry.frame_tree import FrameError
 from ros2_raxels.geometry.poses import FloatArray, GeometryError, inverse_pose, rotation_angle_rad
 from ros2_raxels.geometry.rig import MountedCamera, Rig
 from ros2_raxels.nodes.pose.placement import Transforms
-from ros2_raxels.recordings.stereo_info import stereo_mount
+from ros2_raxels.recordings.stereo_info import contradiction, stereo_mount
 
 _LOOK_AGAIN_S = 1.0
 _MOVED_M, _MOVED_RAD = 0.002, 0.005
@@ -132,17 +132,25 @@ class RigFinder:
             return self._by_projection(name, leader, seen, str(error))
         if known is None:
             self._mounts[name] = found
-            return found, ""
+            return found, self._contradiction(name, leader, seen, found)
         moved = inverse_pose(known) @ found
         away, turned = float(np.linalg.norm(moved[:3, 3])), float(rotation_angle_rad(moved[:3, :3]))
         if away < _MOVED_M and turned < _MOVED_RAD:
-            return known, ""
+            return known, self._contradiction(name, leader, seen, known)
         why = (
             f"TF has moved it by {1e3 * away:.1f} mm and {np.degrees(turned):.2f} deg on its base; cameras of a rig "
             "are fixed: it is taken to be where it was first"
         )
         self._warn_once(f"camera {name!r}: {why}")
         return known, why
+
+    def _contradiction(self, name: str, leader: SeenBy, seen: SeenBy, mount: FloatArray) -> str:
+        """What P of a stereo pair says against TF."""
+        by_p = None if None in (leader.info, seen.info) else stereo_mount(leader.info, seen.info, self._rectified)
+        words = "" if by_p is None else contradiction(mount, by_p)
+        if words:
+            self._warn_once(f"cameras {self._names[0]!r} and {name!r}: {words}")
+        return words
 
     def _by_projection(self, name: str, leader: SeenBy, seen: SeenBy, why: str) -> tuple[FloatArray | None, str]:
         """By P of a stereo pair, where TF knows nothing."""

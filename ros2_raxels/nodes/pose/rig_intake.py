@@ -17,6 +17,7 @@ from ros2_raxels.nodes.pose.intrinsics import Intrinsics
 from ros2_raxels.nodes.pose.rig_finder import RigFinder, SeenBy
 from ros2_raxels.recordings.contrast import Stretch
 from ros2_raxels.recordings.image_codec import ImageError
+from ros2_raxels.tracking.rig_check import rig_checks
 
 
 @dataclass(frozen=True)
@@ -52,6 +53,10 @@ class RigIntake:
         patience_s: for so long the tracker waits for a complete rig.
         report: told of what goes wrong, in one line.
         clock: steady, s.
+        say: told how well the cameras agree, in one line.
+
+    Attributes:
+        contradicts: what the images say against the calibration of the rig. Exchanged as a whole.
     """
 
     def __init__(
@@ -61,7 +66,10 @@ class RigIntake:
         patience_s: float,
         report: Callable[[str], None],
         clock: Callable[[], float] = time.monotonic,
+        say: Callable[[str], None] = lambda words: None,
     ) -> None:
+        self._say, self._to_check = say, False
+        self.contradicts: tuple[str, ...] = ()
         self.finder, self._intrinsics = finder, intrinsics
         self._patience_s, self._report, self._clock = patience_s, report, clock
         self._stretches = {name: Stretch() for name in intrinsics}
@@ -106,6 +114,27 @@ class RigIntake:
             except (ImageError, ValueError) as error:
                 self._report(f"camera {name!r} is left out: {error}")
         return images, changed
+
+    def check(self, leader: np.ndarray, others: Mapping[str, np.ndarray], changed: bool) -> None:
+        """Compare the cameras of a rig by what they see, once, at the first moment at which all that do see something.
+
+        Args:
+            leader: image of the first camera.
+            others: of the other cameras, by name.
+            changed: whether this is another rig than before.
+        """
+        rig = self.finder.rig
+        if changed:
+            self._to_check, self.contradicts = True, ()
+        if rig is None or not self._to_check or not leader.any() or set(rig.others) - set(others):
+            return
+        self._to_check = False
+        found = list(rig_checks(rig, {rig.leader: leader, **others}))
+        for name, checked in found:
+            self._say(checked.words(rig.leader, name))
+        self.contradicts = tuple(c.words(rig.leader, name) for name, c in found if c.contradicts)
+        for words in self.contradicts:
+            self._report(words)
 
     def _wait(self) -> None:
         """For a while; then what is known is gone on with."""

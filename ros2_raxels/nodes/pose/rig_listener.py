@@ -89,15 +89,20 @@ class RigListener:
             if name in self.intrinsics
         }
 
-    def health(self, left_out: Mapping[str, str], complete: bool) -> Health:
+    def health(
+        self, left_out: Mapping[str, str], complete: bool, first: str = "", contradicts: Sequence[str] = ()
+    ) -> Health:
         """Of the cameras, by name.
 
         Args:
             left_out: why a camera is not used as it should be.
             complete: whether all of them are used.
+            first: what is wrong with the first camera.
+            contradicts: what images say against the calibration.
         """
-        values = {name: self._said_of(name, left_out) for name in self._names[1:]}
+        values = {self._names[0]: first} | {name: self._said_of(name, left_out) for name in self._names[1:]}
         wrong = [f"{name}: {words}" for name, words in values.items() if words]
+        wrong += contradicts
         if self._grouper.alone >= _APART:
             wrong.append(
                 "images of different cameras never come within rig.tolerance_s of each other; synchronise their "

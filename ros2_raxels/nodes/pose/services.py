@@ -37,6 +37,10 @@ class KeyframeKeeper(Protocol):
     def load_keyframes(self, path: Path) -> int:
         """Read keyframes; how many."""
 
+    @property
+    def map_remark(self) -> str:
+        """What of them is not used, in a line."""
+
 
 class PoseServices:
     """~/reset, ~/set_pose, ~/save_keyframes, ~/load_keyframes, and the topic initialpose.
@@ -126,7 +130,8 @@ class PoseServices:
         def load() -> tuple[str, int]:
             path = file_in(self._folder, request.path)
             count = self._tracker.load_keyframes(path)
-            return f"{count} keyframes read from {path}; looking for a known place", count
+            remark = self._tracker.map_remark
+            return f"{count} keyframes read from {path}; looking for a known place{remark and '; '}{remark}", count
 
         response.success, response.message, response.keyframes = await self._done(load)
         return response

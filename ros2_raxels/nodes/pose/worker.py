@@ -58,6 +58,10 @@ class TrackerLike(Protocol):
     def depth_trouble(self) -> str:
         """Why depth images are left out; any thread may ask."""
 
+    @property
+    def sensor_remarks(self) -> tuple[str, ...]:
+        """Which of wheels and IMU were left out since the last reset, and why; any thread may ask."""
+
     def use_mask(self, mask: Mask | None, camera: str = "") -> None:
         """Use other pixels of the first camera, or of another one by name."""
 
@@ -93,6 +97,10 @@ class TrackerLike(Protocol):
 
     def keyframes_to_save(self, path: Path) -> Callable[[], int]:
         """What writes the keyframes of now, in any thread, and says how many."""
+
+    @property
+    def map_remark(self) -> str:
+        """What of the map that was loaded last is not used, in a line."""
 
     def load_keyframes(self, path: Path) -> int:
         """Read keyframes; how many."""
@@ -167,6 +175,11 @@ class PoseWorker:
     def depth_trouble(self) -> str:
         """Why the tracker leaves depth images out, in one line; any thread may ask."""
         return self._tracker.depth_trouble
+
+    @property
+    def sensor_remarks(self) -> tuple[str, ...]:
+        """Which of wheels and IMU the tracker has left out, and why, a line each; any thread may ask."""
+        return self._tracker.sensor_remarks
 
     def begin(self) -> None:
         """Count anew. While nobody is at work, any thread may call it; the tracker goes on where it was."""
@@ -250,6 +263,7 @@ class PoseWorker:
             if changed:
                 self._tracker.use_rig(self._rig.finder.rig)
                 self._reset_outputs(f"the rig is {', '.join(self._rig.names)} now")
+            self._rig.check(image, others, changed)
         self._gate.admit(self._optical, stamp, width, height, camera)
         if self._masks is not None:
             for name, seen in {FIRST: image, **others}.items():

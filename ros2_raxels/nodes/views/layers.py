@@ -12,14 +12,11 @@ from sensor_msgs.msg import Image, PointCloud2, PointField
 from std_msgs.msg import Header
 
 from ros2_raxels.geometry.poses import FloatArray
-from ros2_raxels.view_synthesis.prediction import PredictedViews
+from ros2_raxels.view_synthesis.prediction import UNSEEN_SHARE, PredictedViews
 from ros2_raxels.view_synthesis.seen_space import SeenSpace
 
 ShowPoints = Callable[[Callable[[], PointCloud2]], None]
 """Is given what makes a cloud, to be called if anybody listens."""
-
-UNSEEN_SHARE = 0.5
-"""A pixel of which more than this share is made up was never seen."""
 
 _MOST_POINTS = 100_000
 """Of one cloud: of larger views every second pixel is taken, and so on."""

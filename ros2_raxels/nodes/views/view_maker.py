@@ -67,6 +67,7 @@ class Predictor(Judge, Protocol):
         *,
         seed: int,
         steps: int | None,
+        size: tuple[int, int] | None,
         proceed: Proceed | None,
     ) -> PredictedViews:
         """Video and trajectory together, from one frame."""
@@ -440,13 +441,13 @@ def _points(scene: Scene, batches: Sequence[PredictedViews]) -> PointCloud2:
 
 def _batches(predictor: Predictor, job: ViewJob, scene: Scene, seed: int, steps: int) -> Iterator[PredictedViews]:
     try:
+        size = _within(job.request.size, scene.camera)
         if not job.request.imagines:
-            size = _within(job.request.size, scene.camera)
             request = PredictionRequest(scene.images, scene.camera, scene.to_world, scene.trajectory, seed, steps, size)
             yield from predictor.predict_in_batches(request, proceed=job.proceed)
             return
         views = predictor.imagine(
-            scene.images[-1], scene.camera, job.request.views, seed=seed, steps=steps, proceed=job.proceed
+            scene.images[-1], scene.camera, job.request.views, seed=seed, steps=steps, size=size, proceed=job.proceed
         )
         yield replace(views, camera_to_world=scene.to_world[-1] @ views.camera_to_world)
     except PredictionCancelledError:

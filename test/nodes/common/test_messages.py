@@ -325,6 +325,16 @@ def test_pose_messages_hold_the_pose(turn: np.ndarray, position: np.ndarray):
     assert transform.translation.z == position[2]
 
 
+def test_without_lengths_a_covariance_keeps_its_turns_alone():
+    root = np.random.default_rng(0).normal(size=(6, 6))
+    covariance = root @ root.T
+    found = messages.without_lengths(covariance.ravel()).reshape(6, 6)
+    np.testing.assert_array_equal(found[:3, :3], 9999.0 * np.eye(3))
+    np.testing.assert_array_equal(found[:3, 3:], 0.0)
+    np.testing.assert_array_equal(found[3:, :3], 0.0)
+    np.testing.assert_array_equal(found[3:, 3:], covariance[3:, 3:])
+
+
 @given(VECTORS, VECTORS)
 def test_poses_survive_a_round_trip_through_a_message(turn, position):
     pose = make_pose(rotation_from_vector(turn), position)

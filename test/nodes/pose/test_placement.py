@@ -20,7 +20,7 @@ from ros2_raxels.geometry.poses import (
     quaternion_from_rotation,
     rotation_from_vector,
 )
-from ros2_raxels.nodes.pose.placement import Edge, FrameNames, Placed, Placement, TfMode
+from ros2_raxels.nodes.pose.placement import Edge, FrameNames, Placed, Placement, TfMode, Unscaled
 from ros2_raxels.tracking.metric_scale import Scale, ScaleSource
 from ros2_raxels.tracking.types import SolveQuality, TrackedPose, TrackState
 
@@ -41,7 +41,9 @@ def answer(pose: FloatArray, metric: bool = False, covariance: FloatArray = VARI
 class Robot:
     """A tree, and a placement that asks it."""
 
-    def __init__(self, mount: bool = True, odometry: FloatArray | None = None) -> None:
+    def __init__(
+        self, mount: bool = True, odometry: FloatArray | None = None, unscaled: Unscaled = Unscaled.PUBLISH
+    ) -> None:
         self.tree = FrameTree()
         self.stamp_ns = STAMP
         self.base_to_odom = np.eye(4) if odometry is None else odometry
@@ -49,7 +51,7 @@ class Robot:
             self.insert("base_link", EYE, MOUNT, static=True)
         if odometry is not None:
             self.insert("odom", "base_link", odometry)
-        self.placement = Placement(FrameNames(), self.tree, self.tree.other_parent)
+        self.placement = Placement(FrameNames(), self.tree, self.tree.other_parent, unscaled)
 
     def insert(self, parent: str, child: str, pose: FloatArray, static: bool = False) -> None:
         quaternion = quaternion_from_rotation(pose[:3, :3])
@@ -226,6 +228,19 @@ def test_without_odometry_there_is_no_map_to_odom_and_the_message_says_why() -> 
     placed = Robot().place(answer(STEP, metric=True), TfMode.MAP_TO_ODOM)
     assert placed.edge is None
     assert "odom" in placed.refusal
+
+
+@pytest.mark.parametrize("unscaled", [Unscaled.UNKNOWN, Unscaled.WITHHOLD])
+def test_a_base_that_stands_apart_waits_for_metres_where_these_are_wanted(unscaled: Unscaled) -> None:
+    robot = Robot(unscaled=unscaled)
+    placed = robot.place(answer(STEP))
+    assert placed.edge is None
+    assert placed.refusal.startswith("no edge to base_link, which is ")
+    assert placed.refusal.endswith("while the scale is not known; see scale.mode and odometry.unscaled")
+    metric = replace(answer(STEP), scale=Scale(ScaleSource.FIXED, 1.0, 0.01))
+    assert edge_of(robot.place(metric)).child == "base_link"
+    # The camera itself has no lever.
+    assert edge_of(Robot(mount=False, unscaled=unscaled).place(answer(STEP))).child == EYE
 
 
 def test_off() -> None:

@@ -14,6 +14,7 @@ pytest.importorskip("rclpy")
 pytest.importorskip("raxels_interfaces.msg")
 
 import scripted_node as script
+from diagnostic_msgs.msg import DiagnosticStatus
 from nav_msgs.msg import Path
 from pose_rig import CAMERA, FRAME, PERIOD_NS, UNKNOWN, Rig, next_stamp_ns, picture, settled_rig
 from rclpy.qos import DurabilityPolicy, QoSProfile
@@ -67,7 +68,9 @@ def test_stamps_frames_and_values_of_a_tracked_image(fresh: Rig):
     turned = [math.cos(script.TURN_RAD), -math.sin(script.TURN_RAD), 0.0]
     np.testing.assert_allclose(forward, turned, atol=1e-12)
     np.testing.assert_allclose(np.reshape(pose.pose.covariance, (6, 6)), np.diag([3.0, 1.0, 2.0, 6.0, 4.0, 5.0]))
-    assert odometry.pose == pose.pose
+    assert odometry.pose.pose == pose.pose.pose
+    # Nothing tells metres here, so that a filter is told of turns alone.
+    np.testing.assert_allclose(np.reshape(odometry.pose.covariance, (6, 6)), np.diag([9999.0] * 3 + [6.0, 4.0, 5.0]))
     translation = edge.transform.translation
     assert (translation.x, translation.y, translation.z) == (position.x, position.y, position.z)
     assert edge.transform.rotation == q
@@ -118,6 +121,7 @@ def test_what_is_published_while_not_tracking(fresh: Rig, action: int, state: in
         # As the tracker says: it grows while held and is unknown when lost. x forward is the optical z, and so on.
         expected = UNKNOWN if action == script.LOST else np.diag([3.0, 1.0, 2.0, 6.0, 4.0, 5.0])
         np.testing.assert_allclose(np.reshape(answer.pose.pose.covariance, (6, 6)), expected)
+        expected = np.diag([9999.0] * 3 + list(np.diag(expected)[3:]))
         np.testing.assert_allclose(np.reshape(answer.odometry.pose.covariance, (6, 6)), expected)
         assert answer.odometry.twist.twist.linear.z == 0.0
     after = fresh.solve()
@@ -310,6 +314,14 @@ def test_a_solved_image_counts_as_processed_only_even_if_its_answer_cannot_be_pu
     assert after.frames_processed == before.frames_processed + 2
     assert after.frames_dropped == before.frames_dropped
     assert after.frames_received == after.frames_processed + after.frames_dropped
+
+
+def test_a_sensor_that_is_left_out_is_named_in_the_diagnostics(fresh: Rig):
+    fresh.solve()
+    assert not fresh.health("sensors")
+    assert fresh.solve(script.SLIPS).status.state == PoseStatus.STATE_TRACKING
+    found = fresh.wait_health("sensors", DiagnosticStatus.WARN)
+    assert found.message == script.SLIPPED
 
 
 def test_reset_service_starts_a_new_trajectory(rig: Rig):

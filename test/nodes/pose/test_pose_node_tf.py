@@ -17,7 +17,7 @@ import scripted_node as script
 from diagnostic_msgs.msg import DiagnosticStatus
 from geometry_msgs.msg import PoseWithCovarianceStamped, TransformStamped
 from lifecycle_rig import Manager
-from pose_rig import FRAME, Rig
+from pose_rig import FRAME, Rig, picture
 from std_msgs.msg import Header
 from tf2_msgs.msg import TFMessage
 
@@ -34,14 +34,14 @@ pytestmark = pytest.mark.ros
 MOUNT = make_pose(rotation_from_vector([0.0, 0.3, 0.0]), [0.3, 0.0, 0.5]) @ OPTICAL_TO_BODY
 ODOMETRY = make_pose(rotation_from_vector([0.0, 0.0, 0.4]), [5.0, 1.0, 0.0])
 METRES = {"scale.mode": "fixed"}
-CHANGED = ("scale.mode", "tf.mode", "tf.time_offset_s", "lost.policy", "keyframes.folder")
+CHANGED = ("scale.mode", "odometry.unscaled", "tf.mode", "tf.time_offset_s", "lost.policy", "keyframes.folder")
 """Parameters that tests give values of their own."""
 
 
 class Robot(Rig):
     """A rig whose camera is mounted on a base, with or without odometry."""
 
-    def __init__(self, probe: Probe, node: NodeProcess, odometry: bool) -> None:
+    def __init__(self, probe: Probe, node: NodeProcess, odometry: bool, waits: bool = True) -> None:
         self._static = probe.publisher(TFMessage, "/tf_static", tf_qos(static=True))
         self._moving = probe.publisher(TFMessage, "/tf", tf_qos())
         self._static.publish(self._edge("base_link", FRAME, MOUNT))
@@ -51,6 +51,12 @@ class Robot(Rig):
         wait_until(lambda: probe.node.count_subscribers("/tf") >= 3, what="ears for TF")
         self.settle()
         self.odometry_on, self.wheels = odometry, ODOMETRY
+        if not waits:
+            # Where no odometry is published a step would wait for it.
+            wait_until(
+                lambda: self.answer(self.send(picture())).child_frame_id == "base_link", what="place on the base"
+            )
+            return
         wait_until(lambda: self.step().status.child_frame_id == "base_link", what="place of the camera on the base")
         self.reset()
 
@@ -87,11 +93,11 @@ def make_robot(probe: Probe, node: NodeProcess) -> Iterator[MakeRobot]:
     manager = Manager(probe, node)
     defaults = {row.name: row.default for row in TABLES["raxels_pose"] if row.name in CHANGED}
 
-    def make(parameters: Mapping[str, object], *, odometry: bool = False) -> Robot:
+    def make(parameters: Mapping[str, object], *, odometry: bool = False, waits: bool = True) -> Robot:
         for name, value in {**defaults, **parameters}.items():
             assert manager.assign(name, value) == (True, "")
         manager.go("configure", "activate")
-        return Robot(probe, node, odometry)
+        return Robot(probe, node, odometry, waits)
 
     yield make
     manager.go("deactivate", "cleanup")
@@ -115,6 +121,29 @@ def test_poses_are_those_of_the_base_where_tf_places_the_camera_on_it(make_robot
     edge = [e for m in robot.edges for e in m.transforms if e.child_frame_id == "base_link"][-1]
     assert stamp_ns(edge.header.stamp) == answer.stamp + 250_000_000
     np.testing.assert_allclose(pose_of_transform(edge.transform), second_step(), atol=1e-9)
+
+
+@pytest.mark.parametrize(("unscaled", "is_unknown"), [("unknown", True), ("publish", False)])
+def test_what_is_said_of_lengths_while_none_is_in_metres(
+    make_robot: MakeRobot, unscaled: str, is_unknown: bool
+) -> None:
+    robot = make_robot({"scale.mode": "none", "odometry.unscaled": unscaled})
+    robot.step()
+    answer = robot.solve()
+    assert not answer.status.scale_is_metric
+    assert bool(answer.edges) != is_unknown
+    variances = np.diag(np.reshape(answer.odometry.pose.covariance, (6, 6)))
+    assert (variances[:3] == 9999.0).all() == is_unknown
+    assert (variances[3:] < 9999.0).all()
+
+
+def test_odometry_is_withheld_until_there_are_metres(make_robot: MakeRobot) -> None:
+    robot = make_robot({"scale.mode": "none", "odometry.unscaled": "withhold"}, waits=False)
+    stamp = robot.send(picture(script.TRACK))
+    assert not robot.answer(stamp).scale_is_metric
+    wait_until(lambda: robot.stamped(robot.poses, stamp), what="pose")
+    assert not robot.odometry
+    robot.wait_health("tf", DiagnosticStatus.ERROR, "no edge to base_link", "odometry.unscaled")
 
 
 def test_map_to_odom_is_chosen_where_odometry_owns_the_base(make_robot: MakeRobot) -> None:
@@ -144,7 +173,7 @@ def test_while_lost_odometry_moves_the_base_in_the_map(make_robot: MakeRobot) ->
 
 
 def test_without_a_scale_the_tree_of_the_robot_is_left_alone(make_robot: MakeRobot) -> None:
-    robot = make_robot({}, odometry=True)
+    robot = make_robot({"odometry.unscaled": "publish"}, odometry=True)
     robot.step()
     answer = robot.step()
     (edge,) = answer.edges
@@ -162,7 +191,7 @@ def test_a_tf_mode_that_needs_a_scale_says_so(make_robot: MakeRobot) -> None:
 
 @pytest.mark.parametrize(("policy", "has_pose", "has_edge"), [("stop", False, False), ("hold", True, True)])
 def test_what_is_published_while_lost(make_robot: MakeRobot, policy: str, has_pose: bool, has_edge: bool) -> None:
-    robot = make_robot({"lost.policy": policy})
+    robot = make_robot({"lost.policy": policy, "odometry.unscaled": "publish"})
     robot.step()
     answer = robot.step(script.LOST)
     assert answer.status.state == PoseStatus.STATE_LOST

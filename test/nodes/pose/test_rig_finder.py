@@ -103,6 +103,20 @@ def test_a_mount_that_moves_is_named_and_stays() -> None:
     assert scene.finder.left_out == {}
 
 
+def test_p_of_a_pair_that_contradicts_tf_is_named_and_tf_is_gone_by() -> None:
+    scene = Scene(Tree(right=MOUNT), "right")
+    leader, right = seen("left", tx=0.0), seen("right", tx=-256.0 * 0.06)
+    for _ in range(2):
+        scene.now += 2.0
+        scene.finder.see(leader, {"right": right}, 1)
+        assert scene.finder.left_out["right"].startswith(
+            "TF puts them 120.0 mm apart and P of their camera_info 60.0 mm"
+        )
+    assert scene.finder.rig is not None
+    assert scene.finder.rig.baseline_m("left", "right") == pytest.approx(0.12)
+    assert len(scene.said) == 1
+
+
 def test_two_cameras_in_one_place_are_no_rig() -> None:
     scene = Scene(Tree(right=np.eye(4)), "right")
     assert not scene.see(right=seen("right"))

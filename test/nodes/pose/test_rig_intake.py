@@ -10,6 +10,7 @@ import pytest
 
 pytest.importorskip("rclpy")
 
+from rig_walk import stereo
 from std_msgs.msg import Header
 
 from ros2_raxels.geometry.camera import PinholeCamera
@@ -107,3 +108,21 @@ def test_after_other_cameras_all_is_looked_for_again() -> None:
     assert desk.intake.names == ()
     desk.lens.camera = LENS
     assert desk.images()[1] is True
+
+
+def test_what_the_images_say_against_the_calibration_is_named_once_for_each_rig() -> None:
+    walk, stated, reported = stereo(), list[str](), list[str]()
+    finder: Any = SimpleNamespace(rig=walk.rig)
+    intake = RigIntake(finder, {}, 2.0, reported.append, say=stated.append)
+    left, right = (walk.images[0][name] for name in ("left", "right"))
+    # Not before all of them see something.
+    intake.check(left, {}, True)
+    intake.check(np.zeros_like(left), {"right": right}, False)
+    assert stated == []
+    for _ in range(2):
+        intake.check(right, {"right": left}, False)
+    assert len(stated) == len(reported) == 1
+    assert intake.contradicts[0].startswith("the images of 'left' and 'right' are exchanged, by what they show")
+    intake.check(left, {"right": right}, True)
+    assert stated[1].endswith("px off (epipolar residual)")
+    assert (intake.contradicts, len(reported)) == ((), 1)

@@ -77,3 +77,14 @@ def test_an_image_of_another_size_is_left_out_and_named(cameras: TwoCameras) -> 
         every_s=0.1,
     )
     assert np.isfinite(cameras.answer_with("beside right", *NAMES).confidence)
+
+
+def test_where_the_first_camera_is_dead_for_long_it_is_named_and_poses_go_on(cameras: TwoCameras) -> None:
+    cameras.mount()
+    cameras.answer_with("beside right", *NAMES)
+    told = cameras.health("left: no image for", "right")
+    assert told.level == DiagnosticStatus.WARN
+    since = len(cameras.status)
+    wait_until(lambda: cameras.send("right") and len(cameras.status) > since + 20, 20.0, "20 answers", every_s=0.05)
+    assert {s.state for s in cameras.status[since:]} == {PoseStatus.STATE_TRACKING}
+    assert cameras.health("ok", *NAMES, of="input").level == DiagnosticStatus.OK

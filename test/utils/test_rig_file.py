@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from ros2_raxels.nodes.rig_file import RigFileError, read_rig, remappings, rig_names
+from ros2_raxels.utils.rig_file import RigFileError, read_rig, remappings, rig_names
 
 GOOD = {
     "parameters": {"cameras": ["a", "b"]},
