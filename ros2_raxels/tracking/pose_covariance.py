@@ -30,7 +30,7 @@ from ros2_raxels.tracking.types import SolveQuality
 
 @dataclass(frozen=True)
 class CovarianceSizes:
-    """Sizes of the terms. ``raxels evaluate --honesty DIR --calibrate`` fits those of drift and model.
+    """Sizes of the terms. Where they come from, and what regions hold with them, stands in ``docs/honesty.md``.
 
     A *miss* is the angle by which the inliers of a solve miss, their median. Lengths are shares of the scene's depth.
 
