@@ -25,6 +25,11 @@ from ros2_raxels.utils.files import FileError, replacing
 TRACK, RAISE, SLEEP, LOST, HELD, INITIALISE, NOT_FINITE, HANG, QUIT, SPOIL = 10, 20, 30, 40, 50, 60, 70, 80, 90, 100
 """SPOIL tracks, and raises when the keyframe is to be made."""
 
+SLIPS = 120
+"""Tracks, and leaves the wheels out until it is reset."""
+
+SLIPPED = "the wheels are left out: they slip"
+
 UNSAID = 110
 """Tracks, with an answer that no status can carry."""
 
@@ -69,6 +74,7 @@ class ScriptedTracker:
     def reset(self) -> None:
         self._count = 0
         self._moved = np.eye(4)
+        self.sensor_remarks = ()
 
     def set_pose(self, camera_to_world: FloatArray, covariance: FloatArray) -> None:
         self._moved = camera_to_world @ inverse_pose(scripted_pose(self._count - 1))
@@ -101,6 +107,7 @@ class ScriptedTracker:
             raise ZeroDivisionError("as the image asked")
 
     depth_trouble = ""
+    sensor_remarks: tuple[str, ...] = ()
     map_remark = ""
 
     def use_mask(self, mask: np.ndarray | None, camera: str = "") -> None:
@@ -126,6 +133,7 @@ class ScriptedTracker:
         if action in (SLEEP, HANG):
             print(BUSY, flush=True)
             time.sleep(SLEEP_S if action == SLEEP else HANG_S)
+        self.sensor_remarks = (SLIPPED,) if action == SLIPS else self.sensor_remarks
         state = _STATES.get(action, TrackState.TRACKING)
         pose = self._moved @ scripted_pose(self._count) * (np.nan if action == NOT_FINITE else 1.0)
         self._count += state == TrackState.TRACKING and action != NOT_FINITE

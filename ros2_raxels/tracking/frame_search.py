@@ -83,7 +83,8 @@ class FrameSearch:
         starts = [live.motion.expected_pose(frame.stamp_ns), live.motion.camera_to_world, anchors[-1].camera_to_world]
         # What was thought to move on its own may have been the world.
         with live.mapper.shared.trusting():
-            solved = self._thoroughly(frame, anchors, starts, stage_s)
+            newest = 1 if is_here and self._settings.real_time else None
+            solved = self._thoroughly(frame, anchors, starts, stage_s, newest)
             if self.ends_loss(solved):
                 self._not_found = 0
             elif best is not None:

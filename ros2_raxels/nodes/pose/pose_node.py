@@ -297,6 +297,7 @@ class PoseNode(ManagedNode[TrackerLike]):
             self._mapping_health(),
             self._scale_health(),
             *self._depth_health(),
+            *self._sensors_health(),
             self._tf_health(),
         ]
 
@@ -361,6 +362,10 @@ class PoseNode(ManagedNode[TrackerLike]):
             return []
         words = self._worker.depth_trouble or self._depth.trouble()
         return [Health("depth", diagnostics.WARN if words else diagnostics.OK, words, self._depth.values())]
+
+    def _sensors_health(self) -> list[Health]:
+        remarks = self._worker.sensor_remarks
+        return [Health("sensors", diagnostics.WARN, "; ".join(remarks))] if remarks else []
 
     def _knows_metres(self) -> bool:
         """Whether anything that `auto` would take is published."""

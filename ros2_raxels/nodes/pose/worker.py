@@ -58,6 +58,10 @@ class TrackerLike(Protocol):
     def depth_trouble(self) -> str:
         """Why depth images are left out; any thread may ask."""
 
+    @property
+    def sensor_remarks(self) -> tuple[str, ...]:
+        """Which of wheels and IMU were left out since the last reset, and why; any thread may ask."""
+
     def use_mask(self, mask: Mask | None, camera: str = "") -> None:
         """Use other pixels of the first camera, or of another one by name."""
 
@@ -171,6 +175,11 @@ class PoseWorker:
     def depth_trouble(self) -> str:
         """Why the tracker leaves depth images out, in one line; any thread may ask."""
         return self._tracker.depth_trouble
+
+    @property
+    def sensor_remarks(self) -> tuple[str, ...]:
+        """Which of wheels and IMU the tracker has left out, and why, a line each; any thread may ask."""
+        return self._tracker.sensor_remarks
 
     def begin(self) -> None:
         """Count anew. While nobody is at work, any thread may call it; the tracker goes on where it was."""

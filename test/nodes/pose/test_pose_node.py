@@ -14,6 +14,7 @@ pytest.importorskip("rclpy")
 pytest.importorskip("raxels_interfaces.msg")
 
 import scripted_node as script
+from diagnostic_msgs.msg import DiagnosticStatus
 from nav_msgs.msg import Path
 from pose_rig import CAMERA, FRAME, PERIOD_NS, UNKNOWN, Rig, next_stamp_ns, picture, settled_rig
 from rclpy.qos import DurabilityPolicy, QoSProfile
@@ -313,6 +314,14 @@ def test_a_solved_image_counts_as_processed_only_even_if_its_answer_cannot_be_pu
     assert after.frames_processed == before.frames_processed + 2
     assert after.frames_dropped == before.frames_dropped
     assert after.frames_received == after.frames_processed + after.frames_dropped
+
+
+def test_a_sensor_that_is_left_out_is_named_in_the_diagnostics(fresh: Rig):
+    fresh.solve()
+    assert not fresh.health("sensors")
+    assert fresh.solve(script.SLIPS).status.state == PoseStatus.STATE_TRACKING
+    found = fresh.wait_health("sensors", DiagnosticStatus.WARN)
+    assert found.message == script.SLIPPED
 
 
 def test_reset_service_starts_a_new_trajectory(rig: Rig):
