@@ -128,10 +128,11 @@ def offered() -> set[str]:
 
 @each_page
 def test_topics_services_and_actions_are_those_that_nodes_offer(page: Path):
+    """Those of the cameras left and right of a rig are as those of a single one."""
     assert len(offered()) > 25
     wrong = []
     for span in spans(page):
-        for node, name in re.findall(r"^(~|/?raxels_pose|/?raxels_views)/(\w[\w/]*)$", span):
+        for node, name in re.findall(r"^(~|/?raxels_pose|/?raxels_views)/(?:left/|right/)?(\w[\w/]*)$", span):
             is_known = f"~/{name}" in offered() or f"{node}/{name}".lstrip("/") in offered()
             wrong += [] if is_known else [span]
     assert wrong == []

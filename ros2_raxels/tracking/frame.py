@@ -100,6 +100,7 @@ class Keyframe:
         parent: number of the keyframe that it was solved against; None where a trajectory began.
         trajectory: number of the keyframe with which its trajectory began; of the older one where a loop joined two.
         log_growth: natural logarithm of the factor by which lengths around it have been corrected since it was made.
+        handed_on: depths in world units that older keyframes tell, where matches do not; None elsewhere.
     """
 
     frame: StreamFrame
@@ -109,6 +110,7 @@ class Keyframe:
     parent: int | None = None
     trajectory: int = 0
     log_growth: float = 0.0
+    handed_on: DepthPrior | None = None
 
     @property
     def number(self) -> int:

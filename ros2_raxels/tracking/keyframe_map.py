@@ -306,6 +306,7 @@ class KeyframeMap:
                 log_growth=keyframe.log_growth + float(np.log(factor)),
                 covariance=in_other_unit(keyframe.covariance, factor),
                 inverse_depth=keyframe.inverse_depth / factor,
+                handed_on=None,
             )
         )
 

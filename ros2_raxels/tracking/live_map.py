@@ -258,9 +258,12 @@ class LiveMap:
         self._know_unit_of_newest(factor, centre)
 
     def _know_unit_of_newest(self, factor: float, centre: FloatArray) -> None:
-        # A guess that was made better is one still.
-        is_known = self.mapper.rig is not None or self.metric.scale.is_metric
-        variance = self.metric.scale.sigma**2 if is_known else None
+        variance, rig = None, self.mapper.rig
+        if self.metric.scale.is_metric:
+            variance = self.metric.scale.sigma**2
+        elif rig is not None and rig.scale.tells:
+            # Not metres yet, and yet known to so much; a guess that something else made better is one still.
+            variance = rig.scale.sigma**2
         if variance is not None:
             for keyframe in self.keyframes.window:
                 self.keyframes.know_covariance(keyframe.number, with_unit_variance(keyframe.covariance, variance))

@@ -14,6 +14,7 @@ from ros2_raxels.geometry.poses import FloatArray, relative_pose
 from ros2_raxels.matching.matcher import Matcher
 from ros2_raxels.matching.tracks import FLOW, Evidence, PairMatches
 from ros2_raxels.tracking.depth_check import DepthCheck
+from ros2_raxels.tracking.depth_handover import handed_on
 from ros2_raxels.tracking.depth_prior import DepthPrior, PointDepths
 from ros2_raxels.tracking.doubt import are_off
 from ros2_raxels.tracking.frame import Keyframe, Seen, SolvedFrame, grown
@@ -235,6 +236,10 @@ class Mapper:
         parent, trajectory = self.keyframes.window[-1].number, self.keyframes.present
         in_metres = self.keyframes.trajectories[trajectory].scale.is_of_depths
         keyframe = self._keyframe(frame, parent, trajectory, in_metres=in_metres)
+        window = self.keyframes.window
+        if keyframe.depth is None and not self.shared.hands_on(window, keyframe):
+            told = handed_on(window, keyframe, self._matcher.grid(keyframe.features.grey.shape))
+            keyframe = replace(keyframe, handed_on=told)
         self.keyframes.put(keyframe)
         self.keyframes.window_numbers = [*self.keyframes.window_numbers, keyframe.number][-self.settings.window :]
         return keyframe

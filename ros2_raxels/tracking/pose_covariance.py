@@ -30,7 +30,7 @@ from ros2_raxels.tracking.types import SolveQuality
 
 @dataclass(frozen=True)
 class CovarianceSizes:
-    """Sizes of the terms. ``raxels evaluate --honesty DIR --calibrate`` fits those of drift and model.
+    """Sizes of the terms. Where they come from, and what regions hold with them, stands in ``docs/honesty.md``.
 
     A *miss* is the angle by which the inliers of a solve miss, their median. Lengths are shares of the scene's depth.
 
@@ -75,6 +75,10 @@ _LEAST_MISS_RAD = 2e-4
 
 _USUAL_MISS_RAD, _SMOOTHING = 5e-4, 0.1
 """Of streams, before anything is solved; and the weight of the newest solve."""
+
+_UNIT_HANDED_ON, _PLACE_HANDED_ON = 0.3, 0.03
+"""Standard deviations of the logarithm of the unit and, in units, of the place from a keyframe whose depths older ones
+tell without a match: in a turn on the spot the unit may be lost for a while."""
 
 _OTHER_UNIT = 0.5
 """Standard deviation of the logarithm of the unit between two trajectories, both of which begin with the depth of the
@@ -162,6 +166,8 @@ def accumulated(
     if last.depth is not None or unit_is_held:
         # A sensor tells the same unit to every keyframe.
         drift[6, 6] = 0.0
+    elif last.handed_on is not None:
+        drift += np.diag([(_PLACE_HANDED_ON * unit) ** 2] * 3 + [0.0] * 3 + [_UNIT_HANDED_ON**2])
     return compounded(last.covariance, last.camera_to_world, camera_to_world) + with_unit(noise, 0.0) + drift
 
 

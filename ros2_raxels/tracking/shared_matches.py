@@ -15,7 +15,7 @@ from ros2_raxels.geometry.poses import FloatArray, relative_pose
 from ros2_raxels.geometry.turns import Turn, fitted_turn
 from ros2_raxels.matching.matcher import Matcher
 from ros2_raxels.matching.tracks import Evidence, PairMatches
-from ros2_raxels.tracking.depth_prior import with_known_depths
+from ros2_raxels.tracking.depth_prior import DepthPrior, with_known_depths
 from ros2_raxels.tracking.doubt import BoolArray, in_doubt, nearest_of
 from ros2_raxels.tracking.frame import Keyframe, Seen
 from ros2_raxels.tracking.prediction import Predicted, predict
@@ -258,6 +258,11 @@ class SharedMatches:
             return None
         return fitted_turn(_unit(before[followed]), _unit(after[followed]))
 
+    def hands_on(self, anchors: Sequence[Seen], frame: Seen) -> bool:
+        """Whether flow from one of the keyframes reaches so much of a frame that it hands on depths."""
+        found = (self._matches.get((anchor.number, frame.number)) for anchor in anchors)
+        return max((matches.reach for matches in found if matches is not None), default=1.0) >= _SHARED
+
     def _has_depth(self, anchors: Sequence[Keyframe]) -> bool:
         """Whether flow from the newest keyframe has depth.
 
@@ -327,7 +332,7 @@ class SharedMatches:
         evidence = self._matcher.assemble(features, cameras, self.by_position(frames), must_see, starts_in, tracks)
         if not doubtful and any(frame.number in self._doubt for frame in frames):
             evidence = evidence.of_tracks(np.flatnonzero(~self.starts_in_doubt(frames, evidence)))
-        return with_known_depths(evidence, [(f.depth, f.camera) for f in frames])
+        return with_known_depths(evidence, [(_known_depths(f), f.camera) for f in frames])
 
     def _predicted(
         self,
@@ -346,6 +351,11 @@ class SharedMatches:
         depths = _filled(grid, anchor.inverse_depth, wanted)
         moved = relative_pose(camera_to_world, anchor.camera_to_world)
         return predict(grid, depths, moved, anchor.camera, frame.camera)
+
+
+def _known_depths(frame: Seen) -> DepthPrior | None:
+    """By a sensor, else by older keyframes."""
+    return frame.depth or (frame.handed_on if isinstance(frame, Keyframe) else None)
 
 
 def _enough(inverse_depth: FloatArray) -> bool:

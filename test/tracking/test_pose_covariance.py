@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -9,7 +11,9 @@ from ros2_raxels.geometry.camera import PinholeCamera
 from ros2_raxels.geometry.covariance import UNKNOWN_VARIANCE
 from ros2_raxels.geometry.poses import make_pose, rotation_from_vector
 from ros2_raxels.matching.features import Features
+from ros2_raxels.tracking.depth_prior import PointDepths
 from ros2_raxels.tracking.frame import Keyframe, StreamFrame
+from ros2_raxels.tracking.metric_scale import ScaleSource
 from ros2_raxels.tracking.pose_covariance import (
     ModelError,
     accumulated,
@@ -72,6 +76,9 @@ def test_drift_grows_with_what_inliers_miss_by_and_where_few_points_are_handed_o
     in_turn = accumulated([blank], turned, NOTHING, quality(0.4, 100), 1.0)
     assert in_turn[6, 6] > usual[6] + 1e-5
     assert unit_of_another_trajectory() > usual[6]
+    told = replace(blank, handed_on=PointDepths(np.zeros((1, 2)), *np.ones((2, 1)), ScaleSource.NONE, 0.0))
+    without_match = accumulated([told], THERE, NOTHING, quality(0.4, 100), 1.0)
+    np.testing.assert_allclose(np.diag(without_match) - usual, [0.03**2] * 3 + [0.0] * 3 + [0.09], atol=1e-12)
 
 
 def test_first_cameras_are_as_uncertain_as_their_rivals_are_apart() -> None:

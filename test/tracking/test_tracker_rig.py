@@ -58,6 +58,13 @@ def test_a_curve_tells_metres_where_cameras_see_nothing_in_common(walk: RigWalk)
     assert metric.index(True) < 20
     assert answers[-1].scale.source is ScaleSource.STEREO
     assert answers[-1].scale.sigma < 0.05
+    # What is known of the unit by then is in the covariance, also before it is good enough for metres.
+    poses, truth = np.array([a.camera_to_world for a in answers]), walk.truth(list(range(len(answers))))
+    off = np.linalg.norm(poses[:, :3, 3] - truth[:, :3, 3], axis=1)
+    sd = np.array([np.sqrt(np.trace(a.covariance[:3, :3])) for a in answers])
+    assert sd.max() < 1.0
+    assert sd[-1] < 0.1
+    assert (off < 3.0 * sd + 1e-6).all()
     away, turned = errors(np.array([found.pose_now(a) for a in answers]), walk.truth(list(range(len(answers)))))
     assert away < 0.03
     assert turned < 0.01
