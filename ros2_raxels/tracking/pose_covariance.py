@@ -40,6 +40,8 @@ class CovarianceSizes:
             points are handed on; with half as many twice as much.
         drift_unit: of the logarithm of the unit, likewise, however many points there are.
         turn_unit: the same for a turn of one radian, where new points have no depth yet.
+        measured: times drift of rotation and place where another sensor tells depths or unit: what drifts otherwise is
+            first of all the depths.
         model_rotation, model_place: rad and units per rad of miss, at every pose.
         loop: times what loop closures of this stream have found the camera off by.
         before_loops: for so many loops the model counts that says nothing of them.
@@ -51,6 +53,7 @@ class CovarianceSizes:
     drift_place: float = 3.8
     drift_unit: float = 4.0
     turn_unit: float = 0.005
+    measured: float = 0.2
     model_rotation: float = 3.0
     model_place: float = 6.0
     loop: float = 1.2
@@ -166,6 +169,7 @@ def accumulated(
     if last.depth is not None or unit_is_held:
         # A sensor tells the same unit to every keyframe.
         drift[6, 6] = 0.0
+        drift *= SIZES.measured**2
     elif last.handed_on is not None:
         drift += np.diag([(_PLACE_HANDED_ON * unit) ** 2] * 3 + [0.0] * 3 + [_UNIT_HANDED_ON**2])
     return compounded(last.covariance, last.camera_to_world, camera_to_world) + with_unit(noise, 0.0) + drift

@@ -97,6 +97,18 @@ def test_where_other_sensors_hold_the_unit_it_does_not_drift() -> None:
     np.testing.assert_allclose(held[3:6, 3:6], free[3:6, 3:6])
 
 
+def test_where_another_sensor_tells_depths_or_unit_a_fifth_of_the_drift_is_left() -> None:
+    blank = anchor(np.zeros((7, 7)))
+    depths = PointDepths(np.zeros((1, 2)), *np.ones((2, 1)), ScaleSource.DEPTH, 0.0)
+    measured = replace(blank, frame=replace(BLANK, depth=depths))
+    free, held, seen = (
+        np.diag(accumulated([last], THERE, NOTHING, quality(0.4, 100), 1.0, is_held))
+        for last, is_held in ((blank, False), (blank, True), (measured, False))
+    )
+    np.testing.assert_allclose(held, [*(0.04 * free[:6]), 0.0])
+    np.testing.assert_allclose(seen, held)
+
+
 def test_a_miss_is_an_angle_and_never_nothing() -> None:
     assert miss_rad(anchor(np.zeros((7, 7))), quality(0.4)) == pytest.approx(0.05)
     least = miss_rad(anchor(np.zeros((7, 7))), quality(0.0))
