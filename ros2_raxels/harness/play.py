@@ -132,6 +132,8 @@ def _pose_arguments(wanted: Play) -> list[str]:
     # Waiting for intrinsics that will never come would cost the beginning of the recording.
     guess = ["-p", "camera_info_timeout_s:=0.0", "-p", "allow_uncalibrated:=true"]
     patience = [] if wanted.source.camera is not None else guess
+    # How often transforms come is measured, whatever unit they are in.
+    patience += ["-p", "odometry.unscaled:=publish"]
     return ["--ros-args", "-r", "image:=/camera/image_raw", "-r", "camera_info:=/camera/camera_info", *patience]
 
 

@@ -153,7 +153,7 @@ class KeyframeMap:
         """
         excluded, joined = {k.number for k in besides}, self.joined(keyframe)
         candidates = [k for k in self.all if k.number in joined and k.number not in excluded]
-        poses = np.array([k.camera_to_world for k in candidates])
+        poses = np.array([k.camera_to_world for k in candidates]).reshape(-1, 4, 4)
         unit = self.unit_of(keyframe)
         nearest = np.argsort(distance(relative_pose(keyframe.camera_to_world, poses), unit), kind="stable").tolist()
         chosen: list[int] = []

@@ -22,7 +22,7 @@ from ros2_raxels.tracking.prediction import Predicted, predict
 
 _ENOUGH_DEPTHS = 0.15
 _SHARED = 0.25
-_MOST_DEPTHS = 0.25
+_ENOUGH_TOLD = 0.25
 _ASKED = 1.4
 """Points looked for in a frame, over the tracks that are wanted of it."""
 
@@ -267,11 +267,13 @@ class SharedMatches:
         """Whether flow from the newest keyframe has depth.
 
         Not where it shares none with the others, as the first after a recovery or of another image size: the scale
-        would be lost there, unless a sensor knows it, or frames since have told of most of its depths.
+        would be lost there, unless a sensor knows it, or frames of the same size have told of its depths since.
         """
-        if anchors[-1].depth is not None or np.isfinite(anchors[-1].inverse_depth).mean() > _MOST_DEPTHS:
+        newest = anchors[-1]
+        alike = all(anchor.features.grey.shape == newest.features.grey.shape for anchor in anchors)
+        if newest.depth is not None or (alike and np.isfinite(newest.inverse_depth).mean() > _ENOUGH_TOLD):
             return True
-        last = anchors[-1].number
+        last = newest.number
         return max((self._matches[anchor.number, last].reach for anchor in anchors[:-1]), default=1.0) >= _SHARED
 
     def _all_asked(self, a: Seen, b: Seen) -> bool:

@@ -378,10 +378,11 @@ class PoseNode(ManagedNode[TrackerLike]):
         values = {"last change": change} if change else {}
         if conflict:
             self._problems.report(conflict)
+        shown = change if time.monotonic() - changed_at < _SHOWN_S else ""
         if refusal or conflict:
-            return Health("tf", diagnostics.ERROR, "; ".join(filter(None, [refusal, conflict])), values)
-        if time.monotonic() - changed_at < _SHOWN_S:
-            return Health("tf", diagnostics.WARN, change, values)
+            return Health("tf", diagnostics.ERROR, "; ".join(filter(None, [refusal, conflict, shown])), values)
+        if shown:
+            return Health("tf", diagnostics.WARN, shown, values)
         return Health("tf", diagnostics.OK, "", values)
 
 
