@@ -10,6 +10,7 @@ import subprocess
 import threading
 import time
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -52,7 +53,11 @@ def be_slow(seconds: float) -> None:
 
 def threads_of(pid: int) -> list[str]:
     """Names of the threads of a process, without numbers; each ROS context has one "dds.ev"."""
-    names = (comm.read_text().strip() for comm in Path(f"/proc/{pid}/task").glob("*/comm"))
+    names = []
+    for comm in Path(f"/proc/{pid}/task").glob("*/comm"):
+        # A thread may end between the two.
+        with suppress(FileNotFoundError, ProcessLookupError):
+            names.append(comm.read_text().strip())
     return [re.sub(r"[.\d]+$", "", name) for name in names]
 
 
