@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,10 +11,11 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from ros2_raxels.engine import Arrays, Engine, EngineError, TensorSpec
+from ros2_raxels.engine import Arrays, Engine, EngineError
 from ros2_raxels.engine.model_card import ModelCard
 from ros2_raxels.engine.onnx_runtime import OnnxRuntimeEngine
 from ros2_raxels.engine.store import default_folder
+from ros2_raxels.engine.wrapper import EngineWrapper
 
 NAME = "learned-matcher"
 IMPORT_COMMAND = f"raxels engine import {NAME}"
@@ -44,7 +45,7 @@ class LearnedGraphs:
         return self.keypoints.describe()
 
 
-class FiniteEngine:
+class FiniteEngine(EngineWrapper):
     """An engine of which no answer holds NaN: a damaged device or library is an error that names the graph.
 
     Args:
@@ -53,17 +54,8 @@ class FiniteEngine:
     """
 
     def __init__(self, engine: Engine, role: str) -> None:
-        self._engine, self._role = engine, role
-
-    @property
-    def inputs(self) -> tuple[TensorSpec, ...]:
-        """See `Engine`, and so the others."""
-        return self._engine.inputs
-
-    @property
-    def outputs(self) -> tuple[TensorSpec, ...]:
-        """Tensors that `run` returns."""
-        return self._engine.outputs
+        super().__init__(engine)
+        self._role = role
 
     def run(self, arrays: Arrays) -> dict[str, npt.NDArray[Any]]:
         """Outputs by name.
@@ -71,21 +63,13 @@ class FiniteEngine:
         Raises:
             EngineError: the engine cannot run, or an output holds NaN.
         """
-        found = self._engine.run(arrays)
+        found = super().run(arrays)
         for name, values in found.items():
             if values.dtype.kind == "f" and np.isnan(values).any():
                 raise EngineError(
                     f"{self._role} of the learned matcher gives NaN for {name}; run `{IMPORT_COMMAND}` again"
                 )
         return found
-
-    def warm_up(self, sides: Mapping[str, int]) -> None:
-        """Run once on made-up inputs."""
-        self._engine.warm_up(sides)
-
-    def describe(self) -> str:
-        """Backend, in one line."""
-        return self._engine.describe()
 
 
 def learned_folder(cache: Path | None = None) -> Path:

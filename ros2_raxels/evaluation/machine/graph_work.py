@@ -14,9 +14,10 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from ros2_raxels.engine import Arrays, Engine, TensorSpec
+from ros2_raxels.engine import Arrays, Engine
 from ros2_raxels.engine.model_card import ModelCard
 from ros2_raxels.engine.onnx_runtime import OnnxRuntimeEngine
+from ros2_raxels.engine.wrapper import EngineWrapper
 from ros2_raxels.estimation.learned_prior import LearnedDenoiser
 from ros2_raxels.evaluation.machine.machine import cores, matrix_product_gflops
 from ros2_raxels.evaluation.machine.timing import Spread
@@ -27,39 +28,21 @@ BATCHES = (1, 2, 4, 8, 16)
 """Numbers of hypotheses that are denoised in one batch."""
 
 
-class WatchedEngine:
+class WatchedEngine(EngineWrapper):
     """An engine that remembers its last input, and how long each run took, s."""
 
     def __init__(self, engine: Engine) -> None:
-        self._engine = engine
+        super().__init__(engine)
         self.last: Arrays = {}
         self.seconds: list[float] = []
-
-    @property
-    def inputs(self) -> tuple[TensorSpec, ...]:
-        """Of the engine."""
-        return self._engine.inputs
-
-    @property
-    def outputs(self) -> tuple[TensorSpec, ...]:
-        """Of the engine."""
-        return self._engine.outputs
 
     def run(self, arrays: Arrays) -> dict[str, npt.NDArray[Any]]:
         """As the engine does."""
         begin = time.perf_counter()
-        out = self._engine.run(arrays)
+        out = super().run(arrays)
         self.seconds.append(time.perf_counter() - begin)
         self.last = arrays
         return out
-
-    def warm_up(self, sides: Mapping[str, int]) -> None:
-        """As the engine does."""
-        self._engine.warm_up(sides)
-
-    def describe(self) -> str:
-        """As the engine does."""
-        return self._engine.describe()
 
 
 @dataclass(frozen=True)
