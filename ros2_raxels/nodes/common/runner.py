@@ -15,7 +15,7 @@ from rclpy.node import Node
 from rclpy.task import Future
 
 from ros2_raxels.nodes.common.parameters import ParameterError
-from ros2_raxels.nodes.common.rclpy_compat import QuietExecutor
+from ros2_raxels.nodes.common.rclpy_compat import FOREVER_S, make_executor
 from ros2_raxels.recordings.source import SourceError
 
 USAGE_ERROR = 2
@@ -84,12 +84,12 @@ def _spin(nodes: Sequence[_Running]) -> int:
         if not ended.done() and (any(codes) or len(codes) == len(nodes)):
             ended.set_result(max(codes))
 
-    executor = QuietExecutor()
+    executor = make_executor()
     try:
         for node in nodes:
             executor.add_node(node)
             node.finished.add_done_callback(look)
-        executor.spin_until_future_complete(ended)
+        executor.spin_until_future_complete(ended, FOREVER_S)
     finally:
         # Before the context goes: what listens to signals for it must not outlive that.
         executor.shutdown(timeout_sec=0)
