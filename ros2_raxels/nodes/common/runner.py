@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from typing import Protocol
 
 import rclpy
-from rclpy.executors import ExternalShutdownException
+from rclpy.executors import Executor, ExternalShutdownException
 from rclpy.node import Node
 from rclpy.task import Future
 
@@ -60,7 +60,9 @@ def run_together(make_nodes: Sequence[Callable[[], Node]], arguments: Sequence[s
             if node.finished.done() and node.finished.result():
                 # It ends the process; the others need not load an engine before that.
                 break
-        code = _spin(nodes)
+        # Kept until the process ends: a node's thread may still finish it after the spin, which calls the executor.
+        executor = make_executor()
+        code = _spin(nodes, executor)
     except (KeyboardInterrupt, ExternalShutdownException):
         code = 0
     except (ParameterError, SourceError) as error:
@@ -75,7 +77,7 @@ def run_together(make_nodes: Sequence[Callable[[], Node]], arguments: Sequence[s
     return code
 
 
-def _spin(nodes: Sequence[_Running]) -> int:
+def _spin(nodes: Sequence[_Running], executor: Executor) -> int:
     """Until they are finished or the context goes down; the status."""
     ended: Future = Future()
 
@@ -84,7 +86,6 @@ def _spin(nodes: Sequence[_Running]) -> int:
         if not ended.done() and (any(codes) or len(codes) == len(nodes)):
             ended.set_result(max(codes))
 
-    executor = make_executor()
     try:
         for node in nodes:
             executor.add_node(node)
