@@ -93,7 +93,7 @@ def test_views_of_the_second_camera_are_made_of_what_both_have_seen(spawn: Spawn
     wait_until(
         lambda: "camera = 'rear' is unknown: the cameras are left, right" in server.log, what="why it was refused"
     )
-    assert views.optical_frame == "right_optical"
+    assert views.optical_frame == "right_optical_frame"
     np.testing.assert_allclose(views.poses, there @ walk.rig["right"].camera_to_base, atol=1e-6)
     for image, moment in zip(views.images, ahead, strict=True):
         truth = walk.images[moment]["right"]

@@ -11,7 +11,7 @@ import cv2
 import numpy as np
 import pytest
 from posed_sets import CAMERA, DEV, set_record, wandering, write_set, yardstick
-from rig_walk import LENS, stereo
+from rig_walk import LENS, STEREO, STEREO_WAY, seen_by_stereo
 
 from ros2_raxels.evaluation.views.tasks import ViewTask, make_view_tasks, read_tasks, set_of
 from ros2_raxels.factory import make_predictor
@@ -109,12 +109,11 @@ def test_a_task_has_one_camera(tmp_path: Path) -> None:
 
 
 def rig_task(folder: Path, known: list[tuple[str, int]], ahead: list[int], **changes: Any) -> dict[str, Any]:
-    """A task of the walk of `stereo`, whose poses are of the base."""
-    walk = stereo()
+    """A task of the way of `STEREO`; poses are of the base."""
     paths = []
     for name, moment in known:
         paths.append(str(folder / f"{name}_{moment}.png"))
-        cv2.imwrite(paths[-1], cv2.cvtColor(walk.images[moment][name], cv2.COLOR_RGB2BGR))
+        cv2.imwrite(paths[-1], cv2.cvtColor(seen_by_stereo(name, moment), cv2.COLOR_RGB2BGR))
     cameras = [
         {
             "name": name,
@@ -123,18 +122,18 @@ def rig_task(folder: Path, known: list[tuple[str, int]], ahead: list[int], **cha
             "height": LENS.height,
             "K": [LENS.fx, LENS.fy, LENS.cx, LENS.cy],
             "distortion_model": "plumb_bob",
-            "camera_to_base": walk.rig[name].camera_to_base.tolist(),
+            "camera_to_base": STEREO[name].camera_to_base.tolist(),
         }
-        for name in walk.rig.names
+        for name in STEREO.names
     ]
     return {
         "id": "walk/1",
         "cameras": cameras,
         "context": paths,
         "context_cameras": [name for name, _ in known],
-        "context_poses": walk.base_to_world[[moment for _, moment in known]].tolist(),
+        "context_poses": STEREO_WAY[[moment for _, moment in known]].tolist(),
         "camera": "right",
-        "trajectory": walk.base_to_world[ahead].tolist(),
+        "trajectory": STEREO_WAY[ahead].tolist(),
     } | changes
 
 
@@ -146,22 +145,22 @@ def read_one(folder: Path, record: dict[str, Any]) -> ViewTask:
 
 def test_a_task_of_a_rig_has_the_poses_of_its_cameras(tmp_path: Path) -> None:
     known = [("right", 3), ("left", 4), ("right", 4)]
-    task, walk = read_one(tmp_path, rig_task(tmp_path, known, [6])), stereo()
-    mounts = [walk.rig[name].camera_to_base for name, _ in known]
-    np.testing.assert_allclose(task.context_to_world, walk.base_to_world[[3, 4, 4]] @ mounts, atol=1e-12)
-    np.testing.assert_allclose(task.trajectory, walk.base_to_world[[6]] @ mounts[0], atol=1e-12)
+    task = read_one(tmp_path, rig_task(tmp_path, known, [6]))
+    mounts = [STEREO[name].camera_to_base for name, _ in known]
+    np.testing.assert_allclose(task.context_to_world, STEREO_WAY[[3, 4, 4]] @ mounts, atol=1e-12)
+    np.testing.assert_allclose(task.trajectory, STEREO_WAY[[6]] @ mounts[0], atol=1e-12)
     images, camera = task.read()
     assert camera == LENS
     assert task.own == (0, 2)
     for image, (name, moment) in zip(images, known, strict=True):
-        np.testing.assert_array_equal(image, walk.images[moment][name])
+        np.testing.assert_array_equal(image, seen_by_stereo(name, moment))
 
 
 def test_what_another_camera_sees_makes_views_of_this_one_better(tmp_path: Path) -> None:
     """The right camera has been silent for a while; the left one goes on."""
     pytest.importorskip("onnxruntime")
     predictor, ahead = make_predictor(""), [12, 13]
-    truth = [stereo().images[moment]["right"] for moment in ahead]
+    truth = [seen_by_stereo("right", moment) for moment in ahead]
 
     def quality_db(known: list[tuple[str, int]]) -> float:
         task = read_one(tmp_path, rig_task(tmp_path, known, ahead))
