@@ -37,7 +37,7 @@ from ros2_raxels.view_synthesis.prediction import (
 )
 from ros2_raxels.view_synthesis.seen_space import FrameDepths
 from ros2_raxels.view_synthesis.sized_view import SURE, SizedContext, SmallView, resized
-from ros2_raxels.view_synthesis.view_depth import chosen_depth
+from ros2_raxels.view_synthesis.view_depth import LARGEST_ERROR, chosen_depth
 from ros2_raxels.view_synthesis.view_evidence import evidence_of_view
 
 SHIPPED = "compact_views"
@@ -310,7 +310,8 @@ class ViewPredictor:
         clip = ModelClip.of(known, camera, np.concatenate([poses, poses]))
         with self._one_at_a_time:
             swept = self._swept(clip, find_points(self._matcher, known, camera, clip.poses[: len(known)]))
-        return FrameDepths(clip.view_camera, poses, swept.inverse_depth / clip.unit, swept.error / clip.unit)
+        error = np.minimum(swept.error, LARGEST_ERROR * swept.inverse_depth)
+        return FrameDepths(clip.view_camera, poses, swept.inverse_depth / clip.unit, error / clip.unit)
 
     def frame_depth(
         self, images: Sequence[ImageArray], camera: PinholeCamera, camera_to_world: FloatArray, frame: int = -1
