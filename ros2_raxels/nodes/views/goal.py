@@ -217,7 +217,8 @@ def _check_context(goal: Any) -> None:
 
 
 def _camera(goal: Any, cameras: Sequence[str]) -> str:
-    asked = bare(goal.camera)
+    # raxels_interfaces is a package of its own: where an older one is installed, there is no such field.
+    asked = bare(getattr(goal, "camera", ""))
     if not asked:
         return ""
     if goal.context:
