@@ -78,8 +78,9 @@ def raised(package: Path, folder: str, errors: frozenset[str]) -> list[Message]:
     for path in [below] if below.is_file() else sorted(below.rglob("*.py")):
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
             if isinstance(node, ast.Raise) and isinstance(node.exc, ast.Call) and _name(node.exc.func) in errors:
+                module = path.relative_to(package).as_posix()
                 texts = [text for text in map(text_of, node.exc.args) if text]
-                found += [Message(" ".join(t.split()), path.relative_to(package).as_posix(), node.lineno) for t in texts]
+                found += [Message(" ".join(text.split()), module, node.lineno) for text in texts]
     return found
 
 

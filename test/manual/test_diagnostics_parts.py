@@ -42,7 +42,15 @@ def test_every_module_that_a_section_names_is_there():
 
 
 USER_ERRORS = frozenset(
-    {"ArgumentTypeError", "CalibrationError", "CameraInfoError", "FileError", "ImageError", "RigFileError", "SourceError"}
+    {
+        "ArgumentTypeError",
+        "CalibrationError",
+        "CameraInfoError",
+        "FileError",
+        "ImageError",
+        "RigFileError",
+        "SourceError",
+    }
     | {"ViewClientError"}
 )
 
