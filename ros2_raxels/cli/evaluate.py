@@ -163,7 +163,7 @@ def data_root(given: Path | None) -> Path:
         return root / "dev" if (root / "dev").is_dir() else data_root(root)
     if _DATA_BESIDE.is_dir():
         return _DATA_BESIDE
-    raise FileError(f"no data: pass DATA_ROOT, the folder that holds posed sets, or set {DATA_VARIABLE}")
+    raise FileError(f"no data; pass DATA_ROOT, the folder that holds posed sets, or set {DATA_VARIABLE}")
 
 
 def _posed_sets(root: Path, args: argparse.Namespace) -> list[FrameSource]:
