@@ -91,7 +91,8 @@ def _answer(
     try:
         images, camera = task.read()
         size = size_of_views(camera, args.width)
-        request = PredictionRequest(images, camera, task.context_to_world, task.trajectory, args.seed, args.steps, size)
+        poses, ahead, seen = task.context_to_world, task.trajectory, task.shown()
+        request = PredictionRequest(images, camera, poses, ahead, args.seed, args.steps, size, seen=seen)
         views = predictor.predict(request)
     except (ValueError, EngineError) as error:
         return {"id": task.id, "error": str(error)}, str(error)
@@ -99,7 +100,7 @@ def _answer(
     write_views(task.folder(args.out), views)
     if args.depth:
         write_depths(task.folder(args.out), views)
-    checked = check_views(predictor, estimator, images, task.context_to_world, views)
+    checked = check_views(predictor, estimator, images, task.context_to_world, views, task.own)
     record = {"id": task.id, **record_of(views, checked), "seconds": seconds}
     if args.sheet:
         try:

@@ -17,6 +17,8 @@ from ros2_raxels.recordings.image_codec import ImageArray
 _WIDEST_PX = 640
 """Width of kept frames: models work on less, and a few frames of a large camera would fill the memory."""
 
+Mask = npt.NDArray[np.bool_]
+
 _NOWHERE_PX = -1e4
 """Outside every image."""
 
@@ -119,12 +121,16 @@ def undistorted(image: ImageArray, camera: Camera) -> tuple[ImageArray, PinholeC
     """
     if image.ndim == 2:
         image = np.repeat(image[..., None], 3, axis=2)
-    width = min(camera.width, _WIDEST_PX)
-    small = camera.resized(width, max(1, round(camera.height * width / camera.width)))
-    plain = small.pinhole
+    plain = plain_lens(camera)
     if not camera.is_distorted:
         return np.asarray(cv2.resize(image, (plain.width, plain.height), interpolation=cv2.INTER_AREA), np.uint8), plain
     return _remapped(image, camera, plain), plain
+
+
+def plain_lens(camera: Camera) -> PinholeCamera:
+    """The camera of an image that `undistorted` makes of one of this camera."""
+    width = min(camera.width, _WIDEST_PX)
+    return camera.resized(width, max(1, round(camera.height * width / camera.width))).pinhole
 
 
 def as_seen_by(camera: PinholeCamera, frames: Sequence[ContextFrame]) -> list[ImageArray]:
@@ -132,11 +138,29 @@ def as_seen_by(camera: PinholeCamera, frames: Sequence[ContextFrame]) -> list[Im
     return [f.image if f.camera == camera else _remapped(f.image, f.camera, camera) for f in frames]
 
 
+def shown_in(camera: PinholeCamera, cameras: Sequence[PinholeCamera]) -> list[Mask] | None:
+    """(H, W) which pixels of each image of `as_seen_by` its frame shows; None where all are of the same camera.
+
+    Args:
+        camera: that sees the frames.
+        cameras: that took them.
+    """
+    return None if all(of == camera for of in cameras) else [_is_shown(of, camera) for of in cameras]
+
+
+def _is_shown(camera: PinholeCamera, plain: PinholeCamera) -> Mask:
+    if camera == plain:
+        return np.ones((plain.height, plain.width), bool)
+    across, down = _places(camera, plain)
+    inside = (across >= 0) & (across <= camera.width - 1) & (down >= 0) & (down <= camera.height - 1)
+    return np.asarray(inside, bool)
+
+
 def _remapped(image: ImageArray, camera: Camera, plain: PinholeCamera) -> ImageArray:
     return np.asarray(cv2.remap(image, *_places(camera, plain), cv2.INTER_LINEAR), np.uint8)
 
 
-@lru_cache(maxsize=4)
+@lru_cache(maxsize=8)
 def _places(camera: Camera, plain: PinholeCamera) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]:
     """Where the pixels of a camera without distortion lie in the image of another: x and y (H, W), px."""
     if isinstance(camera, PinholeCamera):

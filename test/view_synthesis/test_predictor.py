@@ -36,6 +36,7 @@ from ros2_raxels.geometry.raxel_grid import RAXEL_COLUMNS, RAXEL_ROWS  # noqa: E
 from ros2_raxels.geometry.raxels import decode_raxels  # noqa: E402
 from ros2_raxels.recordings.image_codec import ImageArray  # noqa: E402
 from ros2_raxels.view_synthesis.confidence import probability  # noqa: E402
+from ros2_raxels.view_synthesis.context import ContextFrame, as_seen_by, shown_in  # noqa: E402
 from ros2_raxels.view_synthesis.context_choice import choose_frames  # noqa: E402
 from ros2_raxels.view_synthesis.prediction import PredictionCancelledError, PredictionRequest  # noqa: E402
 from ros2_raxels.view_synthesis.predictor import SHIPPED, PredictorSettings, ViewPredictor  # noqa: E402
@@ -261,9 +262,26 @@ def test_depths_are_those_of_the_frames_that_show_the_views(fresh: ViewPredictor
     np.testing.assert_array_equal(newest.camera_to_world[0], away)
 
 
+@pytest.mark.parametrize("unit", [1.0, 20.0])
+def test_the_depth_of_a_known_frame_is_that_of_each_of_its_pixels(fresh: ViewPredictor, unit: float) -> None:
+    """The plane is turned against the frame that is asked for."""
+    scale = np.ones((4, 4))
+    scale[:3, 3] = unit
+    found = fresh.frame_depth(CONTEXT, CAMERA, POSES * scale, 1)
+    rays = CAMERA.bearings() @ POSES[1, :3, :3].T
+    truth = unit * (PLANE.depth - POSES[1, 2, 3]) / rays[..., 2] * CAMERA.bearings()[..., 2]
+    inner = np.s_[20:-20, 20:-20]
+    off = found.depth / truth - 1.0
+    assert found.camera == CAMERA
+    assert off.shape == (CAMERA.height, CAMERA.width)
+    assert np.median(np.abs(off[inner])) < 0.03
+    assert (np.abs(off[inner]) * truth[inner] < 3.0 * found.sigma[inner]).mean() > 0.9
+
+
 def test_one_known_frame_shows_no_depth(fresh: ViewPredictor) -> None:
-    with pytest.raises(ValueError, match=r"1 known frame\(s\) show no depth; give two or more"):
-        fresh.frame_depths(CONTEXT[:1], CAMERA, POSES[:1])
+    for ask in (fresh.frame_depths, fresh.frame_depth):
+        with pytest.raises(ValueError, match=r"1 known frame\(s\) show no depth; give two or more"):
+            ask(CONTEXT[:1], CAMERA, POSES[:1])
 
 
 @pytest.mark.parametrize("size", [(257, 192), (256, 193), (0, 10), (10, -1)])
@@ -648,3 +666,32 @@ def test_a_clip_of_one_image_is_refused(fresh: ViewPredictor) -> None:
         fresh.trajectory(CONTEXT[:1], CAMERA)
     with pytest.raises(ValueError, match=r"image 1 has shape \(192, 256\)"):
         fresh.trajectory([CONTEXT[0], CONTEXT[1][..., 0]], CAMERA)
+
+
+# ---------------------------------------------------------------------------------------------- several lenses
+
+
+def test_what_a_narrow_lens_does_not_show_is_seen_by_the_wide_one_beside_it(fresh: ViewPredictor) -> None:
+    """Without a mask, the black around the narrow images counts as seen."""
+    narrow = PinholeCamera(256, 192, 460.0, 460.0, 120.0, 100.0)
+    cameras = [CAMERA, narrow, narrow, CAMERA]
+    frames = [
+        ContextFrame(PLANE.view(camera, pose), camera, 0, "", pose) for camera, pose in zip(cameras, POSES, strict=True)
+    ]
+    request = PredictionRequest(as_seen_by(CAMERA, frames), CAMERA, POSES, AHEAD[:1], size=(256, 192))
+    truth = PLANE.view(CAMERA, AHEAD[0])
+    # Of the part of the view that both wide frames show and no narrow one does.
+    outer = np.zeros((192, 256), bool)
+    outer[16:36, 40:220] = True
+
+    def quality_db(one: PredictionRequest) -> float:
+        return psnr_db(fresh.predict(one).images[0][outer], truth[outer])
+
+    masked = replace(request, seen=shown_in(CAMERA, cameras))
+    assert quality_db(masked) > quality_db(request) + 6.0
+
+    def depth_error(seen: list[np.ndarray] | None) -> float:
+        depth = fresh.frame_depth(request.images, CAMERA, POSES, 3, seen).depth
+        return float(np.median(np.abs(depth[outer] / PLANE.depth - 1.0)))
+
+    assert depth_error(masked.seen) < 0.8 * depth_error(None)

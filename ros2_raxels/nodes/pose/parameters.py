@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import re
-
+from ros2_raxels.estimation.learned_matcher import AUTO, MATCHERS
 from ros2_raxels.geometry.frame_tree import JUMP_BACK_S
 from ros2_raxels.nodes.common.parameters import (
     ENGINE_ROWS,
@@ -91,6 +90,15 @@ POSE_TABLE: Table = (
         at_configure=True,
     ),
     *ENGINE_ROWS,
+    Parameter(
+        "matcher",
+        AUTO,
+        "auto: places that look alike, and are not verified as a loop otherwise, are compared by learned keypoints "
+        "beside the frames, if `raxels engine import learned-matcher` was run on this machine. learned: the same, and "
+        "without them the node is not configured. classic: never.",
+        choices=MATCHERS,
+        at_configure=True,
+    ),
     Parameter(
         "confidence_min",
         _TRACKER.confidence_min,
@@ -272,23 +280,6 @@ def tracker_settings(parameters: Parameters) -> TrackerSettings:
         scale=scale,
         real_time=True,
     )
-
-
-def check_cameras(parameters: Parameters) -> None:
-    """Look at the names of cameras.
-
-    Raises:
-        ParameterError: they cannot be those of topics, or one comes twice.
-    """
-    names = parameters.texts("cameras")
-    for name in names:
-        if names.count(name) > 1:
-            raise ParameterError(f"cameras = {names} names {name!r} twice; name every camera once")
-        if not re.fullmatch(r"[A-Za-z][A-Za-z0-9_]*(/[A-Za-z][A-Za-z0-9_]*)*", name):
-            raise ParameterError(
-                f"cameras: {name!r} cannot be the beginning of a topic; use letters, digits, underscores and slashes "
-                "between them"
-            )
 
 
 def check_frames(parameters: Parameters) -> None:

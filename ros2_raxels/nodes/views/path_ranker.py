@@ -99,7 +99,8 @@ class PathRanker:
         scene = self._maker.scene(_Job(asked))
         response.stamp, response.is_metric = stamp_message(scene.stamp_ns), self._is_metric()
         try:
-            depths = self._predictor.frame_depths(scene.images, scene.camera, scene.to_world, scene.trajectory)
+            known = (scene.images, scene.camera, scene.to_world)
+            depths = self._predictor.frame_depths(*known, scene.trajectory, scene.seen)
         except ValueError as error:
             raise GoalError(CODES.NO_CONTEXT, str(error)) from error
         been, candidates = _placed(scene, [len(path.poses) for path in request.paths])
@@ -160,7 +161,9 @@ def _placed(scene: Scene, lengths: list[int]) -> tuple[FloatArray, list[Candidat
     into_body = inverse_pose(scene.optical_to_placed)
     ends = np.cumsum(lengths)[:-1]
     cameras = np.split(scene.trajectory, ends)
-    return scene.to_world @ into_body, [Candidate(path @ into_body, path) for path in cameras]
+    # Only this camera's mount is known here; where it took nothing, the others' is near.
+    been = scene.to_world[scene.own] if scene.own else scene.to_world
+    return been @ into_body, [Candidate(path @ into_body, path) for path in cameras]
 
 
 def _message(score: path_scores.PathScore) -> Any:
