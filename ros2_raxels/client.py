@@ -113,7 +113,7 @@ class Views:
             ImageError, CameraInfoError: images or camera cannot be read.
         """
         if response.status not in _ENDED:
-            raise ViewClientError("the server does not know the goal any more: ask for its result sooner")
+            raise ViewClientError("the server does not know the goal any more; ask for its result sooner")
         result = response.result
         poses = [_pose(stamped.pose) for stamped in result.view_poses]
         return cls(
@@ -155,6 +155,7 @@ def make_goal(
     depth_in_units: bool = False,
     error: bool = False,
     unseen: bool = False,
+    camera: str = "",
 ) -> Any:
     """A PredictViews.Goal on the server's live images.
 
@@ -174,6 +175,7 @@ def make_goal(
         depth_in_units: ...or, where the scale is not known, in the unit of the poses.
         error: whether the result has the error to expect of each pixel.
         unseen: whether the result tells what no known image has shown.
+        camera: of the rig, by its name in the server's parameter `cameras`; empty is the first one.
     """
     goal = PredictViews.Goal()
     placed = np.asarray(poses, float).reshape(-1, 4, 4)
@@ -182,6 +184,9 @@ def make_goal(
     goal.pose_of = goal.POSE_OF_BASE if place_base else goal.POSE_OF_OPTICAL
     goal.num_views, goal.steps, goal.seed, goal.stream_views = views, steps, seed, stream
     goal.width, goal.height = size
+    if camera:
+        # raxels_interfaces is a package of its own: an older one has no such field, and does without.
+        goal.camera = camera
     goal.want_depth, goal.depth_in_units, goal.want_error, goal.want_unseen = depth, depth_in_units, error, unseen
     goal.reference_time = stamp_message(reference_ns)
     goal.max_duration = duration_message(max_duration_s)
@@ -297,7 +302,7 @@ class ViewClient:
         until = time.monotonic() + timeout_s
         if not self._client.wait_for_server(timeout_s):
             raise ViewClientError(
-                f"no server of {self._action} within {timeout_s:g} s: start view_server, and check ROS_DOMAIN_ID and "
+                f"no server of {self._action} within {timeout_s:g} s; start view_server, and check ROS_DOMAIN_ID and "
                 "the discovery range of both sides"
             )
         heard = None if on_feedback is None else (lambda message: on_feedback(message.feedback))
@@ -335,7 +340,7 @@ def _await(future: Any, timeout_s: float, what: str) -> Any:
     done = threading.Event()
     future.add_done_callback(lambda _: done.set())
     if not done.wait(max(0.0, timeout_s)):
-        raise ViewClientError(f"no {what} within {timeout_s:.3g} s")
+        raise ViewClientError(f"no {what} within {timeout_s:.3g} s; look at the server's diagnostics, or wait longer")
     return future.result()
 
 

@@ -20,7 +20,7 @@ from ros2_raxels.nodes.common import diagnostics
 from ros2_raxels.nodes.common.diagnostics import Health
 from ros2_raxels.nodes.common.lifecycle import ManagedNode
 from ros2_raxels.nodes.common.messages import check_image, image_array, image_message, stamp_message, stamp_ns
-from ros2_raxels.nodes.common.parameters import ParameterError, engine_options, must_have_engine
+from ros2_raxels.nodes.common.parameters import ParameterError, check_cameras, engine_options, must_have_engine
 from ros2_raxels.nodes.common.runner import run
 from ros2_raxels.nodes.common.subscription import image_subscription
 from ros2_raxels.nodes.common.tf_listener import make_reader
@@ -31,7 +31,7 @@ from ros2_raxels.nodes.pose.intrinsics import Intrinsics
 from ros2_raxels.nodes.pose.masks import FIRST, Masks, mask_files
 from ros2_raxels.nodes.pose.odometry import OdometryListener
 from ros2_raxels.nodes.pose.outputs import PoseOutputs
-from ros2_raxels.nodes.pose.parameters import POSE_NODE, POSE_TABLE, check_cameras, check_frames, tracker_settings
+from ros2_raxels.nodes.pose.parameters import POSE_NODE, POSE_TABLE, check_frames, tracker_settings
 from ros2_raxels.nodes.pose.rig_finder import RigFinder
 from ros2_raxels.nodes.pose.rig_intake import RigIntake
 from ros2_raxels.nodes.pose.rig_listener import RigListener
@@ -317,6 +317,7 @@ class PoseNode(ManagedNode[TrackerLike]):
             self._mapping_health(),
             self._scale_health(),
             *self._depth_health(),
+            *self._lens_health(),
             *self._sensors_health(),
             self._tf_health(),
         ]
@@ -382,6 +383,10 @@ class PoseNode(ManagedNode[TrackerLike]):
             return []
         words = self._worker.depth_trouble or self._depth.trouble()
         return [Health("depth", diagnostics.WARN if words else diagnostics.OK, words, self._depth.values())]
+
+    def _lens_health(self) -> list[Health]:
+        words = self._worker.lens_trouble
+        return [Health("lens", diagnostics.WARN, words)] if words else []
 
     def _sensors_health(self) -> list[Health]:
         remarks = self._worker.sensor_remarks
