@@ -88,16 +88,3 @@ def test_where_the_first_camera_is_dead_for_long_it_is_named_and_poses_go_on(cam
     wait_until(lambda: cameras.send("right") and len(cameras.status) > since + 20, 20.0, "20 answers", every_s=0.05)
     assert {s.state for s in cameras.status[since:]} == {PoseStatus.STATE_TRACKING}
     assert cameras.health("ok", *NAMES, of="input").level == DiagnosticStatus.OK
-
-
-def test_a_first_camera_that_never_sends_is_replaced_until_it_does(spawn: Spawn, probe: Probe) -> None:
-    names = ("-p", "cameras:=[left, right]", "-p", "stall_timeout_s:=1.0")
-    cameras = TwoCameras(probe, spawn("scripted_node.py", *names, "-p", "camera_info_timeout_s:=1.0"))
-    alone = cameras.answer_with("focal 60", "right")
-    assert (alone.state, alone.header.frame_id) == (PoseStatus.STATE_TRACKING, "right_optical")
-    assert "beside" not in alone.message
-    assert "camera 'left' has sent no image; poses are those of 'right' until it does" in cameras.node.log
-    assert cameras.health("left: no image for", "right").level == DiagnosticStatus.WARN
-    cameras.mount()
-    both = cameras.answer_with("beside right", *NAMES)
-    assert (both.state, both.header.frame_id) == (PoseStatus.STATE_TRACKING, "left_optical")
