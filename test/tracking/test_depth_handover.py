@@ -46,6 +46,8 @@ def test_points_that_older_keyframes_see_have_their_depths() -> None:
     assert not known[columns == columns.max()].any()
     np.testing.assert_allclose(inverse_depth[known], truth.inverse_depth[known], rtol=0.1)
     np.testing.assert_allclose(sigma[known], 0.2 * inverse_depth[known])
+    # Ten neighbours are off together.
+    np.testing.assert_allclose(told.scale_sigma, 0.2 * np.sqrt(10 / known.sum()))
 
 
 def test_a_place_that_nobody_has_seen_has_none() -> None:
