@@ -162,10 +162,23 @@ class Rig:
         # Refused, but by the worker, which takes image and request together.
         assert not self.probe.call(SetPose, "/raxels_pose/set_pose", SetPose.Request()).success
 
-    def asked(self, kind: Any, name: str, request: Any) -> Any:
-        """The future of a response, once the node has taken the request and goes on without having answered."""
+    def acquainted(self, kind: Any, name: str, first: Any) -> Any:
+        """A client whose first request was answered.
+
+        The node may discover a new client only when that repeats itself, which is later than anything sent after it.
+        """
         client = self.probe.node.create_client(kind, f"/raxels_pose/{name}")
         assert client.wait_for_service(5.0)
+        wait_until(client.call_async(first).done, what=f"response of {name}")
+        return client
+
+    def asked(self, client: Any, request: Any) -> Any:
+        """The future of a response, once the node has taken the request and goes on without having answered.
+
+        Args:
+            client: of `acquainted`.
+            request: its next one.
+        """
         future = client.call_async(request)
         # Twice, because of requests that wait at the same time that of the older service is served first.
         self.taken()

@@ -40,7 +40,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="NAME,NAME",
         help=f"of --honesty: {', '.join(CONDITIONS)} (default: all)",
     )
-    parser.add_argument("--limit", type=positive, metavar="N", help="of --honesty: at most so many frames of a set")
+    parser.add_argument(
+        "--limit", type=positive, metavar="N", help="of --honesty and --tracks: at most so many frames of a set"
+    )
     parser.add_argument(
         "--of-base", action="store_true", help="of --honesty: poses of the base of rig sets (default: of the camera)"
     )

@@ -188,8 +188,10 @@ def test_deactivation_lets_the_worker_finish_pending_requests(manager: Manager, 
     assert manager.assign("keyframes.folder", str(tmp_path)) == (True, "")
     rig = _active(manager)
     rig.solve()
+    saver = rig.acquainted(SaveKeyframes, "save_keyframes", SaveKeyframes.Request(path="keyframes"))
+    (tmp_path / "keyframes").unlink()
     busy = rig.send_busy()
-    saving = rig.asked(SaveKeyframes, "save_keyframes", SaveKeyframes.Request(path="keyframes"))
+    saving = rig.asked(saver, SaveKeyframes.Request(path="keyframes"))
     manager.go("deactivate")
     # Its thread slept for SLEEP_S: the answer to its image is out, and nothing follows.
     assert rig.answer(busy).state == PoseStatus.STATE_TRACKING

@@ -74,9 +74,10 @@ SOON_S = 10.0
 @pytest.mark.ros
 def test_a_reset_that_is_accepted_while_the_worker_stops_is_carried_out(probe: Probe, spawn: Spawn) -> None:
     rig = settled_rig(probe, spawn)
+    resetter = rig.acquainted(Trigger, "reset", Trigger.Request())
     rig.solve()
     busy = rig.send_busy()
-    reset = rig.asked(Trigger, "reset", Trigger.Request())
+    reset = rig.asked(resetter, Trigger.Request())
     # Two services have no order among them, and the reset is to come first.
     rig.taken()
     deactivate = ChangeState.Request(transition=Transition(id=Transition.TRANSITION_DEACTIVATE))
@@ -85,8 +86,8 @@ def test_a_reset_that_is_accepted_while_the_worker_stops_is_carried_out(probe: P
     assert (reset.result().success, reset.result().message) == (True, "the next image is the new origin")
     rig.answer(busy)
     wait_until(
-        lambda: any(status.message == "tracking reset: requested through ~/reset" for status in rig.status),
-        what="status of the reset",
+        lambda: [status.message for status in rig.status].count("tracking reset: requested through ~/reset") == 2,
+        what="status of the second reset",
     )
 
 
