@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Generator, Mapping
 from functools import partial
 from inspect import Parameter, Signature
+from io import UnsupportedOperation
 from typing import Any, Generic, TypeVar
 
 from rclpy import lifecycle
@@ -85,9 +86,11 @@ def make_executor(context: Context | None = None) -> Executor:
     """
     try:
         from rclpy.experimental.events_executor import EventsExecutor
-    except ImportError:
+
+        executor: Executor = EventsExecutor(context=context)
+    except (ImportError, UnsupportedOperation):
+        # It writes crashes to the file behind stderr, and a notebook has none.
         return QuietExecutor(context=context)
-    executor: Executor = EventsExecutor(context=context)
     return executor
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import io
 import sys
 import threading
 from collections.abc import Callable, Iterator
@@ -118,6 +119,14 @@ def test_an_answer_wakes_the_callback_that_awaits_it(probe: Probe, make: Callabl
 @pytest.mark.ros
 def test_a_release_without_events_has_wait_sets(probe: Probe, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "rclpy.experimental.events_executor", None)
+    executor = make_executor(probe.node.context)
+    assert isinstance(executor, QuietExecutor)
+    executor.shutdown()
+
+
+@pytest.mark.ros
+def test_where_stderr_is_no_file_there_are_wait_sets(probe: Probe, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "stderr", io.StringIO())
     executor = make_executor(probe.node.context)
     assert isinstance(executor, QuietExecutor)
     executor.shutdown()
