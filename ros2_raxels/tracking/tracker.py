@@ -294,8 +294,7 @@ class Tracker:
         residual_px = answer.solve.residual_px * image.shape[1] / frame.features.grey.shape[1]
         answer = replace(answer, solve=replace(answer.solve, residual_px=residual_px), number=frame.number)
         answer = self._live.completed(answer)
-        self._metres.observe(answer)
-        return answer
+        return replace(answer, up=self._metres.observe(answer))
 
     def _step(self, frame: StreamFrame, has_camera: bool, stage_s: dict[str, float]) -> tuple[TrackedPose, State]:
         """What a frame does in the present state: the answer, and the next state."""

@@ -12,6 +12,7 @@ from ros2_raxels.geometry.poses import (
 )
 from ros2_raxels.matching.tracks import EvidenceSettings
 from ros2_raxels.tracking.frame import KeyframePose
+from ros2_raxels.tracking.gravity import Up
 from ros2_raxels.tracking.metric_scale import Scale, ScaleSettings
 from ros2_raxels.tracking.step import Step
 
@@ -94,6 +95,7 @@ class TrackedPose:
         number: of the frame in the stream.
         keyframe_pose: the pose told beside a keyframe; None before there is one. See `Tracker.pose_now`.
         earlier: (stamp_ns, camera_to_world) of the frames before the first depths, as they are known now.
+        up: against gravity, by an IMU; None while that is not known.
         step: from the frame before, where both were solved one after the other; None otherwise.
         message: why the state is not TRACKING, or why there are no depths yet, in words; empty otherwise.
         stage_s: wall time of each stage ("look", "evidence", "solve", ...), s.
@@ -112,6 +114,7 @@ class TrackedPose:
     number: int = 0
     keyframe_pose: KeyframePose | None = None
     earlier: tuple[tuple[int, FloatArray], ...] = ()
+    up: Up | None = None
     step: Step | None = None
     message: str = ""
     stage_s: dict[str, float] = field(default_factory=dict)
