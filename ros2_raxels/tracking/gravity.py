@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
@@ -11,7 +12,14 @@ import numpy as np
 from ros2_raxels.geometry.poses import FloatArray, rotation_angle_rad
 from ros2_raxels.tracking.frame import KeyframePose
 from ros2_raxels.tracking.inertial import Imu, Preintegrated, preintegrate
-from ros2_raxels.tracking.visual_inertial import GRAVITY, VISUAL_NOISE, Placed, is_credible
+from ros2_raxels.tracking.motion_sensors import Moved
+from ros2_raxels.tracking.visual_inertial import (
+    GRAVITY,
+    VISUAL_NOISE,
+    Placed,
+    accelerometer_trouble,
+    is_credible,
+)
 
 _BIAS_SIGMA, _BIAS_WANDER = 0.1, 1e-3
 """m/s2 of an accelerometer of which nothing is known, and m/s2/sqrt(s)."""
@@ -40,8 +48,19 @@ _WANDER_RAD, _TURN_SHARE = 3e-4, 2e-3
 _SURPRISE = 3.0
 """Sigmas of a reading that is believed; one that is further off counts as little as it should then."""
 
-_MOST_SURPRISES = 8
+_MOST_SURPRISES = 5
 """In a row: then it is what was known that is wrong."""
+
+_RECENT, _ENOUGH_WRONG = 8, 5
+"""Of the recent readings so many that no robot feels: then the accelerometer is left out."""
+
+_AGAIN_NS = 20_000_000_000
+"""So it is where what was known is found wrong twice within this time, and for as long."""
+
+_WRONG_AXES = (
+    "the accelerometer is left out: while the camera turns it says again and again that up is elsewhere; correct the "
+    "transform from camera to IMU, or its axes"
+)
 
 _TELLS_RAD = 0.1
 
@@ -91,10 +110,15 @@ class Gravity:
 
     Args:
         imu: mounted with the camera.
+
+    Attributes:
+        words: why the accelerometer is left out, in a line; empty while it is not.
     """
 
     def __init__(self, imu: Imu) -> None:
         self._imu = imu
+        self.words, self._wrong_until_ns = "", 0
+        self._credible: deque[bool] = deque(maxlen=_RECENT)
         self._mean: FloatArray = np.zeros(6)
         self._variance: FloatArray = np.eye(6) * _BIAS_SIGMA**2
         self.jump()
@@ -111,6 +135,7 @@ class Gravity:
         self._open()
         self._newest: Seen | None = None
         self._points: list[Seen] = []
+        self._recent: deque[Seen] = deque()
         self._waiting: deque[tuple[Seen, ...]] = deque()
 
     @property
@@ -119,10 +144,20 @@ class Gravity:
         return self._mean[3:].copy()
 
     @property
+    def is_trusted(self) -> bool:
+        """Whether the accelerometer has been looked at, and reads what a robot feels."""
+        return not self.words and len(self._credible) > 0 and self._credible[-1]
+
+    @property
+    def newest_ns(self) -> int:
+        """Stamp of the newest frame that was solved; 0 for none."""
+        return 0 if self._newest is None else self._newest.stamp_ns
+
+    @property
     def up(self) -> Up | None:
         """None while it is not known to some degrees."""
         length = float(np.linalg.norm(self._mean[:3]))
-        if not self._is_weighed or length < GRAVITY / 2.0:
+        if self.words or not self._is_weighed or length < GRAVITY / 2.0:
             return None
         direction = self._mean[:3] / length
         level = np.eye(3) - np.outer(direction, direction)
@@ -140,9 +175,41 @@ class Gravity:
         """
         self._follow_world(seen, place)
         self._newest = seen
+        self._recent.append(seen)
+        while seen.stamp_ns - self._recent[0].stamp_ns > _MOVES_NS:
+            self._recent.popleft()
         self._collect(seen)
         while self._waiting and self._take_in(self._waiting[0], place, gyro_bias, depth):
             self._waiting.popleft()
+
+    def coasted(self, end_ns: int, place: Placed, gyro_bias: FloatArray, depth: float) -> Moved:
+        """The motion since the newest frame, by the velocity that it had then and what pushes it since.
+
+        Args:
+            end_ns: stamp at the end.
+            place: where the camera of a keyframe pose is now.
+            gyro_bias: (3,) rad/s.
+            depth: of the scene, m.
+
+        Returns:
+            A motion without translation where readings, metres or gravity are missing.
+        """
+        if self.up is None or not self._recent:
+            return Moved()
+        before, newest = self._recent[0], self._recent[-1]
+        if newest.stamp_ns - before.stamp_ns < _STANDS_NS or not 0 < end_ns - newest.stamp_ns <= _LONGEST_NS:
+            return Moved()
+        poses = [pose for seen in (before, newest) if (pose := seen.now(place)) is not None]
+        sigmas = [seen.scale_sigma for seen in (before, newest)]
+        ways = [(before.stamp_ns, newest.stamp_ns), (newest.stamp_ns, end_ns)]
+        motions = [way for begin, end in ways if (way := self._way(begin, end, gyro_bias)) is not None]
+        if len(poses) < 2 or len(motions) < 2 or any(sigma is None for sigma in sigmas):
+            return Moved()
+        return _coasted(poses, motions, self._imu.place, depth, self._mean, self._variance)
+
+    def _way(self, begin_ns: int, end_ns: int, gyro_bias: FloatArray) -> Preintegrated | None:
+        readings = self._imu.between(begin_ns, end_ns)
+        return None if readings is None else preintegrate(readings, gyro_bias, np.zeros(3), VISUAL_NOISE)
 
     def _follow_world(self, seen: Seen, place: Placed) -> None:
         """Corrections of the map turn the world under a camera that gravity has not moved."""
@@ -183,15 +250,13 @@ class Gravity:
         stands = len(points) == 2
         if len(poses) < len(points) or (gyro_bias is None and not stands):
             return True
-        ways = [
-            None if readings is None else preintegrate(readings, _or_nothing(gyro_bias), np.zeros(3), VISUAL_NOISE)
-            for a, b in pairwise(points)
-            for readings in [self._imu.between(a.stamp_ns, b.stamp_ns)]
-        ]
+        bias = np.zeros(3) if gyro_bias is None else gyro_bias
+        ways = [self._way(a.stamp_ns, b.stamp_ns, bias) for a, b in pairwise(points)]
         motions = [way for way in ways if way is not None]
         if len(motions) < len(ways):
             return self._newest.stamp_ns - points[-1].stamp_ns > _LATEST_NS
-        if not all(is_credible(float(np.linalg.norm(motion.velocity)) / motion.duration_s) for motion in motions):
+        self._judge(motions, points[0].stamp_ns, points[-1].stamp_ns)
+        if self.words or not self._credible[-1]:
             return True
         if stands:
             self._learn(*_mean_force(poses[0], motions[0]), _STANDS_SIGMA)
@@ -200,6 +265,15 @@ class Gravity:
         else:
             self._learn(*_pushed(poses, motions, self._imu.place, depth, max(p.scale_sigma or 0.0 for p in points)))
         return True
+
+    def _judge(self, motions: Sequence[Preintegrated], begin_ns: int, end_ns: int) -> None:
+        """Whether a robot can feel what the accelerometer reads."""
+        forces = [float(np.linalg.norm(motion.velocity)) / motion.duration_s for motion in motions]
+        self._credible.append(all(is_credible(force) for force in forces))
+        if self._credible.count(False) >= _ENOUGH_WRONG:
+            self.words = self.words or accelerometer_trouble(self._imu, begin_ns, end_ns)
+        elif len(self._credible) == _RECENT and all(self._credible) and end_ns > self._wrong_until_ns:
+            self.words = ""
 
     def _learn(self, force: FloatArray, by_bias: FloatArray, sigma: float) -> None:
         """What pushes the camera up (3,), m/s2, with how the bias is in it (3x3)."""
@@ -212,6 +286,9 @@ class Gravity:
             self._surprises += 1
             if self._surprises > _MOST_SURPRISES:
                 self._open()
+                if self.newest_ns < self._wrong_until_ns:
+                    self.words = _WRONG_AXES
+                self._wrong_until_ns = self.newest_ns + _AGAIN_NS
                 return
             noise *= surprise
         else:
@@ -231,10 +308,6 @@ class Gravity:
         self._variance = left @ self._variance @ left.T + gain @ noise @ gain.T
 
 
-def _or_nothing(bias: FloatArray | None) -> FloatArray:
-    return np.zeros(3) if bias is None else bias
-
-
 def _mean_force(pose: FloatArray, motion: Preintegrated) -> tuple[FloatArray, FloatArray]:
     """What pushes the camera, in the mean (3,), m/s2, and how much of it (3x3) is the bias."""
     turn = pose[:3, :3] / motion.duration_s
@@ -245,9 +318,6 @@ def _pushed(
     poses: list[FloatArray], motions: list[Preintegrated], arm: FloatArray, depth: float, scale_sigma: float
 ) -> tuple[FloatArray, FloatArray, float]:
     """The same but for what the velocity changes by, and its standard deviation.
-
-    Three places have two mean velocities. What readings say of each way is counted from the velocity at its beginning,
-    which drops out.
 
     Args:
         poses: three of the camera, m.
@@ -260,15 +330,57 @@ def _pushed(
     first, second = (motion.duration_s for motion in motions)
     between = (first + second) / 2.0
     change = (places[2] - places[1]) / second - (places[1] - places[0]) / first
-    turns = [pose[:3, :3] for pose in poses]
-
-    def summed(begin: FloatArray, onward: FloatArray, after: FloatArray) -> FloatArray:
-        return turns[0] @ (begin - onward / first) + turns[1] @ after / second
-
-    read = summed(motions[0].velocity, motions[0].position, motions[1].position)
-    by_bias = [motion.by_accelerometer_bias for motion in motions]
-    biased = -summed(by_bias[0][3:6], by_bias[0][6:], by_bias[1][6:])
-    seen = [_SEEN_NOISE * depth + _SEEN_SHARE * float(np.linalg.norm(step)) for step in np.diff(places, axis=0)]
+    read, biased = _read(poses, motions)
+    seen = [_seen_sigma(step, depth) for step in np.diff(places, axis=0)]
     sigma = float(np.hypot(np.hypot(seen[0] / first, seen[1] / second), scale_sigma * np.linalg.norm(change)))
     reading = VISUAL_NOISE.acceleration / float(np.sqrt(between))
     return (read - change) / between, biased / between, float(np.hypot(sigma / between, reading))
+
+
+def _coasted(
+    poses: list[FloatArray],
+    motions: list[Preintegrated],
+    arm: FloatArray,
+    depth: float,
+    mean: FloatArray,
+    variance: FloatArray,
+) -> Moved:
+    """The second of two motions, by two poses; gravity and bias (6,) and their covariance (6x6) are known."""
+    places = np.array([pose[:3, 3] + pose[:3, :3] @ arm for pose in poses])
+    first, second = (motion.duration_s for motion in motions)
+    between = (first + second) / 2.0
+    read, biased = _read(poses, motions)
+    by_known = np.hstack([np.eye(3) * between, biased])
+    step = second * ((places[1] - places[0]) / first + read - by_known @ mean)
+    spread = np.diag(by_known @ variance @ by_known.T).max()
+    rotation = motions[1].rotation
+    # From the IMU to the camera, at both ends; told in the axes of the camera at the beginning.
+    translation = poses[1][:3, :3].T @ step + arm - rotation @ arm
+    seen = _seen_sigma(places[1] - places[0], depth) / first
+    noise = float(np.diag(motions[1].covariance)[6:].max())
+    sigma_m = float(np.sqrt(second**2 * (seen**2 + spread) + noise))
+    return Moved(rotation, translation, float("inf"), sigma_m)
+
+
+def _seen_sigma(step: FloatArray, depth: float) -> float:
+    return _SEEN_NOISE * depth + _SEEN_SHARE * float(np.linalg.norm(step))
+
+
+def _read(poses: list[FloatArray], motions: list[Preintegrated]) -> tuple[FloatArray, FloatArray]:
+    """By what the mean velocity of the second motion differs from that of the first (3,), gravity and bias included.
+
+    What readings say of each way is counted from the velocity at its beginning, which drops out.
+
+    Returns:
+        It, and how much of it (3x3) is the bias.
+    """
+    first, second = (motion.duration_s for motion in motions)
+
+    def summed(begin: FloatArray, onward: FloatArray, after: FloatArray) -> FloatArray:
+        return poses[0][:3, :3] @ (begin - onward / first) + poses[1][:3, :3] @ after / second
+
+    by_bias = [motion.by_accelerometer_bias for motion in motions]
+    return (
+        summed(motions[0].velocity, motions[0].position, motions[1].position),
+        -summed(by_bias[0][3:6], by_bias[0][6:], by_bias[1][6:]),
+    )

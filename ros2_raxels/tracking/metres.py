@@ -32,6 +32,7 @@ class Metres:
         self._live, self._sensors, self._odometry = live, sensors, odometry
         self._inertial = None if imu is None else InertialPath(imu)
         self._gravity = None if imu is None else Gravity(imu)
+        live.coasted = self._coasted
 
     def observe(self, answer: TrackedPose) -> Up | None:
         """A frame was answered, solved or not; says which way is up, if that is known."""
@@ -48,6 +49,13 @@ class Metres:
             self._live.mapper.path_sensors = self._path_sensors()
         return up
 
+    def _coasted(self, begin_ns: int, end_ns: int) -> Moved:
+        """Only from the newest frame that was solved."""
+        gravity, gyro, live = self._gravity, self._sensors.gyro, self._live
+        if gravity is None or gyro is None or not gyro.is_trusted or gravity.newest_ns != begin_ns:
+            return Moved()
+        return gravity.coasted(end_ns, live.keyframes.place, gyro.bias, live.keyframes.unit)
+
     def _observe_gravity(self, answer: TrackedPose) -> Up | None:
         gravity, gyro = self._gravity, self._sensors.gyro
         if gravity is None or gyro is None:
@@ -59,6 +67,7 @@ class Metres:
             seen = Seen(answer.stamp_ns, answer.camera_to_world, told, sigma, stands)
             bias = gyro.bias if gyro.is_trusted else None
             gravity.see(seen, self._live.keyframes.place, bias, self._live.keyframes.unit)
+            self._sensors.remark(gravity.words)
         up = None if gyro.words else gravity.up
         if up is not None:
             self._live.metric.up_in_camera = answer.camera_to_world[:3, :3].T @ up.direction
@@ -69,7 +78,7 @@ class Metres:
         metric = self._live.metric
         if not metric.scale.is_metric or metric.scale.source not in (ScaleSource.ODOM, ScaleSource.IMU):
             return None
-        falls = self._inertial is not None and not self._inertial.words
+        falls = self._gravity is not None and self._gravity.is_trusted
         return self._sensors.along_path(metric.takes(ScaleSource.ODOM), falls, metric.scale.sigma)
 
     def see_turn(self, stamp_ns: int, camera_to_world: FloatArray) -> None:
@@ -106,6 +115,8 @@ class Metres:
         """By the IMU, where nothing better tells metres, once its gyro is right."""
         path, gyro, told, metric = self._inertial, self._sensors.gyro, answer.keyframe_pose, self._live.metric
         if path is None or gyro is None or told is None or not path.see(answer.stamp_ns, told):
+            return
+        if self._gravity is None or not self._gravity.is_trusted:
             return
         if gyro.is_trusted and metric.takes(ScaleSource.IMU):
             aligned = path.aligned(self._live.keyframes.place, gyro.bias, self._live.keyframes.unit)

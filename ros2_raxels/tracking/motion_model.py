@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from ros2_raxels.geometry.covariance import in_other_unit, with_unit
+from ros2_raxels.geometry.covariance import compounded, in_other_unit, with_unit
 from ros2_raxels.geometry.poses import (
     FloatArray,
     interpolate_pose,
@@ -37,6 +37,9 @@ _MOST_STEPS = 5.0
 _OFF_PER_STEP, _OFF_PER_S, _OFF_RAD_PER_S = 3.0, 1.5, 2.0
 """How far off its expected pose a camera can be: in steps, and in units and rad for each second."""
 
+_CARRIED_S, _CARRIED = 2.0, 0.1
+"""So long, and while they are right to such a share of the unit, other sensors carry the camera over a gap."""
+
 _RECENT_FRAMES = 10
 _STILL_PARALLAX, _STILL_RAD = 0.004, 0.004
 _TURN_RAD, _TURN_PARALLAX = 0.02, 0.15
@@ -56,6 +59,7 @@ class MotionModel:
 
     Attributes:
         camera_to_world, covariance: as they are known now.
+        newest: 4x4, where the camera of the newest frame is thought to be, solved or not.
         step: 4x4, motion between the last two solved frames, in the camera; identity where there was a gap.
     """
 
@@ -66,8 +70,8 @@ class MotionModel:
         stamp_ns: int = 0,
         sensed: MovedBetween | None = None,
     ) -> None:
-        self.camera_to_world = camera_to_world
-        self.covariance = covariance
+        self.camera_to_world = self.newest = camera_to_world
+        self.covariance = self._solved_covariance = covariance
         self._sensed = sensed
         self.step: FloatArray = np.eye(4)
         self._step_ns, self._solved_ns = 0, stamp_ns
@@ -144,7 +148,7 @@ class MotionModel:
         """The next frame was solved; `after_gap` where the one before it was not."""
         self.step = np.eye(4) if after_gap else inverse_pose(self.camera_to_world) @ camera_to_world
         self._step_ns, self._solved_ns = stamp_ns - self._solved_ns, stamp_ns
-        self.camera_to_world, self.covariance = camera_to_world, covariance
+        self.correct(camera_to_world, covariance)
         self._recent.append(camera_to_world)
 
     def missed(self, frames: int, unit: float) -> None:
@@ -158,8 +162,32 @@ class MotionModel:
         growth = (2 * frames - 1) * np.diag([length**2] * 3 + [turn_rad**2] * 3)
         self.covariance = self.covariance + growth
 
+    def held(self, stamp_ns: int) -> tuple[FloatArray, FloatArray]:
+        """Where a frame that was not solved is thought to be (4x4), and the covariance (6x6) of that.
+
+        Carried on by what other sensors know of the motion since, as far as they know it; else the last pose, with what
+        `missed` says.
+        """
+        moved = self._moved(stamp_ns)
+        if moved.rotation is None:
+            return self.newest, self.covariance
+        step = np.zeros(3) if moved.translation is None else moved.translation
+        self.newest = orthogonal(self.camera_to_world @ make_pose(moved.rotation, step))
+        variance = np.repeat([moved.translation_sigma_m**2, moved.rotation_sigma_rad**2], 3)
+        if moved.translation is None:
+            # How far the camera has come in a turn that is known is known no better than without it.
+            variance[:3] = np.diag(self.covariance - self._solved_covariance)[:3]
+        carried = compounded(with_unit(self._solved_covariance, 0.0), self.camera_to_world, self.newest)[:6, :6]
+        return self.newest, np.asarray(carried + np.diag(variance))
+
+    def is_carried(self, stamp_ns: int, unit: float) -> bool:
+        """Whether other sensors tell so well where the camera has come that a frame that shows something is solved."""
+        moved, elapsed_s = self._moved(stamp_ns), self.since_solved_s(stamp_ns)
+        return moved.is_whole and elapsed_s < _CARRIED_S and moved.translation_sigma_m < _CARRIED * unit
+
     def stop(self) -> None:
-        """Nothing is known of the motion any more."""
+        """Nothing is known of the motion any more; the camera is where it was last thought to be."""
+        self.correct(self.newest, self.covariance)
         self.step = np.eye(4)
         self._recent.clear()
 
@@ -183,12 +211,13 @@ class MotionModel:
 
     def correct(self, camera_to_world: FloatArray, covariance: FloatArray) -> None:
         """The newest pose is known better, or said from outside."""
-        self.camera_to_world, self.covariance = camera_to_world, covariance
+        self.camera_to_world = self.newest = camera_to_world
+        self.covariance = self._solved_covariance = covariance
 
     def rescale(self, factor: float, centre: FloatArray) -> None:
         """The world has become `factor` times as large about a point (3,)."""
-        self.camera_to_world = scaled_about(self.camera_to_world, factor, centre)
-        self.covariance = in_other_unit(with_unit(self.covariance, 0.0), factor)[:6, :6]
+        covariance = in_other_unit(with_unit(self.covariance, 0.0), factor)[:6, :6]
+        self.correct(scaled_about(self.camera_to_world, factor, centre), covariance)
         self.grow_step(factor)
 
     def grow_step(self, factor: float) -> None:

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from pushed_camera import BIAS, IMU_TO_CAMERA, UP, Drive
 
-from ros2_raxels.geometry.poses import FloatArray, make_pose, rotation_from_vector
+from ros2_raxels.geometry.poses import FloatArray, make_pose, relative_pose, rotation_from_vector
 from ros2_raxels.recordings.imu import ImuReadings, RecordedImu
 from ros2_raxels.tracking.frame import KeyframePose
 from ros2_raxels.tracking.gravity import Gravity, Seen
@@ -108,10 +108,26 @@ def test_after_a_loss_it_is_learned_anew_and_the_bias_is_not() -> None:
     np.testing.assert_array_equal(gravity.bias, known)
 
 
-@pytest.mark.parametrize("unit", [1.0 / GRAVITY, 2.0])
-def test_readings_in_another_unit_tell_nothing(unit: float) -> None:
+@pytest.mark.parametrize(
+    ("unit", "words"),
+    [(1.0 / GRAVITY, "as if in g"), (0.01, "as if gravity were taken out"), (2.0, "it reads 20 m/s2")],
+)
+def test_readings_in_another_unit_tell_nothing_but_that(unit: float, words: str) -> None:
     gravity = Gravity(standing(2.0, np.zeros(3), unit))
     stand(gravity, 1.8, np.eye(4))
+    assert gravity.up is None
+    assert gravity.words.startswith("the accelerometer is left out")
+    assert words in gravity.words
+
+
+def test_an_accelerometer_with_other_axes_than_the_gyro_is_named_in_a_turn() -> None:
+    along = Drive(0.05, turn=1.5, seconds=8.0)
+    readings = along.imu.between(0, 8 * 10**9)
+    assert readings is not None
+    wrong = ImuReadings(readings.stamps_ns, readings.turn_rate, np.roll(readings.acceleration, 1, axis=1))
+    gravity = Gravity(RecordedImu(wrong, make_pose(np.eye(3), IMU_TO_CAMERA[:3, 3]), "imu.csv"))
+    drive(gravity, along)
+    assert gravity.words.startswith("the accelerometer is left out: while the camera turns")
     assert gravity.up is None
 
 
@@ -135,3 +151,26 @@ def test_readings_that_come_late_are_waited_for() -> None:
     late.reaches_ns = 10**9
     stand(gravity, 0.1, np.eye(4), 0.5)
     assert off_deg(gravity, np.array([0.0, -1.0, 0.0])) < 0.2
+
+
+def test_an_accelerometer_carries_the_camera_over_a_second() -> None:
+    """Constant velocity would be off by 8 cm after half of it."""
+    along = Drive(0.1, turn=1.0, seconds=6.0)
+    gravity, path = Gravity(along.imu), along.path(1.0, STEP)
+    for stamp_ns, pose in path[:50]:
+        gravity.see(Seen(stamp_ns, pose, KeyframePose(0, pose, 0.0), 0.01, False), lambda t: t.pose, np.zeros(3), 3.0)
+    begin_ns, begin = path[49]
+    assert gravity.newest_ns == begin_ns
+    sigmas = []
+    for stamp_ns, pose in path[51:60:2]:
+        moved, truth = (
+            gravity.coasted(stamp_ns, lambda told: told.pose, np.zeros(3), 3.0),
+            relative_pose(begin, pose),
+        )
+        assert moved.rotation is not None
+        assert moved.translation is not None
+        np.testing.assert_allclose(moved.rotation, truth[:3, :3], atol=2e-3)
+        assert np.linalg.norm(moved.translation - truth[:3, 3]) < min(2.0 * moved.translation_sigma_m, 0.05)
+        sigmas.append(moved.translation_sigma_m)
+    assert sigmas == sorted(sigmas)
+    assert gravity.coasted(begin_ns + 2 * 10**9, lambda told: told.pose, np.zeros(3), 3.0).translation is None

@@ -154,3 +154,41 @@ def test_a_step_goes_on_in_a_camera_that_turns_faster() -> None:
     step = relative_pose(model.camera_to_world, model.expected_pose(1300))
     np.testing.assert_allclose(step[:3, :3], rotation_from_vector([0, 0.1, 0]), atol=1e-12)
     np.testing.assert_allclose(step[:3, 3], 0.2 * np.array([np.sin(0.05), 0.0, np.cos(0.05)]), atol=1e-12)
+
+
+def held_by(moved: Moved, missed: int = 3) -> tuple[MotionModel, FloatArray, FloatArray]:
+    """A camera that is carried from where it was at first; its pose and covariance after some missed frames."""
+    model = MotionModel(STEP, COVARIANCE, 1000, lambda begin_ns, end_ns: moved)
+    for k in range(1, missed + 1):
+        model.missed(k, unit=1.0)
+    return model, *model.held(1000 + 100 * missed)
+
+
+def test_a_frame_that_is_not_solved_is_carried_by_what_sensors_say() -> None:
+    turned = make_pose(rotation_from_vector([0.0, 0.5, 0.0]), [0.4, 0.0, 0.3])
+    model, pose, covariance = held_by(Moved(turned[:3, :3], turned[:3, 3], 0.02, 0.05))
+    np.testing.assert_allclose(pose, STEP @ turned, atol=1e-12)
+    np.testing.assert_array_equal(model.newest, pose)
+    np.testing.assert_array_equal(model.camera_to_world, STEP)
+    np.testing.assert_allclose(np.diag(covariance)[3:], 0.001 + 0.02**2)
+    # The turn of before swings the way that was gone since: a variance of .001 over half a metre.
+    assert np.trace(covariance[:3, :3]) == pytest.approx(3 * (0.01 + 0.05**2) + 2 * 0.001 * 0.25)
+    assert model.is_carried(1300, 1.0)
+    assert not model.is_carried(1300, 0.4)
+    assert not model.is_carried(1000 + 3 * 10**9, 1.0)
+
+
+def test_a_turn_alone_leaves_the_place_as_uncertain_as_it_was() -> None:
+    turn = rotation_from_vector([0.0, 0.5, 0.0])
+    model, pose, covariance = held_by(Moved(turn, None, 0.02))
+    np.testing.assert_allclose(pose[:3, :3], STEP[:3, :3] @ turn, atol=1e-12)
+    np.testing.assert_allclose(pose[:3, 3], STEP[:3, 3], atol=1e-12)
+    np.testing.assert_allclose(np.diag(covariance)[:3], np.diag(model.covariance)[:3])
+    np.testing.assert_allclose(np.diag(covariance)[3:], 0.001 + 0.02**2)
+    assert not model.is_carried(1300, 1.0)
+
+
+def test_without_sensors_the_last_pose_is_held() -> None:
+    model, pose, covariance = held_by(Moved())
+    np.testing.assert_array_equal(pose, STEP)
+    np.testing.assert_array_equal(covariance, model.covariance)
