@@ -113,7 +113,7 @@ class Views:
             ImageError, CameraInfoError: images or camera cannot be read.
         """
         if response.status not in _ENDED:
-            raise ViewClientError("the server does not know the goal any more: ask for its result sooner")
+            raise ViewClientError("the server does not know the goal any more; ask for its result sooner")
         result = response.result
         poses = [_pose(stamped.pose) for stamped in result.view_poses]
         return cls(
@@ -297,7 +297,7 @@ class ViewClient:
         until = time.monotonic() + timeout_s
         if not self._client.wait_for_server(timeout_s):
             raise ViewClientError(
-                f"no server of {self._action} within {timeout_s:g} s: start view_server, and check ROS_DOMAIN_ID and "
+                f"no server of {self._action} within {timeout_s:g} s; start view_server, and check ROS_DOMAIN_ID and "
                 "the discovery range of both sides"
             )
         heard = None if on_feedback is None else (lambda message: on_feedback(message.feedback))
@@ -335,7 +335,7 @@ def _await(future: Any, timeout_s: float, what: str) -> Any:
     done = threading.Event()
     future.add_done_callback(lambda _: done.set())
     if not done.wait(max(0.0, timeout_s)):
-        raise ViewClientError(f"no {what} within {timeout_s:.3g} s")
+        raise ViewClientError(f"no {what} within {timeout_s:.3g} s; look at the server's diagnostics, or wait longer")
     return future.result()
 
 

@@ -26,9 +26,9 @@ TRACK, RAISE, SLEEP, LOST, HELD, INITIALISE, NOT_FINITE, HANG, QUIT, SPOIL = 10,
 """SPOIL tracks, and raises when the keyframe is to be made."""
 
 SLIPS = 120
-"""Tracks, and leaves the wheels out until it is reset."""
+"""Tracks, and leaves the wheels out until it is reset; the shutter is odd as well."""
 
-SLIPPED = "the wheels are left out: they slip"
+SLIPPED, ROLLS = "the wheels are left out: they slip", "rolling shutter"
 
 UNSAID = 110
 """Tracks, with an answer that no status can carry."""
@@ -74,7 +74,7 @@ class ScriptedTracker:
     def reset(self) -> None:
         self._count = 0
         self._moved = np.eye(4)
-        self.sensor_remarks = ()
+        self.sensor_remarks, self.lens_trouble = (), ""
 
     def set_pose(self, camera_to_world: FloatArray, covariance: FloatArray) -> None:
         self._moved = camera_to_world @ inverse_pose(scripted_pose(self._count - 1))
@@ -107,6 +107,7 @@ class ScriptedTracker:
             raise ZeroDivisionError("as the image asked")
 
     depth_trouble = ""
+    lens_trouble = ""
     sensor_remarks: tuple[str, ...] = ()
     map_remark = ""
 
@@ -133,7 +134,8 @@ class ScriptedTracker:
         if action in (SLEEP, HANG):
             print(BUSY, flush=True)
             time.sleep(SLEEP_S if action == SLEEP else HANG_S)
-        self.sensor_remarks = (SLIPPED,) if action == SLIPS else self.sensor_remarks
+        if action == SLIPS:
+            self.sensor_remarks, self.lens_trouble = (SLIPPED,), ROLLS
         state = _STATES.get(action, TrackState.TRACKING)
         pose = self._moved @ scripted_pose(self._count) * (np.nan if action == NOT_FINITE else 1.0)
         self._count += state == TrackState.TRACKING and action != NOT_FINITE

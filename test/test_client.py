@@ -110,7 +110,7 @@ def test_a_result_without_views_has_no_camera_and_its_code_has_a_name() -> None:
 
 
 def test_a_goal_that_the_server_has_forgotten_is_an_error() -> None:
-    with pytest.raises(ViewClientError, match="does not know the goal any more: ask for its result sooner"):
+    with pytest.raises(ViewClientError, match="does not know the goal any more; ask for its result sooner"):
         Views.of(SimpleNamespace(status=GoalStatus.STATUS_UNKNOWN, result=PredictViews.Result()))
 
 
@@ -202,7 +202,7 @@ def test_a_goal_that_is_cancelled_ends_with_what_is_done(server: Server, client:
 def test_a_result_that_does_not_come_in_time_is_an_error_and_the_goal_is_cancelled(
     server: Server, client: ViewClient
 ) -> None:
-    with pytest.raises(ViewClientError, match=r"no result within 0\.1 s"):
+    with pytest.raises(ViewClientError, match=r"no result within 0\.1 s; look at the server's diagnostics"):
         client.send(make_goal(POSES, "map"), timeout_s=30.0).result(0.1)
     wait_until(lambda: server.cancelled, what="the cancel request")
 
@@ -215,5 +215,5 @@ def test_a_rejected_goal_names_the_action(server: Server, client: ViewClient) ->
 
 @pytest.mark.ros
 def test_without_a_server_it_says_so_in_time(client: ViewClient) -> None:
-    with pytest.raises(ViewClientError, match=r"no server of /scripted/predict_views within 0\.2 s: start view_server"):
+    with pytest.raises(ViewClientError, match=r"no server of /scripted/predict_views within 0\.2 s; start view_server"):
         client.predict(make_goal(), timeout_s=0.2)

@@ -152,10 +152,13 @@ def _chosen(args: argparse.Namespace) -> tuple[str, ...]:
         left_out.add("memory")
     if args.only is None:
         return tuple(name for name in SECTIONS if name not in left_out)
-    missing = {"denoiser": "a model; leave --model none out", "memory": "--memory-frames N"}
+    missing = {
+        "denoiser": "there is no model; leave --model none out",
+        "memory": "it has no length; add --memory-frames N",
+    }
     for name in args.only:
         if name in left_out:
-            raise FileError(f"--only {name} needs {missing[name]}")
+            raise FileError(f"--only {name} cannot be measured: {missing[name]}")
     return tuple(args.only)
 
 

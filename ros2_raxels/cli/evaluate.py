@@ -10,7 +10,7 @@ from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
-from ros2_raxels.cli import evaluate_honesty
+from ros2_raxels.cli import evaluate_honesty, evaluate_perturbed
 from ros2_raxels.cli.evaluate_parts import (
     closed_loops,
     methods_of,
@@ -51,7 +51,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help=f"folder of posed sets (default: ${DATA_VARIABLE}, else {_DATA_BESIDE})",
     )
     parser.add_argument("--per-set", type=positive, default=30, metavar="N", help="clips of each set (default: 30)")
-    parser.add_argument("--seed", type=int, default=0, help="of the draw of clips (default: 0)")
+    parser.add_argument("--seed", type=int, default=0, help="of the draws of clips and of --perturbed (default: 0)")
     parser.add_argument("--peer", choices=("both", "none"), default="both", help="method beside ours (default: both)")
     parser.add_argument("--no-intrinsics", action="store_true", help="let ours estimate the focal length")
     parser.add_argument("--ablation", action="store_true", help="ours without the denoiser too, on the same clips")
@@ -81,6 +81,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="N",
         help=f"that colmap is given of a set, evenly spread (default: {MOST_FRAMES})",
     )
+    evaluate_perturbed.add_arguments(parser)
     evaluate_honesty.add_arguments(parser)
     parser.add_argument(
         "--out", type=Path, default=Path("out") / "evaluation", metavar="DIR", help="default: out/evaluation"
@@ -99,11 +100,13 @@ def run(args: argparse.Namespace) -> int:
     if args.honesty is not None:
         return evaluate_honesty.run_honesty(args)
     root = data_root(args.data)
+    if args.perturbed is not None:
+        return evaluate_perturbed.run_perturbed(args, _posed_sets(root, args))
     clips = make_clips(root, args.per_set, args.seed)
     if not clips:
         raise FileError(f"{root}: no set is long enough for a clip of {CLIP_FRAMES} frames; give longer ones")
     tasks = make_view_tasks(root, args.views_per_set, args.seed) if args.views else []
-    tracked = [_posed_set(root, name) for name in filter(None, args.tracks.split(","))]
+    tracked = _posed_sets(root, args)
     _prepare(args, tracked)
     methods = methods_of(args)
     answer_all(clips, methods)
@@ -160,14 +163,19 @@ def data_root(given: Path | None) -> Path:
         return root / "dev" if (root / "dev").is_dir() else data_root(root)
     if _DATA_BESIDE.is_dir():
         return _DATA_BESIDE
-    raise FileError(f"no data: pass DATA_ROOT, the folder that holds posed sets, or set {DATA_VARIABLE}")
+    raise FileError(f"no data; pass DATA_ROOT, the folder that holds posed sets, or set {DATA_VARIABLE}")
 
 
-def _posed_set(root: Path, name: str) -> FrameSource:
+def _posed_sets(root: Path, args: argparse.Namespace) -> list[FrameSource]:
+    """Those of ``--tracks``."""
+    return [_posed_set(root, name, args.limit) for name in filter(None, args.tracks.split(","))]
+
+
+def _posed_set(root: Path, name: str, limit: int | None) -> FrameSource:
     if not (root / name / CAMERAS_FILE).is_file():
         known = ", ".join(sorted(file.parent.name for file in root.glob(f"*/{CAMERAS_FILE}")))
         raise FileError(f"--tracks: {root} has no set {name!r}; choose from {known}")
-    return open_source(root / name)
+    return open_source(root / name, limit=limit)
 
 
 def _report_failures(methods: Sequence[Method], clips: Sequence[Clip]) -> int:

@@ -41,7 +41,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="NAME,NAME",
         help=f"of --honesty: {', '.join(CONDITIONS)} (default: all)",
     )
-    parser.add_argument("--limit", type=positive, metavar="N", help="of --honesty: at most so many frames of a set")
+    parser.add_argument(
+        "--limit", type=positive, metavar="N", help="of --honesty and --tracks: at most so many frames of a set"
+    )
     parser.add_argument("--odom", action="store_true", help="of --honesty: with the wheels of the sets")
     parser.add_argument("--imu", action="store_true", help="of --honesty: with the IMU of the sets")
     parser.add_argument(

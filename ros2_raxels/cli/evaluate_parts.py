@@ -146,7 +146,10 @@ def predicted_views(args: argparse.Namespace, tasks: Sequence[ViewTask]) -> tupl
         if task in drawn:
             sheets.append(sheet_of(task, made))
     if not scores:
-        raise FileError(f"--views: all {len(tasks)} tasks failed, the first because {failures[tasks[0].id]}")
+        raise FileError(
+            f"--views: all {len(tasks)} tasks failed, the first because {failures[tasks[0].id]}; mend that, or leave "
+            "--views out"
+        )
     record = {"model": predictor.card.name, "per_set": args.views_per_set, **record_of_views(scores)}
     return {**record, "failures": failures}, sheets
 

@@ -174,7 +174,8 @@ def run(args: argparse.Namespace) -> int:
         with keeping_states(args, source) as keep:
             followed = _followed(track, source, tracker, calibration, pace, args.rate)
             end = _follow_with_progress(followed, source, track, view, keep)
-        for remark in (*source.remarks, *tracker.sensor_remarks, *depth_remarks(track, tracker)):
+        of_lens = [tracker.lens_trouble] if tracker.lens_trouble else []
+        for remark in (*source.remarks, *of_lens, *tracker.sensor_remarks, *depth_remarks(track, tracker)):
             print(f"note: {remark}", flush=True)
         if not args.live:
             track.settle(tracker, look=end.status != INTERRUPTED)

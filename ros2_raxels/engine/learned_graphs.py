@@ -99,7 +99,7 @@ def open_learned(cache: Path | None = None) -> LearnedGraphs:
         card = ModelCard.read(path)
         stages = sorted(role for role in card.graphs if role.startswith(STAGE))
         if not stages:
-            raise EngineError(f"{path} names no stages")
+            raise EngineError(f"{path} names no stages; run `{IMPORT_COMMAND}` again")
         paths = {role: card.graph_path(path.parent, role) for role in (KEYPOINTS, *stages)}
         # One thread each: frames and pairs are shared out to threads, which is quicker than sharing each of them.
         opened = [FiniteEngine(OnnxRuntimeEngine(graph, threads=1), role) for role, graph in paths.items()]

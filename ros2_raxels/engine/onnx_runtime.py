@@ -77,7 +77,7 @@ class OnnxRuntimeEngine:
         try:
             return dict(zip(names, self._session.run(names, dict(arrays)), strict=True))
         except Exception as error:  # as above
-            raise EngineError(f"{self.describe()} failed: {one_line(str(error))}") from error
+            raise EngineError(f"{self.describe()} failed: {one_line(str(error))}; run `raxels engine check`") from error
 
     def warm_up(self, sides: Mapping[str, int]) -> None:
         """Run once on made-up inputs.

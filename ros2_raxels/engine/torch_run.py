@@ -52,7 +52,9 @@ def open_torch_engines(card: ModelCard, folder: Path, roles: Sequence[str]) -> d
     except (KeyError, TypeError, ValueError, RuntimeError) as error:
         if isinstance(error, EngineError):
             raise
-        raise EngineError(f"{path} does not hold the weights of {card.name}: {one_line(str(error))}") from error
+        raise EngineError(
+            f"{path} does not hold the weights of {card.name}: {one_line(str(error))}; export the model again"
+        ) from error
     return engines
 
 

@@ -71,6 +71,19 @@ def messages(package: Path, folder: str, said_only: bool = False) -> list[Messag
     return list({message.text: message for message in found}.values())
 
 
+def raised(package: Path, folder: str, errors: frozenset[str]) -> list[Message]:
+    """Texts of the errors of these names that the modules below a folder, or one module, raise, in order."""
+    found = []
+    below = package / folder
+    for path in [below] if below.is_file() else sorted(below.rglob("*.py")):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.Raise) and isinstance(node.exc, ast.Call) and _name(node.exc.func) in errors:
+                module = path.relative_to(package).as_posix()
+                texts = [text for text in map(text_of, node.exc.args) if text]
+                found += [Message(" ".join(text.split()), module, node.lineno) for text in texts]
+    return found
+
+
 def text_of(node: ast.AST) -> str | None:
     """A text, with … for what is put in; None where it is none."""
     if isinstance(node, ast.Constant):

@@ -81,11 +81,14 @@ class SolvedFrame:
         camera_to_world: 4x4.
         covariance: 7x7 of (translation, rotation about the world's axes, logarithm of the unit) since the trajectory
             began.
+        velocity: (6,) turn, rad/s, and translation, world units/s, both about the camera's axes; None where it is not
+            known.
     """
 
     frame: StreamFrame
     camera_to_world: FloatArray
     covariance: FloatArray
+    velocity: FloatArray | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -101,6 +104,7 @@ class Keyframe:
         trajectory: number of the keyframe with which its trajectory began; of the older one where a loop joined two.
         log_growth: natural logarithm of the factor by which lengths around it have been corrected since it was made.
         handed_on: depths in world units that older keyframes tell, where matches do not; None elsewhere.
+        velocity: see `SolvedFrame`.
     """
 
     frame: StreamFrame
@@ -111,6 +115,7 @@ class Keyframe:
     trajectory: int = 0
     log_growth: float = 0.0
     handed_on: DepthPrior | None = None
+    velocity: FloatArray | None = None
 
     @property
     def number(self) -> int:

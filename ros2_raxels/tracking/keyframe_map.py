@@ -300,6 +300,7 @@ class KeyframeMap:
     def grow(self, number: int, factor: float) -> None:
         """Lengths around a keyframe have become `factor` times as large; its pose has been seen to."""
         keyframe = self.keyframes[number]
+        velocity = None if keyframe.velocity is None else keyframe.velocity * np.repeat([1.0, factor], 3)
         self.put(
             replace(
                 keyframe,
@@ -307,6 +308,7 @@ class KeyframeMap:
                 covariance=in_other_unit(keyframe.covariance, factor),
                 inverse_depth=keyframe.inverse_depth / factor,
                 handed_on=None,
+                velocity=velocity,
             )
         )
 

@@ -88,7 +88,7 @@ def save(path: Path, keyframes: KeyframeMap, rig: RigTracks | None = None) -> No
         with replacing(path) as temporary:
             temporary.write_bytes(content)
     except OSError as error:
-        raise FileError(f"{path} cannot be written: {error}") from error
+        raise FileError(f"{path} cannot be written: {error}; make room or give another path") from error
 
 
 def _loop_tensors(keyframes: KeyframeMap) -> dict[str, np.ndarray]:

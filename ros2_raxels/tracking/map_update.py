@@ -321,4 +321,4 @@ def _looped(mapper: Mapper, loops: LoopCloser | None, keyframe: Keyframe) -> tup
 
 
 def _as_solved(keyframe: Keyframe) -> SolvedFrame:
-    return SolvedFrame(keyframe.frame, keyframe.camera_to_world, keyframe.covariance)
+    return SolvedFrame(keyframe.frame, keyframe.camera_to_world, keyframe.covariance, keyframe.velocity)

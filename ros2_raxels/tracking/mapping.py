@@ -24,6 +24,7 @@ from ros2_raxels.tracking.path_prior import EARLIER, PathSensors
 from ros2_raxels.tracking.place_index import PlaceIndex
 from ros2_raxels.tracking.rig_tracks import RigTracks
 from ros2_raxels.tracking.shared_matches import SharedMatches
+from ros2_raxels.tracking.shutter_check import ShutterCheck
 
 _BUNDLE = RefineSettings(widths_px=(2.0, 1.0, 0.6), iterations=8)
 _BUNDLE_TRACKS = 1200
@@ -86,6 +87,7 @@ class Mapper:
         shared: what its keyframes, and the frames that are solved against them, have in common.
         rig: the same of the other cameras of a rig; None of a single camera.
         depth_check: whether depth images are those of the images.
+        shutter_check: whether images are read row after row.
         path_sensors: what else tells how far the camera has moved, while the world is in metres by that.
     """
 
@@ -96,7 +98,7 @@ class Mapper:
         keyframes: KeyframeMap | None = None,
         rig: RigTracks | None = None,
     ) -> None:
-        self.settings, self.depth_check = settings, DepthCheck()
+        self.settings, self.depth_check, self.shutter_check = settings, DepthCheck(), ShutterCheck()
         self.keyframes = keyframes or KeyframeMap()
         self.shared, self.rig = SharedMatches(matcher), rig
         self.path_sensors: PathSensors | None = None
@@ -112,7 +114,8 @@ class Mapper:
         beside = Mapper(matcher, self.settings)
         beside.keyframes, beside.shared = self.keyframes.copy(), self.shared.copy(matcher)
         beside._places, beside._sketched = self._places.copy(), self._sketched
-        beside.depth_check, beside.path_sensors = self.depth_check, self.path_sensors
+        beside.depth_check, beside.shutter_check = self.depth_check, self.shutter_check
+        beside.path_sensors = self.path_sensors
         beside.rig = self.rig and self.rig.copy(matcher)
         return beside
 
@@ -121,7 +124,7 @@ class Mapper:
         self.keyframes.take_over(grown_copy.keyframes)
         self.shared.take_over(grown_copy.shared)
         self._places, self._sketched = grown_copy._places.copy(), grown_copy._sketched
-        self.depth_check = grown_copy.depth_check
+        self.depth_check, self.shutter_check = grown_copy.depth_check, grown_copy.shutter_check
         if self.rig is not None and grown_copy.rig is not None:
             self.rig.take_over(grown_copy.rig)
 
@@ -304,7 +307,8 @@ class Mapper:
         """A keyframe with the depths of its grid that a sensor has measured, if the trajectory is in metres."""
         frame = solved.frame if in_metres else replace(solved.frame, depth=None)
         depths = self._measured_depths(frame)
-        return Keyframe(frame, solved.camera_to_world, solved.covariance, depths, parent, trajectory)
+        pose, velocity = solved.camera_to_world, solved.velocity
+        return Keyframe(frame, pose, solved.covariance, depths, parent, trajectory, velocity=velocity)
 
     def _measured_depths(self, frame: Seen) -> FloatArray:
         """(G,) inverse depths of the flow grid that a sensor has measured, 1/m; NaN where it has not."""
@@ -360,6 +364,8 @@ class Mapper:
             poses, inverse_depth, residual_px = (
                 a[0] for a in (refined.camera_to_first, refined.inverse_depth, refined.residual_px)
             )
+        velocities, heights = [k.velocity for k in frames], [k.camera.height for k in frames]
+        self.shutter_check = self.shutter_check.seen(evidence, poses, inverse_depth, velocities, heights)
         for keyframe, pose in zip(frames, poses, strict=True):
             self.keyframes.move_keyframe(keyframe.number, pose)
         agrees = np.nanmin(residual_px, axis=1) < INLIER_PX

@@ -135,6 +135,14 @@ class MotionModel:
         most_rad = _OFF_PER_STEP * turn_rad + _OFF_RAD_PER_S * elapsed_s
         return off <= most and off_rad <= most_rad
 
+    @property
+    def velocity(self) -> FloatArray | None:
+        """(6,) turn, rad/s, and translation, 1/s, about the camera's axes, over the last step; None after a gap."""
+        if self._step_ns <= 0 or np.array_equal(self.step, np.eye(4)):
+            return None
+        turn, moved = rotation_vector(self.step[:3, :3]), self.step[:3, :3].T @ self.step[:3, 3]
+        return np.concatenate([turn, moved]) / (self._step_ns * 1e-9)
+
     def since_solved_s(self, stamp_ns: int) -> float:
         """Time since the last frame that was solved, s."""
         return (stamp_ns - self._solved_ns) * 1e-9

@@ -222,6 +222,11 @@ class Tracker:
         return self._live.depth_trouble
 
     @property
+    def lens_trouble(self) -> str:
+        """What is wrong with how images are taken, in a line; empty where nothing is known. Any thread may ask."""
+        return self._live.mapper.shutter_check.trouble
+
+    @property
     def engine_id(self) -> str:
         """What it computes with, in a line."""
         return "evidence and guidance, no denoiser" if self._denoiser is None else self._denoiser.describe()
@@ -376,7 +381,7 @@ class Tracker:
             keyframe = self._sees_little(frame) or (apart and was_apart) or self._has_little_left(solved)
         if keyframe:
             # It replaces one that waits: the older one would be of less use by now.
-            self._live.coming = SolvedFrame(frame, solved.camera_to_world, covariance)
+            self._live.coming = SolvedFrame(frame, solved.camera_to_world, covariance, self._live.motion.velocity)
         if self._live.coming is not None and self._would_come_late(frame):
             self._live.hurry()
         answer = replace(solved_answer(self._live.motion, frame, solved.quality, keyframe, stage_s), step=step)

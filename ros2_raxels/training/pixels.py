@@ -130,7 +130,7 @@ class PixelClips:
         all_shards = [shard for shards in by_folder for shard in shards]
         last_set = sets[-1:] if len(sets) > 1 and not all_shards else []
         if held_out and not last and not last_set:
-            raise FileError("nothing can be held out for validation: give --pixels with two shards, or two posed sets")
+            raise FileError("nothing can be held out for validation; give --pixels with two shards, or two posed sets")
         self._shards = last if held_out else [shard for shard in all_shards if shard not in last]
         self._sets = last_set if held_out else [clip for clip in sets if clip not in last_set]
 

@@ -55,7 +55,7 @@ def read_rig(wanted: str) -> RigFile:
     try:
         loaded = yaml.safe_load(path.read_text(encoding="utf-8"))
     except (OSError, ValueError, yaml.YAMLError) as error:
-        raise RigFileError(f"{path} cannot be read: {' '.join(str(error).split())}") from error
+        raise RigFileError(f"{path} cannot be read: {' '.join(str(error).split())}; correct it") from error
     return _checked(path, loaded)
 
 

@@ -160,8 +160,8 @@ def test_chosen_sections_alone_are_measured(room: Path, tmp_path: Path, capsys: 
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        (["--only", "memory"], "--only memory needs --memory-frames N"),
-        (["--only", "denoiser", "--model", "none"], "--only denoiser needs a model"),
+        (["--only", "memory"], "--only memory cannot be measured: it has no length; add --memory-frames N"),
+        (["--only", "denoiser", "--model", "none"], "--only denoiser cannot be measured: there is no model; "),
         (["--only", "speed"], "'speed' is no section; choose from tracker, "),
         (["--only", ","], "',' is no section; choose from tracker, "),
         (["--out", "gone/report.json"], "does not exist; create it"),

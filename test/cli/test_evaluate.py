@@ -137,7 +137,7 @@ def nowhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def test_evaluate_without_data_says_how_to_name_it(nowhere: Path, capsys: CapSys) -> None:
     assert main(["evaluate"]) == 2
     assert error_line(capsys) == (
-        "raxels: no data: pass DATA_ROOT, the folder that holds posed sets, or set RAXELS_DATA\n"
+        "raxels: no data; pass DATA_ROOT, the folder that holds posed sets, or set RAXELS_DATA\n"
     )
 
 

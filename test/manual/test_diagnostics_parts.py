@@ -9,8 +9,13 @@ from ros_testing import ROOT
 
 from ros2_raxels.manual import diagnostics_parts
 from ros2_raxels.manual.made import MadeError
-from ros2_raxels.manual.messages import messages
+from ros2_raxels.manual.messages import messages, raised
 
+COMMAND_ROOMS = (
+    *(room for rooms in diagnostics_parts.REPORTING.values() for room in rooms),
+    *(room for rooms in diagnostics_parts.COMMANDS.values() for room in rooms),
+    "client.py",
+)
 PACKAGE, WORDS = ROOT / "ros2_raxels", ROOT / "docs" / "meanings.yaml"
 
 
@@ -34,6 +39,29 @@ def test_every_module_that_a_section_names_is_there():
         place for table in (diagnostics_parts.NODES, diagnostics_parts.COMMANDS) for p in table.values() for place in p
     ]
     assert [place for place in places if not (PACKAGE / place).exists()] == []
+
+
+USER_ERRORS = frozenset(
+    {
+        "ArgumentTypeError",
+        "CalibrationError",
+        "CameraInfoError",
+        "FileError",
+        "ImageError",
+        "RigFileError",
+        "SourceError",
+    }
+    | {"ViewClientError"}
+)
+
+
+def test_every_error_of_the_commands_says_what_to_do():
+    """After a semicolon, or by what must be; one that hands on another's words, which end it, leaves that to them."""
+    listed = [m for room in COMMAND_ROOMS for m in raised(PACKAGE, room, USER_ERRORS)]
+    assert len(listed) > 200
+    remedies = ("; ", " must ", ", or give ", ". Lower ")
+    silent = [m for m in listed if not (any(words in m.text for words in remedies) or m.text.endswith("…"))]
+    assert [f"{m.module}:{m.line}: {m.text}" for m in silent] == []
 
 
 def small_package(folder: Path) -> Path:

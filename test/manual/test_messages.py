@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from ros2_raxels.manual.messages import Message, messages, text_of
+from ros2_raxels.manual.messages import Message, messages, raised, text_of
 
 SOURCE = '''"""A docstring of several words."""
 
@@ -50,6 +50,13 @@ def test_every_text_that_can_be_said_is_found_with_its_place(package: Path):
 def test_of_rooms_that_write_reports_only_what_is_raised_or_said_counts(package: Path):
     said = [message.text for message in messages(package, "nodes/a.py", said_only=True)]
     assert said == ["… is … px wide; give a positive size", "…; start the camera"]
+
+
+def test_errors_are_found_by_their_names(package: Path):
+    assert raised(package, "nodes", frozenset({"FileError"})) == [
+        Message("… is … px wide; give a positive size", "nodes/a.py", 10)
+    ]
+    assert raised(package, "nodes/a.py", frozenset({"SourceError"})) == []
 
 
 @pytest.mark.parametrize(

@@ -198,11 +198,13 @@ def test_what_stood_beside_a_keyframe_that_is_gone_is_found_through_a_long_chain
 
 def test_lengths_that_grow_take_their_covariance_and_depths_along() -> None:
     (keyframe,) = on_a_line([1.0])
-    keyframes = map_of([replace(keyframe, covariance=np.diag([0.1] * 3 + [0.2] * 3 + [0.3]))])
+    velocity = np.array([0.1, 0.2, 0.3, 1.0, 2.0, 3.0])
+    keyframes = map_of([replace(keyframe, covariance=np.diag([0.1] * 3 + [0.2] * 3 + [0.3]), velocity=velocity)])
     keyframes.rescale(0, 2.0, np.zeros(3))
     (grown,) = keyframes.all
     np.testing.assert_allclose(grown.covariance, np.diag([0.4] * 3 + [0.2] * 3 + [0.3]))
     np.testing.assert_allclose(grown.inverse_depth, [0.25, np.nan])
+    np.testing.assert_allclose(grown.velocity, [0.1, 0.2, 0.3, 2.0, 4.0, 6.0])
     assert grown.log_growth == pytest.approx(np.log(2.0))
     # Nobody else's keyframe has changed.
     np.testing.assert_allclose(keyframe.inverse_depth, [0.5, np.nan])

@@ -44,6 +44,19 @@ def test_after_a_gap_nothing_is_known_of_the_motion() -> None:
     np.testing.assert_allclose(model.expected_pose(2100), there, atol=1e-12)
 
 
+def test_the_velocity_is_that_of_the_last_step_about_the_camera_s_own_axes() -> None:
+    turned = make_pose(rotation_from_vector([0.0, np.pi / 2, 0.0]), [0.0, 0.0, 0.0])
+    model = MotionModel(turned, COVARIANCE, 10**9)
+    # A camera that looks along the world's x goes that way, which is its own z, and turns about its own y.
+    step = make_pose(rotation_from_vector([0.0, 0.02, 0.0]), [0.1, 0.0, 0.0])
+    model.solved(make_pose(step[:3, :3] @ turned[:3, :3], [0.1, 0.0, 0.0]), COVARIANCE, 1_100_000_000, after_gap=False)
+    assert model.velocity is not None
+    ahead = [np.sin(-0.02), 0.0, np.cos(0.02)]
+    np.testing.assert_allclose(model.velocity, [0.0, 0.2, 0.0, *ahead], atol=1e-9)
+    model.solved(np.eye(4), COVARIANCE, 1_200_000_000, after_gap=True)
+    assert model.velocity is None
+
+
 def test_the_expected_distance_is_at_least_a_thousandth_of_the_unit() -> None:
     model = MotionModel(np.eye(4), COVARIANCE)
     assert model.expected_distance(np.eye(4), 100, unit=3.0) == pytest.approx(3e-3)

@@ -14,9 +14,11 @@ from typing import Any
 
 import numpy as np
 
+from ros2_raxels.evaluation.report.page import Section
 from ros2_raxels.evaluation.report.tables import Table
 from ros2_raxels.evaluation.tracks.recorded_track import Track, follow
-from ros2_raxels.geometry.trajectory import score_trajectory
+from ros2_raxels.geometry.poses import FloatArray
+from ros2_raxels.geometry.trajectory import TrajectoryScore, score_trajectory
 from ros2_raxels.recordings.image_codec import ImageArray, decode_compressed, encode_compressed
 from ros2_raxels.recordings.source import Frame, FrameSource
 from ros2_raxels.tracking.tracker import Tracker
@@ -30,20 +32,25 @@ class Perturbation:
     Attributes:
         jpeg_quality: images are compressed once more; None leaves them as they are.
         skipped: frames left out at the beginning.
+        noise_seed: of noise of one grey level, standard deviation, before they are compressed; None for no noise.
     """
 
     jpeg_quality: int | None = None
     skipped: int = 0
+    noise_seed: int | None = None
 
 
-PERTURBATIONS = (
-    Perturbation(),
-    Perturbation(95, 2),
-    Perturbation(90, 4),
-    Perturbation(85, 6),
-    Perturbation(80, 8),
-)
-"""Of the runs, by number."""
+_QUALITIES, _MOST_SKIPPED, _NOISE = (75, 97), 10, 1.0
+
+
+def draw_perturbations(count: int, seed: int = 0) -> list[Perturbation]:
+    """So many, the first of which leaves a recording as it is; fewer are the beginning of more."""
+    drawn = [Perturbation()]
+    for number in range(1, count):
+        generator = np.random.default_rng([seed, number])
+        quality, skipped = int(generator.integers(*_QUALITIES)), int(generator.integers(1, _MOST_SKIPPED + 1))
+        drawn.append(Perturbation(quality, skipped, int(generator.integers(2**31)) if number % 2 else None))
+    return drawn[:count]
 
 
 class PerturbedSource(FrameSource):
@@ -69,10 +76,17 @@ class PerturbedSource(FrameSource):
         begin = time.process_time()
         for frame in self._source:
             if frame.index >= self._perturbation.skipped:
-                perturbed = replace(frame, image=self._compressed(frame.image))
+                perturbed = replace(frame, image=self._compressed(self._noisy(frame)))
                 self.cpu_s += time.process_time() - begin
                 yield perturbed
                 begin = time.process_time()
+
+    def _noisy(self, frame: Frame) -> ImageArray:
+        seed, image = self._perturbation.noise_seed, frame.image
+        if seed is None:
+            return image
+        noise = np.random.default_rng([seed, frame.index]).normal(0.0, _NOISE, image.shape)
+        return np.asarray(np.clip(image + noise.round(), 0, 255), np.uint8)
 
     def _compressed(self, image: ImageArray) -> ImageArray:
         quality = self._perturbation.jpeg_quality
@@ -85,16 +99,47 @@ class RunScore:
 
     Attributes:
         perturbation: of the recording.
-        ate_percent: live ATE after Sim(3) over the frames that were solved, share of the true path, %; infinite where
-            fewer than three were.
+        error: of the poses as first answered, over the frames that were solved; None where fewer than three were.
         tracked: share of the frames that were solved, 0 to 1.
+        losses: how often tracking was lost.
+        keyframes: number of keyframes.
         cpu_ms: CPU time of this process for a frame, on average, with the work that follows its pose.
     """
 
     perturbation: Perturbation
-    ate_percent: float
+    error: TrajectoryScore | None
     tracked: float
+    losses: int
+    keyframes: int
     cpu_ms: float
+
+    def value(self, name: str) -> float:
+        """A number of `TrajectoryScore`, as it counts among other runs; infinite where it is not known."""
+        found = None if self.error is None else getattr(self.error, name)
+        return float("inf") if found is None else float(found)
+
+
+@dataclass(frozen=True)
+class _Told:
+    """A number that is told of several runs.
+
+    Attributes:
+        title: in a table.
+        name: of `TrajectoryScore`.
+        form: how it is written.
+    """
+
+    title: str
+    name: str
+    form: str
+
+
+_TOLD = (
+    _Told("ATE, % of path", "ate_percent", ".2f"),
+    _Told("RPE 1 s", "rpe_second", ".4f"),
+    _Told("RPE 1 s, deg", "rpe_second_deg", ".3f"),
+    _Told("scale range", "scale_range", ".3f"),
+)
 
 
 @dataclass(frozen=True)
@@ -109,34 +154,40 @@ class PerturbedScore:
     name: str
     runs: tuple[RunScore, ...]
 
-    @property
-    def median_ate_percent(self) -> float:
-        """Of the runs."""
-        return float(np.median([run.ate_percent for run in self.runs]))
+    def median(self, name: str) -> float:
+        """Of a number of `TrajectoryScore` over the runs; infinite where half of them do not know it."""
+        return float(np.median(self._values(name)))
+
+    def worst(self, name: str) -> float:
+        """The largest of a number of `TrajectoryScore`; infinite where a run does not know it."""
+        return float(self._values(name).max())
+
+    def _values(self, name: str) -> FloatArray:
+        return np.array([run.value(name) for run in self.runs])
 
     @property
-    def worst_ate_percent(self) -> float:
-        """Of the runs."""
-        return max(run.ate_percent for run in self.runs)
-
-    @property
-    def worst_tracked(self) -> float:
-        """Share of the frames, 0 to 1, in the run that solved the fewest."""
-        return min(run.tracked for run in self.runs)
+    def tracked(self) -> tuple[float, float]:
+        """Share of the frames that were solved, 0 to 1: the median of the runs, and the least."""
+        shares = [run.tracked for run in self.runs]
+        return float(np.median(shares)), min(shares)
 
     def record(self) -> dict[str, Any]:
-        """For a JSON file."""
+        """For a JSON file; None for what is not known."""
+        told = {told.name: (self.median(told.name), self.worst(told.name)) for told in _TOLD}
         return {
             **asdict(self),
-            "median_ate_percent": self.median_ate_percent,
-            "worst_ate_percent": self.worst_ate_percent,
+            "median": {name: _finite(median) for name, (median, _) in told.items()} | {"tracked": self.tracked[0]},
+            "worst": {name: _finite(worst) for name, (_, worst) in told.items()} | {"tracked": self.tracked[1]},
         }
 
 
+def _finite(value: float) -> float | None:
+    """A number as JSON can hold it."""
+    return value if np.isfinite(value) else None
+
+
 def score_runs(
-    source: FrameSource,
-    new_tracker: Callable[[], Tracker],
-    perturbations: Sequence[Perturbation] = PERTURBATIONS,
+    source: FrameSource, new_tracker: Callable[[], Tracker], perturbations: Sequence[Perturbation]
 ) -> PerturbedScore:
     """Track a recording once for each perturbation.
 
@@ -163,22 +214,46 @@ def _run(source: FrameSource, tracker: Tracker, perturbation: Perturbation) -> R
         raise FileError(f"{source.name} has frames without a true pose, or none that are left; choose another set")
     solved = track.solved()
     error = score_trajectory(np.array(track.poses)[solved], truth, source.rate_hz, solved)
-    ate_percent = float("inf") if error is None else error.ate_percent
-    return RunScore(perturbation, ate_percent, len(solved) / len(truth), 1e3 * cpu_s / len(truth))
+    return RunScore(
+        perturbation, error, len(solved) / len(truth), track.losses, track.keyframes, 1e3 * cpu_s / len(truth)
+    )
 
 
 def as_table(scores: Sequence[PerturbedScore]) -> Table:
     """One row for each recording."""
-    rows: Table = [["set", "median ATE, %", "worst", "runs", "least tracked, %", "CPU ms a frame"]]
+    rows: Table = [
+        [
+            "set",
+            *(told.title for told in _TOLD),
+            "solved, %",
+            "losses",
+            "keyframes",
+            "CPU ms a frame",
+            "ATE of each run",
+        ]
+    ]
     for score in scores:
+        cells = [f"{score.median(t.name):{t.form}} / {score.worst(t.name):{t.form}}" for t in _TOLD]
+        median, least = score.tracked
         rows.append(
             [
                 score.name,
-                f"{score.median_ate_percent:.2f}",
-                f"{score.worst_ate_percent:.2f}",
-                " ".join(f"{run.ate_percent:.2f}" for run in score.runs),
-                f"{100 * score.worst_tracked:.0f}",
+                *cells,
+                f"{100 * median:.0f} / {100 * least:.0f}",
+                str(max(run.losses for run in score.runs)),
+                f"{np.median([run.keyframes for run in score.runs]):.0f}",
                 f"{np.mean([run.cpu_ms for run in score.runs]):.1f}",
+                " ".join(f"{run.value('ate_percent'):.2f}" for run in score.runs),
             ]
         )
     return rows
+
+
+def section_of(scores: Sequence[PerturbedScore]) -> Section:
+    """For a report."""
+    note = (
+        "Median / worst of the runs, of the poses as first answered, after Sim(3). The first run is the recording as "
+        "it is; the others are compressed once more, begin up to ten frames later, and every second one has noise of a "
+        "grey level. Scale range: the largest over the smallest unit among fifths of the path. Losses: the most."
+    )
+    return Section("Perturbed runs", as_table(scores), note)

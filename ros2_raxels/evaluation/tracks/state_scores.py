@@ -113,5 +113,7 @@ def run_peer(command: str, folder: Path, timeout_s: float) -> tuple[list[FrameSt
             # One that kept up with few frames may say so by its status; what it answered counts all the same.
             words = (done.stderr.strip().splitlines() or ["no word of why"])[-1]
             if not out.exists():
-                raise FileError(f"--peer {command!r} ended with exit status {done.returncode}: {words}")
+                raise FileError(
+                    f"--peer {command!r} ended with exit status {done.returncode}: {words}; correct the command"
+                )
         return read_states(out), words.replace(str(out), "{out}").replace(str(folder), "{set}")

@@ -297,6 +297,7 @@ class PoseNode(ManagedNode[TrackerLike]):
             self._mapping_health(),
             self._scale_health(),
             *self._depth_health(),
+            *self._lens_health(),
             *self._sensors_health(),
             self._tf_health(),
         ]
@@ -362,6 +363,10 @@ class PoseNode(ManagedNode[TrackerLike]):
             return []
         words = self._worker.depth_trouble or self._depth.trouble()
         return [Health("depth", diagnostics.WARN if words else diagnostics.OK, words, self._depth.values())]
+
+    def _lens_health(self) -> list[Health]:
+        words = self._worker.lens_trouble
+        return [Health("lens", diagnostics.WARN, words)] if words else []
 
     def _sensors_health(self) -> list[Health]:
         remarks = self._worker.sensor_remarks

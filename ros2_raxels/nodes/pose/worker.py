@@ -59,6 +59,10 @@ class TrackerLike(Protocol):
         """Why depth images are left out; any thread may ask."""
 
     @property
+    def lens_trouble(self) -> str:
+        """What is wrong with how images are taken; any thread may ask."""
+
+    @property
     def sensor_remarks(self) -> tuple[str, ...]:
         """Which of wheels and IMU were left out since the last reset, and why; any thread may ask."""
 
@@ -175,6 +179,11 @@ class PoseWorker:
     def depth_trouble(self) -> str:
         """Why the tracker leaves depth images out, in one line; any thread may ask."""
         return self._tracker.depth_trouble
+
+    @property
+    def lens_trouble(self) -> str:
+        """What the tracker finds wrong with how images are taken, in one line; any thread may ask."""
+        return self._tracker.lens_trouble
 
     @property
     def sensor_remarks(self) -> tuple[str, ...]:

@@ -14,9 +14,11 @@ from ros2_raxels.evaluation.tracks.perturbed_runs import (
     PerturbedSource,
     RunScore,
     as_table,
+    draw_perturbations,
     score_runs,
 )
 from ros2_raxels.factory import make_tracker
+from ros2_raxels.geometry.trajectory import TrajectoryScore
 from ros2_raxels.recordings.open import open_source
 from ros2_raxels.utils.files import FileError
 
@@ -40,22 +42,67 @@ def test_a_perturbed_recording_begins_later_and_is_compressed_once_more(room: Pa
     assert PerturbedSource(source, Perturbation(skipped=3)).length == FRAMES - 3
 
 
+def test_noise_is_of_one_grey_level_and_the_same_each_time(room: Path) -> None:
+    source = open_source(room)
+    first, again = (list(PerturbedSource(source, Perturbation(noise_seed=7))) for _ in range(2))
+    np.testing.assert_array_equal(first[2].image, again[2].image)
+    off = first[2].image.astype(int) - next(f.image for f in source if f.index == 2)
+    # Rounding adds a twelfth of a grey level squared, and clipping takes a little where it is black or white.
+    assert off.std() == pytest.approx(np.sqrt(1.0 + 1.0 / 12.0), rel=0.05)
+    assert (first[3].image.astype(int) - first[2].image).any()
+
+
+def test_perturbations_are_drawn_by_number_and_seed() -> None:
+    drawn = draw_perturbations(5, 1)
+    assert drawn[0] == Perturbation()
+    assert draw_perturbations(3, 1) == drawn[:3]
+    assert draw_perturbations(5, 2)[1:] != drawn[1:]
+    assert all(75 <= p.jpeg_quality < 97 and 1 <= p.skipped <= 10 for p in drawn[1:] if p.jpeg_quality is not None)
+    assert [p.noise_seed is None for p in drawn] == [True, False, True, False, True]
+
+
 def test_every_run_is_scored_by_itself(room: Path) -> None:
     runs = (Perturbation(), Perturbation(90, 2))
     score = score_runs(open_source(room), lambda: make_tracker("none"), runs)
     assert (score.name, [run.perturbation for run in score.runs]) == ("room", list(runs))
-    for run in score.runs:
-        assert 0 < run.ate_percent < 10
-        assert run.tracked == 1.0
+    for run, frames in zip(score.runs, (FRAMES, FRAMES - 2), strict=True):
+        assert run.error is not None
+        assert run.error.poses == frames
+        assert 0 < run.error.ate_percent < 10
+        assert (run.tracked, run.losses) == (1.0, 0)
+        assert run.keyframes > 0
         assert run.cpu_ms > 0
 
 
+def _run(ate_percent: float | None, tracked: float) -> RunScore:
+    error = None
+    if ate_percent is not None:
+        error = TrajectoryScore(9, 1.0, ate_percent, 1.0, 1.0, 0.1, 0.1, ate_percent / 10, 0.2, 1.0, 1.5)
+    return RunScore(Perturbation(), error, tracked, 1, 7, 8.0)
+
+
 def test_the_median_and_the_worst_run_are_told() -> None:
-    runs = tuple(RunScore(Perturbation(), ate, share, 8.0) for ate, share in ((0.3, 1.0), (0.9, 0.5), (0.4, 0.9)))
-    score = PerturbedScore("room", runs)
-    assert (score.median_ate_percent, score.worst_ate_percent, score.worst_tracked) == (0.4, 0.9, 0.5)
-    assert score.record()["median_ate_percent"] == 0.4
-    assert as_table([score])[1] == ["room", "0.40", "0.90", "0.30 0.90 0.40", "50", "8.0"]
+    score = PerturbedScore("room", (_run(0.3, 1.0), _run(0.9, 0.5), _run(0.4, 0.9)))
+    assert (score.median("ate_percent"), score.worst("ate_percent"), score.tracked) == (0.4, 0.9, (0.9, 0.5))
+    record = score.record()
+    assert record["median"] == {
+        "ate_percent": 0.4,
+        "rpe_second": 0.04,
+        "rpe_second_deg": 0.2,
+        "scale_range": 1.5,
+        "tracked": 0.9,
+    }
+    assert (record["worst"]["ate_percent"], record["worst"]["tracked"]) == (0.9, 0.5)
+    row = ["room", "0.40 / 0.90", "0.0400 / 0.0900", "0.200 / 0.200", "1.500 / 1.500", "90 / 50"]
+    assert as_table([score])[1] == [*row, "1", "7", "8.0", "0.30 0.90 0.40"]
+
+
+def test_a_run_without_an_error_is_the_worst() -> None:
+    score = PerturbedScore("room", (_run(0.3, 1.0), _run(None, 0.0), _run(0.4, 1.0)))
+    assert (score.median("ate_percent"), score.worst("ate_percent")) == (0.4, float("inf"))
+    assert score.record()["worst"] == dict.fromkeys(("ate_percent", "rpe_second", "rpe_second_deg", "scale_range")) | {
+        "tracked": 0.0
+    }
 
 
 def test_without_truth_there_is_no_score(room: Path) -> None:

@@ -316,12 +316,14 @@ def test_a_solved_image_counts_as_processed_only_even_if_its_answer_cannot_be_pu
     assert after.frames_received == after.frames_processed + after.frames_dropped
 
 
-def test_a_sensor_that_is_left_out_is_named_in_the_diagnostics(fresh: Rig):
+def test_a_sensor_that_is_left_out_and_a_rolling_shutter_are_named_in_the_diagnostics(fresh: Rig):
     fresh.solve()
     assert not fresh.health("sensors")
+    assert not fresh.health("lens")
     assert fresh.solve(script.SLIPS).status.state == PoseStatus.STATE_TRACKING
     found = fresh.wait_health("sensors", DiagnosticStatus.WARN)
     assert found.message == script.SLIPPED
+    assert fresh.wait_health("lens", DiagnosticStatus.WARN).message == script.ROLLS
 
 
 def test_reset_service_starts_a_new_trajectory(rig: Rig):

@@ -1,0 +1,61 @@
+"""``raxels evaluate --tracks SET,SET --perturbed N``: what a single run owes to luck, by tracking each set N times."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Sequence
+from datetime import datetime, timezone
+from typing import Any
+
+from ros2_raxels.evaluation.machine.machine import machine
+from ros2_raxels.evaluation.report.page import page
+from ros2_raxels.evaluation.report.report import as_markdown
+from ros2_raxels.evaluation.report.tables import as_text
+from ros2_raxels.evaluation.tracks.perturbed_runs import as_table, draw_perturbations, score_runs, section_of
+from ros2_raxels.factory import make_tracker
+from ros2_raxels.recordings.source import FrameSource
+from ros2_raxels.utils.argument_types import positive
+from ros2_raxels.utils.files import FileError, make_folder, replacing, write_json
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The option of the command that asks for perturbed runs."""
+    parser.add_argument(
+        "--perturbed",
+        type=positive,
+        metavar="N",
+        help="each set of --tracks is tracked live N times, recompressed, begun some frames later and with noise of a "
+        "grey level, and the median and the worst errors are told; nothing else is evaluated then",
+    )
+
+
+def run_perturbed(args: argparse.Namespace, sources: Sequence[FrameSource]) -> int:
+    """Track every set several times, print a row of each, and write the report.
+
+    Raises:
+        FileError: there are no sets, one cannot be read or has no truth, or the report not be written.
+    """
+    if not sources:
+        raise FileError("--perturbed tracks the sets of --tracks; name one or more of them")
+    make_folder(args.out)
+    perturbations, scores = draw_perturbations(args.perturbed, args.seed), []
+    for source in sources:
+        scores.append(score_runs(source, lambda: make_tracker(args.model), perturbations))
+        print(as_text({source.name: as_table(scores[-1:])}), flush=True)
+    section = section_of(scores)
+    report: dict[str, Any] = {
+        "machine": machine(),
+        "command": getattr(args, "command_line", ""),
+        "time": datetime.now(timezone.utc).isoformat(timespec="seconds"),
+        "seed": args.seed,
+        "sets": [score.record() for score in scores],
+    }
+    write_json(args.out / "perturbed.json", report, indent=1)
+    facts = {"command": report["command"], "time": report["time"], "seed": str(args.seed)}
+    facts |= {name: str(value) for name, value in report["machine"].items() if value is not None}
+    html = page("raxels evaluate --perturbed", f"{args.perturbed} runs of each of {len(scores)} sets", [section], facts)
+    for name, text in (("perturbed.md", as_markdown(report, [section])), ("perturbed.html", html)):
+        with replacing(args.out / name) as temporary:
+            temporary.write_text(text, encoding="utf-8")
+    print(f"\n-> {args.out / 'perturbed.html'}, perturbed.md and perturbed.json")
+    return 0
