@@ -155,6 +155,7 @@ def make_goal(
     depth_in_units: bool = False,
     error: bool = False,
     unseen: bool = False,
+    camera: str = "",
 ) -> Any:
     """A PredictViews.Goal on the server's live images.
 
@@ -174,6 +175,7 @@ def make_goal(
         depth_in_units: ...or, where the scale is not known, in the unit of the poses.
         error: whether the result has the error to expect of each pixel.
         unseen: whether the result tells what no known image has shown.
+        camera: of the rig, by its name in the server's parameter `cameras`; empty is the first one.
     """
     goal = PredictViews.Goal()
     placed = np.asarray(poses, float).reshape(-1, 4, 4)
@@ -182,6 +184,9 @@ def make_goal(
     goal.pose_of = goal.POSE_OF_BASE if place_base else goal.POSE_OF_OPTICAL
     goal.num_views, goal.steps, goal.seed, goal.stream_views = views, steps, seed, stream
     goal.width, goal.height = size
+    if camera:
+        # raxels_interfaces is a package of its own: an older one has no such field, and does without.
+        goal.camera = camera
     goal.want_depth, goal.depth_in_units, goal.want_error, goal.want_unseen = depth, depth_in_units, error, unseen
     goal.reference_time = stamp_message(reference_ns)
     goal.max_duration = duration_message(max_duration_s)

@@ -57,6 +57,19 @@ def round_a_curve(count: int, turn_rad: float) -> FloatArray:
     return make_pose(rotation_from_vector(np.stack([0 * yaw, 0 * yaw, yaw], axis=1)), position)
 
 
+STEREO = Rig({"left": mounted(0.0, 0.15, 0.06), "right": mounted(0.0, 0.15, -0.06)})
+"""Two cameras beside each other."""
+
+STEREO_WAY = round_a_curve(24, 1.2)
+"""Of its base, a turn of 70 degrees."""
+
+
+@cache
+def seen_by_stereo(name: str, moment: int) -> Image:
+    """What a camera of `STEREO` sees on its way, where not all of `stereo` is needed."""
+    return render(furnished_room(3), LENS, STEREO_WAY[moment] @ STEREO[name].camera_to_base)[0]
+
+
 def filmed(rig: Rig, base_to_world: FloatArray) -> RigWalk:
     room = furnished_room(3)
     images = [
@@ -75,6 +88,5 @@ def sides() -> RigWalk:
 
 @cache
 def stereo() -> RigWalk:
-    """Two cameras beside each other, 24 moments, a turn of 70 degrees."""
-    rig = Rig({"left": mounted(0.0, 0.15, 0.06), "right": mounted(0.0, 0.15, -0.06)})
-    return filmed(rig, round_a_curve(24, 1.2))
+    """`STEREO` on its way."""
+    return filmed(STEREO, STEREO_WAY)

@@ -15,7 +15,13 @@ from ros2_raxels.nodes.common.runner import run
 from ros2_raxels.nodes.views.view_server import ViewServer
 from ros2_raxels.recordings.image_codec import ImageArray
 from ros2_raxels.view_synthesis.confidence import Signs
-from ros2_raxels.view_synthesis.prediction import PredictedViews, PredictionCancelledError, PredictionRequest, Proceed
+from ros2_raxels.view_synthesis.prediction import (
+    FrameDepth,
+    PredictedViews,
+    PredictionCancelledError,
+    PredictionRequest,
+    Proceed,
+)
 from ros2_raxels.view_synthesis.seen_space import FrameDepths
 
 RAISE_SEED = 666
@@ -103,6 +109,14 @@ class PaintingPredictor:
         """A wall before each frame."""
         inverse = np.full((len(images), SIZE[1], SIZE[0]), 1.0 / DEPTH, np.float32)
         return FrameDepths(camera.resized(*SIZE), camera_to_world, inverse, 0.01 * inverse)
+
+    def frame_depth(
+        self, images: list[ImageArray], camera: PinholeCamera, camera_to_world: FloatArray, frame: int
+    ) -> FrameDepth:
+        """As far away as there are known frames, in metres; on the left nothing is near enough to tell."""
+        inverse = np.full((camera.height, camera.width), 1.0 / len(images), np.float32)
+        inverse[:, : camera.width // 2] = 0.0
+        return FrameDepth(camera, inverse, 0.02 * inverse)
 
     def confidence_of(self, signs: Signs) -> FloatArray:
         return 1.0 - signs.made_up

@@ -15,6 +15,7 @@ from ros2_raxels.nodes.views.goal import GoalLimits, read_goal
 from ros2_raxels.nodes.views.job import ViewJob
 from ros2_raxels.nodes.views.live_context import LiveContext
 from ros2_raxels.nodes.views.parameters import VIEWS_TABLE
+from ros2_raxels.nodes.views.rig_context import RigContext
 from ros2_raxels.nodes.views.view_maker import ViewMaker
 from ros2_raxels.view_synthesis.context import SpreadSettings
 
@@ -45,6 +46,7 @@ class Bench:
         self.reader.place(WORLD, EYE, at(0.5), T0)
         self.reader.place(WORLD, EYE, at(0.5), T0 + 9 * S)
         self.live = LiveContext(self.node, "raw", False, WORLD, self.reader, SpreadSettings())
+        self.rig = RigContext({"": self.live})
 
     def set(self, **values: Any) -> None:
         self.node.set_parameters([rclpy.Parameter(name, value=value) for name, value in values.items()])
@@ -63,7 +65,7 @@ class Bench:
         return ViewMaker(
             predictor,
             self.reader,
-            self.live,
+            self.rig,
             self.settings,
             lambda: self.metric,
             lambda: self.now_ns,
@@ -73,5 +75,5 @@ class Bench:
         )
 
     def close(self) -> None:
-        self.live.destroy()
+        self.rig.destroy()
         self.node.destroy_node()

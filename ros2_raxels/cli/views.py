@@ -99,7 +99,7 @@ def _answer(
     write_views(task.folder(args.out), views)
     if args.depth:
         write_depths(task.folder(args.out), views)
-    checked = check_views(predictor, estimator, images, task.context_to_world, views)
+    checked = check_views(predictor, estimator, images, task.context_to_world, views, task.own)
     record = {"id": task.id, **record_of(views, checked), "seconds": seconds}
     if args.sheet:
         try:

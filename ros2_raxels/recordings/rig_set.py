@@ -127,7 +127,8 @@ class RigSet:
     @classmethod
     def _checked(cls, file: Path, record: object, rate_hz: float | None, limit: int | None) -> RigSet:
         cameras = [
-            _camera(camera, f"{file}: cameras[{k}]") for k, camera in enumerate(take_list(record, "cameras", str(file)))
+            read_rig_camera(camera, f"{file}: cameras[{k}]")
+            for k, camera in enumerate(take_list(record, "cameras", str(file)))
         ]
         frames = [(f, f"{file}: frames[{k}]") for k, f in enumerate(take_list(record, "frames", str(file))[:limit])]
         for what, found in (("cameras", cameras), ("frames", frames)):
@@ -160,7 +161,16 @@ class RigSet:
         return chosen
 
 
-def _camera(record: object, where: str) -> RigCamera:
+def read_rig_camera(record: object, where: str) -> RigCamera:
+    """An entry of ``cameras``, without its lens.
+
+    Args:
+        record: of JSON.
+        where: names it in messages.
+
+    Raises:
+        FileError: a value is missing or wrong.
+    """
     name, folder = (of_kind(take(record, key, where), str, f"{where}.{key}") for key in ("name", "folder"))
     mount = rigid_pose(record, "camera_to_base", where)
     if mount is None:

@@ -119,12 +119,16 @@ def undistorted(image: ImageArray, camera: Camera) -> tuple[ImageArray, PinholeC
     """
     if image.ndim == 2:
         image = np.repeat(image[..., None], 3, axis=2)
-    width = min(camera.width, _WIDEST_PX)
-    small = camera.resized(width, max(1, round(camera.height * width / camera.width)))
-    plain = small.pinhole
+    plain = plain_lens(camera)
     if not camera.is_distorted:
         return np.asarray(cv2.resize(image, (plain.width, plain.height), interpolation=cv2.INTER_AREA), np.uint8), plain
     return _remapped(image, camera, plain), plain
+
+
+def plain_lens(camera: Camera) -> PinholeCamera:
+    """The camera of an image that `undistorted` makes of one of this camera."""
+    width = min(camera.width, _WIDEST_PX)
+    return camera.resized(width, max(1, round(camera.height * width / camera.width))).pinhole
 
 
 def as_seen_by(camera: PinholeCamera, frames: Sequence[ContextFrame]) -> list[ImageArray]:
@@ -136,7 +140,7 @@ def _remapped(image: ImageArray, camera: Camera, plain: PinholeCamera) -> ImageA
     return np.asarray(cv2.remap(image, *_places(camera, plain), cv2.INTER_LINEAR), np.uint8)
 
 
-@lru_cache(maxsize=4)
+@lru_cache(maxsize=8)
 def _places(camera: Camera, plain: PinholeCamera) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]:
     """Where the pixels of a camera without distortion lie in the image of another: x and y (H, W), px."""
     if isinstance(camera, PinholeCamera):

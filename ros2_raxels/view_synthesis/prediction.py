@@ -115,3 +115,31 @@ class PredictedViews:
     steps: int
     seed: int
     depth: npt.NDArray[np.float32] | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class FrameDepth:
+    """Depth of a known frame, everywhere in it.
+
+    Attributes:
+        camera: of the frame, without distortion.
+        inverse_depth: (H, W) of z-depth, in 1 / unit of the poses; 0 where it is too far to tell.
+        error: (H, W) standard error of the inverse depth.
+    """
+
+    camera: PinholeCamera
+    inverse_depth: npt.NDArray[np.float32]
+    error: npt.NDArray[np.float32]
+
+    @property
+    def depth(self) -> npt.NDArray[np.float32]:
+        """(H, W) z-depth, in the unit of the poses; infinite where it is too far to tell."""
+        with np.errstate(divide="ignore"):
+            return np.asarray(1.0 / self.inverse_depth, np.float32)
+
+    @property
+    def sigma(self) -> npt.NDArray[np.float32]:
+        """(H, W) standard error of `depth`; infinite where that is."""
+        with np.errstate(divide="ignore", invalid="ignore"):
+            sigma = self.error / self.inverse_depth**2
+        return np.asarray(np.where(self.inverse_depth > 0.0, sigma, np.inf), np.float32)

@@ -28,6 +28,7 @@ from ros2_raxels.view_synthesis.context_choice import choose_frames
 from ros2_raxels.view_synthesis.dense_points import KnownPoints, find_points
 from ros2_raxels.view_synthesis.model_clip import Float32Array, ModelClip, Tensors, unit_reach
 from ros2_raxels.view_synthesis.prediction import (
+    FrameDepth,
     PredictedViews,
     PredictionCancelledError,
     PredictionRequest,
@@ -36,7 +37,7 @@ from ros2_raxels.view_synthesis.prediction import (
 )
 from ros2_raxels.view_synthesis.seen_space import FrameDepths
 from ros2_raxels.view_synthesis.sized_view import SURE, SizedContext, SmallView, resized
-from ros2_raxels.view_synthesis.view_depth import chosen_depth
+from ros2_raxels.view_synthesis.view_depth import LARGEST_ERROR, chosen_depth
 from ros2_raxels.view_synthesis.view_evidence import evidence_of_view
 
 SHIPPED = "compact_views"
@@ -303,15 +304,37 @@ class ViewPredictor:
         Raises:
             ValueError: fewer than two frames, which show no depth, or images that `predict` refuses.
         """
-        if len(images) < 2:
-            raise ValueError(f"{len(images)} known frame(s) show no depth; give two or more from different places")
-        check_images(images, camera)
+        _check_several(images, camera)
         wanted = np.asarray(camera_to_world, float)[-1:] if views is None else views
         known, poses = self._chosen(images, camera, camera_to_world, wanted)
         clip = ModelClip.of(known, camera, np.concatenate([poses, poses]))
         with self._one_at_a_time:
             swept = self._swept(clip, find_points(self._matcher, known, camera, clip.poses[: len(known)]))
-        return FrameDepths(clip.view_camera, poses, swept.inverse_depth / clip.unit, swept.error / clip.unit)
+        error = np.minimum(swept.error, LARGEST_ERROR * swept.inverse_depth)
+        return FrameDepths(clip.view_camera, poses, swept.inverse_depth / clip.unit, error / clip.unit)
+
+    def frame_depth(
+        self, images: Sequence[ImageArray], camera: PinholeCamera, camera_to_world: FloatArray, frame: int = -1
+    ) -> FrameDepth:
+        """Depth of one known frame, from itself and those of the others that show most of it, at its size.
+
+        Args:
+            images, camera, camera_to_world: as for `frame_depths`.
+            frame: which of them; the newest by default.
+
+        Raises:
+            ValueError: as `frame_depths`.
+        """
+        _check_several(images, camera)
+        target = np.asarray(camera_to_world, float)[frame]
+        known, poses = self._chosen(images, camera, camera_to_world, target[None])
+        clip = ModelClip.of(known, camera, np.concatenate([poses, target[None]]))
+        with self._one_at_a_time:
+            swept = self._swept(clip, find_points(self._matcher, known, camera, clip.poses[: len(known)]))
+        context = SizedContext(known, camera, list(clip.poses[: clip.contexts]), (camera.width, camera.height))
+        matched = context.inverse_depth(swept.inverse_depth[0], swept.weights[0], clip.poses[-1])
+        error = resized(swept.error[0], (camera.width, camera.height))
+        return FrameDepth(camera, matched / np.float32(clip.unit), error / np.float32(clip.unit))
 
     def _poses(self, clip: ModelClip, clean: FloatArray) -> FloatArray:
         """(N, 4, 4) camera_to_first of whitened rays, the furthest camera at distance 1."""
@@ -341,6 +364,12 @@ class ViewPredictor:
             np.array([error for _, error in chosen]),
             np.asarray(out["weights"][:, : clip.contexts, rows], np.float32),
         )
+
+
+def _check_several(images: Sequence[ImageArray], camera: PinholeCamera) -> None:
+    if len(images) < 2:
+        raise ValueError(f"{len(images)} known frame(s) show no depth; give two or more from different places")
+    check_images(images, camera)
 
 
 @dataclass(frozen=True, eq=False)

@@ -27,7 +27,7 @@ class FrameDepths:
         camera: of all of them at the size of the depths, without distortion.
         camera_to_world: (K, 4, 4) optical frames.
         inverse_depth: (K, h, w) in 1 / unit of the world.
-        error: (K, h, w) standard error of the inverse depth.
+        error: (K, h, w) standard error of the inverse depth, at most `LARGEST_ERROR` of it.
     """
 
     camera: PinholeCamera

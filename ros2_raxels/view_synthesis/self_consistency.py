@@ -106,7 +106,12 @@ class Checked:
 
 
 def check_views(
-    judge: Judge, estimator: Estimator, known: Sequence[ImageArray], known_to_world: FloatArray, views: PredictedViews
+    judge: Judge,
+    estimator: Estimator,
+    known: Sequence[ImageArray],
+    known_to_world: FloatArray,
+    views: PredictedViews,
+    own: Sequence[int] = (),
 ) -> Checked:
     """Estimate the poses of finished views back, and weigh their signs again. Never fails: what is unknown is NaN.
 
@@ -116,11 +121,14 @@ def check_views(
         known: K context frames (H, W, 3) RGB uint8, oldest first; the newest two are used.
         known_to_world: (K, 4, 4) optical frames, in the world of the views.
         views: are estimated together.
+        own: which of the context frames the camera of the views took itself, where it is one of several: of the others
+            none is used, since they may look elsewhere. Empty where it took none, or where there is no other.
     """
-    newest = slice(-CHECKED_WITH, None)
+    newest = list(own or range(len(known)))[-CHECKED_WITH:]
     beside, poses = known_to_world[newest], views.camera_to_world
     try:
-        turned, moved = self_consistency(estimator, known[newest], beside, views.images, poses, views.camera)
+        images = [known[k] for k in newest]
+        turned, moved = self_consistency(estimator, images, beside, views.images, poses, views.camera)
     except (ValueError, np.linalg.LinAlgError):
         turned, moved = np.full((2, len(poses)), np.nan)
     signs = views.signs.checked(turned, _share_of_reach(moved, beside, poses))

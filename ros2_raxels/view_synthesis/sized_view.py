@@ -100,7 +100,7 @@ class SizedContext:
         """The view of a camera (4x4) whose small view is known."""
         size = (self.camera.width, self.camera.height)
         moved = towards_frames(self._poses, target_to_world)
-        inverse_depth = resized(self._matched(small, moved), size)
+        inverse_depth = self.inverse_depth(small.inverse_depth, small.weights, target_to_world)
         warped, seen = self._warped(inverse_depth, small, moved)
         own, made_up = _enlarged(small.picture.astype(np.float32), size), resized(small.made_up, size)
         coarse = _coarse(warped, small.picture.shape[1::-1])
@@ -111,11 +111,19 @@ class SizedContext:
         picture = own + agreed[..., None] * difference + known[..., None] * (warped - coarse)
         return SizedView(np.rint(picture).clip(0, 255).astype(np.uint8), inverse_depth)
 
-    def _matched(self, small: SmallView, moved: Sequence[FloatArray]) -> Float32Array:
+    def inverse_depth(self, rough: Float32Array, weights: Float32Array, target_to_world: FloatArray) -> Float32Array:
+        """(H, W) of a camera (4x4), near a rough one (h, w), where the known frames agree best.
+
+        Args:
+            rough: in the unit of the poses.
+            weights: as of a `SmallView`.
+            target_to_world: 4x4.
+        """
         size = (self._matched_camera.width, self._matched_camera.height)
-        weights = [resized(weight, size) for weight in small.weights]
-        rough = resized(small.inverse_depth, size)
-        return matched_depth(rough, weights, self._matched_images, self._matched_camera, moved)
+        shares = [resized(weight, size) for weight in weights]
+        moved = towards_frames(self._poses, target_to_world)
+        found = matched_depth(resized(rough, size), shares, self._matched_images, self._matched_camera, moved)
+        return resized(found, (self.camera.width, self.camera.height))
 
     def _warped(
         self, inverse_depth: Float32Array, small: SmallView, moved: Sequence[FloatArray]

@@ -23,7 +23,8 @@ _DOUBT = 0.3
 """Variance, in squared grey levels, that an offset of one px must save: without texture nothing is moved."""
 
 LARGEST_ERROR = 0.05
-"""Of a depth, as a share of it: the network's other planes are a doubt about which is right, not a width."""
+"""Of a depth, as a share of it, where what counts is how far off a depth is that is the right one: the network's other
+planes are a doubt about which is right, not a width."""
 
 _LEAST_WEIGHT = 0.05
 _NOTHING = 1e-6
@@ -63,6 +64,8 @@ class Projection:
 def chosen_depth(log_planes: Float32Array, inverse_depths: FloatArray) -> tuple[Float32Array, Float32Array]:
     """(H, W) inverse depth of the likeliest place for each pixel, between the planes around it, and its standard error.
 
+    The error includes the doubt about which plane is right; see `LARGEST_ERROR`.
+
     Args:
         log_planes: (planes, H, W) log of the probability that a pixel lies on each plane.
         inverse_depths: (planes,) of the planes, increasing.
@@ -78,7 +81,7 @@ def chosen_depth(log_planes: Float32Array, inverse_depths: FloatArray) -> tuple[
     found = np.asarray(cv2.medianBlur(found, 3), np.float32)
     apart = depths[1:-1, None, None] - found
     spread = np.sqrt((share[1:-1] * apart * apart).sum(axis=0))
-    return found, np.minimum(spread, LARGEST_ERROR * found)
+    return found, np.asarray(spread, np.float32)
 
 
 def matched_depth(

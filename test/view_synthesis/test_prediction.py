@@ -11,7 +11,7 @@ from views_scene import shifted
 
 from ros2_raxels.geometry.camera import PinholeCamera
 from ros2_raxels.geometry.poses import FloatArray
-from ros2_raxels.view_synthesis.prediction import PredictionRequest
+from ros2_raxels.view_synthesis.prediction import FrameDepth, PredictionRequest
 
 CAMERA = PinholeCamera(256, 192, 230.0, 230.0, 120.0, 100.0)
 POSES = np.array([shifted(0.1 * k) for k in range(4)])
@@ -54,3 +54,11 @@ def test_what_does_not_fit_is_refused_and_named(change: dict[str, Any], words: s
     with pytest.raises(ValueError) as refused:
         replace(REQUEST, **change)
     assert words in str(refused.value)
+
+
+def test_depth_and_its_error_follow_from_the_inverse() -> None:
+    inverse = np.array([[0.5, 0.25, 0.0]], np.float32)
+    found = FrameDepth(CAMERA, inverse, np.array([[0.01, 0.01, 0.01]], np.float32))
+    np.testing.assert_allclose(found.depth, [[2.0, 4.0, np.inf]], rtol=1e-6)
+    # d(1 / x) = dx / x^2
+    np.testing.assert_allclose(found.sigma, [[0.04, 0.16, np.inf]], rtol=1e-6)

@@ -261,9 +261,26 @@ def test_depths_are_those_of_the_frames_that_show_the_views(fresh: ViewPredictor
     np.testing.assert_array_equal(newest.camera_to_world[0], away)
 
 
+@pytest.mark.parametrize("unit", [1.0, 20.0])
+def test_the_depth_of_a_known_frame_is_that_of_each_of_its_pixels(fresh: ViewPredictor, unit: float) -> None:
+    """The plane is turned against the frame that is asked for."""
+    scale = np.ones((4, 4))
+    scale[:3, 3] = unit
+    found = fresh.frame_depth(CONTEXT, CAMERA, POSES * scale, 1)
+    rays = CAMERA.bearings() @ POSES[1, :3, :3].T
+    truth = unit * (PLANE.depth - POSES[1, 2, 3]) / rays[..., 2] * CAMERA.bearings()[..., 2]
+    inner = np.s_[20:-20, 20:-20]
+    off = found.depth / truth - 1.0
+    assert found.camera == CAMERA
+    assert off.shape == (CAMERA.height, CAMERA.width)
+    assert np.median(np.abs(off[inner])) < 0.03
+    assert (np.abs(off[inner]) * truth[inner] < 3.0 * found.sigma[inner]).mean() > 0.9
+
+
 def test_one_known_frame_shows_no_depth(fresh: ViewPredictor) -> None:
-    with pytest.raises(ValueError, match=r"1 known frame\(s\) show no depth; give two or more"):
-        fresh.frame_depths(CONTEXT[:1], CAMERA, POSES[:1])
+    for ask in (fresh.frame_depths, fresh.frame_depth):
+        with pytest.raises(ValueError, match=r"1 known frame\(s\) show no depth; give two or more"):
+            ask(CONTEXT[:1], CAMERA, POSES[:1])
 
 
 @pytest.mark.parametrize("size", [(257, 192), (256, 193), (0, 10), (10, -1)])

@@ -89,3 +89,17 @@ def test_views_whose_poses_cannot_be_estimated_are_weighed_all_the_same(pictures
     assert found.confidence.shape == (1,)
     # Nothing moves, so a distance has nothing to be a share of.
     np.testing.assert_array_equal(weigher.asked.moved, [0.0])
+
+
+def test_of_several_cameras_only_the_frames_of_the_one_of_the_views_are_used(pictures: list[np.ndarray]):
+    """The newest two are of cameras that look elsewhere."""
+    elsewhere = np.full_like(pictures[0], 127)
+    known, at = [*pictures[:2], elsewhere, elsewhere], np.concatenate([PATH[:2], PATH[:2]])
+    signs = Signs(*np.full((4, 2), 0.25))
+    share = np.zeros((2, CAMERA.height, CAMERA.width))
+    views = PredictedViews(
+        np.array(pictures[2:]), CAMERA, PATH[2:], share, share, np.array([0.9, 0.9]), signs, steps=1, seed=3
+    )
+    found = check_views(Weigher(), Estimator(), known, at, views, own=(0, 1))
+    assert np.degrees(found.rotation_rad).max() < 0.5
+    assert found.distance.max() < 0.03

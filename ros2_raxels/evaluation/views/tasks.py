@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
+import numpy as np
+
 from ros2_raxels.evaluation.runs import RunRule, draw_runs
-from ros2_raxels.geometry.camera import PinholeCamera
+from ros2_raxels.geometry.camera import Camera, PinholeCamera
 from ros2_raxels.geometry.poses import FloatArray
 from ros2_raxels.recordings.image_codec import ImageArray
 from ros2_raxels.recordings.posed_set import CompleteSet, PosedSet, set_files
-from ros2_raxels.recordings.source import read_image
-from ros2_raxels.utils.files import FileError, load_json, numbers, shown, take, take_list
+from ros2_raxels.recordings.rig_set import RigCamera, read_rig_camera
+from ros2_raxels.recordings.source import SourceError, check_camera_fits, read_image
+from ros2_raxels.utils.files import FileError, has, load_json, numbers, shown, take, take_list
+from ros2_raxels.view_synthesis.context import ContextFrame, as_seen_by, plain_lens, undistorted
 
 CONTEXT, AHEAD = 4, 4
 """Context frames and views to predict in each task."""
@@ -27,17 +31,23 @@ class ViewTask:
         id: unique name.
         context: image files, oldest first.
         context_to_world: (K, 4, 4) optical frames.
-        intrinsics: fx, fy, cx, cy, px of the stored images.
+        intrinsics: fx, fy, cx, cy, px of the stored images; None where several cameras took them.
         trajectory: (T, 4, 4) camera to world.
         truth: image files of what the camera saw along it, where known.
+        lenses: of each context image, where several cameras took them.
+        lens: of the views then.
+        own: which of the context images the camera of the views took, where several cameras took them.
     """
 
     id: str
     context: tuple[Path, ...]
     context_to_world: FloatArray
-    intrinsics: FloatArray
+    intrinsics: FloatArray | None
     trajectory: FloatArray
     truth: tuple[Path, ...] = ()
+    lenses: tuple[Camera, ...] = ()
+    lens: Camera | None = None
+    own: tuple[int, ...] = ()
 
     def folder(self, root: Path) -> Path:
         """Where its views are written."""
@@ -49,15 +59,23 @@ class ViewTask:
         return self.id.replace("/", "_")
 
     def read(self) -> tuple[list[ImageArray], PinholeCamera]:
-        """Images and their camera.
+        """Images and their camera; of several cameras, images as the camera of the views sees them.
 
         Raises:
-            SourceError: an image cannot be read.
+            SourceError: an image cannot be read, or is not of its camera's size.
             ValueError: intrinsics that cannot belong to a camera.
         """
         images = [read_image(path) for path in self.context]
-        height, width = images[0].shape[:2]
-        return images, PinholeCamera(width, height, *self.intrinsics.tolist())
+        if self.lens is None:
+            assert self.intrinsics is not None
+            height, width = images[0].shape[:2]
+            return images, PinholeCamera(width, height, *self.intrinsics.tolist())
+        for image, lens, path in zip(images, self.lenses, self.context, strict=True):
+            check_camera_fits(lens, image, str(path))
+        plain = plain_lens(self.lens)
+        pairs = zip(images, self.lenses, self.context_to_world, strict=True)
+        frames = [ContextFrame(*undistorted(image, lens), 0, "", pose) for image, lens, pose in pairs]
+        return as_seen_by(plain, frames), plain
 
 
 def read_tasks(path: Path) -> list[ViewTask]:
@@ -84,13 +102,47 @@ def _task(record: object, where: str) -> ViewTask:
     truth = take_list(record, "truth", where) if isinstance(record, dict) and "truth" in record else []
     if not all(isinstance(path, str) for path in truth):
         raise FileError(f"{where}.truth = {shown(truth)} must be paths, or left out")
-    return ViewTask(
+    task = ViewTask(
         str(take(record, "id", where)),
         tuple(map(Path, context)),
         numbers(take(record, "context_poses", where), (len(context), 4, 4), f"{where}.context_poses"),
-        numbers(take(record, "intrinsics", where), (4,), f"{where}.intrinsics"),
+        None if has(record, "cameras") else numbers(take(record, "intrinsics", where), (4,), f"{where}.intrinsics"),
         numbers(take(record, "trajectory", where), (-1, 4, 4), f"{where}.trajectory"),
         tuple(map(Path, truth)),
+    )
+    return _of_rig(task, record, where) if has(record, "cameras") else task
+
+
+def _of_rig(task: ViewTask, record: object, where: str) -> ViewTask:
+    """The task, whose poses are of the base, with those of optical frames."""
+    entries = enumerate(take_list(record, "cameras", where))
+    cameras = {camera.name: camera for camera in (read_rig_camera(e, f"{where}.cameras[{k}]") for k, e in entries)}
+    if not cameras:
+        raise FileError(f"{where}.cameras is empty; it must list at least one")
+
+    def named(name: object, key: str) -> RigCamera:
+        if name not in cameras:
+            raise FileError(f"{where}.{key} = {shown(name)} is unknown; the cameras are {', '.join(cameras)}")
+        return cameras[str(name)]
+
+    names = take_list(record, "context_cameras", where)
+    if len(names) != len(task.context):
+        raise FileError(
+            f"{where}.context_cameras has {len(names)} names for {len(task.context)} context images; give one for each"
+        )
+    known = [named(name, f"context_cameras[{k}]") for k, name in enumerate(names)]
+    asked = named(take(record, "camera", where), "camera") if has(record, "camera") else next(iter(cameras.values()))
+    try:
+        lenses = {camera.name: camera.lens() for camera in (*known, asked)}
+    except SourceError as error:
+        raise FileError(str(error)) from error
+    return replace(
+        task,
+        context_to_world=task.context_to_world @ np.array([camera.camera_to_base for camera in known]),
+        trajectory=task.trajectory @ asked.camera_to_base,
+        lenses=tuple(lenses[camera.name] for camera in known),
+        lens=lenses[asked.name],
+        own=tuple(k for k, camera in enumerate(known) if camera is asked),
     )
 
 

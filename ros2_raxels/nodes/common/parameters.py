@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import math
+import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -284,3 +285,20 @@ def validate(rows: Mapping[str, Parameter], changes: Iterable[Any], configured: 
         if refusal:
             return SetParametersResult(successful=False, reason=refusal)
     return SetParametersResult(successful=True)
+
+
+def check_cameras(parameters: Parameters) -> None:
+    """Look at the names of cameras.
+
+    Raises:
+        ParameterError: they cannot be those of topics, or one comes twice.
+    """
+    names = parameters.texts("cameras")
+    for name in names:
+        if names.count(name) > 1:
+            raise ParameterError(f"cameras = {names} names {name!r} twice; name every camera once")
+        if not re.fullmatch(r"[A-Za-z][A-Za-z0-9_]*(/[A-Za-z][A-Za-z0-9_]*)*", name):
+            raise ParameterError(
+                f"cameras: {name!r} cannot be the beginning of a topic; use letters, digits, underscores and slashes "
+                "between them"
+            )

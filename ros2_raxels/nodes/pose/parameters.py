@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import re
-
 from ros2_raxels.geometry.frame_tree import JUMP_BACK_S
 from ros2_raxels.nodes.common.parameters import (
     ENGINE_ROWS,
@@ -279,23 +277,6 @@ def tracker_settings(parameters: Parameters) -> TrackerSettings:
         scale=scale,
         real_time=True,
     )
-
-
-def check_cameras(parameters: Parameters) -> None:
-    """Look at the names of cameras.
-
-    Raises:
-        ParameterError: they cannot be those of topics, or one comes twice.
-    """
-    names = parameters.texts("cameras")
-    for name in names:
-        if names.count(name) > 1:
-            raise ParameterError(f"cameras = {names} names {name!r} twice; name every camera once")
-        if not re.fullmatch(r"[A-Za-z][A-Za-z0-9_]*(/[A-Za-z][A-Za-z0-9_]*)*", name):
-            raise ParameterError(
-                f"cameras: {name!r} cannot be the beginning of a topic; use letters, digits, underscores and slashes "
-                "between them"
-            )
 
 
 def check_frames(parameters: Parameters) -> None:

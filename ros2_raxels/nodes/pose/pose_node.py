@@ -20,7 +20,7 @@ from ros2_raxels.nodes.common import diagnostics
 from ros2_raxels.nodes.common.diagnostics import Health
 from ros2_raxels.nodes.common.lifecycle import ManagedNode
 from ros2_raxels.nodes.common.messages import check_image, image_array, image_message, stamp_message, stamp_ns
-from ros2_raxels.nodes.common.parameters import ParameterError, engine_options, must_have_engine
+from ros2_raxels.nodes.common.parameters import ParameterError, check_cameras, engine_options, must_have_engine
 from ros2_raxels.nodes.common.runner import run
 from ros2_raxels.nodes.common.subscription import image_subscription
 from ros2_raxels.nodes.common.tf_listener import make_reader
@@ -31,7 +31,7 @@ from ros2_raxels.nodes.pose.intrinsics import Intrinsics
 from ros2_raxels.nodes.pose.masks import FIRST, Masks, mask_files
 from ros2_raxels.nodes.pose.odometry import OdometryListener
 from ros2_raxels.nodes.pose.outputs import PoseOutputs
-from ros2_raxels.nodes.pose.parameters import POSE_NODE, POSE_TABLE, check_cameras, check_frames, tracker_settings
+from ros2_raxels.nodes.pose.parameters import POSE_NODE, POSE_TABLE, check_frames, tracker_settings
 from ros2_raxels.nodes.pose.rig_finder import RigFinder
 from ros2_raxels.nodes.pose.rig_intake import RigIntake
 from ros2_raxels.nodes.pose.rig_listener import RigListener

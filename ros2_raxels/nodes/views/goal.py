@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -84,6 +84,8 @@ class ViewRequest:
         stream: send each view when it is done.
         depth, error, unseen: whether the result has these images of each view.
         depth_in_units: depth is wanted even where the scale is not known.
+        camera: whose views; the name of one of the rig, or the frame of one of the images that the goal brings. Empty
+            for the first camera, or that of the newest image.
     """
 
     frames: tuple[str, ...]
@@ -102,6 +104,7 @@ class ViewRequest:
     depth_in_units: bool = False
     error: bool = False
     unseen: bool = False
+    camera: str = ""
 
     @property
     def imagines(self) -> bool:
@@ -109,7 +112,9 @@ class ViewRequest:
         return not self.frames
 
 
-def read_goal(goal: Any, limits: GoalLimits, known: Callable[[str], object]) -> ViewRequest:
+def read_goal(
+    goal: Any, limits: GoalLimits, known: Callable[[str], object], cameras: Sequence[str] = ("",)
+) -> ViewRequest:
     """Numbers of a PredictViews.Goal.
 
     Counts are compared with their bounds before anything else is looked at.
@@ -118,6 +123,7 @@ def read_goal(goal: Any, limits: GoalLimits, known: Callable[[str], object]) -> 
         goal: the message.
         limits: see there.
         known: raises UnknownFrameError for a frame that TF has never heard of.
+        cameras: names of the cameras of the rig; an empty one for the only camera.
 
     Raises:
         GoalError: INVALID_GOAL, UNKNOWN_FRAME, TOO_MANY_POSES or INVALID_SIZE.
@@ -128,6 +134,7 @@ def read_goal(goal: Any, limits: GoalLimits, known: Callable[[str], object]) -> 
     if goal.pose_of not in (goal.POSE_OF_BASE, goal.POSE_OF_OPTICAL):
         raise _invalid(f"pose_of = {goal.pose_of} is neither POSE_OF_BASE (0) nor POSE_OF_OPTICAL (1)")
     _check_context(goal)
+    camera = _camera(goal, cameras)
     frames = _frames(goal, known)
     return ViewRequest(
         frames,
@@ -146,6 +153,7 @@ def read_goal(goal: Any, limits: GoalLimits, known: Callable[[str], object]) -> 
         bool(goal.depth_in_units),
         bool(goal.want_error),
         bool(goal.want_unseen),
+        camera,
     )
 
 
@@ -206,6 +214,22 @@ def _check_context(goal: Any) -> None:
             raise GoalError(CODES.UNKNOWN_FRAME, f"context[{index}] has no frame_id: give the camera's optical frame")
     if stamps != sorted(stamps):
         raise _invalid("context images must be ordered by stamp, oldest first")
+
+
+def _camera(goal: Any, cameras: Sequence[str]) -> str:
+    # raxels_interfaces is a package of its own: where an older one is installed, there is no such field.
+    asked = bare(getattr(goal, "camera", ""))
+    if not asked:
+        return ""
+    if goal.context:
+        frames = list(dict.fromkeys(bare(image.header.frame_id) for image in goal.context))
+        if asked not in frames:
+            raise _invalid(f"camera = {asked!r} is the frame_id of no context image; they are in {', '.join(frames)}")
+    elif asked not in cameras:
+        named = ", ".join(filter(None, cameras))
+        there = f"the cameras are {named}" if named else "the only camera has no name (parameter cameras)"
+        raise _invalid(f"camera = {asked!r} is unknown: {there}; give one of them, or '' for the first")
+    return asked
 
 
 def _frames(goal: Any, known: Callable[[str], object]) -> tuple[str, ...]:

@@ -1,4 +1,4 @@
-"""The camera's recent frames with their poses from TF, for goals that bring no context of their own."""
+"""A camera's recent frames with their poses from TF, for goals that bring no context of their own."""
 
 from __future__ import annotations
 
@@ -12,17 +12,18 @@ from typing import Any
 from rclpy.node import Node
 from sensor_msgs.msg import CameraInfo
 
+from ros2_raxels.geometry.camera import PinholeCamera
 from ros2_raxels.geometry.frame_tree import JUMP_BACK_S, FrameError, bare
 from ros2_raxels.geometry.poses import FloatArray
 from ros2_raxels.nodes.common.diagnostics import Problems, worded
 from ros2_raxels.nodes.common.messages import check_image, image_array, stamp_ns
-from ros2_raxels.nodes.common.subscription import CameraInfos, Listener, image_subscription
+from ros2_raxels.nodes.common.subscription import CameraInfos, Listener, image_subscription, topic_of
 from ros2_raxels.nodes.common.tf_listener import TransformReader
 from ros2_raxels.nodes.views.goal import CODES, GoalError
 from ros2_raxels.recordings.camera_info import CameraInfoError, camera_from_info
 from ros2_raxels.recordings.contrast import Stretch
 from ros2_raxels.recordings.image_codec import ImageError
-from ros2_raxels.view_synthesis.context import ContextBuffer, ContextFrame, SpreadSettings, undistorted
+from ros2_raxels.view_synthesis.context import ContextBuffer, ContextFrame, SpreadSettings, plain_lens, undistorted
 
 _RECENT = 10
 """Images that are remembered undecoded, one an update, for goals whose reference_time is a moment ago."""
@@ -84,6 +85,7 @@ class LiveContext:
         world: TF frame of the poses.
         reader: of TF.
         settings: of the buffer.
+        camera: name of one of several, below which its topics are; empty for the only one.
     """
 
     def __init__(
@@ -94,8 +96,11 @@ class LiveContext:
         world: str,
         reader: TransformReader,
         settings: SpreadSettings,
+        camera: str = "",
     ) -> None:
         self._rectified, self._world, self._reader = rectified, world, reader
+        self._whose = f"camera {camera!r}: " if camera else ""
+        self._without_pose = ""
         self._problems = Problems(node.get_logger())
         self._stretch = Stretch()
         self._lock = threading.Lock()
@@ -109,8 +114,8 @@ class LiveContext:
         self._newest: Arrival | None = None
         self._cameras = CameraInfos()
         self._arrived_at = 0.0
-        self._infos = Listener(node, CameraInfo, "camera_info", self._cameras.add)
-        self._images = image_subscription(node, transport, self._on_image)
+        self._infos = Listener(node, CameraInfo, topic_of(camera, "camera_info"), self._cameras.add)
+        self._images = image_subscription(node, transport, self._on_image, camera)
 
     def _on_image(self, message: Any) -> None:
         info = self._cameras.of(message.header)
@@ -119,7 +124,7 @@ class LiveContext:
         try:
             check_image(message)
         except ImageError as error:
-            self._problems.report(f"image cannot be used as context: {error}")
+            self._problems.report(f"{self._whose}image cannot be used as context: {error}")
             return
         arrival = Arrival(message, info)
         self._arrived_at = time.monotonic()
@@ -182,7 +187,8 @@ class LiveContext:
         """
         try:
             pose = self._reader.lookup(self._world, arrival.frame_id, arrival.stamp_ns)
-        except FrameError:
+        except FrameError as error:
+            self._without_pose = str(error)
             return False
         with self._lock:
             if world != self._worlds or not self._buffer.wants(arrival.stamp_ns, pose):
@@ -192,7 +198,7 @@ class LiveContext:
         except Exception as error:
             # Whatever a decoder raises, the images after it are looked at.
             words = str(error) if isinstance(error, ValueError) else worded(error)
-            self._problems.report(f"image cannot be used as context: {words}")
+            self._problems.report(f"{self._whose}image cannot be used as context: {words}")
             return True
         with self._lock:
             if world == self._worlds:
@@ -205,10 +211,21 @@ class LiveContext:
         return self._stretch.copy()
 
     @property
+    def frames(self) -> tuple[ContextFrame, ...]:
+        """That are kept, oldest first."""
+        with self._lock:
+            return self._buffer.frames
+
+    @property
     def kept(self) -> int:
         """How many frames are kept."""
-        with self._lock:
-            return len(self._buffer.frames)
+        return len(self.frames)
+
+    @property
+    def frame_id(self) -> str:
+        """Optical frame of the newest image; empty while there is none."""
+        newest = self._newest
+        return "" if newest is None else newest.frame_id
 
     @property
     def newest_ns(self) -> int | None:
@@ -223,6 +240,19 @@ class LiveContext:
         info = self._cameras.newest
         without = self._infos if info is None else self._images
         return f"no image with camera_info yet: {without.why_silent(info)}"
+
+    def why_unplaced(self) -> str:
+        """Why TF places no image of the last second, in one line; empty where it places one."""
+        with self._lock:
+            return self._without_pose if len(self._unplaced) >= _RECENT else ""
+
+    def lens_of(self, arrival: Arrival) -> PinholeCamera:
+        """The camera of frames that are made of images like this one.
+
+        Raises:
+            CameraInfoError: camera_info cannot be used.
+        """
+        return plain_lens(camera_from_info(arrival.info, self._rectified))
 
     def why_old(self) -> str:
         """Why the newest image is an old one, in one line."""

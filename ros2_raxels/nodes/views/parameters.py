@@ -23,6 +23,14 @@ BASE_FRAME = "base_link"
 VIEWS_TABLE: Table = (
     *IMAGE_ROWS,
     Parameter(
+        "cameras",
+        [""],
+        "Names of the cameras of a rig, as for the pose node: each is heard on <name>/image and <name>/camera_info. "
+        "The images of all are context, and a goal may ask for the views of any, by default of the first. TF must tell "
+        "where each stands. One empty name means one camera, on `image` and `camera_info`.",
+        at_configure=True,
+    ),
+    Parameter(
         "model",
         "",
         "Model card (.json) of the model that predicts views. Empty uses the installed one.",
@@ -153,6 +161,12 @@ VIEWS_TABLE: Table = (
         unit="s",
         low=0.01,
         high=3600.0,
+    ),
+    Parameter(
+        "depth_in_units",
+        False,
+        "Publish ~/depth and ~/depth_sigma also while the scale is unknown, in the unit of world_frame. If false, they "
+        "are published in m alone.",
     ),
     Parameter("image_format", "jpeg", "Format of the views: jpeg (quality 95) or png.", choices=("jpeg", "png")),
     Parameter(

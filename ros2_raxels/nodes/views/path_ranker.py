@@ -160,7 +160,9 @@ def _placed(scene: Scene, lengths: list[int]) -> tuple[FloatArray, list[Candidat
     into_body = inverse_pose(scene.optical_to_placed)
     ends = np.cumsum(lengths)[:-1]
     cameras = np.split(scene.trajectory, ends)
-    return scene.to_world @ into_body, [Candidate(path @ into_body, path) for path in cameras]
+    # Only this camera's mount is known here; where it took nothing, the others' is near.
+    been = scene.to_world[scene.own] if scene.own else scene.to_world
+    return been @ into_body, [Candidate(path @ into_body, path) for path in cameras]
 
 
 def _message(score: path_scores.PathScore) -> Any:

@@ -37,30 +37,31 @@ class PlacedFrame:
         self._has_no_base = False
         self.words = ""
 
-    def find(self, optical: str, stamp_ns: int, wait_for: WaitingLookup) -> tuple[str, FloatArray]:
+    def find(self, optical: str, stamp_ns: int, wait_for: WaitingLookup, first: str = "") -> tuple[str, FloatArray]:
         """The frame, and its pose: ``optical_to_frame`` (4x4).
 
         Args:
-            optical: frame of the images.
+            optical: frame of the camera of the views.
             stamp_ns: of the goal.
             wait_for: how a transform is waited for.
+            first: optical frame of the first camera of a rig, whose poses are placed where there is no base; empty
+                where that is `optical`.
 
         Raises:
             GoalError: NO_TRANSFORM or UNKNOWN_FRAME; there must be a base, and it is not connected with the camera.
         """
         child = bare(self._child_of_pose())
         if not self._base:
-            return self._camera(optical, "base_frame is empty")
+            return self._camera(first or optical, optical, stamp_ns, wait_for, "base_frame is empty")
         if self._is_connected(optical, stamp_ns):
             return self._frame(self._base, optical, stamp_ns, wait_for)
         if child == optical:
-            return self._camera(
-                optical, f"the pose node's poses are of it, and TF does not connect it with {self._base}"
-            )
+            self._say(optical, f"the pose node's poses are of it, and TF does not connect it with {self._base}")
+            return optical, np.eye(4)
         if child:
             return self._frame(child, optical, stamp_ns, wait_for)
         if self._has_no_base:
-            return self._camera(optical, f"TF has no {self._base}")
+            return self._camera(first or optical, optical, stamp_ns, wait_for, f"TF has no {self._base}")
         try:
             return self._frame(self._base, optical, stamp_ns, wait_for)
         except GoalError as error:
@@ -72,7 +73,7 @@ class PlacedFrame:
                 ) from error
         # What was waited for in vain is not waited for again.
         self._has_no_base = True
-        return self._camera(optical, f"TF has no {self._base}")
+        return self._camera(first or optical, optical, stamp_ns, wait_for, f"TF has no {self._base}")
 
     def _is_connected(self, optical: str, stamp_ns: int) -> bool:
         try:
@@ -89,6 +90,12 @@ class PlacedFrame:
         self._has_no_base, self.words = False, name
         return name, optical_to_frame
 
-    def _camera(self, optical: str, why: str) -> tuple[str, FloatArray]:
-        self.words = f"{optical}, because {why}"
-        return optical, np.eye(4)
+    def _camera(
+        self, camera: str, optical: str, stamp_ns: int, wait_for: WaitingLookup, why: str
+    ) -> tuple[str, FloatArray]:
+        between: FloatArray = np.eye(4) if camera == optical else wait_for(camera, optical, stamp_ns)
+        self._say(camera, why)
+        return camera, between
+
+    def _say(self, camera: str, why: str) -> None:
+        self.words = f"{camera}, because {why}"

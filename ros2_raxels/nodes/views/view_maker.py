@@ -8,6 +8,7 @@ from array import array
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
+from operator import attrgetter
 from typing import Any, Protocol
 
 import cv2
@@ -30,12 +31,19 @@ from ros2_raxels.nodes.views.job import STATES, ViewJob, duration_message
 from ros2_raxels.nodes.views.layers import ShowPoints, depth_image, error_image, point_cloud, unseen_image
 from ros2_raxels.nodes.views.live_context import Arrival, LiveContext
 from ros2_raxels.nodes.views.placed_frame import PlacedFrame
+from ros2_raxels.nodes.views.rig_context import RigContext
 from ros2_raxels.recordings.camera_info import CameraInfoError
 from ros2_raxels.recordings.contrast import Stretch
 from ros2_raxels.recordings.image_codec import ImageArray, ImageError, encode_compressed
 from ros2_raxels.view_synthesis.arc_length import along_arc
 from ros2_raxels.view_synthesis.context import ContextFrame, as_seen_by
-from ros2_raxels.view_synthesis.prediction import PredictedViews, PredictionCancelledError, PredictionRequest, Proceed
+from ros2_raxels.view_synthesis.prediction import (
+    FrameDepth,
+    PredictedViews,
+    PredictionCancelledError,
+    PredictionRequest,
+    Proceed,
+)
 from ros2_raxels.view_synthesis.seen_space import FrameDepths
 from ros2_raxels.view_synthesis.self_consistency import Judge, check_views
 
@@ -58,6 +66,11 @@ class Predictor(Judge, Protocol):
         self, images: Sequence[ImageArray], camera: PinholeCamera, camera_to_world: FloatArray, views: FloatArray
     ) -> FrameDepths:
         """Depths of known frames that show most of some views."""
+
+    def frame_depth(
+        self, images: Sequence[ImageArray], camera: PinholeCamera, camera_to_world: FloatArray, frame: int
+    ) -> FrameDepth:
+        """Depth of one known frame, everywhere in it."""
 
     def imagine(
         self,
@@ -88,8 +101,9 @@ class Scene:
     """What a goal means in the world frame.
 
     Attributes:
-        images, to_world: context, oldest first, all through one camera.
-        camera: of the context, without distortion.
+        images, to_world: context, oldest first, all as the camera of the views sees them.
+        own: which of them that camera took itself.
+        camera: of the views, without distortion.
         optical: its frame.
         trajectory: (T, 4, 4) optical frames; empty to imagine.
         world_to_answer: into the frame in which poses are given back.
@@ -100,6 +114,7 @@ class Scene:
 
     images: list[ImageArray]
     to_world: FloatArray
+    own: list[int]
     camera: PinholeCamera
     optical: str
     trajectory: FloatArray
@@ -109,13 +124,38 @@ class Scene:
     optical_to_placed: FloatArray
 
 
+@dataclass(frozen=True, eq=False)
+class _Context:
+    """What views are made from.
+
+    Attributes:
+        frames: with poses, oldest first; one, perhaps without, to imagine from.
+        camera: of the views, without distortion.
+        optical: its frame.
+    """
+
+    frames: list[ContextFrame]
+    camera: PinholeCamera
+    optical: str
+
+    @property
+    def newest(self) -> ContextFrame:
+        """Of all cameras."""
+        return self.frames[-1]
+
+    @classmethod
+    def of(cls, frames: Sequence[ContextFrame], own: ContextFrame) -> _Context:
+        """Of frames in any order, for views of the camera that took one of them."""
+        return cls(sorted(frames, key=attrgetter("stamp_ns")), own.camera, own.frame_id)
+
+
 class ViewMaker:
     """Makes the views of one goal after the other. For use by one thread.
 
     Args:
         predictor: see there; None when it could not be loaded, for the reason `unloaded`.
         reader: of TF.
-        live: frames of the camera.
+        rig: frames of the cameras.
         settings: parameters of the node.
         is_metric: whether the world frame's unit is the metre.
         now_ns: the node's clock, which may be simulated.
@@ -128,7 +168,7 @@ class ViewMaker:
         self,
         predictor: Predictor | None,
         reader: TransformReader,
-        live: LiveContext,
+        rig: RigContext,
         settings: Parameters,
         is_metric: Callable[[], bool],
         now_ns: Callable[[], int],
@@ -138,7 +178,7 @@ class ViewMaker:
     ) -> None:
         self._predictor, self._unloaded = predictor, unloaded
         self._show_points = show_points
-        self._reader, self._live = reader, live
+        self._reader, self._rig = reader, rig
         self._settings, self._is_metric, self._now_ns = settings, is_metric, now_ns
         self._world = bare(settings.text("world_frame"))
         self._placed_frame = PlacedFrame(reader, settings.text("base_frame"), child_of_pose)
@@ -196,33 +236,36 @@ class ViewMaker:
 
     def _prepare(self, job: Asking) -> Scene:
         request = job.request
-        frames = self._context(job)
-        newest = frames[-1]
+        context = self._context(job)
+        frames, newest = context.frames, context.newest
         stamp = request.reference_ns or newest.stamp_ns
-        images = as_seen_by(newest.camera, frames)
+        images = as_seen_by(context.camera, frames)
+        own = [k for k, frame in enumerate(frames) if frame.frame_id == context.optical]
         to_world = np.array([np.eye(4) if f.camera_to_world is None else f.camera_to_world for f in frames])
         if request.imagines:
             answer_frame = newest.frame_id if newest.camera_to_world is None else self._world
             return Scene(
                 images,
                 to_world,
-                newest.camera,
-                newest.frame_id,
+                own,
+                context.camera,
+                context.optical,
                 np.zeros((0, 4, 4)),
                 np.eye(4),
                 answer_frame,
                 stamp,
                 np.eye(4),
             )
-        placed, optical = self._placed(job, newest, stamp)
+        placed, optical = self._placed(job, context.optical, stamp)
         self._check_reach(placed, newest)
         trajectory = along_arc(placed, request.views) if request.spread else placed
         into_answer = inverse_pose(self._in_world(job, request.answer_frame, stamp))
         return Scene(
             images,
             to_world,
-            newest.camera,
-            newest.frame_id,
+            own,
+            context.camera,
+            context.optical,
             trajectory,
             into_answer,
             request.answer_frame,
@@ -230,47 +273,108 @@ class ViewMaker:
             optical,
         )
 
-    def _context(self, job: Asking) -> list[ContextFrame]:
-        """Frames with poses, oldest first; one, perhaps without, to imagine from."""
+    def _context(self, job: Asking) -> _Context:
         request, goal = job.request, job.handle.request
-        if goal.context:
-            infos = list(goal.context_camera_info) * (len(goal.context) if len(goal.context_camera_info) == 1 else 1)
-            arrivals = [Arrival(i, info) for i, info in zip(goal.context, infos, strict=True)]
-            arrivals = [a for a in arrivals if a.stamp_ns <= (request.reference_ns or a.stamp_ns)]
-            if not arrivals:
-                words = f"all context images are later than reference_time = {request.reference_ns} ns"
-                raise GoalError(CODES.NO_CONTEXT, f"{words}; give a later time, or 0")
-            self._check_age(arrivals[-1].stamp_ns, request)
-            stretch = Stretch()
-            if request.imagines:
-                return [self._decoded(arrivals[-1], self._pose_if_known(arrivals[-1]), stretch, CODES.INVALID_GOAL)]
-            return [self._decoded(a, self._pose_of(job, a), stretch, CODES.INVALID_GOAL) for a in arrivals]
-        recent, kept = self._live.until(request.reference_ns)
-        self._check_age((recent or kept)[-1].stamp_ns, request)
-        if request.imagines:
-            return [self._as_bright(recent[-1], self._pose_if_known(recent[-1])) if recent else kept[-1]]
-        return self._with_newest(job, recent, kept)
+        return self._brought(job, goal) if goal.context else self._kept(job, request)
 
-    def _with_newest(self, job: Asking, recent: Sequence[Arrival], kept: Sequence[ContextFrame]) -> list[ContextFrame]:
+    def _brought(self, job: Asking, goal: Any) -> _Context:
+        """Of the images of the goal itself."""
+        request = job.request
+        infos = list(goal.context_camera_info) * (len(goal.context) if len(goal.context_camera_info) == 1 else 1)
+        arrivals = [Arrival(i, info) for i, info in zip(goal.context, infos, strict=True)]
+        arrivals = [a for a in arrivals if a.stamp_ns <= (request.reference_ns or a.stamp_ns)]
+        own = [k for k, a in enumerate(arrivals) if a.frame_id == (request.camera or a.frame_id)]
+        if not own:
+            whose = f" of {request.camera}" if request.camera else ""
+            words = f"all context images{whose} are later than reference_time = {request.reference_ns} ns"
+            raise GoalError(CODES.NO_CONTEXT, f"{words}; give a later time, or 0")
+        self._check_age(arrivals[-1].stamp_ns, request)
+        stretch, newest = Stretch(), arrivals[own[-1]]
+        if request.imagines:
+            frame = self._decoded(newest, self._pose_if_known(newest), stretch, CODES.INVALID_GOAL)
+            return _Context.of([frame], frame)
+        frames = [self._decoded(a, self._pose_of(job, a), stretch, CODES.INVALID_GOAL) for a in arrivals]
+        return _Context.of(frames, frames[own[-1]])
+
+    def _kept(self, job: Asking, request: ViewRequest) -> _Context:
+        """Of all cameras that have images."""
+        live = self._rig[request.camera]
+        recent, kept = live.until(request.reference_ns)
+        if request.imagines:
+            self._check_age((recent or kept)[-1].stamp_ns, request)
+            newest = recent[-1] if recent else None
+            frame = self._as_bright(live, newest, self._pose_if_known(newest)) if newest else kept[-1]
+            return _Context.of([frame], frame)
+        others = self._of_others(live, request)
+        newest_ns = max([(recent or kept)[-1].stamp_ns, *(frame.stamp_ns for frame in others)])
+        self._check_age(newest_ns, request)
+        try:
+            own = self._with_newest(job, live, recent, kept)
+        except GoalError:
+            # A camera that fell silent: what the others have seen since shows what it would.
+            if not recent or not others or newest_ns - recent[-1].stamp_ns <= self._max_age_ns:
+                raise
+            own = list(kept)
+        oldest_ns = newest_ns - self._settings.number("context.keep_s") * 1e9
+        frames = [frame for frame in (*own, *others) if frame.stamp_ns >= oldest_ns]
+        if own:
+            return _Context.of(frames, own[-1])
+        try:
+            camera = live.lens_of(recent[-1])
+        except CameraInfoError as error:
+            raise GoalError(CODES.NO_CONTEXT, f"context image cannot be used: {error}") from error
+        return replace(_Context.of(frames, frames[-1]), camera=camera, optical=recent[-1].frame_id)
+
+    def _of_others(self, live: LiveContext, request: ViewRequest) -> list[ContextFrame]:
+        """Frames of the other cameras of the rig, as far as their poses are known now."""
+        found = list[ContextFrame]()
+        for other in self._rig.cameras.values():
+            if other is live:
+                continue
+            try:
+                recent, kept = other.until(request.reference_ns)
+                found += self._as_placed(other, recent, kept)
+            except GoalError:
+                # Without it there are views all the same; /diagnostics says which camera adds nothing, and why.
+                continue
+        return found
+
+    def _as_placed(
+        self, live: LiveContext, recent: Sequence[Arrival], kept: Sequence[ContextFrame]
+    ) -> list[ContextFrame]:
+        """The frames that are kept, and the newest image of which the pose is known."""
+        newest, pose = self._newest_placed(recent)
+        if newest is None:
+            return list(kept)
+        older = [frame for frame in kept if frame.stamp_ns < newest.stamp_ns]
+        return [*older, self._as_bright(live, newest, pose)]
+
+    def _newest_placed(self, recent: Sequence[Arrival]) -> tuple[Arrival | None, FloatArray | None]:
+        bound_ns = recent[-1].stamp_ns - self._max_age_ns if recent else 0
+        placed = ((a, self._pose_if_known(a)) for a in reversed(recent) if a.stamp_ns >= bound_ns)
+        return next(((a, pose) for a, pose in placed if pose is not None), (None, None))
+
+    @property
+    def _max_age_ns(self) -> float:
+        return self._settings.number("context.max_age_s") * 1e9
+
+    def _with_newest(
+        self, job: Asking, live: LiveContext, recent: Sequence[Arrival], kept: Sequence[ContextFrame]
+    ) -> list[ContextFrame]:
         """The frames that are kept, and the newest image of which the pose is known, or soon will be."""
         if not recent:
             return list(kept)
-        newest = recent[-1]
         try:
-            pose: FloatArray | None = self._pose_of(job, newest)
+            self._pose_of(job, recent[-1])
         except GoalError:
             # The pose node passes over images when it is busy; one before will do, if it is not too old.
-            bound_ns = recent[-1].stamp_ns - self._settings.number("context.max_age_s") * 1e9
-            placed = ((a, self._pose_if_known(a)) for a in reversed(recent) if a.stamp_ns >= bound_ns)
-            newest, pose = next(((a, pose) for a, pose in placed if pose is not None), (newest, None))
-            if pose is None:
+            if self._newest_placed(recent)[0] is None:
                 raise
-        older = [frame for frame in kept if frame.stamp_ns < newest.stamp_ns]
-        return [*older, self._as_bright(newest, pose)]
+        return self._as_placed(live, recent, kept)
 
-    def _as_bright(self, arrival: Arrival, pose: FloatArray | None) -> ContextFrame:
+    def _as_bright(self, live: LiveContext, arrival: Arrival, pose: FloatArray | None) -> ContextFrame:
         """Decoded, as bright as the frames that are kept."""
-        return self._decoded(arrival, pose, self._live.stretch, CODES.NO_CONTEXT)
+        return self._decoded(arrival, pose, live.stretch, CODES.NO_CONTEXT)
 
     def _decoded(self, arrival: Arrival, pose: FloatArray | None, stretch: Stretch, code: int) -> ContextFrame:
         try:
@@ -316,13 +420,14 @@ class ViewMaker:
                     code = CODES.UNKNOWN_FRAME if isinstance(error, UnknownFrameError) else CODES.NO_TRANSFORM
                     raise GoalError(code, str(error)) from error
 
-    def _placed(self, job: Asking, newest: ContextFrame, stamp: int) -> tuple[FloatArray, FloatArray]:
+    def _placed(self, job: Asking, camera: str, stamp: int) -> tuple[FloatArray, FloatArray]:
         """(N, 4, 4) optical frames in the world for the poses of the trajectory, and optical_to_placed."""
         request = job.request
-        base: str = newest.frame_id
+        base: str = camera
         optical: FloatArray = np.eye(4)
         if request.is_base:
-            base, optical = self._placed_frame.find(newest.frame_id, stamp, partial(self._lookup, job))
+            first = "" if job.handle.request.context else self._rig[""].frame_id
+            base, optical = self._placed_frame.find(camera, stamp, partial(self._lookup, job), first)
         self._check_scale(request, base, optical)
         frames = {frame: self._in_world(job, frame, stamp) for frame in dict.fromkeys(request.frames)}
         placed = [frames[f] @ pose @ optical for f, pose in zip(request.frames, request.poses, strict=True)]
@@ -421,7 +526,7 @@ class ViewMaker:
         for views in batches:
             if job.why_stop() is not None:
                 return
-            found = check_views(predictor, self._estimator, scene.images, scene.to_world, views)
+            found = check_views(predictor, self._estimator, scene.images, scene.to_world, views, scene.own)
             last = first + len(found.confidence)
             result.self_consistency_rotation[first:last] = array("f", found.rotation_rad)
             result.self_consistency_translation[first:last] = array("f", found.distance)

@@ -21,9 +21,16 @@ from ros2_raxels.nodes.common import diagnostics
 from ros2_raxels.nodes.common.diagnostics import Health
 from ros2_raxels.nodes.common.interfaces import PoseStatus, PredictViews, RankPaths
 from ros2_raxels.nodes.common.lifecycle import ManagedNode
-from ros2_raxels.nodes.common.parameters import METRIC_FRAMES, ParameterError, engine_options, must_have_engine
+from ros2_raxels.nodes.common.parameters import (
+    METRIC_FRAMES,
+    ParameterError,
+    check_cameras,
+    engine_options,
+    must_have_engine,
+)
 from ros2_raxels.nodes.common.runner import run
 from ros2_raxels.nodes.common.tf_listener import make_reader
+from ros2_raxels.nodes.views.depth_publisher import DepthPublisher
 from ros2_raxels.nodes.views.goal import CODES, GoalError, GoalLimits, ViewRequest, code_name, read_goal
 from ros2_raxels.nodes.views.job import ALL_OF_A_BURST, JobQueue, ViewJob
 from ros2_raxels.nodes.views.layers import ShowPoints
@@ -31,6 +38,7 @@ from ros2_raxels.nodes.views.live_context import LiveContext
 from ros2_raxels.nodes.views.pacing import Pace
 from ros2_raxels.nodes.views.parameters import VIEWS_NODE, VIEWS_TABLE
 from ros2_raxels.nodes.views.path_ranker import NOT_ACTIVE, PathRanker, refused
+from ros2_raxels.nodes.views.rig_context import RigContext
 from ros2_raxels.nodes.views.view_maker import Predictor, ViewMaker
 from ros2_raxels.view_synthesis.context import SpreadSettings
 from ros2_raxels.view_synthesis.predictor import SHIPPED, ViewPredictor
@@ -64,6 +72,7 @@ class ViewServer(ManagedNode[Predictor | None]):
         Raises:
             ParameterError: the card that the parameter names cannot be used.
         """
+        check_cameras(self._settings)
         model = self._settings.text("model")
         self._unloaded = ""
         try:
@@ -129,7 +138,9 @@ class ViewServer(ManagedNode[Predictor | None]):
         undo.callback(self._live.destroy)
         status = self.create_subscription(PoseStatus, "raxels_pose/status", self._on_status, 10)
         undo.callback(self.destroy_subscription, status)
-        watch = self.create_timer(_WATCH_PERIOD_S, self._live.update, clock=self._steady)
+        self._depths = self._make_depths()
+        undo.callback(self._forget_depths)
+        watch = self.create_timer(_WATCH_PERIOD_S, self._watch, clock=self._steady)
         undo.callback(self.destroy_timer, watch)
         self._begin(partial(self._work, self._make_maker(partial(_show_points, self._predicted_points)), self._jobs))
         undo.callback(self._jobs.close, "the server was deactivated")
@@ -139,6 +150,23 @@ class ViewServer(ManagedNode[Predictor | None]):
         for pace in (self._goal_pace, self._result_pace):
             pace.close()
             undo.callback(pace.open)
+
+    def _make_depths(self) -> DepthPublisher | None:
+        if self._predictor is None:
+            return None
+        in_units = partial(self._settings.flag, "depth_in_units")
+        return DepthPublisher(self, self._predictor, self._live, self._is_metric, in_units, self._problems.report)
+
+    def _forget_depths(self) -> None:
+        # It holds the predictor.
+        if self._depths is not None:
+            self._depths.destroy()
+        del self._depths
+
+    def _watch(self) -> None:
+        self._live.update()
+        if self._depths is not None:
+            self._depths.update()
 
     def _forget_ranker(self) -> None:
         # It holds the predictor.
@@ -158,20 +186,26 @@ class ViewServer(ManagedNode[Predictor | None]):
             show_points,
         )
 
-    def _listen(self) -> LiveContext:
+    def _listen(self) -> RigContext:
         spread = SpreadSettings(
             self._settings.integer("context.frames"),
             self._settings.number("context.least_motion"),
             float(np.radians(self._settings.number("context.least_turn_deg"))),
             self._settings.number("context.keep_s"),
         )
-        return LiveContext(
-            self,
-            self._settings.text("image_transport"),
-            self._settings.flag("image_rectified"),
-            self._settings.text("world_frame"),
-            self._reader,
-            spread,
+        return RigContext(
+            {
+                name: LiveContext(
+                    self,
+                    self._settings.text("image_transport"),
+                    self._settings.flag("image_rectified"),
+                    self._settings.text("world_frame"),
+                    self._reader,
+                    spread,
+                    name,
+                )
+                for name in self._settings.texts("cameras") or [""]
+            }
         )
 
     # ------------------------------------------------------------------------------------------ executor's thread
@@ -218,7 +252,7 @@ class ViewServer(ManagedNode[Predictor | None]):
     def _read(self, goal: Any) -> ViewRequest:
         names = ("max_poses", "max_views", "max_imagined", "max_steps", "max_side_px")
         limits = GoalLimits(**{name: self._settings.integer(name) for name in names})
-        return read_goal(goal, limits, self._is_known)
+        return read_goal(goal, limits, self._is_known, self._live.names)
 
     def _is_known(self, frame: str) -> object:
         # A frame in itself: known or not is all that matters yet.
@@ -291,11 +325,15 @@ class ViewServer(ManagedNode[Predictor | None]):
         newest_ns = self._live.newest_ns
         if newest_ns is None:
             return Health("context", diagnostics.WARN, self._live.why_empty(), {"frames kept": "0"})
+        max_age_s = self._settings.number("context.max_age_s")
         age_s = (self.get_clock().now().nanoseconds - newest_ns) * 1e-9
-        stale = age_s > self._settings.number("context.max_age_s")
-        words = f"the newest image is {age_s:.1f} s old: {self._live.why_old()}" if stale else ""
+        missing = self._live.missing(max_age_s)
+        wrong = [f"camera {name!r} adds nothing to the context: {why}" for name, why in missing.items() if why]
+        if age_s > max_age_s:
+            wrong = [f"the newest image is {age_s:.1f} s old: {self._live[''].why_old()}"]
         values = {"frames kept": str(self._live.kept), "age (s)": f"{age_s:.3f}", "metric": str(self._is_metric())}
-        return Health("context", diagnostics.WARN if stale else diagnostics.OK, words, values)
+        values |= {f"camera {name}": why or "ok" for name, why in missing.items()}
+        return Health("context", diagnostics.WARN if wrong else diagnostics.OK, "; ".join(wrong), values)
 
     def _goals_health(self) -> Health:
         recent = self._problems.recent

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -10,9 +11,13 @@ import cv2
 import numpy as np
 import pytest
 from posed_sets import CAMERA, DEV, set_record, wandering, write_set, yardstick
+from rig_walk import LENS, STEREO, STEREO_WAY, seen_by_stereo
 
-from ros2_raxels.evaluation.views.tasks import ViewTask, make_view_tasks, set_of
+from ros2_raxels.evaluation.views.tasks import ViewTask, make_view_tasks, read_tasks, set_of
+from ros2_raxels.factory import make_predictor
+from ros2_raxels.recordings.source import SourceError
 from ros2_raxels.utils.files import FileError
+from ros2_raxels.view_synthesis.prediction import PredictionRequest
 
 
 def records(tasks: list[ViewTask]) -> list[dict[str, Any]]:
@@ -98,3 +103,94 @@ def test_a_task_has_one_camera(tmp_path: Path) -> None:
     (tmp_path / "zoom" / "cameras.json").write_text(json.dumps(found))
     with pytest.raises(FileError, match=r"frames\[4\] has no 'width'"):
         make_view_tasks(tmp_path, 50)
+
+
+# --------------------------------------------------------------------------------------------------------------- rigs
+
+
+def rig_task(folder: Path, known: list[tuple[str, int]], ahead: list[int], **changes: Any) -> dict[str, Any]:
+    """A task of the way of `STEREO`; poses are of the base."""
+    paths = []
+    for name, moment in known:
+        paths.append(str(folder / f"{name}_{moment}.png"))
+        cv2.imwrite(paths[-1], cv2.cvtColor(seen_by_stereo(name, moment), cv2.COLOR_RGB2BGR))
+    cameras = [
+        {
+            "name": name,
+            "folder": name,
+            "width": LENS.width,
+            "height": LENS.height,
+            "K": [LENS.fx, LENS.fy, LENS.cx, LENS.cy],
+            "distortion_model": "plumb_bob",
+            "camera_to_base": STEREO[name].camera_to_base.tolist(),
+        }
+        for name in STEREO.names
+    ]
+    return {
+        "id": "walk/1",
+        "cameras": cameras,
+        "context": paths,
+        "context_cameras": [name for name, _ in known],
+        "context_poses": STEREO_WAY[[moment for _, moment in known]].tolist(),
+        "camera": "right",
+        "trajectory": STEREO_WAY[ahead].tolist(),
+    } | changes
+
+
+def read_one(folder: Path, record: dict[str, Any]) -> ViewTask:
+    (folder / "tasks.json").write_text(json.dumps({"tasks": [record]}))
+    (task,) = read_tasks(folder / "tasks.json")
+    return task
+
+
+def test_a_task_of_a_rig_has_the_poses_of_its_cameras(tmp_path: Path) -> None:
+    known = [("right", 3), ("left", 4), ("right", 4)]
+    task = read_one(tmp_path, rig_task(tmp_path, known, [6]))
+    mounts = [STEREO[name].camera_to_base for name, _ in known]
+    np.testing.assert_allclose(task.context_to_world, STEREO_WAY[[3, 4, 4]] @ mounts, atol=1e-12)
+    np.testing.assert_allclose(task.trajectory, STEREO_WAY[[6]] @ mounts[0], atol=1e-12)
+    images, camera = task.read()
+    assert camera == LENS
+    assert task.own == (0, 2)
+    for image, (name, moment) in zip(images, known, strict=True):
+        np.testing.assert_array_equal(image, seen_by_stereo(name, moment))
+
+
+def test_what_another_camera_sees_makes_views_of_this_one_better(tmp_path: Path) -> None:
+    """The right camera has been silent for a while; the left one goes on."""
+    pytest.importorskip("onnxruntime")
+    predictor, ahead = make_predictor(""), [12, 13]
+    truth = [seen_by_stereo("right", moment) for moment in ahead]
+
+    def quality_db(known: list[tuple[str, int]]) -> float:
+        task = read_one(tmp_path, rig_task(tmp_path, known, ahead))
+        images, camera = task.read()
+        request = PredictionRequest(images, camera, task.context_to_world, task.trajectory, size=(240, 180))
+        views = predictor.predict(request).images
+        return float(np.mean([cv2.PSNR(view, true) for view, true in zip(views, truth, strict=True)]))
+
+    alone = quality_db([("right", 2), ("right", 4)])
+    together = quality_db([("right", 2), ("right", 4), ("left", 8), ("left", 10)])
+    assert together > alone + 3.0
+    assert quality_db([("left", 8), ("left", 10)]) > alone + 3.0
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"camera": "rear"}, "tasks[0].camera = 'rear' is unknown; the cameras are left, right"),
+        ({"context_cameras": ["left", 3]}, "tasks[0].context_cameras[1] = 3 is unknown; the cameras are left, right"),
+        ({"context_cameras": ["left"]}, "tasks[0].context_cameras has 1 names for 2 context images; give one for each"),
+        ({"cameras": []}, "tasks[0].cameras is empty; it must list at least one"),
+    ],
+)
+def test_cameras_that_are_not_of_the_rig_are_named(tmp_path: Path, changes: dict[str, Any], words: str) -> None:
+    with pytest.raises(FileError, match=re.escape(words)):
+        read_one(tmp_path, rig_task(tmp_path, [("left", 0), ("right", 0)], [1], **changes))
+
+
+def test_an_image_that_is_not_its_cameras_is_named(tmp_path: Path) -> None:
+    record = rig_task(tmp_path, [("left", 0), ("right", 0)], [1])
+    record["cameras"][1]["width"] += 1
+    with pytest.raises(SourceError, match=re.escape("right_0.png")):
+        read_one(tmp_path, record).read()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from typing import Any
 
 import numpy as np
@@ -10,9 +11,12 @@ import pytest
 
 pytest.importorskip("raxels_interfaces.action")
 
+from builtin_interfaces.msg import Time
 from geometry_msgs.msg import PoseStamped
 from hypothesis import given
 from hypothesis import strategies as st
+from sensor_msgs.msg import CameraInfo, CompressedImage
+from std_msgs.msg import Header
 
 from raxels_interfaces.action import PredictViews
 from ros2_raxels.geometry.frame_tree import FrameTree
@@ -109,3 +113,24 @@ def test_every_code_has_its_name():
     codes.pop("SLOT_TYPES", None)
     assert len(codes) == 14
     assert {code_name(code): code for code in codes.values()} == codes
+
+
+def test_a_camera_is_one_of_the_rig_or_took_an_image_of_the_goal():
+    def asked(camera: str, *frames: str) -> Any:
+        goal = PredictViews.Goal(num_views=1, camera=camera, context_camera_info=[CameraInfo()])
+        for stamp, frame in enumerate(frames, 1):
+            header = Header(frame_id=frame, stamp=Time(sec=stamp))
+            goal.context.append(CompressedImage(header=header, format="png", data=b"looked at later"))
+        return goal
+
+    rig = ("left", "right")
+    assert [read_goal(asked(name), LIMITS, known, rig).camera for name in ("", "left", "right")] == ["", *rig]
+    assert read_goal(asked("/eye", "eye", "map"), LIMITS, known, rig).camera == "eye"
+    for goal, cameras, words in (
+        (asked("rihgt"), rig, "camera = 'rihgt' is unknown: the cameras are left, right; give one of them, or ''"),
+        (asked("right"), ("",), "camera = 'right' is unknown: the only camera has no name (parameter cameras)"),
+        (asked("left", "eye", "map"), rig, "camera = 'left' is the frame_id of no context image; they are in eye, map"),
+    ):
+        with pytest.raises(GoalError, match=re.escape(words)) as caught:
+            read_goal(goal, LIMITS, known, cameras)
+        assert code_name(caught.value.code) == "INVALID_GOAL"

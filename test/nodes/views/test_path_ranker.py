@@ -23,7 +23,8 @@ from ros2_raxels.geometry.poses import FloatArray, make_pose, rotation_from_vect
 from ros2_raxels.nodes.common.interfaces import PredictViews, RankPaths
 from ros2_raxels.nodes.common.messages import pose_message
 from ros2_raxels.nodes.views.goal import GoalError, code_name
-from ros2_raxels.nodes.views.path_ranker import PathRanker, refused
+from ros2_raxels.nodes.views.path_ranker import PathRanker, _placed, refused
+from ros2_raxels.nodes.views.view_maker import Scene
 from ros2_raxels.view_synthesis.context import ContextFrame
 
 pytestmark = pytest.mark.ros
@@ -103,6 +104,17 @@ def test_poses_of_the_base_are_placed_through_tf(stand: Stand):
     assert said(found) == ("NONE", "")
     assert found.scores[0].closest_obstacle == pytest.approx(1.0, abs=0.1)
     assert found.is_metric
+
+
+def test_the_camera_whose_mount_is_known_tells_where_the_body_has_been() -> None:
+    mount = make_pose(rotation_from_vector([0.0, 0.4, 0.0]), (0.5, 0.0, 0.1))
+    bodies = np.array([at(0.0), at(1.0), at(2.0)])
+    to_world = np.array([bodies[0] @ mount, at(7.0), bodies[1] @ mount])
+    trajectory = bodies[2:] @ mount
+    scene = Scene([], to_world, [0, 2], CAMERA, EYE, trajectory, np.eye(4), WORLD, T0, mount)
+    been, (candidate,) = _placed(scene, [1])
+    np.testing.assert_allclose(been, bodies[:2], atol=1e-12)
+    np.testing.assert_allclose(candidate.body, bodies[2:], atol=1e-12)
 
 
 def test_metres_need_a_scale(stand: Stand):

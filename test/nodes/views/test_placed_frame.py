@@ -37,8 +37,8 @@ class Asked:
             code = CODES.UNKNOWN_FRAME if isinstance(error, UnknownFrameError) else CODES.NO_TRANSFORM
             raise GoalError(code, str(error)) from error
 
-    def find(self, placed: PlacedFrame) -> tuple[str, FloatArray]:
-        return placed.find(EYE, 5, self.wait_for)
+    def find(self, placed: PlacedFrame, first: str = "") -> tuple[str, FloatArray]:
+        return placed.find(EYE, 5, self.wait_for, first)
 
     def refusal(self, placed: PlacedFrame) -> str:
         with pytest.raises(GoalError) as caught:
@@ -107,3 +107,16 @@ def test_a_base_without_a_camera_on_it_is_no_transform(asked: Asked) -> None:
     assert asked.refusal(asked.placed()).startswith("NO_TRANSFORM: ")
     asked.child = EYE
     check(asked.find(asked.placed()), EYE, at())
+
+
+def test_without_a_base_poses_are_of_the_first_camera_of_a_rig(asked: Asked) -> None:
+    asked.tree.place(MAP, "first_optical_frame", at(0.25))
+    for base, child, why in (
+        ("", "", "base_frame is empty"),
+        (BASE, "", f"TF has no {BASE}"),
+        (BASE, "first_optical_frame", ""),
+    ):
+        asked.child = child
+        placed = asked.placed(base)
+        check(asked.find(placed, "first_optical_frame"), "first_optical_frame", at(-0.25))
+        assert placed.words == "first_optical_frame" + (f", because {why}" if why else "")

@@ -15,14 +15,19 @@ pytest.importorskip("rclpy")
 pytest.importorskip("raxels_interfaces.action")
 
 import scripted_views as script
+from sensor_msgs.msg import CompressedImage
+from std_msgs.msg import Header
 from view_bench import T0, Bench, S
 from views_rig import BASE, CAMERA, EYE, MAP, WORLD, Tree, at, with_context
 
 from ros2_raxels.client import make_goal
+from ros2_raxels.geometry.camera import PinholeCamera
 from ros2_raxels.geometry.poses import FloatArray, make_pose, rotation_from_vector
-from ros2_raxels.nodes.common.messages import pose_array
+from ros2_raxels.nodes.common.messages import camera_info_message, pose_array, stamp_message
 from ros2_raxels.nodes.views.goal import code_name
 from ros2_raxels.nodes.views.job import STATES
+from ros2_raxels.recordings.image_codec import encode_compressed
+from ros2_raxels.view_synthesis.prediction import PredictedViews, PredictionRequest
 
 pytestmark = pytest.mark.ros
 
@@ -324,3 +329,70 @@ def test_blank_views_keep_their_confidence_and_have_a_self_consistency_of_nan(be
     ]
     assert np.isnan([result.self_consistency_rotation[0], result.self_consistency_translation[0]]).all()
     assert result.confidence[0] == pytest.approx(1.0 - script.MADE_UP)
+
+
+# --------------------------------------------------------------------------------------------------------------- rigs
+
+
+class Seeing:
+    """A predictor that says what it was given."""
+
+    def predict_in_batches(self, request: PredictionRequest, *, proceed: Any) -> Iterator[PredictedViews]:
+        self.asked = request
+        yield from script.PaintingPredictor("").predict_in_batches(request, proceed=proceed)
+
+    def describe(self) -> str:
+        return "seeing"
+
+
+MOUNTED = make_pose(rotation_from_vector([0.0, 0.2, 0.0]), (0.12, 0.0, 0.0))
+OTHER = PinholeCamera(80, 48, 50.0, 52.0, 40.0, 23.0)
+
+
+def of_two_cameras(stamps: dict[str, list[int]], **options: Any) -> Any:
+    """A goal that brings white images of the right camera and grey ones of the left one."""
+    goal = make_goal([at(0.1)], WORLD, seed=7, **options)
+    images = [(stamp, frame) for frame, some in stamps.items() for stamp in some]
+    for stamp, frame in sorted(images):
+        camera, shade = (OTHER, 250) if frame == "right_optical" else (CAMERA, 90)
+        header = Header(frame_id=frame, stamp=stamp_message(stamp))
+        pixels = np.full((camera.height, camera.width, 3), shade, np.uint8)
+        image = CompressedImage(header=header, format="png", data=encode_compressed(pixels, "png"))
+        goal.context.append(image)
+        goal.context_camera_info.append(camera_info_message(camera, header))
+    return goal
+
+
+@pytest.mark.parametrize("asked_for", ["", EYE, "right_optical"])
+def test_all_cameras_are_context_for_the_one_whose_views_are_wanted(bench: Bench, asked_for: str):
+    bench.reader.place(EYE, "right_optical", MOUNTED)
+    seeing = Seeing()
+    goal = of_two_cameras({EYE: [T0, T0 + 2 * S], "right_optical": [T0 + S]}, camera=asked_for)
+    result = bench.make(goal, seeing)
+    assert said(result) == ("NONE", "")
+    own = OTHER if asked_for == "right_optical" else CAMERA
+    assert seeing.asked.camera == own
+    assert result.camera_info.header.frame_id == (asked_for or EYE)
+    np.testing.assert_allclose(
+        seeing.asked.camera_to_world, [at(0.5), at(0.5) @ MOUNTED, at(0.5)], atol=1e-12, err_msg="by time"
+    )
+    middle = [int(image[own.height // 2, own.width // 2, 0]) for image in seeing.asked.images]
+    assert middle == [90, 250, 90]
+    np.testing.assert_allclose(poses_of(result), [at(0.1)], atol=1e-12)
+
+
+def test_a_base_carries_the_camera_whose_views_are_wanted(bench: Bench):
+    bench.reader.place(EYE, "right_optical", MOUNTED)
+    bench.metric = True
+    goal = of_two_cameras({EYE: [T0], "right_optical": [T0]}, camera="right_optical", place_base=True)
+    bench.set(base_frame=EYE)
+    result = bench.make(goal)
+    assert said(result) == ("NONE", "")
+    np.testing.assert_allclose(poses_of(result), [at(0.1) @ MOUNTED], atol=1e-12)
+
+
+def test_context_of_the_camera_that_is_later_than_the_reference_is_named(bench: Bench):
+    bench.reader.place(EYE, "right_optical", MOUNTED)
+    goal = of_two_cameras({EYE: [T0], "right_optical": [T0 + S]}, camera="right_optical", reference_ns=T0)
+    words = f"all context images of right_optical are later than reference_time = {T0} ns; give a later time, or 0"
+    assert said(bench.make(goal)) == ("NO_CONTEXT", words)
