@@ -116,7 +116,7 @@ def accelerometer_trouble(imu: Imu, begin_ns: int, end_ns: int) -> str:
     usual = float(np.median(np.linalg.norm(readings.acceleration, axis=1)))
     if is_credible(usual):
         return ""
-    hint = ", as if in g" if 0.8 < usual < 1.2 else ", as if gravity were taken out" if usual < 0.8 else ""
+    hint = ", as if in g" if 0.8 < usual < 1.2 else ", as if without gravity" if usual < 0.8 else ""
     return (
         f"the accelerometer is left out: it reads {usual:.2g} m/s2 where gravity is 9.8{hint}; publish m/s2, gravity "
         "included"
