@@ -18,7 +18,6 @@ from ros2_raxels.tracking.visual_inertial import (
     VISUAL_NOISE,
     Placed,
     accelerometer_trouble,
-    is_credible,
 )
 
 _BIAS_SIGMA, _BIAS_WANDER = 0.1, 1e-3
@@ -50,6 +49,12 @@ _SURPRISE = 3.0
 
 _MOST_SURPRISES = 5
 """In a row: then it is what was known that is wrong."""
+
+_EVEN_M = 0.015
+"""How far from an even motion a robot may come over half of `_MOVES_NS`: pushed by 1.3 m/s2."""
+
+_FELT = 5.0, 15.0
+"""m/s2, of weight and push together, in the mean over some tenths of a second."""
 
 _RECENT, _ENOUGH_WRONG = 8, 5
 """Of the recent readings so many that no robot feels: then the accelerometer is left out."""
@@ -199,13 +204,24 @@ class Gravity:
         before, newest = self._recent[0], self._recent[-1]
         if newest.stamp_ns - before.stamp_ns < _STANDS_NS or not 0 < end_ns - newest.stamp_ns <= _LONGEST_NS:
             return Moved()
-        poses = [pose for seen in (before, newest) if (pose := seen.now(place)) is not None]
+        recent = [pose for seen in self._recent if (pose := seen.now(place)) is not None]
         sigmas = [seen.scale_sigma for seen in (before, newest)]
+        if len(recent) < len(self._recent) or self._surprises or not self._is_even(recent, depth):
+            return Moved()
+        poses = [recent[0], recent[-1]]
         ways = [(before.stamp_ns, newest.stamp_ns), (newest.stamp_ns, end_ns)]
         motions = [way for begin, end in ways if (way := self._way(begin, end, gyro_bias)) is not None]
-        if len(poses) < 2 or len(motions) < 2 or any(sigma is None for sigma in sigmas):
+        if len(motions) < 2 or any(sigma is None for sigma in sigmas):
             return Moved()
         return _coasted(poses, motions, self._imu.place, depth, self._mean, self._variance)
+
+    def _is_even(self, poses: Sequence[FloatArray], depth: float) -> bool:
+        """Whether the recent frames lie along one velocity, as they do where all of them were placed right."""
+        stamps_s = np.array([1e-9 * (seen.stamp_ns - self._recent[0].stamp_ns) for seen in self._recent])
+        places = np.array([pose[:3, 3] for pose in poses])
+        step = places[-1] - places[0]
+        off = np.linalg.norm(places - places[0] - np.outer(stamps_s / stamps_s[-1], step), axis=1).max()
+        return bool(off < _EVEN_M + 3.0 * _seen_sigma(step, depth))
 
     def _way(self, begin_ns: int, end_ns: int, gyro_bias: FloatArray) -> Preintegrated | None:
         readings = self._imu.between(begin_ns, end_ns)
@@ -269,7 +285,7 @@ class Gravity:
     def _judge(self, motions: Sequence[Preintegrated], begin_ns: int, end_ns: int) -> None:
         """Whether a robot can feel what the accelerometer reads."""
         forces = [float(np.linalg.norm(motion.velocity)) / motion.duration_s for motion in motions]
-        self._credible.append(all(is_credible(force) for force in forces))
+        self._credible.append(all(_FELT[0] < force < _FELT[1] for force in forces))
         if self._credible.count(False) >= _ENOUGH_WRONG:
             self.words = self.words or accelerometer_trouble(self._imu, begin_ns, end_ns)
         elif len(self._credible) == _RECENT and all(self._credible) and end_ns > self._wrong_until_ns:

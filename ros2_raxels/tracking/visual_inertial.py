@@ -103,20 +103,15 @@ def align(
     return Alignment(-float(np.log(scale)), float(np.sqrt(variance)) / scale, toward_up)
 
 
-def is_credible(force: float) -> bool:
-    """Whether a robot may feel so much of weight and push, m/s2, for some time."""
-    return _CREDIBLE_G[0] < force < _CREDIBLE_G[1]
-
-
 def accelerometer_trouble(imu: Imu, begin_ns: int, end_ns: int) -> str:
     """What is wrong with the unit of the accelerometer, in a line; empty where nothing is, or nothing is known."""
     readings = imu.between(begin_ns, end_ns)
     if readings is None:
         return ""
     usual = float(np.median(np.linalg.norm(readings.acceleration, axis=1)))
-    if is_credible(usual):
+    if _CREDIBLE_G[0] < usual < _CREDIBLE_G[1]:
         return ""
-    hint = ", as if in g" if 0.8 < usual < 1.2 else ", as if without gravity" if usual < 0.8 else ""
+    hint = ", as if in g" if 0.8 < usual < 1.2 else ""
     return (
         f"the accelerometer is left out: it reads {usual:.2g} m/s2 where gravity is 9.8{hint}; publish m/s2, gravity "
         "included"

@@ -110,7 +110,7 @@ def test_after_a_loss_it_is_learned_anew_and_the_bias_is_not() -> None:
 
 @pytest.mark.parametrize(
     ("unit", "words"),
-    [(1.0 / GRAVITY, "as if in g"), (0.01, "as if without gravity"), (2.0, "it reads 20 m/s2")],
+    [(1.0 / GRAVITY, "as if in g"), (0.01, "it reads 0.1"), (2.0, "it reads 20 m/s2")],
 )
 def test_readings_in_another_unit_tell_nothing_but_that(unit: float, words: str) -> None:
     gravity = Gravity(standing(2.0, np.zeros(3), unit))
@@ -173,4 +173,10 @@ def test_an_accelerometer_carries_the_camera_over_a_second() -> None:
         assert np.linalg.norm(moved.translation - truth[:3, 3]) < min(2.0 * moved.translation_sigma_m, 0.05)
         sigmas.append(moved.translation_sigma_m)
     assert sigmas == sorted(sigmas)
+    # A frame that was placed wrong shows: then its velocity is not believed.
+    stamp_ns, pose = path[50]
+    wrong = pose.copy()
+    wrong[:3, 3] += [0.0, 0.15, 0.0]
+    gravity.see(Seen(stamp_ns, wrong, KeyframePose(0, wrong, 0.0), 0.01, False), lambda t: t.pose, np.zeros(3), 3.0)
+    assert gravity.coasted(stamp_ns + 10**8, lambda told: told.pose, np.zeros(3), 3.0).translation is None
     assert gravity.coasted(begin_ns + 2 * 10**9, lambda told: told.pose, np.zeros(3), 3.0).translation is None
