@@ -85,7 +85,8 @@ def _nodes(context: LaunchContext) -> list[Node]:
         return [Node(executable="server", parameters=of_pose, **common)]
     nodes = [Node(executable="pose_node", name="raxels_pose", parameters=of_pose, **common)]
     if is_asked["views"]:
-        nodes.append(Node(executable="view_server", name="raxels_views", parameters=[file, *last], **common))
+        of_views = [file, *([rig.of_all_nodes] if rig else []), *last]
+        nodes.append(Node(executable="view_server", name="raxels_views", parameters=of_views, **common))
     return nodes
 
 

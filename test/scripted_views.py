@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
 
@@ -104,14 +105,14 @@ class PaintingPredictor:
         return PredictedViews(images, camera, poses, made_up / 2, made_up, confidence, signs, steps, seed, depth)
 
     def frame_depths(
-        self, images: list[ImageArray], camera: PinholeCamera, camera_to_world: FloatArray, views: FloatArray
+        self, images: list[ImageArray], camera: PinholeCamera, camera_to_world: FloatArray, views: FloatArray, seen: Any
     ) -> FrameDepths:
         """A wall before each frame."""
         inverse = np.full((len(images), SIZE[1], SIZE[0]), 1.0 / DEPTH, np.float32)
         return FrameDepths(camera.resized(*SIZE), camera_to_world, inverse, 0.01 * inverse)
 
     def frame_depth(
-        self, images: list[ImageArray], camera: PinholeCamera, camera_to_world: FloatArray, frame: int
+        self, images: list[ImageArray], camera: PinholeCamera, camera_to_world: FloatArray, frame: int, seen: Any
     ) -> FrameDepth:
         """As far away as there are known frames, in metres; on the left nothing is near enough to tell."""
         inverse = np.full((camera.height, camera.width), 1.0 / len(images), np.float32)

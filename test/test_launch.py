@@ -112,21 +112,19 @@ def mapped_topics(node: Node, context: LaunchContext) -> dict[str, str]:
 
 
 @pytest.mark.parametrize("rig", rig_names())
-def test_a_rig_brings_its_topics_and_parameters_to_the_pose_node(rig: str):
+def test_a_rig_brings_its_topics_and_parameters_to_the_nodes(rig: str):
     context = LaunchContext()
     pose, views = nodes("raxels.launch.py", context, rig=rig, views="true")
     wanted = read_rig(rig)
     found, mapped = parameters(pose, context), mapped_topics(pose, context)
     assert {name: found[name] for name in wanted.parameters} == wanted.parameters
     assert {topic: mapped[topic] for topic in wanted.topics} == wanted.topics
-    # Views are made of the first camera.
-    seen = mapped_topics(views, context)
-    leader = wanted.leader
-    assert (seen["image"], seen["camera_info"]) == (
-        wanted.topics[f"{leader}/image"],
-        wanted.topics[f"{leader}/camera_info"],
-    )
-    assert parameters(views, context).get("cameras") in (None, [""])
+    # Views are made of all cameras.
+    seen, of_views = mapped_topics(views, context), parameters(views, context)
+    assert {topic: seen[topic] for topic in wanted.topics} == wanted.topics
+    for name in ("cameras", "image_rectified"):
+        assert of_views[name] == found[name]
+    assert "rig.tolerance_s" not in of_views
 
 
 def test_a_topic_that_is_given_outranks_that_of_the_rig_and_a_rig_that_is_not_there_is_named():

@@ -91,7 +91,8 @@ def _answer(
     try:
         images, camera = task.read()
         size = size_of_views(camera, args.width)
-        request = PredictionRequest(images, camera, task.context_to_world, task.trajectory, args.seed, args.steps, size)
+        poses, ahead, seen = task.context_to_world, task.trajectory, task.shown()
+        request = PredictionRequest(images, camera, poses, ahead, args.seed, args.steps, size, seen=seen)
         views = predictor.predict(request)
     except (ValueError, EngineError) as error:
         return {"id": task.id, "error": str(error)}, str(error)

@@ -12,6 +12,7 @@ import yaml
 from ros2_raxels.utils.ros_environment import shipped_file
 
 _FOLDER = "config/rigs"
+_OF_ALL = ("cameras", "image_rectified", "image_transport")
 _OTHER_TOPICS = ("imu", "odom", "depth/image", "depth/camera_info")
 
 
@@ -30,6 +31,11 @@ class RigFile:
 
     parameters: Mapping[str, Any]
     topics: Mapping[str, str]
+
+    @property
+    def of_all_nodes(self) -> dict[str, Any]:
+        """The parameters that raxels_views has too."""
+        return {name: self.parameters[name] for name in _OF_ALL if name in self.parameters}
 
     @property
     def leader(self) -> str:

@@ -17,6 +17,8 @@ from ros2_raxels.recordings.image_codec import ImageArray
 _WIDEST_PX = 640
 """Width of kept frames: models work on less, and a few frames of a large camera would fill the memory."""
 
+Mask = npt.NDArray[np.bool_]
+
 _NOWHERE_PX = -1e4
 """Outside every image."""
 
@@ -134,6 +136,24 @@ def plain_lens(camera: Camera) -> PinholeCamera:
 def as_seen_by(camera: PinholeCamera, frames: Sequence[ContextFrame]) -> list[ImageArray]:
     """(H, W, 3) images of all frames as one undistorted camera sees them; what a frame does not show is black."""
     return [f.image if f.camera == camera else _remapped(f.image, f.camera, camera) for f in frames]
+
+
+def shown_in(camera: PinholeCamera, cameras: Sequence[PinholeCamera]) -> list[Mask] | None:
+    """(H, W) which pixels of each image of `as_seen_by` its frame shows; None where all are of the same camera.
+
+    Args:
+        camera: that sees the frames.
+        cameras: that took them.
+    """
+    return None if all(of == camera for of in cameras) else [_is_shown(of, camera) for of in cameras]
+
+
+def _is_shown(camera: PinholeCamera, plain: PinholeCamera) -> Mask:
+    if camera == plain:
+        return np.ones((plain.height, plain.width), bool)
+    across, down = _places(camera, plain)
+    inside = (across >= 0) & (across <= camera.width - 1) & (down >= 0) & (down <= camera.height - 1)
+    return np.asarray(inside, bool)
 
 
 def _remapped(image: ImageArray, camera: Camera, plain: PinholeCamera) -> ImageArray:

@@ -6,6 +6,7 @@ import itertools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+import cv2
 import numpy as np
 import numpy.typing as npt
 
@@ -13,6 +14,7 @@ from ros2_raxels.geometry.camera import PinholeCamera
 from ros2_raxels.geometry.poses import FloatArray, inverse_pose, relative_pose
 from ros2_raxels.matching.matcher import Matcher, flow_at
 from ros2_raxels.recordings.image_codec import ImageArray
+from ros2_raxels.view_synthesis.context import Mask
 from ros2_raxels.view_synthesis.seen_points import SeenPoints
 
 _GRID_PX = 2
@@ -62,7 +64,11 @@ class KnownPoints:
 
 
 def find_points(
-    matcher: Matcher, images: Sequence[ImageArray], camera: PinholeCamera, camera_to_world: FloatArray
+    matcher: Matcher,
+    images: Sequence[ImageArray],
+    camera: PinholeCamera,
+    camera_to_world: FloatArray,
+    seen: Sequence[Mask] | None = None,
 ) -> KnownPoints:
     """Points that at least two of K frames show.
 
@@ -71,6 +77,7 @@ def find_points(
         images: K frames (H, W, 3) RGB uint8.
         camera: of all frames, without distortion.
         camera_to_world: (K, 4, 4) optical frames.
+        seen: (H, W) of each frame, where it shows anything; None where all do everywhere.
     """
     frames = [matcher.look(image) for image in images]
     pairs = list(itertools.combinations(range(len(frames)), 2))
@@ -80,20 +87,27 @@ def find_points(
         pairs, matcher.dense_flow([(frames[a], frames[b]) for a, b in pairs]), strict=True
     ):
         flow[a, b], flow[b, a] = there, back
-    parts = [_points_of(k, flow, working, camera_to_world) for k in range(len(frames))] if flow else []
+    masks = [None] * len(frames) if seen is None else seen
+    parts = [_points_of(k, flow, working, camera_to_world, masks[k]) for k in range(len(frames))] if flow else []
     nothing = (np.zeros((0, 4)), np.zeros(0), np.zeros(0))
     homogeneous, error, weight = (np.concatenate(p) for p in zip(nothing, *parts, strict=True))
     return KnownPoints(homogeneous, error, weight, working.fx)
 
 
 def _points_of(
-    anchor: int, flow: Mapping[tuple[int, int], FloatArray], camera: PinholeCamera, camera_to_world: FloatArray
+    anchor: int,
+    flow: Mapping[tuple[int, int], FloatArray],
+    camera: PinholeCamera,
+    camera_to_world: FloatArray,
+    seen: Mask | None,
 ) -> tuple[FloatArray, FloatArray, FloatArray]:
     """`KnownPoints` of one frame: homogeneous, error, weight."""
     others = [k for k in range(len(camera_to_world)) if k != anchor]
     each = []
     for k in others:
         start, end = checked_flow(flow[anchor, k], flow[k, anchor])
+        if seen is not None:
+            end[~_at(seen, start, camera)] = np.nan
         to_other = relative_pose(camera_to_world[k], camera_to_world[anchor])
         each.append(_triangulated(camera.normalise(start), camera.normalise(end), camera.fx, to_other))
     inverse_depth, certainty, agreeing = _agreed(*(np.array(values) for values in zip(*each, strict=True)))
@@ -116,6 +130,14 @@ def checked_flow(there: FloatArray, back: FloatArray) -> tuple[FloatArray, Float
     end = (start + step).astype(np.float32)
     closed = np.linalg.norm(step + flow_at(back, end), axis=-1) < _CHECK_PX
     return start.reshape(-1, 2), np.where(closed[..., None], end, np.nan).reshape(-1, 2)
+
+
+def _at(seen: Mask, pixels: FloatArray, camera: PinholeCamera) -> npt.NDArray[np.bool_]:
+    """(G,) whether pixels (G, 2) of the images of a camera lie in what a mask of any size says is seen."""
+    size = (camera.width, camera.height)
+    small = cv2.resize(seen.astype(np.uint8), size, interpolation=cv2.INTER_NEAREST) > 0
+    column, row = pixels.round().astype(int).T
+    return np.asarray(small[row, column], bool)
 
 
 def _rays(plane: FloatArray) -> FloatArray:

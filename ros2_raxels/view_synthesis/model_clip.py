@@ -14,6 +14,7 @@ from ros2_raxels.geometry.camera import PinholeCamera
 from ros2_raxels.geometry.poses import FloatArray, relative_pose
 from ros2_raxels.geometry.raxel_grid import clip_bearings
 from ros2_raxels.recordings.image_codec import ImageArray
+from ros2_raxels.view_synthesis.context import Mask
 
 WIDTH_PX = 128
 """Width of the images that the model sees and makes."""
@@ -23,6 +24,7 @@ _TALLEST = 4
 
 _PATCH_PX = 16
 _LEAST_MOTION = 1e-9
+_WHOLE = 0.999
 
 Float32Array = npt.NDArray[np.float32]
 Tensors = dict[str, npt.NDArray[Any]]
@@ -42,6 +44,7 @@ class ModelClip:
             furthest camera is at distance 1.
         bearings: (N, rows, columns, 3) unit rays of the raxel grid.
         unit: length 1 of `poses`, in that of the world they came from.
+        alphas: (K, H, W) uint8, 255 where a context frame shows anything, else 0.
     """
 
     images: ImageArray
@@ -50,15 +53,23 @@ class ModelClip:
     poses: FloatArray
     bearings: FloatArray
     unit: float
+    alphas: npt.NDArray[np.uint8]
 
     @classmethod
-    def of(cls, images: Sequence[ImageArray], camera: PinholeCamera, camera_to_world: FloatArray) -> ModelClip:
+    def of(
+        cls,
+        images: Sequence[ImageArray],
+        camera: PinholeCamera,
+        camera_to_world: FloatArray,
+        seen: Sequence[Mask] | None = None,
+    ) -> ModelClip:
         """Bring a clip to the size and the unit of the model.
 
         Args:
             images: K context frames (H, W, 3) RGB uint8, newest first.
             camera: of all frames, without distortion.
             camera_to_world: (N, 4, 4) of all frames, optical frames in any world and unit.
+            seen: (H, W) of each context frame, where it shows anything; None where all do everywhere.
 
         Raises:
             ValueError: images are more than four times as high as wide.
@@ -71,10 +82,19 @@ class ModelClip:
         padded = -(-height // _PATCH_PX) * _PATCH_PX
         small = [cv2.resize(image, (WIDTH_PX, height), interpolation=cv2.INTER_AREA) for image in images]
         edged = [cv2.copyMakeBorder(i, 0, padded - height, 0, 0, cv2.BORDER_REPLICATE) for i in small]
-        seen = camera.resized(WIDTH_PX, height)
-        whole = PinholeCamera(WIDTH_PX, padded, seen.fx, seen.fy, seen.cx, seen.cy)
+        view = camera.resized(WIDTH_PX, height)
+        whole = PinholeCamera(WIDTH_PX, padded, view.fx, view.fy, view.cx, view.cy)
         poses = relative_pose(camera_to_world[0], camera_to_world)
-        return cls(np.array(edged), whole, height, unit_reach(poses), clip_bearings([whole] * len(poses)), _unit(poses))
+        shown = [np.ones(image.shape[:2], bool) for image in images] if seen is None else seen
+        return cls(
+            np.array(edged),
+            whole,
+            height,
+            unit_reach(poses),
+            clip_bearings([whole] * len(poses)),
+            _unit(poses),
+            np.array([_alpha(mask, (WIDTH_PX, height), padded) for mask in shown]),
+        )
 
     @property
     def contexts(self) -> int:
@@ -180,6 +200,13 @@ class ModelClip:
     def _predicted(self, values: npt.NDArray[Any]) -> npt.NDArray[Any]:
         """Of (1, N, ..., H, W) the predicted frames, without the rows of padding."""
         return values[0, self.contexts :, ..., : self.height, :]
+
+
+def _alpha(seen: Mask, size: tuple[int, int], padded: int) -> npt.NDArray[np.uint8]:
+    """(padded, W) 255 where all of a pixel is seen, else 0."""
+    share = cv2.resize(seen.astype(np.float32), size, interpolation=cv2.INTER_AREA)
+    alpha = np.where(share > _WHOLE, 255, 0).astype(np.uint8)
+    return np.asarray(cv2.copyMakeBorder(alpha, 0, padded - size[1], 0, 0, cv2.BORDER_REPLICATE), np.uint8)
 
 
 def unit_reach(poses: FloatArray) -> FloatArray:

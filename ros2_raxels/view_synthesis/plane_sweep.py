@@ -59,6 +59,7 @@ def sweep(
     target_to_world: FloatArray,
     planes: int,
     nearest: float | None = None,
+    alphas: Sequence[npt.NDArray[np.uint8]] | None = None,
 ) -> npt.NDArray[np.uint8]:
     """Sweep context frames into a target view.
 
@@ -69,6 +70,7 @@ def sweep(
         target_to_world: 4x4.
         planes: number of depths.
         nearest: inverse depth of the nearest plane, see `inverse_depths`.
+        alphas: (H, W) of each image, 255 where it shows anything, else 0; None where all do everywhere.
 
     Returns:
         (K, 4, planes, H, W) uint8: RGB, and alpha, the share of the pixel that is seen; RGB is premultiplied by it.
@@ -82,8 +84,9 @@ def sweep(
     moved = [relative_pose(pose, target_to_world) for pose in camera_to_world]
     depths = depths_for(camera, camera_to_world, target_to_world, planes, nearest)
     swept = np.zeros((len(images), 4, planes, camera.height, camera.width), np.uint8)
-    for views, image, pose in zip(swept, images, moved, strict=True):
-        opaque = np.dstack([image, np.full(image.shape[:2], 255, np.uint8)])
+    shown = [np.full(image.shape[:2], 255, np.uint8) for image in images] if alphas is None else alphas
+    for views, image, alpha, pose in zip(swept, images, shown, moved, strict=True):
+        opaque = np.dstack([np.where(alpha[..., None] > 0, image, 0), alpha])
         for plane, inverse_depth in enumerate(depths):
             view = _onto_plane(opaque, camera.matrix, pose, float(inverse_depth))
             cv2.split(view, list(views[:, plane]))

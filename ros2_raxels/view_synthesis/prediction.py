@@ -12,7 +12,7 @@ from ros2_raxels.geometry.camera import PinholeCamera
 from ros2_raxels.geometry.poses import FloatArray
 from ros2_raxels.recordings.image_codec import ImageArray
 from ros2_raxels.view_synthesis.confidence import Signs
-from ros2_raxels.view_synthesis.context import check_images
+from ros2_raxels.view_synthesis.context import Mask, check_images
 
 UNSEEN_SHARE = 0.5
 """A pixel of which more than this share is made up was never seen."""
@@ -44,6 +44,7 @@ class PredictionRequest:
             gives the network's own pixels.
         is_free: the poses were imagined, so that their unit is free: whatever depth a single known frame is taken to
             have, some scene has it, and the frame is shown as sharp as it is.
+        seen: (H, W) of each image, where it shows anything, see `context.shown_in`; None where all do everywhere.
 
     Raises:
         ValueError: no image or no pose, an image that `context.check_images` refuses, a size of zero or above the
@@ -58,6 +59,7 @@ class PredictionRequest:
     steps: int | None = None
     size: tuple[int, int] | None = None
     is_free: bool = False
+    seen: Sequence[Mask] | None = None
 
     def __post_init__(self) -> None:
         images, views = len(self.images), len(self.trajectory)
@@ -66,11 +68,22 @@ class PredictionRequest:
         if images != len(self.camera_to_world):
             raise ValueError(f"{images} images but {len(self.camera_to_world)} poses; give one for each")
         check_images(self.images, self.camera)
+        check_seen(self.seen, self.images)
         if self.size is not None:
             check_size(self.size, self.camera)
         for name, poses in (("camera_to_world", self.camera_to_world), ("trajectory", self.trajectory)):
             if np.shape(poses)[1:] != (4, 4) or not np.isfinite(poses).all():
                 raise ValueError(f"{name} of shape {np.shape(poses)} must be finite 4x4 poses")
+
+
+def check_seen(seen: Sequence[Mask] | None, images: Sequence[ImageArray]) -> None:
+    """Refuse masks that are not those of the images.
+
+    Raises:
+        ValueError: there is not one for each, of its size.
+    """
+    if seen is not None and [mask.shape for mask in seen] != [image.shape[:2] for image in images]:
+        raise ValueError(f"{len(seen)} masks for {len(images)} images; give one for each, of its size")
 
 
 def check_size(size: tuple[int, int], camera: PinholeCamera) -> None:

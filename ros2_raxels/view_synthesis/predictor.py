@@ -23,7 +23,7 @@ from ros2_raxels.matching.matcher import Matcher
 from ros2_raxels.model.flow import sample
 from ros2_raxels.recordings.image_codec import ImageArray
 from ros2_raxels.view_synthesis.confidence import Signs, probability
-from ros2_raxels.view_synthesis.context import check_images
+from ros2_raxels.view_synthesis.context import Mask, check_images
 from ros2_raxels.view_synthesis.context_choice import choose_frames
 from ros2_raxels.view_synthesis.dense_points import KnownPoints, find_points
 from ros2_raxels.view_synthesis.model_clip import Float32Array, ModelClip, Tensors, unit_reach
@@ -144,9 +144,9 @@ class ViewPredictor:
     def _predicted(self, request: PredictionRequest, proceed: Proceed | None) -> PredictedViews:
         camera, seed, steps = request.camera, request.seed, request.steps
         trajectory = np.asarray(request.trajectory, float)
-        known, poses = self._chosen(request.images, camera, request.camera_to_world, trajectory)
-        clip = ModelClip.of(known, camera, np.concatenate([poses, trajectory]))
-        swept = self._swept(clip, find_points(self._matcher, known, camera, clip.poses[: len(known)]))
+        known, poses, seen = self._chosen(request.images, camera, request.camera_to_world, trajectory, request.seen)
+        clip = ModelClip.of(known, camera, np.concatenate([poses, trajectory]), seen)
+        swept = self._swept(clip, find_points(self._matcher, known, camera, clip.poses[: len(known)], seen))
         video, count = clip.noise(np.random.default_rng(seed)), self.settings.steps if steps is None else steps
         rays = (encode_raxels(clip.bearings, clip.poses) - clip.bearings) / self.card.ray_spread
 
@@ -174,19 +174,24 @@ class ViewPredictor:
         if request.size is None:
             return small
         context = SizedContext(
-            known, camera, list(clip.poses[: clip.contexts]), request.size, SURE if request.is_free else None
+            known, camera, list(clip.poses[: clip.contexts]), request.size, SURE if request.is_free else None, seen
         )
         return _sized(small, swept, clip, context)
 
     def _chosen(
-        self, images: Sequence[ImageArray], camera: PinholeCamera, camera_to_world: FloatArray, trajectory: FloatArray
-    ) -> tuple[list[ImageArray], FloatArray]:
-        """As many known frames as the network takes, and their poses, the most telling first."""
+        self,
+        images: Sequence[ImageArray],
+        camera: PinholeCamera,
+        camera_to_world: FloatArray,
+        trajectory: FloatArray,
+        seen: Sequence[Mask] | None,
+    ) -> tuple[list[ImageArray], FloatArray, list[Mask] | None]:
+        """As many known frames as the network takes, the most telling first: images, poses, masks."""
         poses, count = np.asarray(camera_to_world, float), len(images)
         # The network expects the newest first, because on a way ahead it looks most like the views.
         newest = list(range(count))[::-1]
         chosen = newest if count <= self._contexts else choose_frames(camera, poses, trajectory, self._contexts)
-        return [images[k] for k in chosen], poses[chosen]
+        return [images[k] for k in chosen], poses[chosen], None if seen is None else [seen[k] for k in chosen]
 
     def confidence_of(self, signs: Signs) -> FloatArray:
         """(T,) probability that views are good, see `confidence.probability`.
@@ -291,6 +296,7 @@ class ViewPredictor:
         camera: PinholeCamera,
         camera_to_world: FloatArray,
         views: FloatArray | None = None,
+        seen: Sequence[Mask] | None = None,
     ) -> FrameDepths:
         """Depths of known frames, each from all of them, at the size of the network.
 
@@ -300,37 +306,44 @@ class ViewPredictor:
             camera: of all frames, without distortion.
             camera_to_world: (K, 4, 4) optical frames.
             views: (T, 4, 4) optical frames of cameras that the depths are for; None for the newest frame's.
+            seen: as for a `PredictionRequest`.
 
         Raises:
             ValueError: fewer than two frames, which show no depth, or images that `predict` refuses.
         """
         _check_several(images, camera)
         wanted = np.asarray(camera_to_world, float)[-1:] if views is None else views
-        known, poses = self._chosen(images, camera, camera_to_world, wanted)
-        clip = ModelClip.of(known, camera, np.concatenate([poses, poses]))
+        known, poses, shown = self._chosen(images, camera, camera_to_world, wanted, seen)
+        clip = ModelClip.of(known, camera, np.concatenate([poses, poses]), shown)
         with self._one_at_a_time:
-            swept = self._swept(clip, find_points(self._matcher, known, camera, clip.poses[: len(known)]))
+            swept = self._swept(clip, find_points(self._matcher, known, camera, clip.poses[: len(known)], shown))
         error = np.minimum(swept.error, LARGEST_ERROR * swept.inverse_depth)
         return FrameDepths(clip.view_camera, poses, swept.inverse_depth / clip.unit, error / clip.unit)
 
     def frame_depth(
-        self, images: Sequence[ImageArray], camera: PinholeCamera, camera_to_world: FloatArray, frame: int = -1
+        self,
+        images: Sequence[ImageArray],
+        camera: PinholeCamera,
+        camera_to_world: FloatArray,
+        frame: int = -1,
+        seen: Sequence[Mask] | None = None,
     ) -> FrameDepth:
         """Depth of one known frame, from itself and those of the others that show most of it, at its size.
 
         Args:
             images, camera, camera_to_world: as for `frame_depths`.
             frame: which of them; the newest by default.
+            seen: as for a `PredictionRequest`.
 
         Raises:
             ValueError: as `frame_depths`.
         """
         _check_several(images, camera)
         target = np.asarray(camera_to_world, float)[frame]
-        known, poses = self._chosen(images, camera, camera_to_world, target[None])
-        clip = ModelClip.of(known, camera, np.concatenate([poses, target[None]]))
+        known, poses, shown = self._chosen(images, camera, camera_to_world, target[None], seen)
+        clip = ModelClip.of(known, camera, np.concatenate([poses, target[None]]), shown)
         with self._one_at_a_time:
-            swept = self._swept(clip, find_points(self._matcher, known, camera, clip.poses[: len(known)]))
+            swept = self._swept(clip, find_points(self._matcher, known, camera, clip.poses[: len(known)], shown))
         context = SizedContext(known, camera, list(clip.poses[: clip.contexts]), (camera.width, camera.height))
         matched = context.inverse_depth(swept.inverse_depth[0], swept.weights[0], clip.poses[-1])
         error = resized(swept.error[0], (camera.width, camera.height))
@@ -348,7 +361,8 @@ class ViewPredictor:
         votes = np.zeros((len(targets), self._planes, *size), np.float32)
         depths = []
         for stack, vote, pose in zip(stacks, votes, targets, strict=True):
-            known = evidence_of_view(points, images, poses[: clip.contexts], clip.camera, pose, self._planes)
+            poses_of = poses[: clip.contexts]
+            known = evidence_of_view(points, images, poses_of, clip.camera, pose, self._planes, list(clip.alphas))
             stack[: clip.contexts], vote[:] = known.swept, known.votes
             depths.append(known.inverse_depths)
         out = self._sweep.run({"swept": stacks, "votes": votes})

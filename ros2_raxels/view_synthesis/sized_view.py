@@ -17,6 +17,7 @@ import numpy as np
 from ros2_raxels.geometry.camera import PinholeCamera
 from ros2_raxels.geometry.poses import FloatArray
 from ros2_raxels.recordings.image_codec import ImageArray
+from ros2_raxels.view_synthesis.context import Mask
 from ros2_raxels.view_synthesis.view_depth import Float32Array, Projection, matched_depth, towards_frames
 
 _AGREEING_LEVELS = 40.0
@@ -76,6 +77,7 @@ class SizedContext:
         camera_to_world: K of 4x4, optical frames.
         size: width and height of the views, px.
         trust: how far warped pixels are trusted, 0 to 1; None for what the number of frames allows.
+        seen: (H, W) of each frame, where it shows anything; None where all do everywhere.
     """
 
     def __init__(
@@ -85,12 +87,15 @@ class SizedContext:
         camera_to_world: Sequence[FloatArray],
         size: tuple[int, int],
         trust: float | None = None,
+        seen: Sequence[Mask] | None = None,
     ) -> None:
         self.camera = camera.resized(*size)
         self._poses = list(camera_to_world)
         usual = SURE if len(self._poses) > 1 else _ALONE
         self._trust = usual if trust is None else trust
         self._images = [_smaller(image, size) for image in images]
+        shown = [np.ones(image.shape[:2], bool) for image in images] if seen is None else seen
+        self._seen = [cv2.resize(mask.astype(np.uint8), size, interpolation=cv2.INTER_NEAREST) for mask in shown]
         matched_width = min(size[0], _MATCHED_PX)
         matched = (matched_width, max(1, round(size[1] * matched_width / size[0])))
         self._matched_camera = camera.resized(*matched)
@@ -132,8 +137,9 @@ class SizedContext:
         size = (self.camera.width, self.camera.height)
         total = np.zeros((*inverse_depth.shape, 3), np.float32)
         count, seen = np.zeros(inverse_depth.shape, np.float32), np.zeros(inverse_depth.shape, bool)
-        for image, weight, pose in zip(self._images, small.weights, moved, strict=True):
+        for image, mask, weight, pose in zip(self._images, self._seen, small.weights, moved, strict=True):
             column, row, inside = Projection(self.camera, pose).at(inverse_depth)
+            inside &= cv2.remap(mask, column, row, cv2.INTER_NEAREST, borderMode=cv2.BORDER_REPLICATE) > 0
             # What nobody sees is as the edges of the images.
             share = resized(weight, size) * inside + _UNSEEN
             # Linear interpolation would take away a tenth of the fine structure.

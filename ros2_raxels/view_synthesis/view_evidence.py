@@ -40,6 +40,7 @@ def evidence_of_view(
     camera: PinholeCamera,
     target_to_world: FloatArray,
     planes: int,
+    alphas: Sequence[npt.NDArray[np.uint8]] | None = None,
 ) -> ViewEvidence:
     """Sweep context frames into a view over the depths that their points have there, and count the points' votes.
 
@@ -50,6 +51,7 @@ def evidence_of_view(
         camera: of all frames and of the view, without distortion.
         target_to_world: 4x4, of the view.
         planes: number of depths.
+        alphas: as for `plane_sweep.sweep`.
 
     Raises:
         ValueError: as `plane_sweep.sweep`.
@@ -58,5 +60,5 @@ def evidence_of_view(
     seen = points.seen_from(camera, target_to_world, guessed * _TELLING)
     nearest = seen.nearest()
     depths = depths_for(camera, camera_to_world, target_to_world, planes, nearest)
-    swept = sweep(images, camera_to_world, camera, target_to_world, planes, nearest)
+    swept = sweep(images, camera_to_world, camera, target_to_world, planes, nearest, alphas)
     return ViewEvidence(swept, seen.votes((camera.height, camera.width), depths), depths)

@@ -25,7 +25,12 @@ def test_a_file_is_found_by_its_name_and_by_its_path(tmp_path: Path) -> None:
     assert (mine.leader, dict(mine.topics)) == ("a", GOOD["topics"])
 
 
-def test_topics_that_are_given_outrank_the_rig_and_views_are_made_of_the_first_camera() -> None:
+def test_both_nodes_are_told_of_the_cameras() -> None:
+    assert read_rig("oak_d").of_all_nodes == {"cameras": ["left", "right"], "image_rectified": True}
+    assert read_rig("usb_stereo").of_all_nodes == {"cameras": ["left", "right"]}
+
+
+def test_topics_that_are_given_outrank_the_rig_and_the_only_camera_is_its_first() -> None:
     rig = read_rig("oak_d")
     found = remappings(rig, {"imu": "/mine"})
     assert found["left/image"] == found["image"] == "/oak/left/image_rect"

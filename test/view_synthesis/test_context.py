@@ -18,6 +18,7 @@ from ros2_raxels.view_synthesis.context import (
     SpreadSettings,
     as_seen_by,
     check_images,
+    shown_in,
     undistorted,
 )
 
@@ -116,3 +117,17 @@ def test_a_camera_with_distortion_is_refused_by_its_coefficients():
     camera = replace(CAMERA, distortion=(-0.25, 0.1, 0.0, 0.0))
     with pytest.raises(ValueError, match=r"camera with distortion \(-0.25, 0.1, 0.0, 0.0\); undistort the images"):
         check_images([GREY], camera)
+
+
+def test_what_a_narrower_lens_does_not_show_is_marked():
+    narrow = PinholeCamera(64, 48, 120.0, 120.0, 31.5, 23.5)
+    wide = PinholeCamera(64, 48, 60.0, 60.0, 31.5, 23.5)
+    white = ContextFrame(np.full((48, 64, 3), 255, np.uint8), narrow, 1, "eye", None)
+    (mask, whole) = shown_in(wide, [narrow, wide])
+    (image,) = as_seen_by(wide, [white])
+    assert whole.all()
+    # Half as wide and half as high; the pixels of its border are half black.
+    assert mask.sum() == pytest.approx(32 * 24, abs=60)
+    assert (image[mask] == 255).all()
+    assert (image[~mask] < 255).all()
+    assert shown_in(wide, [wide, wide]) is None

@@ -47,6 +47,8 @@ def spoiled(poses: FloatArray, value: float) -> FloatArray:
             "image 2 has shape (191, 256, 3), its camera is 256x192 px; give RGB images of the camera's size",
         ),
         ({"images": [CONTEXT[0][..., 0], *CONTEXT[1:]]}, "image 0 has shape (192, 256), its camera is 256x192 px"),
+        ({"seen": [np.ones((192, 256), bool)] * 3}, "3 masks for 4 images; give one for each, of its size"),
+        ({"seen": [np.ones((191, 256), bool)] * 4}, "4 masks for 4 images; give one for each, of its size"),
         ({"camera": replace(CAMERA, distortion=(-0.3, 0.1, 0.0, 0.0))}, "distortion (-0.3, 0.1, 0.0, 0.0)"),
     ],
 )

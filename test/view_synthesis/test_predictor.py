@@ -36,6 +36,7 @@ from ros2_raxels.geometry.raxel_grid import RAXEL_COLUMNS, RAXEL_ROWS  # noqa: E
 from ros2_raxels.geometry.raxels import decode_raxels  # noqa: E402
 from ros2_raxels.recordings.image_codec import ImageArray  # noqa: E402
 from ros2_raxels.view_synthesis.confidence import probability  # noqa: E402
+from ros2_raxels.view_synthesis.context import ContextFrame, as_seen_by, shown_in  # noqa: E402
 from ros2_raxels.view_synthesis.context_choice import choose_frames  # noqa: E402
 from ros2_raxels.view_synthesis.prediction import PredictionCancelledError, PredictionRequest  # noqa: E402
 from ros2_raxels.view_synthesis.predictor import SHIPPED, PredictorSettings, ViewPredictor  # noqa: E402
@@ -665,3 +666,32 @@ def test_a_clip_of_one_image_is_refused(fresh: ViewPredictor) -> None:
         fresh.trajectory(CONTEXT[:1], CAMERA)
     with pytest.raises(ValueError, match=r"image 1 has shape \(192, 256\)"):
         fresh.trajectory([CONTEXT[0], CONTEXT[1][..., 0]], CAMERA)
+
+
+# ---------------------------------------------------------------------------------------------- several lenses
+
+
+def test_what_a_narrow_lens_does_not_show_is_seen_by_the_wide_one_beside_it(fresh: ViewPredictor) -> None:
+    """Without a mask, the black around the narrow images counts as seen."""
+    narrow = PinholeCamera(256, 192, 460.0, 460.0, 120.0, 100.0)
+    cameras = [CAMERA, narrow, narrow, CAMERA]
+    frames = [
+        ContextFrame(PLANE.view(camera, pose), camera, 0, "", pose) for camera, pose in zip(cameras, POSES, strict=True)
+    ]
+    request = PredictionRequest(as_seen_by(CAMERA, frames), CAMERA, POSES, AHEAD[:1], size=(256, 192))
+    truth = PLANE.view(CAMERA, AHEAD[0])
+    # Of the part of the view that both wide frames show and no narrow one does.
+    outer = np.zeros((192, 256), bool)
+    outer[16:36, 40:220] = True
+
+    def quality_db(one: PredictionRequest) -> float:
+        return psnr_db(fresh.predict(one).images[0][outer], truth[outer])
+
+    masked = replace(request, seen=shown_in(CAMERA, cameras))
+    assert quality_db(masked) > quality_db(request) + 6.0
+
+    def depth_error(seen: list[np.ndarray] | None) -> float:
+        depth = fresh.frame_depth(request.images, CAMERA, POSES, 3, seen).depth
+        return float(np.median(np.abs(depth[outer] / PLANE.depth - 1.0)))
+
+    assert depth_error(masked.seen) < 0.8 * depth_error(None)

@@ -15,7 +15,14 @@ from ros2_raxels.recordings.posed_set import CompleteSet, PosedSet, set_files
 from ros2_raxels.recordings.rig_set import RigCamera, read_rig_camera
 from ros2_raxels.recordings.source import SourceError, check_camera_fits, read_image
 from ros2_raxels.utils.files import FileError, has, load_json, numbers, shown, take, take_list
-from ros2_raxels.view_synthesis.context import ContextFrame, as_seen_by, plain_lens, undistorted
+from ros2_raxels.view_synthesis.context import (
+    ContextFrame,
+    Mask,
+    as_seen_by,
+    plain_lens,
+    shown_in,
+    undistorted,
+)
 
 CONTEXT, AHEAD = 4, 4
 """Context frames and views to predict in each task."""
@@ -76,6 +83,12 @@ class ViewTask:
         pairs = zip(images, self.lenses, self.context_to_world, strict=True)
         frames = [ContextFrame(*undistorted(image, lens), 0, "", pose) for image, lens, pose in pairs]
         return as_seen_by(plain, frames), plain
+
+    def shown(self) -> list[Mask] | None:
+        """Where the images that `read` gives show anything; None where that is everywhere."""
+        return (
+            None if self.lens is None else shown_in(plain_lens(self.lens), [plain_lens(lens) for lens in self.lenses])
+        )
 
 
 def read_tasks(path: Path) -> list[ViewTask]:

@@ -14,6 +14,7 @@ from sensor_msgs.msg import Image
 from std_msgs.msg import Header
 
 from ros2_raxels.engine import EngineError
+from ros2_raxels.estimation.learned_matcher import CLASSIC, LEARNED, load_matcher
 from ros2_raxels.estimation.learned_prior import STREAM, load_denoiser
 from ros2_raxels.geometry.poses import FloatArray
 from ros2_raxels.nodes.common import diagnostics
@@ -40,6 +41,7 @@ from ros2_raxels.nodes.pose.stamp_clock import StampClock
 from ros2_raxels.nodes.pose.worker import WORKER_ENDED, Arrival, PoseWorker, TrackerLike
 from ros2_raxels.recordings.grouping import Group
 from ros2_raxels.recordings.image_codec import ImageError
+from ros2_raxels.tracking.learned_look import LearnedLook
 from ros2_raxels.tracking.metric_scale import Odometry
 from ros2_raxels.tracking.tracker import Tracker
 from ros2_raxels.tracking.types import TrackerSettings, TrackState
@@ -69,6 +71,7 @@ class PoseNode(ManagedNode[TrackerLike]):
         self._odometry: OdometryListener | None = None
         self._imu: ImuListener | None = None
         self._depth: DepthListener | None = None
+        self._learned: LearnedLook | None = None
 
     # ------------------------------------------------------------------------------------------------- life cycle
 
@@ -87,8 +90,9 @@ class PoseNode(ManagedNode[TrackerLike]):
         """With the denoiser that is asked for; a robot whose installed one cannot run goes on without.
 
         Raises:
-            ParameterError: the card that the parameter names cannot be used.
+            ParameterError: the card that the parameter names, or the learned matcher that it asks for, cannot be used.
         """
+        self._learned = self._learned_look()
         try:
             denoiser = load_denoiser(model, STREAM, engine_options(self, self._settings))
         except EngineError as error:
@@ -98,7 +102,18 @@ class PoseNode(ManagedNode[TrackerLike]):
             denoiser = None
         if denoiser is None:
             self.get_logger().info("engine: none; running on correspondences and geometry alone")
-        return Tracker(settings, denoiser, odometry, self._mask_files.get(FIRST), HeardImu(lambda: self._imu))
+        imu = HeardImu(lambda: self._imu)
+        return Tracker(settings, denoiser, odometry, self._mask_files.get(FIRST), imu, learned=self._learned)
+
+    def _learned_look(self) -> LearnedLook | None:
+        """By the learned matcher, if the parameter has it so and it was imported."""
+        asked = self._settings.text("matcher")
+        try:
+            # Frames need the other core.
+            matcher = load_matcher(asked, self._problems.report, threads=1)
+        except EngineError as error:
+            raise ParameterError(f"matcher = {asked!r} cannot be used: {error}") from error
+        return None if matcher is None else LearnedLook(matcher, self._problems.report)
 
     def configure(self, loaded: TrackerLike, undo: ExitStack) -> None:
         """Make what the tracker's world needs: publishers, services, TF, and what the images were like so far.
@@ -285,7 +300,8 @@ class PoseNode(ManagedNode[TrackerLike]):
             self._worker.wait_for_images(self._stalled)
 
     def _engine_health(self) -> Health:
-        return Health("engine", diagnostics.OK, self._worker.engine_id)
+        learned = self._learned is not None and self._learned.works
+        return Health("engine", diagnostics.OK, self._worker.engine_id, {"matcher": LEARNED if learned else CLASSIC})
 
     def _work_health(self) -> list[Health]:
         return [

@@ -16,7 +16,7 @@ from ros2_raxels.nodes.common.messages import camera_info_message, stamp_message
 from ros2_raxels.nodes.views.layers import depth_image
 from ros2_raxels.nodes.views.rig_context import RigContext
 from ros2_raxels.nodes.views.view_maker import Predictor
-from ros2_raxels.view_synthesis.context import ContextFrame, as_seen_by
+from ros2_raxels.view_synthesis.context import ContextFrame, as_seen_by, shown_in
 
 _NO_SCALE = (
     "~/depth is subscribed to, but the scale is not known: let the pose node find it, or set depth_in_units to get "
@@ -83,7 +83,8 @@ class DepthPublisher:
     def _messages(self, frame: ContextFrame, known: tuple[ContextFrame, ...]) -> list[tuple[Any, Any]]:
         poses = np.array([one.camera_to_world for one in known])
         index = next(k for k, one in enumerate(known) if one is frame)
-        found = self._predictor.frame_depth(as_seen_by(frame.camera, known), frame.camera, poses, index)
+        images, seen = as_seen_by(frame.camera, known), shown_in(frame.camera, [one.camera for one in known])
+        found = self._predictor.frame_depth(images, frame.camera, poses, index, seen)
         header = Header(stamp=stamp_message(frame.stamp_ns), frame_id=frame.frame_id)
         size = (found.camera.width, found.camera.height)
         return [

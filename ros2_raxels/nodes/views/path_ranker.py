@@ -99,7 +99,8 @@ class PathRanker:
         scene = self._maker.scene(_Job(asked))
         response.stamp, response.is_metric = stamp_message(scene.stamp_ns), self._is_metric()
         try:
-            depths = self._predictor.frame_depths(scene.images, scene.camera, scene.to_world, scene.trajectory)
+            known = (scene.images, scene.camera, scene.to_world)
+            depths = self._predictor.frame_depths(*known, scene.trajectory, scene.seen)
         except ValueError as error:
             raise GoalError(CODES.NO_CONTEXT, str(error)) from error
         been, candidates = _placed(scene, [len(path.poses) for path in request.paths])

@@ -36,7 +36,7 @@ from ros2_raxels.recordings.camera_info import CameraInfoError
 from ros2_raxels.recordings.contrast import Stretch
 from ros2_raxels.recordings.image_codec import ImageArray, ImageError, encode_compressed
 from ros2_raxels.view_synthesis.arc_length import along_arc
-from ros2_raxels.view_synthesis.context import ContextFrame, as_seen_by
+from ros2_raxels.view_synthesis.context import ContextFrame, Mask, as_seen_by, shown_in
 from ros2_raxels.view_synthesis.prediction import (
     FrameDepth,
     PredictedViews,
@@ -63,12 +63,22 @@ class Predictor(Judge, Protocol):
         """Views along a trajectory, a few at a time."""
 
     def frame_depths(
-        self, images: Sequence[ImageArray], camera: PinholeCamera, camera_to_world: FloatArray, views: FloatArray
+        self,
+        images: Sequence[ImageArray],
+        camera: PinholeCamera,
+        camera_to_world: FloatArray,
+        views: FloatArray,
+        seen: Sequence[Mask] | None,
     ) -> FrameDepths:
         """Depths of known frames that show most of some views."""
 
     def frame_depth(
-        self, images: Sequence[ImageArray], camera: PinholeCamera, camera_to_world: FloatArray, frame: int
+        self,
+        images: Sequence[ImageArray],
+        camera: PinholeCamera,
+        camera_to_world: FloatArray,
+        frame: int,
+        seen: Sequence[Mask] | None,
     ) -> FrameDepth:
         """Depth of one known frame, everywhere in it."""
 
@@ -103,6 +113,7 @@ class Scene:
     Attributes:
         images, to_world: context, oldest first, all as the camera of the views sees them.
         own: which of them that camera took itself.
+        seen: see `PredictionRequest`.
         camera: of the views, without distortion.
         optical: its frame.
         trajectory: (T, 4, 4) optical frames; empty to imagine.
@@ -115,6 +126,7 @@ class Scene:
     images: list[ImageArray]
     to_world: FloatArray
     own: list[int]
+    seen: list[Mask] | None
     camera: PinholeCamera
     optical: str
     trajectory: FloatArray
@@ -241,6 +253,7 @@ class ViewMaker:
         stamp = request.reference_ns or newest.stamp_ns
         images = as_seen_by(context.camera, frames)
         own = [k for k, frame in enumerate(frames) if frame.frame_id == context.optical]
+        seen = shown_in(context.camera, [frame.camera for frame in frames])
         to_world = np.array([np.eye(4) if f.camera_to_world is None else f.camera_to_world for f in frames])
         if request.imagines:
             answer_frame = newest.frame_id if newest.camera_to_world is None else self._world
@@ -248,6 +261,7 @@ class ViewMaker:
                 images,
                 to_world,
                 own,
+                seen,
                 context.camera,
                 context.optical,
                 np.zeros((0, 4, 4)),
@@ -264,6 +278,7 @@ class ViewMaker:
             images,
             to_world,
             own,
+            seen,
             context.camera,
             context.optical,
             trajectory,
@@ -548,7 +563,8 @@ def _batches(predictor: Predictor, job: ViewJob, scene: Scene, seed: int, steps:
     try:
         size = _within(job.request.size, scene.camera)
         if not job.request.imagines:
-            request = PredictionRequest(scene.images, scene.camera, scene.to_world, scene.trajectory, seed, steps, size)
+            known = (scene.images, scene.camera, scene.to_world)
+            request = PredictionRequest(*known, scene.trajectory, seed, steps, size, seen=scene.seen)
             yield from predictor.predict_in_batches(request, proceed=job.proceed)
             return
         views = predictor.imagine(

@@ -111,7 +111,7 @@ def test_the_camera_whose_mount_is_known_tells_where_the_body_has_been() -> None
     bodies = np.array([at(0.0), at(1.0), at(2.0)])
     to_world = np.array([bodies[0] @ mount, at(7.0), bodies[1] @ mount])
     trajectory = bodies[2:] @ mount
-    scene = Scene([], to_world, [0, 2], CAMERA, EYE, trajectory, np.eye(4), WORLD, T0, mount)
+    scene = Scene([], to_world, [0, 2], None, CAMERA, EYE, trajectory, np.eye(4), WORLD, T0, mount)
     been, (candidate,) = _placed(scene, [1])
     np.testing.assert_allclose(been, bodies[:2], atol=1e-12)
     np.testing.assert_allclose(candidate.body, bodies[2:], atol=1e-12)

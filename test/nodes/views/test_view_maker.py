@@ -378,6 +378,9 @@ def test_all_cameras_are_context_for_the_one_whose_views_are_wanted(bench: Bench
     )
     middle = [int(image[own.height // 2, own.width // 2, 0]) for image in seeing.asked.images]
     assert middle == [90, 250, 90]
+    # The right lens is the wider one.
+    whole = [True, True, True] if own is CAMERA else [False, True, False]
+    assert [bool(mask.all()) for mask in seeing.asked.seen or ()] == whole
     np.testing.assert_allclose(poses_of(result), [at(0.1)], atol=1e-12)
 
 
