@@ -5,7 +5,6 @@ from __future__ import annotations
 import numpy as np
 
 from ros2_raxels.geometry.covariance import UNKNOWN_VARIANCE
-from ros2_raxels.geometry.poses import FloatArray
 from ros2_raxels.tracking.frame import StreamFrame
 from ros2_raxels.tracking.motion_model import MotionModel
 from ros2_raxels.tracking.resection import FrameSolve
@@ -28,13 +27,9 @@ def unsolved_answer(
     stage_s: dict[str, float],
     confidence: float = 0.0,
 ) -> TrackedPose:
-    """Of a frame that was not: the last pose, or where sensors say that the camera has come since.
-
-    The covariance says what it is worth.
-    """
-    unknown: FloatArray = np.eye(6) * UNKNOWN_VARIANCE
-    pose, covariance = motion.held(frame.stamp_ns) if state is TrackState.HELD else (motion.newest, unknown)
-    quality = SolveQuality(confidence)
+    """Of a frame that was not: where it is thought to be, with a covariance that says what that is worth."""
+    covariance = motion.covariance if state is TrackState.HELD else np.eye(6) * UNKNOWN_VARIANCE
+    pose, quality = motion.camera_to_world, SolveQuality(confidence)
     has_depth = state is not TrackState.INITIALISING
     return TrackedPose(
         frame.stamp_ns, pose, covariance, state, quality, has_depth=has_depth, message=message, stage_s=stage_s

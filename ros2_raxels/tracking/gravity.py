@@ -12,7 +12,6 @@ import numpy as np
 from ros2_raxels.geometry.poses import FloatArray, rotation_angle_rad
 from ros2_raxels.tracking.frame import KeyframePose
 from ros2_raxels.tracking.inertial import Imu, Preintegrated, preintegrate
-from ros2_raxels.tracking.motion_sensors import Moved
 from ros2_raxels.tracking.visual_inertial import (
     GRAVITY,
     VISUAL_NOISE,
@@ -49,9 +48,6 @@ _SURPRISE = 3.0
 
 _MOST_SURPRISES = 5
 """In a row: then it is what was known that is wrong."""
-
-_EVEN_M = 0.015
-"""How far from an even motion a robot may come over half of `_MOVES_NS`: pushed by 1.3 m/s2."""
 
 _FELT = 5.0, 15.0
 """m/s2, of weight and push together, in the mean over some tenths of a second."""
@@ -140,7 +136,6 @@ class Gravity:
         self._open()
         self._newest: Seen | None = None
         self._points: list[Seen] = []
-        self._recent: deque[Seen] = deque()
         self._waiting: deque[tuple[Seen, ...]] = deque()
 
     @property
@@ -180,48 +175,9 @@ class Gravity:
         """
         self._follow_world(seen, place)
         self._newest = seen
-        self._recent.append(seen)
-        while seen.stamp_ns - self._recent[0].stamp_ns > _MOVES_NS:
-            self._recent.popleft()
         self._collect(seen)
         while self._waiting and self._take_in(self._waiting[0], place, gyro_bias, depth):
             self._waiting.popleft()
-
-    def coasted(self, end_ns: int, place: Placed, gyro_bias: FloatArray, depth: float) -> Moved:
-        """The motion since the newest frame, by the velocity that it had then and what pushes it since.
-
-        Args:
-            end_ns: stamp at the end.
-            place: where the camera of a keyframe pose is now.
-            gyro_bias: (3,) rad/s.
-            depth: of the scene, m.
-
-        Returns:
-            A motion without translation where readings, metres or gravity are missing.
-        """
-        if self.up is None or not self._recent:
-            return Moved()
-        before, newest = self._recent[0], self._recent[-1]
-        if newest.stamp_ns - before.stamp_ns < _STANDS_NS or not 0 < end_ns - newest.stamp_ns <= _LONGEST_NS:
-            return Moved()
-        recent = [pose for seen in self._recent if (pose := seen.now(place)) is not None]
-        sigmas = [seen.scale_sigma for seen in (before, newest)]
-        if len(recent) < len(self._recent) or self._surprises or not self._is_even(recent, depth):
-            return Moved()
-        poses = [recent[0], recent[-1]]
-        ways = [(before.stamp_ns, newest.stamp_ns), (newest.stamp_ns, end_ns)]
-        motions = [way for begin, end in ways if (way := self._way(begin, end, gyro_bias)) is not None]
-        if len(motions) < 2 or any(sigma is None for sigma in sigmas):
-            return Moved()
-        return _coasted(poses, motions, self._imu.place, depth, self._mean, self._variance)
-
-    def _is_even(self, poses: Sequence[FloatArray], depth: float) -> bool:
-        """Whether the recent frames lie along one velocity, as they do where all of them were placed right."""
-        stamps_s = np.array([1e-9 * (seen.stamp_ns - self._recent[0].stamp_ns) for seen in self._recent])
-        places = np.array([pose[:3, 3] for pose in poses])
-        step = places[-1] - places[0]
-        off = np.linalg.norm(places - places[0] - np.outer(stamps_s / stamps_s[-1], step), axis=1).max()
-        return bool(off < _EVEN_M + 3.0 * _seen_sigma(step, depth))
 
     def _way(self, begin_ns: int, end_ns: int, gyro_bias: FloatArray) -> Preintegrated | None:
         readings = self._imu.between(begin_ns, end_ns)
@@ -351,31 +307,6 @@ def _pushed(
     sigma = float(np.hypot(np.hypot(seen[0] / first, seen[1] / second), scale_sigma * np.linalg.norm(change)))
     reading = VISUAL_NOISE.acceleration / float(np.sqrt(between))
     return (read - change) / between, biased / between, float(np.hypot(sigma / between, reading))
-
-
-def _coasted(
-    poses: list[FloatArray],
-    motions: list[Preintegrated],
-    arm: FloatArray,
-    depth: float,
-    mean: FloatArray,
-    variance: FloatArray,
-) -> Moved:
-    """The second of two motions, by two poses; gravity and bias (6,) and their covariance (6x6) are known."""
-    places = np.array([pose[:3, 3] + pose[:3, :3] @ arm for pose in poses])
-    first, second = (motion.duration_s for motion in motions)
-    between = (first + second) / 2.0
-    read, biased = _read(poses, motions)
-    by_known = np.hstack([np.eye(3) * between, biased])
-    step = second * ((places[1] - places[0]) / first + read - by_known @ mean)
-    spread = np.diag(by_known @ variance @ by_known.T).max()
-    rotation = motions[1].rotation
-    # From the IMU to the camera, at both ends; told in the axes of the camera at the beginning.
-    translation = poses[1][:3, :3].T @ step + arm - rotation @ arm
-    seen = _seen_sigma(places[1] - places[0], depth) / first
-    noise = float(np.diag(motions[1].covariance)[6:].max())
-    sigma_m = float(np.sqrt(second**2 * (seen**2 + spread) + noise))
-    return Moved(rotation, translation, float("inf"), sigma_m)
 
 
 def _seen_sigma(step: FloatArray, depth: float) -> float:

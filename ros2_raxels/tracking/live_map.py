@@ -16,17 +16,14 @@ from ros2_raxels.tracking.keyframe_map import KeyframeMap
 from ros2_raxels.tracking.map_update import KeyframeMaker, MapStage, MapUpdate
 from ros2_raxels.tracking.mapping import Mapper, MapSettings
 from ros2_raxels.tracking.metric_scale import MetricScale, ScaleSource
-from ros2_raxels.tracking.motion_model import MotionModel, MovedBetween
+from ros2_raxels.tracking.motion_model import MotionModel
 from ros2_raxels.tracking.motion_sensors import MotionSensors, Moved
-from ros2_raxels.tracking.pose_covariance import ModelError, published
+from ros2_raxels.tracking.pose_covariance import ModelError, credibility, published
 from ros2_raxels.tracking.rig_tracks import RigTracks
-from ros2_raxels.tracking.types import TrackedPose, TrackerSettings, TrackState
+from ros2_raxels.tracking.types import STATED_PLACE, TrackedPose, TrackerSettings, TrackState
 
 _MOST_SKETCHED = 2
 """Keyframes: the next one waits until these are complete, since what they make of depths and poses is rough."""
-
-_GAP_NS = 100_000_000
-"""From one frame to the next the motion goes on as it was, better than an accelerometer knows."""
 
 
 class LiveMap:
@@ -54,7 +51,6 @@ class LiveMap:
         is_corrected: whether the world has been moved since this was last asked for by `completed`.
         depth_trouble: why depths that come with frames are left out, in a line; empty where they are not.
         model_error: what the stream has shown of it.
-        coasted: what an accelerometer says of the motion from the newest solved frame, by two stamps.
     """
 
     def __init__(
@@ -73,7 +69,6 @@ class LiveMap:
         self.mapper = Mapper(matcher, map_settings, keyframes, None if rig is None else RigTracks(matcher, rig))
         maker.forget()
         self.coming: SolvedFrame | None = None
-        self.coasted: MovedBetween = lambda begin_ns, end_ns: Moved()
         self.begin_motion(*start, 0)
         self.is_corrected, self.depth_trouble, self.model_error = False, "", ModelError()
 
@@ -88,14 +83,9 @@ class LiveMap:
         self.turned: FloatArray = np.eye(4)
 
     def sensed(self, begin_ns: int, end_ns: int) -> Moved:
-        """What wheels and IMU say of a motion; a translation only while the world is in metres."""
+        """What wheels and gyro say of a motion; a translation only while the world is in metres."""
         moved = self._sensors.between(begin_ns, end_ns)
-        if not self.metric.scale.is_metric:
-            return moved.without_translation()
-        if moved.translation is not None or moved.rotation is None or end_ns - begin_ns < _GAP_NS:
-            return moved
-        coasted = self.coasted(begin_ns, end_ns)
-        return replace(moved, translation=coasted.translation, translation_sigma_m=coasted.translation_sigma_m)
+        return moved if self.metric.scale.is_metric else moved.without_translation()
 
     def completed(self, answer: TrackedPose) -> TrackedPose:
         """An answer with its motion, its scale, and where it is beside a keyframe."""
@@ -103,9 +93,12 @@ class LiveMap:
         is_tracking, window = answer.state is TrackState.TRACKING, self.keyframes.window
         depth = self.keyframes.unit if window else self.metric.depth_of_scene
         model = self.model_error.covariance(depth, self.keyframes.drift_seen)
+        covariance = published(answer.covariance, answer.camera_to_world[:3, :3], model)
         return replace(
             answer,
-            covariance=published(answer.covariance, answer.camera_to_world[:3, :3], model),
+            covariance=covariance,
+            credibility=credibility(covariance, depth),
+            stated=STATED_PLACE * depth,
             corrected=corrected,
             motion=self.motion.recent_motion(self.keyframes.unit) if is_tracking and window else answer.motion,
             scale=answer.scale if answer.scale.is_metric else self.metric.scale,
@@ -232,13 +225,12 @@ class LiveMap:
         """The newest frame is there (4x4), with a covariance (6x6): the world is moved, nothing is forgotten."""
         # Before there are depths, motion is that of the first frame that is waited with.
         start = camera_to_world @ inverse_pose(self.turned)
-        shift = start @ inverse_pose(self.motion.newest)
-        self.keyframes.move(shift)
+        self.keyframes.move(start @ inverse_pose(self.motion.camera_to_world))
         for keyframe in self.keyframes.all:
             spread = with_unit(covariance, keyframe.covariance[6, 6])
             moved = compounded(spread, camera_to_world, keyframe.camera_to_world)
             self.keyframes.know_covariance(keyframe.number, moved)
-        self.motion.correct(shift @ self.motion.camera_to_world, covariance)
+        self.motion.correct(start, covariance)
         self.motion.jump()
         self.metric.forget_path()
         self.is_corrected = True

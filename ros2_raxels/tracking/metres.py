@@ -32,7 +32,6 @@ class Metres:
         self._live, self._sensors, self._odometry = live, sensors, odometry
         self._inertial = None if imu is None else InertialPath(imu)
         self._gravity = None if imu is None else Gravity(imu)
-        live.coasted = self._coasted
 
     def observe(self, answer: TrackedPose) -> Up | None:
         """A frame was answered, solved or not; says which way is up, if that is known."""
@@ -48,13 +47,6 @@ class Metres:
             self._live.grow()
             self._live.mapper.path_sensors = self._path_sensors()
         return up
-
-    def _coasted(self, begin_ns: int, end_ns: int) -> Moved:
-        """Only from the newest frame that was solved."""
-        gravity, gyro, live = self._gravity, self._sensors.gyro, self._live
-        if gravity is None or gyro is None or not gyro.is_trusted or gravity.newest_ns != begin_ns:
-            return Moved()
-        return gravity.coasted(end_ns, live.keyframes.place, gyro.bias, live.keyframes.unit)
 
     def _observe_gravity(self, answer: TrackedPose) -> Up | None:
         gravity, gyro = self._gravity, self._sensors.gyro

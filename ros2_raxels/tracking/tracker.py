@@ -28,6 +28,7 @@ from ros2_raxels.geometry.camera import Camera
 from ros2_raxels.geometry.covariance import UNKNOWN_VARIANCE
 from ros2_raxels.geometry.poses import FloatArray, relative_pose
 from ros2_raxels.geometry.rig import Rig
+from ros2_raxels.geometry.turns import Turn
 from ros2_raxels.matching.matcher import Matcher
 from ros2_raxels.tracking import map_file
 from ros2_raxels.tracking.answers import few_agree, solved_answer, unsolved_answer
@@ -215,6 +216,7 @@ class Tracker:
             live, self._metres, self._frames, self._first_solver, self.settings, self._is_blind, self._keep_missed
         )
         self._last_solve: tuple[int, FloatArray] | None = None
+        self._last_seen: StreamFrame | None = None
 
     @property
     def depth_trouble(self) -> str:
@@ -294,6 +296,7 @@ class Tracker:
             frame = self._frames.make(self._next_number, image, stamp_ns, camera, depth, others, takes_depths)
         self._next_number += 1
         answer, self._state = self._step(frame, camera is not None, stage_s)
+        self._last_seen = frame
         self._live.forget_matches(self._start.waiting)
         # Residuals are told in px of the image as given.
         residual_px = answer.solve.residual_px * image.shape[1] / frame.features.grey.shape[1]
@@ -466,7 +469,7 @@ class Tracker:
         passed = self._budget.periods if isinstance(state, Lost) else 1
         missed = state.missed + (0 if blind else passed)
         unseen = state.unseen + passed if isinstance(state, Lost) else missed
-        self._live.motion.missed(unseen, self._live.keyframes.unit)
+        self._live.motion.missed(frame.stamp_ns, self._live.keyframes.unit, self._turn_to(frame))
         reason = few_agree(solved) + what_is_wrong(frame.features, self._live.keyframes.window[-1].features)
         reason += "; no time for a thorough look at this rate" if self._budget.refused else ""
         is_carried = isinstance(state, Held) and self._live.motion.is_carried(frame.stamp_ns, self._live.keyframes.unit)
@@ -490,6 +493,15 @@ class Tracker:
         return unsolved_answer(
             self._live.motion, frame, TrackState.LOST, f"lost for {missed} frames: {reason}", stage_s
         ), next_state
+
+    def _turn_to(self, frame: StreamFrame) -> Turn | None:
+        """Since the frame before, as far as both images are alike enough to tell."""
+        before = self._last_seen
+        if before is None or before.features.grey.shape != frame.features.grey.shape:
+            return None
+        if what_is_wrong(frame.features, before.features):
+            return None
+        return self._live.mapper.shared.turn(before, frame)
 
     def _keep_missed(self, frames: Iterable[StreamFrame]) -> None:
         if self.settings.history:

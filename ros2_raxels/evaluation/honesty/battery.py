@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from ros2_raxels.evaluation.honesty.conditions import ChangedSource, Condition
-from ros2_raxels.evaluation.honesty.scores import GOOD_RAD, GOOD_SHARE, STATED, Samples, StreamScore, score_stream
+from ros2_raxels.evaluation.honesty.scores import STATED, Samples, StreamScore, score_stream
 from ros2_raxels.evaluation.report import charts
 from ros2_raxels.evaluation.report.page import Picture, Section
 from ros2_raxels.evaluation.report.tables import Table
@@ -19,10 +19,11 @@ from ros2_raxels.geometry.poses import FloatArray
 from ros2_raxels.recordings.source import FrameSource
 from ros2_raxels.tracking.frame_state import FrameState
 from ros2_raxels.tracking.tracker import Tracker
+from ros2_raxels.tracking.types import STATED_PLACE, STATED_RAD
 from ros2_raxels.utils.files import FileError
 
 _INSIDE = ("position_inside_68", "position_inside_95", "rotation_inside_68", "rotation_inside_95")
-_GOOD = f"poses within {100 * GOOD_SHARE:g} % of the path and {np.degrees(GOOD_RAD):g} degrees"
+_GOOD = f"poses within {100 * STATED_PLACE:g} % of the scene's depth and {np.degrees(STATED_RAD):g} degrees"
 
 
 @dataclass(frozen=True, eq=False)
