@@ -218,7 +218,10 @@ def test_a_step_goes_on_in_a_camera_that_turns_faster() -> None:
 
 def test_wheels_carry_a_camera_that_sees_nothing_as_long_as_they_know_where_it_is() -> None:
     turned = make_pose(rotation_from_vector([0.0, 0.1, 0.0]), [0.2, 0.0, 0.1])
-    for moved, carried in ((Moved(turned[:3, :3], turned[:3, 3], 0.02, 0.03), True), (Moved(turned[:3, :3]), False)):
+    for moved, carried in (
+        (Moved(turned[:3, :3], turned[:3, 3], 0.02, 0.03), True),
+        (Moved(turned[:3, :3], None, 0.02), False),
+    ):
         model = MotionModel(np.eye(4), COVARIANCE, 10**9, lambda begin_ns, end_ns, moved=moved: moved)
         model.solved(STEP, COVARIANCE, 2 * 10**9, after_gap=False)
         for k in (1, 2, 3):
