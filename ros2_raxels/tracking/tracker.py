@@ -413,23 +413,16 @@ class Tracker:
         if not left_s:
             return False
         last = self._live.keyframes.window[-1]
-        _, overlap = self._live.mapper.shared.image_motion(last, frame)
+        _, overlap = self._live.mapper.image_motion(None, frame, self.settings.keyframe_overlap)
         since_s = (frame.stamp_ns - last.frame.stamp_ns) * 1e-9
         return overlap - (1.0 - overlap) * (left_s + self._live.maker.takes_s) / since_s < _LAST_OVERLAP
 
     def _sees_little(self, frame: StreamFrame) -> bool:
         """Whether a frame sees so little of the last keyframe that it must become one; that is done in `improve`."""
-        newest, shared, window = (
-            self._live.coming or self._maker.frame,
-            self._live.mapper.shared,
-            self._live.keyframes.window,
-        )
-        if newest is None:
-            motion, overlap = shared.image_motion(window[-1], frame)
-        else:
-            # It becomes the last keyframe soon, and until then frames are not compared with it.
-            motion, overlap = shared.image_motion_by_way_of(window, newest.frame, frame)
-        last = window[-1].frame if newest is None else newest.frame
+        newest = self._live.coming or self._maker.frame
+        coming = None if newest is None else newest.frame
+        motion, overlap = self._live.mapper.image_motion(coming, frame, self.settings.keyframe_overlap)
+        last = coming or self._live.keyframes.window[-1].frame
         since_s = (frame.stamp_ns - last.stamp_ns) * 1e-9
         # What it will be when a keyframe of this frame is there, and others are being solved against that.
         overlap -= (1.0 - overlap) * self._maker.takes_s / since_s if since_s > 0 else 0.0

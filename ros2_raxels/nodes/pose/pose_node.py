@@ -161,6 +161,7 @@ class PoseNode(ManagedNode[TrackerLike]):
         self._slot: NewestSlot[Arrival] = NewestSlot()
         self._one_camera = OneCamera()
         self._leader_seen: Any = None
+        self._instead, self._instead_at = "", 0.0
         self._stamps = StampClock(self)
         self._stalled = ""
         self._arrived_at = self._leader_at = time.monotonic()
@@ -244,12 +245,31 @@ class PoseNode(ManagedNode[TrackerLike]):
         message = group.items.get(leader)
         if message is None:
             if self._leader_seen is None:
+                self._lead_by_another(group)
                 return
             self._arrived_at = time.monotonic()
             self._worker.traffic.received += 1
             message = _nothing_seen(self._leader_seen, group.stamp_ns)
         beside = self._rig_listener.beside(group)
         self._hand_over(Arrival(message, self._intrinsics.heard_for(message.header), beside))
+
+    def _lead_by_another(self, group: Group[Any]) -> None:
+        """Another camera takes the place of a first one that has sent nothing: how that sees, nobody knows."""
+        assert self._rig_listener is not None
+        now, patience_s = time.monotonic(), self._settings.number("stall_timeout_s")
+        if self._instead not in group.items:
+            if now - max(self._leader_at, self._instead_at) < patience_s:
+                return
+            self._instead = next(iter(group.items))
+            self._problems.report(
+                f"camera {self._settings.texts('cameras')[0]!r} has sent no image; poses are those of "
+                f"{self._instead!r} until it does, and begin anew then"
+            )
+        self._arrived_at = self._instead_at = now
+        self._worker.traffic.received += 1
+        beside = self._rig_listener.beside(group)
+        instead = beside.pop(self._instead)
+        self._hand_over(Arrival(instead.message, instead.info, beside, self._instead))
 
     def _hand_over(self, arrival: Arrival) -> None:
         replaced = self._slot.put(arrival)
