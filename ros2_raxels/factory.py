@@ -12,8 +12,8 @@ import numpy as np
 import numpy.typing as npt
 
 from ros2_raxels.engine import EngineError
-from ros2_raxels.engine.learned_graphs import NotImportedError, open_learned
 from ros2_raxels.estimation.estimator import ALWAYS_LEARNED, Estimator, EstimatorSettings
+from ros2_raxels.estimation.learned_matcher import CLASSIC, LEARNED, load_matcher
 from ros2_raxels.estimation.learned_prior import (
     SHIPPED,
     STREAM,
@@ -32,9 +32,6 @@ from ros2_raxels.tracking.types import TrackerSettings
 from ros2_raxels.utils.files import FileError
 from ros2_raxels.view_synthesis import predictor
 from ros2_raxels.view_synthesis.predictor import PredictorSettings, ViewPredictor
-
-AUTO, CLASSIC, LEARNED = MATCHERS = "auto", "classic", "learned"
-"""When keypoints of clips are learned ones: where evidence is weak, if they were imported; never; always."""
 
 
 def make_estimator(model: str, matcher: str = CLASSIC) -> Estimator:
@@ -57,16 +54,10 @@ def make_learned_matcher(matcher: str) -> LearnedMatcher | None:
     Raises:
         FileError: it must be used, but was not imported, is damaged or cannot be run.
     """
-    if matcher == CLASSIC:
-        return None
     try:
-        return LearnedMatcher(open_learned())
+        return load_matcher(matcher, _warn)
     except EngineError as error:
-        if matcher == LEARNED:
-            raise FileError(f"{error}; --matcher {CLASSIC} does without") from error
-        if not isinstance(error, NotImportedError):
-            _warn(f"matcher: {CLASSIC}, because {error}")
-        return None
+        raise FileError(f"{error}; --matcher {CLASSIC} does without") from error
 
 
 def _warn(line: str) -> None:

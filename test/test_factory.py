@@ -13,7 +13,7 @@ from ros_testing import ROOT
 
 from ros2_raxels import factory
 from ros2_raxels.engine.learned_graphs import card_path
-from ros2_raxels.estimation import learned_prior
+from ros2_raxels.estimation import learned_matcher, learned_prior
 from ros2_raxels.estimation.estimator import ALWAYS_LEARNED
 from ros2_raxels.estimation.learned_prior import STREAM, LearnedDenoiser
 from ros2_raxels.matching.learned import LearnedMatcher
@@ -94,7 +94,7 @@ def test_the_learned_matcher_is_used_where_it_was_imported(
     assert factory.make_learned_matcher("auto") is None
     with pytest.raises(FileError, match=r"there is no learned matcher in .*--matcher classic does without"):
         factory.make_learned_matcher("learned")
-    monkeypatch.setattr(factory, "open_learned", FakeGraphs)
+    monkeypatch.setattr(learned_matcher, "open_learned", FakeGraphs)
     assert isinstance(factory.make_learned_matcher("auto"), LearnedMatcher)
     assert factory.make_estimator("none", "learned").settings.weak == ALWAYS_LEARNED
     assert factory.make_estimator("none", "auto").settings.weak < 1

@@ -21,6 +21,7 @@ from ros2_raxels.evaluation.tracks.state_scores import StateScore, run_peer, sco
 from ros2_raxels.geometry.poses import FloatArray, inverse_pose
 from ros2_raxels.recordings.source import FrameSource
 from ros2_raxels.tracking.frame_state import writing_states
+from ros2_raxels.utils.argument_types import size_px
 from ros2_raxels.utils.files import FileError, check_writable
 
 if TYPE_CHECKING:
@@ -45,6 +46,12 @@ def add_node_arguments(parser: argparse.ArgumentParser) -> None:
         default=(0,),
         metavar="N[,N...]",
         help="so many busy processes beside it, not pinned, at the same priority; with --node one run for each",
+    )
+    parser.add_argument(
+        "--size",
+        type=size_px,
+        metavar="WxH",
+        help="with --node: play images at this size, px: the middle of each in that shape, resampled",
     )
     parser.add_argument(
         "--states", type=Path, metavar="FILE", help="with --node: a JSON line a frame, as for track; of each load"
@@ -87,7 +94,7 @@ def check_node_options(args: argparse.Namespace) -> None:
         for path in states_files(args.states, args.load):
             check_writable(path)
         return
-    for name in ("states", "states_of", "peer"):
+    for name in ("size", "states", "states_of", "peer"):
         if getattr(args, name) is not None:
             raise FileError(f"--{name.replace('_', '-')} is about the nodes; give --node too")
     if len(args.load) > 1:
@@ -149,7 +156,7 @@ def measure_node(
         score = score_states(run.states, known.stamps_ns, known.truth(mount), source.rate_hz)
         peers = dict(_peers(args, known, source, load))
         runs.append({**run.record(), **_scored(score), "peers": peers})
-    record = {"rate_hz": source.rate_hz, "poses_of": CAMERA if mount is None else BASE, "runs": runs}
+    record = {"rate_hz": source.rate_hz, "poses_of": CAMERA if mount is None else BASE, "size": args.size, "runs": runs}
     return record, {f"Nodes, {len(known.stamps_ns)} frames at {source.rate_hz:g} Hz": _table(runs)}
 
 
@@ -165,7 +172,7 @@ def _run(
     from ros2_raxels.harness.play import Play, PlayError
 
     logs = Path(tempfile.mkdtemp(prefix="raxels_nodes_"))
-    wanted = Play(args.source, source, args.frames or 0, camera_to_base=mount)
+    wanted = Play(args.source, source, args.frames or 0, camera_to_base=mount, size=args.size)
     try:
         run = run_node(wanted, stamps_ns, load, logs, interrupted)
     except PlayError:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 
-from ros2_raxels.factory import AUTO, MATCHERS
+from ros2_raxels.estimation.learned_matcher import AUTO, MATCHERS
 from ros2_raxels.utils.argument_types import natural
 
 

@@ -28,12 +28,19 @@ from ros2_raxels.utils.right_of_way import give_way
 
 _MIN_Z = 0.05
 _BEHIND_PX = 1e3
-_DEPTH_DAMPING = 1e-6
+_DEPTH_DAMPING, _RELATIVE_DEPTH_DAMPING = 1e-6, 1e-3
 _DEPTH_WIDTH_PX = 2.0
 """Of the loss by which observations choose between candidate depths."""
 
 KNOWN_WIDTH_PX = 2.0
 """Least width of the loss for depths that a sensor has measured: four of their standard deviations."""
+
+_WIDTH_OVER_MEDIAN = 4.0
+_RIG_DAMPING, _LEAST_RIG_DAMPING = 1e-5, 1e-9
+"""Of the poses of a rig, likewise small."""
+
+_RIGID, _NO_LENGTH = 1e3, 1e-9
+"""Times the largest entry of normal equations: what does not give way."""
 
 _RIVAL_COST = 1.1
 """Times the lowest cost: hypotheses up to there explain the evidence almost as well."""
@@ -378,7 +385,13 @@ class _Normal:
     depth_gradient: FloatArray
 
 
-def _normal_equations(problem: BundleProblem, s: _State, width_px: float, keep_depths: bool = False) -> _Normal:
+def _normal_equations(
+    problem: BundleProblem,
+    s: _State,
+    width_px: float,
+    keep_depths: bool = False,
+    depth_damping: float = _RELATIVE_DEPTH_DAMPING,
+) -> _Normal:
     jacobian, depth, residual = _jacobian(problem, s, width_px)
     if keep_depths:
         depth = np.zeros_like(depth)
@@ -388,7 +401,7 @@ def _normal_equations(problem: BundleProblem, s: _State, width_px: float, keep_d
     gradient = (flat @ residual.reshape(h, a, n, 2 * m, 1))[..., 0].reshape(h, a, 6 * n)
     by_depth = jacobian[..., 0, :] * depth[:, :, :, None, 0] + jacobian[..., 1, :] * depth[:, :, :, None, 1]
     cross = by_depth.reshape(h, a, 6 * n, m)
-    depth_matrix = (depth * depth).sum(axis=(2, 3)) * (1.0 + 1e-3) + _DEPTH_DAMPING
+    depth_matrix = (depth * depth).sum(axis=(2, 3)) * (1.0 + depth_damping) + _DEPTH_DAMPING
     depth_gradient = (depth * residual).sum(axis=(2, 3))
     if problem.known is not None and not keep_depths:
         off, wide = _off_known_px(problem.known, s.rho), _width_of_known(width_px)
@@ -673,6 +686,18 @@ class Tie:
 
 
 @dataclass(frozen=True)
+class UnitsPrior:
+    """World units of a metre, and the information of their logarithm."""
+
+    units: float
+    information: float
+
+    def grown(self, factor: float) -> UnitsPrior:
+        """In a world whose lengths have become so many times as large."""
+        return replace(self, units=self.units * factor)
+
+
+@dataclass(frozen=True)
 class RefinedRig:
     """A rig after refinement.
 
@@ -697,7 +722,7 @@ def refine_rig(
     tie: Tie,
     settings: RefineSettings,
     fixed: npt.NDArray[np.bool_],
-    units_prior: float | None = None,
+    units_prior: UnitsPrior | None = None,
 ) -> RefinedRig:
     """Refine the poses of a rig over some moments, and the unit of the world where cameras that turn tell it.
 
@@ -706,35 +731,41 @@ def refine_rig(
         leader_to_world: (G, 4, 4) starting poses.
         tie: of the cameras.
         settings: of the refinement.
-        fixed: (G,) moments whose poses stay; two of them hold the unit.
-        units_prior: information of the logarithm of the units as given, where they are sought, too; None where not.
+        fixed: (G,) moments whose poses stay. Two of them hold the unit; where it is one, and the units are sought, the
+            mean square of the distances from there stays.
+        units_prior: what is known of the units, where they are sought, too; None where they stay as given.
     """
     problem = BundleProblem.of(evidence)
     leader = np.array(leader_to_world, float)
     state = _evaluate(problem, tie.poses(leader)[None], _triangulate(problem, tie.poses(leader)[None]))
     held = np.append(np.repeat(fixed, 6), units_prior is None)
-    begun, damping = tie.units, 1e-3
+    length = np.zeros(len(held)) if units_prior is None else _lengths_held(leader, fixed)
+    widths = _widths_from(problem, state, settings.widths_px)
+    known, damping = units_prior or UnitsPrior(tie.units, 0.0), _RIG_DAMPING
     for iteration in range(settings.iterations):
-        width = settings.widths_px[min(iteration, len(settings.widths_px) - 1)]
-        normal = _normal_equations(problem, state, width)
+        width = widths[min(iteration, len(widths) - 1)]
+        # Damped depths would hardly follow a change of the unit, which the images tell weakly.
+        normal = _normal_equations(problem, state, width, depth_damping=0.0)
         jacobian = tie.jacobian(leader)
-        prior = (units_prior or 0.0) * (settings.noise_px / width) ** 2
-        update = _tied_update(normal, jacobian, held, damping, prior, float(np.log(tie.units / begun)))
+        prior = known.information * (settings.noise_px / width) ** 2
+        off = float(np.log(tie.units / known.units))
+        update = _tied_update(normal, jacobian, held, length, damping, prior, off)
         moved, tie_then = _tied_move(leader, tie, update)
         rho = _depths_after(state, normal, jacobian @ update)
         trial = _evaluate(problem, tie_then.poses(moved)[None], rho)
         before, after = (
-            float(_cost(problem, s, width)[0] + prior * np.log(t.units / begun) ** 2)
+            float(_cost(problem, s, width)[0] + prior * np.log(t.units / known.units) ** 2)
             for s, t in ((state, tie), (trial, tie_then))
         )
         if after < before:
-            leader, tie, state, damping = moved, tie_then, trial, max(damping / 5.0, 1e-6)
+            leader, tie, state, damping = moved, tie_then, trial, max(damping / 5.0, _LEAST_RIG_DAMPING)
         else:
             damping = min(damping * 10.0, 1e3)
         if width == settings.widths_px[-1] and after < before and before - after < settings.tolerance * before:
             break
     width = settings.widths_px[-1]
-    information = _units_information(_normal_equations(problem, state, width), tie.jacobian(leader), held)
+    normal = _normal_equations(problem, state, width, depth_damping=0.0)
+    information = _units_information(normal, tie.jacobian(leader), held, length)
     return RefinedRig(
         leader,
         tie.units,
@@ -744,11 +775,44 @@ def refine_rig(
     )
 
 
+def _widths_from(problem: BundleProblem, s: _State, widths_px: Sequence[float]) -> Sequence[float]:
+    """The widths that are left where a solve begins: wider ones would let wrong matches draw away what is right."""
+    seen = s.squared[0][problem.seen]
+    median_px = float(np.sqrt(np.median(seen))) if len(seen) else 0.0
+    left = [width for width in widths_px[:-2] if width < _WIDTH_OVER_MEDIAN * median_px]
+    return [*left, *widths_px[-2:]]
+
+
+def _lengths_held(leader: FloatArray, fixed: npt.NDArray[np.bool_]) -> FloatArray:
+    """(6 G + 1,) the direction in which updates of all change lengths, where one fixed pose alone holds no unit.
+
+    All are counted from that pose: one distance alone would be as noisy as its ends. Zeros where more poses are fixed.
+    """
+    direction: FloatArray = np.zeros(6 * len(leader) + 1)
+    if fixed.sum() == 1:
+        away = leader[:, :3, 3] - leader[fixed][0, :3, 3]
+        direction[:-1].reshape(-1, 6)[:, 3:] = away / max(float(np.linalg.norm(away)), _NO_LENGTH)
+    return direction
+
+
+def _with_length(matrix: FloatArray, length: FloatArray) -> FloatArray:
+    """Normal equations in which a direction is as good as fixed."""
+    return np.asarray(matrix + _RIGID * float(np.diag(matrix).max()) * np.outer(length, length))
+
+
 def _tied_update(
-    normal: _Normal, jacobian: FloatArray, held: npt.NDArray[np.bool_], damping: float, prior: float, off: float
+    normal: _Normal,
+    jacobian: FloatArray,
+    held: npt.NDArray[np.bool_],
+    length: FloatArray,
+    damping: float,
+    prior: float,
+    off: float,
 ) -> FloatArray:
     """The damped step (6 G + 1,) of the leader and of the logarithm of the units, which is off its prior by so much."""
     matrix, gradient = jacobian.T @ normal.matrix[0] @ jacobian, jacobian.T @ normal.gradient[0]
+    matrix = _with_length(matrix, length)
+    gradient = gradient - length * (length @ gradient)
     matrix[-1, -1] += prior
     gradient[-1] += prior * off
     matrix = np.where(held[:, None] | held, 0.0, matrix)
@@ -771,8 +835,8 @@ def _depths_after(s: _State, normal: _Normal, update: FloatArray) -> FloatArray:
     return np.asarray(np.maximum(s.rho - (normal.depth_gradient + moved[None]) / normal.depth_matrix, 0.0))
 
 
-def _units_information(normal: _Normal, jacobian: FloatArray, held: npt.NDArray[np.bool_]) -> float:
-    matrix = jacobian.T @ normal.matrix[0] @ jacobian
+def _units_information(normal: _Normal, jacobian: FloatArray, held: npt.NDArray[np.bool_], length: FloatArray) -> float:
+    matrix = _with_length(jacobian.T @ normal.matrix[0] @ jacobian, length)
     free = np.flatnonzero(~held[:-1])
     inner, cross = matrix[np.ix_(free, free)], matrix[free, -1]
     return max(float(matrix[-1, -1] - cross @ np.linalg.solve(inner + 1e-9 * np.eye(len(free)), cross)), 0.0)

@@ -49,6 +49,9 @@ _LEAST_TOGETHER, _LEAST_FOR_LONG = 0.1, 0.04
 """Shares of the picture: unless so much of what is unexplained moves together, or so much of it through more than two
 frames, it is wrong matches. In static training clips they reach .12 and .03, in clips with slabs .1 to .4."""
 
+_SIDE = 0.25
+"""Of the picture's width."""
+
 _REMAINDERS, _PLANES = 2, 3
 """How often what is unexplained is looked at, and how many moving planes are put aside."""
 
@@ -146,6 +149,32 @@ def explained(problem: BundleProblem, refined: Refined, width_px: float) -> floa
     return float((area * (agreement(residual, width_px) > FOLLOWS)).sum() / max(area.sum(), 1e-9))
 
 
+@dataclass(frozen=True)
+class Candidates:
+    """Motions of a clip, one of which is the world's.
+
+    Attributes:
+        picture: of P tracks.
+        every: hypotheses, against all tracks.
+        follows: (H, P) agreement of the tracks with each.
+        presumed: index of the one that explains most.
+    """
+
+    picture: Picture
+    every: Refined
+    follows: FloatArray
+    presumed: int
+
+
+def candidates(problem: BundleProblem, settled: Settled) -> Candidates:
+    """A settled hypothesis for all of the evidence, and further motions in what it leaves unexplained."""
+    picture = Picture(problem.evidence)
+    finalists = [settled.refined, *_further_motions(problem, picture, settled)]
+    every = _side_by_side(problem, finalists, settled.width_px)
+    presumed = int(np.flatnonzero(every.order == 0)[0])
+    return Candidates(picture, every, agreement(every.residual_px, settled.width_px), presumed)
+
+
 def choose_world(problem: BundleProblem, settled: Settled, inlier: FloatArray | None = None) -> Guided:
     """Look for further motions in what a settled hypothesis leaves unexplained, and tell the world from them.
 
@@ -154,15 +183,11 @@ def choose_world(problem: BundleProblem, settled: Settled, inlier: FloatArray | 
         settled: hypotheses for all of it.
         inlier: (P, N) probability of each observation to be of the world; None where nothing has judged them.
     """
-    evidence, picture, width = problem.evidence, Picture(problem.evidence), settled.width_px
-    finalists = [settled.refined, *_further_motions(problem, picture, settled)]
-    every = _side_by_side(problem, finalists, width)
-    follows = agreement(every.residual_px, width)
-    presumed = int(np.flatnonzero(every.order == 0)[0])
-    belief = None if inlier is None else _belief(inlier, evidence.seen)
-    world = most_like_the_world(picture, follows, presumed, belief)
-    second = _second_motion(picture, every, follows, world, width)
-    return Guided(_polished(problem.weighted(1.0 - second), every, world, width), second, width)
+    width, found = settled.width_px, candidates(problem, settled)
+    belief = None if inlier is None else _belief(inlier, problem.evidence.seen)
+    world = most_like_the_world(found.picture, found.follows, found.presumed, belief)
+    second = _second_motion(found.picture, found.every, found.follows, world, width)
+    return Guided(_polished(problem.weighted(1.0 - second), found.every, world, width), second, width)
 
 
 def _suitable_width_px(refined: Refined) -> float:
@@ -180,27 +205,32 @@ def _narrowed(problem: BundleProblem, start: Refined, widths_px: tuple[float, ..
 
 
 def _further_motions(problem: BundleProblem, picture: Picture, settled: Settled) -> list[Refined]:
-    """Motions of what the best hypothesis leaves, and of what the planes that move in the picture leave.
+    """Motions of what the best hypothesis leaves, of what moving planes leave, and of either side of the picture.
 
-    The best hypothesis may be a compromise between two motions, so that what it leaves is only a part of either. Where
-    nothing that it leaves moves together, those are wrong matches.
+    The best hypothesis may be a compromise between two motions, so that what it leaves is only a part of either. A
+    thing seldom covers both sides.
     """
-    found: list[Refined] = []
     rest: BoolArray = settled.agreement[0] < FOLLOWS
     if picture.area[rest].sum() < _WORTH_A_LOOK:
-        return found
-    for _ in range(_REMAINDERS):
-        pairs = None if found else _FIRST_PAIRS
-        motion = _motion_of(problem, picture, rest, pairs) if _many(picture, rest) else None
+        return []
+    found = _motions_of_remainders(problem, picture, rest, settled.width_px)
+    if not found:
+        return []
+    return found + _motions_beside_planes(problem, picture) + _motions_of_sides(problem, picture)
+
+
+def _motions_of_remainders(problem: BundleProblem, picture: Picture, rest: BoolArray, width_px: float) -> list[Refined]:
+    """Motions of tracks (P,) that nothing explains. Where none of them move together, those are wrong matches."""
+    found: list[Refined] = []
+    while len(found) < _REMAINDERS and _many(picture, rest):
+        motion = _motion_of(problem, picture, rest, None if found else _FIRST_PAIRS)
         if motion is None:
-            return found
-        follows = agreement(motion.residual_px[0], settled.width_px) >= FOLLOWS
+            break
+        follows = agreement(motion.residual_px[0], width_px) >= FOLLOWS
         # Alone they could have any depth: among all tracks fewer agree by chance.
         if not _move_together(problem.evidence, picture, np.flatnonzero(rest & follows)):
-            return found
+            break
         found.append(motion)
-        if len(found) == 1:
-            found += _motions_beside_planes(problem, picture)
         rest = rest & ~follows
     return found
 
@@ -215,6 +245,13 @@ def _motions_beside_planes(problem: BundleProblem, picture: Picture) -> list[Ref
         motion = _motion_of(problem, picture, rest)
         found += [] if motion is None else [motion]
     return found
+
+
+def _motions_of_sides(problem: BundleProblem, picture: Picture) -> list[Refined]:
+    across = picture.place[:, 0]
+    sides = [side for side in (across < _SIDE, across > 1 - _SIDE) if _many(picture, side)]
+    found = [_motion_of(problem, picture, side) for side in sides]
+    return [motion for motion in found if motion is not None]
 
 
 def _many(picture: Picture, tracks: BoolArray) -> bool:

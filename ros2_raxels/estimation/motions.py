@@ -1,7 +1,8 @@
 """Motions of a clip, when more than the camera moves: which tracks follow which, and which of them is the world.
 
 To the evidence alone a thing that moves is as good a world as the world. What tells them apart is where they are in the
-picture: the world surrounds, and a thing is compact.
+picture (the world surrounds, and a thing is compact) and how long they are seen: the world is hidden by the thing and
+comes out behind it, and the thing stays in view.
 """
 
 from __future__ import annotations
@@ -28,18 +29,37 @@ _FEW = 3.0
 _UNDECIDED = 0.2
 """Of agreement: less does not tell for one of two motions."""
 
-_LEAST_CLAIM = 0.08
-"""Of the picture: less than that, wrong matches may agree with a motion by chance."""
+_LEAST_CLAIM, _FAIR_CLAIM = 0.05, 0.08
+"""Of the picture: less than that, wrong matches may agree with a motion by chance; and what is less than fair has to be
+`_CLEARLY` more like the world."""
 
-_SPREAD, _BORDER = 3.0, 5.0
-"""How a claim grows: by what power of its extent, and e times so often from all inside to all at the border. These two
-were chosen on rendered clips with slabs, boxes and walkers."""
+_AT_ALL, _CLEARLY = 0.5, 4.0
+"""Of the logarithm of odds: where they are lower, it stays with what explains most."""
+
+_NOTHING = 0.01
+"""Of the picture: what explains less alone has no traits, and its rival all that it has."""
 
 _MARGIN = 0.15
 _NARROW = 0.01
+_TAILS = 0.03
+"""Share of a claim, at either end, that does not count for how far it reaches."""
+
 _PLANE_PX = 1.2
 _LEAST_GROUP = 12
 _MOST_DRAWS = 300
+
+
+WORLD_ODDS = {
+    "share": 0.4,
+    "width": 0.36,
+    "height": 0.66,
+    "border": 4.15,
+    "beside": 2.51,
+    "above": 1.35,
+    "seen": -19.1,
+}
+"""Logarithm of the odds that a motion is the world's and not its rival's, for each of `Picture.traits` of which it has
+1 more. Fitted on rendered clips with slabs, boxes and walkers (`training.world_choice`)."""
 
 
 class Picture:
@@ -48,6 +68,7 @@ class Picture:
     Attributes:
         place: (P, 2) in the anchor frame, 0 to 1 across what the evidence covers.
         area: (P,) share of the picture; where tracks are dense each stands for less.
+        seen: (P,) share of the frames in which each is seen.
     """
 
     def __init__(self, evidence: Evidence) -> None:
@@ -61,16 +82,38 @@ class Picture:
         cell = row * _CELLS[0] + column
         crowd = np.bincount(cell, minlength=int(_CELLS.prod()))[cell]
         self.area: FloatArray = 1.0 / np.maximum(crowd, _FEW) / _CELLS.prod()
+        self.seen: FloatArray = evidence.seen.mean(axis=1)
 
-    def claim(self, support: FloatArray) -> float:
-        """Logarithm of how much a motion that has some support (P,) of its own looks like the world."""
-        weight = self.area * support
-        total = weight.sum() + 1e-9
+    def traits(self, own: FloatArray, rivals: FloatArray) -> FloatArray:
+        """What tells the world from a thing, in the order of `WORLD_ODDS`.
+
+        Args:
+            own, rivals: (P,) what only the motion explains, and what only its rival, each 0 to 1.
+
+        Returns:
+            Of the tracks that it explains: logarithms of their share of the picture and of their standard deviations
+            across and down, as shares of the picture's; the share of them near its border; which shares of the rival's
+            tracks lie within their reach across and down; and the mean share of the frames in which they are seen.
+        """
+        weight, other = self.area * own, self.area * rivals
+        total, others = weight.sum() + 1e-9, other.sum() + 1e-9
         off = self.place - (weight[:, None] * self.place).sum(axis=0) / total
-        extent = (off.T * weight) @ off / total + _NARROW**2 * np.eye(2)
+        spread = np.sqrt((weight[:, None] * off**2).sum(axis=0) / total + _NARROW**2)
         outside = ((self.place < _MARGIN) | (self.place > 1 - _MARGIN)).any(axis=1)
-        border = float(weight[outside].sum() / total)
-        return float(np.log(total) + 0.25 * _SPREAD * np.log(np.linalg.det(extent)) + _BORDER * border)
+        low, high = self._reach(weight)
+        within = (other[:, None] * ((self.place > low) & (self.place < high))).sum(axis=0) / others
+        border, seen = ((weight * values).sum() / total for values in (outside, self.seen))
+        return np.array([np.log(total), *np.log(spread), border, *within, seen])
+
+    def _reach(self, weight: FloatArray) -> tuple[FloatArray, FloatArray]:
+        """(2,) and (2,) from where to where most of some weight (P,) lies."""
+        ends = np.zeros((2, 2))
+        for axis, place in enumerate(self.place.T):
+            order = np.argsort(place)
+            below = np.cumsum(weight[order])
+            if len(below):
+                ends[:, axis] = np.interp(np.array([_TAILS, 1 - _TAILS]) * below[-1], below, place[order])
+        return ends[0], ends[1]
 
 
 def agreement(residual_px: FloatArray, width_px: float) -> FloatArray:
@@ -98,11 +141,20 @@ def most_like_the_world(picture: Picture, follows: FloatArray, presumed: int, be
     world = presumed
     for rival in np.argsort(-(follows * picture.area).sum(axis=1), kind="stable"):
         rivals, worlds = only_one_explains(follows[rival], follows[world])
-        if (rivals * picture.area).sum() < _LEAST_CLAIM:
+        claim = (rivals * picture.area).sum()
+        if claim < _LEAST_CLAIM:
             continue
-        if picture.claim(rivals) > picture.claim(worlds):
+        if log_odds(picture, rivals, worlds) > (_AT_ALL if claim > _FAIR_CLAIM else _CLEARLY):
             world = int(rival)
     return world
+
+
+def log_odds(picture: Picture, first: FloatArray, second: FloatArray) -> float:
+    """Logarithm of the odds that the first of two motions is the world's, by what only each of them explains (P,)."""
+    if (second * picture.area).sum() < _NOTHING:
+        return np.inf
+    more = picture.traits(first, second) - picture.traits(second, first)
+    return float(more @ list(WORLD_ODDS.values()))
 
 
 def only_one_explains(first: FloatArray, second: FloatArray) -> tuple[FloatArray, FloatArray]:

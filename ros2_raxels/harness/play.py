@@ -47,6 +47,7 @@ class Play:
         topic: image topic of a bag with several.
         source_stamps: stamp with the recording's own times.
         camera_to_base: 4x4 of the optical frame in the base, m, which is then in the TF tree; None for no base.
+        size: width and height at which images are played, px; None as recorded.
     """
 
     spec: str
@@ -56,6 +57,7 @@ class Play:
     topic: str | None = None
     source_stamps: bool = False
     camera_to_base: FloatArray | None = None
+    size: tuple[int, int] | None = None
 
     @property
     def frames(self) -> int | None:
@@ -148,6 +150,8 @@ def _camera_arguments(wanted: Play) -> list[str]:
         "wait_for_subscribers": 2,
         "wait_timeout_s": 2 * _START_TIMEOUT_S,
     }
+    if wanted.size is not None:
+        parameters["size"] = json.dumps("{}x{}".format(*wanted.size))
     if wanted.topic:
         parameters["image_topic"] = json.dumps(wanted.topic)
     settings = [word for name, value in parameters.items() for word in ("-p", f"{name}:={value}")]

@@ -8,8 +8,9 @@ from threading import Event
 from typing import Any
 
 import rclpy
-from rclpy.executors import SingleThreadedExecutor
 from rclpy.signals import SignalHandlerOptions
+
+from ros2_raxels.nodes.common.rclpy_compat import make_executor
 
 
 class SpunNode:
@@ -30,7 +31,7 @@ class SpunNode:
         # The KeyboardInterrupt of the process ends its children.
         rclpy.init(context=self._context, signal_handler_options=SignalHandlerOptions.NO)
         self.node = rclpy.create_node(name, context=self._context, **options)
-        self._executor = SingleThreadedExecutor(context=self._context)
+        self._executor = make_executor(self._context)
         self._executor.add_node(self.node)
 
     def spin(self, seconds: float) -> None:

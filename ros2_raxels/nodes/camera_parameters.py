@@ -88,6 +88,13 @@ CAMERA_TABLE: Table = (
         read_only=True,
     ),
     Parameter(
+        "size",
+        "",
+        "Size at which images are played, px, like 1280x720: the middle of each in that shape, resampled, with "
+        "intrinsics to match. Empty plays them as recorded. For one camera without depth images.",
+        read_only=True,
+    ),
+    Parameter(
         "max_frames",
         0,
         "Old name of limit, which outranks it.",

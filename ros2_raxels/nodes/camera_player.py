@@ -6,6 +6,7 @@ import queue
 import sys
 import threading
 import time
+from argparse import ArgumentTypeError
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -22,8 +23,10 @@ from ros2_raxels.nodes.common.messages import stamp_message
 from ros2_raxels.nodes.common.parameters import declare
 from ros2_raxels.nodes.common.runner import USAGE_ERROR, run
 from ros2_raxels.recordings.open import open_source
+from ros2_raxels.recordings.resampled import resampled
 from ros2_raxels.recordings.schedule import Schedule
-from ros2_raxels.recordings.source import DepthOptions, FrameSource, SourceError
+from ros2_raxels.recordings.source import DepthOptions, Frame, FrameSource, SourceError
+from ros2_raxels.utils.argument_types import size_px
 
 _AHEAD = 8
 _POLL_S = 0.05
@@ -66,6 +69,7 @@ class CameraPlayer(Node):
     def start(self) -> None:
         """Open the recording and begin."""
         source = self._open()
+        self._size = self._wanted_size(source)
         reliable = self._settings.text("reliability") == "reliable"
         qos = QoSProfile(depth=5, reliability=ReliabilityPolicy.RELIABLE if reliable else ReliabilityPolicy.BEST_EFFORT)
         frames = (self._settings.text("frame_id"), self._settings.text("base_frame"))
@@ -98,6 +102,19 @@ class CameraPlayer(Node):
             limit=self._settings.integer("limit") or self._settings.integer("max_frames") or None,
         )
 
+    def _wanted_size(self, source: FrameSource) -> tuple[int, int] | None:
+        """Width and height, px; None for those of the recording."""
+        text = self._settings.text("size")
+        if not text:
+            return None
+        try:
+            size = size_px(text)
+        except ArgumentTypeError as error:
+            raise SourceError(f"parameter size: {error}") from error
+        if source.rig is not None or source.has_depth:
+            raise SourceError(f"size = {text!r} is for one camera without depth images; leave it out, or set camera")
+        return size
+
     # ----------------------------------------------------------------------------------------- reader's thread
 
     def _read(self, source: FrameSource) -> None:
@@ -119,11 +136,14 @@ class CameraPlayer(Node):
             schedule.restart()
             for frame in source:
                 empty = False
-                yield _Ready(self._topics.filled(frame), frame.stamp_ns, schedule.due_s(frame.stamp_ns))
+                yield _Ready(self._topics.filled(self._sized(frame)), frame.stamp_ns, schedule.due_s(frame.stamp_ns))
             if empty:
                 raise SourceError(f"{source.name} has no frames; give a recording with images")
             if not self._settings.flag("loop"):
                 return
+
+    def _sized(self, frame: Frame) -> Frame:
+        return frame if self._size is None else resampled(frame, *self._size)
 
     def _hand_over(self, item: _Ready | SourceError | None) -> bool:
         while not self._stopping.is_set():

@@ -27,7 +27,7 @@ def unsolved_answer(
     stage_s: dict[str, float],
     confidence: float = 0.0,
 ) -> TrackedPose:
-    """Of a frame that was not: the last pose, with a covariance that says what it is worth."""
+    """Of a frame that was not: where it is thought to be, with a covariance that says what that is worth."""
     covariance = motion.covariance if state is TrackState.HELD else np.eye(6) * UNKNOWN_VARIANCE
     pose, quality = motion.camera_to_world, SolveQuality(confidence)
     has_depth = state is not TrackState.INITIALISING

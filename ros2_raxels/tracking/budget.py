@@ -6,8 +6,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-
-import numpy as np
+from statistics import median
 
 _GAPS = 15
 """Newest gaps between frames of which the median counts: jitter and single drops do not move it, a change of rate does
@@ -44,7 +43,7 @@ class Pace:
     @property
     def period_s(self) -> float | None:
         """From one frame to the next; None before there were two."""
-        return float(np.median(self._gaps_s)) if self._gaps_s else None
+        return median(self._gaps_s) if self._gaps_s else None
 
 
 class Budget:

@@ -21,6 +21,9 @@ from ros2_raxels.tracking.metric_scale import ScaleSource
 _SIGMA = 0.2
 """Relative standard deviation: neighbours in the image may lie at another depth."""
 
+_ALIKE = 10.0
+"""So many neighbours are off together: the unit is handed on by as many times fewer points."""
+
 _REACH = 0.6
 """How far from a point of the grid one may lie that tells its depth, in steps of the grid."""
 
@@ -49,6 +52,7 @@ def handed_on(others: Sequence[Keyframe], keyframe: Keyframe, grid: FloatArray) 
         nearest = away.argmin(axis=1)
         near = away[np.arange(len(grid)), nearest] < reach_px
         found[near] = 1.0 / depth[nearest[near]]
-    if np.isfinite(found).sum() < FEWEST_MATCHES:
+    count = int(np.isfinite(found).sum())
+    if count < FEWEST_MATCHES:
         return None
-    return PointDepths(grid, found, _SIGMA * found, ScaleSource.NONE, 0.0)
+    return PointDepths(grid, found, _SIGMA * found, ScaleSource.NONE, _SIGMA * float(np.sqrt(_ALIKE / count)))

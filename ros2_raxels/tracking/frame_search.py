@@ -80,7 +80,7 @@ class FrameSearch:
         # Where tracking was lost a moment ago the map goes on, with the keyframe that is being made.
         is_here = best is not None and best.number in live.keyframes.window_numbers
         anchors = window if is_here else live.mapper.around(best or window[-1])
-        starts = [live.motion.expected_pose(frame.stamp_ns), live.motion.camera_to_world, anchors[-1].camera_to_world]
+        starts = [*self._starts(frame), anchors[-1].camera_to_world]
         # What was thought to move on its own may have been the world.
         with live.mapper.shared.trusting():
             newest = 1 if is_here and self._settings.real_time else None
@@ -118,9 +118,18 @@ class FrameSearch:
         return solved is not None and solved.quality.confidence > other.quality.confidence
 
     def _expected(self, frame: StreamFrame, stage_s: dict[str, float]) -> FrameSolve | None:
-        """Where constant velocity leads; None where next to nothing is seen there."""
+        """Where constant velocity leads, over a gap in two ways; None where next to nothing is seen there."""
+        best = None
+        for expected in self._live.motion.expected_poses(frame.stamp_ns):
+            solved = self._expected_at(frame, expected, stage_s)
+            if self._is_sure(solved):
+                return solved
+            best = solved if best is None or self._is_better(solved, best) else best
+        return best
+
+    def _expected_at(self, frame: StreamFrame, expected: FloatArray, stage_s: dict[str, float]) -> FrameSolve | None:
+        """Near a pose (4x4); None where next to nothing is seen there."""
         mapper, window = self._live.mapper, self._live.keyframes.window
-        expected = self._live.motion.expected_pose(frame.stamp_ns)
         with timed(stage_s, "evidence"):
             evidence = mapper.shared.expected(window, frame, expected)
             beside = [] if mapper.rig is None else mapper.rig.expected(window, frame, expected)
@@ -151,7 +160,7 @@ class FrameSearch:
 
     def _starts(self, frame: StreamFrame) -> list[FloatArray]:
         motion = self._live.motion
-        return [motion.expected_pose(frame.stamp_ns), motion.camera_to_world]
+        return [*motion.expected_poses(frame.stamp_ns), motion.camera_to_world]
 
     def _at_a_glance(self, frame: StreamFrame, stage_s: dict[str, float]) -> tuple[FrameSolve | None, bool]:
         """From coarse flow, and whether it reached little of the keyframes; then nothing is taken that is not sure."""

@@ -29,6 +29,7 @@ class FrameState:
         covariance: 6x6 of (x, y, z, rotation about world x, y, z); None where nothing is known.
         confidence: 0 to 1.
         metric: whether the pose is in metres.
+        stated: error of the place, in the unit of the pose, that the confidence speaks of; None where nothing was said.
     """
 
     stamp_ns: int
@@ -37,6 +38,7 @@ class FrameState:
     covariance: FloatArray | None = None
     confidence: float = 0.0
     metric: bool = False
+    stated: float | None = None
 
     def line(self) -> str:
         """As JSON: stamp in s, pose as x, y, z, qx, qy, qz, qw or null, covariance as 36 numbers row by row."""
@@ -51,6 +53,7 @@ class FrameState:
             "covariance": np.asarray(covariance).ravel().tolist(),
             "confidence": float(self.confidence),
             "metric": bool(self.metric),
+            "stated": self.stated,
         }
         return json.dumps(record)
 

@@ -29,6 +29,11 @@ class LearnedLook:
         self._matcher: LearnedMatcher | None = matcher
         self._warn = warn
 
+    @property
+    def works(self) -> bool:
+        """Whether its networks have not failed; any thread may ask."""
+        return self._matcher is not None
+
     def between(self, shared: SharedMatches, anchors: Sequence[Keyframe], frame: Seen) -> Evidence | None:
         """Evidence of a frame with keyframes; None where the networks have failed, now or before.
 

@@ -18,9 +18,9 @@ from ros2_raxels.tracking.mapping import Mapper, MapSettings
 from ros2_raxels.tracking.metric_scale import MetricScale, ScaleSource
 from ros2_raxels.tracking.motion_model import MotionModel
 from ros2_raxels.tracking.motion_sensors import MotionSensors, Moved
-from ros2_raxels.tracking.pose_covariance import ModelError, published
+from ros2_raxels.tracking.pose_covariance import ModelError, credibility, published
 from ros2_raxels.tracking.rig_tracks import RigTracks
-from ros2_raxels.tracking.types import TrackedPose, TrackerSettings, TrackState
+from ros2_raxels.tracking.types import STATED_PLACE, TrackedPose, TrackerSettings, TrackState
 
 _MOST_SKETCHED = 2
 """Keyframes: the next one waits until these are complete, since what they make of depths and poses is rough."""
@@ -93,9 +93,12 @@ class LiveMap:
         is_tracking, window = answer.state is TrackState.TRACKING, self.keyframes.window
         depth = self.keyframes.unit if window else self.metric.depth_of_scene
         model = self.model_error.covariance(depth, self.keyframes.drift_seen)
+        covariance = published(answer.covariance, answer.camera_to_world[:3, :3], model)
         return replace(
             answer,
-            covariance=published(answer.covariance, answer.camera_to_world[:3, :3], model),
+            covariance=covariance,
+            credibility=credibility(covariance, depth),
+            stated=STATED_PLACE * depth,
             corrected=corrected,
             motion=self.motion.recent_motion(self.keyframes.unit) if is_tracking and window else answer.motion,
             scale=answer.scale if answer.scale.is_metric else self.metric.scale,

@@ -17,14 +17,15 @@ from ros2_raxels.tracking.depth_check import DepthCheck
 from ros2_raxels.tracking.depth_handover import handed_on
 from ros2_raxels.tracking.depth_prior import DepthPrior, PointDepths
 from ros2_raxels.tracking.doubt import are_off
-from ros2_raxels.tracking.frame import Keyframe, Seen, SolvedFrame, grown
+from ros2_raxels.tracking.frame import Keyframe, Seen, SolvedFrame, StreamFrame, grown
 from ros2_raxels.tracking.keyframe_map import KeyframeMap, distance
 from ros2_raxels.tracking.metric_scale import Scale, ScaleSource
 from ros2_raxels.tracking.path_prior import EARLIER, PathSensors
 from ros2_raxels.tracking.place_index import PlaceIndex
-from ros2_raxels.tracking.rig_tracks import RigTracks
+from ros2_raxels.tracking.rig_tracks import RigTracks, side_frame
 from ros2_raxels.tracking.shared_matches import SharedMatches
 from ros2_raxels.tracking.shutter_check import ShutterCheck
+from ros2_raxels.tracking.window_refinement import refine_shape
 
 _BUNDLE = RefineSettings(widths_px=(2.0, 1.0, 0.6), iterations=8)
 _BUNDLE_TRACKS = 1200
@@ -128,7 +129,9 @@ class Mapper:
         if self.rig is not None and grown_copy.rig is not None:
             self.rig.take_over(grown_copy.rig)
 
-    def begin(self, frames: Sequence[SolvedFrame], clip: ClipEstimate, clip_to_unit: float, unit: float) -> None:
+    def begin(
+        self, frames: Sequence[SolvedFrame], clip: ClipEstimate, clip_to_unit: float, unit: float, seen_by: str = ""
+    ) -> None:
         """The first keyframes of a trajectory, and the depths that were solved with them.
 
         Args:
@@ -136,13 +139,15 @@ class Mapper:
             clip: what they were solved from.
             clip_to_unit: world units of one clip unit.
             unit: see `Trajectory`.
+            seen_by: by which camera of the rig, by name; empty for the first one. Depths of others are found anew.
         """
         self.keyframes.begin([self._keyframe(frame) for frame in frames], unit, self.settings.window)
         begun = [self.keyframes.keyframes[frame.frame.number] for frame in frames]
         for keyframe in begun:
             self._remember(keyframe)
-        self._judge(begun, clip.evidence, range(len(begun)))
-        self.keyframes.learn(begun, clip.evidence, clip.inverse_depth / clip_to_unit, clip.inverse_depth > 0)
+        if not seen_by:
+            self._judge(begun, clip.evidence, range(len(begun)))
+            self.keyframes.learn(begun, clip.evidence, clip.inverse_depth / clip_to_unit, clip.inverse_depth > 0)
         if self.rig is not None:
             self.rig.begin(self.keyframes.window)
         self._thin_out()
@@ -270,6 +275,24 @@ class Mapper:
         window = self.keyframes.window
         return [*self.keyframes.before(window[0], self.settings.bundle - self.settings.window), *window]
 
+    def image_motion(self, newest: StreamFrame | None, frame: StreamFrame, least_overlap: float) -> tuple[float, float]:
+        """`SharedMatches.image_motion` since the last keyframe; by another camera of a rig where the first one is dark.
+
+        Args:
+            newest: that is to become the last keyframe; None where that is in the window.
+            frame: that is on.
+            least_overlap: with less, whether the first camera is dark is asked.
+        """
+        window = self.keyframes.window
+        found = _motion_since(self.shared, window, newest, frame)
+        if found[1] >= least_overlap or self.rig is None:
+            return found
+        name = self.rig.lit([newest or window[-1].frame, frame])
+        if not name:
+            return found
+        views, since = self.rig.views(name, window), newest and side_frame(newest, name)
+        return _motion_since(self.rig.shared(name), views, since, side_frame(frame, name))
+
     def insert(self, frame: SolvedFrame, parent: int, near: Sequence[Keyframe]) -> None:
         """Make a keyframe of a frame that is not where the trajectory is now, beside those near it."""
         trajectory = near[0].trajectory
@@ -348,16 +371,20 @@ class Mapper:
             self.shared.doubt(frames[position], places, off[seen], doubted[seen], at_first)
 
     def _refine(self, frames: Sequence[Keyframe]) -> None:
-        """Keyframes together; the oldest two hold the place and the scale, where no sensor knows the scale."""
+        """Keyframes together; the unit and the place are handed on, see `window_refinement`."""
         prior = self._place_prior(frames)
         held = 1 if prior is not None or all(keyframe.depth is not None for keyframe in frames) else 2
         if len(frames) <= held:
             return
-        evidence = self.shared.among(frames, _BUNDLE_TRACKS)
+        seeks_unit = self.rig is not None and not self.rig.scale.is_given
+        among = self.shared.flow_among if seeks_unit else self.shared.among
+        evidence = among(frames, _BUNDLE_TRACKS)
         fixed = np.arange(len(frames)) < held
-        by_all = None if self.rig is None else self.rig.refine(frames, evidence, _BUNDLE_TRACKS, _BUNDLE, fixed)
-        if by_all is not None:
-            poses, inverse_depth, residual_px = by_all
+        found = None if self.rig is None else self.rig.refine(frames, evidence, _BUNDLE_TRACKS, _BUNDLE, fixed)
+        if found is None and held > 1 and evidence.known is None:
+            found = self._refine_shape(frames, evidence)
+        if found is not None:
+            poses, inverse_depth, residual_px = found
         else:
             start: FloatArray = np.array([[k.camera_to_world for k in frames]])
             refined = refine(evidence, start, _BUNDLE, fixed=fixed, prior=prior)
@@ -374,6 +401,17 @@ class Mapper:
             self.depth_check = self.depth_check.seen(evidence, poses)
             if self.depth_check.trouble:
                 self._refine_without_depths(frames, evidence)
+
+    def _refine_shape(
+        self, frames: Sequence[Keyframe], evidence: Evidence
+    ) -> tuple[FloatArray, FloatArray, FloatArray] | None:
+        """See `refine_shape`; the keyframe with which a trajectory began stays where it is."""
+        known = np.full(len(evidence.anchor), np.nan)
+        for position, keyframe in enumerate(frames):
+            mine = (evidence.kind == FLOW) & (evidence.anchor == position)
+            known[mine] = keyframe.inverse_depth[evidence.index[mine]]
+        start = np.array([keyframe.camera_to_world for keyframe in frames])
+        return refine_shape(evidence, start, known, _BUNDLE, holds_first=frames[0].parent is None)
 
     def _place_prior(self, frames: Sequence[Keyframe]) -> PlacePrior | None:
         """Of keyframes of the present trajectory, by other sensors; None where depths tell the unit, or nothing."""
@@ -449,3 +487,13 @@ class Mapper:
                 gone = stored[1 + int(distance(relative_pose(poses[:-2], poses[2:]), units).argmin())]
             self.keyframes.drop(gone.number, self.settings.history)
             self._places.forget(gone.number)
+
+
+def _motion_since(
+    shared: SharedMatches, window: Sequence[Keyframe], newest: StreamFrame | None, frame: StreamFrame
+) -> tuple[float, float]:
+    """Of one camera, since a frame that is not in the window yet, or since the last keyframe of that."""
+    if newest is None:
+        return shared.image_motion(window[-1], frame)
+    # Until it is the last keyframe, frames are not compared with it.
+    return shared.image_motion_by_way_of(window, newest, frame)

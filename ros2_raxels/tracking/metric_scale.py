@@ -24,7 +24,9 @@ _SURE = 0.15
 _ROUGHLY = 0.1
 """A guessed unit that is off by less is left as it is until metres are known."""
 
-_LEAST_CHANGE = 0.01
+_LEAST_CHANGE, _LEAST_TOLD = 0.01, 0.002
+"""Of a known scale that is followed, as a logarithm: by ratios, and as somebody tells who keeps account of it."""
+
 _GAIN = 0.2
 """Share of what the newest ratios say that a known scale follows at once: it drifts slowly, and ratios are noisy."""
 
@@ -388,7 +390,7 @@ class MetricScale:
                 # Not metres yet, and yet better than the guess with which it began.
                 return (float(np.exp(told[0])), origin) if abs(told[0]) > _ROUGHLY else None
             self._source = ScaleSource.STEREO
-            step = self._followed(first, *told)
+            step = self._taken_over(first, *told)
         else:
             step = self._stretched() if self._source in (*_MOTION, ScaleSource.DEPTH) else self._by_ratios(first)
         if step is None:
@@ -415,6 +417,11 @@ class MetricScale:
         spread = 1.4826 * float(np.median(np.abs(ratios - off)))
         sigma = float(np.hypot(_HEIGHT_FLOOR, 1.2533 * spread / np.sqrt(len(ratios))))
         return self._followed(first, off, sigma)
+
+    def _taken_over(self, first: bool, off: float, sigma: float) -> float | None:
+        """The same of what keeps account of all that was seen: to follow it slowly would be to know it later."""
+        self._sigma = sigma
+        return off if first or abs(off) > _LEAST_TOLD else None
 
     def _followed(self, first: bool, off: float, sigma: float) -> float | None:
         """What of a logarithm of true over present lengths is followed now."""

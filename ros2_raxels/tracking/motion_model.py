@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections import deque
 from collections.abc import Callable
 
@@ -32,10 +33,22 @@ _LEAST_TURN_RAD = 0.02
 """The same for turns."""
 
 _MOST_STEPS = 5.0
-"""Over a gap the last step is extrapolated so many times at most."""
+"""Over a gap the last step is extrapolated so many times at most, if the camera may have stopped."""
+
+_GOES_ON_S = 1.0
+"""For so long a camera may go on as before while nothing is seen."""
+
+_SURELY_TURNED = 0.5
+"""Confidence of a turn that is believed while nothing else tells where the camera is."""
+
+_UNSEEN_TURN = 0.5
+"""Standard deviation of a turn that went on unseen, as a share of it."""
 
 _OFF_PER_STEP, _OFF_PER_S, _OFF_RAD_PER_S = 3.0, 1.5, 2.0
 """How far off its expected pose a camera can be: in steps, and in units and rad for each second."""
+
+_CARRIED_S, _CARRIED = 2.0, 0.1
+"""So long, and while they are right to such a share of the unit, wheels carry the camera over a gap."""
 
 _RECENT_FRAMES = 10
 _STILL_PARALLAX, _STILL_RAD = 0.004, 0.004
@@ -70,8 +83,9 @@ class MotionModel:
         self.covariance = covariance
         self._sensed = sensed
         self.step: FloatArray = np.eye(4)
-        self._step_ns, self._solved_ns = 0, stamp_ns
-        self._recent: deque[FloatArray] = deque(maxlen=_RECENT_FRAMES)
+        self._step_ns, self._solved_ns, self._placed_ns, self._seen_ns = 0, stamp_ns, stamp_ns, stamp_ns
+        self._recent: deque[tuple[int, FloatArray]] = deque(maxlen=_RECENT_FRAMES)
+        self._unseen, self._is_carried = np.zeros(2), False
 
     def expected_pose(self, stamp_ns: int) -> FloatArray:
         """Where constant velocity leads (4x4); over a gap of frames further than from one to the next.
@@ -79,6 +93,14 @@ class MotionModel:
         What other sensors know of the motion is taken from them.
         """
         return self._expected(stamp_ns, self._moved(stamp_ns))
+
+    def expected_poses(self, stamp_ns: int) -> list[FloatArray]:
+        """The same (4x4) and, over a gap, first where a camera is that has gone on all the time as before."""
+        moved, elapsed_ns = self._moved(stamp_ns), stamp_ns - self._placed_ns
+        expected = self._expected(stamp_ns, moved)
+        if elapsed_ns <= _MOST_STEPS * self._step_ns or elapsed_ns > 1e9 * _GOES_ON_S or moved.is_whole:
+            return [expected]
+        return [self._expected(stamp_ns, moved, np.inf), expected]
 
     def steadied(
         self, camera_to_world: FloatArray, covariance: FloatArray, stamp_ns: int
@@ -89,12 +111,15 @@ class MotionModel:
         return drawn_to(camera_to_world, covariance, self._expected(stamp_ns, moved), sigma)
 
     def _moved(self, stamp_ns: int) -> Moved:
-        return Moved() if self._sensed is None or not self._solved_ns else self._sensed(self._solved_ns, stamp_ns)
+        return Moved() if self._sensed is None or not self._placed_ns else self._sensed(self._placed_ns, stamp_ns)
 
-    def _expected(self, stamp_ns: int, moved: Moved) -> FloatArray:
-        elapsed_ns = stamp_ns - self._solved_ns
-        steps = elapsed_ns / self._step_ns if elapsed_ns > 0 and self._step_ns > 0 else 1.0
-        steps = min(steps, _MOST_STEPS)
+    def _steps(self, stamp_ns: int, since_ns: int | None = None) -> float:
+        """How many of the last step lie between two stamps; the earlier one is by default that of the known place."""
+        elapsed_ns = stamp_ns - (self._placed_ns if since_ns is None else since_ns)
+        return elapsed_ns / self._step_ns if elapsed_ns > 0 and self._step_ns > 0 else 1.0
+
+    def _expected(self, stamp_ns: int, moved: Moved, most_steps: float = _MOST_STEPS) -> FloatArray:
+        steps = min(self._steps(stamp_ns), most_steps)
         if moved.rotation is None:
             motion = interpolate_pose(np.eye(4), self.step, steps)
         else:
@@ -117,7 +142,7 @@ class MotionModel:
         """
         if len(self._recent) < 3 or stamp_ns <= self._solved_ns:
             return True
-        poses = np.array(self._recent)
+        poses = np.array([pose for _, pose in self._recent])
         steps = relative_pose(poses[:-1], poses[1:])
         longest = float(np.linalg.norm(steps[:, :3, 3], axis=1).max())
         widest_rad = float(rotation_angle_rad(steps[:, :3, :3]).max())
@@ -151,20 +176,68 @@ class MotionModel:
     def solved(self, camera_to_world: FloatArray, covariance: FloatArray, stamp_ns: int, after_gap: bool) -> None:
         """The next frame was solved; `after_gap` where the one before it was not."""
         self.step = np.eye(4) if after_gap else inverse_pose(self.camera_to_world) @ camera_to_world
-        self._step_ns, self._solved_ns = stamp_ns - self._solved_ns, stamp_ns
+        self._step_ns, self._solved_ns, self._placed_ns = stamp_ns - self._placed_ns, stamp_ns, stamp_ns
+        self._seen_ns = stamp_ns
         self.camera_to_world, self.covariance = camera_to_world, covariance
-        self._recent.append(camera_to_world)
+        self._recent.append((stamp_ns, camera_to_world))
+        self._unseen, self._is_carried = np.zeros(2), True
 
-    def missed(self, frames: int, unit: float) -> None:
-        """The last of so many frames in a row was not solved.
+    def missed(self, stamp_ns: int, unit: float, turn: Turn | None = None) -> None:
+        """A frame was not solved.
 
-        The velocity is what is not known, so the standard deviation grows with the frames and not with their root; the
-        motion before the gap is the best guess of how fast.
+        How the camera has turned since the frame before is known by what else tells it, over a gap by how it turned
+        before. It may have moved as fast as ever of late. All of that goes on to err the same way, so that standard
+        deviations are added up.
+
+        Args:
+            stamp_ns: of the frame.
+            unit: of the trajectory.
+            turn: since the frame before, as its image tells; None where it does not.
         """
-        length = max(float(np.linalg.norm(self.step[:3, 3])), _LEAST_STEP * unit)
-        turn_rad = max(float(rotation_angle_rad(self.step[:3, :3])), _LEAST_TURN_RAD)
-        growth = (2 * frames - 1) * np.diag([length**2] * 3 + [turn_rad**2] * 3)
-        self.covariance = self.covariance + growth
+        moved = self._moved_unseen(stamp_ns, turn)
+        self._is_carried = self._is_carried and moved.is_whole
+        off: FloatArray = self._steps(stamp_ns, self._seen_ns) * self._pace(unit)
+        if moved.rotation is not None:
+            way: FloatArray = np.zeros(3)
+            off[1] = moved.rotation_sigma_rad
+            if moved.translation is not None:
+                way, off[0] = moved.translation, moved.translation_sigma_m
+            self.step = make_pose(moved.rotation, self._steps(stamp_ns) * self._heading(moved.rotation))
+            self.camera_to_world = orthogonal(self.camera_to_world @ make_pose(moved.rotation, way))
+            self._step_ns, self._placed_ns = max(stamp_ns - self._placed_ns, 1), stamp_ns
+        growth = (self._unseen + off) ** 2 - self._unseen**2
+        self.covariance = self.covariance + np.diag(np.repeat(growth, 3))
+        self._unseen, self._seen_ns = self._unseen + off, stamp_ns
+
+    def is_carried(self, stamp_ns: int, unit: float) -> bool:
+        """Whether wheels have told so well where the camera has come since the last solve that it is not lost."""
+        is_recent = self.since_solved_s(stamp_ns) < _CARRIED_S
+        return self._is_carried and is_recent and float(self._unseen[0]) < _CARRIED * unit
+
+    def _moved_unseen(self, stamp_ns: int, turn: Turn | None) -> Moved:
+        """What is known of the motion since the camera was last placed, without a solve."""
+        moved = self._moved(stamp_ns)
+        if moved.rotation is not None:
+            return moved
+        if turn is not None and turn.confidence > _SURELY_TURNED:
+            return Moved(turn.rotation, None, float(np.sqrt(turn.covariance(1.0)[3, 3])))
+        if self._step_ns * _MOST_STEPS < stamp_ns - self._seen_ns < 1e9 * _GOES_ON_S:
+            gone_on = interpolate_pose(np.eye(4), self.step, self._steps(stamp_ns))[:3, :3]
+            sigma_rad = _UNSEEN_TURN * float(rotation_angle_rad(gone_on))
+            return Moved(gone_on, None, max(sigma_rad, _LEAST_TURN_RAD))
+        return Moved()
+
+    def _pace(self, unit: float) -> FloatArray:
+        """(2,) most that the camera may move in the time of the last step, in units of length and rad."""
+        steps = [(self._step_ns, self.step)]
+        for (begin_ns, before), (end_ns, after) in itertools.pairwise(self._recent):
+            steps.append((end_ns - begin_ns, relative_pose(before, after)))
+        found = np.array([_LEAST_STEP * unit, _LEAST_TURN_RAD])
+        for lasts_ns, step in steps:
+            rate = max(self._step_ns, 1) / max(lasts_ns, 1)
+            lengths = np.linalg.norm(step[:3, 3]), rotation_angle_rad(step[:3, :3])
+            found = np.maximum(found, rate * np.array(lengths, float))
+        return found
 
     def stop(self) -> None:
         """Nothing is known of the motion any more."""
@@ -208,7 +281,7 @@ class MotionModel:
         """What the camera has been doing over the last frames: parallax is the distance over the depth of the scene."""
         if len(self._recent) < 2:
             return Motion.UNKNOWN
-        moved = relative_pose(self._recent[0], self._recent[-1])
+        moved = relative_pose(self._recent[0][1], self._recent[-1][1])
         parallax, turn_rad = float(np.linalg.norm(moved[:3, 3])) / unit, float(rotation_angle_rad(moved[:3, :3]))
         if parallax < _STILL_PARALLAX and turn_rad < _STILL_RAD:
             return Motion.STILL

@@ -19,13 +19,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
+from scipy.special import chdtr
 
 from ros2_raxels.estimation.bundle_adjustment import RefineSettings
 from ros2_raxels.estimation.clip_covariance import INFLATION
 from ros2_raxels.geometry.covariance import UNKNOWN_VARIANCE, at_most_unknown, compounded, with_unit
 from ros2_raxels.geometry.poses import FloatArray, rotation_angle_rad, rotation_vector
 from ros2_raxels.tracking.frame import Keyframe
-from ros2_raxels.tracking.types import SolveQuality
+from ros2_raxels.tracking.types import STATED_PLACE, STATED_RAD, SolveQuality
 
 
 @dataclass(frozen=True)
@@ -79,9 +80,9 @@ _LEAST_MISS_RAD = 2e-4
 _USUAL_MISS_RAD, _SMOOTHING = 5e-4, 0.1
 """Of streams, before anything is solved; and the weight of the newest solve."""
 
-_UNIT_HANDED_ON, _PLACE_HANDED_ON = 0.3, 0.03
-"""Standard deviations of the logarithm of the unit and, in units, of the place from a keyframe whose depths older ones
-tell without a match: in a turn on the spot the unit may be lost for a while."""
+_HANDED_ON = 0.015
+"""Standard deviation, in units and rad, of place and rotation from a keyframe whose depths older ones tell without a
+match: where depths are vague, a camera that moves and one that turns see the same."""
 
 _OTHER_UNIT = 0.5
 """Standard deviation of the logarithm of the unit between two trajectories, both of which begin with the depth of the
@@ -171,7 +172,8 @@ def accumulated(
         drift[6, 6] = 0.0
         drift *= SIZES.measured**2
     elif last.handed_on is not None:
-        drift += np.diag([(_PLACE_HANDED_ON * unit) ** 2] * 3 + [0.0] * 3 + [_UNIT_HANDED_ON**2])
+        told = [(_HANDED_ON * unit) ** 2] * 3 + [_HANDED_ON**2] * 3
+        drift += np.diag([*told, last.handed_on.scale_sigma**2])
     return compounded(last.covariance, last.camera_to_world, camera_to_world) + with_unit(noise, 0.0) + drift
 
 
@@ -182,6 +184,18 @@ def _drift(missed_rad: float, inliers: int, turned_rad: float, unit: float) -> F
     return np.diag(
         [place] * 3 + [rotation] * 3 + [(SIZES.drift_unit * missed_rad) ** 2 + SIZES.turn_unit**2 * turned_rad]
     )
+
+
+def credibility(covariance: FloatArray, unit: float) -> float:
+    """Probability that a pose is within the stated error, `STATED_PLACE` and `STATED_RAD`, by its covariance (6x6).
+
+    Args:
+        covariance: as it is published.
+        unit: depth of the scene.
+    """
+    variances = np.trace(covariance[:3, :3]) / 3.0, np.trace(covariance[3:, 3:]) / 3.0
+    place, turn = (STATED_PLACE * unit) ** 2 / variances[0], STATED_RAD**2 / variances[1]
+    return float(chdtr(3, place) * chdtr(3, turn))
 
 
 def published(covariance: FloatArray, turned: FloatArray, model: FloatArray) -> FloatArray:

@@ -20,8 +20,22 @@ from ros2_raxels.tracking.frame import Keyframe, StreamFrame
 from ros2_raxels.tracking.frame_pose import Beside
 from ros2_raxels.tracking.rig_scale import RigScale
 from ros2_raxels.tracking.shared_matches import SharedMatches
+from ros2_raxels.tracking.what_is_wrong import nearly_constant
 
 _DEPTHS_ALONE = RefineSettings(widths_px=(INLIER_PX,), iterations=0)
+
+_WIDTHS_PX, _WIDTH_OVER_MEDIAN = (0.3, 0.6), 2.0
+"""Of the loss at the end of a refinement that seeks the unit, by what half of the observations miss by: a wrong match
+that misses by little bends it, where turns tell little."""
+
+_NOISE_PX, _NOISE_OVER_MEDIAN = (0.2, 0.5), 1.2
+"""Standard deviation of an observation, likewise, with what the errors of neighbours have in common."""
+
+_USUAL_MEDIAN_PX = 0.15
+"""Before there was a refinement."""
+
+_TOLERANCE = 1e-6
+"""Of a refinement that seeks the unit, which changes the cost of all by little."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -66,18 +80,19 @@ class RigTracks:
         self._matcher = matcher
         self._shared = {name: SharedMatches(matcher) for name in rig.others}
         self._depths: dict[str, dict[int, _Depths]] = {name: {} for name in rig.others}
+        self._median_px = _USUAL_MEDIAN_PX
 
     def copy(self, matcher: Matcher) -> RigTracks:
         """The same in a store of its own, which goes on with another matcher."""
         copied = RigTracks(matcher, self.rig)
-        copied.scale = self.scale
+        copied.scale, copied._median_px = self.scale, self._median_px
         copied._shared = {name: shared.copy(matcher) for name, shared in self._shared.items()}
         copied._depths = {name: dict(depths) for name, depths in self._depths.items()}
         return copied
 
     def take_over(self, grown_copy: RigTracks) -> None:
         """Add what a copy has found; depths that were learned here meanwhile stay where the copy knows none."""
-        self.scale = grown_copy.scale
+        self.scale, self._median_px = grown_copy.scale, grown_copy._median_px
         for name, shared in self._shared.items():
             shared.take_over(grown_copy._shared[name])
             for number, new in grown_copy._depths[name].items():
@@ -96,6 +111,16 @@ class RigTracks:
     def know(self, name: str, number: int, inverse_depth: FloatArray) -> None:
         """Depths (G,) of a camera in a keyframe, which has not grown since."""
         self._depths[name][number] = _Depths(inverse_depth, 0.0)
+
+    def shared(self, name: str) -> SharedMatches:
+        """What the images of one of the other cameras have in common."""
+        return self._shared[name]
+
+    def lit(self, frames: Sequence[StreamFrame]) -> str:
+        """Name of another camera that shows something in all frames, where the first one does not; empty for none."""
+        if not any(nearly_constant(frame.features) for frame in frames):
+            return ""
+        return next((name for name in self.rig.others if all(shows(frame, name) for frame in frames)), "")
 
     def mount(self, name: str) -> FloatArray:
         """camera_to_leader (4x4) in the unit of the world."""
@@ -210,7 +235,8 @@ class RigTracks:
             views = self.views(name, keyframes)
             if len(views) < 2:
                 continue
-            evidence = self._shared[name].among(views, tracks)
+            shared = self._shared[name]
+            evidence = (shared.among if self.scale.is_given else shared.flow_among)(views, tracks)
             if len(evidence.anchor) >= FEWEST_MATCHES:
                 parts.append((evidence, np.array([c * len(keyframes) + numbers[v.number] for v in views])))
                 seen.append((name, views, evidence))
@@ -222,9 +248,13 @@ class RigTracks:
             lenses += [lenses[0] if own is None else own] * len(keyframes)
         mounts = np.array([self.rig.to_leader(name) for name in self.rig.names])
         poses: FloatArray = np.array([k.camera_to_world for k in keyframes])
-        tie = Tie(mounts, self.scale.units)
-        prior = None if self.scale.is_given else self.scale.prior
+        tie, prior = Tie(mounts, self.scale.units), None
+        if not self.scale.is_given:
+            # Two poses that stay would say how the cameras have turned between them, right or wrong.
+            prior, fixed = self.scale.prior, fixed & (np.cumsum(fixed) == 1)
+            settings = self._narrowed(settings)
         found = refine_rig(joined(parts, lenses), poses, tie, settings, fixed, prior)
+        self._median_px = float(np.nanmedian(found.residual_px))
         self.scale = self.scale.after(found.units, found.units_information, len(keyframes))
         start = len(leading.anchor)
         for name, views, evidence in seen:
@@ -235,6 +265,12 @@ class RigTracks:
         residual = found.residual_px[: len(leading.anchor), : len(keyframes)]
         return found.leader_to_world, found.inverse_depth[: len(leading.anchor)], residual
 
+    def _narrowed(self, settings: RefineSettings) -> RefineSettings:
+        """With the last width of the loss, and the noise, by what was seen so far."""
+        width = float(np.clip(_WIDTH_OVER_MEDIAN * self._median_px, *_WIDTHS_PX))
+        noise_px = float(np.clip(_NOISE_OVER_MEDIAN * self._median_px, *_NOISE_PX))
+        return replace(settings, widths_px=(*settings.widths_px, width), noise_px=noise_px, tolerance=_TOLERANCE)
+
     def _lens_of(self, name: str, keyframes: Sequence[Keyframe]) -> Camera | None:
         return next((k.frame.sides[name].camera for k in keyframes if name in k.frame.sides), None)
 
@@ -243,6 +279,11 @@ def side_frame(frame: StreamFrame, name: str) -> StreamFrame:
     """The image of another camera at the moment of a frame, as a frame of its own of the same number."""
     side = frame.sides[name]
     return StreamFrame(frame.number, frame.stamp_ns, side.features, side.camera)
+
+
+def shows(frame: StreamFrame, name: str) -> bool:
+    """Whether another camera has an image at the moment of a frame on which something is to be seen."""
+    return name in frame.sides and not nearly_constant(frame.sides[name].features)
 
 
 def joined(parts: Sequence[tuple[Evidence, npt.NDArray[np.integer]]], cameras: Sequence[Camera]) -> Evidence:

@@ -14,7 +14,7 @@ from ros2_raxels.estimation.inliers import FEWEST_MATCHES
 from ros2_raxels.geometry.poses import FloatArray, relative_pose
 from ros2_raxels.geometry.turns import Turn, fitted_turn
 from ros2_raxels.matching.matcher import Matcher
-from ros2_raxels.matching.tracks import Evidence, PairMatches
+from ros2_raxels.matching.tracks import FLOW, KEYPOINT, Evidence, IntArray, PairMatches
 from ros2_raxels.tracking.depth_prior import DepthPrior, with_known_depths
 from ros2_raxels.tracking.doubt import BoolArray, in_doubt, nearest_of
 from ros2_raxels.tracking.frame import Keyframe, Seen
@@ -148,6 +148,14 @@ class SharedMatches:
     def among(self, frames: Sequence[Seen], tracks: int) -> Evidence:
         """At most so many tracks, from what is known of all pairs of frames."""
         return self._assemble(frames, tracks=tracks)
+
+    def flow_among(self, frames: Sequence[Seen], tracks: int) -> Evidence:
+        """The same of flow alone where that has so many: keypoints miss by more."""
+        evidence = self._assemble(frames, tracks=2 * tracks)
+        flow, keypoints = (np.flatnonzero(evidence.kind == kind) for kind in (FLOW, KEYPOINT))
+        return evidence.of_tracks(
+            np.sort(np.concatenate([_spread(flow, tracks), _spread(keypoints, tracks - len(flow))]))
+        )
 
     def seen_in_last(self, frames: Sequence[Seen]) -> Evidence:
         """Tracks that the last of the frames sees, with those that start in doubt."""
@@ -386,6 +394,13 @@ def _some(points: int, count: float) -> npt.NDArray[np.bool_] | None:
         return None
     # Multiples of the golden ratio lie evenly in every stretch of the grid, however long.
     return np.asarray(np.arange(points) * 0.6180339887 % 1.0 < count / points)
+
+
+def _spread(index: IntArray, count: int) -> IntArray:
+    """At most so many of them, evenly."""
+    if len(index) <= count:
+        return index
+    return np.asarray(index[np.arange(max(count, 0)) * len(index) // max(count, 1)])
 
 
 def _all_pairs(frames: Sequence[Seen]) -> list[tuple[Seen, Seen]]:

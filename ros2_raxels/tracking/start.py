@@ -19,6 +19,7 @@ from ros2_raxels.tracking.metres import Metres
 from ros2_raxels.tracking.metric_scale import Scale, ScaleSource
 from ros2_raxels.tracking.motion_sensors import Moved
 from ros2_raxels.tracking.pose_covariance import unit_of_another_trajectory
+from ros2_raxels.tracking.stand_in import StandIn
 from ros2_raxels.tracking.types import Motion, SolveQuality, TrackedPose, TrackerSettings, TrackState
 
 _SURELY_TURNED = 0.5
@@ -85,17 +86,33 @@ class Start:
 
     def collect_from(self, frames: Sequence[StreamFrame]) -> None:
         """Collect anew, these first."""
-        self._initializer = Initializer(self._settings, self._solver, self._live.mapper.shared, frames)
+        rig = self._live.mapper.rig
+        self._by = StandIn(None if rig is None else rig.rig)
+        self._collect(frames)
+
+    def _collect(self, frames: Sequence[StreamFrame]) -> None:
+        rig, name = self._live.mapper.rig, self._by.name
+        shared = rig.shared(name) if rig is not None and name else self._live.mapper.shared
+        self._initializer = Initializer(self._settings, self._solver, shared, frames)
 
     def see(self, frame: StreamFrame, focal_known: bool, stage_s: dict[str, float]) -> Started:
         """A frame while there are no keyframes to solve it against."""
         if focal_known and frame.depth is not None and self._live.mapper.sees_depths(frame):
             return Started(self._begin_in_metres(frame, frame.depth, stage_s), True)
-        found = self._initializer.see(frame, focal_known, stage_s)
+        if self._by.see(frame, bool(self._initializer.pending)):
+            self._collect([])
+        seen = self._by.seen_in(frame)
+        if seen is None:
+            reason = f"no image of camera {self._by.name!r}, by which first cameras are sought"
+            return Started(self._wait(frame, Waiting(reason), stage_s), False)
+        found = self._initializer.see(seen, focal_known or bool(self._by.name), stage_s)
         if isinstance(found, Waiting):
-            self._give_up(found.given_up)
-            return Started(self._wait(frame, found, stage_s), False)
-        return Started(self._begin(found, stage_s), True, found.frames[-1] is frame, found.since)
+            waiting = self._by.of_leader(found)
+            self._by.keep_only(self._initializer.pending)
+            self._give_up(waiting.given_up)
+            return Started(self._wait(frame, waiting, stage_s), False)
+        since, is_of_frame = self._by.whole(found.since), found.frames[-1].number == frame.number
+        return Started(self._begin(found, stage_s), True, is_of_frame, since)
 
     def _wait(self, frame: StreamFrame, waiting: Waiting, stage_s: dict[str, float]) -> TrackedPose:
         """Before the first cameras: a camera that stands, or turns on the spot, has a pose whatever the unit is.
@@ -151,12 +168,17 @@ class Start:
         # Where the camera was said to stand or turn, how far it has moved meanwhile is no motion of one frame.
         live.is_corrected |= not live.keyframes.keyframes
         unit = self._metres.begin(first.path, first.scene_depth)
-        live.mapper.shared.take_over(first.shared)
+        if live.mapper.rig is not None and self._by.name:
+            live.mapper.rig.shared(self._by.name).take_over(first.shared)
+        else:
+            live.mapper.shared.take_over(first.shared)
+            self._frames.know(clip.cameras[-1])
         is_another = bool(live.keyframes.keyframes) and not live.metric.scale.is_metric
         other_unit = unit_of_another_trajectory() if is_another else 0.0
-        solved, clip_to_unit = first.placed(live.motion.camera_to_world, live.motion.covariance, unit, other_unit)
-        live.mapper.begin(solved, clip, clip_to_unit, unit)
-        self._frames.know(clip.cameras[-1])
+        start = live.motion.camera_to_world @ self._by.to_leader
+        placed, clip_to_unit = first.placed(start, live.motion.covariance, unit, other_unit)
+        solved = self._by.solved_of_leader(placed)
+        live.mapper.begin(solved, clip, clip_to_unit, unit, self._by.name)
         self.collect_from([])
         before, newest = solved[-2:]
         moved = float(np.linalg.norm((newest.camera_to_world - live.keyframes.origin)[:3, 3]))

@@ -28,6 +28,7 @@ from ros2_raxels.geometry.camera import Camera
 from ros2_raxels.geometry.covariance import UNKNOWN_VARIANCE
 from ros2_raxels.geometry.poses import FloatArray, relative_pose
 from ros2_raxels.geometry.rig import Rig
+from ros2_raxels.geometry.turns import Turn
 from ros2_raxels.matching.matcher import Matcher
 from ros2_raxels.tracking import map_file
 from ros2_raxels.tracking.answers import few_agree, solved_answer, unsolved_answer
@@ -215,6 +216,7 @@ class Tracker:
             live, self._metres, self._frames, self._first_solver, self.settings, self._is_blind, self._keep_missed
         )
         self._last_solve: tuple[int, FloatArray] | None = None
+        self._last_seen: StreamFrame | None = None
 
     @property
     def depth_trouble(self) -> str:
@@ -294,13 +296,13 @@ class Tracker:
             frame = self._frames.make(self._next_number, image, stamp_ns, camera, depth, others, takes_depths)
         self._next_number += 1
         answer, self._state = self._step(frame, camera is not None, stage_s)
+        self._last_seen = frame
         self._live.forget_matches(self._start.waiting)
         # Residuals are told in px of the image as given.
         residual_px = answer.solve.residual_px * image.shape[1] / frame.features.grey.shape[1]
         answer = replace(answer, solve=replace(answer.solve, residual_px=residual_px), number=frame.number)
         answer = self._live.completed(answer)
-        self._metres.observe(answer)
-        return answer
+        return replace(answer, up=self._metres.observe(answer))
 
     def _step(self, frame: StreamFrame, has_camera: bool, stage_s: dict[str, float]) -> tuple[TrackedPose, State]:
         """What a frame does in the present state: the answer, and the next state."""
@@ -343,10 +345,15 @@ class Tracker:
     def _regain(self, frame: StreamFrame, state: Held, stage_s: dict[str, float]) -> tuple[TrackedPose, State]:
         """A frame after few that were not solved: they may have been blurred, and the camera cannot be far."""
         solved, apart = self._search.following(frame, stage_s)
-        if not self._search.is_good(solved) or not self._is_likely(frame, solved):
-            return self._miss(frame, solved, state, stage_s)
-        after_gap = self._live.motion.since_solved_s(frame.stamp_ns) > _LONG_GAP_S
-        return self._accept(frame, solved, self._live.keyframes.window, state.apart, apart, stage_s, after_gap)
+        if self._search.is_good(solved) and self._is_likely(frame, solved):
+            after_gap = self._live.motion.since_solved_s(frame.stamp_ns) > _LONG_GAP_S
+            return self._accept(frame, solved, self._live.keyframes.window, state.apart, apart, stage_s, after_gap)
+        if state.missed >= self.settings.lost_frames and not self._is_blind(frame):
+            # Carried by other sensors for so long that the window may be out of sight.
+            found, anchors, is_elsewhere = self._search.anywhere(frame, stage_s)
+            if self._search.ends_loss(found) and self._is_likely(frame, found):
+                return self._come_back(frame, found, anchors, is_elsewhere, stage_s)
+        return self._miss(frame, solved, state, stage_s)
 
     def _is_likely(self, frame: StreamFrame, solved: FrameSolve) -> bool:
         """Whether a camera that has moved as this one has can be there."""
@@ -406,23 +413,16 @@ class Tracker:
         if not left_s:
             return False
         last = self._live.keyframes.window[-1]
-        _, overlap = self._live.mapper.shared.image_motion(last, frame)
+        _, overlap = self._live.mapper.image_motion(None, frame, self.settings.keyframe_overlap)
         since_s = (frame.stamp_ns - last.frame.stamp_ns) * 1e-9
         return overlap - (1.0 - overlap) * (left_s + self._live.maker.takes_s) / since_s < _LAST_OVERLAP
 
     def _sees_little(self, frame: StreamFrame) -> bool:
         """Whether a frame sees so little of the last keyframe that it must become one; that is done in `improve`."""
-        newest, shared, window = (
-            self._live.coming or self._maker.frame,
-            self._live.mapper.shared,
-            self._live.keyframes.window,
-        )
-        if newest is None:
-            motion, overlap = shared.image_motion(window[-1], frame)
-        else:
-            # It becomes the last keyframe soon, and until then frames are not compared with it.
-            motion, overlap = shared.image_motion_by_way_of(window, newest.frame, frame)
-        last = window[-1].frame if newest is None else newest.frame
+        newest = self._live.coming or self._maker.frame
+        coming = None if newest is None else newest.frame
+        motion, overlap = self._live.mapper.image_motion(coming, frame, self.settings.keyframe_overlap)
+        last = coming or self._live.keyframes.window[-1].frame
         since_s = (frame.stamp_ns - last.stamp_ns) * 1e-9
         # What it will be when a keyframe of this frame is there, and others are being solved against that.
         overlap -= (1.0 - overlap) * self._maker.takes_s / since_s if since_s > 0 else 0.0
@@ -435,6 +435,17 @@ class Tracker:
         solved, anchors, is_elsewhere = self._search.anywhere(frame, stage_s)
         if not self._search.ends_loss(solved):
             return self._miss(frame, solved, state, stage_s)
+        return self._come_back(frame, solved, anchors, is_elsewhere, stage_s)
+
+    def _come_back(
+        self,
+        frame: StreamFrame,
+        solved: FrameSolve,
+        anchors: Sequence[Keyframe],
+        is_elsewhere: bool,
+        stage_s: dict[str, float],
+    ) -> tuple[TrackedPose, State]:
+        """A frame was found among all keyframes."""
         if is_elsewhere:
             self._live.go_back_to(anchors)
         return self._accept(frame, solved, anchors, False, False, stage_s, after_gap=True)
@@ -451,10 +462,11 @@ class Tracker:
         passed = self._budget.periods if isinstance(state, Lost) else 1
         missed = state.missed + (0 if blind else passed)
         unseen = state.unseen + passed if isinstance(state, Lost) else missed
-        self._live.motion.missed(unseen, self._live.keyframes.unit)
+        self._live.motion.missed(frame.stamp_ns, self._live.keyframes.unit, self._turn_to(frame))
         reason = few_agree(solved) + what_is_wrong(frame.features, self._live.keyframes.window[-1].features)
         reason += "; no time for a thorough look at this rate" if self._budget.refused else ""
-        if missed < self.settings.lost_frames:
+        is_carried = isinstance(state, Held) and self._live.motion.is_carried(frame.stamp_ns, self._live.keyframes.unit)
+        if missed < self.settings.lost_frames or is_carried:
             apart = state.apart if isinstance(state, Held) else False
             confidence = 0.0 if solved is None else solved.quality.confidence
             held = unsolved_answer(
@@ -474,6 +486,15 @@ class Tracker:
         return unsolved_answer(
             self._live.motion, frame, TrackState.LOST, f"lost for {missed} frames: {reason}", stage_s
         ), next_state
+
+    def _turn_to(self, frame: StreamFrame) -> Turn | None:
+        """Since the frame before, as far as both images are alike enough to tell."""
+        before = self._last_seen
+        if before is None or before.features.grey.shape != frame.features.grey.shape:
+            return None
+        if what_is_wrong(frame.features, before.features):
+            return None
+        return self._live.mapper.shared.turn(before, frame)
 
     def _keep_missed(self, frames: Iterable[StreamFrame]) -> None:
         if self.settings.history:

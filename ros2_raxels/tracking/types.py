@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import enum
+import math
 from dataclasses import dataclass, field
 
 from ros2_raxels.estimation.bundle_adjustment import RefineSettings
@@ -12,6 +13,7 @@ from ros2_raxels.geometry.poses import (
 )
 from ros2_raxels.matching.tracks import EvidenceSettings
 from ros2_raxels.tracking.frame import KeyframePose
+from ros2_raxels.tracking.gravity import Up
 from ros2_raxels.tracking.metric_scale import Scale, ScaleSettings
 from ros2_raxels.tracking.step import Step
 
@@ -51,6 +53,10 @@ class LostPolicy(str, enum.Enum):
     """The last pose, with unknown covariance."""
     RESET = "reset"
     """The same, and after a while a new trajectory is begun where the last one ended."""
+
+
+STATED_PLACE, STATED_RAD = 0.1, math.radians(2.0)
+"""Error within which a pose is by its confidence: a share of the scene's depth, and an angle."""
 
 
 @dataclass(frozen=True)
@@ -94,7 +100,10 @@ class TrackedPose:
         number: of the frame in the stream.
         keyframe_pose: the pose told beside a keyframe; None before there is one. See `Tracker.pose_now`.
         earlier: (stamp_ns, camera_to_world) of the frames before the first depths, as they are known now.
+        up: against gravity, by an IMU; None while that is not known.
         step: from the frame before, where both were solved one after the other; None otherwise.
+        credibility: probability, by the covariance, that the pose is within `stated` and `STATED_RAD`.
+        stated: error of the place that the confidence speaks of, in pose units.
         message: why the state is not TRACKING, or why there are no depths yet, in words; empty otherwise.
         stage_s: wall time of each stage ("look", "evidence", "solve", ...), s.
     """
@@ -112,14 +121,17 @@ class TrackedPose:
     number: int = 0
     keyframe_pose: KeyframePose | None = None
     earlier: tuple[tuple[int, FloatArray], ...] = ()
+    up: Up | None = None
     step: Step | None = None
+    credibility: float = 1.0
+    stated: float = STATED_PLACE
     message: str = ""
     stage_s: dict[str, float] = field(default_factory=dict)
 
     @property
     def confidence(self) -> float:
-        """Of the solve, 0 (a guess) to 1."""
-        return self.solve.confidence
+        """Probability that the pose is within the stated error: that of the solve, times that of its covariance."""
+        return self.solve.confidence * self.credibility
 
 
 @dataclass(frozen=True)

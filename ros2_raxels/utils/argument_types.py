@@ -7,6 +7,7 @@ import math
 from collections.abc import Callable, Iterable
 
 _LENS_LENGTHS = tuple(4 + coefficients for coefficients in (0, 4, 5, 8, 12, 14))
+_LEAST_PX, _MOST_PX = 16, 16384
 
 
 def positive(text: str) -> int:
@@ -74,6 +75,20 @@ def intrinsics_px(text: str) -> tuple[float, float, float, float]:
         raise argparse.ArgumentTypeError(f"{text!r} must be four numbers fx,fy,cx,cy in px") from None
     _check_intrinsics(text, (fx, fy, cx, cy))
     return fx, fy, cx, cy
+
+
+def size_px(text: str) -> tuple[int, int]:
+    """Width and height, px, from ``WIDTHxHEIGHT``.
+
+    Raises:
+        argparse.ArgumentTypeError: it is something else, or a side is not from 16 to 16384 px.
+    """
+    width, _, height = text.partition("x")
+    if not all(side.isdecimal() and _LEAST_PX <= int(side) <= _MOST_PX for side in (width, height)):
+        raise argparse.ArgumentTypeError(
+            f"{text!r} must be a width and a height from {_LEAST_PX} to {_MOST_PX} px, like 1280x720"
+        )
+    return int(width), int(height)
 
 
 def _check_intrinsics(text: str, values: tuple[float, ...]) -> None:

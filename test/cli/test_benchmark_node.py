@@ -34,6 +34,7 @@ def test_states_of_several_loads_have_a_file_each() -> None:
 @pytest.mark.parametrize(
     ("options", "message"),
     [
+        (["--size", "320x180"], "--size is about the nodes; give --node too"),
         (["--states", "a.jsonl"], "--states is about the nodes; give --node too"),
         (["--states-of", "base"], "--states-of is about the nodes; give --node too"),
         (["--peer", "a=b {out}"], "--peer is about the nodes; give --node too"),
@@ -57,6 +58,7 @@ def test_what_cannot_be_meant_is_refused(
     ("options", "message"),
     [
         (["--load", "-1"], "must be whole numbers with commas between them"),
+        (["--size", "320"], "must be a width and a height"),
         (["--load", "1,two"], "must be whole numbers with commas between them"),
         (["--peer", "orb"], "must be NAME=COMMAND, with {out} in the command"),
         (["--peer", "orb=run {set}"], "must be NAME=COMMAND, with {out} in the command"),
@@ -114,7 +116,7 @@ def test_the_report_is_of_the_real_nodes_and_of_a_peer_beside_the_same_loads(
         {"start", "after node"},
     )
     node = report["node"]
-    assert (node["rate_hz"], node["poses_of"]) == (pytest.approx(10.0), "base")
+    assert (node["rate_hz"], node["poses_of"], node["size"]) == (pytest.approx(10.0), "base", None)
     for load, run in enumerate(node["runs"]):
         lines = [json.loads(line) for line in (tmp_path / f"a_load{load}.jsonl").read_text().splitlines()]
         assert (run["load"], run["frames"]) == (load, len(lines)) == (load, 16)

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from made_up_tracks import moved, wide_tracks_of
 
-from ros2_raxels.estimation.bundle_adjustment import RefineSettings, Tie, refine_rig
+from ros2_raxels.estimation.bundle_adjustment import RefineSettings, Tie, UnitsPrior, refine_rig
 from ros2_raxels.geometry.camera import PinholeCamera
 from ros2_raxels.geometry.poses import FloatArray, make_pose, rotation_angle_rad, rotation_from_vector
 from ros2_raxels.matching.tracks import Evidence
@@ -16,8 +16,8 @@ MOUNTS = np.array([np.eye(4), make_pose(rotation_from_vector([0.0, 1.7, 0.0]), [
 UNITS = 0.4
 MOMENTS = 6
 SETTINGS = RefineSettings(widths_px=(2.0, 1.0, 0.6), iterations=20)
-FREE = 1e-6
-FIXED = np.arange(MOMENTS) < 2
+FREE = UnitsPrior(UNITS, 1e-6)
+FIXED, FIRST = np.arange(MOMENTS) < 2, np.arange(MOMENTS) < 1
 
 
 def way(turn_rad: float) -> FloatArray:
@@ -82,8 +82,35 @@ def test_what_is_known_of_the_unit_is_weighed_against_the_images() -> None:
     poses, evidence = way(0.12), seen(way(0.12), 0.2)
     start = Tie(MOUNTS, 0.9 * UNITS)
     free = refine_rig(evidence, poses, start, SETTINGS, FIXED, FREE)
-    held = refine_rig(evidence, poses, start, SETTINGS, FIXED, 1e4 * free.units_information)
-    both = refine_rig(evidence, poses, start, SETTINGS, FIXED, free.units_information)
+    held, both = (
+        refine_rig(evidence, poses, start, SETTINGS, FIXED, UnitsPrior(start.units, weight * free.units_information))
+        for weight in (1e4, 1.0)
+    )
     logs = [float(np.log(found.units / (0.9 * UNITS))) for found in (held, both, free)]
     assert abs(logs[0]) < 0.01 * logs[2]
     assert 0.3 * logs[2] < logs[1] < 0.7 * logs[2]
+
+
+@pytest.mark.parametrize("noise_px", [0.0, 0.2])
+def test_where_one_pose_stays_the_ways_from_it_hold_the_unit(noise_px: float) -> None:
+    poses = way(0.12)
+    found = refine_rig(seen(poses, noise_px), disturbed(poses), Tie(MOUNTS, 0.8 * UNITS), SETTINGS, FIRST, FREE)
+    np.testing.assert_array_equal(found.leader_to_world[0], poses[0])
+    size, given, right = (
+        np.linalg.norm((p - p[0])[:, :3, 3]) for p in (found.leader_to_world, disturbed(poses), poses)
+    )
+    assert size == pytest.approx(given, rel=1e-3)
+    # The world is as much too large as these were disturbed, and so are its units.
+    true = UNITS * size / right
+    sigma = found.units_information**-0.5
+    assert abs(np.log(found.units / true)) < (4 * sigma if noise_px else 1e-3)
+
+
+def test_one_camera_on_an_arm_tells_no_metres_however_it_turns() -> None:
+    """Two poses that stay would say so: they are what the camera has made of them."""
+    poses = way(0.12)
+    evidence = seen(poses, 0.2)
+    arm = evidence.of_tracks(np.flatnonzero(evidence.anchor >= MOMENTS))
+    alone, both = (refine_rig(e, poses, Tie(MOUNTS, UNITS), SETTINGS, FIRST, FREE) for e in (arm, evidence))
+    assert alone.units_information < 0.01 * both.units_information
+    assert refine_rig(arm, poses, Tie(MOUNTS, UNITS), SETTINGS, FIXED, FREE).units_information > alone.units_information

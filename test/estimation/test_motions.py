@@ -9,8 +9,10 @@ import pytest
 from made_up_tracks import FOCAL_PX, cameras, moved, tracks_of, wide_tracks_of
 
 from ros2_raxels.estimation.motions import (
+    WORLD_ODDS,
     Picture,
     agreement,
+    log_odds,
     most_like_the_world,
     moving_as_a_plane,
     only_one_explains,
@@ -64,6 +66,50 @@ def test_the_presumed_world_stays_where_the_others_explain_little_of_their_own()
     assert 0.02 < picture.area[border].sum() < 0.12
     few = np.array([picture.place[:, 0] < 0.9, border & (picture.place[:, 1] < 0.5)], float)
     assert most_like_the_world(picture, few, presumed=0) == 0
+
+
+def test_the_traits_of_a_slab_and_of_what_surrounds_it() -> None:
+    evidence = spread_out()
+    picture = Picture(evidence)
+    slab = (picture.place[:, 0] > 0.3) & (picture.place[:, 0] < 0.7)
+    thing, world = (dict(zip(WORLD_ODDS, picture.traits(*s), strict=True)) for s in ((slab, ~slab), (~slab, slab)))
+    assert np.exp(thing["share"]) == pytest.approx(0.4, abs=0.05)
+    assert np.exp(world["share"]) == pytest.approx(0.6, abs=0.05)
+    # Of an even spread over .4, over .6 beside that, and over 1.
+    assert np.exp(thing["width"]) == pytest.approx(0.4 / np.sqrt(12), abs=0.015)
+    assert np.exp(world["width"]) == pytest.approx(np.sqrt((1.0 - 0.4**3) / 0.6 / 12), abs=0.02)
+    assert np.exp(thing["height"]) == pytest.approx(1 / np.sqrt(12), abs=0.02)
+    assert thing["border"] == pytest.approx(0.3, abs=0.06)
+    assert world["border"] == pytest.approx(0.3 + 0.7 * 0.5, abs=0.06)
+    assert thing["beside"] == pytest.approx(0.0, abs=1e-6)
+    assert world["beside"] == pytest.approx(1.0)
+    assert thing["above"] > 0.9
+    assert thing["seen"] == pytest.approx(np.average(evidence.seen.mean(axis=1), weights=slab * picture.area))
+
+
+def test_what_stays_in_view_is_the_thing_where_places_do_not_tell() -> None:
+    evidence = spread_out()
+    left = Picture(evidence).place[:, 0] < 0.5
+    rng = np.random.default_rng(3)
+    later = (np.arange(4) > evidence.anchor[:, None]) & ~left[:, None] & (rng.random((len(left), 1)) < 0.5)
+    hidden = replace(evidence, pixels=np.where(later[..., None], np.nan, evidence.pixels))
+    for presumed, follows in ((0, [left, ~left]), (1, [left, ~left])):
+        assert most_like_the_world(Picture(hidden), np.array(follows, float), presumed) == 1
+    first, second = only_one_explains(left.astype(float), (~left).astype(float))
+    assert log_odds(Picture(hidden), first, second) == -log_odds(Picture(hidden), second, first)
+
+
+@pytest.mark.parametrize(("width", "taken"), [(0.03, False), (0.065, True), (0.15, True)])
+def test_a_small_claim_has_to_be_clearly_more_like_the_world(width: float, taken: bool) -> None:
+    """Strips at both sides of a slab: all of them look like the world, those of too little area are chance."""
+    picture = Picture(spread_out(2000))
+    across = picture.place[:, 0]
+    strips = (across < width / 2) | (across > 1 - width / 2)
+    slab = (across > 0.2) & (across < 0.8)
+    assert most_like_the_world(picture, np.array([slab, strips], float), presumed=0) == int(taken)
+    # A strip inside of it does not look like that.
+    inside = (across > 0.5) & (across < 0.5 + width)
+    assert most_like_the_world(picture, np.array([slab & ~inside, inside], float), presumed=0) == 0
 
 
 def test_belief_speaks_for_the_motion_of_those_that_are_believed() -> None:

@@ -30,6 +30,8 @@ def test_the_camera_is_told_what_to_play_and_to_wait_for_both(tmp_path: Path) ->
     told = _camera_arguments(Play(str(tmp_path), source(), 30, 2.0, "/eye", True))
     settings = {f'source:="{tmp_path}"', "speed:=2.0", "limit:=30", 'image_topic:="/eye"', "use_source_stamps:=true"}
     assert settings | {"wait_for_subscribers:=2"} <= set(told)
+    assert 'size:="320x180"' in _camera_arguments(Play("0", source(), size=(320, 180)))
+    assert not any("size" in word for word in told)
     assert 'source:="0"' in _camera_arguments(Play("0", source()))
 
 

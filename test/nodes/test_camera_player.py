@@ -75,6 +75,21 @@ class Ears:
         return int(found[1]), float(found[2]), float(found[3])
 
 
+def test_images_are_played_at_another_size_with_intrinsics_to_match(spawn: Spawn, probe: Probe, tmp_path: Path) -> None:
+    source = write_set(tmp_path / "set", 3, rate_hz=20.0)
+    node = spawn(PLAYER, "-p", f"source:={source}", "-p", "size:=128x72")
+    ears = Ears(probe, node)
+    assert node.wait() == 0
+    wait_until(lambda: len(ears.images) == 3, what="3 images")
+    assert ears.numbers() == [0, 1, 2]
+    assert [(m.width, m.height) for m in (*ears.images, *ears.infos)] == [(128, 72)] * 6
+    # The 64x36 px in the middle, twice as large.
+    fx, fy, cx, cy = INTRINSICS
+    k = ears.infos[0].k.reshape(3, 3)
+    assert (k[0, 0], k[1, 1]) == pytest.approx((2 * fx, 2 * fy))
+    assert (k[0, 2], k[1, 2]) == pytest.approx((2 * (cx + 0.5) - 0.5, 2 * (cy - 6 + 0.5) - 0.5))
+
+
 @pytest.mark.parametrize("reliability", ["reliable", "best_effort"])
 def test_every_frame_is_played_on_time_with_its_camera_info(
     spawn: Spawn, probe: Probe, tmp_path: Path, reliability: str
@@ -212,6 +227,25 @@ def test_a_camera_of_a_rig_that_is_not_there_is_named_with_those_that_are(probe:
     player = CameraPlayer(context=probe.node.context, parameter_overrides=overrides)
     try:
         with pytest.raises(SourceError, match="has no camera 'top'; choose from left, right"):
+            player.start()
+        assert player.stop()
+    finally:
+        player.destroy_node()
+
+
+@pytest.mark.parametrize(
+    ("camera", "size", "words"),
+    [
+        ("", "320x240", "size = '320x240' is for one camera without depth images; leave it out, or set camera"),
+        ("left", "320", "parameter size: '320' must be a width and a height from 16 to 16384 px, like 1280x720"),
+    ],
+)
+def test_a_size_that_cannot_be_played_is_refused(probe: Probe, tmp_path: Path, camera: str, size: str, words: str):
+    given = {"source": str(write_rig_set(tmp_path / "rig", "left", "right", count=1)), "camera": camera, "size": size}
+    overrides = [Parameter(name, value=value) for name, value in given.items()]
+    player = CameraPlayer(context=probe.node.context, parameter_overrides=overrides)
+    try:
+        with pytest.raises(SourceError, match=words):
             player.start()
         assert player.stop()
     finally:

@@ -24,6 +24,7 @@ def test_a_line_has_seconds_a_quaternion_and_the_covariance_row_by_row() -> None
         "covariance": list(range(36)),
         "confidence": 0.75,
         "metric": True,
+        "stated": None,
     }
 
 

@@ -85,11 +85,13 @@ def test_the_real_networks_find_a_frame_over_a_wide_baseline(walk: Walk, tmp_pat
 def test_networks_that_fail_are_named_once_and_not_asked_again(walk: Walk) -> None:
     broken, said = NearestGraph(error=EngineError("out of memory")), list[str]()
     look, frames = LearnedLook(LearnedMatcher(FakeGraphs(stages=[broken])), said.append), shown(walk)
+    assert look.works
     assert look.may_look_again(1)
     for _ in range(2):
         assert look.between(SharedMatches(Matcher()), frames[:2], frames[2]) is None  # type: ignore[arg-type]
     assert said == ["matcher: classic from now on, because the learned one failed: out of memory"]
     assert not look.may_look_again(1)
+    assert not look.works
 
 
 def test_a_long_loss_is_looked_at_ever_less_often() -> None:

@@ -246,7 +246,7 @@ def test_who_keeps_account_himself_is_believed_as_far_as_he_is_sure() -> None:
     assert not metric.scale.is_metric
     metric.be_told(0.05, 0.2)
     assert metric.correction(here, origin) is None
-    # Sure enough: metres, and from then on gently about the camera.
+    # Sure enough: metres, and from then on about the camera.
     metric.be_told(0.05, 0.1)
     factor, about = metric.correction(here, origin) or (0.0, here)
     assert factor == pytest.approx(np.exp(0.05))
@@ -254,10 +254,12 @@ def test_who_keeps_account_himself_is_believed_as_far_as_he_is_sure() -> None:
     assert metric.scale == Scale(ScaleSource.STEREO, pytest.approx(np.exp(0.05)), 0.1)
     metric.be_told(0.04, 0.03)
     factor, about = metric.correction(here, origin) or (0.0, origin)
-    assert factor == pytest.approx(np.exp(0.2 * 0.04))
+    assert factor == pytest.approx(np.exp(0.04))
     np.testing.assert_array_equal(about, here)
-    assert metric.scale.sigma == pytest.approx(np.hypot(0.03, 0.04))
+    assert metric.scale.sigma == 0.03
+    metric.be_told(0.001, 0.02)
     assert metric.correction(here, origin) is None
+    assert metric.scale.sigma == 0.02
 
 
 def test_depths_give_metres_to_a_trajectory_that_began_without() -> None:

@@ -7,6 +7,7 @@ import pytest
 from walk import CAMERA, FIRST_NS, STEP_NS, TRACKING, Walk, solved_from, states
 
 from ros2_raxels.geometry.poses import FloatArray, make_pose, relative_pose, rotation_angle_rad, rotation_from_vector
+from ros2_raxels.geometry.turns import Turn
 from ros2_raxels.tracking.motion_model import MotionModel
 from ros2_raxels.tracking.motion_sensors import Moved
 from ros2_raxels.tracking.tracker import Tracker
@@ -63,20 +64,66 @@ def test_the_expected_distance_is_at_least_a_thousandth_of_the_unit() -> None:
     assert model.expected_distance(make_pose(np.eye(3), [0.0, 2.0, 0.0]), 100, unit=3.0) == pytest.approx(2.0)
 
 
-def test_while_frames_are_missed_the_standard_deviation_grows_with_their_number() -> None:
-    """The sum of the first n odd numbers is n squared."""
+def test_while_frames_are_missed_the_standard_deviation_grows_with_the_time() -> None:
+    """As far as the camera has gone in a step of late, over so many steps."""
     model = moving()
-    for k in range(1, 5):
-        model.missed(k, unit=1.0)
+    for stamp_ns in (1400, 1500, 1700):
+        model.missed(stamp_ns, unit=1.0)
     length = np.linalg.norm(STEP[:3, 3])
     np.testing.assert_allclose(np.diag(model.covariance)[:3], 0.01 + (4 * length) ** 2)
     np.testing.assert_allclose(np.diag(model.covariance)[3:], 0.001 + (4 * 0.02) ** 2)
+    # Nor does a pause make a camera slow that has just been fast.
+    paused = moving()
+    paused.solved(paused.camera_to_world, COVARIANCE, 1400, after_gap=True)
+    paused.missed(1600, unit=1.0)
+    np.testing.assert_allclose(np.diag(paused.covariance)[:3], 0.01 + (2 * length) ** 2)
 
 
 def test_a_camera_that_stood_still_is_taken_to_move_a_little_while_it_is_not_seen() -> None:
     model = MotionModel(np.eye(4), np.zeros((6, 6)))
     model.missed(1, unit=2.0)
     np.testing.assert_allclose(np.diag(model.covariance), [(2e-3) ** 2] * 3 + [0.02**2] * 3)
+
+
+def test_a_turn_is_followed_while_frames_are_missed() -> None:
+    """Ten sure turns, each of which may hide a fifth; what is expected next goes on with them."""
+    quarter = rotation_from_vector([0.0, 0.1, 0.0])
+    for sure, turned_rad in ((Turn(quarter, 0.1, 0.0), 1.0), (Turn(quarter, 0.1, 0.1), 0.0), (None, 0.0)):
+        model = moving(step=np.eye(4))
+        for k in range(10):
+            model.missed(1400 + 100 * k, 1.0, sure)
+        assert rotation_angle_rad(model.camera_to_world[:3, :3]) == pytest.approx(turned_rad)
+        sigma_rad = np.sqrt(model.covariance[4, 4] - COVARIANCE[4, 4])
+        assert sigma_rad == pytest.approx(10 * 0.021 if turned_rad else 10 * 0.02)
+        ahead = relative_pose(model.camera_to_world, model.expected_pose(2400))
+        assert rotation_angle_rad(ahead[:3, :3]) == pytest.approx(0.1 if turned_rad else 0.0)
+
+
+def test_over_a_gap_a_camera_has_stopped_or_gone_on() -> None:
+    """Half a second of 30 Hz; what has turned on unseen is known to half of that."""
+    period_ns, turn = 33_000_000, make_pose(rotation_from_vector([0.0, 0.03, 0.0]), np.zeros(3))
+    model, pose = MotionModel(np.eye(4), np.zeros((6, 6)), 1), np.eye(4)
+    for k in range(1, 4):
+        pose = pose @ turn
+        model.solved(pose, np.zeros((6, 6)), k * period_ns, after_gap=False)
+    assert len(model.expected_poses(5 * period_ns)) == 1
+    assert len(model.expected_poses(3 * period_ns + 2 * 10**9)) == 1
+    gone_on, stopped = (relative_pose(pose, found) for found in model.expected_poses(18 * period_ns))
+    assert rotation_angle_rad(gone_on[:3, :3]) == pytest.approx(15 * 0.03)
+    assert rotation_angle_rad(stopped[:3, :3]) == pytest.approx(5 * 0.03)
+    model.missed(18 * period_ns, 1.0)
+    assert rotation_angle_rad(relative_pose(pose, model.camera_to_world)[:3, :3]) == pytest.approx(15 * 0.03)
+    assert np.sqrt(model.covariance[4, 4]) == pytest.approx(0.5 * 15 * 0.03)
+
+
+def test_wheels_carry_a_camera_that_is_not_seen() -> None:
+    moved = Moved(rotation_from_vector([0.0, 0.1, 0.0]), np.array([0.0, 0.0, 0.2]), 0.01, 0.02)
+    model = MotionModel(np.eye(4), np.zeros((6, 6)), 1000, lambda begin_ns, end_ns: moved)
+    for stamp_ns in (1100, 1200):
+        model.missed(stamp_ns, 1.0)
+    step = make_pose(moved.rotation, moved.translation)
+    np.testing.assert_allclose(model.camera_to_world, step @ step, atol=1e-12)
+    np.testing.assert_allclose(np.diag(model.covariance), [0.04**2] * 3 + [0.02**2] * 3)
 
 
 def test_a_world_that_becomes_larger_takes_pose_step_and_covariance_along() -> None:
@@ -167,3 +214,20 @@ def test_a_step_goes_on_in_a_camera_that_turns_faster() -> None:
     step = relative_pose(model.camera_to_world, model.expected_pose(1300))
     np.testing.assert_allclose(step[:3, :3], rotation_from_vector([0, 0.1, 0]), atol=1e-12)
     np.testing.assert_allclose(step[:3, 3], 0.2 * np.array([np.sin(0.05), 0.0, np.cos(0.05)]), atol=1e-12)
+
+
+def test_wheels_carry_a_camera_that_sees_nothing_as_long_as_they_know_where_it_is() -> None:
+    turned = make_pose(rotation_from_vector([0.0, 0.1, 0.0]), [0.2, 0.0, 0.1])
+    for moved, carried in (
+        (Moved(turned[:3, :3], turned[:3, 3], 0.02, 0.03), True),
+        (Moved(turned[:3, :3], None, 0.02), False),
+    ):
+        model = MotionModel(np.eye(4), COVARIANCE, 10**9, lambda begin_ns, end_ns, moved=moved: moved)
+        model.solved(STEP, COVARIANCE, 2 * 10**9, after_gap=False)
+        for k in (1, 2, 3):
+            model.missed(2 * 10**9 + k * 10**8, unit=1.0)
+        assert model.is_carried(2 * 10**9 + 3 * 10**8, unit=1.0) == carried
+        assert not model.is_carried(2 * 10**9 + 3 * 10**8, unit=0.5)
+        assert not model.is_carried(5 * 10**9, unit=1.0)
+        if carried:
+            np.testing.assert_allclose(model.camera_to_world, STEP @ turned @ turned @ turned, atol=1e-12)

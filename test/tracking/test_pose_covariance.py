@@ -17,12 +17,13 @@ from ros2_raxels.tracking.metric_scale import ScaleSource
 from ros2_raxels.tracking.pose_covariance import (
     ModelError,
     accumulated,
+    credibility,
     miss_rad,
     of_first_cameras,
     published,
     unit_of_another_trajectory,
 )
-from ros2_raxels.tracking.types import SolveQuality
+from ros2_raxels.tracking.types import STATED_PLACE, STATED_RAD, SolveQuality
 
 CAMERA = PinholeCamera(8, 6, 8.0, 8.0, 3.5, 2.5)
 BLANK = StreamFrame(0, 0, Features(np.zeros((6, 8), np.uint8)), CAMERA)
@@ -76,9 +77,20 @@ def test_drift_grows_with_what_inliers_miss_by_and_where_few_points_are_handed_o
     in_turn = accumulated([blank], turned, NOTHING, quality(0.4, 100), 1.0)
     assert in_turn[6, 6] > usual[6] + 1e-5
     assert unit_of_another_trajectory() > usual[6]
-    told = replace(blank, handed_on=PointDepths(np.zeros((1, 2)), *np.ones((2, 1)), ScaleSource.NONE, 0.0))
-    without_match = accumulated([told], THERE, NOTHING, quality(0.4, 100), 1.0)
-    np.testing.assert_allclose(np.diag(without_match) - usual, [0.03**2] * 3 + [0.0] * 3 + [0.09], atol=1e-12)
+    told = replace(blank, handed_on=PointDepths(np.zeros((1, 2)), *np.ones((2, 1)), ScaleSource.NONE, 0.07))
+    without_match = np.diag(accumulated([told], THERE, NOTHING, quality(0.4, 100), 2.0)) - drift(0.4, 100, 2.0)
+    np.testing.assert_allclose(without_match, [0.03**2] * 3 + [0.015**2] * 3 + [0.07**2], atol=1e-12)
+
+
+def test_a_pose_is_believed_by_how_much_of_its_covariance_lies_within_the_stated_error() -> None:
+    """Against draws of errors; the depth of the scene is two units."""
+    generator, unit = np.random.default_rng(4), 2.0
+    for place, turn_rad in ((0.01, 0.001), (0.1, 0.02), (0.2, 0.001), (9999.0, 0.001)):
+        errors = generator.normal(size=(20000, 6)) * np.repeat([place, turn_rad], 3)
+        within = np.linalg.norm(errors[:, :3], axis=1) < STATED_PLACE * unit
+        within &= np.linalg.norm(errors[:, 3:], axis=1) < STATED_RAD
+        found = credibility(np.diag(np.repeat([place**2, turn_rad**2], 3)), unit)
+        assert found == pytest.approx(within.mean(), abs=0.015)
 
 
 def test_first_cameras_are_as_uncertain_as_their_rivals_are_apart() -> None:

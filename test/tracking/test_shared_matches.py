@@ -11,7 +11,7 @@ from ros2_raxels.geometry.camera import PinholeCamera
 from ros2_raxels.geometry.poses import FloatArray, relative_pose
 from ros2_raxels.matching.features import Features
 from ros2_raxels.matching.matcher import Matcher
-from ros2_raxels.matching.tracks import EvidenceSettings
+from ros2_raxels.matching.tracks import FLOW, KEYPOINT, EvidenceSettings
 from ros2_raxels.scenes.clips import exact_flow
 from ros2_raxels.scenes.renderer import render
 from ros2_raxels.scenes.trajectories import handheld_loop
@@ -300,3 +300,19 @@ def test_nothing_is_solved_with_what_is_in_doubt_unless_it_is_trusted_for_a_whil
     assert len(trusted.anchor) > len(evidence.anchor) + 10
     assert passed_by.shared.any_doubt(anchors)
     assert passed_by.shared.copy(passed_by.shared._matcher).any_doubt(anchors)
+
+
+def test_flow_alone_is_taken_where_there_is_enough_of_it(scene: Scene) -> None:
+    frames = scene.frames()
+    shared = SharedMatches(Matcher(EvidenceSettings(keypoint_reach=1.1)))
+    shared.connect(frames)
+    every = shared.among(frames, 100_000)
+    flow, keypoints = ((every.kind == kind).sum() for kind in (FLOW, KEYPOINT))
+    assert min(flow, keypoints) > 50
+    some = shared.flow_among(frames, 60)
+    assert (some.kind == FLOW).all()
+    assert len(some.anchor) == 60
+    # From all frames alike, not from the first ones alone.
+    assert set(some.anchor) == set(every.anchor[every.kind == FLOW])
+    filled = shared.flow_among(frames, int(flow) + 20)
+    assert ((filled.kind == FLOW).sum(), (filled.kind == KEYPOINT).sum()) == (flow, 20)

@@ -223,7 +223,8 @@ def test_unrelated_images_are_not_tracked(walk: Walk) -> None:
     noise = rng.integers(0, 255, (3, *BLACK.shape)).astype(np.uint8)
     found = follow(Tracker(), [*walk[:12], wall, *noise, wall, wall])
     assert states(found[12:]) == [HELD] * 4 + [LOST] * 2
-    np.testing.assert_array_equal(found[-1].camera_to_world, found[11].camera_to_world)
+    # The wall has not turned from one image to the next.
+    np.testing.assert_allclose(found[-1].camera_to_world, found[11].camera_to_world, atol=1e-6)
 
 
 def test_after_a_long_loss_a_new_trajectory_begins_where_the_last_one_ended(walk: Walk) -> None:
@@ -238,7 +239,8 @@ def test_after_a_long_loss_a_new_trajectory_begins_where_the_last_one_ended(walk
     for waiting in after[:begun]:
         np.testing.assert_array_equal(waiting.camera_to_world, last)
     # How far the camera went meanwhile is not known: five frames at the speed before the loss.
-    gone = 5 * np.linalg.norm(relative_pose(found[10].camera_to_world, last)[:3, 3])
+    before = np.array([f.camera_to_world for f in found[6:12]])
+    gone = 5 * np.linalg.norm(relative_pose(before[:-1], before[1:])[:, :3, 3], axis=1).max()
     assert gone < np.sqrt(np.diag(after[begun].covariance)[:3]).min() < 1.2 * gone
     step = inverse_pose(last) @ np.array([f.camera_to_world for f in after[begun:]])
     # A mirrored room is another room, and its camera moves as a mirrored one.

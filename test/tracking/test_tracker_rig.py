@@ -136,3 +136,24 @@ def test_other_sources_of_metres_come_first(walk: RigWalk) -> None:
     found = Tracker(TrackerSettings(scale=fixed), rig=pair.rig)
     first = found.track(pair.images[0]["left"], 1, pair.rig["left"].camera, others={"right": pair.images[0]["right"]})
     assert not first.has_depth
+
+
+def test_a_first_camera_that_is_dead_from_the_start_costs_no_pose_and_joins_when_it_comes_back(walk: RigWalk) -> None:
+    found = tracker(walk)
+    answers = follow(found, walk, left=set(range(20)))
+    assert all(a.state is TrackState.TRACKING for a in answers)
+    begun = next(k for k, a in enumerate(answers) if a.has_depth)
+    assert begun < 10
+    # The other one tells when there is to be a keyframe: not every frame is one because the first one is dark.
+    assert sum(a.keyframe for a in answers[begun:20]) < 0.6 * (20 - begun)
+    # One camera on an arm tells no metres.
+    assert not any(a.scale.is_metric for a in answers[:20])
+    seen = np.array([a.solve.correspondences for a in answers])
+    assert np.median(seen[-5:]) > 1.3 * np.median(seen[begun + 1 : 20])
+    own, true = np.array([a.camera_to_world for a in answers[:20]]), walk.truth(list(range(20)))
+    assert rotation_angle_rad(relative_pose(own, true)[:, :3, :3]).max() < 0.01
+    scale = np.linalg.norm(true[-1, :3, 3]) / np.linalg.norm(own[-1, :3, 3])
+    assert 0.4 < scale < 2.5
+    # Places are those of the first camera, up to the arm in a unit that is not known yet.
+    arm = np.linalg.norm(walk.rig.to_leader("right")[:3, 3]) * abs(1.0 - scale)
+    assert np.linalg.norm(scale * own[:, :3, 3] - true[:, :3, 3], axis=1).max() < 0.03 + arm

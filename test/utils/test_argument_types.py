@@ -6,7 +6,15 @@ import argparse
 
 import pytest
 
-from ros2_raxels.utils.argument_types import above_zero, intrinsics_px, lens_px, natural, positive, several_of
+from ros2_raxels.utils.argument_types import (
+    above_zero,
+    intrinsics_px,
+    lens_px,
+    natural,
+    positive,
+    several_of,
+    size_px,
+)
 
 
 def test_names_are_read_once_and_in_order() -> None:
@@ -36,6 +44,14 @@ def test_whole_numbers_are_read_and_others_refused_with_their_text() -> None:
             with pytest.raises(argparse.ArgumentTypeError) as caught:
                 read(text)
             assert str(caught.value) == f"{text!r} must be a whole number of at least {least}"
+
+
+def test_a_size_is_two_sides_in_px() -> None:
+    assert size_px("1280x720") == (1280, 720)
+    for text in ("1280", "1280x", "1280*720", "-1x720", "1280x15", "16385x720", "1280x720x3", "1280.0x720"):
+        with pytest.raises(argparse.ArgumentTypeError) as caught:
+            size_px(text)
+        assert str(caught.value) == f"{text!r} must be a width and a height from 16 to 16384 px, like 1280x720"
 
 
 def test_intrinsics_are_four_numbers() -> None:

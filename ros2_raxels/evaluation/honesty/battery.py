@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from ros2_raxels.evaluation.honesty.conditions import ChangedSource, Condition
-from ros2_raxels.evaluation.honesty.scores import GOOD_RAD, GOOD_SHARE, STATED, Samples, StreamScore, score_stream
+from ros2_raxels.evaluation.honesty.scores import STATED, Samples, StreamScore, score_stream
 from ros2_raxels.evaluation.report import charts
 from ros2_raxels.evaluation.report.page import Picture, Section
 from ros2_raxels.evaluation.report.tables import Table
@@ -19,10 +19,11 @@ from ros2_raxels.geometry.poses import FloatArray
 from ros2_raxels.recordings.source import FrameSource
 from ros2_raxels.tracking.frame_state import FrameState
 from ros2_raxels.tracking.tracker import Tracker
+from ros2_raxels.tracking.types import STATED_PLACE, STATED_RAD
 from ros2_raxels.utils.files import FileError
 
 _INSIDE = ("position_inside_68", "position_inside_95", "rotation_inside_68", "rotation_inside_95")
-_GOOD = f"poses within {100 * GOOD_SHARE:g} % of the path and {np.degrees(GOOD_RAD):g} degrees"
+_GOOD = f"poses within {100 * STATED_PLACE:g} % of the scene's depth and {np.degrees(STATED_RAD):g} degrees"
 
 
 @dataclass(frozen=True, eq=False)
@@ -49,7 +50,7 @@ class Run:
 def run_battery(
     sources: Sequence[FrameSource],
     conditions: Sequence[Condition],
-    new_tracker: Callable[[], Tracker],
+    new_tracker: Callable[[FrameSource], Tracker],
     of_base: bool = False,
 ) -> Iterator[Run]:
     """Track every recording under every condition, and score what was answered live.
@@ -57,7 +58,7 @@ def run_battery(
     Args:
         sources: with true poses of all frames.
         conditions: see there.
-        new_tracker: gives a fresh one for each run.
+        new_tracker: gives a fresh one for each run of a recording.
         of_base: poses are those of the base, where the mount of the camera is known; otherwise of the camera.
 
     Raises:
@@ -70,7 +71,7 @@ def run_battery(
         if mount is not None:
             truth = truth @ np.linalg.inv(mount)
         for condition in conditions:
-            tracker, states = new_tracker(), LiveStates(mount)
+            tracker, states = new_tracker(source), LiveStates(mount)
             followed = follow(Track(), ChangedSource(source, condition.change), tracker)
             answered = [states.of(found) for _, found in followed]
             yield Run(source.name, condition.name, answered, score_stream(answered, stamps_ns, truth))

@@ -18,7 +18,7 @@ from scipy.stats import chi2
 from ros2_raxels.geometry.poses import FloatArray, nearest_rotation, rotation_angle_rad, rotation_vector
 from ros2_raxels.geometry.trajectory import align_similarity, path_length
 from ros2_raxels.tracking.frame_state import FrameState
-from ros2_raxels.tracking.types import TrackState
+from ros2_raxels.tracking.types import STATED_RAD, TrackState
 
 SAME_FRAME_S = 0.02
 """A state is of the frame that is this close in time."""
@@ -37,8 +37,8 @@ _FEWEST = 10
 _MOVED_M, _MOVED_RAD = 1e-3, 0.01
 _TINY = 1e-12
 
-GOOD_SHARE, GOOD_RAD = 0.01, np.radians(2.0)
-"""A pose is good within these errors: a share of the path, and an angle. Confidence is scored as its probability."""
+GOOD_SHARE = 0.01
+"""Share of the path within which a place is good where the stream does not say within what its confidence holds."""
 
 STATED = tuple(k / 20 for k in range(1, 20))
 """Probabilities of the regions that reliability is looked at for."""
@@ -53,6 +53,7 @@ class Samples:
         position_share: (N,) error as a share of the path.
         rotation_rad: (N,) error.
         confidence: (N,) as stated.
+        position_stated: (N,) error over the one that the confidence speaks of.
     """
 
     position2: FloatArray = field(default_factory=lambda: np.zeros(0))
@@ -60,6 +61,7 @@ class Samples:
     position_share: FloatArray = field(default_factory=lambda: np.zeros(0))
     rotation_rad: FloatArray = field(default_factory=lambda: np.zeros(0))
     confidence: FloatArray = field(default_factory=lambda: np.zeros(0))
+    position_stated: FloatArray = field(default_factory=lambda: np.zeros(0))
 
     @staticmethod
     def together(samples: Sequence[Samples]) -> Samples:
@@ -90,8 +92,8 @@ class Samples:
 
     @property
     def good(self) -> npt.NDArray[np.bool_]:
-        """(N,) see `GOOD_SHARE`."""
-        return np.asarray((self.position_share < GOOD_SHARE) & (self.rotation_rad < GOOD_RAD))
+        """(N,) within the error that the confidence speaks of."""
+        return np.asarray((self.position_stated < 1.0) & (self.rotation_rad < STATED_RAD))
 
     def brier(self) -> float:
         """Mean squared difference between the confidence and whether the pose was good; NaN without poses."""
@@ -145,7 +147,7 @@ def score_stream(states: Sequence[FrameState], stamps_ns: Sequence[int], truth: 
     own = np.array([state.pose for _, state in found])
     covariance = np.array([np.eye(6) if state.covariance is None else state.covariance for _, state in found])
     metric = float(np.mean([state.metric for _, state in found])) > 0.5
-    scale, samples = _compared(own, covariance, truth[index], metric, path, [s.confidence for _, s in found])
+    scale, samples = _compared(own, covariance, truth[index], metric, path, [state for _, state in found])
     values |= {
         "metric": metric,
         "rmse_percent": 100 * _rms(samples.position_share),
@@ -168,7 +170,7 @@ def _frame(state: FrameState, stamps: FloatArray) -> int | None:
 
 
 def _compared(
-    own: FloatArray, covariance: FloatArray, truth: FloatArray, metric: bool, path: float, confidence: Sequence[float]
+    own: FloatArray, covariance: FloatArray, truth: FloatArray, metric: bool, path: float, states: Sequence[FrameState]
 ) -> tuple[float, Samples]:
     """The scale of the best Sim(3), and the errors by the covariance of each pose."""
     similarity = align_similarity(own[:, :3, 3], truth[:, :3, 3])
@@ -178,12 +180,15 @@ def _compared(
     offset = nearest_rotation((truth[:, :3, :3] @ own[:, :3, :3].transpose(0, 2, 1)).sum(axis=0))
     turned = np.array([rotation_vector(rotation) for rotation in inverse @ offset @ own[:, :3, :3]])
     in_world = (truth[:, :3, :3] @ turned[..., None])[..., 0]
+    away = np.linalg.norm(off, axis=1)
+    stated = np.array([GOOD_SHARE * path if s.stated is None else scale * s.stated for s in states])
     samples = Samples(
         _squared(off, scale**2 * turn @ covariance[:, :3, :3] @ turn.T),
         _squared(in_world, offset @ covariance[:, 3:, 3:] @ offset.T),
-        np.linalg.norm(off, axis=1) / path if path > 0 else np.zeros(len(off)),
+        away / path if path > 0 else np.zeros(len(off)),
         np.linalg.norm(turned, axis=1),
-        np.array(confidence, float),
+        np.array([state.confidence for state in states], float),
+        away / np.maximum(stated, _TINY),
     )
     return similarity[0], samples
 

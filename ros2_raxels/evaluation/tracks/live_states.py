@@ -52,5 +52,11 @@ class LiveStates:
             placed = self._placement.place(answer, _OPTICAL, TfMode.WORLD_TO_BASE)
             pose, covariance = placed.pose, placed.covariance
         return FrameState(
-            answer.stamp_ns, answer.state.name, pose, covariance, answer.confidence, answer.scale.is_metric
+            answer.stamp_ns,
+            answer.state.name,
+            pose,
+            covariance,
+            answer.confidence,
+            answer.scale.is_metric,
+            answer.stated,
         )

@@ -8,12 +8,12 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
-import cv2
 import numpy as np
 from tqdm import tqdm
 
 from ros2_raxels.evaluation.machine.timing import Spread
 from ros2_raxels.evaluation.tracks.recorded_track import Track, answer, follow, improve
+from ros2_raxels.recordings.resampled import resampled
 from ros2_raxels.recordings.source import Frame, FrameSource
 from ros2_raxels.tracking.tracker import Tracker
 from ros2_raxels.utils.memory import rss_bytes
@@ -109,25 +109,12 @@ class Resampled(FrameSource):
     kind = "resampled"
 
     def __init__(self, source: FrameSource, width: int, height: int, frames: int) -> None:
-        self._frames = [_resampled(frame, width, height) for frame in itertools.islice(source, frames)]
+        self._frames = [resampled(frame, width, height) for frame in itertools.islice(source, frames)]
         self.name, self.length = f"{source.name} at {width}x{height}", len(self._frames)
         self.rate_hz, self.camera = source.rate_hz, self._frames[0].camera if self._frames else None
 
     def __iter__(self) -> Iterator[Frame]:
         return iter(self._frames)
-
-
-def _resampled(frame: Frame, width: int, height: int) -> Frame:
-    tall, wide = frame.image.shape[:2]
-    kept_wide, kept_tall = min(wide, round(tall * width / height)), min(tall, round(wide * height / width))
-    left, top = (wide - kept_wide) // 2, (tall - kept_tall) // 2
-    middle = frame.image[top : top + kept_tall, left : left + kept_wide]
-    shrinks = width < kept_wide
-    image = cv2.resize(middle, (width, height), interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_CUBIC)
-    camera = frame.camera
-    if camera is not None:
-        camera = camera.cropped(left, top, kept_wide, kept_tall).resized(width, height)
-    return replace(frame, image=np.asarray(image, np.uint8), camera=camera)
 
 
 # ------------------------------------------------------------------------------------------------------------- memory

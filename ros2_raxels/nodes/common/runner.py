@@ -10,12 +10,12 @@ from collections.abc import Callable, Sequence
 from typing import Protocol
 
 import rclpy
-from rclpy.executors import ExternalShutdownException
+from rclpy.executors import Executor, ExternalShutdownException
 from rclpy.node import Node
 from rclpy.task import Future
 
 from ros2_raxels.nodes.common.parameters import ParameterError
-from ros2_raxels.nodes.common.rclpy_compat import QuietExecutor
+from ros2_raxels.nodes.common.rclpy_compat import FOREVER_S, make_executor
 from ros2_raxels.recordings.source import SourceError
 
 USAGE_ERROR = 2
@@ -60,7 +60,9 @@ def run_together(make_nodes: Sequence[Callable[[], Node]], arguments: Sequence[s
             if node.finished.done() and node.finished.result():
                 # It ends the process; the others need not load an engine before that.
                 break
-        code = _spin(nodes)
+        # Kept until the process ends: a node's thread may still finish it after the spin, which calls the executor.
+        executor = make_executor()
+        code = _spin(nodes, executor)
     except (KeyboardInterrupt, ExternalShutdownException):
         code = 0
     except (ParameterError, SourceError) as error:
@@ -75,7 +77,7 @@ def run_together(make_nodes: Sequence[Callable[[], Node]], arguments: Sequence[s
     return code
 
 
-def _spin(nodes: Sequence[_Running]) -> int:
+def _spin(nodes: Sequence[_Running], executor: Executor) -> int:
     """Until they are finished or the context goes down; the status."""
     ended: Future = Future()
 
@@ -84,12 +86,11 @@ def _spin(nodes: Sequence[_Running]) -> int:
         if not ended.done() and (any(codes) or len(codes) == len(nodes)):
             ended.set_result(max(codes))
 
-    executor = QuietExecutor()
     try:
         for node in nodes:
             executor.add_node(node)
             node.finished.add_done_callback(look)
-        executor.spin_until_future_complete(ended)
+        executor.spin_until_future_complete(ended, FOREVER_S)
     finally:
         # Before the context goes: what listens to signals for it must not outlive that.
         executor.shutdown(timeout_sec=0)

@@ -96,22 +96,30 @@ class Masks:
         self.left_out = {**self.left_out, camera: why}
         self._report(why)
 
-    def use(self, tracker: Masked, camera: str, height: int, width: int) -> None:
-        """Give the tracker what is known for images of this size of a camera, where that is something else now."""
-        known = self._masks.get(camera)
+    def use(self, tracker: Masked, camera: str, height: int, width: int, *, of: str = FIRST) -> None:
+        """Give the tracker what is known for images of this size of a camera, where that is something else now.
+
+        Args:
+            tracker: is given it.
+            camera: as the tracker knows it.
+            height, width: of its images.
+            of: by which its mask is known, where it takes the place of the first one.
+        """
+        name = of or camera
+        known = self._masks.get(name)
         mask = known if known is not None and known.shape == (height, width) else None
         if known is not None and mask is None:
             why = (
-                f"the mask of {_of(camera)} is {known.shape[1]}x{known.shape[0]} px and its images {width}x{height} "
+                f"the mask of {_of(name)} is {known.shape[1]}x{known.shape[0]} px and its images {width}x{height} "
                 "px; it is left out: give one of the size of the images"
             )
-            if self.left_out.get(camera) != why:
-                self._leave_out(camera, why)
+            if self.left_out.get(name) != why:
+                self._leave_out(name, why)
         if mask is not self._used.get(camera):
             self._used[camera] = mask
             tracker.use_mask(mask, camera)
             if mask is not None:
-                self.left_out = {c: why for c, why in self.left_out.items() if c != camera}
+                self.left_out = {c: why for c, why in self.left_out.items() if c != name}
 
     def update(self) -> None:
         """As `FollowingSubscription.update`."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from ros2_raxels.estimation.learned_matcher import AUTO, MATCHERS
 from ros2_raxels.geometry.frame_tree import JUMP_BACK_S
 from ros2_raxels.nodes.common.parameters import (
     ENGINE_ROWS,
@@ -89,6 +90,15 @@ POSE_TABLE: Table = (
         at_configure=True,
     ),
     *ENGINE_ROWS,
+    Parameter(
+        "matcher",
+        AUTO,
+        "auto: places that look alike, and are not verified as a loop otherwise, are compared by learned keypoints "
+        "beside the frames, if `raxels engine import learned-matcher` was run on this machine. learned: the same, and "
+        "without them the node is not configured. classic: never.",
+        choices=MATCHERS,
+        at_configure=True,
+    ),
     Parameter(
         "confidence_min",
         _TRACKER.confidence_min,
@@ -195,6 +205,13 @@ POSE_TABLE: Table = (
         "and the scale is known, otherwise tf.world_frame hangs below the base. An edge whose child has another "
         "parent is never published; an ERROR diagnostic names both parents.",
         choices=tuple(mode.value for mode in TfMode),
+    ),
+    Parameter(
+        "tf.level",
+        True,
+        "Keep z of the frame of poses up by gravity, where an IMU is heard. If false, or without an IMU, up is where z "
+        "of the base pointed, or the top of the image, when the trajectory began.",
+        at_configure=True,
     ),
     Parameter(
         "tf.invert",

@@ -14,6 +14,7 @@ from sensor_msgs.msg import Image
 from std_msgs.msg import Header
 
 from ros2_raxels.engine import EngineError
+from ros2_raxels.estimation.learned_matcher import CLASSIC, LEARNED, load_matcher
 from ros2_raxels.estimation.learned_prior import STREAM, load_denoiser
 from ros2_raxels.geometry.poses import FloatArray
 from ros2_raxels.nodes.common import diagnostics
@@ -40,6 +41,7 @@ from ros2_raxels.nodes.pose.stamp_clock import StampClock
 from ros2_raxels.nodes.pose.worker import WORKER_ENDED, Arrival, PoseWorker, TrackerLike
 from ros2_raxels.recordings.grouping import Group
 from ros2_raxels.recordings.image_codec import ImageError
+from ros2_raxels.tracking.learned_look import LearnedLook
 from ros2_raxels.tracking.metric_scale import Odometry
 from ros2_raxels.tracking.tracker import Tracker
 from ros2_raxels.tracking.types import TrackerSettings, TrackState
@@ -69,6 +71,7 @@ class PoseNode(ManagedNode[TrackerLike]):
         self._odometry: OdometryListener | None = None
         self._imu: ImuListener | None = None
         self._depth: DepthListener | None = None
+        self._learned: LearnedLook | None = None
 
     # ------------------------------------------------------------------------------------------------- life cycle
 
@@ -87,8 +90,9 @@ class PoseNode(ManagedNode[TrackerLike]):
         """With the denoiser that is asked for; a robot whose installed one cannot run goes on without.
 
         Raises:
-            ParameterError: the card that the parameter names cannot be used.
+            ParameterError: the card that the parameter names, or the learned matcher that it asks for, cannot be used.
         """
+        self._learned = self._learned_look()
         try:
             denoiser = load_denoiser(model, STREAM, engine_options(self, self._settings))
         except EngineError as error:
@@ -98,7 +102,18 @@ class PoseNode(ManagedNode[TrackerLike]):
             denoiser = None
         if denoiser is None:
             self.get_logger().info("engine: none; running on correspondences and geometry alone")
-        return Tracker(settings, denoiser, odometry, self._mask_files.get(FIRST), HeardImu(lambda: self._imu))
+        imu = HeardImu(lambda: self._imu)
+        return Tracker(settings, denoiser, odometry, self._mask_files.get(FIRST), imu, learned=self._learned)
+
+    def _learned_look(self) -> LearnedLook | None:
+        """By the learned matcher, if the parameter has it so and it was imported."""
+        asked = self._settings.text("matcher")
+        try:
+            # Frames need the other core.
+            matcher = load_matcher(asked, self._problems.report, threads=1)
+        except EngineError as error:
+            raise ParameterError(f"matcher = {asked!r} cannot be used: {error}") from error
+        return None if matcher is None else LearnedLook(matcher, self._problems.report)
 
     def configure(self, loaded: TrackerLike, undo: ExitStack) -> None:
         """Make what the tracker's world needs: publishers, services, TF, and what the images were like so far.
@@ -146,6 +161,7 @@ class PoseNode(ManagedNode[TrackerLike]):
         self._slot: NewestSlot[Arrival] = NewestSlot()
         self._one_camera = OneCamera()
         self._leader_seen: Any = None
+        self._instead, self._instead_at = "", 0.0
         self._stamps = StampClock(self)
         self._stalled = ""
         self._arrived_at = self._leader_at = time.monotonic()
@@ -229,12 +245,31 @@ class PoseNode(ManagedNode[TrackerLike]):
         message = group.items.get(leader)
         if message is None:
             if self._leader_seen is None:
+                self._lead_by_another(group)
                 return
             self._arrived_at = time.monotonic()
             self._worker.traffic.received += 1
             message = _nothing_seen(self._leader_seen, group.stamp_ns)
         beside = self._rig_listener.beside(group)
         self._hand_over(Arrival(message, self._intrinsics.heard_for(message.header), beside))
+
+    def _lead_by_another(self, group: Group[Any]) -> None:
+        """Another camera takes the place of a first one that has sent nothing: how that sees, nobody knows."""
+        assert self._rig_listener is not None
+        now, patience_s = time.monotonic(), self._settings.number("stall_timeout_s")
+        if self._instead not in group.items:
+            if now - max(self._leader_at, self._instead_at) < patience_s:
+                return
+            self._instead = next(iter(group.items))
+            self._problems.report(
+                f"camera {self._settings.texts('cameras')[0]!r} has sent no image; poses are those of "
+                f"{self._instead!r} until it does, and begin anew then"
+            )
+        self._arrived_at = self._instead_at = now
+        self._worker.traffic.received += 1
+        beside = self._rig_listener.beside(group)
+        instead = beside.pop(self._instead)
+        self._hand_over(Arrival(instead.message, instead.info, beside, self._instead))
 
     def _hand_over(self, arrival: Arrival) -> None:
         replaced = self._slot.put(arrival)
@@ -285,7 +320,8 @@ class PoseNode(ManagedNode[TrackerLike]):
             self._worker.wait_for_images(self._stalled)
 
     def _engine_health(self) -> Health:
-        return Health("engine", diagnostics.OK, self._worker.engine_id)
+        learned = self._learned is not None and self._learned.works
+        return Health("engine", diagnostics.OK, self._worker.engine_id, {"matcher": LEARNED if learned else CLASSIC})
 
     def _work_health(self) -> list[Health]:
         return [

@@ -56,6 +56,7 @@ class RigIntake:
         say: told how well the cameras agree, in one line.
 
     Attributes:
+        intrinsics: see above.
         contradicts: what the images say against the calibration of the rig. Exchanged as a whole.
     """
 
@@ -70,7 +71,7 @@ class RigIntake:
     ) -> None:
         self._say, self._to_check = say, False
         self.contradicts: tuple[str, ...] = ()
-        self.finder, self._intrinsics = finder, intrinsics
+        self.finder, self.intrinsics = finder, intrinsics
         self._patience_s, self._report, self._clock = patience_s, report, clock
         self._stretches = {name: Stretch() for name in intrinsics}
         self._since: float | None = None
@@ -83,7 +84,7 @@ class RigIntake:
     def forget(self) -> None:
         """Images come from other cameras."""
         self.finder.forget()
-        for intrinsics in self._intrinsics.values():
+        for intrinsics in self.intrinsics.values():
             intrinsics.forget()
         self._since = None
 
@@ -146,8 +147,8 @@ class RigIntake:
     def _seen(self, name: str, beside: Beside) -> SeenBy:
         frame = str(beside.message.header.frame_id)
         try:
-            camera = self._intrinsics[name].of(beside.message.header, beside.info)
+            camera = self.intrinsics[name].of(beside.message.header, beside.info)
         except NotCalibratedError as error:
             return SeenBy(frame, None, beside.info, str(error))
-        missing = self._intrinsics[name].missing
+        missing = self.intrinsics[name].missing
         return SeenBy(frame, camera, beside.info, missing and f"{missing}; a rig needs calibrated cameras")

@@ -117,6 +117,8 @@ class Arrival:
     message: Any
     info: CameraInfo | None
     others: Mapping[str, Beside] = field(default_factory=dict)
+    instead: str = ""
+    """Name of the camera of the rig that it is of, where that takes the place of the first one."""
 
 
 class PoseWorker:
@@ -262,7 +264,8 @@ class PoseWorker:
                 self._rig.forget()
             self._stretch = Stretch()
         self._obey(self._gate.check_stamp(stamp, self._settings.number("stamp_jump_back_s")))
-        camera = self._intrinsics.of(header, arrival.info)
+        lens = self._rig.intrinsics[arrival.instead] if self._rig and arrival.instead else self._intrinsics
+        camera = lens.of(header, arrival.info)
         image = image_array(arrival.message, self._stretch, grey=True)
         height, width = image.shape[:2]
         self._obey(self._gate.check_image(width, height, camera))
@@ -276,7 +279,7 @@ class PoseWorker:
         self._gate.admit(self._optical, stamp, width, height, camera)
         if self._masks is not None:
             for name, seen in {FIRST: image, **others}.items():
-                self._masks.use(self._tracker, name, *seen.shape[:2])
+                self._masks.use(self._tracker, name, *seen.shape[:2], of=name or arrival.instead)
         return self._track(image, stamp, camera, self._depth(stamp, width, height), others), camera
 
     def _depth(self, stamp: int, width: int, height: int) -> DepthPrior | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -64,7 +65,8 @@ def test_confidence_is_scored_as_a_probability() -> None:
     samples = Samples(
         position2=np.ones(4),
         rotation2=np.ones(4),
-        position_share=np.array([0.0, 0.0, 0.02, 0.0]),
+        position_share=np.zeros(4),
+        position_stated=np.array([0.0, 0.0, 2.0, 0.0]),
         rotation_rad=np.array([0.0, 0.0, 0.0, 0.1]),
         confidence=np.array([1.0, 0.95, 0.92, 0.1]),
     )
@@ -75,6 +77,18 @@ def test_confidence_is_scored_as_a_probability() -> None:
     assert (high, good, three) == (pytest.approx(2.87 / 3), pytest.approx(2 / 3), 3)
     assert len(Samples.together([samples, samples]).confidence) == 8
     assert Samples.together([]).inside() == {}
+
+
+@pytest.mark.parametrize("metric", [False, True])
+def test_a_pose_is_good_within_the_error_that_its_confidence_speaks_of(metric: bool) -> None:
+    """Stated in the unit of the pose; where nothing is stated, a share of the path."""
+    states = noisy(metric=metric)
+    unit = 1.0 if metric else 0.5
+    score = score_stream([replace(s, stated=SIGMA_M * unit) for s in states], STAMPS_NS, TRUTH)
+    # Errors in three directions, each with this standard deviation.
+    assert score.samples.good.mean() == pytest.approx(0.199, abs=0.06)
+    share = score_stream(states, STAMPS_NS, TRUTH).samples
+    np.testing.assert_array_equal(share.good, (share.position_share < 0.01) & (share.rotation_rad < np.radians(2.0)))
 
 
 def test_frames_without_a_pose_of_their_own_do_not_count() -> None:

@@ -27,6 +27,8 @@ def answer(state: TrackState = TrackState.TRACKING, **changes: object) -> Tracke
 def test_without_a_mount_poses_are_the_camera_s_as_answered() -> None:
     state = LiveStates().of(answer())
     assert (state.stamp_ns, state.state, state.confidence, state.metric) == (70, "TRACKING", 0.9, True)
+    doubtful = LiveStates().of(answer(credibility=0.5, stated=0.3))
+    assert (doubtful.confidence, doubtful.stated) == (0.45, 0.3)
     assert state.pose is POSE
     assert state.covariance is COVARIANCE
     assert not LiveStates().of(answer(scale=Scale())).metric

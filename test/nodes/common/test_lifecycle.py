@@ -275,6 +275,9 @@ def test_goals_are_served_preempted_or_rejected_by_lifecycle_state(spawn: Spawn,
     manager.go("activate")
     rig.settle()
     manager.go("deactivate", "cleanup")
+    # The transition is answered first; that the server has gone is heard after it.
+    goals = "/raxels_views/predict_views/_action/send_goal"
+    wait_until(lambda: not probe.node.count_services(goals), what="end of the server")
     with pytest.raises(ViewClientError, match="no server of"):
         rig.client.predict(make_goal([at(0.1)], WORLD), timeout_s=1.0)
     manager.go("configure", "activate")

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import ast
+import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
 
@@ -14,14 +15,18 @@ from ros_testing import ROOT, Probe, wait_until
 pytest.importorskip("rclpy")
 
 import rclpy
-from rclpy.executors import Executor, SingleThreadedExecutor
+from rclpy.executors import Executor
 from rclpy.lifecycle import LifecycleNode
+from rclpy.task import Future
 from std_msgs.msg import String
 from std_srvs.srv import Trigger
 
 from ros2_raxels.nodes.common.rclpy_compat import (
+    FOREVER_S,
     Answer,
+    QuietExecutor,
     endpoint_gid,
+    make_executor,
     no_event_callbacks,
     publisher_gid,
     with_message_info,
@@ -70,12 +75,18 @@ def test_the_installed_release_has_the_private_parts_that_are_used(probe: Probe)
     assert "_sigint_gc" in Executor.__del__.__code__.co_names
 
 
+EXECUTORS = pytest.mark.parametrize("make", [make_executor, QuietExecutor])
+"""What nodes run in where the release has one driven by events, and where it has not."""
+
+
+@EXECUTORS
 @pytest.mark.ros
-def test_an_answer_wakes_the_callback_that_awaits_it(probe: Probe) -> None:
+def test_an_answer_wakes_the_callback_that_awaits_it(probe: Probe, make: Callable[..., Executor]) -> None:
     """The executor of the callback waits without a limit, and nothing else wakes it."""
     node = rclpy.create_node("server", context=probe.node.context, start_parameter_services=False)
-    executor = SingleThreadedExecutor(context=probe.node.context)
+    executor = make(context=probe.node.context)
     executor.add_node(node)
+    ended: Future = Future()
     asked: list[Answer[str]] = []
 
     async def serve(_: Trigger.Request, response: Trigger.Response) -> Trigger.Response:
@@ -84,7 +95,7 @@ def test_an_answer_wakes_the_callback_that_awaits_it(probe: Probe) -> None:
         return response
 
     node.create_service(Trigger, "slow", serve)
-    spinning = threading.Thread(target=executor.spin)
+    spinning = threading.Thread(target=executor.spin_until_future_complete, args=(ended, FOREVER_S))
     spinning.start()
     try:
         client = probe.node.create_client(Trigger, "slow")
@@ -96,24 +107,44 @@ def test_an_answer_wakes_the_callback_that_awaits_it(probe: Probe) -> None:
         wait_until(future.done, what="response")
         assert future.result().message == "done"
     finally:
-        executor.shutdown()
+        executor.create_task(ended.set_result, None)
+        executor.wake()
         spinning.join(5.0)
+        assert not spinning.is_alive()
+        executor.shutdown()
         node.destroy_node()
 
 
 @pytest.mark.ros
-def test_a_callback_with_message_info_gets_both(probe: Probe) -> None:
+def test_a_release_without_events_has_wait_sets(probe: Probe, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "rclpy.experimental.events_executor", None)
+    executor = make_executor(probe.node.context)
+    assert isinstance(executor, QuietExecutor)
+    executor.shutdown()
+
+
+@EXECUTORS
+@pytest.mark.ros
+def test_a_callback_with_message_info_gets_both(probe: Probe, make: Callable[..., Executor]) -> None:
     heard: list[tuple[str, object]] = []
 
     def hear(of: str, message: String, about: dict[str, object]) -> None:
         heard.append((of + message.data, about["source_timestamp"]))
 
-    probe.node.create_subscription(String, "told", with_message_info(partial(hear, "it says ")), 5)
-    publisher = probe.publisher(String, "told")
-    wait_until(publisher.get_subscription_count, what="subscriber")
-    publisher.publish(String(data="yes"))
-    (text, stamp) = wait_until(lambda: heard, what="message")[0]
-    assert text == "it says yes"
+    node = rclpy.create_node("listener", context=probe.node.context, start_parameter_services=False)
+    executor = make(context=probe.node.context)
+    executor.add_node(node)
+    try:
+        node.create_subscription(String, "told", with_message_info(partial(hear, "it says ")), 5)
+        publisher = probe.publisher(String, "told")
+        wait_until(publisher.get_subscription_count, what="subscriber")
+        publisher.publish(String(data="yes"))
+        executor.spin_once(timeout_sec=5.0)
+    finally:
+        executor.shutdown()
+        node.destroy_node()
+    (text, stamp), *others = heard
+    assert (text, others) == ("it says yes", [])
     assert isinstance(stamp, int)
 
 

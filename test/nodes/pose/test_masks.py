@@ -129,6 +129,15 @@ def test_the_tracker_is_told_of_changes_alone() -> None:
     assert masks.left_out == {}
 
 
+def test_a_camera_that_takes_the_place_of_the_first_one_brings_its_mask() -> None:
+    told, right = Told(), white(48) > 0
+    right[:10] = False
+    masks = Masks({"right": right}, ("left", "right"), list[str]().append)
+    masks.use(told, "", HEIGHT, WIDTH, of="right")
+    masks.use(told, "", HEIGHT, WIDTH)
+    assert told.masks == [("", int(right.sum())), ("", None)]
+
+
 @pytest.mark.parametrize(
     ("entry", "words"),
     [

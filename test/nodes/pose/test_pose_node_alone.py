@@ -433,6 +433,7 @@ def test_diagnostics_of_a_node_at_work(spawn: Spawn, probe: Probe):
     assert values_of("tracking")[-1] == {"state": "TRACKING"}
     assert float(values_of("load")[-1]["answer takes (ms)"]) > 0.0
     assert values_of("scale")[-1] == {"source": "fixed", "metres per unit": "2", "sigma": "0.01"}
+    assert values_of("engine")[-1] == {"matcher": "classic"}
     said = {part: rig.health(part)[-1] for part in ("lifecycle", "engine", "mapping", "scale", "tf", "memory")}
     assert {part: status.message for part, status in said.items()} == {
         "lifecycle": "active",

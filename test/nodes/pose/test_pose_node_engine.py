@@ -66,3 +66,13 @@ def test_other_backends_and_policies_are_refused_by_name(spawn: Spawn) -> None:
     assert (backend.wait(), policy.wait()) == (2, 2)
     assert "engine.backend = 'cuda' must be one of 'auto', 'tensorrt', 'onnxruntime', 'torch'" in backend.lines[-1]
     assert "engine.build_policy = 'sometimes' must be one of 'if_stale', 'never', 'always'" in policy.lines[-1]
+
+
+def test_a_learned_matcher_that_was_not_imported_is_missed_where_it_is_asked_for(
+    spawn: Spawn, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    node = spawn(NODE, "-p", "matcher:=learned", "-p", "model:=none")
+    assert node.wait() == 2
+    assert "matcher = 'learned' cannot be used: there is no learned matcher in " in node.lines[-1]
+    assert "run `raxels engine import learned-matcher`" in node.lines[-1]
