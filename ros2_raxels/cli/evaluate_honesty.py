@@ -21,6 +21,7 @@ from ros2_raxels.recordings.posed_set import CAMERAS_FILE
 from ros2_raxels.recordings.rig_set import RIG_FILE, RigSet
 from ros2_raxels.recordings.source import FrameSource
 from ros2_raxels.tracking.frame_state import writing_states
+from ros2_raxels.tracking.tracker import Tracker
 from ros2_raxels.utils.argument_types import positive, several_of
 from ros2_raxels.utils.files import FileError, make_folder, replacing, write_json
 
@@ -43,6 +44,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--limit", type=positive, metavar="N", help="of --honesty and --tracks: at most so many frames of a set"
     )
+    parser.add_argument("--odom", action="store_true", help="of --honesty: with the wheels of the sets")
+    parser.add_argument("--imu", action="store_true", help="of --honesty: with the IMU of the sets")
     parser.add_argument(
         "--of-base", action="store_true", help="of --honesty: poses of the base of rig sets (default: of the camera)"
     )
@@ -53,12 +56,18 @@ def run_honesty(args: argparse.Namespace) -> int:
 
     Raises:
         FileError: there are no sets, one cannot be read or has no truth, or the report not be written.
+        SourceError: a set lacks a sensor that is asked for.
     """
     sources = [source for folder in folders(args.honesty) for source in _cameras(folder, args.limit)]
     conditions = [CONDITIONS[name] for name in args.conditions or CONDITIONS]
     make_folder(args.out / "states")
     runs = []
-    battery = run_battery(sources, conditions, lambda: make_tracker(args.model), args.of_base)
+
+    def tracker_of(source: FrameSource) -> Tracker:
+        odometry, imu = source.odometry() if args.odom else None, source.imu() if args.imu else None
+        return make_tracker(args.model, odometry, imu=imu)
+
+    battery = run_battery(sources, conditions, tracker_of, args.of_base)
     count = len(sources) * len(conditions)
     for run in tqdm(battery, "honesty", count, unit="run", disable=not sys.stderr.isatty()):
         runs.append(run)

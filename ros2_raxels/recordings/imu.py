@@ -24,8 +24,8 @@ _GAP_NS = 50_000_000
 _SATURATED = 4
 """So many readings in a row of one and the same value, the largest of all, are none."""
 
-_MOVES_RAD_S = 0.5
-"""A turn rate that repeats below this is that of an IMU that stands and rounds."""
+_MOVES_RAD_S, _PUSHED_M_S2 = 0.5, 15.0
+"""What repeats below this is what an IMU reads that stands and rounds; no accelerometer ends below 2 g."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -65,12 +65,17 @@ class ImuReadings:
         return np.stack([np.interp(times, known, column) for column in values.T], axis=-1)
 
     def _saturated(self, first: int, last: int) -> bool:
-        rate = self.turn_rate[first:last]
-        if len(rate) < _SATURATED:
-            return False
-        same = (np.abs(np.diff(rate, axis=0)) < 1e-12) & (np.abs(rate[1:]) > _MOVES_RAD_S)
-        run = np.lib.stride_tricks.sliding_window_view(same, _SATURATED - 1, axis=0)
-        return bool(run.all(axis=-1).any())
+        ends = ((self.turn_rate, _MOVES_RAD_S), (self.acceleration, _PUSHED_M_S2))
+        return any(_stays(values[first:last], least) for values, least in ends)
+
+
+def _stays(values: FloatArray, least: float) -> bool:
+    """Whether one of some readings (N, 3) repeats that is further from 0 than the least."""
+    if len(values) < _SATURATED:
+        return False
+    same = (np.abs(np.diff(values, axis=0)) < 1e-12) & (np.abs(values[1:]) > least)
+    run = np.lib.stride_tricks.sliding_window_view(same, _SATURATED - 1, axis=0)
+    return bool(run.all(axis=-1).any())
 
 
 class RecordedImu:

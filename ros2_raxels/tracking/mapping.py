@@ -25,6 +25,7 @@ from ros2_raxels.tracking.place_index import PlaceIndex
 from ros2_raxels.tracking.rig_tracks import RigTracks, side_frame
 from ros2_raxels.tracking.shared_matches import SharedMatches
 from ros2_raxels.tracking.shutter_check import ShutterCheck
+from ros2_raxels.tracking.window_refinement import refine_shape
 
 _BUNDLE = RefineSettings(widths_px=(2.0, 1.0, 0.6), iterations=8)
 _BUNDLE_TRACKS = 1200
@@ -370,7 +371,7 @@ class Mapper:
             self.shared.doubt(frames[position], places, off[seen], doubted[seen], at_first)
 
     def _refine(self, frames: Sequence[Keyframe]) -> None:
-        """Keyframes together; the oldest two hold the place and the scale, where no sensor knows the scale."""
+        """Keyframes together; the unit and the place are handed on, see `window_refinement`."""
         prior = self._place_prior(frames)
         held = 1 if prior is not None or all(keyframe.depth is not None for keyframe in frames) else 2
         if len(frames) <= held:
@@ -379,9 +380,11 @@ class Mapper:
         among = self.shared.flow_among if seeks_unit else self.shared.among
         evidence = among(frames, _BUNDLE_TRACKS)
         fixed = np.arange(len(frames)) < held
-        by_all = None if self.rig is None else self.rig.refine(frames, evidence, _BUNDLE_TRACKS, _BUNDLE, fixed)
-        if by_all is not None:
-            poses, inverse_depth, residual_px = by_all
+        found = None if self.rig is None else self.rig.refine(frames, evidence, _BUNDLE_TRACKS, _BUNDLE, fixed)
+        if found is None and held > 1 and evidence.known is None:
+            found = self._refine_shape(frames, evidence)
+        if found is not None:
+            poses, inverse_depth, residual_px = found
         else:
             start: FloatArray = np.array([[k.camera_to_world for k in frames]])
             refined = refine(evidence, start, _BUNDLE, fixed=fixed, prior=prior)
@@ -398,6 +401,17 @@ class Mapper:
             self.depth_check = self.depth_check.seen(evidence, poses)
             if self.depth_check.trouble:
                 self._refine_without_depths(frames, evidence)
+
+    def _refine_shape(
+        self, frames: Sequence[Keyframe], evidence: Evidence
+    ) -> tuple[FloatArray, FloatArray, FloatArray] | None:
+        """See `refine_shape`; the keyframe with which a trajectory began stays where it is."""
+        known = np.full(len(evidence.anchor), np.nan)
+        for position, keyframe in enumerate(frames):
+            mine = (evidence.kind == FLOW) & (evidence.anchor == position)
+            known[mine] = keyframe.inverse_depth[evidence.index[mine]]
+        start = np.array([keyframe.camera_to_world for keyframe in frames])
+        return refine_shape(evidence, start, known, _BUNDLE, holds_first=frames[0].parent is None)
 
     def _place_prior(self, frames: Sequence[Keyframe]) -> PlacePrior | None:
         """Of keyframes of the present trajectory, by other sensors; None where depths tell the unit, or nothing."""

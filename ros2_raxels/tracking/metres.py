@@ -8,12 +8,13 @@ import numpy as np
 
 from ros2_raxels.geometry.poses import FloatArray
 from ros2_raxels.tracking.frame import KeyframePose
+from ros2_raxels.tracking.gravity import Gravity, Seen, Up
 from ros2_raxels.tracking.inertial import Imu
 from ros2_raxels.tracking.live_map import LiveMap
 from ros2_raxels.tracking.metric_scale import Odometry, ScaleSource
 from ros2_raxels.tracking.motion_sensors import MotionSensors, Moved
 from ros2_raxels.tracking.path_prior import PathSensors
-from ros2_raxels.tracking.types import TrackedPose, TrackState
+from ros2_raxels.tracking.types import Motion, TrackedPose, TrackState
 from ros2_raxels.tracking.visual_inertial import InertialPath
 
 
@@ -30,10 +31,12 @@ class Metres:
     def __init__(self, live: LiveMap, sensors: MotionSensors, odometry: Odometry | None, imu: Imu | None) -> None:
         self._live, self._sensors, self._odometry = live, sensors, odometry
         self._inertial = None if imu is None else InertialPath(imu)
+        self._gravity = None if imu is None else Gravity(imu)
 
-    def observe(self, answer: TrackedPose) -> None:
-        """A frame was answered, solved or not."""
+    def observe(self, answer: TrackedPose) -> Up | None:
+        """A frame was answered, solved or not; says which way is up, if that is known."""
         self._tell_sensors(answer)
+        up = self._observe_gravity(answer)
         if answer.state is TrackState.TRACKING and self._live.keyframes.keyframes:
             self._observe_inertia(answer)
             self._observe_wheels(answer.stamp_ns)
@@ -43,13 +46,31 @@ class Metres:
                 self._live.metric.leave_as_it_is()
             self._live.grow()
             self._live.mapper.path_sensors = self._path_sensors()
+        return up
+
+    def _observe_gravity(self, answer: TrackedPose) -> Up | None:
+        gravity, gyro = self._gravity, self._sensors.gyro
+        if gravity is None or gyro is None:
+            return None
+        if answer.state is TrackState.TRACKING:
+            told = answer.keyframe_pose if answer.has_depth else None
+            sigma = answer.scale.sigma if answer.scale.is_metric and answer.has_depth else None
+            stands = answer.motion is Motion.STILL
+            seen = Seen(answer.stamp_ns, answer.camera_to_world, told, sigma, stands)
+            bias = gyro.bias if gyro.is_trusted else None
+            gravity.see(seen, self._live.keyframes.place, bias, self._live.keyframes.unit)
+            self._sensors.remark(gravity.words)
+        up = None if gyro.words else gravity.up
+        if up is not None:
+            self._live.metric.up_in_camera = answer.camera_to_world[:3, :3].T @ up.direction
+        return up
 
     def _path_sensors(self) -> PathSensors | None:
         """What holds the unit of keyframes to come, where it is the metre by what moves."""
         metric = self._live.metric
         if not metric.scale.is_metric or metric.scale.source not in (ScaleSource.ODOM, ScaleSource.IMU):
             return None
-        falls = self._inertial is not None and not self._inertial.words
+        falls = self._gravity is not None and self._gravity.is_trusted
         return self._sensors.along_path(metric.takes(ScaleSource.ODOM), falls, metric.scale.sigma)
 
     def see_turn(self, stamp_ns: int, camera_to_world: FloatArray) -> None:
@@ -86,6 +107,8 @@ class Metres:
         """By the IMU, where nothing better tells metres, once its gyro is right."""
         path, gyro, told, metric = self._inertial, self._sensors.gyro, answer.keyframe_pose, self._live.metric
         if path is None or gyro is None or told is None or not path.see(answer.stamp_ns, told):
+            return
+        if self._gravity is None or not self._gravity.is_trusted:
             return
         if gyro.is_trusted and metric.takes(ScaleSource.IMU):
             aligned = path.aligned(self._live.keyframes.place, gyro.bias, self._live.keyframes.unit)

@@ -47,6 +47,9 @@ _UNSEEN_TURN = 0.5
 _OFF_PER_STEP, _OFF_PER_S, _OFF_RAD_PER_S = 3.0, 1.5, 2.0
 """How far off its expected pose a camera can be: in steps, and in units and rad for each second."""
 
+_CARRIED_S, _CARRIED = 2.0, 0.1
+"""So long, and while they are right to such a share of the unit, wheels carry the camera over a gap."""
+
 _RECENT_FRAMES = 10
 _STILL_PARALLAX, _STILL_RAD = 0.004, 0.004
 _TURN_RAD, _TURN_PARALLAX = 0.02, 0.15
@@ -82,7 +85,7 @@ class MotionModel:
         self.step: FloatArray = np.eye(4)
         self._step_ns, self._solved_ns, self._placed_ns, self._seen_ns = 0, stamp_ns, stamp_ns, stamp_ns
         self._recent: deque[tuple[int, FloatArray]] = deque(maxlen=_RECENT_FRAMES)
-        self._unseen = np.zeros(2)
+        self._unseen, self._is_carried = np.zeros(2), False
 
     def expected_pose(self, stamp_ns: int) -> FloatArray:
         """Where constant velocity leads (4x4); over a gap of frames further than from one to the next.
@@ -177,7 +180,7 @@ class MotionModel:
         self._seen_ns = stamp_ns
         self.camera_to_world, self.covariance = camera_to_world, covariance
         self._recent.append((stamp_ns, camera_to_world))
-        self._unseen = np.zeros(2)
+        self._unseen, self._is_carried = np.zeros(2), True
 
     def missed(self, stamp_ns: int, unit: float, turn: Turn | None = None) -> None:
         """A frame was not solved.
@@ -192,6 +195,7 @@ class MotionModel:
             turn: since the frame before, as its image tells; None where it does not.
         """
         moved = self._moved_unseen(stamp_ns, turn)
+        self._is_carried = self._is_carried and moved.is_whole
         off: FloatArray = self._steps(stamp_ns, self._seen_ns) * self._pace(unit)
         if moved.rotation is not None:
             way: FloatArray = np.zeros(3)
@@ -204,6 +208,11 @@ class MotionModel:
         growth = (self._unseen + off) ** 2 - self._unseen**2
         self.covariance = self.covariance + np.diag(np.repeat(growth, 3))
         self._unseen, self._seen_ns = self._unseen + off, stamp_ns
+
+    def is_carried(self, stamp_ns: int, unit: float) -> bool:
+        """Whether wheels have told so well where the camera has come since the last solve that it is not lost."""
+        is_recent = self.since_solved_s(stamp_ns) < _CARRIED_S
+        return self._is_carried and is_recent and float(self._unseen[0]) < _CARRIED * unit
 
     def _moved_unseen(self, stamp_ns: int, turn: Turn | None) -> Moved:
         """What is known of the motion since the camera was last placed, without a solve."""

@@ -122,5 +122,9 @@ class MotionSensors:
             self.wheels.see(stamp_ns, camera_to_world, is_metric)
         self.see_turn(stamp_ns, camera_to_world)
         for sensor in (self.wheels, self.gyro):
-            if sensor is not None and sensor.words and sensor.words not in self.remarks:
-                self.remarks = (*self.remarks, sensor.words)[-_MOST_REMARKS:]
+            self.remark("" if sensor is None else sensor.words)
+
+    def remark(self, words: str) -> None:
+        """Why something is left out, in a line; empty where nothing is."""
+        if words and words not in self.remarks:
+            self.remarks = (*self.remarks, words)[-_MOST_REMARKS:]

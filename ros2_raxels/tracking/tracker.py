@@ -302,8 +302,7 @@ class Tracker:
         residual_px = answer.solve.residual_px * image.shape[1] / frame.features.grey.shape[1]
         answer = replace(answer, solve=replace(answer.solve, residual_px=residual_px), number=frame.number)
         answer = self._live.completed(answer)
-        self._metres.observe(answer)
-        return answer
+        return replace(answer, up=self._metres.observe(answer))
 
     def _step(self, frame: StreamFrame, has_camera: bool, stage_s: dict[str, float]) -> tuple[TrackedPose, State]:
         """What a frame does in the present state: the answer, and the next state."""
@@ -346,10 +345,15 @@ class Tracker:
     def _regain(self, frame: StreamFrame, state: Held, stage_s: dict[str, float]) -> tuple[TrackedPose, State]:
         """A frame after few that were not solved: they may have been blurred, and the camera cannot be far."""
         solved, apart = self._search.following(frame, stage_s)
-        if not self._search.is_good(solved) or not self._is_likely(frame, solved):
-            return self._miss(frame, solved, state, stage_s)
-        after_gap = self._live.motion.since_solved_s(frame.stamp_ns) > _LONG_GAP_S
-        return self._accept(frame, solved, self._live.keyframes.window, state.apart, apart, stage_s, after_gap)
+        if self._search.is_good(solved) and self._is_likely(frame, solved):
+            after_gap = self._live.motion.since_solved_s(frame.stamp_ns) > _LONG_GAP_S
+            return self._accept(frame, solved, self._live.keyframes.window, state.apart, apart, stage_s, after_gap)
+        if state.missed >= self.settings.lost_frames and not self._is_blind(frame):
+            # Carried by other sensors for so long that the window may be out of sight.
+            found, anchors, is_elsewhere = self._search.anywhere(frame, stage_s)
+            if self._search.ends_loss(found) and self._is_likely(frame, found):
+                return self._come_back(frame, found, anchors, is_elsewhere, stage_s)
+        return self._miss(frame, solved, state, stage_s)
 
     def _is_likely(self, frame: StreamFrame, solved: FrameSolve) -> bool:
         """Whether a camera that has moved as this one has can be there."""
@@ -431,6 +435,17 @@ class Tracker:
         solved, anchors, is_elsewhere = self._search.anywhere(frame, stage_s)
         if not self._search.ends_loss(solved):
             return self._miss(frame, solved, state, stage_s)
+        return self._come_back(frame, solved, anchors, is_elsewhere, stage_s)
+
+    def _come_back(
+        self,
+        frame: StreamFrame,
+        solved: FrameSolve,
+        anchors: Sequence[Keyframe],
+        is_elsewhere: bool,
+        stage_s: dict[str, float],
+    ) -> tuple[TrackedPose, State]:
+        """A frame was found among all keyframes."""
         if is_elsewhere:
             self._live.go_back_to(anchors)
         return self._accept(frame, solved, anchors, False, False, stage_s, after_gap=True)
@@ -450,7 +465,8 @@ class Tracker:
         self._live.motion.missed(frame.stamp_ns, self._live.keyframes.unit, self._turn_to(frame))
         reason = few_agree(solved) + what_is_wrong(frame.features, self._live.keyframes.window[-1].features)
         reason += "; no time for a thorough look at this rate" if self._budget.refused else ""
-        if missed < self.settings.lost_frames:
+        is_carried = isinstance(state, Held) and self._live.motion.is_carried(frame.stamp_ns, self._live.keyframes.unit)
+        if missed < self.settings.lost_frames or is_carried:
             apart = state.apart if isinstance(state, Held) else False
             confidence = 0.0 if solved is None else solved.quality.confidence
             held = unsolved_answer(

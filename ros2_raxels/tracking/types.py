@@ -13,6 +13,7 @@ from ros2_raxels.geometry.poses import (
 )
 from ros2_raxels.matching.tracks import EvidenceSettings
 from ros2_raxels.tracking.frame import KeyframePose
+from ros2_raxels.tracking.gravity import Up
 from ros2_raxels.tracking.metric_scale import Scale, ScaleSettings
 from ros2_raxels.tracking.step import Step
 
@@ -99,6 +100,7 @@ class TrackedPose:
         number: of the frame in the stream.
         keyframe_pose: the pose told beside a keyframe; None before there is one. See `Tracker.pose_now`.
         earlier: (stamp_ns, camera_to_world) of the frames before the first depths, as they are known now.
+        up: against gravity, by an IMU; None while that is not known.
         step: from the frame before, where both were solved one after the other; None otherwise.
         credibility: probability, by the covariance, that the pose is within `stated` and `STATED_RAD`.
         stated: error of the place that the confidence speaks of, in pose units.
@@ -119,6 +121,7 @@ class TrackedPose:
     number: int = 0
     keyframe_pose: KeyframePose | None = None
     earlier: tuple[tuple[int, FloatArray], ...] = ()
+    up: Up | None = None
     step: Step | None = None
     credibility: float = 1.0
     stated: float = STATED_PLACE

@@ -112,7 +112,10 @@ def accelerometer_trouble(imu: Imu, begin_ns: int, end_ns: int) -> str:
     if _CREDIBLE_G[0] < usual < _CREDIBLE_G[1]:
         return ""
     hint = ", as if in g" if 0.8 < usual < 1.2 else ""
-    return f"no metres from the IMU: its accelerometer reads {usual:.2g} m/s2 where gravity is 9.8{hint}; publish m/s2"
+    return (
+        f"the accelerometer is left out: it reads {usual:.2g} m/s2 where gravity is 9.8{hint}; publish m/s2, gravity "
+        "included"
+    )
 
 
 class InertialPath:
@@ -120,16 +123,12 @@ class InertialPath:
 
     Args:
         imu: mounted with the camera.
-
-    Attributes:
-        words: why there are no metres from the IMU, in a line; empty while that is not known.
     """
 
     def __init__(self, imu: Imu) -> None:
         self._imu = imu
         self._points: deque[tuple[int, KeyframePose]] = deque(maxlen=_MOST_POINTS)
         self._motions: dict[tuple[int, int], tuple[Preintegrated, FloatArray]] = {}
-        self.words = ""
 
     def forget(self) -> None:
         """The camera is found elsewhere."""
@@ -159,11 +158,10 @@ class InertialPath:
         path = [(stamp_ns, where) for stamp_ns, pose in self._points if (where := place(pose)) is not None]
         if len(path) < _FEWEST or np.linalg.norm(path[-1][1][:3, 3] - path[-2][1][:3, 3]) < _STANDS * scene_depth:
             return None
-        self.words = self.words or accelerometer_trouble(self._imu, path[-2][0], path[-1][0])
         ways = [(a[0], b[0]) for a, b in pairwise(path)]
         self._motions = {way: self._motions[way] for way in ways if way in self._motions}
         motions = [self._motion(way, gyro_bias) for way in ways]
-        if self.words or any(motion is None for motion in motions):
+        if any(motion is None for motion in motions):
             return None
         return align(path, [motion for motion in motions if motion is not None], self._imu.place, scene_depth)
 

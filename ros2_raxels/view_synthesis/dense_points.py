@@ -50,6 +50,11 @@ class KnownPoints:
     weight: FloatArray
     focal_px: float
 
+    @property
+    def telling(self) -> float:
+        """Share of the points whose inverse depth is more than two standard errors; 0 without points."""
+        return float((self.homogeneous[:, 3] > _AGREE * self.error).mean()) if len(self.error) else 0.0
+
     def seen_from(self, camera: PinholeCamera, camera_to_world: FloatArray, largest_error: float) -> SeenPoints:
         """The points inside the image of a camera whose inverse depth there has less than `largest_error`."""
         local = self.homogeneous @ inverse_pose(camera_to_world).T

@@ -46,6 +46,9 @@ SHIPPED = "compact_views"
 BATCH = 4
 """Views that are made together: as many as in training. Memory grows with their square."""
 
+_LEAST_TELLING = 0.2
+"""Share of the points that must be known to be nearer than infinity: of a camera that turns on the spot, none is."""
+
 _OTHER_SAMPLE = 1
 """Second part of the seed of the sample that the view is compared with."""
 
@@ -336,14 +339,17 @@ class ViewPredictor:
             seen: as for a `PredictionRequest`.
 
         Raises:
-            ValueError: as `frame_depths`.
+            ValueError: as `frame_depths`, or the frames stand in one place, so that nothing tells how far things are.
         """
         _check_several(images, camera)
         target = np.asarray(camera_to_world, float)[frame]
         known, poses, shown = self._chosen(images, camera, camera_to_world, target[None], seen)
         clip = ModelClip.of(known, camera, np.concatenate([poses, target[None]]), shown)
         with self._one_at_a_time:
-            swept = self._swept(clip, find_points(self._matcher, known, camera, clip.poses[: len(known)], shown))
+            points = find_points(self._matcher, known, camera, clip.poses[: len(known)], shown)
+            swept = self._swept(clip, points)
+        if points.telling < _LEAST_TELLING:
+            raise ValueError("the known frames agree on no depth; they must be of different places that show the same")
         context = SizedContext(known, camera, list(clip.poses[: clip.contexts]), (camera.width, camera.height))
         matched = context.inverse_depth(swept.inverse_depth[0], swept.weights[0], clip.poses[-1])
         error = resized(swept.error[0], (camera.width, camera.height))

@@ -56,6 +56,17 @@ def test_a_gyro_that_has_reached_its_end_says_nothing() -> None:
     assert readings.between(1000 * MS, 1080 * MS) is not None
 
 
+def test_an_accelerometer_that_has_reached_its_end_says_nothing() -> None:
+    stamps_ns = np.arange(20, dtype=np.int64) * 5 * MS
+    push = np.random.default_rng(0).normal(0, 1.0, (20, 3))
+    push[8:13, 1] = -19.61
+    readings = ImuReadings(stamps_ns, np.zeros((20, 3)), push)
+    assert readings.between(45 * MS, 60 * MS) is None
+    assert readings.between(0, 30 * MS) is not None
+    push[8:13, 1] = -9.81
+    assert readings.between(45 * MS, 60 * MS) is not None
+
+
 def test_a_mounted_imu_reads_in_the_axes_of_the_camera() -> None:
     mount = make_pose(rotation_from_vector([0.0, 0.0, np.pi / 2]), [0.1, 0.2, 0.3])
     imu = RecordedImu(ramp(1000, 1010, 1020), mount, "imu.csv")

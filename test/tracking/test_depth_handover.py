@@ -59,7 +59,7 @@ def test_a_place_that_nobody_has_seen_has_none() -> None:
 
 
 def test_a_keyframe_after_a_gap_in_a_turn_on_the_spot_has_depths_of_the_old_unit() -> None:
-    """A camera a hand before the axis it turns about, as on a robot; in half a second that is missing it turns faster."""
+    """A camera a hand before the axis that it turns about; it turns faster in half a second that is missing."""
     room, first = furnished_room(3), handheld_loop(7.0, 15.0, seed=1)[0]
     aside = [make_pose(np.eye(3), [0.03 * k, 0.0, 0.0]) for k in range(13)]
     about = make_pose(np.eye(3), [0.0, 0.0, -0.12])

@@ -214,3 +214,20 @@ def test_a_step_goes_on_in_a_camera_that_turns_faster() -> None:
     step = relative_pose(model.camera_to_world, model.expected_pose(1300))
     np.testing.assert_allclose(step[:3, :3], rotation_from_vector([0, 0.1, 0]), atol=1e-12)
     np.testing.assert_allclose(step[:3, 3], 0.2 * np.array([np.sin(0.05), 0.0, np.cos(0.05)]), atol=1e-12)
+
+
+def test_wheels_carry_a_camera_that_sees_nothing_as_long_as_they_know_where_it_is() -> None:
+    turned = make_pose(rotation_from_vector([0.0, 0.1, 0.0]), [0.2, 0.0, 0.1])
+    for moved, carried in (
+        (Moved(turned[:3, :3], turned[:3, 3], 0.02, 0.03), True),
+        (Moved(turned[:3, :3], None, 0.02), False),
+    ):
+        model = MotionModel(np.eye(4), COVARIANCE, 10**9, lambda begin_ns, end_ns, moved=moved: moved)
+        model.solved(STEP, COVARIANCE, 2 * 10**9, after_gap=False)
+        for k in (1, 2, 3):
+            model.missed(2 * 10**9 + k * 10**8, unit=1.0)
+        assert model.is_carried(2 * 10**9 + 3 * 10**8, unit=1.0) == carried
+        assert not model.is_carried(2 * 10**9 + 3 * 10**8, unit=0.5)
+        assert not model.is_carried(5 * 10**9, unit=1.0)
+        if carried:
+            np.testing.assert_allclose(model.camera_to_world, STEP @ turned @ turned @ turned, atol=1e-12)

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from itertools import pairwise
 
 import numpy as np
 import pytest
 from velocity_filter import VelocityFilter
-from walk import BLACK, CAMERA, FIRST_NS, HELD, LOST, STEP_NS, TRACKING, Walk
+from walk import BLACK, CAMERA, FIRST_NS, HELD, STEP_NS, TRACKING, Walk
 
 from ros2_raxels.geometry.poses import (
     FloatArray,
@@ -16,6 +17,7 @@ from ros2_raxels.geometry.poses import (
     rotation_angle_rad,
     rotation_vector,
 )
+from ros2_raxels.geometry.trajectory import absolute_error
 from ros2_raxels.recordings.imu import ImuReadings, RecordedImu
 from ros2_raxels.tracking.metric_scale import ScaleSource
 from ros2_raxels.tracking.tracker import Tracker
@@ -88,7 +90,7 @@ def test_with_wheels_there_are_metres_from_the_first_frame_and_no_step_when_ther
 
 
 def test_a_filter_sees_no_step_at_the_start_when_metres_come_in_a_loss_and_after_it(walk: Walk) -> None:
-    """Metres come late, because odometry does; five black frames are a loss; the camera is found again behind it."""
+    """Metres come late, because odometry does; over six black frames, a loss without them, wheels carry the camera."""
     late, lost = 18, range(30, 36)
 
     def odometry(stamp_ns: int) -> FloatArray | None:
@@ -96,13 +98,13 @@ def test_a_filter_sees_no_step_at_the_start_when_metres_come_in_a_loss_and_after
         return walk.poses[k] if k >= late - 6 else None
 
     tracker, filtered = Tracker(odometry=odometry), VelocityFilter()
-    metric, states, begun = [], [], False
+    metric, answers, begun = [], [], False
     for k in range(48):
         image = BLACK if k in lost else walk.images[k]
         answer = tracker.track(image, FIRST_NS + k * STEP_NS, CAMERA)
         tracker.improve()
         metric.append(answer.scale.is_metric)
-        states.append(answer.state)
+        answers.append(answer)
         if begun:
             filtered.predict(STEP_NS * 1e-9)
         if answer.step is not None and answer.scale.is_metric and not answer.corrected:
@@ -113,10 +115,64 @@ def test_a_filter_sees_no_step_at_the_start_when_metres_come_in_a_loss_and_after
                 filtered.pose, filtered.covariance[:6, :6] = np.eye(4), np.eye(6) * 1e-9
     assert metric == sorted(metric)
     assert 10 < first < 30
-    assert {state for k, state in enumerate(states) if k in lost} == {HELD, LOST}
-    assert states[lost.stop] is TRACKING
+    held, last = answers[lost.start : lost.stop], answers[lost.start - 1]
+    assert {answer.state for answer in held} == {HELD}
+    assert answers[lost.stop].state is TRACKING
+    spreads = [np.trace(answer.covariance[:3, :3]) for answer in held]
+    assert spreads == sorted(spreads)
+    for k, answer in zip(lost, held, strict=True):
+        moved = relative_pose(last.camera_to_world, answer.camera_to_world)
+        off = moved[:3, 3] - relative_pose(walk.poses[lost.start - 1], walk.poses[k])[:3, 3]
+        assert np.linalg.norm(off) < 0.02 * walk.depth_m
     # Where it has come to is where it is, as far as it knows.
     truth = relative_pose(walk.poses[first], walk.poses[47])
     sigma = np.sqrt(np.diag(filtered.covariance)[:3])
     assert (np.abs(filtered.pose[:3, 3] - truth[:3, 3]) < 3.0 * sigma + 0.01).all()
     assert float(rotation_angle_rad(filtered.pose[:3, :3].T @ truth[:3, :3])) < 0.1
+
+
+class Wrong:
+    """Wheels and an IMU of a walk, each wrong in its own way."""
+
+    def __init__(self, walk: Walk) -> None:
+        self._walk = walk
+
+    def wheels(self, name: str) -> Callable[[int], FloatArray | None]:
+        def odometry(stamp_ns: int) -> FloatArray | None:
+            k = min(round((stamp_ns - FIRST_NS) / STEP_NS), len(self._walk.poses) - 1)
+            pose = self._walk.poses[k].copy()
+            if name == "jump":
+                pose[:3, 3] += self._walk.depth_m * max(k // 6 - 2, 0)
+            return pose
+
+        return odometry
+
+    def imu(self, name: str) -> RecordedImu:
+        right = gyro_of(self._walk).between(FIRST_NS, FIRST_NS + (len(self._walk.poses) - 2) * STEP_NS)
+        assert right is not None
+        stamps_ns, rate, force = right.stamps_ns, right.turn_rate, right.acceleration
+        if name == "in g":
+            force = force / 9.81
+        if name == "gaps":
+            stamps_ns = stamps_ns + (np.arange(len(stamps_ns)) // 20) * 60_000_000
+        return RecordedImu(ImuReadings(stamps_ns, rate, force), np.eye(4), "imu.csv")
+
+
+@pytest.mark.parametrize(
+    ("sensor", "wrong", "words"),
+    [
+        ("wheels", "jump", "they slip"),
+        ("imu", "in g", "as if in g"),
+        ("imu", "gaps", "has a gap or is saturated"),
+    ],
+)
+def test_a_sensor_that_is_wrong_is_named_and_costs_no_pose(walk: Walk, sensor: str, wrong: str, words: str) -> None:
+    """Poses are as good as those of images alone: some thousandths of the depth of the scene off."""
+    frames = list(range(40))
+    sensors = Wrong(walk)
+    tracker = Tracker(odometry=sensors.wheels(wrong)) if sensor == "wheels" else Tracker(imu=sensors.imu(wrong))
+    found = tracked(tracker, walk, frames)
+    assert any(words in remark for remark in tracker.sensor_remarks), tracker.sensor_remarks
+    assert all(answer.state is TRACKING for answer in found)
+    off = absolute_error([tracker.pose_now(answer) for answer in found], walk.poses[frames])
+    assert off.translation.max() < 0.005 * walk.depth_m

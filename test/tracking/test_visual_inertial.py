@@ -49,8 +49,8 @@ def test_an_accelerometer_in_another_unit_is_named() -> None:
     assert readings is not None
     in_g = ImuReadings(readings.stamps_ns, readings.turn_rate, readings.acceleration / 9.81)
     words = accelerometer_trouble(RecordedImu(in_g, np.eye(4), "imu.csv"), 0, 10**9)
-    assert words.startswith("no metres from the IMU: its accelerometer reads 1")
-    assert words.endswith("as if in g; publish m/s2")
+    assert words.startswith("the accelerometer is left out: it reads 1 m/s2")
+    assert words.endswith("as if in g; publish m/s2, gravity included")
     assert accelerometer_trouble(drive.imu, 10**10, 10**10 + 1) == ""
 
 

@@ -132,3 +132,11 @@ def test_larger_images_are_scaled_down_for_flow() -> None:
         for points in (found, points_of(CAMERA, MOVING))
     ]
     assert np.mean(totals[0]) == pytest.approx(np.mean(totals[1]), rel=0.1)
+
+
+def test_points_of_one_place_are_known_to_be_nowhere() -> None:
+    error = np.array([0.1, 0.1, 0.1, 0.1])
+    inverse = np.array([0.5, 0.15, 0.0, 0.3])
+    homogeneous = np.concatenate([np.ones((4, 3)), inverse[:, None]], axis=1)
+    assert KnownPoints(homogeneous, error, np.ones(4), 100.0).telling == 0.5
+    assert KnownPoints(homogeneous[:0], error[:0], np.ones(0), 100.0).telling == 0.0

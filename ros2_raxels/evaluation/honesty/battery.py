@@ -50,7 +50,7 @@ class Run:
 def run_battery(
     sources: Sequence[FrameSource],
     conditions: Sequence[Condition],
-    new_tracker: Callable[[], Tracker],
+    new_tracker: Callable[[FrameSource], Tracker],
     of_base: bool = False,
 ) -> Iterator[Run]:
     """Track every recording under every condition, and score what was answered live.
@@ -58,7 +58,7 @@ def run_battery(
     Args:
         sources: with true poses of all frames.
         conditions: see there.
-        new_tracker: gives a fresh one for each run.
+        new_tracker: gives a fresh one for each run of a recording.
         of_base: poses are those of the base, where the mount of the camera is known; otherwise of the camera.
 
     Raises:
@@ -71,7 +71,7 @@ def run_battery(
         if mount is not None:
             truth = truth @ np.linalg.inv(mount)
         for condition in conditions:
-            tracker, states = new_tracker(), LiveStates(mount)
+            tracker, states = new_tracker(source), LiveStates(mount)
             followed = follow(Track(), ChangedSource(source, condition.change), tracker)
             answered = [states.of(found) for _, found in followed]
             yield Run(source.name, condition.name, answered, score_stream(answered, stamps_ns, truth))

@@ -70,7 +70,8 @@ class PoseOutputs:
         names = FrameNames(*(parameters.text(f"tf.{name}_frame") for name in ("world", "map", "odom", "base")))
         self._edges = EdgePublisher(node, (names.world, names.map, names.odom, names.base))
         self._unscaled = Unscaled(parameters.text("odometry.unscaled"))
-        self.placement = Placement(names, transforms, self._edges.other_parent, self._unscaled)
+        level = parameters.flag("tf.level")
+        self.placement = Placement(names, transforms, self._edges.other_parent, self._unscaled, level)
         # Exchanged as a whole, because `announce` reads them in another thread.
         self._frames = (names.world, parameters.text("tf.child_frame"))
         self._pose = node.create_publisher(PoseWithCovarianceStamped, "~/pose", 10)

@@ -207,6 +207,13 @@ POSE_TABLE: Table = (
         choices=tuple(mode.value for mode in TfMode),
     ),
     Parameter(
+        "tf.level",
+        True,
+        "Keep z of the frame of poses up by gravity, where an IMU is heard. If false, or without an IMU, up is where z "
+        "of the base pointed, or the top of the image, when the trajectory began.",
+        at_configure=True,
+    ),
+    Parameter(
         "tf.invert",
         False,
         "Publish the edge from child to parent, for a child that must keep its own parent.",

@@ -13,6 +13,7 @@ from ros2_raxels.geometry.covariance import UNKNOWN_VARIANCE, compounded, with_u
 from ros2_raxels.geometry.frame_tree import FrameError, NoDataError, bare
 from ros2_raxels.geometry.poses import OPTICAL_TO_BODY, FloatArray, inverse_pose
 from ros2_raxels.nodes.pose.frame_changes import FrameChanges
+from ros2_raxels.nodes.pose.level import Level
 from ros2_raxels.tracking.types import TrackedPose, TrackState
 
 _UNIT_SIGMA = 0.5
@@ -108,9 +109,11 @@ class Placement:
     """Puts poses of the camera into the robot's tree.
 
     The world is where the base stood in the first frame, or without a base the first camera: x forward, y left, z up
-    (REP-103). While the scale is unknown the lever arm from base to camera is taken as it is: the optical frame is
-    where it was seen to be, and the base as far from it as if the unit were the metre. How wrong that may be is in the
-    covariance of the base.
+    (REP-103). Where an IMU says that z is not up, the world is turned until it is.
+
+    While the scale is unknown the lever arm from base to camera is taken as it is: the optical frame is where it was
+    seen to be, and the base as far from it as if the unit were the metre. How wrong that may be is in the covariance of
+    the base.
 
     Between ``map`` and ``odom`` a pose that is only held leaves the edge as it was, and odometry carries the base on:
     with the edge made to fit, the base would stand still in the map while the robot drives.
@@ -120,6 +123,7 @@ class Placement:
         transforms: the tree.
         other_parent: ``(child, parent)`` to another living parent of the child, or an empty string.
         unscaled: whether edges that need metres are published without them; others are.
+        is_level: whether z is kept up by gravity.
     """
 
     def __init__(
@@ -128,6 +132,7 @@ class Placement:
         transforms: Transforms,
         other_parent: Callable[[str, str], str],
         unscaled: Unscaled = Unscaled.PUBLISH,
+        is_level: bool = True,
     ) -> None:
         self.names, self._unscaled = names, unscaled
         self._transforms = transforms
@@ -136,11 +141,14 @@ class Placement:
         self._odom_to_map: FloatArray | None = None
         self._mount = _Mount("", OPTICAL_TO_BODY, np.eye(4))
         self._parent = names.world
+        self._level = Level() if is_level else None
         self._changes = FrameChanges()
 
     def forget(self) -> None:
         """The next pose begins a new trajectory."""
         self._first = self._odom_to_map = None
+        if self._level is not None:
+            self._level.forget()
 
     def place(self, answer: TrackedPose, optical: str, mode: TfMode, invert: bool = False) -> Placed:
         """Frames, pose and edge of an answer.
@@ -152,10 +160,19 @@ class Placement:
             invert: publish it from child to parent, so that the child keeps its own parent.
         """
         optical_to_base, missing = self._optical_to_base(optical, answer.stamp_ns)
-        placed = self._placed(answer, optical, mode, invert, optical_to_base, missing)
+        self._mount, turned = self._upright(self._mounted(optical, optical_to_base), answer)
+        placed = self._placed(answer, optical, mode, invert, missing)
         mount = inverse_pose(self._mount.from_child)
         change = self._changes.of(placed.parent, placed.child, optical, mount, missing)
+        change = "; ".join(filter(None, (change, turned)))
         return replace(placed, change=change, twist=self._twist(answer))
+
+    def _upright(self, mount: _Mount, answer: TrackedPose) -> tuple[_Mount, str]:
+        """A mount whose world is kept upright, and by how much that was turned in one step, in a line."""
+        if self._level is None:
+            return mount, ""
+        turned = self._level.see(answer.up, mount.to_world, answer.camera_to_world, answer.stamp_ns)
+        return replace(mount, to_world=self._level.turn @ mount.to_world), turned
 
     def _placed(
         self,
@@ -163,11 +180,9 @@ class Placement:
         optical: str,
         mode: TfMode,
         invert: bool,
-        optical_to_base: FloatArray | None,
         missing: str,
     ) -> Placed:
         metric = answer.scale.is_metric
-        self._mount = self._mounted(optical, optical_to_base)
         child, auto = self._mount.child, mode is TfMode.AUTO
         if auto:
             mode, invert = self._chosen(child, optical, metric, invert)
@@ -285,4 +300,6 @@ class Placement:
         if not answer.scale.is_metric:
             lever = float(np.linalg.norm(self._mount.from_child[:3, 3]))
             covariance[:3, :3] += (_UNIT_SIGMA * lever) ** 2 * np.eye(3)
+        if self._level is not None and answer.state is TrackState.TRACKING:
+            covariance = self._level.bounded(covariance)
         return covariance

@@ -27,7 +27,7 @@ def room(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def runs(room: Path) -> list[Run]:
     conditions = [CONDITIONS["as_it_is"], CONDITIONS["5hz"]]
-    return list(run_battery([open_source(room)], conditions, lambda: make_tracker("none")))
+    return list(run_battery([open_source(room)], conditions, lambda source: make_tracker("none")))
 
 
 def test_every_recording_is_tracked_under_every_condition(runs: list[Run]) -> None:
@@ -74,4 +74,4 @@ def test_a_recording_without_truth_is_refused(room: Path, tmp_path: Path) -> Non
         frame["file"] = str(room / frame["file"])
     write_json(tmp_path / CAMERAS_FILE, record)
     with pytest.raises(FileError, match="true pose"):
-        list(run_battery([open_source(tmp_path)], [CONDITIONS["as_it_is"]], lambda: make_tracker("none")))
+        list(run_battery([open_source(tmp_path)], [CONDITIONS["as_it_is"]], lambda source: make_tracker("none")))

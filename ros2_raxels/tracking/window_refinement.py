@@ -1,0 +1,63 @@
+"""Bundle adjustment of the newest keyframes where nothing but the images tells their unit and their place.
+
+Cameras that are held pass both on from one bundle to the next, and the two oldest lie some px apart: by what the
+distance between them is off by, all newer lengths are. So only the shape is solved for here. How large it is follows
+from the depths of all points that were known before, and where it stands from all keyframes but the newest.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from ros2_raxels.estimation.bundle_adjustment import RefineSettings, refine
+from ros2_raxels.estimation.inliers import INLIER_PX
+from ros2_raxels.geometry.poses import FloatArray, nearest_rotation, relative_pose
+from ros2_raxels.matching.tracks import Evidence
+
+_ENOUGH = 50
+"""Depths that were known before: their median is then good to a thousandth."""
+
+
+def refine_shape(
+    evidence: Evidence,
+    camera_to_world: FloatArray,
+    known: FloatArray,
+    settings: RefineSettings,
+    *,
+    holds_first: bool = False,
+) -> tuple[FloatArray, FloatArray, FloatArray] | None:
+    """Refine keyframes together; unit and place are handed on by what was known of them.
+
+    Args:
+        evidence: P tracks over N keyframes, without depths that a sensor has measured.
+        camera_to_world: (N, 4, 4) as they are known, the newest last.
+        known: (P,) inverse depths of the tracks as they are known, NaN where they are not.
+        settings: of the refinement.
+        holds_first: the first keyframe keeps its pose.
+
+    Returns:
+        Poses (N, 4, 4), inverse depths (P,) and residuals (P, N), px; None where few depths were known.
+    """
+    newest = len(camera_to_world) - 1
+    told = (known > 0) & (evidence.anchor < newest)
+    if newest < 2 or told.sum() < _ENOUGH:
+        return None
+    found = refine(evidence, relative_pose(camera_to_world[0], camera_to_world)[None], settings)
+    shape, depth, residual_px = found.camera_to_first[0], found.inverse_depth[0], found.residual_px[0]
+    told &= (np.nanmin(residual_px, axis=1) < INLIER_PX) & (depth > 0)
+    if told.sum() < _ENOUGH:
+        return None
+    unit = float(np.exp(np.median(np.log(depth[told] / known[told]))))
+    settled = slice(0, 1 if holds_first else newest)
+    return _placed(shape, unit, camera_to_world[settled]), depth / unit, residual_px
+
+
+def _placed(shape: FloatArray, unit: float, before: FloatArray) -> FloatArray:
+    """Poses (N, 4, 4), `unit` times as large, turned and moved so that the first K are where they were (K, 4, 4)."""
+    settled = slice(0, len(before))
+    turn = nearest_rotation(np.einsum("nij,nkj->ik", before[:, :3, :3], shape[settled, :3, :3]))
+    places = unit * shape[:, :3, 3] @ turn.T
+    placed = shape.copy()
+    placed[:, :3, :3] = turn @ shape[:, :3, :3]
+    placed[:, :3, 3] = places + (before[:, :3, 3] - places[settled]).mean(axis=0)
+    return placed
