@@ -47,9 +47,22 @@ def refine_shape(
     told &= (np.nanmin(residual_px, axis=1) < INLIER_PX) & (depth > 0)
     if told.sum() < _ENOUGH:
         return None
-    unit = float(np.exp(np.median(np.log(depth[told] / known[told]))))
+    unit = _unit(depth[told], known[told])
     settled = slice(0, 1 if holds_first else newest)
     return _placed(shape, unit, camera_to_world[settled]), depth / unit, residual_px
+
+
+def _unit(found: FloatArray, known: FloatArray) -> float:
+    """Factor by which inverse depths (P,) have grown: the weighted median of what each of them says.
+
+    What is further away than half of the points tells its distance the less exactly, and counts by the square of that.
+    What is nearer counts no more for it: much nearer points are often wrong matches.
+    """
+    growth = np.log(found / known)
+    weight = np.square(np.minimum(found, np.median(found)))
+    order = np.argsort(growth)
+    share = np.cumsum(weight[order])
+    return float(np.exp(growth[order][np.searchsorted(share, share[-1] / 2.0)]))
 
 
 def _placed(shape: FloatArray, unit: float, before: FloatArray) -> FloatArray:

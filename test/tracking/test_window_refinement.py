@@ -52,6 +52,18 @@ def test_the_unit_is_the_median_of_what_the_depths_say() -> None:
     assert grown == pytest.approx(1.0 / 1.1, rel=0.02)
 
 
+def test_distant_points_hardly_move_the_unit() -> None:
+    evidence, truth, rho = scene(noise_px=0.05)
+    distant = rho < np.quantile(rho, 0.5)
+    known = np.where(distant, 1.3 * rho, rho)
+    known[rho > np.quantile(rho, 0.9)] = np.nan
+    found = refine_shape(evidence, truth, known, SETTINGS)
+    assert found is not None
+    grown = np.linalg.norm((found[0][3] - found[0][0])[:3, 3]) / np.linalg.norm((truth[3] - truth[0])[:3, 3])
+    # They are more than half of those that are known: a plain median would be theirs.
+    assert grown == pytest.approx(1.0, rel=0.005)
+
+
 def test_it_stands_where_the_keyframes_before_the_newest_stood() -> None:
     evidence, truth, rho = scene()
     started = truth.copy()
