@@ -260,6 +260,7 @@ def test_predict_views_goal() -> None:
         "depth_in_units": "boolean",
         "want_error": "boolean",
         "want_unseen": "boolean",
+        "camera": "string",
     }
     assert constants(PredictViews.Goal) == {"POSE_OF_BASE": 0, "POSE_OF_OPTICAL": 1}
 
@@ -290,11 +291,11 @@ def test_fields_are_added_at_the_end() -> None:
     from raxels_interfaces.action import PredictViews
 
     assert [*PredictViews.Goal.get_fields_and_field_types()][-5:] == [
-        "stream_views",
         "want_depth",
         "depth_in_units",
         "want_error",
         "want_unseen",
+        "camera",
     ]
     assert [*PredictViews.Result.get_fields_and_field_types()][-5:] == [
         "inference_time",

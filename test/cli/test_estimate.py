@@ -11,8 +11,8 @@ from commands_rig import CapSys, Ran, error_line, run_once
 from learned_rig import FakeGraphs
 from posed_sets import yardstick
 
-from ros2_raxels import factory
 from ros2_raxels.cli.main import main
+from ros2_raxels.estimation import learned_matcher
 from ros2_raxels.estimation.estimator import Estimator
 from ros2_raxels.evaluation.clips.clip_sets import make_clips, read_answers, write_clips
 from ros2_raxels.evaluation.clips.metrics import mean_over_sets, score_sets
@@ -116,7 +116,7 @@ def test_the_learned_matcher_is_asked_for_by_name(
     assert main([*arguments, "--matcher", "learned"]) == 2
     assert "run `raxels engine import learned-matcher`; --matcher classic does without" in error_line(capsys)
     graphs = FakeGraphs()
-    monkeypatch.setattr(factory, "open_learned", lambda: graphs)
+    monkeypatch.setattr(learned_matcher, "open_learned", lambda: graphs)
     record = json.loads(clips_json.read_text())
     clips_json.write_text(json.dumps({"clips": record["clips"][:1]}))
     assert main([*arguments, "--matcher", "learned"]) == 0

@@ -93,7 +93,7 @@ def test_a_run_that_fails_names_engine_and_graph(path: Path, monkeypatch: pytest
 
     engine = OnnxRuntimeEngine(path, threads=1)
     monkeypatch.setattr(engine, "_session", Session())
-    with pytest.raises(EngineError, match=r"ONNX Runtime .* \(CPU\), small.onnx failed: no room for z$"):
+    with pytest.raises(EngineError, match=r"ONNX Runtime .* \(CPU\), small.onnx failed: no room for z; run `raxels"):
         engine.run({"a": floats([1.0, 2.0]), "b": floats([1.0, 2.0])})
 
 
