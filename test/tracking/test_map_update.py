@@ -387,9 +387,10 @@ def test_what_can_wait_is_put_off_for_a_keyframe_that_cannot_and_done_later(
     assert [answer.keyframe for answer in found] == [True, True]
     robot.tracker._maker.wait()
     live.finish()
-    assert tried == [1, 2]
-    assert sorted(live.keyframes.keyframes)[-2] == first
-    assert robot.tracker.mapping.made == made + 1
+    # Where other work delays the images, the last of them finds the others completed, and is completed on its own.
+    assert tried in ([1, 2], [1, 2, 1])
+    assert sorted(live.keyframes.keyframes)[-len(tried)] == first
+    assert robot.tracker.mapping.made == made + len(tried) - 1
     assert is_right(walk, scale, robot.see(walk[first + 10 : first + 14], wait=True), first + 10)
     assert robot.troubles == []
 
