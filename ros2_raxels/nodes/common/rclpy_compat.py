@@ -6,6 +6,7 @@ Each entry says what is private and why it is needed. All were read in rclpy 3.3
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Generator, Mapping
 from functools import partial
 from inspect import Parameter, Signature
@@ -69,6 +70,9 @@ class Answer(Generic[T]):
         return result
 
 
+EXECUTOR_VARIABLE = "RAXELS_EXECUTOR"
+"""``events``: callbacks are driven by events; anything else: by wait sets."""
+
 FOREVER_S = 1e8
 """To spin without a limit: given none, the events executor of Kilted computes without a pause and receives nothing."""
 
@@ -79,11 +83,14 @@ def make_executor(context: Context | None = None) -> Executor:
     Nothing of it is private, but experimental. A wait set is built anew in Python for each message, which costs a node
     with one subscription .37 ms against .06, and more with each topic, service and timer.
 
-    Give every spin a limit, if only `FOREVER_S`.
+    Give every spin a limit, if only `FOREVER_S`. Only where `EXECUTOR_VARIABLE` asks for it: a SIGINT that comes while
+    the events executor of Kilted is in a callback ends the process with SIGABRT.
 
     Args:
         context: of the nodes; None is the default one.
     """
+    if os.environ.get(EXECUTOR_VARIABLE) != "events":
+        return QuietExecutor(context=context)
     try:
         from rclpy.experimental.events_executor import EventsExecutor
 

@@ -23,6 +23,7 @@ from std_msgs.msg import String
 from std_srvs.srv import Trigger
 
 from ros2_raxels.nodes.common.rclpy_compat import (
+    EXECUTOR_VARIABLE,
     FOREVER_S,
     Answer,
     QuietExecutor,
@@ -77,6 +78,18 @@ def test_the_installed_release_has_the_private_parts_that_are_used(probe: Probe)
 
 
 EXECUTORS = pytest.mark.parametrize("make", [make_executor, QuietExecutor])
+
+
+@pytest.fixture(autouse=True)
+def by_events(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(EXECUTOR_VARIABLE, "events")
+
+
+def test_wait_sets_serve_callbacks_unless_events_are_asked_for(probe: Probe, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv(EXECUTOR_VARIABLE)
+    assert isinstance(make_executor(probe.node.context), QuietExecutor)
+
+
 """What nodes run in where the release has one driven by events, and where it has not."""
 
 
