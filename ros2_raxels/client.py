@@ -184,9 +184,7 @@ def make_goal(
     goal.pose_of = goal.POSE_OF_BASE if place_base else goal.POSE_OF_OPTICAL
     goal.num_views, goal.steps, goal.seed, goal.stream_views = views, steps, seed, stream
     goal.width, goal.height = size
-    if camera:
-        # raxels_interfaces is a package of its own: an older one has no such field, and does without.
-        goal.camera = camera
+    goal.camera = camera
     goal.want_depth, goal.depth_in_units, goal.want_error, goal.want_unseen = depth, depth_in_units, error, unseen
     goal.reference_time = stamp_message(reference_ns)
     goal.max_duration = duration_message(max_duration_s)

@@ -6,7 +6,6 @@ import argparse
 import os
 import sys
 from collections.abc import Sequence
-from datetime import datetime, timezone
 from pathlib import Path
 from threading import Event
 from typing import Any
@@ -14,7 +13,7 @@ from typing import Any
 from ros2_raxels.cli.benchmark_node import NODE, add_node_arguments, check_node_options, measure_node
 from ros2_raxels.cli.benchmark_sections import MIB, SECTIONS, cost_panels
 from ros2_raxels.cli.model_arguments import add_model_argument
-from ros2_raxels.evaluation.machine.machine import machine
+from ros2_raxels.evaluation.machine.machine import origin
 from ros2_raxels.evaluation.report.charts import curves
 from ros2_raxels.evaluation.report.tables import Table, as_text
 from ros2_raxels.harness.busy import busy_processes
@@ -102,9 +101,7 @@ def _show(report: dict[str, Any], tables: dict[str, Table], out: Path | None) ->
 def _begun(source: FrameSource, args: argparse.Namespace) -> dict[str, Any]:
     """What every report says."""
     return {
-        "machine": machine(),
-        "command": getattr(args, "command_line", ""),
-        "time": datetime.now(timezone.utc).isoformat(timespec="seconds"),
+        **origin(getattr(args, "command_line", "")),
         "source": source.name,
         "busy_processes": list(args.load),
         "rss_bytes": {"start": rss_bytes()},

@@ -6,7 +6,6 @@ import argparse
 import os
 import sys
 from collections.abc import Sequence
-from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
@@ -24,9 +23,9 @@ from ros2_raxels.cli.model_arguments import add_model_argument
 from ros2_raxels.evaluation.clips.clip_sets import CLIP_FRAMES, Clip, make_clips, write_answers, write_clips
 from ros2_raxels.evaluation.clips.colmap_peer import MOST_FRAMES, require_colmap
 from ros2_raxels.evaluation.clips.methods import Method, answer_all
-from ros2_raxels.evaluation.machine.machine import machine
+from ros2_raxels.evaluation.machine.machine import origin
 from ros2_raxels.evaluation.report.page import Section
-from ros2_raxels.evaluation.report.report import as_markdown, as_page, sections_of
+from ros2_raxels.evaluation.report.report import as_page, sections_of, write_report
 from ros2_raxels.evaluation.report.tables import as_text
 from ros2_raxels.evaluation.tracks.track_scores import PEERS
 from ros2_raxels.evaluation.views.tasks import make_view_tasks
@@ -34,7 +33,7 @@ from ros2_raxels.recordings.open import open_source
 from ros2_raxels.recordings.posed_set import CAMERAS_FILE
 from ros2_raxels.recordings.source import FrameSource
 from ros2_raxels.utils.argument_types import positive, several_of
-from ros2_raxels.utils.files import FileError, make_folder, replacing, write_json
+from ros2_raxels.utils.files import FileError, make_folder
 from ros2_raxels.visualization.trajectory_plot import picture_format
 
 DATA_VARIABLE = "RAXELS_DATA"
@@ -114,9 +113,7 @@ def run(args: argparse.Namespace) -> int:
     loops, sheets = closed_loops(args, clips) if args.closed_loop else ({}, [])
     views, view_sheets = predicted_views(args, tasks) if tasks else ({}, [])
     report = {
-        "machine": machine(),
-        "command": getattr(args, "command_line", ""),
-        "time": datetime.now(timezone.utc).isoformat(timespec="seconds"),
+        **origin(getattr(args, "command_line", "")),
         "data": {"root": str(root), "clips": len(clips), "per_set": args.per_set, "seed": args.seed},
         "methods": {m.name: m.record(clips) for m in methods},
         "speed_ratio": ratio_to_peer(methods),
@@ -202,8 +199,5 @@ def _write(
     write_clips(folder / "clips.json", clips)
     for method in methods:
         write_answers(folder / f"{method.name}.json", method.name, method.answers.values())
-    write_json(folder / "report.json", report, indent=1)
-    for name, text in (("report.md", as_markdown(report, sections)), ("report.html", as_page(report, sections))):
-        with replacing(folder / name) as temporary:
-            temporary.write_text(text, encoding="utf-8")
+    write_report(folder, "report", report, sections, as_page(report, sections))
     print(f"\n-> {folder / 'report.html'}, report.md, report.json, clips.json and the answers of each method")

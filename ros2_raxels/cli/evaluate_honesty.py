@@ -4,16 +4,15 @@ from __future__ import annotations
 
 import argparse
 import sys
-from datetime import datetime, timezone
 from pathlib import Path
 
 from tqdm import tqdm
 
 from ros2_raxels.evaluation.honesty.battery import record_of, run_battery, section_of, table_of
 from ros2_raxels.evaluation.honesty.conditions import CONDITIONS
-from ros2_raxels.evaluation.machine.machine import machine
+from ros2_raxels.evaluation.machine.machine import origin
 from ros2_raxels.evaluation.report.page import page
-from ros2_raxels.evaluation.report.report import as_markdown
+from ros2_raxels.evaluation.report.report import facts_of, write_report
 from ros2_raxels.evaluation.report.tables import as_text
 from ros2_raxels.factory import make_tracker
 from ros2_raxels.recordings.open import open_source
@@ -23,7 +22,7 @@ from ros2_raxels.recordings.source import FrameSource
 from ros2_raxels.tracking.frame_state import writing_states
 from ros2_raxels.tracking.tracker import Tracker
 from ros2_raxels.utils.argument_types import positive, several_of
-from ros2_raxels.utils.files import FileError, make_folder, replacing, write_json
+from ros2_raxels.utils.files import FileError, make_folder
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -78,21 +77,15 @@ def run_honesty(args: argparse.Namespace) -> int:
                 write(state)
     section, record = section_of(runs), record_of(runs)
     report = {
-        "machine": machine(),
-        "command": getattr(args, "command_line", ""),
-        "time": datetime.now(timezone.utc).isoformat(timespec="seconds"),
+        **origin(getattr(args, "command_line", "")),
         "conditions": {condition.name: condition.words for condition in conditions},
         "of": "base" if args.of_base else "camera",
         **record,
     }
     print(as_text({section.title: table_of(runs)}))
-    write_json(args.out / "honesty.json", report, indent=1)
-    facts = {"command": report["command"], "time": report["time"]} | {c.name: c.words for c in conditions}
-    facts |= {name: str(value) for name, value in report["machine"].items() if value is not None}
+    facts = facts_of(report, {condition.name: condition.words for condition in conditions})
     html = page("raxels evaluate --honesty", f"{len(runs)} runs, poses of the {report['of']}", [section], facts)
-    for name, text in (("honesty.md", as_markdown(report, [section])), ("honesty.html", html)):
-        with replacing(args.out / name) as temporary:
-            temporary.write_text(text, encoding="utf-8")
+    write_report(args.out, "honesty", report, [section], html)
     print(f"\n-> {args.out / 'honesty.html'}, honesty.md, honesty.json and the states of each run")
     return 0
 

@@ -4,18 +4,17 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Sequence
-from datetime import datetime, timezone
 from typing import Any
 
-from ros2_raxels.evaluation.machine.machine import machine
+from ros2_raxels.evaluation.machine.machine import origin
 from ros2_raxels.evaluation.report.page import page
-from ros2_raxels.evaluation.report.report import as_markdown
+from ros2_raxels.evaluation.report.report import facts_of, write_report
 from ros2_raxels.evaluation.report.tables import as_text
 from ros2_raxels.evaluation.tracks.perturbed_runs import as_table, draw_perturbations, score_runs, section_of
 from ros2_raxels.factory import make_tracker
 from ros2_raxels.recordings.source import FrameSource
 from ros2_raxels.utils.argument_types import positive
-from ros2_raxels.utils.files import FileError, make_folder, replacing, write_json
+from ros2_raxels.utils.files import FileError, make_folder
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -44,18 +43,12 @@ def run_perturbed(args: argparse.Namespace, sources: Sequence[FrameSource]) -> i
         print(as_text({source.name: as_table(scores[-1:])}), flush=True)
     section = section_of(scores)
     report: dict[str, Any] = {
-        "machine": machine(),
-        "command": getattr(args, "command_line", ""),
-        "time": datetime.now(timezone.utc).isoformat(timespec="seconds"),
+        **origin(getattr(args, "command_line", "")),
         "seed": args.seed,
         "sets": [score.record() for score in scores],
     }
-    write_json(args.out / "perturbed.json", report, indent=1)
-    facts = {"command": report["command"], "time": report["time"], "seed": str(args.seed)}
-    facts |= {name: str(value) for name, value in report["machine"].items() if value is not None}
+    facts = facts_of(report, {"seed": str(args.seed)})
     html = page("raxels evaluate --perturbed", f"{args.perturbed} runs of each of {len(scores)} sets", [section], facts)
-    for name, text in (("perturbed.md", as_markdown(report, [section])), ("perturbed.html", html)):
-        with replacing(args.out / name) as temporary:
-            temporary.write_text(text, encoding="utf-8")
+    write_report(args.out, "perturbed", report, [section], html)
     print(f"\n-> {args.out / 'perturbed.html'}, perturbed.md and perturbed.json")
     return 0

@@ -36,8 +36,10 @@ KNOWN_WIDTH_PX = 2.0
 """Least width of the loss for depths that a sensor has measured: four of their standard deviations."""
 
 _WIDTH_OVER_MEDIAN = 4.0
+"""Of the loss with which a rig's solve begins, over what half of the observations miss by: wider ones are left out."""
+
 _RIG_DAMPING, _LEAST_RIG_DAMPING = 1e-5, 1e-9
-"""Of the poses of a rig, likewise small."""
+"""Of the poses of a rig, when a solve begins and at least, likewise small."""
 
 _RIGID, _NO_LENGTH = 1e3, 1e-9
 """Times the largest entry of normal equations: what does not give way."""

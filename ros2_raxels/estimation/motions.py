@@ -59,7 +59,8 @@ WORLD_ODDS = {
     "seen": -19.1,
 }
 """Logarithm of the odds that a motion is the world's and not its rival's, for each of `Picture.traits` of which it has
-1 more. Fitted on rendered clips with slabs, boxes and walkers (`training.world_choice`)."""
+1 more. Fitted on rendered clips with slabs, boxes and walkers, as ``python -m ros2_raxels.cli.world_odds`` does, with
+samples of the denoiser and a longer search among the candidates."""
 
 
 class Picture:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 
 import numpy as np
 
@@ -376,8 +377,7 @@ class Mapper:
         held = 1 if prior is not None or all(keyframe.depth is not None for keyframe in frames) else 2
         if len(frames) <= held:
             return
-        seeks_unit = self.rig is not None and not self.rig.scale.is_given
-        among = self.shared.flow_among if seeks_unit else self.shared.among
+        among = self.shared.among if self.rig is None else partial(self.rig.among, self.shared)
         evidence = among(frames, _BUNDLE_TRACKS)
         fixed = np.arange(len(frames)) < held
         found = None if self.rig is None else self.rig.refine(frames, evidence, _BUNDLE_TRACKS, _BUNDLE, fixed)

@@ -16,7 +16,7 @@ from ros2_raxels.geometry.rig import Rig
 from ros2_raxels.matching.lens_rays import see_through
 from ros2_raxels.matching.matcher import Matcher
 from ros2_raxels.matching.tracks import FLOW, Evidence, KnownDepths
-from ros2_raxels.tracking.frame import Keyframe, StreamFrame
+from ros2_raxels.tracking.frame import Keyframe, Seen, StreamFrame
 from ros2_raxels.tracking.frame_pose import Beside
 from ros2_raxels.tracking.rig_scale import RigScale
 from ros2_raxels.tracking.shared_matches import SharedMatches
@@ -116,9 +116,13 @@ class RigTracks:
         """What the images of one of the other cameras have in common."""
         return self._shared[name]
 
+    def among(self, shared: SharedMatches, frames: Sequence[Seen], tracks: int) -> Evidence:
+        """At most so many tracks of one camera for `refine`: while the unit is sought of flow, which misses by less."""
+        return (shared.among if self.scale.is_given else shared.flow_among)(frames, tracks)
+
     def lit(self, frames: Sequence[StreamFrame]) -> str:
         """Name of another camera that shows something in all frames, where the first one does not; empty for none."""
-        if not any(nearly_constant(frame.features) for frame in frames):
+        if all(shows(frame) for frame in frames):
             return ""
         return next((name for name in self.rig.others if all(shows(frame, name) for frame in frames)), "")
 
@@ -235,8 +239,7 @@ class RigTracks:
             views = self.views(name, keyframes)
             if len(views) < 2:
                 continue
-            shared = self._shared[name]
-            evidence = (shared.among if self.scale.is_given else shared.flow_among)(views, tracks)
+            evidence = self.among(self._shared[name], views, tracks)
             if len(evidence.anchor) >= FEWEST_MATCHES:
                 parts.append((evidence, np.array([c * len(keyframes) + numbers[v.number] for v in views])))
                 seen.append((name, views, evidence))
@@ -281,9 +284,11 @@ def side_frame(frame: StreamFrame, name: str) -> StreamFrame:
     return StreamFrame(frame.number, frame.stamp_ns, side.features, side.camera)
 
 
-def shows(frame: StreamFrame, name: str) -> bool:
-    """Whether another camera has an image at the moment of a frame on which something is to be seen."""
-    return name in frame.sides and not nearly_constant(frame.sides[name].features)
+def shows(frame: StreamFrame, name: str = "") -> bool:
+    """Whether a camera, by default the first one, has an image at the moment of a frame on which something is seen."""
+    if name and name not in frame.sides:
+        return False
+    return not nearly_constant((frame.sides[name] if name else frame).features)
 
 
 def joined(parts: Sequence[tuple[Evidence, npt.NDArray[np.integer]]], cameras: Sequence[Camera]) -> Evidence:

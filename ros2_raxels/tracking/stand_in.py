@@ -13,7 +13,6 @@ from ros2_raxels.geometry.turns import Turn
 from ros2_raxels.tracking.frame import SolvedFrame, StreamFrame
 from ros2_raxels.tracking.initializer import Waiting
 from ros2_raxels.tracking.rig_tracks import shows, side_frame
-from ros2_raxels.tracking.what_is_wrong import nearly_constant
 
 _DARK = 3
 """Frames in a row in which a camera shows nothing, after which another one takes its place: a flash is no reason."""
@@ -41,19 +40,15 @@ class StandIn:
             frame: the next one.
             has_frames: whether frames of the present camera are collected, which a change gives up.
         """
-        if self._rig is None or self._shows(frame, self.name):
+        if self._rig is None or shows(frame, self.name):
             self._dark = 0
             return False
-        other = next((name for name in ("", *self._rig.others) if self._shows(frame, name)), self.name)
+        other = next((name for name in ("", *self._rig.others) if shows(frame, name)), self.name)
         self._dark += 1
         if other == self.name or (has_frames and self._dark < _DARK):
             return False
         self.name, self._dark, self._whole = other, 0, {}
         return True
-
-    @staticmethod
-    def _shows(frame: StreamFrame, name: str) -> bool:
-        return shows(frame, name) if name else not nearly_constant(frame.features)
 
     def seen_in(self, frame: StreamFrame) -> StreamFrame | None:
         """The frame as that camera's; None where it has no image."""

@@ -347,9 +347,11 @@ class ViewPredictor:
         clip = ModelClip.of(known, camera, np.concatenate([poses, target[None]]), shown)
         with self._one_at_a_time:
             points = find_points(self._matcher, known, camera, clip.poses[: len(known)], shown)
+            if points.telling < _LEAST_TELLING:
+                raise ValueError(
+                    "the known frames agree on no depth; they must be of different places that show the same"
+                )
             swept = self._swept(clip, points)
-        if points.telling < _LEAST_TELLING:
-            raise ValueError("the known frames agree on no depth; they must be of different places that show the same")
         context = SizedContext(known, camera, list(clip.poses[: clip.contexts]), (camera.width, camera.height))
         matched = context.inverse_depth(swept.inverse_depth[0], swept.weights[0], clip.poses[-1])
         error = resized(swept.error[0], (camera.width, camera.height))
@@ -361,14 +363,14 @@ class ViewPredictor:
 
     def _swept(self, clip: ModelClip, points: KnownPoints) -> _Swept:
         """The context frames of a clip swept into the frames to predict."""
-        images, poses = list(clip.images), list(clip.poses)
-        targets, size = poses[clip.contexts :], (clip.camera.height, clip.camera.width)
+        images, alphas, poses = list(clip.images), list(clip.alphas), list(clip.poses)
+        known_poses, targets = poses[: clip.contexts], poses[clip.contexts :]
+        size = (clip.camera.height, clip.camera.width)
         stacks = np.zeros((len(targets), self._contexts, 4, self._planes, *size), np.uint8)
         votes = np.zeros((len(targets), self._planes, *size), np.float32)
         depths = []
         for stack, vote, pose in zip(stacks, votes, targets, strict=True):
-            poses_of = poses[: clip.contexts]
-            known = evidence_of_view(points, images, poses_of, clip.camera, pose, self._planes, list(clip.alphas))
+            known = evidence_of_view(points, images, known_poses, clip.camera, pose, self._planes, alphas)
             stack[: clip.contexts], vote[:] = known.swept, known.votes
             depths.append(known.inverse_depths)
         out = self._sweep.run({"swept": stacks, "votes": votes})

@@ -6,6 +6,7 @@ import os
 import platform
 import time
 from concurrent.futures import ThreadPoolExecutor
+from datetime import datetime, timezone
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -29,6 +30,12 @@ def machine() -> dict[str, Any]:
         "onnxruntime": _version("onnxruntime"),
         "ros2_raxels": __version__,
     }
+
+
+def origin(command: str) -> dict[str, Any]:
+    """What every report begins with: the machine, the command that made it, and when."""
+    when = datetime.now(timezone.utc).isoformat(timespec="seconds")
+    return {"machine": machine(), "command": command, "time": when}
 
 
 def cores() -> int:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from ros2_raxels.evaluation.clips import variants
@@ -14,6 +15,7 @@ from ros2_raxels.evaluation.report.page import Card, Grid, Mark, Picture, Sectio
 from ros2_raxels.evaluation.report.tables import Table
 from ros2_raxels.evaluation.tracks.track_scores import UNKNOWN, TrackScore, accuracy_table, time_table
 from ros2_raxels.evaluation.views.report import view_sections
+from ros2_raxels.utils.files import replacing, write_json
 
 _MEAN = "mean over sets"
 _SIDE_BY_SIDE = 3
@@ -95,18 +97,40 @@ def sections_of(
 def as_page(report: Record, sections: Sequence[Section]) -> str:
     """``report.html``."""
     data = report["data"]
-    facts = {
-        "command": report["command"],
-        "time": report["time"],
-        "data": f"{data['root']}, at most {data['per_set']} clips of each set, seed {data['seed']}",
-        **{name: str(value) for name, value in report["machine"].items() if value is not None},
-    }
+    facts = facts_of(
+        report, {"data": f"{data['root']}, at most {data['per_set']} clips of each set, seed {data['seed']}"}
+    )
     sets = len(next(iter(report["methods"].values()))["sets"])
     when = report["time"].replace("T", " ").replace("+00:00", " UTC")
     machine = f"{report['machine']['cores']} cores of {report['machine']['cpu']}"
     lead = f"{data['clips']} clips of {sets} sets, {when}, {machine}"
     failed = _failed(report["methods"])
     return page("raxels evaluate", lead, [*sections, *failed], facts)
+
+
+def facts_of(report: Record, told: Mapping[str, str]) -> dict[str, str]:
+    """How a report was made, for its page: command, time, what else is told, and the machine."""
+    machine = {name: str(value) for name, value in report["machine"].items() if value is not None}
+    return {"command": report["command"], "time": report["time"], **told, **machine}
+
+
+def write_report(folder: Path, name: str, report: Record, sections: Sequence[Section], html: str) -> None:
+    """Write a report as JSON, as Markdown and as a page.
+
+    Args:
+        folder: exists.
+        name: of the files, without their endings.
+        report: with what `machine.origin` says.
+        sections: of the Markdown.
+        html: the page.
+
+    Raises:
+        FileError: a file cannot be written.
+    """
+    write_json(folder / f"{name}.json", report, indent=1)
+    for file, text in ((f"{name}.md", as_markdown(report, sections)), (f"{name}.html", html)):
+        with replacing(folder / file) as temporary:
+            temporary.write_text(text, encoding="utf-8")
 
 
 def as_markdown(report: Record, sections: Sequence[Section]) -> str:

@@ -73,7 +73,9 @@ class Level:
         rotation = rotation_from_vector(leans * (step_rad / off_rad))
         self.turn = make_pose(rotation, here - rotation @ here) @ self.turn
         self._off_rad = off_rad - step_rad
-        return f"poses are upright now, by the IMU: the frame is turned by {np.degrees(off_rad):.1f} deg" * at_once
+        if not at_once:
+            return ""
+        return f"poses are upright now, by the IMU: the frame is turned by {np.degrees(off_rad):.1f} deg"
 
     def bounded(self, covariance: FloatArray) -> FloatArray:
         """6x6 of (translation, rotation) of a pose that was solved, with roll and pitch known as well as gravity is."""

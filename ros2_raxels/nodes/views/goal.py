@@ -217,8 +217,7 @@ def _check_context(goal: Any) -> None:
 
 
 def _camera(goal: Any, cameras: Sequence[str]) -> str:
-    # raxels_interfaces is a package of its own: where an older one is installed, there is no such field.
-    asked = bare(getattr(goal, "camera", ""))
+    asked = bare(goal.camera)
     if not asked:
         return ""
     if goal.context:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import platform
+from datetime import datetime, timedelta, timezone
 from importlib import metadata
 
 import numpy as np
@@ -11,7 +12,7 @@ import pytest
 
 from ros2_raxels import __version__
 from ros2_raxels.evaluation.machine import machine as module
-from ros2_raxels.evaluation.machine.machine import cores, machine, matrix_product_gflops
+from ros2_raxels.evaluation.machine.machine import cores, machine, matrix_product_gflops, origin
 from ros2_raxels.utils.memory import peak_rss_bytes, rss_bytes
 
 
@@ -21,6 +22,13 @@ def test_the_machine_is_described_by_processor_cores_and_versions() -> None:
     assert (found["python"], found["numpy"]) == (platform.python_version(), np.__version__)
     assert found["ros2_raxels"] == __version__
     assert found["cpu"]
+
+
+def test_a_report_begins_with_machine_command_and_time() -> None:
+    found = origin("raxels benchmark")
+    assert list(found) == ["machine", "command", "time"]
+    assert (found["machine"], found["command"]) == (machine(), "raxels benchmark")
+    assert abs(datetime.now(timezone.utc) - datetime.fromisoformat(found["time"])) < timedelta(minutes=1)
 
 
 def test_what_is_not_known_is_none_and_a_processor_always_has_a_name(monkeypatch: pytest.MonkeyPatch) -> None:

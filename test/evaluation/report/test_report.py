@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import json
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -11,8 +12,8 @@ from read_page import Read, flat_png
 from ros_testing import ROOT
 
 from ros2_raxels.evaluation.machine.timing import Spread
-from ros2_raxels.evaluation.report.page import Picture
-from ros2_raxels.evaluation.report.report import as_markdown, as_page, sections_of
+from ros2_raxels.evaluation.report.page import Picture, Section
+from ros2_raxels.evaluation.report.report import as_markdown, as_page, facts_of, sections_of, write_report
 from ros2_raxels.evaluation.tracks.track_scores import PeerScore, TrackScore
 from ros2_raxels.geometry.trajectory import TrajectoryScore
 
@@ -178,3 +179,13 @@ def test_markdown_has_the_narrow_tables(record: dict[str, Any]) -> None:
     lines = as_markdown(record, sections_of(record, [], [], [])).splitlines()
     assert "| method | AUC@5 | AUC@30 | rotation deg | direction deg | ms |" in lines
     assert any(line.startswith("| 7s_1000 | 180 | ") and "| 0.063 / 0.067 / 0.068 |" in line for line in lines)
+
+
+def test_a_report_is_written_three_times(tmp_path: Path) -> None:
+    report = {"machine": {"cores": 2, "onnxruntime": None}, "command": "raxels x", "time": "now", "seed": 3}
+    assert facts_of(report, {"seed": "3"}) == {"command": "raxels x", "time": "now", "seed": "3", "cores": "2"}
+    write_report(tmp_path, "runs", report, [Section("Runs", [["set", "ATE"], ["room", "0.5"]])], "<p>page</p>")
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["runs.html", "runs.json", "runs.md"]
+    assert json.loads((tmp_path / "runs.json").read_text()) == report
+    assert (tmp_path / "runs.html").read_text() == "<p>page</p>"
+    assert "## Runs\n\n| set | ATE |\n|---|---:|\n| room | 0.5 |" in (tmp_path / "runs.md").read_text()
