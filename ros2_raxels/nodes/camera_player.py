@@ -83,12 +83,11 @@ class CameraPlayer(Node):
         for thread in self._threads:
             thread.start()
 
-    def stop(self) -> bool:
-        """End both threads; False when one is still busy after a short wait."""
+    def stop(self) -> None:
+        """End both threads; one that is still busy after a short wait is left to the process's end."""
         self._stopping.set()
         for thread in self._threads:
             thread.join(_JOIN_S)
-        return not any(thread.is_alive() for thread in self._threads)
 
     def _open(self) -> FrameSource:
         spec = self._settings.text("source")

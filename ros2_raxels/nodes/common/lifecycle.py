@@ -134,13 +134,11 @@ class ManagedNode(LifecycleNode, ABC, Generic[Loaded]):
             # Nobody is there to mend it and to try again.
             self.finished.set_result(0 if done else USAGE_ERROR)
 
-    def stop(self) -> bool:
-        """End, from whatever state; False when a thread is still busy after a short wait."""
+    def stop(self) -> None:
+        """End, from whatever state; a thread that is still busy after a short wait is left to the process's end."""
         self._stop_listening()
-        if self._job is not None and not futures.wait([self._job], _JOIN_S).done:
-            return False
-        self._release()
-        return True
+        if self._job is None or futures.wait([self._job], _JOIN_S).done:
+            self._release()
 
     def _end(self, code: int) -> None:
         # Not at once: the answer to whoever asked for the transition must be out first.

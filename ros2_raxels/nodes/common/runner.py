@@ -7,6 +7,7 @@ import signal
 import sys
 import traceback
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from typing import Protocol
 
 import rclpy
@@ -29,8 +30,8 @@ class _Running(Protocol):
     def start(self) -> None:
         """Configure and activate."""
 
-    def stop(self) -> bool:
-        """Deactivate; False when a thread is still busy after a short wait."""
+    def stop(self) -> None:
+        """Deactivate; wait for its threads for a short while only."""
 
     def destroy_node(self) -> None:
         """Of rclpy."""
@@ -98,25 +99,28 @@ def _spin(nodes: Sequence[_Running], executor: Executor) -> int:
 
 
 def _shut_down(nodes: Sequence[_Running], started: int, code: int) -> None:
+    """End the nodes, then the process itself."""
     # launch sends SIGINT to the whole group and again later: the second must not tear the clean-up apart.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
     # A node that a signal caught half started has not all that `stop` ends, and perhaps a thread.
-    idle = [_stopped(node) for node in nodes[:started]]
+    for node in nodes[:started]:
+        _stop(node)
     for node in nodes:
         node.destroy_node()
     rclpy.try_shutdown()
-    if not all(idle) or started < len(nodes):
-        # A thread deep in a solve cannot be interrupted, and waiting for it would get the node killed by launch.
-        sys.stdout.flush()
-        sys.stderr.flush()
-        os._exit(code)
+    for stream in (sys.stdout, sys.stderr):
+        # Whoever read it may be gone.
+        with suppress(OSError):
+            stream.flush()
+    # Not by the interpreter's own end. It waits for threads, and one deep in a solve would get the node killed by
+    # launch; and it unwinds a thread that comes back from C++ meanwhile, which ends the process with SIGABRT.
+    os._exit(code)
 
 
-def _stopped(node: _Running) -> bool:
-    """Whether a node has stopped; one that fails to must keep neither the others nor the process from their end."""
+def _stop(node: _Running) -> None:
+    """One that fails to stop must keep neither the others nor the process from their end."""
     try:
-        return node.stop()
+        node.stop()
     except Exception:
         traceback.print_exc()
-        return False

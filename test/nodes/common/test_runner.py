@@ -19,7 +19,7 @@ class HalfStarted:
     def start(self) -> None:
         raise KeyboardInterrupt
 
-    def stop(self) -> bool:
+    def stop(self) -> None:
         raise AssertionError("stopped although it never started")
 
     def destroy_node(self) -> None:
@@ -34,7 +34,7 @@ class Failing:
     def start(self) -> None:
         pass
 
-    def stop(self) -> bool:
+    def stop(self) -> None:
         raise RuntimeError("not now")
 
     def destroy_node(self) -> None:
@@ -50,9 +50,8 @@ class Interrupted(Failing):
     def finished(self) -> Future:
         raise KeyboardInterrupt
 
-    def stop(self) -> bool:
+    def stop(self) -> None:
         self.stopped = True
-        return True
 
 
 @pytest.fixture
@@ -92,3 +91,11 @@ def test_a_signal_during_the_start_ends_the_process_cleanly(exits: list[int]):
     assert runner.run(lambda: node) == 0
     assert exits == [0]
     assert node.destroyed
+
+
+def test_a_process_whose_nodes_have_stopped_is_not_left_to_the_interpreter(exits: list[int]):
+    """Whose own end unwinds threads that come back from C++, which is SIGABRT."""
+    node = Interrupted()
+    assert runner.run(lambda: node) == 0
+    assert node.stopped
+    assert exits == [0]
