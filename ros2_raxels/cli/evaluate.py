@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from ros2_raxels.cli import evaluate_honesty, evaluate_perturbed
+from ros2_raxels.cli import evaluate_honesty, evaluate_paths, evaluate_perturbed
 from ros2_raxels.cli.evaluate_parts import (
     closed_loops,
     methods_of,
@@ -50,7 +50,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help=f"folder of posed sets (default: ${DATA_VARIABLE}, else {_DATA_BESIDE})",
     )
     parser.add_argument("--per-set", type=positive, default=30, metavar="N", help="clips of each set (default: 30)")
-    parser.add_argument("--seed", type=int, default=0, help="of the draws of clips and of --perturbed (default: 0)")
+    parser.add_argument(
+        "--seed", type=int, default=0, help="of the draws of clips, of --perturbed and of --paths (default: 0)"
+    )
     parser.add_argument("--peer", choices=("both", "none"), default="both", help="method beside ours (default: both)")
     parser.add_argument("--no-intrinsics", action="store_true", help="let ours estimate the focal length")
     parser.add_argument("--ablation", action="store_true", help="ours without the denoiser too, on the same clips")
@@ -63,7 +65,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--views-per-set", type=positive, default=12, metavar="N", help="tasks of --views of each set (default: 12)"
     )
     add_model_argument(parser)
-    parser.add_argument("--views-model", default="", metavar="CARD", help="of --views, --curve and --closed-loop")
+    parser.add_argument(
+        "--views-model", default="", metavar="CARD", help="of --views, --curve, --closed-loop and --paths"
+    )
     parser.add_argument(
         "--tracks", default="", metavar="SET,SET", help="names or paths of sets that are tracked as a whole too"
     )
@@ -82,6 +86,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     evaluate_perturbed.add_arguments(parser)
     evaluate_honesty.add_arguments(parser)
+    evaluate_paths.add_arguments(parser)
     parser.add_argument(
         "--out", type=Path, default=Path("out") / "evaluation", metavar="DIR", help="default: out/evaluation"
     )
@@ -98,6 +103,8 @@ def run(args: argparse.Namespace) -> int:
     """
     if args.honesty is not None:
         return evaluate_honesty.run_honesty(args)
+    if args.paths is not None:
+        return evaluate_paths.run_paths(args)
     root = data_root(args.data)
     if args.perturbed is not None:
         return evaluate_perturbed.run_perturbed(args, _posed_sets(root, args))

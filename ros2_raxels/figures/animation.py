@@ -46,6 +46,7 @@ from ros2_raxels.visualization.drawing import (
     flat,
     show_image,
 )
+from ros2_raxels.visualization.paths_picture import BLOCKED_RGB, FREE_RGB
 
 RATE_HZ = 8.0
 """Of the pictures; the walk is slowed down, so that each can be looked at."""
@@ -63,7 +64,7 @@ _BODY = Body(0.22, -1.05, 0.1, up=(0.0, -1.0, 0.0))
 
 _PLANNED = "#5ef2b8"
 _QUALITY = 50
-_SURE, _BLOCKED = np.array((0x5E, 0xF2, 0xB8)) / 255, np.array((0xFF, 0x5F, 0x6D)) / 255
+_SURE, _BLOCKED = np.array(FREE_RGB) / 255, np.array(BLOCKED_RGB) / 255
 
 
 @dataclass(frozen=True, eq=False)

@@ -18,6 +18,7 @@ NO_INTRINSICS = "no_intrinsics_dev.json"
 CURVE = "curve_dev.json"
 CLOSED_LOOP = "closed_loop_dev.json"
 VIEWS = "views_dev.json"
+PATHS = "paths.json"
 TRACKS = "tracks_dev.json"
 SPEED = {"EPYC": "benchmark.json", "Xeon": "benchmark_xeon.json"}
 NODES = "node_*.json"
@@ -82,6 +83,7 @@ def parts(folder: Path) -> dict[str, Part]:
         "views": views,
         "views by what was seen": views_by_what_was_seen,
         "confidence of views": confidence_of_views,
+        "scores of paths": scores_of_paths,
         "sequences": sequences,
         "sequences in full": sequences_in_full,
         "nodes": nodes,
@@ -260,6 +262,19 @@ def confidence_of_views(reports: Reports) -> str:
     ]
     words = f"Rank correlation with PSNR {number(found['rank_correlation'], 2)}, Brier score {number(found['brier'])}."
     return f"{table(['stated', *map(_range, bins)], rows, right=1)}\n\n{words}"
+
+
+def scores_of_paths(reports: Reports) -> str:
+    """How often a path of a stated probability is free."""
+    found = reports.named(PATHS)
+    rows = [
+        ["mean of the stated", *(number(group["stated"], 2) for group in found["bins"])],
+        ["share that was free", *(number(group["free"], 3) for group in found["bins"])],
+        ["paths", *(str(group["paths"]) for group in found["bins"])],
+    ]
+    brier, plain = number(found["brier"]), number(found["brier_of_mean"])
+    words = f"{found['paths']} paths in {found['rooms']} rooms: Brier score {brier}, {plain} for the mean of all."
+    return f"{table(['stated', *map(_range, found['bins'])], rows, right=1)}\n\n{words}"
 
 
 # ------------------------------------------------------------------------------------------------------------ sequences

@@ -163,6 +163,16 @@ class World:
     atlas: TextureAtlas
     shadows: ShadowMap | None = None
 
+    def clearance_m(self, points_m: npt.ArrayLike) -> FloatArray:
+        """Distance (N,) of points (N, 3) to the nearest surface, m; negative inside of things or behind a plane."""
+        points = np.asarray(points_m, float)
+        to_planes = points @ self.planes.normal.T - self.planes.offset_m
+        local = np.einsum("nbi,bij->nbj", points[:, None] - self.boxes.centre_m, self.boxes.box_to_world)
+        beyond = np.abs(local) - self.boxes.half_size_m
+        to_boxes = np.linalg.norm(np.maximum(beyond, 0), axis=2) + np.minimum(beyond.max(axis=2), 0)
+        to_spheres = np.linalg.norm(points[:, None] - self.spheres.centre_m, axis=2) - self.spheres.radius_m
+        return np.asarray(np.concatenate([to_planes, to_boxes, to_spheres], axis=1).min(axis=1))
+
 
 @dataclass(frozen=True, eq=False)
 class FaceTable:

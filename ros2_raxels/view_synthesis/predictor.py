@@ -49,6 +49,8 @@ BATCH = 4
 _LEAST_TELLING = 0.2
 """Share of the points that must be known to be nearer than infinity: of a camera that turns on the spot, none is."""
 
+_ENOUGH_POINTS = 50
+
 _OTHER_SAMPLE = 1
 """Second part of the seed of the sample that the view is compared with."""
 
@@ -320,7 +322,8 @@ class ViewPredictor:
         known, poses, shown = self._chosen(images, camera, camera_to_world, wanted, seen)
         clip = ModelClip.of(known, camera, np.concatenate([poses, poses]), shown)
         with self._one_at_a_time:
-            swept = self._swept(clip, self._telling_points(known, camera, clip, shown))
+            # Where frames share too little for points, the network may still know depths, and says how unsure they are.
+            swept = self._swept(clip, self._telling_points(known, camera, clip, shown, _ENOUGH_POINTS))
         error = np.minimum(swept.error, LARGEST_ERROR * swept.inverse_depth)
         return FrameDepths(clip.view_camera, poses, swept.inverse_depth / clip.unit, error / clip.unit)
 
@@ -355,11 +358,16 @@ class ViewPredictor:
         return FrameDepth(camera, matched / np.float32(clip.unit), error / np.float32(clip.unit))
 
     def _telling_points(
-        self, known: Sequence[ImageArray], camera: PinholeCamera, clip: ModelClip, seen: Sequence[Mask] | None
+        self,
+        known: Sequence[ImageArray],
+        camera: PinholeCamera,
+        clip: ModelClip,
+        seen: Sequence[Mask] | None,
+        fewest: int = 0,
     ) -> KnownPoints:
-        """Points of the known frames of a clip, which must tell depths."""
+        """Points of the known frames of a clip, which must tell depths if they are so many."""
         points = find_points(self._matcher, known, camera, clip.poses[: len(known)], seen)
-        if points.telling < _LEAST_TELLING:
+        if len(points.error) >= fewest and points.telling < _LEAST_TELLING:
             raise ValueError("the known frames agree on no depth; they must be of different places that show the same")
         return points
 

@@ -42,6 +42,24 @@ def test_numbers_are_written_as_the_pages_write_them():
     ]
 
 
+def test_paths_have_a_column_for_each_group_and_a_dash_where_it_is_empty(tmp_path: Path):
+    bins = [
+        {"from": 0.0, "to": 0.5, "paths": 3, "stated": 0.1, "free": 1 / 3},
+        {"from": 0.5, "to": 1.0, "paths": 0, "stated": None, "free": None},
+    ]
+    report = {"paths": 3, "rooms": 2, "brier": 0.0812, "brier_of_mean": 0.222, "bins": bins}
+    (tmp_path / "paths.json").write_text(json.dumps(report))
+    assert made(tmp_path, "scores of paths") == [
+        "| stated | 0 to 0.5 | 0.5 to 1 |",
+        "| --- | ---: | ---: |",
+        "| mean of the stated | .10 | – |",
+        "| share that was free | .333 | – |",
+        "| paths | 3 | 0 |",
+        "",
+        "3 paths in 2 rooms: Brier score .081, .222 for the mean of all.",
+    ]
+
+
 def test_nodes_have_a_row_for_every_recording_and_a_column_for_every_load(tmp_path: Path):
     peer = {"orbslam3": {"tracked": 0.971, "ate_percent": 0.6899}}
     runs = [RUN | {"peers": peer}, RUN | {"load": 2, "tracked": 1.0}]
