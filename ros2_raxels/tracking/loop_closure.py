@@ -11,6 +11,7 @@ from ros2_raxels.geometry.poses import FloatArray, inverse_pose, relative_pose, 
 from ros2_raxels.matching.matcher import Matcher
 from ros2_raxels.matching.tracks import Evidence
 from ros2_raxels.tracking.frame import Keyframe, grown
+from ros2_raxels.tracking.gravity import Up
 from ros2_raxels.tracking.keyframe_map import KeyframeMap, Link
 from ros2_raxels.tracking.learned_look import LearnedLook
 from ros2_raxels.tracking.loop_correction import close_loop
@@ -41,6 +42,9 @@ _UNIT_DRIFT = 0.15
 _LEAST_KNOWN, _MOST_SIGMAS = (0.02, 0.01, 0.009), 8.0
 """Standard deviations of drift that are allowed for at least, in units of length, of the way between, and in rad; and
 how many of them a loop may find. The first loop of a recording shows drift that nothing has told of before."""
+
+_LEAST_TILT_RAD, _TILT_SIGMAS = 0.009, 3.0
+"""By which a loop may tilt the camera against gravity: half a degree, and so many standard deviations."""
 
 _WITNESS = 25
 """Inliers of a second solve that has a say."""
@@ -113,7 +117,7 @@ class LoopCloser:
         """The loop as it was measured, if others say the same."""
         anchors = mapper.around(known, recent)
         loop = self._measure(mapper, known, keyframe, anchors, look)
-        if loop is None or not _is_drift(mapper.keyframes, loop):
+        if loop is None or not _is_drift(mapper.keyframes, loop) or leans(mapper.keyframes, loop, mapper.up):
             return None
         return loop if self._is_seconded(mapper, loop, [*recent, *anchors], look) else None
 
@@ -260,6 +264,24 @@ def _is_drift(keyframes: KeyframeMap, loop: Link) -> bool:
     turn = rotation_vector(found[:3, :3] @ keyframe.camera_to_world[:3, :3].T)
     squared = [d @ np.linalg.solve(c, d) for d, c in ((shift, spread[:3, :3]), (turn, spread[3:, 3:]))]
     return bool(max(squared) < _MOST_SIGMAS**2)
+
+
+def leans(keyframes: KeyframeMap, loop: Link, up: Up | None) -> bool:
+    """Whether a loop would tilt its newer keyframe by more than what gravity and the rotations so far leave open.
+
+    Args:
+        keyframes: of the map.
+        loop: as it was measured.
+        up: against gravity, in the world of the present trajectory; None where that is not known.
+    """
+    known, keyframe = keyframes.keyframes[loop.first], keyframes.keyframes[loop.second]
+    if up is None or known.trajectory != keyframe.trajectory:
+        return False
+    found = known.camera_to_world[:3, :3] @ loop.pose[:3, :3]
+    by_loop, as_known = found.T @ up.direction, keyframe.camera_to_world[:3, :3].T @ up.direction
+    tilt_rad = float(np.linalg.norm(np.cross(by_loop, as_known)))
+    variance = up.sigma_rad**2 + float(np.trace(keyframe.covariance[3:6, 3:6] + loop.covariance[3:, 3:])) / 3.0
+    return tilt_rad > _LEAST_TILT_RAD + _TILT_SIGMAS * float(np.sqrt(variance))
 
 
 def _drift(keyframes: KeyframeMap, loop: Link) -> tuple[float, float] | None:

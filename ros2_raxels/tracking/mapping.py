@@ -19,6 +19,7 @@ from ros2_raxels.tracking.depth_handover import handed_on
 from ros2_raxels.tracking.depth_prior import DepthPrior, PointDepths
 from ros2_raxels.tracking.doubt import are_off
 from ros2_raxels.tracking.frame import Keyframe, Seen, SolvedFrame, StreamFrame, grown
+from ros2_raxels.tracking.gravity import Up
 from ros2_raxels.tracking.keyframe_map import KeyframeMap, distance
 from ros2_raxels.tracking.metric_scale import Scale, ScaleSource
 from ros2_raxels.tracking.path_prior import EARLIER, PathSensors
@@ -91,6 +92,7 @@ class Mapper:
         depth_check: whether depth images are those of the images.
         shutter_check: whether images are read row after row.
         path_sensors: what else tells how far the camera has moved, while the world is in metres by that.
+        up: against gravity, in the world of the present trajectory; None while that is not known.
     """
 
     def __init__(
@@ -104,6 +106,7 @@ class Mapper:
         self.keyframes = keyframes or KeyframeMap()
         self.shared, self.rig = SharedMatches(matcher), rig
         self.path_sensors: PathSensors | None = None
+        self.up: Up | None = None
         self._matcher = matcher
         self._places = PlaceIndex()
         self._sketched: Sketches = {}
@@ -117,7 +120,7 @@ class Mapper:
         beside.keyframes, beside.shared = self.keyframes.copy(), self.shared.copy(matcher)
         beside._places, beside._sketched = self._places.copy(), self._sketched
         beside.depth_check, beside.shutter_check = self.depth_check, self.shutter_check
-        beside.path_sensors = self.path_sensors
+        beside.path_sensors, beside.up = self.path_sensors, self.up
         beside.rig = self.rig and self.rig.copy(matcher)
         return beside
 

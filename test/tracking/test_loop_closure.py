@@ -30,9 +30,10 @@ from ros2_raxels.scenes.trajectories import handheld_loop
 from ros2_raxels.scenes.world import furnished_room
 from ros2_raxels.tracking.depth_prior import PointDepths
 from ros2_raxels.tracking.frame import Keyframe, scaled_about
+from ros2_raxels.tracking.gravity import Up
 from ros2_raxels.tracking.keyframe_map import Link
 from ros2_raxels.tracking.learned_look import LearnedLook
-from ros2_raxels.tracking.loop_closure import LoopCloser, _is_drift
+from ros2_raxels.tracking.loop_closure import LoopCloser, _is_drift, leans
 from ros2_raxels.tracking.metric_scale import ScaleSource
 from ros2_raxels.tracking.resection import FrameSolve, FrameSolver
 from ros2_raxels.tracking.tracker import Tracker
@@ -196,6 +197,23 @@ def test_a_loop_may_find_the_camera_off_by_what_can_have_come_of_drift(
     # Where nobody knows the way between two places, a loop may find anything.
     apart = map_of(frames[:2], frames[2:])
     assert _is_drift(apart, loop)
+
+
+@pytest.mark.parametrize(
+    ("turn", "is_leaning"),
+    [([0.0, 0.3, 0.0], False), ([0.04, 0.0, 0.0], False), ([0.1, 0.0, 0.0], True), ([0.0, 0.3, 0.1], True)],
+)
+def test_a_loop_that_tilts_the_camera_against_gravity_is_none(turn: list[float], is_leaning: bool) -> None:
+    """Known to .014 rad; y points down, and about that a loop may turn the camera by as much as drift allows."""
+    frames = on_a_line([0.0, 1.0, 2.0, 3.0])
+    frames[3] = replace(frames[3], covariance=0.01**2 * np.eye(7))
+    off = make_pose(rotation_from_vector(turn), np.zeros(3))
+    loop = Link(0, 3, frames[3].camera_to_world @ off, 0.0, np.zeros((6, 6)), (0.0, 0.0))
+    up = Up(np.array([0.0, -1.0, 0.0]), 0.01)
+    assert leans(map_of(frames), loop, up) == is_leaning
+    # Nothing is known of gravity, or of how the older trajectory leans.
+    assert not leans(map_of(frames), loop, None)
+    assert not leans(map_of(frames[:2], frames[2:]), loop, up)
 
 
 def test_where_depths_are_measured_a_loop_that_is_less_sure_than_the_way_is_none(rounds: list[Image]) -> None:
