@@ -35,6 +35,13 @@ _DRIFT, _LEAST_DRIFT = 0.15, 0.1
 places that look alike."""
 
 _TURN_DRIFT, _LEAST_TURN_RAD = 0.05, 0.1
+_NEAR, _MOST_OF_WAY = 0.1, 0.5
+"""How far the two places of a loop may lie apart, in units of length, and else as a share of the way between them.
+
+What is seen again from afar is measured worse than the steps of the way, of which each is seen from near. The wide lens
+of a robot that turns on the spot sees everything again.
+"""
+
 _NEAR_PX = 12.0
 _COMMON_DEPTHS = 15
 _DEPTHS_AGREE = 0.3
@@ -115,7 +122,7 @@ class LoopCloser:
         """The loop as it was measured, if others say the same."""
         anchors = mapper.around(known, recent)
         loop = self._measure(mapper, known, keyframe, anchors, look)
-        if loop is None or not _is_drift(mapper.keyframes, loop):
+        if loop is None or _is_no_return(mapper.keyframes, loop) or not _is_drift(mapper.keyframes, loop):
             return None
         return loop if self._is_seconded(mapper, loop, [*recent, *anchors], look) else None
 
@@ -245,6 +252,21 @@ def _plausible(keyframes: KeyframeMap, known: Keyframe, keyframe: Keyframe, foun
     )
 
 
+def _is_no_return(keyframes: KeyframeMap, loop: Link) -> bool:
+    """Whether a loop spans so much of the way between its ends that the way itself tells better where they are."""
+    known, keyframe = keyframes.keyframes[loop.first], keyframes.keyframes[loop.second]
+    if known.number not in keyframes.joined(keyframe):
+        return False
+    apart = float(np.linalg.norm(loop.pose[:3, 3]))
+    return apart > max(_NEAR * keyframes.unit_of(known), _MOST_OF_WAY * _length(keyframes.way(known, keyframe)))
+
+
+def _length(way: Sequence[Keyframe]) -> float:
+    """Of a path along keyframes."""
+    centres = np.array([keyframe.camera_to_world[:3, 3] for keyframe in way])
+    return float(np.linalg.norm(np.diff(centres, axis=0), axis=1).sum())
+
+
 def _is_drift(keyframes: KeyframeMap, loop: Link) -> bool:
     """Whether what a loop finds the camera off by is what it can be off by, as far as the map knows.
 
@@ -260,8 +282,7 @@ def _is_drift(keyframes: KeyframeMap, loop: Link) -> bool:
     variance, directions = np.linalg.eigh((way + way.T) / 2.0)
     spread = (directions * np.abs(variance)) @ directions.T + loop.covariance
     place, share, turn_rad = _LEAST_KNOWN
-    centres = np.array([k.camera_to_world[:3, 3] for k in keyframes.way(known, keyframe)])
-    path = float(np.linalg.norm(np.diff(centres, axis=0), axis=1).sum())
+    path = _length(keyframes.way(known, keyframe))
     spread += np.diag([(place * keyframes.unit_of(known) + share * path) ** 2] * 3 + [turn_rad**2] * 3)
     found = known.camera_to_world @ loop.pose
     shift = found[:3, 3] - keyframe.camera_to_world[:3, 3]

@@ -29,7 +29,7 @@ from ros2_raxels.tracking.depth_prior import PointDepths
 from ros2_raxels.tracking.frame import Keyframe, scaled_about
 from ros2_raxels.tracking.keyframe_map import Link
 from ros2_raxels.tracking.learned_look import LearnedLook
-from ros2_raxels.tracking.loop_closure import LoopCloser, _is_drift
+from ros2_raxels.tracking.loop_closure import LoopCloser, _is_drift, _is_no_return
 from ros2_raxels.tracking.metric_scale import ScaleSource
 from ros2_raxels.tracking.resection import FrameSolve, FrameSolver
 from ros2_raxels.tracking.tracker import Tracker
@@ -219,6 +219,26 @@ def test_a_loop_may_find_the_camera_off_by_what_can_have_come_of_drift(
     # Where nobody knows the way between two places, a loop may find anything.
     apart = map_of(frames[:2], frames[2:])
     assert _is_drift(apart, loop)
+
+
+@pytest.mark.parametrize(
+    ("places", "apart", "is_no_return"),
+    [
+        # Out and back: the way of four units ends near where it began, or half a way from there.
+        ([0.0, 1.0, 2.0, 1.0, 0.0], 0.3, False),
+        ([0.0, 1.0, 2.0, 3.0, 2.2], 2.2, True),
+        # Straight on, and what was seen at the beginning is seen still.
+        ([0.0, 1.0, 2.0, 3.0, 4.0], 4.0, True),
+        # On the spot there is hardly any way.
+        ([0.0, 0.02, 0.04, 0.06, 0.08], 0.08, False),
+    ],
+)
+def test_what_is_seen_from_afar_all_the_way_is_no_loop(places: list[float], apart: float, is_no_return: bool) -> None:
+    frames = on_a_line(places)
+    loop = Link(0, 4, make_pose(np.eye(3), [apart, 0.0, 0.0]), 0.0, np.diag([1e-6] * 6), (0.0, 0.0))
+    assert _is_no_return(map_of(frames), loop) == is_no_return
+    # Where nobody knows the way between two places, all there is to know is the loop.
+    assert not _is_no_return(map_of(frames[:2], frames[2:]), loop)
 
 
 def test_where_depths_are_measured_a_loop_that_is_less_sure_than_the_way_is_none(rounds: list[Image]) -> None:
