@@ -35,8 +35,9 @@ _DRIFT, _LEAST_DRIFT = 0.15, 0.1
 places that look alike."""
 
 _TURN_DRIFT, _LEAST_TURN_RAD = 0.05, 0.1
-_NEAR, _MOST_OF_WAY = 0.1, 0.5
-"""How far the two places of a loop may lie apart, in units of length, and else as a share of the way between them.
+_NEAR, _MOST_OF_WAY = 0.1, 2.0 / np.pi
+"""How far the two places of a loop may lie apart, in units of length, and else as a share of the way between them: that
+of a half circle, after which a camera begins to come back.
 
 What is seen again from afar is measured worse than the steps of the way, of which each is seen from near. The wide lens
 of a robot that turns on the spot sees everything again.

@@ -224,9 +224,10 @@ def test_a_loop_may_find_the_camera_off_by_what_can_have_come_of_drift(
 @pytest.mark.parametrize(
     ("places", "apart", "is_no_return"),
     [
-        # Out and back: the way of four units ends near where it began, or half a way from there.
+        # Out and back: the way of four units ends where it began, or half a way from there; or it has just turned.
         ([0.0, 1.0, 2.0, 1.0, 0.0], 0.3, False),
-        ([0.0, 1.0, 2.0, 3.0, 2.2], 2.2, True),
+        ([0.0, 1.0, 2.0, 3.0, 2.0], 2.0, False),
+        ([0.0, 1.0, 2.0, 3.0, 2.8], 2.8, True),
         # Straight on, and what was seen at the beginning is seen still.
         ([0.0, 1.0, 2.0, 3.0, 4.0], 4.0, True),
         # On the spot there is hardly any way.
