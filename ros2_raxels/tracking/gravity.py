@@ -29,8 +29,8 @@ _WEIGHT_SIGMA = 0.03
 _STANDS_NS, _MOVES_NS = 100_000_000, 300_000_000
 """Time over which readings are averaged, and between places whose second difference is an acceleration."""
 
-_LATEST_NS, _LONGEST_NS = 1_000_000_000, 1_000_000_000
-"""So long readings are waited for, and so long a gap between two frames may be."""
+_LATEST_NS, _LONGEST_NS = 1_000_000_000, 2_500_000_000
+"""So long readings are waited for, and so long a gap between two frames may be: longer than sensors carry a camera."""
 
 _STANDS_SIGMA = 0.03
 """m/s2, of a mean over `_STANDS_NS` of a robot that stands with its motors on."""

@@ -53,6 +53,9 @@ class Metres:
         gravity, gyro = self._gravity, self._sensors.gyro
         if gravity is None or gyro is None:
             return None
+        if answer.state in (TrackState.LOST, TrackState.INITIALISING):
+            # Another world may begin.
+            gravity.jump()
         if answer.state is TrackState.TRACKING:
             told = answer.keyframe_pose if answer.has_depth else None
             sigma = answer.scale.sigma if answer.scale.is_metric and answer.has_depth else None

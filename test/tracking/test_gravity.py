@@ -113,6 +113,19 @@ def test_after_a_loss_it_is_learned_anew_and_the_bias_is_not() -> None:
     np.testing.assert_array_equal(gravity.bias, known)
 
 
+@pytest.mark.parametrize(("gap_s", "is_known"), [(2.0, True), (3.0, False)])
+def test_gravity_is_kept_over_a_gap_for_as_long_as_sensors_carry_a_camera(gap_s: float, is_known: bool) -> None:
+    gravity = Gravity(standing(10.0, np.zeros(3)))
+    stand(gravity, 2.0, np.eye(4))
+    before = gravity.up
+    assert before is not None
+    seen = Seen(round((2.0 + gap_s) * 1e9), np.eye(4), None, None, True)
+    gravity.see(seen, lambda told: told.pose, None, 1.0)
+    assert (gravity.up is not None) == is_known
+    if gravity.up is not None:
+        assert gravity.up.sigma_rad >= before.sigma_rad
+
+
 @pytest.mark.parametrize(
     ("unit", "words"),
     [(1.0 / GRAVITY, "as if in g"), (0.01, "it reads 0.1"), (2.0, "it reads 20 m/s2")],
