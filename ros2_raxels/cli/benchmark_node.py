@@ -8,7 +8,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from threading import Event
 from typing import TYPE_CHECKING, Any
@@ -144,6 +144,8 @@ def measure_node(
     mount = None if args.states_of == CAMERA else source.camera_to_base
     if args.states_of == BASE and mount is None:
         raise FileError(f"--states-of base: {source.name} does not say where its camera is on the robot; rig sets do")
+    if args.states_of == CAMERA and source.rig is not None:
+        raise FileError(f"--states-of camera: {source.name} is a rig, of which the nodes tell the base; leave it out")
     known, runs = _Known.of(source), []
     files: Sequence[Path | None] = states_files(args.states, args.load) or [None] * len(args.load)
     for load, file in zip(args.load, files, strict=True):
@@ -173,6 +175,7 @@ def _run(
 
     logs = Path(tempfile.mkdtemp(prefix="raxels_nodes_"))
     wanted = Play(args.source, source, args.frames or 0, camera_to_base=mount, size=args.size)
+    wanted = replace(wanted, as_rig=source.rig is not None)
     try:
         run = run_node(wanted, stamps_ns, load, logs, interrupted)
     except PlayError:

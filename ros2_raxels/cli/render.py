@@ -11,6 +11,7 @@ from pathlib import Path
 from ros2_raxels.evaluation.machine.machine import cores
 from ros2_raxels.geometry.fisheye import MOST_FIELD_DEG, wide_lens
 from ros2_raxels.scenes.film import Film, shown_progress, write_film
+from ros2_raxels.scenes.rigs import RIGS
 from ros2_raxels.scenes.rounds import SHAPES, NoRoomError, rounds_film
 from ros2_raxels.scenes.shards import write_clips
 from ros2_raxels.utils.argument_types import natural, positive
@@ -41,6 +42,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="of a sequence: an equidistant lens that sees so far from the left edge to the right, up to 220 degrees; "
         "the recording is a rig set then, because a posed set knows no lenses",
     )
+    parser.add_argument(
+        "--rig",
+        choices=RIGS,
+        default="",
+        help="of a sequence: two cameras beside each other, two that look to the sides, or four that look all round, "
+        "as a rig set",
+    )
 
 
 def _field_deg(text: str) -> float:
@@ -64,8 +72,9 @@ def run(args: argparse.Namespace) -> int:
     """
     if args.sequence:
         return _sequence(args)
-    if args.fisheye:
-        raise FileError("--fisheye is for a sequence, and clips are a pinhole's; add --sequence loop")
+    for option in ("fisheye", "rig"):
+        if getattr(args, option):
+            raise FileError(f"--{option} is for a sequence, and clips are of one pinhole; add --sequence loop")
     make_folder(args.out)
     frames, width, height = args.frames or 8, args.width or 128, args.height or 96
     try:
@@ -102,6 +111,8 @@ def _film(args: argparse.Namespace) -> Film:
     try:
         with shown_progress("looking for a room that has space", "room") as progress:
             lens = args.fisheye and wide_lens(width, height, args.fisheye)
-            return rounds_film(args.sequence, frames, width, height, args.seed, progress=progress, lens=lens)
+            return rounds_film(
+                args.sequence, frames, width, height, args.seed, progress=progress, lens=lens, rig=args.rig
+            )
     except (ValueError, NoRoomError) as error:
         raise FileError(str(error)) from error

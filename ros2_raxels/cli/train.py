@@ -15,7 +15,7 @@ from ros2_raxels.training.loop import Trainer, TrainingError, TrainSettings
 from ros2_raxels.training.pixels import PixelClips
 from ros2_raxels.training.precision import PRECISIONS, choose_bf16
 from ros2_raxels.training.validation import Validation
-from ros2_raxels.utils.argument_types import natural, positive
+from ros2_raxels.utils.argument_types import natural, positive, share
 from ros2_raxels.utils.files import FileError, make_folder
 
 
@@ -38,6 +38,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--init", type=Path, metavar="CHECKPOINT", help="start from its averaged weights, where they fit"
+    )
+    parser.add_argument(
+        "--rigs",
+        type=share,
+        default=0.0,
+        metavar="SHARE",
+        help="of the steps with correspondences, how many are of rigs of two or three cameras (default: 0)",
     )
     parser.add_argument("--rate", type=float, default=1e-3, help="learning rate (default: 0.001)")
     parser.add_argument(
@@ -85,13 +92,16 @@ def run(args: argparse.Namespace) -> int:
     size = PRESETS[args.preset]
     pixels, validation = None, Validation.synthetic()
     data = "correspondences from procedural geometry"
+    if args.rigs:
+        validation = validation.with_rigs()
+        data += f", {args.rigs:.0%} of rigs"
     if args.pixels:
         pixels = PixelClips(args.pixels, size.video_size_px[1])
         validation = validation.with_views(PixelClips(args.pixels, size.video_size_px[1], held_out=True), size)
         data += "; pixels of " + ", ".join(folder.name for folder in args.pixels)
     start = Progress(seed=args.seed, preset=args.preset, data=data, has_pixels=pixels is not None)
     # Worker processes keep off the GPU.
-    draw = Draws(args.seed, args.batch, "cpu" if args.workers else args.device, pixels, size)
+    draw = Draws(args.seed, args.batch, "cpu" if args.workers else args.device, pixels, size, args.rigs)
     trainer = Trainer(size, draw, args.out, settings, start, validation, args.init)
     if trainer.rank == 0:
         print(words, file=sys.stderr)

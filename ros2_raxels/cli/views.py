@@ -40,7 +40,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         type=positive,
         default=None,
         metavar="PX",
-        help=f"of the views, at most that of the known frames (default: theirs, up to {WIDEST_PX})",
+        help="of the views; those of narrower known frames have the width of the frames "
+        f"(default: that of the frames, up to {WIDEST_PX})",
     )
     parser.add_argument("--steps", type=positive, default=None, metavar="N", help="denoising steps (default: 1)")
     parser.add_argument(
@@ -79,6 +80,9 @@ def run(args: argparse.Namespace) -> int:
                 progress.write(f"raxels: task {task.id} failed: {reason}", file=sys.stderr)
     write_json(args.out / REPORT, {"model": predictor.card.name, "seed": args.seed, "tasks": records}, indent=1)
     print(_summary(records, args.out))
+    if args.width:
+        narrower = sum(record.get("width", args.width) < args.width for record in records)
+        _say_narrower(narrower, len(records), args.width)
     if failed:
         print(f"raxels: {failed} of {len(tasks)} tasks failed; {args.out / REPORT} says why", file=sys.stderr)
     return 1 if failed else 0
@@ -90,7 +94,7 @@ def _answer(
     begin = time.perf_counter()
     try:
         images, camera = task.read()
-        size = size_of_views(camera, args.width)
+        size = size_of_views(camera, min(args.width, camera.width) if args.width else None)
         poses, ahead, seen = task.context_to_world, task.trajectory, task.shown()
         request = PredictionRequest(images, camera, poses, ahead, args.seed, args.steps, size, seen=seen)
         views = predictor.predict(request)
@@ -101,7 +105,7 @@ def _answer(
     if args.depth:
         write_depths(task.folder(args.out), views)
     checked = check_views(predictor, estimator, images, task.context_to_world, views, task.own)
-    record = {"id": task.id, **record_of(views, checked), "seconds": seconds}
+    record = {"id": task.id, "width": size[0], **record_of(views, checked), "seconds": seconds}
     if args.sheet:
         try:
             truth = [read_image(path) for path in task.truth]
@@ -111,6 +115,11 @@ def _answer(
             task.folder(args.out) / SHEET, draw_sheet(images, truth, replace(views, confidence=checked.confidence))
         )
     return record, ""
+
+
+def _say_narrower(narrower: int, tasks: int, width: int) -> None:
+    if narrower:
+        print(f"raxels: {narrower} of {tasks} tasks have views narrower than --width {width}: their known frames are")
 
 
 def _summary(records: Sequence[dict[str, Any]], out: Path) -> str:

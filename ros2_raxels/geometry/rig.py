@@ -55,6 +55,10 @@ class Rig:
                         "camera_to_base"
                     )
 
+    def __reduce__(self) -> tuple[type[Rig], tuple[dict[str, MountedCamera]]]:
+        """For other processes: what cannot be written to cannot be pickled."""
+        return Rig, (dict(self.cameras),)
+
     @cached_property
     def names(self) -> tuple[str, ...]:
         """Of the cameras, in order."""

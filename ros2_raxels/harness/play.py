@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from threading import Event
@@ -15,7 +15,7 @@ import numpy as np
 
 from ros2_raxels.geometry.poses import FloatArray
 from ros2_raxels.recordings.source import FrameSource
-from ros2_raxels.utils.ros_environment import ros_environment
+from ros2_raxels.utils.ros_environment import ros_environment, ros_name
 from ros2_raxels.utils.terminal import StatusLine
 
 if TYPE_CHECKING:
@@ -48,6 +48,8 @@ class Play:
         source_stamps: stamp with the recording's own times.
         camera_to_base: 4x4 of the optical frame in the base, m, which is then in the TF tree; None for no base.
         size: width and height at which images are played, px; None as recorded.
+        as_rig: whether the pose node follows all cameras of a rig, and not the first one alone. The camera node says
+            where they are on the base then.
     """
 
     spec: str
@@ -58,6 +60,7 @@ class Play:
     source_stamps: bool = False
     camera_to_base: FloatArray | None = None
     size: tuple[int, int] | None = None
+    as_rig: bool = False
 
     @property
     def frames(self) -> int | None:
@@ -85,7 +88,8 @@ def play(wanted: Play, out: Path, interrupted: Event) -> tuple[Heard, int]:
     from ros2_raxels.harness.processes import Family
 
     family = Family()
-    observer = Observer(wanted.source.camera is not None, interrupted, wanted.camera_to_base)
+    told = None if wanted.as_rig else wanted.camera_to_base
+    observer = Observer(wanted.source.camera is not None, interrupted, told)
     try:
         played = _run_nodes(wanted, out, observer, family)
     finally:
@@ -136,7 +140,19 @@ def _pose_arguments(wanted: Play) -> list[str]:
     patience = [] if wanted.source.camera is not None else guess
     # How often transforms come is measured, whatever unit they are in.
     patience += ["-p", "odometry.unscaled:=publish"]
-    return ["--ros-args", "-r", "image:=/camera/image_raw", "-r", "camera_info:=/camera/camera_info", *patience]
+    return ["--ros-args", *(word for pair in _topics(wanted) for word in pair), *patience]
+
+
+def _topics(wanted: Play) -> Iterator[tuple[str, str]]:
+    """Arguments by which the pose node hears the camera node."""
+    if not wanted.as_rig or wanted.source.rig is None:
+        yield from (("-r", "image:=/camera/image_raw"), ("-r", "camera_info:=/camera/camera_info"))
+        return
+    names = [ros_name(name) for name in wanted.source.rig.names]
+    yield "-p", f"cameras:={json.dumps(names)}"
+    for name in names:
+        yield "-r", f"{name}/image:=/camera/{name}/image_raw"
+        yield "-r", f"{name}/camera_info:=/camera/{name}/camera_info"
 
 
 def _camera_arguments(wanted: Play) -> list[str]:

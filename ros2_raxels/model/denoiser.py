@@ -25,6 +25,9 @@ _TIME_CHANNELS = 64
 _MASKED = -1e4
 _PLACE_OCTAVES = 4
 
+CAMERA_STEP = 0.25
+"""Between the numbers of two cameras at one moment, where one moment is 1 from the next: for up to four cameras."""
+
 
 class TrackTokens(NamedTuple):
     """Evidence after the encoder's blocks.
@@ -104,17 +107,19 @@ class EvidenceEncoder(nn.Module):
         score: Tensor,
         pixel: Tensor,
         known: Tensor,
+        number: Tensor | None = None,
     ) -> TrackTokens:
-        """Arguments as in `training.batch.Tracks`, without gradients; `known` (B,) is 1 where intrinsics are known."""
-        features = observation_features(plane, place, seen, anchor, is_flow, score, pixel, known)
+        """Arguments as in `training.batch.Tracks`, without gradients.
+
+        `known` (B,) is 1 where intrinsics are known; `number` (B, N) as in `JointDenoiser.forward`.
+        """
+        number = _counted(anchor) if number is None else number
+        features = observation_features(plane, place, seen, anchor, is_flow, score, pixel, known, number)
         observation = self.observation(features) * (seen * (1.0 - anchor))[..., None].to(features.dtype)
         count = (seen * (1.0 - anchor)).sum(dim=2, keepdim=True).clamp(min=1.0)
         x = observation.sum(dim=2) / count.sqrt().to(observation.dtype)
-        start = (place * anchor[..., None]).sum(dim=2)
-        number = torch.arange(anchor.shape[2], device=anchor.device, dtype=torch.float32)
-        turn = rotations(
-            torch.stack([(anchor * number).sum(dim=2), start[..., 1], start[..., 0]], dim=-1), self.head_width
-        )
+        start, began = (place * anchor[..., None]).sum(dim=2), (anchor * number[:, None]).sum(dim=2)
+        turn = rotations(torch.stack([began, start[..., 1], start[..., 0]], dim=-1), self.head_width)
         valid = anchor.sum(dim=2)
         mask = ((1.0 - valid) * _MASKED)[:, None, None]
         for block in self.blocks:
@@ -135,6 +140,7 @@ def observation_features(
     score: Tensor,
     pixel: Tensor,
     known: Tensor,
+    number: Tensor,
 ) -> Tensor:
     """(B, P, N, features): start and end of an observation, its motion, and that less the mean between its frames."""
     start = (plane * anchor[..., None]).sum(dim=2, keepdim=True)
@@ -144,8 +150,8 @@ def observation_features(
     many = torch.einsum("bpa,bpn->ban", anchor, seen).clamp(min=1.0)
     apart = moved - torch.einsum("bpa,banc->bpnc", anchor, of_pair / many[..., None])
     moved_px = moved / pixel[:, None, :, None]
-    number = torch.arange(anchor.shape[2], device=anchor.device, dtype=plane.dtype)
-    later = number - (anchor * number).sum(dim=2, keepdim=True)
+    each = number.to(plane.dtype)[:, None]
+    later = each - (anchor * each).sum(dim=2, keepdim=True)
     like = torch.ones_like(score)
     parts = [
         start.expand_as(plane),
@@ -255,8 +261,8 @@ class JointDenoiser(nn.Module):
             nn.init.zeros_(layer.weight)
             nn.init.zeros_(layer.bias)
 
-    def encode(self, *tracks: Tensor) -> TrackTokens | None:
-        """Evidence tokens; None for a model without evidence."""
+    def encode(self, *tracks: Tensor | None) -> TrackTokens | None:
+        """Evidence tokens, by the arguments of `EvidenceEncoder.forward`; None for a model without evidence."""
         return None if self.encoder is None else self.encoder(*tracks)
 
     def forward(
@@ -269,27 +275,33 @@ class JointDenoiser(nn.Module):
         video: Tensor | None = None,
         video_time: Tensor | None = None,
         swept: SweptViews | None = None,
+        number: Tensor | None = None,
     ) -> Denoised:
         """Predict the clean clip.
 
         Args:
             rays: (B, N, rows, columns, C) whitened: noise at time 0, see `rays.whiten`.
             ray_time: (B, N).
-            bearings: (B, N, rows, columns, 3) of the known or assumed camera.
+            bearings: (B, N, rows, columns, 3) of the known or assumed camera. Of a rig they are the raxels of the
+                camera on its base, m, so that every ray token carries its camera; the world is the base of the first
+                moment then, and what is predicted are raxels in that.
             known: (B,) 1 where `bearings` are the true ones.
             evidence: of `encode`; None without.
             video: (B, N, 3, H, W), -1 to 1, of any size that divides into patches; None without.
             video_time: (B, N).
             swept: of `sweep`, for all N frames; None without.
+            number: (B, N) place of each frame in the clip: its moment, and `CAMERA_STEP` for each camera of a rig
+                before its own. None counts the frames.
 
         Returns:
             Whitened rays, as given; and video.
         """
-        stream = self._ray_stream(rays, ray_time, bearings, known)
+        number = _counted(ray_time[:1]) if number is None else number
+        stream = self._ray_stream(rays, ray_time, bearings, known, number)
         pictures = None
         if video is not None and video_time is not None:
             swept = SweptViews.nothing(video) if swept is None else swept
-            pictures = self._video_stream(video, video_time, swept)
+            pictures = self._video_stream(video, video_time, swept, number)
         for block in self.blocks:
             stream, pictures = block(stream, pictures, evidence)
         clean, log_error = self._read_rays(stream, bearings)
@@ -299,13 +311,13 @@ class JointDenoiser(nn.Module):
 
     # -- rays
 
-    def _ray_stream(self, rays: Tensor, time: Tensor, bearings: Tensor, known: Tensor) -> Stream:
+    def _ray_stream(self, rays: Tensor, time: Tensor, bearings: Tensor, known: Tensor, number: Tensor) -> Stream:
         clips, frames = rays.shape[:2]
         patches = _patches(torch.cat([rays, bearings], dim=-1), self.size.raxel_patch)
-        flags = torch.stack([known[:, None].expand(clips, frames), _first(time)], dim=-1)
+        flags = torch.stack([known[:, None].expand(clips, frames), _first(number).expand(clips, -1)], dim=-1)
         flags = flags[:, :, None].expand(-1, -1, patches.shape[2], -1)
         tokens = self.ray_in(torch.cat([patches, flags], dim=-1)) + self.ray_place
-        return self._stream(tokens, self.ray_time(time), self.ray_shape)
+        return self._stream(tokens, self.ray_time(time), self.ray_shape, number)
 
     def _read_rays(self, stream: Stream, bearings: Tensor) -> tuple[Tensor, Tensor]:
         clips, frames = bearings.shape[:2]
@@ -319,7 +331,7 @@ class JointDenoiser(nn.Module):
 
     # -- video
 
-    def _video_stream(self, video: Tensor, time: Tensor, swept: SweptViews) -> Stream:
+    def _video_stream(self, video: Tensor, time: Tensor, swept: SweptViews, number: Tensor) -> Stream:
         size = self.size
         pictures = video.movedim(2, -1)
         if size.sweep_depths:
@@ -327,12 +339,12 @@ class JointDenoiser(nn.Module):
             known = known * swept.given[:, None, None, None, None]
             pictures = torch.cat([pictures, known.movedim(2, -1)], dim=-1)
         patches = _patches(pictures, size.video_patch_px)
-        flags = torch.stack([swept.given[:, None].expand_as(time), _first(time)], dim=-1)
+        flags = torch.stack([swept.given[:, None].expand_as(time), _first(number).expand_as(time)], dim=-1)
         flags = flags[:, :, None].expand(-1, -1, patches.shape[2], -1)
         shape = (video.shape[3] // size.video_patch_px, video.shape[4] // size.video_patch_px)
         place = self.video_place(_waves(cell_centres(*shape, video.device).flatten(0, 1)))
         tokens = self.video_in(torch.cat([patches, flags], dim=-1)) + place
-        return self._stream(tokens, self.video_time(time), shape)
+        return self._stream(tokens, self.video_time(time), shape, number)
 
     def _read_video(self, stream: Stream, shape: torch.Size, swept: SweptViews) -> tuple[Tensor, Tensor, Tensor]:
         """Colours, the log of their expected error, and the share that is made up."""
@@ -347,19 +359,19 @@ class JointDenoiser(nn.Module):
         share = made_up[:, :, None]
         return (1.0 - share) * swept.colour + share * own, log_error + given * swept.log_error, made_up
 
-    def _stream(self, tokens: Tensor, time: Tensor, shape: tuple[int, ...]) -> Stream:
+    def _stream(self, tokens: Tensor, time: Tensor, shape: tuple[int, ...], number: Tensor) -> Stream:
         clips, frames, places, width = tokens.shape
-        position = token_positions(frames, (shape[0], shape[1]), tokens.device)
-        turn = rotations(position[None], width // self.size.heads)
+        turn = rotations(token_positions(number, (shape[0], shape[1])), width // self.size.heads)
         per_token = time[:, :, None].expand(-1, -1, places, -1).reshape(clips, frames * places, width)
         return Stream(tokens.reshape(clips, frames * places, width), turn, per_token)
 
 
-def token_positions(frames: int, shape: tuple[int, int], device: torch.device) -> Tensor:
-    """(frames * rows * columns, 3): frame number, y and x of token centres, -1 to 1 in the image."""
-    places = cell_centres(*shape, device)[None].expand(frames, -1, -1, -1)
-    number = torch.arange(frames, device=device, dtype=torch.float32)[:, None, None, None].expand_as(places[..., :1])
-    return torch.cat([number, places], dim=-1).reshape(-1, 3)
+def token_positions(number: Tensor, shape: tuple[int, int]) -> Tensor:
+    """(1 or B, N * rows * columns, 3): number of the frame (1 or B, N), y and x of token centres, -1 to 1."""
+    clips, frames = number.shape
+    places = cell_centres(*shape, number.device)[None, None].expand(clips, frames, -1, -1, -1)
+    of_frame = number[..., None, None, None].expand_as(places[..., :1])
+    return torch.cat([of_frame, places], dim=-1).reshape(clips, -1, 3)
 
 
 def cell_centres(rows: int, columns: int, device: torch.device | str | None = None) -> Tensor:
@@ -376,9 +388,14 @@ def _waves(place: Tensor) -> Tensor:
     return torch.cat([angle.sin(), angle.cos()], dim=-1)
 
 
-def _first(time: Tensor) -> Tensor:
-    """(B, N) 1 for the frame whose camera is the world."""
-    return torch.cat([torch.ones_like(time[:, :1]), torch.zeros_like(time[:, 1:])], dim=1)
+def _counted(frames: Tensor) -> Tensor:
+    """(1, N) numbers of frames, counted along the last axis of a tensor."""
+    return torch.arange(frames.shape[-1], device=frames.device, dtype=torch.float32)[None]
+
+
+def _first(number: Tensor) -> Tensor:
+    """(1 or B, N) 1 for the frames of the first moment, in whose camera or base the world is told."""
+    return (number < 1.0).to(number.dtype)
 
 
 def _patches(image: Tensor, patch: int) -> Tensor:

@@ -91,7 +91,7 @@ CAMERA_TABLE: Table = (
         "size",
         "",
         "Size at which images are played, px, like 1280x720: the middle of each in that shape, resampled, with "
-        "intrinsics to match. Empty plays them as recorded. For one camera without depth images.",
+        "intrinsics to match. Empty plays them as recorded. Not for recordings with depth images.",
         read_only=True,
     ),
     Parameter(

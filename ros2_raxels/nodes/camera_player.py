@@ -23,9 +23,9 @@ from ros2_raxels.nodes.common.messages import stamp_message
 from ros2_raxels.nodes.common.parameters import declare
 from ros2_raxels.nodes.common.runner import USAGE_ERROR, run
 from ros2_raxels.recordings.open import open_source
-from ros2_raxels.recordings.resampled import resampled
+from ros2_raxels.recordings.resampled import ResampledSource
 from ros2_raxels.recordings.schedule import Schedule
-from ros2_raxels.recordings.source import DepthOptions, Frame, FrameSource, SourceError
+from ros2_raxels.recordings.source import DepthOptions, FrameSource, SourceError
 from ros2_raxels.utils.argument_types import size_px
 
 _AHEAD = 8
@@ -68,8 +68,7 @@ class CameraPlayer(Node):
 
     def start(self) -> None:
         """Open the recording and begin."""
-        source = self._open()
-        self._size = self._wanted_size(source)
+        source = self._sized(self._open())
         reliable = self._settings.text("reliability") == "reliable"
         qos = QoSProfile(depth=5, reliability=ReliabilityPolicy.RELIABLE if reliable else ReliabilityPolicy.BEST_EFFORT)
         frames = (self._settings.text("frame_id"), self._settings.text("base_frame"))
@@ -101,18 +100,18 @@ class CameraPlayer(Node):
             limit=self._settings.integer("limit") or self._settings.integer("max_frames") or None,
         )
 
-    def _wanted_size(self, source: FrameSource) -> tuple[int, int] | None:
-        """Width and height, px; None for those of the recording."""
+    def _sized(self, source: FrameSource) -> FrameSource:
+        """The recording at the wanted size."""
         text = self._settings.text("size")
         if not text:
-            return None
+            return source
         try:
             size = size_px(text)
         except ArgumentTypeError as error:
             raise SourceError(f"parameter size: {error}") from error
-        if source.rig is not None or source.has_depth:
-            raise SourceError(f"size = {text!r} is for one camera without depth images; leave it out, or set camera")
-        return size
+        if source.has_depth:
+            raise SourceError(f"size = {text!r} is for recordings without depth images; leave it out")
+        return ResampledSource(source, *size)
 
     # ----------------------------------------------------------------------------------------- reader's thread
 
@@ -135,14 +134,11 @@ class CameraPlayer(Node):
             schedule.restart()
             for frame in source:
                 empty = False
-                yield _Ready(self._topics.filled(self._sized(frame)), frame.stamp_ns, schedule.due_s(frame.stamp_ns))
+                yield _Ready(self._topics.filled(frame), frame.stamp_ns, schedule.due_s(frame.stamp_ns))
             if empty:
                 raise SourceError(f"{source.name} has no frames; give a recording with images")
             if not self._settings.flag("loop"):
                 return
-
-    def _sized(self, frame: Frame) -> Frame:
-        return frame if self._size is None else resampled(frame, *self._size)
 
     def _hand_over(self, item: _Ready | SourceError | None) -> bool:
         while not self._stopping.is_set():

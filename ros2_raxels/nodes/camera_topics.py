@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import sys
 from collections.abc import Iterator, Sequence
 from typing import Any
@@ -26,6 +25,7 @@ from ros2_raxels.nodes.common.messages import (
 from ros2_raxels.nodes.common.tf_broadcaster import tf_qos
 from ros2_raxels.recordings.image_codec import ImageArray
 from ros2_raxels.recordings.source import Frame, FrameSource
+from ros2_raxels.utils.ros_environment import ros_name
 
 Filled = Sequence[tuple[Any, Any]]
 """Publishers, each with its message, camera_info before its image."""
@@ -110,12 +110,6 @@ def _below(name: str) -> str:
 
 def _optical(name: str) -> str:
     return f"{ros_name(name)}_optical_frame"
-
-
-def ros_name(name: str) -> str:
-    """A name of a camera as part of a topic, which takes letters, digits and underscores."""
-    found = re.sub(r"\W", "_", name, flags=re.ASCII)
-    return f"camera_{found}" if found[:1].isdigit() else found
 
 
 def depth_message(depth_m: np.ndarray, header: Header) -> Image:

@@ -1,4 +1,4 @@
-"""Renders a camera path through a world to disk, as a posed set like a recording."""
+"""Renders the path of a camera, or of a rig, through a world to disk, as a posed set or rig set like a recording."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import multiprocessing
 import shutil
 import signal
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -15,11 +15,13 @@ from pathlib import Path
 from typing import Any
 
 import cv2
+import numpy as np
 from tqdm import tqdm
 
 from ros2_raxels.geometry.camera import Camera
 from ros2_raxels.geometry.lens_names import lens_name
 from ros2_raxels.geometry.poses import OPTICAL_TO_BODY, FloatArray, inverse_pose
+from ros2_raxels.geometry.rig import MountedCamera, Rig
 from ros2_raxels.scenes.renderer import render
 from ros2_raxels.scenes.world import World
 
@@ -41,6 +43,7 @@ class Film:
         camera: of all frames.
         camera_to_world: (N, 4, 4) optical frames, m.
         rate_hz: frames a second.
+        rig: of cameras that film in place of that one, fixed to a base that stands where it would; None for it alone.
     """
 
     name: str
@@ -48,12 +51,32 @@ class Film:
     camera: Camera
     camera_to_world: FloatArray
     rate_hz: float
+    rig: Rig | None = None
+
+    @property
+    def cameras(self) -> Mapping[str, MountedCamera]:
+        """All that film, by name; the base has a robot's axes."""
+        return {"front": MountedCamera(self.camera, OPTICAL_TO_BODY)} if self.rig is None else self.rig.cameras
+
+    @property
+    def base_to_world(self) -> FloatArray:
+        """(N, 4, 4), m."""
+        return np.asarray(self.camera_to_world @ inverse_pose(OPTICAL_TO_BODY))
+
+    @property
+    def is_rig_set(self) -> bool:
+        """Whether it is written as one: a posed set knows neither lenses nor several cameras."""
+        return self.rig is not None or self.camera.is_distorted
+
+    def folder_of(self, camera: str) -> str:
+        """Name of the folder of a camera's images."""
+        return _FOLDER if self.rig is None else camera
 
 
 def write_film(film: Film, folder: Path, progress: Progress, processes: int = 2) -> None:
     """Render into a folder that appears when it is complete; a failure before that leaves nothing behind.
 
-    It is a posed set, or a rig set where the camera has a lens, of which a posed set knows nothing.
+    It is a posed set, or a rig set where there are several cameras or a lens.
 
     Args:
         film: what to render.
@@ -67,9 +90,10 @@ def write_film(film: Film, folder: Path, progress: Progress, processes: int = 2)
     folder.parent.mkdir(parents=True, exist_ok=True)
     unfinished = Path(tempfile.mkdtemp(prefix=".unfinished_", dir=folder.parent))
     try:
-        (unfinished / _FOLDER).mkdir()
+        for camera in film.cameras:
+            (unfinished / film.folder_of(camera)).mkdir()
         _render_all(film, unfinished, progress, processes)
-        name, record = ("rig.json", _rig_record(film)) if film.camera.is_distorted else ("cameras.json", _record(film))
+        name, record = ("rig.json", _rig_record(film)) if film.is_rig_set else ("cameras.json", _record(film))
         (unfinished / name).write_text(json.dumps(record), encoding="utf-8")
         # Temporary folders are accessible to their owner alone.
         unfinished.chmod(0o755)
@@ -100,44 +124,46 @@ def _record(film: Film) -> dict[str, Any]:
         "undistorted": True,
         "convention": "camera-to-world, OpenCV axes (x right, y down, z forward)",
         "frames": [
-            {"file": _image_name(index), "timestamp": index / film.rate_hz, **camera, "c2w": pose.tolist()}
+            {
+                "file": f"{_FOLDER}/{_file_name(index)}",
+                "timestamp": index / film.rate_hz,
+                **camera,
+                "c2w": pose.tolist(),
+            }
             for index, pose in enumerate(film.camera_to_world)
         ],
     }
 
 
 def _rig_record(film: Film) -> dict[str, Any]:
-    """The camera is the base of its rig, whose axes are a robot's."""
-    c = film.camera
-    camera = {
-        "name": "front",
-        "folder": _FOLDER,
+    return {
+        "name": film.name,
+        "frame_rate": film.rate_hz,
+        "metric_scale": True,
+        "cameras": [_camera_record(film, name, mounted) for name, mounted in film.cameras.items()],
+        "frames": [
+            {"timestamp": index / film.rate_hz, "file": _file_name(index), "base_to_world": pose.tolist()}
+            for index, pose in enumerate(film.base_to_world)
+        ],
+    }
+
+
+def _camera_record(film: Film, name: str, mounted: MountedCamera) -> dict[str, Any]:
+    c = mounted.camera
+    return {
+        "name": name,
+        "folder": film.folder_of(name),
         "width": c.width,
         "height": c.height,
         "K": [c.fx, c.fy, c.cx, c.cy],
         "distortion_model": lens_name(c),
         "D": list(c.distortion),
-        "camera_to_base": OPTICAL_TO_BODY.tolist(),
-    }
-    base_to_world = film.camera_to_world @ inverse_pose(OPTICAL_TO_BODY)
-    return {
-        "name": film.name,
-        "frame_rate": film.rate_hz,
-        "metric_scale": True,
-        "cameras": [camera],
-        "frames": [
-            {
-                "timestamp": index / film.rate_hz,
-                "file": _image_name(index).removeprefix(f"{_FOLDER}/"),
-                "base_to_world": pose.tolist(),
-            }
-            for index, pose in enumerate(base_to_world)
-        ],
+        "camera_to_base": mounted.camera_to_base.tolist(),
     }
 
 
-def _image_name(index: int) -> str:
-    return f"{_FOLDER}/{index:06d}.jpg"
+def _file_name(index: int) -> str:
+    return f"{index:06d}.jpg"
 
 
 def _render_all(film: Film, folder: Path, progress: Progress, processes: int) -> None:
@@ -170,8 +196,10 @@ def _start_worker(film: Film) -> None:
 
 def _render_chunk(indices: range, folder: Path) -> int:
     for index in indices:
-        rgb, _ = render(_film.world, _film.camera, _film.camera_to_world[index])
-        bgr = cv2.cvtColor(rgb, cv2.COLOR_RGB2BGR)
-        if not cv2.imwrite(str(folder / _image_name(index)), bgr, [cv2.IMWRITE_JPEG_QUALITY, _JPEG_QUALITY]):
-            raise OSError(f"{folder / _image_name(index)} cannot be written; look for a full disk")
+        for name, mounted in _film.cameras.items():
+            pose = _film.base_to_world[index] @ mounted.camera_to_base
+            file = folder / _film.folder_of(name) / _file_name(index)
+            bgr = cv2.cvtColor(render(_film.world, mounted.camera, pose)[0], cv2.COLOR_RGB2BGR)
+            if not cv2.imwrite(str(file), bgr, [cv2.IMWRITE_JPEG_QUALITY, _JPEG_QUALITY]):
+                raise OSError(f"{file} cannot be written; look for a full disk")
     return len(indices)

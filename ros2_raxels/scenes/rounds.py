@@ -12,6 +12,7 @@ from ros2_raxels.scenes.film import Film, Progress
 from ros2_raxels.scenes.procedural import ProceduralWorld, random_world
 from ros2_raxels.scenes.random_textures import texture_pool
 from ros2_raxels.scenes.renderer import depth_map, render
+from ros2_raxels.scenes.rigs import rig_of
 from ros2_raxels.scenes.trajectories import look_at, sway
 
 SHAPES = ("loop", "eight")
@@ -50,6 +51,7 @@ def rounds_film(
     rate_hz: float = 30.0,
     progress: Progress = lambda done, total: None,
     lens: Camera | None = None,
+    rig: str = "",
 ) -> Film:
     """A film of rounds through a random room; every seed has its own room and path.
 
@@ -61,6 +63,7 @@ def rounds_film(
         rate_hz: frames a second.
         progress: called for every room that was tried in vain, with the most rooms that will be tried.
         lens: the camera that films; None is an ordinary one of this size. Room and path are the same for all.
+        rig: one of `rigs.RIGS`, of cameras with this lens; empty for one camera.
 
     Raises:
         ValueError: an unknown shape, or so few frames that the camera would move at a run.
@@ -81,7 +84,9 @@ def rounds_film(
             if _is_calm(poses, rate_hz) and _is_clear(world, poses):
                 lit = well_lit(generator, world, camera, poses[0])
                 if _sees_enough(lit, probe_of(camera), poses):
-                    return Film(f"{shape}_{seed}", lit, lens or camera, poses, rate_hz)
+                    films = lens or camera
+                    cameras = rig_of(rig, films) if rig else None
+                    return Film(f"{shape}_{seed}", lit, films, poses, rate_hz, cameras)
     raise NoRoomError(f"none of {_WORLDS} rooms has space for a {shape} of {frames} frames; give another seed")
 
 

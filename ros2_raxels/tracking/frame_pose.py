@@ -11,12 +11,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, fields, replace
+from functools import cached_property
 
 import numpy as np
 import numpy.typing as npt
 
 from ros2_raxels.estimation.bundle_adjustment import KNOWN_WIDTH_PX, RefineSettings
-from ros2_raxels.geometry.poses import FloatArray, orthogonal, rotation_from_vector
+from ros2_raxels.geometry.poses import FloatArray, orthogonal, rotation_from_vector, skew
 from ros2_raxels.matching.tracks import Evidence, KnownDepths
 
 _MIN_Z = 0.05
@@ -96,6 +97,15 @@ class _Tracks:
         """The anchors (P, 3) in the frames of comparison."""
         found = (self.centre - pose[:3, 3]) @ pose[:3, :3]
         return self.turned(found if self.offset is None else found - self.offset)
+
+    @cached_property
+    def swung(self) -> FloatArray:
+        """(3, 3, P) how a turn about each axis moves the cameras that stand beside, in the frames of comparison."""
+        if self.offset is None:
+            return np.zeros((3, 3, len(self.depth)))
+        # Offset cross axis, for the three axes.
+        moved = np.moveaxis(skew(self.offset), -1, 0)
+        return np.stack([self.turned(vectors).T for vectors in moved])
 
     def turned(self, vectors: FloatArray) -> FloatArray:
         """Vectors (P, 3) of the camera, or one (3,) for all, in the frames of comparison."""
@@ -234,8 +244,7 @@ def _step(
         row = tracks.turned(pose[k, :3]).T
         jacobian[3 + k] = moving * (row[0] - s.u * row[2]), moving * (row[1] - s.v * row[2])
         if tracks.offset is not None:
-            # A turn moves the cameras that stand beside.
-            x, y, z = tracks.turned(np.cross(tracks.offset, np.eye(3)[k])).T
+            x, y, z = tracks.swung[k]
             jacobian[k] -= moving * (x - s.u * z), moving * (y - s.v * z)
     jacobian[6] = per_z * (s.towards[:, 0] - s.u * s.towards[:, 2]), per_z * (s.towards[:, 1] - s.v * s.towards[:, 2])
     residual = np.stack([root * s.dx, root * s.dy])

@@ -17,6 +17,7 @@ from ros2_raxels.tracking.visual_inertial import (
     VISUAL_NOISE,
     Placed,
     accelerometer_trouble,
+    seen_sigma,
 )
 
 _BIAS_SIGMA, _BIAS_WANDER = 0.1, 1e-3
@@ -28,17 +29,14 @@ _WEIGHT_SIGMA = 0.03
 _STANDS_NS, _MOVES_NS = 100_000_000, 300_000_000
 """Time over which readings are averaged, and between places whose second difference is an acceleration."""
 
-_LATEST_NS, _LONGEST_NS = 1_000_000_000, 1_000_000_000
-"""So long readings are waited for, and so long a gap between two frames may be."""
+_LATEST_NS, _LONGEST_NS = 1_000_000_000, 2_500_000_000
+"""So long readings are waited for, and so long a gap between two frames may be: longer than sensors carry a camera."""
 
 _STANDS_SIGMA = 0.03
 """m/s2, of a mean over `_STANDS_NS` of a robot that stands with its motors on."""
 
 _ANY_SIGMA = 1.5
 """m/s2, of the acceleration of a robot while nobody knows metres, over `_MOVES_NS`."""
-
-_SEEN_NOISE, _SEEN_SHARE = 0.0005, 0.01
-"""Error of the way from one place to the next: so much of the depth of the scene, and of the way itself."""
 
 _WANDER_RAD, _TURN_SHARE = 3e-4, 2e-3
 """What the turns that are seen are off by: rad/sqrt(s), and rad/sqrt(rad) of the turn."""
@@ -142,6 +140,11 @@ class Gravity:
     def bias(self) -> FloatArray:
         """(3,) m/s2 of the accelerometer, in the axes of the camera."""
         return self._mean[3:].copy()
+
+    @property
+    def bias_sigma(self) -> float:
+        """Standard deviation of that along the axis of which least is known, m/s2."""
+        return float(np.sqrt(np.linalg.eigvalsh(self._variance[3:, 3:])[-1]))
 
     @property
     def is_trusted(self) -> bool:
@@ -303,14 +306,10 @@ def _pushed(
     between = (first + second) / 2.0
     change = (places[2] - places[1]) / second - (places[1] - places[0]) / first
     read, biased = _read(poses, motions)
-    seen = [_seen_sigma(step, depth) for step in np.diff(places, axis=0)]
+    seen = [seen_sigma(step, depth) for step in np.diff(places, axis=0)]
     sigma = float(np.hypot(np.hypot(seen[0] / first, seen[1] / second), scale_sigma * np.linalg.norm(change)))
     reading = VISUAL_NOISE.acceleration / float(np.sqrt(between))
     return (read - change) / between, biased / between, float(np.hypot(sigma / between, reading))
-
-
-def _seen_sigma(step: FloatArray, depth: float) -> float:
-    return _SEEN_NOISE * depth + _SEEN_SHARE * float(np.linalg.norm(step))
 
 
 def _read(poses: list[FloatArray], motions: list[Preintegrated]) -> tuple[FloatArray, FloatArray]:

@@ -15,10 +15,11 @@ from ros2_raxels.tracking.frame import Keyframe, SolvedFrame, StreamFrame, besid
 from ros2_raxels.tracking.keyframe_map import KeyframeMap
 from ros2_raxels.tracking.map_update import KeyframeMaker, MapStage, MapUpdate
 from ros2_raxels.tracking.mapping import Mapper, MapSettings
-from ros2_raxels.tracking.metric_scale import MetricScale, ScaleSource
+from ros2_raxels.tracking.metric_scale import MEASURED_DEPTHS, MetricScale, ScaleSource
 from ros2_raxels.tracking.motion_model import MotionModel
 from ros2_raxels.tracking.motion_sensors import MotionSensors, Moved
 from ros2_raxels.tracking.pose_covariance import ModelError, credibility, published
+from ros2_raxels.tracking.rig_scale import RigScale
 from ros2_raxels.tracking.rig_tracks import RigTracks
 from ros2_raxels.tracking.types import STATED_PLACE, TrackedPose, TrackerSettings, TrackState
 
@@ -178,8 +179,8 @@ class LiveMap:
         if update.stage is MapStage.COMPLETE and self._settings.scale.source is ScaleSource.HEIGHT:
             self._see_ground(self.keyframes.keyframes[update.keyframe])
         depth = None if self.depth_trouble else update.frame.frame.depth
-        if depth is not None and depth.source is ScaleSource.DEPTH and not self.metric.scale.is_metric:
-            # They came only after a map was begun without.
+        if depth is not None and depth.source in MEASURED_DEPTHS and not self.metric.scale.is_metric:
+            # They came only after a map was begun without: no depth image, or one eye alone.
             told = self.mapper.depth_stretch(self.keyframes.keyframes[update.keyframe], depth)
             if told is not None:
                 self.metric.see_depths(depth.source, *told)
@@ -243,7 +244,7 @@ class LiveMap:
         """Make the world as large as metres say by now; not while a copy of the map is at work, but soon after."""
         if self.maker.is_at_work:
             return
-        was_metric = self.metric.scale.is_metric
+        was_metric, by_depths = self.metric.scale.is_metric, self.metric.is_told_by_depths
         here = self.motion.camera_to_world[:3, 3].copy()
         correction = self.metric.correction(here, self.keyframes.origin[:3, 3].copy())
         if correction is None:
@@ -254,8 +255,9 @@ class LiveMap:
             self.keyframes.stretch([k.number for k in self.mapper.recent], factor, centre)
         else:
             self.keyframes.rescale(self.keyframes.present, factor, centre)
-        if self.mapper.rig is not None:
-            self.mapper.rig.scale = self.mapper.rig.scale.grown(factor)
+        rig = self.mapper.rig
+        if rig is not None:
+            rig.scale = RigScale(is_given=True) if by_depths else rig.scale.grown(factor)
         self.motion.rescale(factor, centre)
         self.is_corrected |= not was_metric
         self._know_unit_of_newest(factor, centre)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 
@@ -10,7 +12,9 @@ from ros2_raxels.geometry.covariance import compounded, with_unit
 from ros2_raxels.geometry.poses import FloatArray, inverse_pose, relative_pose, rotation_angle_rad, rotation_vector
 from ros2_raxels.matching.matcher import Matcher
 from ros2_raxels.matching.tracks import Evidence
+from ros2_raxels.tracking.eye import Eye
 from ros2_raxels.tracking.frame import Keyframe, grown
+from ros2_raxels.tracking.gravity import Up
 from ros2_raxels.tracking.keyframe_map import KeyframeMap, Link
 from ros2_raxels.tracking.learned_look import LearnedLook
 from ros2_raxels.tracking.loop_correction import close_loop
@@ -32,6 +36,14 @@ _DRIFT, _LEAST_DRIFT = 0.15, 0.1
 places that look alike."""
 
 _TURN_DRIFT, _LEAST_TURN_RAD = 0.05, 0.1
+_NEAR, _MOST_OF_WAY = 0.1, 2.0 / np.pi
+"""How far the two places of a loop may lie apart, in units of length, and else as a share of the way between them: that
+of a half circle, after which a camera begins to come back.
+
+What is seen again from afar is measured worse than the steps of the way, of which each is seen from near. The wide lens
+of a robot that turns on the spot sees everything again.
+"""
+
 _NEAR_PX = 12.0
 _COMMON_DEPTHS = 15
 _DEPTHS_AGREE = 0.3
@@ -42,6 +54,9 @@ _LEAST_KNOWN, _MOST_SIGMAS = (0.02, 0.01, 0.009), 8.0
 """Standard deviations of drift that are allowed for at least, in units of length, of the way between, and in rad; and
 how many of them a loop may find. The first loop of a recording shows drift that nothing has told of before."""
 
+_LEAST_TILT_RAD, _TILT_SIGMAS = 0.009, 3.0
+"""By which a loop may tilt the camera against gravity: half a degree, and so many standard deviations."""
+
 _WITNESS = 25
 """Inliers of a second solve that has a say."""
 
@@ -50,11 +65,12 @@ _SAME_RAD, _SAME_PLACE, _SAME_SIGMAS = 0.0175, 0.03, 2.0
 of a true loop differ by less than two thirds of that, of furniture that stands in two places by more than twice."""
 
 
-_Look = Callable[[Mapper, Sequence[Keyframe], Keyframe], Evidence | None]
+@dataclass(frozen=True)
+class _Look:
+    """How a place is looked at: by which camera, and what gives the evidence of keyframes as that camera sees them."""
 
-
-def _by_shared(mapper: Mapper, anchors: Sequence[Keyframe], keyframe: Keyframe) -> Evidence:
-    return mapper.shared.between(anchors, keyframe)
+    eye: Eye
+    evidence: Callable[[Sequence[Keyframe], Keyframe], Evidence | None]
 
 
 class LoopCloser:
@@ -88,11 +104,12 @@ class LoopCloser:
         if known is None or votes < _VOTES:
             return None
         self._pause = _PAUSE
-        loop = None
-        if self._matcher.common_keypoints(known.features, keyframe.features) >= _COMMON_KEYPOINTS:
-            loop = self._verified(mapper, known, keyframe, recent, _by_shared)
-        if loop is None and self._learned is not None:
-            loop = self._verified(mapper, known, keyframe, recent, self._by_learned)
+        loop, eye, learned = None, mapper.eye(keyframe), self._learned
+        seen = eye.views([known, keyframe])
+        if len(seen) == 2 and self._matcher.common_keypoints(*(k.features for k in seen)) >= _COMMON_KEYPOINTS:
+            loop = self._verified(mapper, known, keyframe, recent, _Look(eye, eye.shared.between))
+        if loop is None and learned is not None:
+            loop = self._verified(mapper, known, keyframe, recent, _Look(eye, partial(learned.between, eye.shared)))
         if loop is not None and mapper.has_one_unit(known, keyframe) and _tells_less(loop, known, keyframe):
             return None
         drift = None if loop is None else _drift(mapper.keyframes, loop)
@@ -104,16 +121,15 @@ class LoopCloser:
         _give_certainty(mapper.keyframes, known.number, loop.covariance)
         return effect.growth
 
-    def _by_learned(self, mapper: Mapper, anchors: Sequence[Keyframe], keyframe: Keyframe) -> Evidence | None:
-        return None if self._learned is None else self._learned.between(mapper.shared, anchors, keyframe)
-
     def _verified(
         self, mapper: Mapper, known: Keyframe, keyframe: Keyframe, recent: Sequence[Keyframe], look: _Look
     ) -> Link | None:
         """The loop as it was measured, if others say the same."""
         anchors = mapper.around(known, recent)
         loop = self._measure(mapper, known, keyframe, anchors, look)
-        if loop is None or not _is_drift(mapper.keyframes, loop):
+        if loop is None or _is_no_return(mapper.keyframes, loop) or not _is_drift(mapper.keyframes, loop):
+            return None
+        if leans(mapper.keyframes, loop, mapper.up):
             return None
         return loop if self._is_seconded(mapper, loop, [*recent, *anchors], look) else None
 
@@ -121,14 +137,17 @@ class LoopCloser:
         self, mapper: Mapper, known: Keyframe, keyframe: Keyframe, anchors: Sequence[Keyframe], look: _Look
     ) -> Link | None:
         """Where the keyframe stands among older ones; None where that is not sure or not plausible."""
-        evidence = look(mapper, anchors, keyframe)
+        views, seen = look.eye.views(anchors), look.eye.views([keyframe])
+        evidence = look.evidence(views, seen[0]) if views and seen else None
         if evidence is None:
             return None
         step = 0.1 * mapper.keyframes.unit_of(known)
-        solved = self._solver.solve([known.camera_to_world, keyframe.camera_to_world], anchors, evidence, step)
+        starts = [look.eye.pose_of(k.camera_to_world) for k in (known, keyframe)]
+        solved = self._solver.solve(starts, views, evidence, step)
         if solved is None or solved.quality.confidence < _CONFIDENCE or solved.quality.inliers < _INLIERS:
             return None
-        ratio = self._depth_ratio(solved, anchors, evidence, keyframe)
+        ratio = self._depth_ratio(solved, views, evidence, seen[0])
+        solved = look.eye.as_leader(solved)
         if ratio is None or not _plausible(mapper.keyframes, known, keyframe, solved.camera_to_world):
             return None
         # A sensor tells both the same unit: where their depths are apart, they are of two places that look alike.
@@ -154,12 +173,12 @@ class LoopCloser:
             mapper: of the map.
             loop: as it was measured.
             asked: keyframes whose word is known.
-            look: gives the evidence.
+            look: see there.
         """
         keyframes = mapper.keyframes
         known, keyframe = keyframes.keyframes[loop.first], keyframes.keyframes[loop.second]
         others = keyframes.around(known, mapper.settings.window, asked)
-        from_others = self._solved_apart(mapper, others, keyframe, known.camera_to_world @ loop.pose, look)
+        from_others = self._solved_apart(others, keyframe, known.camera_to_world @ loop.pose, look)
         if len(others) > 1 and from_others is not None:
             found = relative_pose(known.camera_to_world, from_others.camera_to_world)
             if not _is_same(loop, found, from_others.covariance, keyframes.unit_of(known)):
@@ -167,7 +186,7 @@ class LoopCloser:
         window = [*keyframes.before(keyframe, mapper.settings.window - 1), keyframe]
         back = inverse_pose(loop.pose)
         start = keyframe.camera_to_world @ grown(back, -loop.log_scale)
-        from_here = self._solved_apart(mapper, window, known, start, look)
+        from_here = self._solved_apart(window, known, start, look)
         if from_here is None:
             return False
         found = grown(relative_pose(from_here.camera_to_world, keyframe.camera_to_world), loop.log_scale)
@@ -175,18 +194,21 @@ class LoopCloser:
         return _is_same(loop, found, spread, keyframes.unit_of(known))
 
     def _solved_apart(
-        self, mapper: Mapper, anchors: Sequence[Keyframe], frame: Keyframe, start: FloatArray, look: _Look
+        self, anchors: Sequence[Keyframe], frame: Keyframe, start: FloatArray, look: _Look
     ) -> FrameSolve | None:
         """A keyframe against others, from a start (4x4); None where that says little. What was matched is forgotten."""
-        before = mapper.shared.known_of(frame.number)
+        views, seen = look.eye.views(anchors), look.eye.views([frame])
+        if not views or not seen:
+            return None
+        before = look.eye.shared.known_of(frame.number)
         try:
-            evidence = look(mapper, anchors, frame)
+            evidence = look.evidence(views, seen[0])
         finally:
-            mapper.shared.put_back(frame.number, before)
+            look.eye.shared.put_back(frame.number, before)
         if evidence is None or len(evidence.anchor) < _WITNESS:
             return None
-        solved = self._solver.solve_from([start], anchors, evidence)
-        return solved if solved.quality.inliers >= _WITNESS else None
+        solved = self._solver.solve_from([look.eye.pose_of(start)], views, evidence)
+        return look.eye.as_leader(solved) if solved.quality.inliers >= _WITNESS else None
 
     def _depth_ratio(
         self, solved: FrameSolve, anchors: Sequence[Keyframe], evidence: Evidence, keyframe: Keyframe
@@ -237,6 +259,21 @@ def _plausible(keyframes: KeyframeMap, known: Keyframe, keyframe: Keyframe, foun
     )
 
 
+def _is_no_return(keyframes: KeyframeMap, loop: Link) -> bool:
+    """Whether a loop spans so much of the way between its ends that the way itself tells better where they are."""
+    known, keyframe = keyframes.keyframes[loop.first], keyframes.keyframes[loop.second]
+    if known.number not in keyframes.joined(keyframe):
+        return False
+    apart = float(np.linalg.norm(loop.pose[:3, 3]))
+    return apart > max(_NEAR * keyframes.unit_of(known), _MOST_OF_WAY * _length(keyframes.way(known, keyframe)))
+
+
+def _length(way: Sequence[Keyframe]) -> float:
+    """Of a path along keyframes."""
+    centres = np.array([keyframe.camera_to_world[:3, 3] for keyframe in way])
+    return float(np.linalg.norm(np.diff(centres, axis=0), axis=1).sum())
+
+
 def _is_drift(keyframes: KeyframeMap, loop: Link) -> bool:
     """Whether what a loop finds the camera off by is what it can be off by, as far as the map knows.
 
@@ -252,14 +289,31 @@ def _is_drift(keyframes: KeyframeMap, loop: Link) -> bool:
     variance, directions = np.linalg.eigh((way + way.T) / 2.0)
     spread = (directions * np.abs(variance)) @ directions.T + loop.covariance
     place, share, turn_rad = _LEAST_KNOWN
-    centres = np.array([k.camera_to_world[:3, 3] for k in keyframes.way(known, keyframe)])
-    path = float(np.linalg.norm(np.diff(centres, axis=0), axis=1).sum())
+    path = _length(keyframes.way(known, keyframe))
     spread += np.diag([(place * keyframes.unit_of(known) + share * path) ** 2] * 3 + [turn_rad**2] * 3)
     found = known.camera_to_world @ loop.pose
     shift = found[:3, 3] - keyframe.camera_to_world[:3, 3]
     turn = rotation_vector(found[:3, :3] @ keyframe.camera_to_world[:3, :3].T)
     squared = [d @ np.linalg.solve(c, d) for d, c in ((shift, spread[:3, :3]), (turn, spread[3:, 3:]))]
     return bool(max(squared) < _MOST_SIGMAS**2)
+
+
+def leans(keyframes: KeyframeMap, loop: Link, up: Up | None) -> bool:
+    """Whether a loop would tilt its newer keyframe by more than what gravity and the rotations so far leave open.
+
+    Args:
+        keyframes: of the map.
+        loop: as it was measured.
+        up: against gravity, in the world of the present trajectory; None where that is not known.
+    """
+    known, keyframe = keyframes.keyframes[loop.first], keyframes.keyframes[loop.second]
+    if up is None or known.trajectory != keyframe.trajectory:
+        return False
+    found = known.camera_to_world[:3, :3] @ loop.pose[:3, :3]
+    by_loop, as_known = found.T @ up.direction, keyframe.camera_to_world[:3, :3].T @ up.direction
+    tilt_rad = float(np.linalg.norm(np.cross(by_loop, as_known)))
+    variance = up.sigma_rad**2 + float(np.trace(keyframe.covariance[3:6, 3:6] + loop.covariance[3:, 3:])) / 3.0
+    return tilt_rad > _LEAST_TILT_RAD + _TILT_SIGMAS * float(np.sqrt(variance))
 
 
 def _drift(keyframes: KeyframeMap, loop: Link) -> tuple[float, float] | None:

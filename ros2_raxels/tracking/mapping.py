@@ -18,7 +18,9 @@ from ros2_raxels.tracking.depth_check import DepthCheck
 from ros2_raxels.tracking.depth_handover import handed_on
 from ros2_raxels.tracking.depth_prior import DepthPrior, PointDepths
 from ros2_raxels.tracking.doubt import are_off
+from ros2_raxels.tracking.eye import Eye
 from ros2_raxels.tracking.frame import Keyframe, Seen, SolvedFrame, StreamFrame, grown
+from ros2_raxels.tracking.gravity import Up
 from ros2_raxels.tracking.keyframe_map import KeyframeMap, distance
 from ros2_raxels.tracking.metric_scale import Scale, ScaleSource
 from ros2_raxels.tracking.path_prior import EARLIER, PathSensors
@@ -91,6 +93,7 @@ class Mapper:
         depth_check: whether depth images are those of the images.
         shutter_check: whether images are read row after row.
         path_sensors: what else tells how far the camera has moved, while the world is in metres by that.
+        up: against gravity, in the world of the present trajectory; None while that is not known.
     """
 
     def __init__(
@@ -104,8 +107,10 @@ class Mapper:
         self.keyframes = keyframes or KeyframeMap()
         self.shared, self.rig = SharedMatches(matcher), rig
         self.path_sensors: PathSensors | None = None
+        self.up: Up | None = None
         self._matcher = matcher
-        self._places = PlaceIndex()
+        self._places: dict[str, PlaceIndex] = {"": PlaceIndex()}
+        """By the camera that has seen them."""
         self._sketched: Sketches = {}
         for keyframe in self.keyframes.all:
             self._remember(keyframe)
@@ -115,9 +120,9 @@ class Mapper:
         """A mapper of a copy of the map, which may work in another thread, with a matcher of its own."""
         beside = Mapper(matcher, self.settings)
         beside.keyframes, beside.shared = self.keyframes.copy(), self.shared.copy(matcher)
-        beside._places, beside._sketched = self._places.copy(), self._sketched
+        beside._places, beside._sketched = _copied(self._places), self._sketched
         beside.depth_check, beside.shutter_check = self.depth_check, self.shutter_check
-        beside.path_sensors = self.path_sensors
+        beside.path_sensors, beside.up = self.path_sensors, self.up
         beside.rig = self.rig and self.rig.copy(matcher)
         return beside
 
@@ -125,7 +130,7 @@ class Mapper:
         """Go on with what a copy has become; see `KeyframeMap.take_over`."""
         self.keyframes.take_over(grown_copy.keyframes)
         self.shared.take_over(grown_copy.shared)
-        self._places, self._sketched = grown_copy._places.copy(), grown_copy._sketched
+        self._places, self._sketched = _copied(grown_copy._places), grown_copy._sketched
         self.depth_check, self.shutter_check = grown_copy.depth_check, grown_copy.shutter_check
         if self.rig is not None and grown_copy.rig is not None:
             self.rig.take_over(grown_copy.rig)
@@ -307,10 +312,13 @@ class Mapper:
         self._forget_details([keyframe])
         self._thin_out()
 
-    def most_alike(self, frame: Seen, besides: Iterable[Keyframe] = ()) -> tuple[Keyframe | None, int]:
+    def most_alike(
+        self, frame: StreamFrame | Keyframe, besides: Iterable[Keyframe] = ()
+    ) -> tuple[Keyframe | None, int]:
         """The keyframe that shows most of what a frame shows, except some, and its votes; None without any."""
-        excluded = {k.number for k in besides}
-        votes = self._places.votes(self._matcher.keypoints(frame.features))
+        excluded, camera = {k.number for k in besides}, self._camera_of(frame)
+        seen, places = self._seen_by(camera, frame), self._places.get(camera, PlaceIndex())
+        votes = places.votes(self._matcher.keypoints(seen.features))
         allowed = {n: v for n, v in votes.items() if n in self.keyframes.keyframes and n not in excluded}
         best = max(allowed, key=lambda n: allowed[n], default=-1)
         return (self.keyframes.keyframes[best], allowed[best]) if allowed.get(best) else (None, 0)
@@ -463,8 +471,26 @@ class Mapper:
         spread = 1.4826 * float(np.median(np.abs(ratio - stretch)))
         return stretch, float(np.hypot(1.2533 * spread / np.sqrt(both.sum()), prior.scale_sigma))
 
+    def eye(self, keyframe: Keyframe) -> Eye:
+        """The camera that shows something of a keyframe: the first one, or another one where that is dark."""
+        camera = self._camera_of(keyframe)
+        if self.rig is None or not camera:
+            return Eye(self.shared)
+        return Eye(self.rig.shared(camera), self.rig, camera)
+
+    def _camera_of(self, frame: StreamFrame | Keyframe) -> str:
+        """Its name; empty for the first one."""
+        return "" if self.rig is None else self.rig.lit([_whole(frame)])
+
+    @staticmethod
+    def _seen_by(camera: str, frame: StreamFrame | Keyframe) -> Seen:
+        return side_frame(_whole(frame), camera) if camera else frame
+
     def _remember(self, keyframe: Keyframe) -> None:
-        self._places.add(keyframe.number, self._matcher.keypoints(keyframe.features))
+        camera = self._camera_of(keyframe)
+        seen = self._seen_by(camera, keyframe)
+        places = self._places.setdefault(camera, PlaceIndex())
+        places.add(keyframe.number, self._matcher.keypoints(seen.features))
 
     def _forget_details(self, keyframes: Iterable[Keyframe]) -> None:
         """Keypoints, full images and depth images take megabytes a frame."""
@@ -486,7 +512,17 @@ class Mapper:
                 units = np.array([self.keyframes.unit_of(k) for k in stored[1:-1]])
                 gone = stored[1 + int(distance(relative_pose(poses[:-2], poses[2:]), units).argmin())]
             self.keyframes.drop(gone.number, self.settings.history)
-            self._places.forget(gone.number)
+            for places in self._places.values():
+                places.forget(gone.number)
+
+
+def _copied(places: Mapping[str, PlaceIndex]) -> dict[str, PlaceIndex]:
+    return {camera: index.copy() for camera, index in places.items()}
+
+
+def _whole(frame: StreamFrame | Keyframe) -> StreamFrame:
+    """A frame with the images of all cameras."""
+    return frame.frame if isinstance(frame, Keyframe) else frame
 
 
 def _motion_since(

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from ros2_raxels.geometry.poses import FloatArray
+from ros2_raxels.tracking.dead_reckoning import Weight
 from ros2_raxels.tracking.frame import KeyframePose
 from ros2_raxels.tracking.gravity import Gravity, Seen, Up
 from ros2_raxels.tracking.inertial import Imu
@@ -15,7 +16,7 @@ from ros2_raxels.tracking.metric_scale import Odometry, ScaleSource
 from ros2_raxels.tracking.motion_sensors import MotionSensors, Moved
 from ros2_raxels.tracking.path_prior import PathSensors
 from ros2_raxels.tracking.types import Motion, TrackedPose, TrackState
-from ros2_raxels.tracking.visual_inertial import InertialPath
+from ros2_raxels.tracking.visual_inertial import GRAVITY, InertialPath
 
 
 class Metres:
@@ -45,13 +46,16 @@ class Metres:
                 # Closer to what they say than lengths of keyframes that were refined before.
                 self._live.metric.leave_as_it_is()
             self._live.grow()
-            self._live.mapper.path_sensors = self._path_sensors()
+            self._live.mapper.path_sensors, self._live.mapper.up = self._path_sensors(), up
         return up
 
     def _observe_gravity(self, answer: TrackedPose) -> Up | None:
         gravity, gyro = self._gravity, self._sensors.gyro
         if gravity is None or gyro is None:
             return None
+        if answer.state in (TrackState.LOST, TrackState.INITIALISING):
+            # Another world may begin.
+            gravity.jump()
         if answer.state is TrackState.TRACKING:
             told = answer.keyframe_pose if answer.has_depth else None
             sigma = answer.scale.sigma if answer.scale.is_metric and answer.has_depth else None
@@ -63,7 +67,21 @@ class Metres:
         up = None if gyro.words else gravity.up
         if up is not None:
             self._live.metric.up_in_camera = answer.camera_to_world[:3, :3].T @ up.direction
+            self._reckon(answer, gravity, up)
         return up
+
+    def _reckon(self, answer: TrackedPose, gravity: Gravity, up: Up) -> None:
+        """From here an IMU carries the camera on, should it not be seen."""
+        reckoning = self._sensors.reckoning
+        if reckoning is None or answer.state is not TrackState.TRACKING:
+            return
+        if not answer.has_depth or not answer.scale.is_metric:
+            reckoning.jump()
+            return
+        down = -GRAVITY * self._live.metric.up_in_camera
+        sigma = float(np.hypot(GRAVITY * up.sigma_rad, gravity.bias_sigma))
+        weight = Weight(down, gravity.bias, sigma)
+        reckoning.see(answer.stamp_ns, answer.camera_to_world, weight, self._live.keyframes.unit)
 
     def _path_sensors(self) -> PathSensors | None:
         """What holds the unit of keyframes to come, where it is the metre by what moves."""
@@ -99,7 +117,7 @@ class Metres:
     def _tell_sensors(self, answer: TrackedPose) -> None:
         """What is seen is what they are judged by."""
         if answer.corrected or answer.state is not TrackState.TRACKING:
-            self._sensors.jump()
+            self._sensors.jump(answer.corrected or answer.state is not TrackState.HELD)
         if answer.state is TrackState.TRACKING and answer.has_depth:
             self._sensors.see(answer.stamp_ns, answer.camera_to_world, answer.scale.is_metric)
 

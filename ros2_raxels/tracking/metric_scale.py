@@ -302,6 +302,11 @@ class MetricScale:
         if not self._metres_per_unit:
             self._take(source, stretch, sigma)
 
+    @property
+    def is_told_by_depths(self) -> bool:
+        """Whether measured depths have told of the unit, and the world has not grown by that yet."""
+        return self._stretch is not None and self._source in MEASURED_DEPTHS
+
     def leave_as_it_is(self) -> None:
         """Where wheels or IMU tell metres already, somebody else sees to it that the unit follows them."""
         if self._metres_per_unit and self._source in _MOTION:
@@ -385,14 +390,14 @@ class MetricScale:
         rough, self._rough = self._rough, None
         if rough is not None and first:
             return float(np.exp(rough)), origin
-        if told is not None:
+        if told is not None and not self.is_told_by_depths:
             if first and told[1] > _SURE:
                 # Not metres yet, and yet better than the guess with which it began.
                 return (float(np.exp(told[0])), origin) if abs(told[0]) > _ROUGHLY else None
             self._source = ScaleSource.STEREO
             step = self._taken_over(first, *told)
         else:
-            step = self._stretched() if self._source in (*_MOTION, ScaleSource.DEPTH) else self._by_ratios(first)
+            step = self._stretched() if self._source in (*_MOTION, *MEASURED_DEPTHS) else self._by_ratios(first)
         if step is None:
             return None
         factor, centre = float(np.exp(step)), origin if first else here

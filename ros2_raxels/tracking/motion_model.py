@@ -48,7 +48,7 @@ _OFF_PER_STEP, _OFF_PER_S, _OFF_RAD_PER_S = 3.0, 1.5, 2.0
 """How far off its expected pose a camera can be: in steps, and in units and rad for each second."""
 
 _CARRIED_S, _CARRIED = 2.0, 0.1
-"""So long, and while they are right to such a share of the unit, wheels carry the camera over a gap."""
+"""So long, and while they are right to such a share of the unit, sensors carry the camera over a gap."""
 
 _RECENT_FRAMES = 10
 _STILL_PARALLAX, _STILL_RAD = 0.004, 0.004
@@ -85,7 +85,8 @@ class MotionModel:
         self.step: FloatArray = np.eye(4)
         self._step_ns, self._solved_ns, self._placed_ns, self._seen_ns = 0, stamp_ns, stamp_ns, stamp_ns
         self._recent: deque[tuple[int, FloatArray]] = deque(maxlen=_RECENT_FRAMES)
-        self._unseen, self._is_carried = np.zeros(2), False
+        self._unseen: FloatArray = np.zeros(2)
+        self._is_carried = False
 
     def expected_pose(self, stamp_ns: int) -> FloatArray:
         """Where constant velocity leads (4x4); over a gap of frames further than from one to the next.
@@ -185,40 +186,51 @@ class MotionModel:
     def missed(self, stamp_ns: int, unit: float, turn: Turn | None = None) -> None:
         """A frame was not solved.
 
-        How the camera has turned since the frame before is known by what else tells it, over a gap by how it turned
-        before. It may have moved as fast as ever of late. All of that goes on to err the same way, so that standard
-        deviations are added up.
+        How the camera has moved since the last solve is known by what else tells it. What nothing tells is taken from
+        how it moved before: it may have moved as fast as ever of late, and goes on to err the same way, so that
+        standard deviations are added up.
 
         Args:
             stamp_ns: of the frame.
             unit: of the trajectory.
             turn: since the frame before, as its image tells; None where it does not.
         """
-        moved = self._moved_unseen(stamp_ns, turn)
-        self._is_carried = self._is_carried and moved.is_whole
-        off: FloatArray = self._steps(stamp_ns, self._seen_ns) * self._pace(unit)
+        sensed = self._moved(stamp_ns)
+        moved = self._moved_unseen(sensed, stamp_ns, turn)
+        self._is_carried = self._is_carried and sensed.rotation is not None
+        unseen: FloatArray = self._unseen + self._steps(stamp_ns, self._seen_ns) * self._pace(unit)
         if moved.rotation is not None:
-            way: FloatArray = np.zeros(3)
-            off[1] = moved.rotation_sigma_rad
-            if moved.translation is not None:
-                way, off[0] = moved.translation, moved.translation_sigma_m
+            unseen[1] = self._unseen[1] + moved.rotation_sigma_rad
             self.step = make_pose(moved.rotation, self._steps(stamp_ns) * self._heading(moved.rotation))
+            way: FloatArray = np.zeros(3)
+            if moved.translation is not None:
+                way, unseen[0] = moved.translation, self._unseen[0] + moved.translation_sigma_m
+            elif sensed.rotation is not None and self.since_solved_s(stamp_ns) < _GOES_ON_S:
+                way = self.step[:3, 3]
             self.camera_to_world = orthogonal(self.camera_to_world @ make_pose(moved.rotation, way))
             self._step_ns, self._placed_ns = max(stamp_ns - self._placed_ns, 1), stamp_ns
-        growth = (self._unseen + off) ** 2 - self._unseen**2
-        self.covariance = self.covariance + np.diag(np.repeat(growth, 3))
-        self._unseen, self._seen_ns = self._unseen + off, stamp_ns
+        unseen = np.asarray(np.maximum(self._told(stamp_ns, unseen), self._unseen), float)
+        self.covariance = self.covariance + np.diag(np.repeat(unseen**2 - self._unseen**2, 3))
+        self._unseen, self._seen_ns = unseen, stamp_ns
+
+    def _told(self, stamp_ns: int, unseen: FloatArray) -> FloatArray:
+        """(2,) standard deviations of place and turn since the last solve, where sensors tell the whole of that."""
+        since = Moved() if self._sensed is None or not self._is_carried else self._sensed(self._solved_ns, stamp_ns)
+        told = np.array([since.translation_sigma_m, since.rotation_sigma_rad])
+        return np.where(np.isfinite(told), told, unseen)
 
     def is_carried(self, stamp_ns: int, unit: float) -> bool:
-        """Whether wheels have told so well where the camera has come since the last solve that it is not lost."""
+        """Whether it is known so well where the camera has come since the last solve that it is not lost.
+
+        Sensors must have told how it has turned all the time.
+        """
         is_recent = self.since_solved_s(stamp_ns) < _CARRIED_S
         return self._is_carried and is_recent and float(self._unseen[0]) < _CARRIED * unit
 
-    def _moved_unseen(self, stamp_ns: int, turn: Turn | None) -> Moved:
+    def _moved_unseen(self, sensed: Moved, stamp_ns: int, turn: Turn | None) -> Moved:
         """What is known of the motion since the camera was last placed, without a solve."""
-        moved = self._moved(stamp_ns)
-        if moved.rotation is not None:
-            return moved
+        if sensed.rotation is not None:
+            return sensed
         if turn is not None and turn.confidence > _SURELY_TURNED:
             return Moved(turn.rotation, None, float(np.sqrt(turn.covariance(1.0)[3, 3])))
         if self._step_ns * _MOST_STEPS < stamp_ns - self._seen_ns < 1e9 * _GOES_ON_S:

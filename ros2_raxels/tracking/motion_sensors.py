@@ -1,12 +1,13 @@
-"""What is known of the motion between two frames besides what they show: turns by a gyro, motion by the wheels."""
+"""What is known of the motion between two frames besides what they show: by the wheels, a gyro, an accelerometer."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from ros2_raxels.geometry.poses import FloatArray, rotation_angle_rad
+from ros2_raxels.tracking.dead_reckoning import DeadReckoning
 from ros2_raxels.tracking.inertial import Gyro, Imu
 from ros2_raxels.tracking.metric_scale import Odometry
 from ros2_raxels.tracking.path_prior import PathSensors
@@ -14,8 +15,8 @@ from ros2_raxels.tracking.wheels import Wheels
 
 _MOST_REMARKS = 5
 
-_WHEEL_SIGMA_M, _WHEEL_SIGMA_RAD, _WHEEL_SHARE = 0.005, 0.005, 0.03
-"""Of a motion by odometry: so much, and such a share of it."""
+_WHEEL_SIGMA_RAD, _WHEEL_SHARE = 0.005, 0.03
+"""Of a turn by odometry: so much, and such a share of it."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -52,6 +53,7 @@ class MotionSensors:
 
     Attributes:
         wheels, gyro: None where the robot has none.
+        reckoning: by the accelerometer, while a camera is not seen; None without an IMU.
         remarks: what was left out since the beginning, and why, a line each.
     """
 
@@ -64,6 +66,7 @@ class MotionSensors:
         self.remarks: tuple[str, ...] = ()
         self.wheels = None if self._odometry is None else Wheels(self._odometry)
         self.gyro = None if self._imu is None else Gyro(self._imu)
+        self.reckoning = None if self._imu is None else DeadReckoning(self._imu)
 
     @property
     def words(self) -> str:
@@ -77,13 +80,20 @@ class MotionSensors:
             turn_rad = float(rotation_angle_rad(rotation))
             turned = Moved(rotation, None, self.gyro.rotation_sigma_rad(1e-9 * (end_ns - begin_ns), turn_rad))
         rolled = None if self.wheels is None else self.wheels.moved(begin_ns, end_ns)
-        if rolled is None:
-            return turned
-        sigma_m = _WHEEL_SIGMA_M + _WHEEL_SHARE * float(np.linalg.norm(rolled[:3, 3]))
+        if self.wheels is None or rolled is None:
+            return self._fallen(turned, begin_ns, end_ns)
+        sigma_m = self.wheels.sigma_m(float(np.linalg.norm(rolled[:3, 3])))
         if turned.rotation is not None:
             return Moved(turned.rotation, rolled[:3, 3], turned.rotation_sigma_rad, sigma_m)
         sigma_rad = _WHEEL_SIGMA_RAD + _WHEEL_SHARE * float(rotation_angle_rad(rolled[:3, :3]))
         return Moved(rolled[:3, :3], rolled[:3, 3], sigma_rad, sigma_m)
+
+    def _fallen(self, turned: Moved, begin_ns: int, end_ns: int) -> Moved:
+        """A turn by the gyro with what the accelerometer knows of the way of a camera that is not seen."""
+        if turned.rotation is None or self.gyro is None or self.reckoning is None:
+            return turned
+        way = self.reckoning.moved(begin_ns, end_ns, self.gyro.bias)
+        return turned if way is None else replace(turned, translation=way[0], translation_sigma_m=way[1])
 
     def along_path(self, rolls: bool, falls: bool, scale_sigma: float) -> PathSensors | None:
         """What tells the places of keyframes; None where nothing does.
@@ -105,9 +115,13 @@ class MotionSensors:
             scale_sigma,
         )
 
-    def jump(self) -> None:
-        """The next pose has nothing to do with the last one."""
-        for sensor in (self.wheels, self.gyro):
+    def jump(self, is_elsewhere: bool = True) -> None:
+        """The next pose has nothing to do with the last one.
+
+        Args:
+            is_elsewhere: whether nothing is known of the motion any more; not while a pose is held.
+        """
+        for sensor in (self.wheels, self.gyro, self.reckoning if is_elsewhere else None):
             if sensor is not None:
                 sensor.jump()
 

@@ -20,6 +20,7 @@ from ros2_raxels.tracking.frame import Keyframe, Seen, StreamFrame
 from ros2_raxels.tracking.frame_pose import Beside
 from ros2_raxels.tracking.rig_scale import RigScale
 from ros2_raxels.tracking.shared_matches import SharedMatches
+from ros2_raxels.tracking.stereo_prior import partners_of
 from ros2_raxels.tracking.what_is_wrong import nearly_constant
 
 _DEPTHS_ALONE = RefineSettings(widths_px=(INLIER_PX,), iterations=0)
@@ -33,6 +34,9 @@ _NOISE_PX, _NOISE_OVER_MEDIAN = (0.2, 0.5), 1.2
 
 _USUAL_MEDIAN_PX = 0.15
 """Before there was a refinement."""
+
+_SEEN_ALREADY = 0.5
+"""Tracks in a frame of a camera that sees what the first one sees, over those of that: it adds little to them."""
 
 _TOLERANCE = 1e-6
 """Of a refinement that seeks the unit, which changes the cost of all by little."""
@@ -77,7 +81,7 @@ class RigTracks:
 
     def __init__(self, matcher: Matcher, rig: Rig) -> None:
         self.rig, self.scale = rig, RigScale()
-        self._matcher = matcher
+        self._matcher, self._partners = matcher, partners_of(rig)
         self._shared = {name: SharedMatches(matcher) for name in rig.others}
         self._depths: dict[str, dict[int, _Depths]] = {name: {} for name in rig.others}
         self._median_px = _USUAL_MEDIAN_PX
@@ -149,12 +153,13 @@ class RigTracks:
     ) -> list[SeenBeside]:
         """What the other cameras see of their keyframes if the leader is there (4x4); only those that see enough."""
         found = []
+        sees = shows(frame)
         for name in frame.sides:
             views = self.views(name, anchors)
             if not views:
                 continue
-            mount = self.mount(name)
-            evidence = self._shared[name].expected(views, side_frame(frame, name), camera_to_world @ mount)
+            mount, share = self.mount(name), _SEEN_ALREADY if sees and name in self._partners else 1.0
+            evidence = self._shared[name].expected(views, side_frame(frame, name), camera_to_world @ mount, share)
             if evidence is not None and len(evidence.anchor) >= FEWEST_MATCHES:
                 found.append(SeenBeside(name, views, Beside(evidence, [v.camera_to_world for v in views], mount)))
         return found

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 
@@ -35,6 +36,7 @@ class Partner:
     to_partner: FloatArray
 
 
+@lru_cache(maxsize=8)
 def partners_of(rig: Rig) -> tuple[str, ...]:
     """Names of the cameras that see enough of what the first one sees, those that see most first."""
     shares = {name: rig.overlap(rig.leader, name) for name in rig.others}

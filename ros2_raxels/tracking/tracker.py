@@ -394,7 +394,9 @@ class Tracker:
         """From the frame before, which was solved, with the turn by the gyro where there is one."""
         before, self._last_solve = self._last_solve, (frame.number, solved.covariance)
         seconds = self._live.motion.since_solved_s(frame.stamp_ns)
-        if after_gap or before is None or before[0] != frame.number - 1 or seconds <= 0:
+        is_first = after_gap or before is None or before[0] != frame.number - 1 or seconds <= 0
+        if before is None or is_first or self._live.is_corrected:
+            # In a world that has been corrected, points and keyframes have moved under the camera as well.
             return None
         motion = relative_pose(self._live.motion.camera_to_world, solved.camera_to_world)
         step = step_between(motion, seconds, before[1], solved.covariance, solved.camera_to_world)

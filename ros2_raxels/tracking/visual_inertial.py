@@ -118,6 +118,11 @@ def accelerometer_trouble(imu: Imu, begin_ns: int, end_ns: int) -> str:
     )
 
 
+def seen_sigma(step: FloatArray, scene_depth: float) -> float:
+    """Standard deviation of the way (3,) from one camera to the next as it is seen, in the unit of the depth."""
+    return _SEEN_NOISE * scene_depth + _SEEN_SHARE * float(np.linalg.norm(step))
+
+
 class InertialPath:
     """The newest part of a trajectory, as it was told beside keyframes, with what the IMU says of the ways between.
 
@@ -204,7 +209,7 @@ def _equations(
     add(np.full(3, _HELD * scene_depth), path[0][1][:3, 3], k=-arms[0][:, None], p_0=eye)
     for i, ((_, before), (_, after)) in enumerate(pairwise(path)):
         step = after[:3, 3] - before[:3, 3]
-        seen = np.full(3, _SEEN_NOISE * scene_depth + _SEEN_SHARE * float(np.linalg.norm(step)))
+        seen = np.full(3, seen_sigma(step, scene_depth))
         add(seen, step, **{"k": (arms[i] - arms[i + 1])[:, None], f"p_{i}": -eye, f"p_{i + 1}": eye})
     for i, (motion, (_, pose)) in enumerate(zip(motions, path[:-1], strict=True)):
         turn, dt = pose[:3, :3], motion.duration_s

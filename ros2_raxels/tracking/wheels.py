@@ -27,6 +27,14 @@ Over half a second a young map may be wrong by a half, and it is the wheels that
 _RECENT = 4
 _ENOUGH_WRONG = 2
 
+_WALK, _WALK_M, _MOST_WALK_M = 0.026, 0.3, 5.0
+"""What wheels of which nothing is known err by, m/sqrt(m): 3 % and 5 mm over 30 cm. It counts as so many metres that
+were compared, of which the newest are remembered.
+"""
+
+_LEAST_M = 0.002
+"""What any motion by wheels errs by: stamps, and readings that are interpolated."""
+
 
 class Wheels:
     """Motion by odometry, which is left out where what is seen contradicts it again and again.
@@ -47,6 +55,14 @@ class Wheels:
         self._last: tuple[int, FloatArray, FloatArray, bool] | None = None
         self._agreed: deque[bool] = deque(maxlen=_RECENT)
         self._heard_ns: int | None = None
+        self._walk_m, self._walk_square = _WALK_M, _WALK**2 * _WALK_M
+
+    def sigma_m(self, length_m: float) -> float:
+        """Standard deviation of a motion of such a length, along each axis.
+
+        A random walk, as large as what wheels and eyes have differed by where both were there.
+        """
+        return float(np.sqrt(_LEAST_M**2 + self._walk_square / self._walk_m * length_m))
 
     @property
     def is_trusted(self) -> bool:
@@ -93,8 +109,11 @@ class Wheels:
         last, self._last = self._last, (stamp_ns, pose, there, metric)
         if last is None or stamp_ns - last[0] > _LONGEST_NS or last[3] != metric:
             return
-        wrong = _difference(relative_pose(last[1], pose), relative_pose(last[2], there), metric)
+        seen, rolled = relative_pose(last[1], pose), relative_pose(last[2], there)
+        wrong = _difference(seen, rolled, metric)
         self._agreed.append(not wrong)
+        if metric and not wrong:
+            self._learn_walk(seen[:3, 3], rolled[:3, 3])
         recent = list(self._agreed)
         if wrong:
             self.good_since_ns = stamp_ns
@@ -102,6 +121,12 @@ class Wheels:
             self.words = f"the wheels are left out: {wrong}" if wrong else self.words
         if self.words and len(recent) == _RECENT and all(recent):
             self.words, self.good_since_ns = "", stamp_ns
+
+    def _learn_walk(self, seen: FloatArray, rolled: FloatArray) -> None:
+        """What two motions (3,), m, differ by; noise of the eyes is in it."""
+        kept = min(1.0, _MOST_WALK_M / self._walk_m)
+        self._walk_m = kept * self._walk_m + float(np.linalg.norm(rolled))
+        self._walk_square = kept * self._walk_square + float(((seen - rolled) ** 2).sum()) / 3.0
 
 
 def _difference(seen: FloatArray, rolled: FloatArray, metric: bool) -> str:

@@ -9,7 +9,8 @@ import torch
 from torch import Tensor
 
 from ros2_raxels.geometry.raxel_grid import RAXEL_COLUMNS, RAXEL_ROWS
-from ros2_raxels.model.denoiser import cell_centres
+from ros2_raxels.model.denoiser import CAMERA_STEP, cell_centres
+from ros2_raxels.model.rays import encode_rays
 
 
 @dataclass(frozen=True, eq=False)
@@ -36,12 +37,31 @@ class Tracks:
 
 
 @dataclass(frozen=True, eq=False)
+class RigFrames:
+    """By which cameras of a rig, and when, the N frames of B clips were taken.
+
+    Attributes:
+        camera_to_base: (B, N, 4, 4) of the camera of each frame, m.
+        moment, camera: (B, N) their numbers, from 0.
+    """
+
+    camera_to_base: Tensor
+    moment: Tensor
+    camera: Tensor
+
+    @property
+    def number(self) -> Tensor:
+        """(B, N) place of a frame in the clip, as the model is told it; see `JointDenoiser.forward`."""
+        return self.moment + CAMERA_STEP * self.camera
+
+
+@dataclass(frozen=True, eq=False)
 class ClipBatch:
     """B clips of N frames, and the ground truth about them.
 
     Attributes:
         bearings: (B, N, rows, columns, 3) unit rays in each camera's own frame.
-        camera_to_first: (B, N, 4, 4), furthest camera from the first at distance 1.
+        camera_to_first: (B, N, 4, 4), furthest camera from the first at distance 1. Of a rig those of its base, m.
         focal: (B,) true focal length over the one that `tracks.plane` assumes; 1 where intrinsics are known.
         known: (B,) 1 where intrinsics are known.
         parallax_px: (B,) median image motion due to translation, working px; without it positions cannot be observed.
@@ -55,6 +75,7 @@ class ClipBatch:
             (`ros2_raxels.view_synthesis.dense_points`); None where nothing was swept.
         plane: (B, N - sources, H, W) number of the sweep's plane that each pixel lies on, with fractions between two;
             NaN where unknown. None where nothing was swept.
+        rig: where frames are those of several cameras; None of one camera.
     """
 
     bearings: Tensor
@@ -69,6 +90,7 @@ class ClipBatch:
     swept: Tensor | None = None
     votes: Tensor | None = None
     plane: Tensor | None = None
+    rig: RigFrames | None = None
 
     def to(self, device: torch.device | str) -> ClipBatch:
         """The same on another device."""
@@ -81,8 +103,21 @@ class ClipBatch:
         rays = self.bearings * scale[:, None, None, None]
         return torch.nn.functional.normalize(rays, dim=-1)
 
+    @property
+    def still_rays(self) -> Tensor:
+        """(B, N, rows, columns, 3) raxels of each frame where its base has not moved: of one camera its `bearings`."""
+        return self._mounted(self.bearings)
 
-_Record = TypeVar("_Record", "ClipBatch", Tracks)
+    @property
+    def assumed_still_rays(self) -> Tensor:
+        """The same of `assumed_bearings`."""
+        return self._mounted(self.assumed_bearings)
+
+    def _mounted(self, bearings: Tensor) -> Tensor:
+        return bearings if self.rig is None else encode_rays(bearings, self.rig.camera_to_base)
+
+
+_Record = TypeVar("_Record", bound="ClipBatch | Tracks | RigFrames")
 
 
 def _moved(record: _Record, device: torch.device | str) -> _Record:
@@ -92,7 +127,7 @@ def _moved(record: _Record, device: torch.device | str) -> _Record:
         value = getattr(record, f.name)
         if isinstance(value, Tensor):
             moved[f.name] = value.to(device)
-        elif isinstance(value, Tracks):
+        elif isinstance(value, Tracks | RigFrames):
             moved[f.name] = _moved(value, device)
     return replace(record, **moved)
 

@@ -7,7 +7,7 @@ reflect all this. The numbers are those of `ros2_raxels.matching.matcher` on rea
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -15,8 +15,8 @@ from torch import Tensor
 
 from ros2_raxels.geometry.raxel_grid import RAXEL_COLUMNS, RAXEL_ROWS
 from ros2_raxels.scenes.motion import sample_motion
-from ros2_raxels.training.batch import ClipBatch, Tracks, grid_places
-from ros2_raxels.training.solids import Solids, random_solids
+from ros2_raxels.training.batch import ClipBatch, RigFrames, Tracks, grid_places
+from ros2_raxels.training.solids import Solids, random_solids, rotations_of
 
 RIGHT_PX = 2.5
 """An observation further than this from the point that the anchor sees counts as wrong; working px."""
@@ -68,7 +68,7 @@ class _Random:
 def sample_correspondences(
     seed: int, clips: int, frames: int, tracks: int, device: torch.device | str = "cpu", unknown_share: float = 0.25
 ) -> ClipBatch:
-    """Draw a batch.
+    """Draw a batch of clips of one camera.
 
     Args:
         seed: the same seed gives the same batch on the same device.
@@ -76,22 +76,92 @@ def sample_correspondences(
         device: where it is drawn.
         unknown_share: share of clips whose intrinsics the model is not told.
     """
+    return _drawn(seed, clips, frames, tracks, device, unknown_share, 1)
+
+
+def sample_rig_correspondences(
+    seed: int, clips: int, moments: int, cameras: int, tracks: int, device: torch.device | str = "cpu"
+) -> ClipBatch:
+    """Draw a batch of clips of a rig: the images of all its cameras at some moments, those of a moment side by side.
+
+    Some of the rigs look one way, and see the same at one moment; some look apart, by up to 100 degrees. Their
+    intrinsics and mounts are known, lengths are in m, and the world is the base at the first moment.
+
+    Args:
+        seed: the same seed gives the same batch on the same device.
+        clips, moments, cameras, tracks: B, M, C, P; a clip has N = M C frames.
+        device: where it is drawn.
+    """
+    return _drawn(seed, clips, moments, tracks, device, 0.0, cameras)
+
+
+def _drawn(
+    seed: int,
+    clips: int,
+    moments: int,
+    tracks: int,
+    device: torch.device | str,
+    unknown_share: float,
+    rig_cameras: int,
+) -> ClipBatch:
     generator = torch.Generator(device).manual_seed(seed)
     draw = _Random(generator)
-    motion = sample_motion(np.random.default_rng(seed), clips, frames).camera_to_first
-    poses = torch.as_tensor(motion, dtype=torch.float32, device=device)
+    motion = sample_motion(np.random.default_rng(seed), clips, moments).camera_to_first
+    base = torch.as_tensor(motion, dtype=torch.float32, device=device).clone()
     cameras = _draw_cameras(draw, clips)
     world = random_solids(generator, clips)
-    poses = poses.clone()
-    poses[..., :3, 3] *= _median_depth(world, cameras)[:, None, None]
-    is_flow, anchor, place = _draw_anchors(draw, clips, frames, tracks)
+    depth = _median_depth(world, cameras)
+    base[..., :3, 3] *= depth[:, None, None]
+    rig = _draw_rig(draw, depth, moments, rig_cameras) if rig_cameras > 1 else None
+    poses = base if rig is None else rig.camera_poses(base)
+    is_flow, anchor, place = _draw_anchors(draw, clips, poses.shape[1], tracks)
     points = _hit(draw, world, cameras, poses, anchor, place)
     seen_at, depth = _project(points, poses)
     visible = _visible(world, poses, points, depth, cameras.place(seen_at))
     parallax = _parallax_px(cameras, poses, points, seen_at, anchor, visible)
     observed, right = _observe(draw, cameras, seen_at, anchor, is_flow)
     found = _found(draw, cameras, observed, anchor, is_flow, poses) & visible
-    return _assemble(draw, cameras, poses, is_flow, anchor, observed, found, right, parallax, unknown_share)
+    batch = _assemble(draw, cameras, poses, is_flow, anchor, observed, found, right, parallax, unknown_share)
+    return batch if rig is None else rig.told_of(batch, base)
+
+
+@dataclass(frozen=True, eq=False)
+class _Rig:
+    """(B, N, 4, 4) mounts of the cameras of all frames, in units of the world; m of those (B,); and their numbers."""
+
+    mounts: Tensor
+    metres: Tensor
+    moment: Tensor
+    camera: Tensor
+
+    def camera_poses(self, base: Tensor) -> Tensor:
+        """(B, N, 4, 4) by those of the base (B, M, 4, 4)."""
+        return base[:, self.moment] @ self.mounts
+
+    def told_of(self, batch: ClipBatch, base: Tensor) -> ClipBatch:
+        """The batch with the rig, in m."""
+        clips = len(base)
+        moment, camera = (number.float()[None].expand(clips, -1) for number in (self.moment, self.camera))
+        rig = RigFrames(_scaled(self.mounts, self.metres), moment, camera)
+        return replace(batch, camera_to_first=_scaled(base[:, self.moment], self.metres), rig=rig)
+
+
+def _draw_rig(draw: _Random, depth: Tensor, moments: int, cameras: int) -> _Rig:
+    """Cameras side by side in the axes of a camera that looks ahead, the base; some of them look apart."""
+    clips, device = len(depth), depth.device
+    metres = draw.log_normal(clips, median=2.5, spread=0.5) / depth
+    aside = torch.arange(cameras, device=device) - (cameras - 1) / 2
+    apart = torch.where(draw.uniform(clips, 1) < 0.5, 0.0, torch.deg2rad(draw.uniform(clips, 1, low=30.0, high=100.0)))
+    turn = 0.02 * draw.normal(clips, cameras, 3)
+    turn[..., 1] += apart * aside / max(cameras - 1, 1)
+    arm = draw.log_normal(clips, 1, median=0.12, spread=0.4) / metres[:, None]
+    place = 0.1 * draw.normal(clips, cameras, 3)
+    place[..., 0] += aside
+    mounts = torch.eye(4, device=device).repeat(clips, cameras, 1, 1)
+    mounts[..., :3, :3], mounts[..., :3, 3] = rotations_of(turn), place * arm[..., None]
+    frame = torch.arange(moments * cameras, device=device)
+    moment, camera = frame // cameras, frame % cameras
+    return _Rig(mounts[:, camera], metres, moment, camera)
 
 
 def _draw_cameras(draw: _Random, clips: int) -> _Cameras:
@@ -299,7 +369,11 @@ def _assemble(
 
 
 def _unit_scale(poses: Tensor) -> Tensor:
-    size = poses[..., :3, 3].norm(dim=-1).amax(dim=-1).clamp(min=1e-9)
+    return _scaled(poses, 1.0 / poses[..., :3, 3].norm(dim=-1).amax(dim=-1).clamp(min=1e-9))
+
+
+def _scaled(poses: Tensor, factor: Tensor) -> Tensor:
+    """Poses (B, N, 4, 4), so many times (B,) as large."""
     scaled = poses.clone()
-    scaled[..., :3, 3] /= size[:, None, None]
+    scaled[..., :3, 3] *= factor[:, None, None]
     return scaled

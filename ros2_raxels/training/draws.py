@@ -8,11 +8,14 @@ import numpy as np
 
 from ros2_raxels.model.flow import Task
 from ros2_raxels.model.presets import ModelSize
-from ros2_raxels.training.correspondences import sample_correspondences
+from ros2_raxels.training.correspondences import sample_correspondences, sample_rig_correspondences
 from ros2_raxels.training.loop import Draw
 from ros2_raxels.training.pixels import PixelClips
 
 _FRAMES = (2, 3, 4, 4, 4, 5)
+_RIG_FRAMES = ((2, 2), (2, 2), (3, 2), (2, 3))
+"""Moments and cameras of a clip of a rig."""
+
 _TRACKS = (96, 160, 224)
 _PIXEL_SHARE = 0.9
 """Share of the steps, where there are clips with pixels; the rest are correspondences, so that poses stay learned."""
@@ -29,6 +32,7 @@ class Draws:
         device: that correspondences are drawn on.
         pixels: clips with pixels; None without.
         size: of the model.
+        rig_share: of the steps with correspondences, how many are of rigs.
     """
 
     seed: int
@@ -36,6 +40,7 @@ class Draws:
     device: str
     pixels: PixelClips | None = None
     size: ModelSize | None = None
+    rig_share: float = 0.0
 
     def __call__(self, step: int, rank: int) -> Draw:
         """Data of one step of one process."""
@@ -46,4 +51,7 @@ class Draws:
             return Draw(self.pixels.draw(generator, clips, task, self.size), task, with_evidence=False)
         frames, tracks = int(generator.choice(_FRAMES)), int(generator.choice(_TRACKS))
         seed = int(generator.integers(2**62))
+        if self.rig_share and generator.random() < self.rig_share:
+            moments, cameras = _RIG_FRAMES[generator.choice(len(_RIG_FRAMES))]
+            return Draw(sample_rig_correspondences(seed, self.clips, moments, cameras, tracks, self.device), Task.POSE)
         return Draw(sample_correspondences(seed, self.clips, frames, tracks, self.device), Task.POSE)

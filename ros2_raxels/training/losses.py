@@ -74,15 +74,16 @@ def loss_of(
         with_evidence: whether the model is shown the tracks.
     """
     poses = target_poses(batch)
-    assumed = batch.assumed_bearings
-    clean = whiten(encode_rays(batch.bearings, poses, model.size.pluecker), assumed)
+    assumed = batch.assumed_still_rays
+    clean = whiten(encode_rays(batch.still_rays, poses, model.size.pluecker), assumed)
     video_time, ray_time = draw_times(task, clean.shape[0], clean.shape[1], generator, batch.sources)
     noise = torch.randn(clean.shape, generator=generator, device=clean.device)
     noisy = blend(noise, clean, ray_time)
     evidence = _encode(model, batch) if with_evidence else None
     video = _noisy_video(batch.video, video_time, generator)
     swept = known_views(model, batch) if task is Task.VIEWS else None
-    out = model(noisy, ray_time, assumed, batch.known, evidence, video, None if video is None else video_time, swept)
+    shown_time = None if video is None else video_time
+    out = model(noisy, ray_time, assumed, batch.known, evidence, video, shown_time, swept, _number(batch))
     terms = _ray_terms(out, noisy, clean, ray_time, weights) if task is not Task.VIEWS else {}
     if task is Task.POSE:
         terms |= _pose_terms(out, batch, poses, ray_time, weights)
@@ -127,7 +128,12 @@ def _encode(model: JointDenoiser, batch: ClipBatch) -> TrackTokens | None:
     t = batch.tracks
     if t is None:
         return None
-    return model.encode(t.plane, t.place, t.seen, t.anchor, t.is_flow, t.score, t.pixel, batch.known)
+    seen = (t.plane, t.place, t.seen, t.anchor, t.is_flow, t.score, t.pixel, batch.known)
+    return model.encode(*seen, _number(batch))
+
+
+def _number(batch: ClipBatch) -> Tensor | None:
+    return None if batch.rig is None else batch.rig.number
 
 
 def _noisy_video(video: Tensor | None, time: Tensor, generator: torch.Generator) -> Tensor | None:
@@ -177,7 +183,7 @@ def _ray_terms(out: Denoised, noisy: Tensor, clean: Tensor, time: Tensor, w: Los
 def _pose_terms(out: Denoised, batch: ClipBatch, poses: Tensor, time: Tensor, w: LossWeights) -> dict[str, Tensor]:
     if not w.pose:
         return {}
-    turn, shift = pose_error(unwhiten(out.rays, batch.assumed_bearings), batch.bearings, poses)
+    turn, shift = pose_error(unwhiten(out.rays, batch.assumed_still_rays), batch.still_rays, poses)
     rotation = (turn.square().sum(-1) + _ROUND_ROTATION_RAD**2).sqrt() - _ROUND_ROTATION_RAD
     position = (shift.square().sum(-1) + _ROUND_TRANSLATION**2).sqrt() - _ROUND_TRANSLATION
     # Close to clean data the pose can be read off the input.
@@ -231,8 +237,8 @@ def predict_views(model: JointDenoiser, batch: ClipBatch, generator: torch.Gener
 def predict_poses(
     model: JointDenoiser, batch: ClipBatch, generator: torch.Generator, with_evidence: bool = True, steps: int = 1
 ) -> tuple[Tensor, TrackTokens | None]:
-    """Poses (B, N, 4, 4) relative to the first camera, from pure noise; and the evidence as the model judges it."""
-    assumed = batch.assumed_bearings
+    """Poses (B, N, 4, 4) relative to the first one, from pure noise; and the evidence as the model judges it."""
+    assumed = batch.assumed_still_rays
     evidence = _encode(model, batch) if with_evidence else None
     shape = (*assumed.shape[:-1], model.size.ray_channels)
     noise = torch.randn(shape, generator=generator, device=assumed.device)
@@ -240,18 +246,20 @@ def predict_poses(
 
     def predict(x: Tensor, time: float) -> Tensor:
         video_time = None if batch.video is None else ones
-        out: Denoised = model(x, time * ones, assumed, batch.known, evidence, batch.video, video_time)
+        number = _number(batch)
+        out: Denoised = model(x, time * ones, assumed, batch.known, evidence, batch.video, video_time, number=number)
         return out.rays
 
     *_, rays = sample(predict, noise, steps)
-    poses = decode_rays(unwhiten(rays, assumed), batch.bearings)
+    poses = decode_rays(unwhiten(rays, assumed), batch.still_rays)
     return torch.linalg.inv(poses[:, :1]) @ poses, evidence
 
 
 def pose_errors_deg(found: Tensor, batch: ClipBatch) -> tuple[Tensor, Tensor]:
-    """Errors of rotation and direction, deg, of all cameras but the first; of direction only in clips with parallax."""
-    truth = batch.camera_to_first[:, 1:]
-    relative = found[:, 1:, :3, :3].transpose(-1, -2) @ truth[..., :3, :3]
+    """Errors of rotation and direction, deg, of all frames after the first moment; of direction only with parallax."""
+    later = 1 if batch.rig is None else int((batch.rig.moment[0] < 1).sum())
+    truth, found = batch.camera_to_first[:, later:], found[:, later:]
+    relative = found[..., :3, :3].transpose(-1, -2) @ truth[..., :3, :3]
     sine = torch.stack(
         [
             relative[..., 2, 1] - relative[..., 1, 2],
@@ -262,5 +270,5 @@ def pose_errors_deg(found: Tensor, batch: ClipBatch) -> tuple[Tensor, Tensor]:
     ).norm(dim=-1)
     rotation = torch.atan2(sine, relative.diagonal(dim1=-2, dim2=-1).sum(-1) - 1.0)
     moved = batch.parallax_px > _ENOUGH_PARALLAX_PX
-    direction = F.cosine_similarity(found[:, 1:, :3, 3], truth[..., :3, 3], dim=-1).clamp(-1, 1).acos()
+    direction = F.cosine_similarity(found[..., :3, 3], truth[..., :3, 3], dim=-1).clamp(-1, 1).acos()
     return torch.rad2deg(rotation).flatten(), torch.rad2deg(direction[moved]).flatten()

@@ -101,10 +101,10 @@ def random_solids(generator: torch.Generator, clips: int, boxes: int = 6, balls:
     centre = torch.where(absent[..., None], torch.tensor([0.0, 0.0, -_FAR], device=device), centre)
     half = size[:, :boxes, None] * log_uniform(clips, boxes, 3, low=0.15, high=1.5)
     return Solids(
-        _rotations(uniform(clips, 1, 3, low=-1.0, high=1.0) * torch.tensor([0.4, 3.1, 0.15], device=device))[:, 0],
+        rotations_of(uniform(clips, 1, 3, low=-1.0, high=1.0) * torch.tensor([0.4, 3.1, 0.15], device=device))[:, 0],
         -side[:, :3],
         side[:, 3:],
-        _rotations(uniform(clips, boxes, 3, low=-1.0, high=1.0) * torch.tensor([0.5, 3.1, 0.5], device=device)),
+        rotations_of(uniform(clips, boxes, 3, low=-1.0, high=1.0) * torch.tensor([0.5, 3.1, 0.5], device=device)),
         centre[:, :boxes],
         half,
         centre[:, boxes:],
@@ -117,7 +117,7 @@ def _ahead(share: Tensor, depth: Tensor) -> Tensor:
     return spread * depth[..., None]
 
 
-def _rotations(vectors: Tensor) -> Tensor:
+def rotations_of(vectors: Tensor) -> Tensor:
     """(..., 3, 3) from rotation vectors (..., 3)."""
     x, y, z = vectors.unbind(-1)
     zero = torch.zeros_like(x)

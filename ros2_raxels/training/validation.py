@@ -12,7 +12,7 @@ from ros2_raxels.model.denoiser import JointDenoiser
 from ros2_raxels.model.flow import Task
 from ros2_raxels.model.presets import ModelSize
 from ros2_raxels.training.batch import ClipBatch
-from ros2_raxels.training.correspondences import sample_correspondences
+from ros2_raxels.training.correspondences import sample_correspondences, sample_rig_correspondences
 from ros2_raxels.training.losses import known_views, pose_errors_deg, predict_poses, predict_views
 from ros2_raxels.training.pixels import PixelClips
 
@@ -31,6 +31,11 @@ class Validation:
         """On clips of correspondences that no training step draws."""
         batch = sample_correspondences(_SEED, clips, frames, tracks)
         return cls({"synthetic": batch})
+
+    def with_rigs(self, clips: int = 128, moments: int = 2, cameras: int = 2, tracks: int = 256) -> Validation:
+        """The same, and clips of rigs that no training step draws."""
+        drawn = sample_rig_correspondences(_SEED, clips, moments, cameras, tracks)
+        return replace(self, batches={**self.batches, "rigs": drawn})
 
     def with_views(self, pixels: PixelClips, size: ModelSize, batches: int = 4, clips: int = 8) -> Validation:
         """The same, and views of clips that no training step draws."""

@@ -43,6 +43,21 @@ def above_zero(text: str) -> float:
     return value
 
 
+def share(text: str) -> float:
+    """A number from 0 to 1.
+
+    Raises:
+        argparse.ArgumentTypeError: it is not.
+    """
+    try:
+        value = float(text)
+    except ValueError:
+        value = math.nan
+    if not 0.0 <= value <= 1.0:
+        raise argparse.ArgumentTypeError(f"{text!r} must be a number from 0 to 1")
+    return value
+
+
 def lens_px(text: str) -> tuple[float, ...]:
     """fx, fy, cx, cy in px, and OpenCV's distortion coefficients, from ``fx,fy,cx,cy[,k1,k2,p1,p2[,k3,...]]``.
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import importlib.util
 import os
+import re
 import sys
 from collections.abc import Mapping
 from pathlib import Path
@@ -133,3 +134,9 @@ def _has_fast_dds_2(environment: Mapping[str, str]) -> bool:
 
 if __name__ == "__main__":
     print(profile_variable(sys.argv[1]))
+
+
+def ros_name(name: str) -> str:
+    """A name of a camera as part of a topic, which takes letters, digits and underscores."""
+    found = re.sub(r"\W", "_", name, flags=re.ASCII)
+    return f"camera_{found}" if found[:1].isdigit() else found

@@ -312,14 +312,15 @@ class ViewPredictor:
             seen: as for a `PredictionRequest`.
 
         Raises:
-            ValueError: fewer than two frames, which show no depth, or images that `predict` refuses.
+            ValueError: fewer than two frames, or frames that stand in one place, so that nothing tells how far things
+                are; images that `predict` refuses.
         """
         _check_several(images, camera)
         wanted = np.asarray(camera_to_world, float)[-1:] if views is None else views
         known, poses, shown = self._chosen(images, camera, camera_to_world, wanted, seen)
         clip = ModelClip.of(known, camera, np.concatenate([poses, poses]), shown)
         with self._one_at_a_time:
-            swept = self._swept(clip, find_points(self._matcher, known, camera, clip.poses[: len(known)], shown))
+            swept = self._swept(clip, self._telling_points(known, camera, clip, shown))
         error = np.minimum(swept.error, LARGEST_ERROR * swept.inverse_depth)
         return FrameDepths(clip.view_camera, poses, swept.inverse_depth / clip.unit, error / clip.unit)
 
@@ -339,23 +340,28 @@ class ViewPredictor:
             seen: as for a `PredictionRequest`.
 
         Raises:
-            ValueError: as `frame_depths`, or the frames stand in one place, so that nothing tells how far things are.
+            ValueError: as `frame_depths`.
         """
         _check_several(images, camera)
         target = np.asarray(camera_to_world, float)[frame]
         known, poses, shown = self._chosen(images, camera, camera_to_world, target[None], seen)
         clip = ModelClip.of(known, camera, np.concatenate([poses, target[None]]), shown)
         with self._one_at_a_time:
-            points = find_points(self._matcher, known, camera, clip.poses[: len(known)], shown)
-            if points.telling < _LEAST_TELLING:
-                raise ValueError(
-                    "the known frames agree on no depth; they must be of different places that show the same"
-                )
-            swept = self._swept(clip, points)
-        context = SizedContext(known, camera, list(clip.poses[: clip.contexts]), (camera.width, camera.height))
+            swept = self._swept(clip, self._telling_points(known, camera, clip, shown))
+        size = (camera.width, camera.height)
+        context = SizedContext(known, camera, list(clip.poses[: clip.contexts]), size, seen=shown)
         matched = context.inverse_depth(swept.inverse_depth[0], swept.weights[0], clip.poses[-1])
-        error = resized(swept.error[0], (camera.width, camera.height))
+        error = resized(swept.error[0], size)
         return FrameDepth(camera, matched / np.float32(clip.unit), error / np.float32(clip.unit))
+
+    def _telling_points(
+        self, known: Sequence[ImageArray], camera: PinholeCamera, clip: ModelClip, seen: Sequence[Mask] | None
+    ) -> KnownPoints:
+        """Points of the known frames of a clip, which must tell depths."""
+        points = find_points(self._matcher, known, camera, clip.poses[: len(known)], seen)
+        if points.telling < _LEAST_TELLING:
+            raise ValueError("the known frames agree on no depth; they must be of different places that show the same")
+        return points
 
     def _poses(self, clip: ModelClip, clean: FloatArray) -> FloatArray:
         """(N, 4, 4) camera_to_first of whitened rays, the furthest camera at distance 1."""

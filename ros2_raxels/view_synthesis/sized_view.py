@@ -13,12 +13,13 @@ from dataclasses import dataclass
 
 import cv2
 import numpy as np
+import numpy.typing as npt
 
 from ros2_raxels.geometry.camera import PinholeCamera
 from ros2_raxels.geometry.poses import FloatArray
 from ros2_raxels.recordings.image_codec import ImageArray
 from ros2_raxels.view_synthesis.context import Mask
-from ros2_raxels.view_synthesis.view_depth import Float32Array, Projection, matched_depth, towards_frames
+from ros2_raxels.view_synthesis.view_depth import Float32Array, Projection, matched_depth, shown_at, towards_frames
 
 _AGREEING_LEVELS = 40.0
 """Difference between a small view and warped frames, in levels of 0 to 255, at which both count the same."""
@@ -95,11 +96,12 @@ class SizedContext:
         self._trust = usual if trust is None else trust
         self._images = [_smaller(image, size) for image in images]
         shown = [np.ones(image.shape[:2], bool) for image in images] if seen is None else seen
-        self._seen = [cv2.resize(mask.astype(np.uint8), size, interpolation=cv2.INTER_NEAREST) for mask in shown]
+        self._seen = [_smaller_mask(mask, size) for mask in shown]
         matched_width = min(size[0], _MATCHED_PX)
         matched = (matched_width, max(1, round(size[1] * matched_width / size[0])))
         self._matched_camera = camera.resized(*matched)
         self._matched_images = [_smaller(image, matched) for image in self._images]
+        self._matched_seen = None if seen is None else [_smaller_mask(mask, matched) for mask in seen]
 
     def view(self, small: SmallView, target_to_world: FloatArray) -> SizedView:
         """The view of a camera (4x4) whose small view is known."""
@@ -127,7 +129,9 @@ class SizedContext:
         size = (self._matched_camera.width, self._matched_camera.height)
         shares = [resized(weight, size) for weight in weights]
         moved = towards_frames(self._poses, target_to_world)
-        found = matched_depth(resized(rough, size), shares, self._matched_images, self._matched_camera, moved)
+        found = matched_depth(
+            resized(rough, size), shares, self._matched_images, self._matched_camera, moved, self._matched_seen
+        )
         return resized(found, (self.camera.width, self.camera.height))
 
     def _warped(
@@ -139,7 +143,7 @@ class SizedContext:
         count, seen = np.zeros(inverse_depth.shape, np.float32), np.zeros(inverse_depth.shape, bool)
         for image, mask, weight, pose in zip(self._images, self._seen, small.weights, moved, strict=True):
             column, row, inside = Projection(self.camera, pose).at(inverse_depth)
-            inside &= cv2.remap(mask, column, row, cv2.INTER_NEAREST, borderMode=cv2.BORDER_REPLICATE) > 0
+            inside &= shown_at(mask, column, row)
             # What nobody sees is as the edges of the images.
             share = resized(weight, size) * inside + _UNSEEN
             # Linear interpolation would take away a tenth of the fine structure.
@@ -152,6 +156,10 @@ class SizedContext:
 
 def _smaller(image: ImageArray, size: tuple[int, int]) -> ImageArray:
     return np.asarray(cv2.resize(image, size, interpolation=cv2.INTER_AREA), np.uint8)
+
+
+def _smaller_mask(mask: Mask, size: tuple[int, int]) -> npt.NDArray[np.uint8]:
+    return np.asarray(cv2.resize(mask.astype(np.uint8), size, interpolation=cv2.INTER_NEAREST), np.uint8)
 
 
 def resized(values: FloatArray | Float32Array, size: tuple[int, int]) -> Float32Array:

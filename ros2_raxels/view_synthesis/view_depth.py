@@ -61,6 +61,11 @@ class Projection:
         return column, row, inside
 
 
+def shown_at(mask: npt.NDArray[np.uint8], column: Float32Array, row: Float32Array) -> npt.NDArray[np.bool_]:
+    """Whether a mask, 0 where its frame shows nothing, lets pixels (H, W) of it be used."""
+    return np.asarray(cv2.remap(mask, column, row, cv2.INTER_NEAREST, borderMode=cv2.BORDER_REPLICATE) > 0)
+
+
 def chosen_depth(log_planes: Float32Array, inverse_depths: FloatArray) -> tuple[Float32Array, Float32Array]:
     """(H, W) inverse depth of the likeliest place for each pixel, between the planes around it, and its standard error.
 
@@ -90,6 +95,7 @@ def matched_depth(
     images: Sequence[ImageArray],
     camera: PinholeCamera,
     target_to_frames: Sequence[FloatArray],
+    seen: Sequence[npt.NDArray[np.uint8]] | None = None,
 ) -> Float32Array:
     """(H, W) the inverse depth near the given one at which known frames agree best.
 
@@ -99,13 +105,14 @@ def matched_depth(
         images: K known frames (H, W, 3) RGB uint8.
         camera: of all frames and of the view, without distortion.
         target_to_frames: K of 4x4.
+        seen: K of (H, W), 0 where a frame shows nothing of the scene; None where all do everywhere.
     """
     unit = 1.0 / (camera.fx * max(_LEAST_BASELINE, *(float(np.linalg.norm(pose[:3, 3])) for pose in target_to_frames)))
     greys = [cv2.cvtColor(image, cv2.COLOR_RGB2GRAY) for image in images]
     projections = [Projection(camera, pose) for pose in target_to_frames]
     costs = np.array(
         [
-            _variance(np.maximum(inverse_depth + np.float32(offset * unit), 0.0), weights, greys, projections)
+            _variance(np.maximum(inverse_depth + np.float32(offset * unit), 0.0), weights, greys, projections, seen)
             + _DOUBT * offset**2
             for offset in _OFFSETS_PX
         ]
@@ -124,11 +131,14 @@ def _variance(
     weights: Sequence[Float32Array],
     greys: Sequence[ImageArray],
     projections: Sequence[Projection],
+    masks: Sequence[npt.NDArray[np.uint8]] | None,
 ) -> Float32Array:
     """(H, W) of the grey levels that the frames show there, around each pixel."""
     count, total, squares = (np.full(inverse_depth.shape, least, np.float32) for least in (_NOTHING, 0.0, 0.0))
-    for weight, grey, projection in zip(weights, greys, projections, strict=True):
+    for index, (weight, grey, projection) in enumerate(zip(weights, greys, projections, strict=True)):
         column, row, inside = projection.at(inverse_depth)
+        if masks is not None:
+            inside &= shown_at(masks[index], column, row)
         seen = cv2.remap(grey, column, row, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE).astype(np.float32)
         share = (weight + _LEAST_WEIGHT) * inside
         count += share

@@ -61,6 +61,8 @@ def test_render_refuses_what_it_cannot_do(tmp_path: Path, capsys: CapSys) -> Non
         assert f"argument --fisheye: '{text}' must be degrees of view, from 1 to 220" in capsys.readouterr().err
     assert main(["render", str(tmp_path / "out"), "--fisheye", "150"]) == 2
     assert "--fisheye is for a sequence" in error_line(capsys)
+    assert main(["render", str(tmp_path / "out"), "--rig", "stereo"]) == 2
+    assert "--rig is for a sequence" in error_line(capsys)
     assert not (tmp_path / "out").exists()
 
 

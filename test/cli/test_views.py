@@ -55,7 +55,9 @@ def test_views_are_those_of_the_predictor(
         np.testing.assert_array_equal(found, expected.images)
         checked = check_views(predictor, Estimator(), images, np.array(given["context_poses"]), expected)
         consistency = {"self_consistency_rotation_deg", "self_consistency_translation"}
-        assert set(record) == {"id", "confidence", "made_up", "camera_to_world", "steps", "seconds"} | consistency
+        about = {"id", "width", "confidence", "made_up", "camera_to_world", "steps", "seconds"}
+        assert set(record) == about | consistency
+        assert record["width"] == 160
         np.testing.assert_allclose(record["confidence"], checked.confidence, atol=1e-4)
         turned_deg = np.array(record["self_consistency_rotation_deg"], float)
         np.testing.assert_allclose(turned_deg, np.degrees(checked.rotation_rad), atol=1e-3)
@@ -142,9 +144,11 @@ def test_views_have_the_width_that_was_asked_for_up_to_that_of_the_known_frames(
     arguments = ["views", "--tasks", tasks, "--out", str(tmp_path / "out"), "--model", str(card), "--width"]
     assert main([*arguments, "80"]) == 0
     assert views_of(tmp_path / "out" / "room_000001x2").shape == (1, 45, 80, 3)
-    assert main([*arguments, "161"]) == 1
-    words = "views of 161x91 px, but the known images are 160x90 px: ask for at most their size"
-    assert words in capsys.readouterr().err
+    assert "narrower" not in capsys.readouterr().out
+    assert main([*arguments, "161"]) == 0
+    assert views_of(tmp_path / "out" / "room_000001x2").shape == (1, 90, 160, 3)
+    said = capsys.readouterr().out
+    assert "raxels: 1 of 1 tasks have views narrower than --width 161: their known frames are" in said
 
 
 def test_one_bad_task_does_not_lose_the_others(card: Path, frames: list[str], tmp_path: Path, capsys: CapSys) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pickle
+
 import numpy as np
 import pytest
 
@@ -43,3 +45,11 @@ def test_a_camera_that_was_entered_twice_is_named() -> None:
         Rig({"left": turned(0.2, 0.1), "right": turned(0.2, 0.1)})
     with pytest.raises(GeometryError, match="no camera"):
         Rig({})
+
+
+def test_a_rig_goes_to_other_processes_as_it_is() -> None:
+    rig = Rig({"a": turned(0.0, 0.0), "b": turned(0.4, 0.1)})
+    found = pickle.loads(pickle.dumps(rig))
+    assert found.names == ("a", "b")
+    np.testing.assert_array_equal(found.between("a", "b"), rig.between("a", "b"))
+    assert found["b"].camera == rig["b"].camera

@@ -16,7 +16,7 @@ RECORDED_NS = [round(k * 1e9 / 30) for k in range(300)]
 
 
 def source(**changes: Any) -> FrameSource:
-    known: dict[str, Any] = {"camera": object(), "length": 40}
+    known: dict[str, Any] = {"camera": object(), "length": 40, "rig": None}
     return cast(FrameSource, SimpleNamespace(**(known | changes)))
 
 
@@ -38,6 +38,17 @@ def test_the_camera_is_told_what_to_play_and_to_wait_for_both(tmp_path: Path) ->
 def test_the_pose_node_waits_for_intrinsics_that_come_alone() -> None:
     assert "camera_info_timeout_s:=0.0" not in _pose_arguments(Play("a", source()))
     assert "camera_info_timeout_s:=0.0" in _pose_arguments(Play("a", source(camera=None)))
+
+
+def test_the_pose_node_hears_every_camera_of_a_rig_by_name() -> None:
+    rig = SimpleNamespace(names=("left", "2nd eye"))
+    told = _pose_arguments(Play("a", source(rig=rig), as_rig=True))
+    assert 'cameras:=["left", "camera_2nd_eye"]' in told
+    assert "left/image:=/camera/left/image_raw" in told
+    assert "camera_2nd_eye/camera_info:=/camera/camera_2nd_eye/camera_info" in told
+    assert "image:=/camera/image_raw" not in told
+    # The first camera alone otherwise.
+    assert "image:=/camera/image_raw" in _pose_arguments(Play("a", source(rig=rig)))
 
 
 def stamps(speed: float, late_ns: Any = 0) -> np.ndarray:

@@ -233,17 +233,11 @@ def test_a_camera_of_a_rig_that_is_not_there_is_named_with_those_that_are(probe:
         player.destroy_node()
 
 
-@pytest.mark.parametrize(
-    ("camera", "size", "words"),
-    [
-        ("", "320x240", "size = '320x240' is for one camera without depth images; leave it out, or set camera"),
-        ("left", "320", "parameter size: '320' must be a width and a height from 16 to 16384 px, like 1280x720"),
-    ],
-)
-def test_a_size_that_cannot_be_played_is_refused(probe: Probe, tmp_path: Path, camera: str, size: str, words: str):
-    given = {"source": str(write_rig_set(tmp_path / "rig", "left", "right", count=1)), "camera": camera, "size": size}
+def test_a_size_that_cannot_be_played_is_refused(probe: Probe, tmp_path: Path):
+    given = {"source": str(write_rig_set(tmp_path / "rig", "left", "right", count=1)), "size": "320"}
     overrides = [Parameter(name, value=value) for name, value in given.items()]
     player = CameraPlayer(context=probe.node.context, parameter_overrides=overrides)
+    words = "parameter size: '320' must be a width and a height from 16 to 16384 px, like 1280x720"
     try:
         with pytest.raises(SourceError, match=words):
             player.start()

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
+from rig_sets import write_rig_set
 
 from ros2_raxels.geometry.camera import PinholeCamera
-from ros2_raxels.recordings.resampled import resampled
+from ros2_raxels.recordings.open import open_source
+from ros2_raxels.recordings.resampled import ResampledSource, resampled
 from ros2_raxels.recordings.source import Frame
 
 IMAGE = np.random.default_rng(5).integers(0, 256, (120, 160, 3), np.uint8)
@@ -35,3 +39,23 @@ def test_one_colour_stays_where_it_was() -> None:
 
 def test_a_part_at_its_own_size_is_the_part_itself() -> None:
     np.testing.assert_array_equal(resampled(FRAME, 60, 120).image, IMAGE[:, 50:110])
+
+
+def test_all_cameras_of_a_rig_change_alike(tmp_path: Path) -> None:
+    source = open_source(write_rig_set(tmp_path / "rig", "left", "right", count=2))
+    larger = ResampledSource(source, 128, 60)
+    assert source.rig is not None
+    assert larger.rig is not None
+    assert (larger.length, larger.has_truth, larger.rig.names) == (2, True, ("left", "right"))
+    for before, frame in zip(source, larger, strict=True):
+        assert (frame.index, frame.stamp_ns) == (before.index, before.stamp_ns)
+        for name, image in {"left": frame.image, **frame.others}.items():
+            old, new = source.rig[name].camera, larger.rig[name].camera
+            assert (image.shape, new.width, new.height) == ((60, 128, 3), 128, 60)
+            np.testing.assert_array_equal(larger.rig[name].camera_to_base, source.rig[name].camera_to_base)
+            # The same ray falls on the same place of the picture.
+            ray = old.rays([[old.width / 2 + 5.0, old.height / 2 - 3.0]])
+            x, y = new.project(ray)[0]
+            share = 128 / old.width
+            assert x == pytest.approx((old.width / 2 + 5.5) * share - 0.5)
+            assert y == pytest.approx((-3.0 + 0.5) * share + 29.5 + 0.5 * (1 - share) + 0.5 * share, abs=1.0)

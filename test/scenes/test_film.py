@@ -11,9 +11,11 @@ from ball_world import ball_before_a_floor
 
 from ros2_raxels.geometry.camera import PinholeCamera
 from ros2_raxels.geometry.fisheye import wide_lens
+from ros2_raxels.geometry.poses import OPTICAL_TO_BODY
 from ros2_raxels.recordings.open import open_source
 from ros2_raxels.scenes.film import Film, shown_progress, write_film
 from ros2_raxels.scenes.renderer import render
+from ros2_raxels.scenes.rigs import RIGS, rig_of
 from ros2_raxels.scenes.trajectories import look_at
 from ros2_raxels.scenes.world import Light
 
@@ -57,6 +59,22 @@ def test_through_a_fisheye_it_becomes_a_rig_set(film: Film, tmp_path: Path) -> N
         assert frame.camera == camera
         exact = render(film.world, camera, film.camera_to_world[frame.index])[0]
         assert np.abs(frame.image.astype(int) - exact).mean() < 8
+
+
+@pytest.mark.parametrize("name", RIGS)
+def test_of_several_cameras_it_becomes_a_rig_set_of_theirs(name: str, film: Film, tmp_path: Path) -> None:
+    rig = rig_of(name, wide_lens(48, 36, 100.0))
+    write_film(replace(film, rig=rig, camera_to_world=film.camera_to_world[:2]), tmp_path / "set", lambda *_: None)
+    source = open_source(tmp_path / "set")
+    assert (source.kind, source.length, source.has_truth) == ("rig set", 2, True)
+    assert source.rig is not None
+    assert source.rig.names == rig.names
+    for frame in source:
+        base_to_world = film.camera_to_world[frame.index] @ np.linalg.inv(OPTICAL_TO_BODY)
+        for camera, image in {rig.leader: frame.image, **frame.others}.items():
+            np.testing.assert_allclose(source.rig[camera].camera_to_base, rig[camera].camera_to_base)
+            exact = render(film.world, rig[camera].camera, base_to_world @ rig[camera].camera_to_base)[0]
+            assert np.abs(image.astype(int) - exact).mean() < 8
 
 
 def test_an_interrupted_film_leaves_nothing(film: Film, tmp_path: Path) -> None:

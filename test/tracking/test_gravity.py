@@ -4,12 +4,17 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from conftest import DATA
 from pushed_camera import BIAS, IMU_TO_CAMERA, UP, Drive
 
 from ros2_raxels.geometry.poses import FloatArray, make_pose, rotation_from_vector
 from ros2_raxels.recordings.imu import ImuReadings, RecordedImu
+from ros2_raxels.recordings.open import open_source
 from ros2_raxels.tracking.frame import KeyframePose
 from ros2_raxels.tracking.gravity import Gravity, Seen
+from ros2_raxels.tracking.metric_scale import ScaleSource
+from ros2_raxels.tracking.tracker import Tracker
+from ros2_raxels.tracking.types import TrackState
 from ros2_raxels.tracking.visual_inertial import GRAVITY
 
 RATE_HZ = 200
@@ -108,6 +113,19 @@ def test_after_a_loss_it_is_learned_anew_and_the_bias_is_not() -> None:
     np.testing.assert_array_equal(gravity.bias, known)
 
 
+@pytest.mark.parametrize(("gap_s", "is_known"), [(2.0, True), (3.0, False)])
+def test_gravity_is_kept_over_a_gap_for_as_long_as_sensors_carry_a_camera(gap_s: float, is_known: bool) -> None:
+    gravity = Gravity(standing(10.0, np.zeros(3)))
+    stand(gravity, 2.0, np.eye(4))
+    before = gravity.up
+    assert before is not None
+    seen = Seen(round((2.0 + gap_s) * 1e9), np.eye(4), None, None, True)
+    gravity.see(seen, lambda told: told.pose, None, 1.0)
+    assert (gravity.up is not None) == is_known
+    if gravity.up is not None:
+        assert gravity.up.sigma_rad >= before.sigma_rad
+
+
 @pytest.mark.parametrize(
     ("unit", "words"),
     [(1.0 / GRAVITY, "as if in g"), (0.01, "it reads 0.1"), (2.0, "it reads 20 m/s2")],
@@ -151,3 +169,27 @@ def test_readings_that_come_late_are_waited_for() -> None:
     late.reaches_ns = 10**9
     stand(gravity, 0.1, np.eye(4), 0.5)
     assert off_deg(gravity, np.array([0.0, -1.0, 0.0])) < 0.2
+
+
+def test_a_recorded_sensor_that_stands_knows_up_as_the_mean_of_its_readings_and_stays_where_it_is() -> None:
+    folder = DATA / "robot" / "euroc_still"
+    if not folder.is_dir():
+        pytest.skip(f"{folder} is not there")
+    source = open_source(str(folder))
+    imu = source.imu()
+    tracker = Tracker(imu=imu, rig=source.rig)
+    found = [tracker.track(frame.image, frame.stamp_ns, frame.camera, None, frame.others) for frame in source]
+    readings = imu.between(found[0].stamp_ns, found[-1].stamp_ns)
+    assert readings is not None
+    mean = readings.acceleration.mean(axis=0)
+    known = [answer for answer in found if answer.up is not None]
+    assert known[0].stamp_ns - found[0].stamp_ns < 10**9
+    for answer in known:
+        assert answer.up is not None
+        up = answer.camera_to_world[:3, :3].T @ answer.up.direction
+        off_rad = np.arccos(min(up @ mean / np.linalg.norm(mean), 1.0))
+        assert off_rad < 3.0 * answer.up.sigma_rad
+        assert np.degrees(off_rad) < 0.5 or answer.stamp_ns - found[0].stamp_ns < 10**9
+    assert {(answer.state, answer.scale.source) for answer in found} == {(TrackState.TRACKING, ScaleSource.STEREO)}
+    # The sensor itself moves by some millimetres.
+    assert max(np.linalg.norm(answer.camera_to_world[:3, 3]) for answer in found) < 0.005

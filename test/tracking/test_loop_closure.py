@@ -9,11 +9,7 @@ import numpy as np
 import pytest
 from keyframes_on_a_line import map_of, on_a_line
 from learned_rig import FakeGraphs
-from walk import (
-    CAMERA,
-    Image,
-    follow,
-)
+from walk import BLACK, CAMERA, FIRST_NS, STEP_NS, Image, follow
 
 from ros2_raxels.geometry.poses import (
     FloatArray,
@@ -21,6 +17,7 @@ from ros2_raxels.geometry.poses import (
     rotation_angle_rad,
     rotation_from_vector,
 )
+from ros2_raxels.geometry.rig import MountedCamera, Rig
 from ros2_raxels.matching.features import Features
 from ros2_raxels.matching.learned import LearnedMatcher
 from ros2_raxels.matching.matcher import Matcher
@@ -30,9 +27,10 @@ from ros2_raxels.scenes.trajectories import handheld_loop
 from ros2_raxels.scenes.world import furnished_room
 from ros2_raxels.tracking.depth_prior import PointDepths
 from ros2_raxels.tracking.frame import Keyframe, scaled_about
+from ros2_raxels.tracking.gravity import Up
 from ros2_raxels.tracking.keyframe_map import Link
 from ros2_raxels.tracking.learned_look import LearnedLook
-from ros2_raxels.tracking.loop_closure import LoopCloser, _is_drift
+from ros2_raxels.tracking.loop_closure import LoopCloser, _is_drift, _is_no_return, leans
 from ros2_raxels.tracking.metric_scale import ScaleSource
 from ros2_raxels.tracking.resection import FrameSolve, FrameSolver
 from ros2_raxels.tracking.tracker import Tracker
@@ -50,6 +48,19 @@ def rounds() -> list[Image]:
     return [render(room, CAMERA, pose)[0] for pose in poses]
 
 
+def bend(tracker: Tracker) -> FloatArray:
+    """Bend all keyframes but the first ones, scale included, as drift bends them; their poses (N, 4, 4) then."""
+    centre, keyframes = np.array([1.0, 0.5, -2.0]), tracker._live.keyframes
+    for k, keyframe in enumerate(keyframes.all):
+        share = max(0.0, (k - 3) / len(keyframes.all))
+        turn = rotation_from_vector([0.0, 0.03 * share, 0.0])
+        about = make_pose(turn, centre - turn @ centre)
+        pose = scaled_about(about @ keyframe.camera_to_world, 1.0 + 0.1 * share, centre)
+        depths = keyframe.inverse_depth / (1.0 + 0.1 * share)
+        keyframes.put(replace(keyframe, camera_to_world=pose, inverse_depth=depths))
+    return np.array([f.camera_to_world for f in keyframes.all])
+
+
 def test_a_loop_takes_out_drift_that_was_put_in_by_hand(rounds: list[Image]) -> None:
     """After one round all keyframes are bent, scale included, as drift bends them; then the first place is seen."""
     tracker = Tracker(TrackerSettings(loops=False))
@@ -59,16 +70,8 @@ def test_a_loop_takes_out_drift_that_was_put_in_by_hand(rounds: list[Image]) -> 
     assert len(keyframes) > 14
     straight = np.array([f.camera_to_world for f in keyframes])
 
-    centre = np.array([1.0, 0.5, -2.0])
-    for k, keyframe in enumerate(keyframes):
-        share = max(0.0, (k - 3) / len(keyframes))
-        turn = rotation_from_vector([0.0, 0.03 * share, 0.0])
-        about = make_pose(turn, centre - turn @ centre)
-        pose = scaled_about(about @ keyframe.camera_to_world, 1.0 + 0.1 * share, centre)
-        depths = keyframe.inverse_depth / (1.0 + 0.1 * share)
-        tracker._live.keyframes.put(replace(keyframe, camera_to_world=pose, inverse_depth=depths))
+    bent = bend(tracker)
     keyframes = tracker._live.keyframes.all
-    bent = np.array([f.camera_to_world for f in keyframes])
 
     uncertain = np.trace(keyframes[-1].covariance[:3, :3])
     closer = LoopCloser(tracker._solver, tracker._matcher)
@@ -93,6 +96,27 @@ def test_a_loop_takes_out_drift_that_was_put_in_by_hand(rounds: list[Image]) -> 
     # With what its solve left open, in the place of a constant.
     assert 0.0 < np.sqrt(np.trace(loop.covariance[:3, :3])) < 0.05
     assert 0.0 < np.sqrt(np.trace(loop.covariance[3:, 3:])) < 0.05
+
+
+def test_where_the_first_camera_of_a_rig_is_dark_another_one_closes_the_loop(rounds: list[Image]) -> None:
+    mounts = {name: MountedCamera(CAMERA, make_pose(np.eye(3), (x, 0.0, 0.0))) for name, x in (("a", 0.0), ("b", 0.1))}
+    tracker = Tracker(TrackerSettings(loops=False), rig=Rig(mounts))
+    for k, image in enumerate(rounds):
+        tracker.track(BLACK, FIRST_NS + k * STEP_NS, CAMERA, others={"b": image})
+        tracker.improve()
+    straight = np.array([f.camera_to_world for f in tracker._live.keyframes.all])
+    bent, keyframes = bend(tracker), tracker._live.keyframes
+    # What that camera has measured of depths is bent with the keyframes.
+    rig, count = tracker._live.mapper.rig, len(keyframes.all)
+    assert rig is not None
+    for k, view in enumerate(rig.views("b", keyframes.all)):
+        rig.know("b", view.number, view.inverse_depth / (1.0 + 0.1 * max(0.0, (k - 3) / count)))
+    closer = LoopCloser(tracker._solver, tracker._matcher)
+    growth = [closer.close(tracker._live.mapper, keyframes.all[-1]) for _ in range(4)]
+    assert [g is not None for g in growth].count(True) == 1
+    closed = np.array([f.camera_to_world for f in keyframes.all])
+    before, after = (np.linalg.norm(p[:, :3, 3] - straight[:, :3, 3], axis=1) for p in (bent, closed))
+    assert after[-1] < 0.3 * before[-1]
 
 
 def test_a_place_that_only_looks_alike_is_no_loop(rounds: list[Image]) -> None:
@@ -196,6 +220,44 @@ def test_a_loop_may_find_the_camera_off_by_what_can_have_come_of_drift(
     # Where nobody knows the way between two places, a loop may find anything.
     apart = map_of(frames[:2], frames[2:])
     assert _is_drift(apart, loop)
+
+
+@pytest.mark.parametrize(
+    ("turn", "is_leaning"),
+    [([0.0, 0.3, 0.0], False), ([0.04, 0.0, 0.0], False), ([0.1, 0.0, 0.0], True), ([0.0, 0.3, 0.1], True)],
+)
+def test_a_loop_that_tilts_the_camera_against_gravity_is_none(turn: list[float], is_leaning: bool) -> None:
+    """Known to .014 rad; y points down, and about that a loop may turn the camera by as much as drift allows."""
+    frames = on_a_line([0.0, 1.0, 2.0, 3.0])
+    frames[3] = replace(frames[3], covariance=0.01**2 * np.eye(7))
+    off = make_pose(rotation_from_vector(turn), np.zeros(3))
+    loop = Link(0, 3, frames[3].camera_to_world @ off, 0.0, np.zeros((6, 6)), (0.0, 0.0))
+    up = Up(np.array([0.0, -1.0, 0.0]), 0.01)
+    assert leans(map_of(frames), loop, up) == is_leaning
+    # Nothing is known of gravity, or of how the older trajectory leans.
+    assert not leans(map_of(frames), loop, None)
+    assert not leans(map_of(frames[:2], frames[2:]), loop, up)
+
+
+@pytest.mark.parametrize(
+    ("places", "apart", "is_no_return"),
+    [
+        # Out and back: the way of four units ends where it began, or half a way from there; or it has just turned.
+        ([0.0, 1.0, 2.0, 1.0, 0.0], 0.3, False),
+        ([0.0, 1.0, 2.0, 3.0, 2.0], 2.0, False),
+        ([0.0, 1.0, 2.0, 3.0, 2.8], 2.8, True),
+        # Straight on, and what was seen at the beginning is seen still.
+        ([0.0, 1.0, 2.0, 3.0, 4.0], 4.0, True),
+        # On the spot there is hardly any way.
+        ([0.0, 0.02, 0.04, 0.06, 0.08], 0.08, False),
+    ],
+)
+def test_what_is_seen_from_afar_all_the_way_is_no_loop(places: list[float], apart: float, is_no_return: bool) -> None:
+    frames = on_a_line(places)
+    loop = Link(0, 4, make_pose(np.eye(3), [apart, 0.0, 0.0]), 0.0, np.diag([1e-6] * 6), (0.0, 0.0))
+    assert _is_no_return(map_of(frames), loop) == is_no_return
+    # Where nobody knows the way between two places, all there is to know is the loop.
+    assert not _is_no_return(map_of(frames[:2], frames[2:]), loop)
 
 
 def test_where_depths_are_measured_a_loop_that_is_less_sure_than_the_way_is_none(rounds: list[Image]) -> None:

@@ -216,18 +216,47 @@ def test_a_step_goes_on_in_a_camera_that_turns_faster() -> None:
     np.testing.assert_allclose(step[:3, 3], 0.2 * np.array([np.sin(0.05), 0.0, np.cos(0.05)]), atol=1e-12)
 
 
-def test_wheels_carry_a_camera_that_sees_nothing_as_long_as_they_know_where_it_is() -> None:
-    turned = make_pose(rotation_from_vector([0.0, 0.1, 0.0]), [0.2, 0.0, 0.1])
-    for moved, carried in (
-        (Moved(turned[:3, :3], turned[:3, 3], 0.02, 0.03), True),
-        (Moved(turned[:3, :3], None, 0.02), False),
-    ):
-        model = MotionModel(np.eye(4), COVARIANCE, 10**9, lambda begin_ns, end_ns, moved=moved: moved)
-        model.solved(STEP, COVARIANCE, 2 * 10**9, after_gap=False)
-        for k in (1, 2, 3):
-            model.missed(2 * 10**9 + k * 10**8, unit=1.0)
-        assert model.is_carried(2 * 10**9 + 3 * 10**8, unit=1.0) == carried
-        assert not model.is_carried(2 * 10**9 + 3 * 10**8, unit=0.5)
-        assert not model.is_carried(5 * 10**9, unit=1.0)
-        if carried:
-            np.testing.assert_allclose(model.camera_to_world, STEP @ turned @ turned @ turned, atol=1e-12)
+def test_sensors_carry_a_camera_that_sees_nothing_as_long_as_they_know_where_it_is() -> None:
+    """What wheels err by over the whole way is told, and not the sum of what they err by from frame to frame."""
+    turned, way = rotation_from_vector([0.0, 0.1, 0.0]), np.array([0.2, 0.0, 0.1])
+
+    def wheels(begin_ns: int, end_ns: int) -> Moved:
+        return Moved(turned, way, 0.02, 0.03 * np.sqrt((end_ns - begin_ns) / 1e8))
+
+    model, solved_ns = MotionModel(np.eye(4), COVARIANCE, 10**9, wheels), 2 * 10**9
+    model.solved(STEP, COVARIANCE, solved_ns, after_gap=False)
+    for k in (1, 2, 3):
+        model.missed(solved_ns + k * 10**8, unit=1.0)
+        assert model.covariance[0, 0] - COVARIANCE[0, 0] == pytest.approx(k * 0.03**2)
+        assert model.covariance[5, 5] - COVARIANCE[5, 5] == pytest.approx(0.02**2)
+    step = make_pose(turned, way)
+    np.testing.assert_allclose(model.camera_to_world, STEP @ step @ step @ step, atol=1e-12)
+    assert model.is_carried(solved_ns + 3 * 10**8, unit=1.0)
+    assert not model.is_carried(solved_ns + 3 * 10**8, unit=0.5)
+    assert not model.is_carried(5 * 10**9, unit=1.0)
+
+
+def test_a_gyro_carries_a_camera_for_as_long_as_it_cannot_have_gone_far() -> None:
+    """On the spot for two seconds; while it drives, at the speed of before, until that is too far for a guess."""
+    turned = rotation_from_vector([0.0, 0.1, 0.0])
+    for ahead, frames in ((0.0, 19), (0.02, 4)):
+        model, solved_ns = MotionModel(np.eye(4), COVARIANCE, 10**9, lambda *_: Moved(turned, None, 0.02)), 2 * 10**9
+        for k in range(3):
+            model.solved(make_pose(np.eye(3), [0.0, 0.0, k * ahead]), COVARIANCE, solved_ns + k * 10**8, False)
+        solved_ns += 2 * 10**8
+        carried = 0
+        for k in range(1, 30):
+            model.missed(solved_ns + k * 10**8, unit=1.0)
+            carried += model.is_carried(solved_ns + k * 10**8, unit=1.0)
+            angle = rotation_angle_rad(model.camera_to_world[:3, :3])
+            assert angle == pytest.approx(min(0.1 * k, 2 * np.pi - 0.1 * k))
+        assert carried == frames
+
+
+def test_a_camera_goes_on_for_a_second_the_way_that_a_gyro_turns_it() -> None:
+    model = MotionModel(np.eye(4), COVARIANCE, 1, lambda *_: Moved(np.eye(3), None, 0.01))
+    for k in range(1, 4):
+        model.solved(make_pose(np.eye(3), [0.0, 0.0, 0.01 * k]), COVARIANCE, k * 10**8, after_gap=False)
+    for k in range(4, 30):
+        model.missed(k * 10**8, unit=1.0)
+    np.testing.assert_allclose(model.camera_to_world[:3, 3], [0.0, 0.0, 0.03 + 0.09], atol=1e-9)

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from made_up_tracks import wide_tracks_of
-from rig_walk import LENS, RigWalk, sides
+from rig_walk import LENS, RigWalk, sides, stereo
 
 from ros2_raxels.geometry.camera import PinholeCamera
 from ros2_raxels.geometry.fisheye import wide_lens
@@ -86,6 +88,18 @@ def test_a_frame_finds_what_is_seen_beside_and_a_copy_goes_its_own_way(walk: Rig
     rig.take_over(copy)
     after = rig.views("right", known)[0].inverse_depth
     np.testing.assert_array_equal(after, np.where(np.isfinite(others), others, mine))
+
+
+def test_a_camera_that_sees_what_the_first_one_sees_follows_fewer_points_unless_that_is_dark(matcher: Matcher) -> None:
+    pair = stereo()
+    rig, known = RigTracks(matcher, pair.rig), keyframes(pair, matcher, [0, 1, 2])
+    rig.begin(known)
+    (new,) = keyframes(pair, matcher, [3])
+    dark = replace(new.frame, features=matcher.look(np.zeros((180, 240), np.uint8)))
+    both, alone = (
+        len(rig.expected(known, frame, new.camera_to_world)[0].beside.evidence.anchor) for frame in (new.frame, dark)
+    )
+    assert 60 < both < 0.8 * alone
 
 
 def test_depths_follow_a_world_that_grows(walk: RigWalk, matcher: Matcher) -> None:

@@ -130,6 +130,39 @@ def test_two_eyes_see_metres_in_the_first_frame_and_keep_them(walk: RigWalk) -> 
     assert turned < 0.005
 
 
+@pytest.mark.parametrize("dark", [False, True], ids=["silent", "dark"])
+def test_a_pair_that_begins_with_one_eye_sees_metres_when_the_other_comes_back(walk: RigWalk, dark: bool) -> None:
+    pair = stereo()
+    found, answers = tracker(pair), []
+    for k, images in enumerate(pair.images):
+        others = {"right": images["right"]} if k >= 10 else {"right": BLACK} if dark else {}
+        answers.append(found.track(images["left"], pair.stamp_ns(k), LENS, others=others))
+        found.improve()
+    assert all(a.state is TrackState.TRACKING for a in answers)
+    metric = [a.scale.is_metric for a in answers]
+    assert metric == sorted(metric)
+    assert not any(metric[:10])
+    first = metric.index(True)
+    assert first < 16
+    assert answers[first].scale.source is ScaleSource.STEREO
+    poses, truth = np.array([a.camera_to_world for a in answers[first:]]), pair.truth(list(range(first, 24)))
+    away, turned = errors(poses, truth)
+    assert away < 0.03
+    assert turned < 0.01
+
+
+def test_a_pair_whose_first_eye_is_dark_at_the_start_sees_metres_when_it_comes_back(walk: RigWalk) -> None:
+    pair = stereo()
+    answers = follow(tracker(pair), pair, left=set(range(8)))
+    assert all(a.state is TrackState.TRACKING for a in answers)
+    metric = [a.scale.is_metric for a in answers]
+    assert metric == sorted(metric)
+    first = metric.index(True)
+    assert first < 20
+    poses, truth = np.array([a.camera_to_world for a in answers[first:]]), pair.truth(list(range(first, 24)))
+    assert errors(poses, truth)[0] < 0.05
+
+
 def test_other_sources_of_metres_come_first(walk: RigWalk) -> None:
     pair = stereo()
     fixed = ScaleSettings(ScaleSource.FIXED, scene_depth_m=3.0)

@@ -8,7 +8,7 @@ from itertools import pairwise
 import numpy as np
 import pytest
 from velocity_filter import VelocityFilter
-from walk import BLACK, CAMERA, FIRST_NS, HELD, STEP_NS, TRACKING, Walk
+from walk import BLACK, CAMERA, FIRST_NS, HELD, LOST, STEP_NS, TRACKING, Walk
 
 from ros2_raxels.geometry.poses import (
     FloatArray,
@@ -107,7 +107,8 @@ def test_a_filter_sees_no_step_at_the_start_when_metres_come_in_a_loss_and_after
         answers.append(answer)
         if begun:
             filtered.predict(STEP_NS * 1e-9)
-        if answer.step is not None and answer.scale.is_metric and not answer.corrected:
+        assert answer.step is None or not answer.corrected
+        if answer.step is not None and answer.scale.is_metric:
             steps = filtered.update(*answer.step.velocity(np.eye(4), answer.scale.sigma))
             assert steps.max() < 3.0, k
             if not begun:
@@ -131,6 +132,27 @@ def test_a_filter_sees_no_step_at_the_start_when_metres_come_in_a_loss_and_after
     assert float(rotation_angle_rad(filtered.pose[:3, :3].T @ truth[:3, :3])) < 0.1
 
 
+@pytest.mark.parametrize(("imu", "lost"), [(True, 0), (False, 6)])
+def test_with_a_gyro_ten_black_frames_are_no_loss(walk: Walk, imu: bool, lost: int) -> None:
+    """Two thirds of a second; without one the sixth of them, and all after it, is LOST."""
+    black = range(36, 46)
+    tracker = Tracker(imu=gyro_of(walk) if imu else None)
+    tracked(tracker, walk, list(range(black.start)))
+    before, found = tracker._live.motion.camera_to_world, []
+    for k in black:
+        found.append(tracker.track(BLACK, FIRST_NS + k * STEP_NS, CAMERA))
+        tracker.improve()
+    assert [answer.state for answer in found].count(LOST) == lost
+    assert all(answer.state in (HELD, LOST) for answer in found)
+    turned = relative_pose(before, found[-1].camera_to_world)[:3, :3]
+    truth = relative_pose(walk.poses[black.start - 1], walk.poses[black.stop - 1])[:3, :3]
+    off_deg = np.degrees(float(rotation_angle_rad(turned.T @ truth)))
+    if imu:
+        assert off_deg < 0.7
+        assert off_deg < 3.0 * np.degrees(np.sqrt(found[-1].covariance[4, 4]))
+    assert tracked(tracker, walk, [black.stop])[0].state is TRACKING
+
+
 class Wrong:
     """Wheels and an IMU of a walk, each wrong in its own way."""
 
@@ -143,6 +165,10 @@ class Wrong:
             pose = self._walk.poses[k].copy()
             if name == "jump":
                 pose[:3, 3] += self._walk.depth_m * max(k // 6 - 2, 0)
+            if name == "stop":
+                pose = self._walk.poses[min(k, 20)]
+            if name == "lie":
+                pose[:3, :3] = pose[:3, :3].T
             return pose
 
         return odometry
@@ -153,6 +179,15 @@ class Wrong:
         stamps_ns, rate, force = right.stamps_ns, right.turn_rate, right.acceleration
         if name == "in g":
             force = force / 9.81
+        if name == "in degrees":
+            rate = np.degrees(rate)
+        if name == "axes":
+            rate = rate[:, [1, 2, 0]]
+        if name == "saturated":
+            # Full scale half of the time, as of an IMU that is shaken.
+            rate = np.where(np.arange(len(rate))[:, None] // 10 % 2, np.copysign(8.7, rate), rate)
+        if name == "clock":
+            stamps_ns = stamps_ns + 100 * 10**9
         if name == "gaps":
             stamps_ns = stamps_ns + (np.arange(len(stamps_ns)) // 20) * 60_000_000
         return RecordedImu(ImuReadings(stamps_ns, rate, force), np.eye(4), "imu.csv")
@@ -162,7 +197,13 @@ class Wrong:
     ("sensor", "wrong", "words"),
     [
         ("wheels", "jump", "they slip"),
+        ("wheels", "stop", "they say a turn of 0 deg"),
+        ("wheels", "lie", "they slip, or lie"),
         ("imu", "in g", "as if in g"),
+        ("imu", "in degrees", "as if in deg/s; publish rad/s"),
+        ("imu", "axes", "other axes than what is seen"),
+        ("imu", "saturated", "has a gap or is saturated"),
+        ("imu", "clock", "give both one clock"),
         ("imu", "gaps", "has a gap or is saturated"),
     ],
 )

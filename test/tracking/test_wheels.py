@@ -90,3 +90,19 @@ def test_wheels_that_stop_talking_are_named_and_come_back() -> None:
     wheels = shown(rolling(newest_ns=10 * PERIOD_NS), range(60))
     assert wheels.words == "the wheels are left out: no odometry at the stamps of the images for 2 s"
     assert wheels.moved(10 * PERIOD_NS, 20 * PERIOD_NS) is None
+
+
+def test_what_wheels_err_by_is_what_the_eyes_have_seen_them_err_by() -> None:
+    """At first 3 % of a short way; it adds up as a random walk does."""
+    wheels = rolling()
+    assert wheels.sigma_m(0.1) == pytest.approx(np.hypot(0.002, 0.026 * np.sqrt(0.1)))
+    assert wheels.sigma_m(0.0) == pytest.approx(0.002)
+    shown(wheels, range(200))
+    assert wheels.sigma_m(1.0) == pytest.approx(0.026 * np.sqrt(0.3 / 8.0), rel=0.3)
+    # Half a centimetre from one comparison to the next, which is 20 cm of the way.
+    astray, rng = rolling(), np.random.default_rng(0)
+    for k in range(0, 1500, 5):
+        pose = power(STEP, k)
+        pose[:3, 3] += rng.normal(0.0, 0.005 / np.sqrt(2.0), 3)
+        astray.see(k * PERIOD_NS, pose, True)
+    assert astray.sigma_m(1.0) == pytest.approx(0.005 / np.sqrt(0.2), rel=0.2)

@@ -16,7 +16,11 @@ from ros2_raxels.matching.tracks import Evidence
 torch = pytest.importorskip("torch")
 
 from ros2_raxels.training.batch import ClipBatch, Tracks, grid_places  # noqa: E402
-from ros2_raxels.training.correspondences import RIGHT_PX, sample_correspondences  # noqa: E402
+from ros2_raxels.training.correspondences import (  # noqa: E402
+    RIGHT_PX,
+    sample_correspondences,
+    sample_rig_correspondences,
+)
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -182,3 +186,54 @@ def test_shares_of_unknown_intrinsics_and_of_wrong_observations() -> None:
     right = batch.right > 0
     for kind in (is_flow, ~is_flow):
         assert mean(batch.tracks.score, kind & right) > mean(batch.tracks.score, kind & ~right) + 0.1
+
+
+@pytest.fixture(scope="module")
+def rigs() -> ClipBatch:
+    """Two moments of three cameras."""
+    return sample_rig_correspondences(13, 40, 2, 3, 128)
+
+
+def of_cameras(batch: ClipBatch) -> Tensor:
+    """Poses (B, N, 4, 4) of the cameras of a rig, m, in the base at the first moment."""
+    assert batch.rig is not None
+    return batch.camera_to_first @ batch.rig.camera_to_base
+
+
+def test_the_cameras_of_a_rig_move_with_one_base(rigs: ClipBatch) -> None:
+    assert rigs.rig is not None
+    assert rigs.rig.moment[0].tolist() == [0, 0, 0, 1, 1, 1]
+    assert rigs.rig.camera[0].tolist() == [0, 1, 2, 0, 1, 2]
+    torch.testing.assert_close(rigs.camera_to_first[:, :3], torch.eye(4).expand(40, 3, 4, 4))
+    torch.testing.assert_close(rigs.camera_to_first[:, 3], rigs.camera_to_first[:, 5])
+    torch.testing.assert_close(rigs.rig.camera_to_base[:, :3], rigs.rig.camera_to_base[:, 3:])
+    arm_m = (rigs.rig.camera_to_base[:, 1, :3, 3] - rigs.rig.camera_to_base[:, 0, :3, 3]).norm(dim=-1)
+    assert 0.08 < float(arm_m.median()) < 0.2
+    assert torch.equal(rigs.known, torch.ones(40))
+
+
+def test_right_observations_across_cameras_at_one_moment_obey_their_mounts(rigs: ClipBatch) -> None:
+    poses, off_px, between = of_cameras(rigs).double().numpy(), [], 0
+    for clip in range(40):
+        evidence = evidence_of(rigs, clip)
+        found = refine(evidence, poses[clip][None], RefineSettings(iterations=0)).residual_px[0]
+        right = np.isfinite(found) & (evidence.weight > 0)
+        off_px.append(found[right])
+        at_once = np.arange(6) // 3 == evidence.anchor[:, None] // 3
+        between += int((right & at_once).sum())
+    assert (np.concatenate(off_px) < RIGHT_PX).mean() > 0.98
+    # Side by side, not after one another: depth and metres without any motion.
+    assert between > 1000
+
+
+def test_raxels_where_the_base_stands_still_are_those_of_the_mounted_camera(rigs: ClipBatch) -> None:
+    assert rigs.rig is not None
+    mount, still = rigs.rig.camera_to_base[7, 1].double().numpy(), rigs.still_rays[7, 1].double().numpy()
+    own = rigs.bearings[7, 1].double().numpy()
+    np.testing.assert_allclose(still, own @ mount[:3, :3].T + mount[:3, 3], atol=1e-5)
+
+
+def test_a_batch_of_rigs_is_drawn_again_from_its_seed(rigs: ClipBatch) -> None:
+    again = sample_rig_correspondences(13, 40, 2, 3, 128)
+    assert torch.equal(again.camera_to_first, rigs.camera_to_first)
+    assert torch.equal(again.tracks.plane, rigs.tracks.plane)

@@ -18,8 +18,9 @@ pytest.importorskip("safetensors")
 from training_rig import TINY, perturbed, seeded, small, with_video  # noqa: E402
 
 from ros2_raxels.model.denoiser import Denoised, JointDenoiser  # noqa: E402
+from ros2_raxels.model.rays import decode_rays, encode_rays  # noqa: E402
 from ros2_raxels.training.batch import ClipBatch  # noqa: E402
-from ros2_raxels.training.correspondences import sample_correspondences  # noqa: E402
+from ros2_raxels.training.correspondences import sample_correspondences, sample_rig_correspondences  # noqa: E402
 from ros2_raxels.training.losses import (  # noqa: E402
     LossWeights,
     Step,
@@ -302,3 +303,53 @@ def test_a_tiny_model_learns_the_views_of_a_batch(views: ClipBatch) -> None:
         loss_of(model, views, Task.VIEWS, LossWeights(), generator, with_evidence=False).total.backward()  # type: ignore[no-untyped-call]
         optimizer.step()
     assert video_loss() < 0.6 * before
+
+
+# ---------------------------------------------------------------------------------------------------------------- rigs
+
+
+@pytest.fixture(scope="module")
+def rigs() -> ClipBatch:
+    """Two moments of two cameras."""
+    return sample_rig_correspondences(5, 16, 2, 2, 64)
+
+
+def test_raxels_of_a_rig_decode_to_the_poses_of_its_base(rigs: ClipBatch) -> None:
+    still = rigs.still_rays
+    found = decode_rays(encode_rays(still, rigs.camera_to_first), still)
+    torch.testing.assert_close(found, rigs.camera_to_first, atol=1e-4, rtol=1e-4)
+    rotation, direction = pose_errors_deg(found, rigs)
+    # Of both cameras at the second moment.
+    assert rotation.shape == (32,)
+    assert rotation.max() < 0.05
+    assert direction.median() < 0.1
+
+
+def test_tokens_of_a_rig_carry_their_camera(rigs: ClipBatch) -> None:
+    """The same rays and tracks under the numbers, or on the mount, of another camera are something else."""
+    assert rigs.rig is not None
+    model, usual = perturbed(), predict_poses(perturbed(), rigs, torch.Generator().manual_seed(0))[0]
+    moved = rigs.rig.camera_to_base.clone()
+    moved[:, 1::2, 0, 3] += 0.2
+    others = (
+        replace(rigs, rig=replace(rigs.rig, camera_to_base=moved)),
+        replace(rigs, rig=replace(rigs.rig, camera=rigs.rig.camera.flip(1))),
+        replace(rigs, rig=replace(rigs.rig, moment=rigs.rig.moment * 2)),
+    )
+    for other in others:
+        found = predict_poses(model, other, torch.Generator().manual_seed(0))[0]
+        assert (found[:, 2:, :3, 3] - usual[:, 2:, :3, 3]).abs().max() > 1e-4
+
+
+def test_the_loss_falls_on_clips_of_rigs(rigs: ClipBatch) -> None:
+    torch.manual_seed(0)
+    model = JointDenoiser(TINY)
+    optimizer, values = torch.optim.AdamW(model.parameters(), 2e-3), []
+    for _ in range(60):
+        step = step_of(model, rigs, Task.POSE, LossWeights())
+        optimizer.zero_grad()
+        step.total.backward()
+        optimizer.step()
+        values.append(step.total.item())
+    assert set(step.terms) == {"flow", "cosine", "error", "pose", "inlier", "focal"}
+    assert values[-1] < 0.7 * values[0]

@@ -281,8 +281,9 @@ def test_the_depth_of_a_known_frame_is_that_of_each_of_its_pixels(fresh: ViewPre
 def test_frames_of_one_place_show_no_depth(fresh: ViewPredictor) -> None:
     """A camera that turns on the spot."""
     poses = np.array([shifted(turn_deg=(0, 4 * k, 0)) for k in range(4)])
-    with pytest.raises(ValueError, match="the known frames agree on no depth; they must be of different places"):
-        fresh.frame_depth(PLANE.views(CAMERA, poses), CAMERA, poses)
+    for ask in (fresh.frame_depths, fresh.frame_depth):
+        with pytest.raises(ValueError, match="the known frames agree on no depth; they must be of different places"):
+            ask(PLANE.views(CAMERA, poses), CAMERA, poses)
 
 
 def test_one_known_frame_shows_no_depth(fresh: ViewPredictor) -> None:

@@ -74,6 +74,24 @@ def test_a_depth_is_moved_to_where_frames_agree(wrong: float) -> None:
     assert np.percentile(error, 95) < 0.05
 
 
+def test_what_a_mask_leaves_out_of_a_frame_moves_no_depth() -> None:
+    """A part of the robot covers the left of the frames."""
+    plane, poses, target = TexturedPlane(2.0, detail=60.0), [shifted(-0.1), shifted(0.25), shifted(0.1)], shifted(0.05)
+    images, weights = plane.views(CAMERA, np.array(poses)), [np.full((120, 160), 1 / 3, np.float32)] * 3
+    rough, frames = np.full((120, 160), 0.53, np.float32), towards_frames(poses, target)
+    masks = [np.ones((120, 160), np.uint8) for _ in images]
+    covered = np.s_[:, 40:90]
+    noise = np.random.default_rng(3).integers(0, 255, (120, 50, 3), np.uint8)
+    images[0][covered], masks[0][covered] = noise, 0
+    inner = np.s_[30:-30, 40:75]
+    off = [
+        np.abs(matched_depth(rough, weights, images, CAMERA, frames, seen)[inner] * 2.0 - 1.0) for seen in (masks, None)
+    ]
+    assert np.median(off[0]) < 0.015
+    assert np.percentile(off[0], 90) < 0.05
+    assert np.percentile(off[1], 90) > 0.1
+
+
 def test_without_texture_a_depth_stays() -> None:
     rough = np.full((120, 160), 0.5, np.float32)
     grey, weight = np.full((120, 160, 3), 90, np.uint8), np.ones((120, 160), np.float32)

@@ -17,6 +17,7 @@ from std_msgs.msg import Header
 
 from ros2_raxels.geometry.camera import Camera
 from ros2_raxels.geometry.poses import FloatArray
+from ros2_raxels.geometry.rig import Rig
 from ros2_raxels.nodes.common.interfaces import PoseStatus
 from ros2_raxels.nodes.common.messages import (
     image_message,
@@ -81,6 +82,8 @@ class PoseOutputs:
         latched = QoSProfile(depth=1, durability=DurabilityPolicy.TRANSIENT_LOCAL)
         self._path = node.create_publisher(Path, "~/path", latched)
         self._picture = RaxelPicture()
+        self.rig: Rig | None = None
+        """All cameras, where there are several, for the picture of their raxels."""
         self._poses: deque[PoseStamped] = deque(maxlen=parameters.integer("path.max_poses"))
         self._path_sent_at = -np.inf
         self._previous: tuple[int, str, str, FloatArray] | None = None
@@ -236,4 +239,7 @@ class PoseOutputs:
 
     def _publish_picture(self, answer: TrackedPose, header: Header, camera: Camera | None) -> None:
         if camera is not None and self._raxels.get_subscription_count():
-            self._raxels.publish(image_message(self._picture.draw(camera, answer.camera_to_world), header))
+            beside = [] if self.rig is None else [(self.rig[n].camera, self.rig.to_leader(n)) for n in self.rig.others]
+            pose = answer.camera_to_world
+            cells = self._picture.draw((camera, pose), *((lens, pose @ to_leader) for lens, to_leader in beside))
+            self._raxels.publish(image_message(cells, header))

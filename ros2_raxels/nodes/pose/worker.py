@@ -273,6 +273,7 @@ class PoseWorker:
         if self._rig is not None:
             others, changed = self._rig.images(arrival, self._optical, camera)
             if changed:
+                self._outputs.rig = self._rig.finder.rig
                 self._tracker.use_rig(self._rig.finder.rig)
                 self._reset_outputs(f"the rig is {', '.join(self._rig.names)} now")
             self._rig.check(image, others, changed)

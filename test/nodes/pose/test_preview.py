@@ -20,7 +20,7 @@ def shown(picture: np.ndarray, reach: float) -> FloatArray:
 
 
 def test_a_cell_shows_the_position_of_its_raxel_in_the_world():
-    picture = RaxelPicture().draw(CAMERA, POSE)
+    picture = RaxelPicture().draw((CAMERA, POSE))
     assert (picture.shape, picture.dtype) == ((30 * 8, 40 * 8, 3), np.uint8)
     np.testing.assert_array_equal(picture, picture[::8, ::8].repeat(8, axis=0).repeat(8, axis=1))
     reach = 1.0 + float(np.linalg.norm(POSE[:3, 3]))
@@ -37,14 +37,14 @@ def test_a_cell_shows_the_position_of_its_raxel_in_the_world():
 
 @pytest.mark.parametrize("x", [-9.0, 0.0, 9.0])
 def test_nothing_saturates_wherever_the_camera_is(x: float):
-    raxels = shown(RaxelPicture().draw(CAMERA, make_pose(np.eye(3), [x, 0.0, 0.0])), 1.0 + abs(x))
+    raxels = shown(RaxelPicture().draw((CAMERA, make_pose(np.eye(3), [x, 0.0, 0.0]))), 1.0 + abs(x))
     # A channel at its limit would bring raxels nearer to the camera than they are.
     np.testing.assert_allclose(np.linalg.norm(raxels - [x, 0.0, 0.0], axis=-1), 1.0, atol=2 * (1.0 + abs(x)) / 127.5)
 
 
 def test_what_a_fisheye_does_not_see_is_grey():
     lens = FisheyeCamera(320, 240, 100.0, 100.0, 159.5, 119.5, (-0.2, 0.0, 0.0, 0.0))
-    cells = RaxelPicture().draw(lens, POSE)[::8, ::8]
+    cells = RaxelPicture().draw((lens, POSE))[::8, ::8]
     unseen = np.isnan(lens.bearings(30, 40)[..., 0])
     assert 0.1 < unseen.mean() < 0.9
     assert (cells[unseen] == 128).all()
@@ -53,7 +53,21 @@ def test_what_a_fisheye_does_not_see_is_grey():
 
 def test_rays_depend_on_the_camera_alone():
     picture, wide = RaxelPicture(), PinholeCamera(320, 160, 130.0, 130.0, 159.5, 79.5)
-    first = picture.draw(CAMERA, POSE)
-    assert picture.draw(wide, POSE).shape == (20 * 8, 40 * 8, 3)
-    np.testing.assert_array_equal(picture.draw(CAMERA, POSE), first)
-    np.testing.assert_array_equal(picture.draw(wide, POSE), RaxelPicture().draw(wide, POSE))
+    first = picture.draw((CAMERA, POSE))
+    assert picture.draw((wide, POSE)).shape == (20 * 8, 40 * 8, 3)
+    np.testing.assert_array_equal(picture.draw((CAMERA, POSE)), first)
+    np.testing.assert_array_equal(picture.draw((wide, POSE)), RaxelPicture().draw((wide, POSE)))
+
+
+def test_cameras_of_a_rig_are_side_by_side_and_equal_colours_are_equal_points():
+    wide = PinholeCamera(320, 160, 130.0, 130.0, 159.5, 79.5)
+    beside = make_pose(POSE[:3, :3], POSE[:3, 3] + [0.0, 0.5, 0.0])
+    picture = RaxelPicture().draw((CAMERA, POSE), (wide, beside))
+    # A grey strip between them, and below the lower one.
+    assert picture.shape == (30 * 8, (40 + 1 + 40) * 8, 3)
+    assert (picture[:, 320:328] == 128).all()
+    assert (picture[160:, 328:] == 128).all()
+    reach = 1.0 + max(float(np.linalg.norm(pose[:3, 3])) for pose in (POSE, beside))
+    for cells, pose in ((picture[:, :320], POSE), (picture[:160, 328:], beside)):
+        from_camera = np.linalg.norm(shown(cells, reach) - pose[:3, 3], axis=-1)
+        np.testing.assert_allclose(from_camera, 1.0, atol=2 * reach / 127.5)
