@@ -36,6 +36,7 @@ from ros2_raxels.matching.tracks import (
     thin_tracks,
 )
 from ros2_raxels.utils.right_of_way import give_way
+from ros2_raxels.utils.shared_work import shared_out
 
 _Item = TypeVar("_Item")
 _Result = TypeVar("_Result")
@@ -446,7 +447,7 @@ class Matcher:
     def _map(self, work: Callable[[_Item], _Result], items: Iterable[_Item]) -> list[_Result]:
         if self._threads == 1:
             return [_after_others(work, item) for item in items]
-        return list(self._pool.map(work, items))
+        return shared_out(self._pool, work, list(items))
 
 
 def _after_others(work: Callable[[_Item], _Result], item: _Item) -> _Result:
