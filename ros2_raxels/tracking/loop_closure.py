@@ -139,7 +139,8 @@ class LoopCloser:
         """Where the keyframe stands among older ones; None where that is not sure or not plausible."""
         views, seen = look.eye.views(anchors), look.eye.views([keyframe])
         evidence = look.evidence(views, seen[0]) if views and seen else None
-        if evidence is None:
+        if evidence is None or (len(views) < 2 and evidence.known is None):
+            # One keyframe alone, whose depths nobody has measured, tells a direction and no length.
             return None
         step = 0.1 * mapper.keyframes.unit_of(known)
         starts = [look.eye.pose_of(k.camera_to_world) for k in (known, keyframe)]

@@ -419,7 +419,9 @@ class Mapper:
             mine = (evidence.kind == FLOW) & (evidence.anchor == position)
             known[mine] = keyframe.inverse_depth[evidence.index[mine]]
         start = np.array([keyframe.camera_to_world for keyframe in frames])
-        return refine_shape(evidence, start, known, _BUNDLE, holds_first=frames[0].parent is None)
+        # Of a trajectory that was joined to an older one it is no longer where the world is.
+        begun = frames[0].parent is None and frames[0].number == frames[0].trajectory
+        return refine_shape(evidence, start, known, _BUNDLE, holds_first=begun)
 
     def _place_prior(self, frames: Sequence[Keyframe]) -> PlacePrior | None:
         """Of keyframes of the present trajectory, by other sensors; None where depths tell the unit, or nothing."""

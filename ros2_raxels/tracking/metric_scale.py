@@ -14,7 +14,7 @@ from ros2_raxels.geometry.poses import FloatArray, nearest_rotation
 UNKNOWN_SIGMA = 9999.0
 
 USUAL_DEPTH_M = 2.5
-"""Of a scene: a guess, which nothing rests on until something tells better."""
+"""Of a scene: a guess at metres until something tells better."""
 
 _RATIOS = 60
 _ENOUGH = 5
@@ -162,11 +162,9 @@ class MetricScale:
 
     Args:
         settings: see there.
-        guessed: whether the unit is guessed to be metres before it is known: for a rig, whose cameras stand apart.
     """
 
-    def __init__(self, settings: ScaleSettings, guessed: bool = False) -> None:
-        self._guessed = guessed
+    def __init__(self, settings: ScaleSettings) -> None:
         self.settings = settings
         self.up_in_camera = np.array(settings.up_in_camera)
         self._ratios: deque[float] = deque(maxlen=_RATIOS)
@@ -189,11 +187,12 @@ class MetricScale:
 
     @property
     def depth_of_scene(self) -> float:
-        """Median depth of the scene where a trajectory begins, in its unit: m where that is known from the start."""
-        if self._guessed and self.settings.source in (ScaleSource.NONE, ScaleSource.STEREO):
-            # Until cameras that turn tell better, a guess is nearer to metres than nothing.
-            return USUAL_DEPTH_M
-        return self.settings.scene_depth_m if self.settings.source is ScaleSource.FIXED else 1.0
+        """Median depth of the scene where a trajectory begins, in its unit: m, known or guessed.
+
+        A guess is nearer to metres than nothing, and what is known in metres, as where the camera is on its base, is
+        least wrong with it.
+        """
+        return self.settings.scene_depth_m if self.settings.source is ScaleSource.FIXED else USUAL_DEPTH_M
 
     def begin(
         self,
@@ -202,13 +201,13 @@ class MetricScale:
         scene_depth: float = 1.0,
         guessed: bool = False,
     ) -> float:
-        """Factor for a trajectory that begins, whose unit is the median depth of the scene.
+        """Factor for a trajectory that begins and has the median depth of the scene as its unit.
 
         Args:
             path: of the first cameras; in metres by odometry where that tells.
             odometry: see `see_odometry`.
             scene_depth: median depth of the scene in the unit of the path.
-            guessed: whether the unit is to be near to metres already, because they will be known soon.
+            guessed: whether an IMU that is not sure yet may make the guess better, because metres will be known soon.
         """
         self.forget_lengths()
         self._may_guess = False
@@ -222,7 +221,7 @@ class MetricScale:
                 self._metres_per_unit, self._sigma = float(np.exp(found[0])) * scene_depth, max(found[1], _FLOOR)
                 return self._metres_per_unit
         self._may_guess = guessed and self.settings.source in (ScaleSource.NONE, ScaleSource.IMU)
-        return USUAL_DEPTH_M if self._may_guess else self.depth_of_scene
+        return self.depth_of_scene
 
     def adopt(self, scale: Scale) -> None:
         """Go on with keyframes whose scale was known."""

@@ -169,7 +169,7 @@ class Tracker:
         self._next_number = 0
         self._frames.forget()
         self._sensors.forget()
-        metric = MetricScale(self.settings.scale, guessed=self._rig is not None)
+        metric = MetricScale(self.settings.scale)
         self._go_on_in(KeyframeMap(), metric, Initialising(), np.eye(4), np.zeros((6, 6)))
 
     def use_rig(self, rig: Rig | None) -> None:

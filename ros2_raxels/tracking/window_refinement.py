@@ -12,10 +12,13 @@ import numpy as np
 from ros2_raxels.estimation.bundle_adjustment import RefineSettings, refine
 from ros2_raxels.estimation.inliers import INLIER_PX
 from ros2_raxels.geometry.poses import FloatArray, nearest_rotation, relative_pose
-from ros2_raxels.matching.tracks import Evidence
+from ros2_raxels.matching.tracks import Evidence, IntArray
 
 _ENOUGH = 50
 """Depths that were known before: their median is then good to a thousandth."""
+
+_SHARES = 0.1
+"""Tracks that a keyframe sees, over what others see: fewer are matches by chance."""
 
 
 def refine_shape(
@@ -35,6 +38,9 @@ def refine_shape(
         settings: of the refinement.
         holds_first: the first keyframe keeps its pose.
 
+    A keyframe that shares next to nothing with the others, as one of a covered lens, keeps its pose and says nothing of
+    theirs.
+
     Returns:
         Poses (N, 4, 4), inverse depths (P,) and residuals (P, N), px; None where few depths were known.
     """
@@ -48,8 +54,13 @@ def refine_shape(
     if told.sum() < _ENOUGH:
         return None
     unit = _unit(depth[told], known[told])
-    settled = slice(0, 1 if holds_first else newest)
-    return _placed(shape, unit, camera_to_world[settled]), depth / unit, residual_px
+    seen = evidence.seen.sum(axis=0)
+    shares = seen > _SHARES * np.median(seen)
+    settled = np.flatnonzero(shares[: 1 if holds_first and shares[0] else newest])
+    if not len(settled):
+        return None
+    placed = _placed(shape, unit, settled, camera_to_world[settled])
+    return np.where(shares[:, None, None], placed, camera_to_world), depth / unit, residual_px
 
 
 def _unit(found: FloatArray, known: FloatArray) -> float:
@@ -65,9 +76,8 @@ def _unit(found: FloatArray, known: FloatArray) -> float:
     return float(np.exp(growth[order][np.searchsorted(share, share[-1] / 2.0)]))
 
 
-def _placed(shape: FloatArray, unit: float, before: FloatArray) -> FloatArray:
-    """Poses (N, 4, 4), `unit` times as large, turned and moved so that the first K are where they were (K, 4, 4)."""
-    settled = slice(0, len(before))
+def _placed(shape: FloatArray, unit: float, settled: IntArray, before: FloatArray) -> FloatArray:
+    """Poses (N, 4, 4), `unit` times as large, turned and moved so that K of them are where they were (K, 4, 4)."""
     turn = nearest_rotation(np.einsum("nij,nkj->ik", before[:, :3, :3], shape[settled, :3, :3]))
     places = unit * shape[:, :3, 3] @ turn.T
     placed = shape.copy()

@@ -87,5 +87,6 @@ def test_a_trajectory_begun_anew_is_joined_to_the_old_one_when_that_is_seen_agai
     joined = back[[f.corrected for f in back].index(True) :]
     frames = [COUNT - 21 - (f.stamp_ns - FIRST_NS) // STEP_NS + 25 for f in joined]
     off, turn = walk.error(joined, frames, scale)
-    assert off < 0.05
-    assert turn < 2.0
+    # It began with an image of noise, which no other keyframe follows.
+    assert off < 0.01
+    assert turn < 0.5

@@ -48,6 +48,19 @@ def rounds() -> list[Image]:
     return [render(room, CAMERA, pose)[0] for pose in poses]
 
 
+def results_of(patch: pytest.MonkeyPatch, name: str) -> list[object]:
+    """What a method of the closer gives from now on."""
+    found: list[object] = []
+    method = getattr(LoopCloser, name)
+
+    def told(*given: object) -> object:
+        found.append(method(*given))
+        return found[-1]
+
+    patch.setattr(LoopCloser, name, told)
+    return found
+
+
 def bend(tracker: Tracker) -> FloatArray:
     """Bend all keyframes but the first ones, scale included, as drift bends them; their poses (N, 4, 4) then."""
     centre, keyframes = np.array([1.0, 0.5, -2.0]), tracker._live.keyframes
@@ -61,7 +74,7 @@ def bend(tracker: Tracker) -> FloatArray:
     return np.array([f.camera_to_world for f in keyframes.all])
 
 
-def test_a_loop_takes_out_drift_that_was_put_in_by_hand(rounds: list[Image]) -> None:
+def test_a_loop_takes_out_drift_that_was_put_in_by_hand(rounds: list[Image], monkeypatch: pytest.MonkeyPatch) -> None:
     """After one round all keyframes are bent, scale included, as drift bends them; then the first place is seen."""
     tracker = Tracker(TrackerSettings(loops=False))
     follow(tracker, rounds)
@@ -74,8 +87,19 @@ def test_a_loop_takes_out_drift_that_was_put_in_by_hand(rounds: list[Image]) -> 
     keyframes = tracker._live.keyframes.all
 
     uncertain = np.trace(keyframes[-1].covariance[:3, :3])
-    closer = LoopCloser(tracker._solver, tracker._matcher)
-    growth = [closer.close(tracker._live.mapper, keyframes[-1]) for _ in range(4)]
+
+    def closed_loops() -> list[float | None]:
+        closer = LoopCloser(tracker._solver, tracker._matcher)
+        return [closer.close(tracker._live.mapper, keyframes[-1]) for _ in range(4)]
+
+    with monkeypatch.context() as patch:
+        # One old keyframe alone, whose depths nobody has measured, does not tell how far away it is.
+        patch.setattr(type(tracker._live.mapper), "around", lambda _, known, besides=(): [known])
+        measured = results_of(patch, "_measure")
+        assert closed_loops() == [None] * 4
+    assert measured
+    assert set(measured) == {None}
+    growth = closed_loops()
     (factor,) = [g for g in growth if g is not None]
     keyframes = tracker._live.keyframes.all
     assert factor == pytest.approx(1 / (1.0 + 0.1 * (len(keyframes) - 4) / len(keyframes)), rel=0.05)

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from ros2_raxels.geometry.poses import FloatArray, make_pose, rotation_from_vector
 from ros2_raxels.tracking.metric_scale import (
+    USUAL_DEPTH_M,
     MetricScale,
     Scale,
     ScaleSettings,
@@ -130,8 +131,8 @@ def test_the_first_cameras_are_in_metres_by_odometry_at_once() -> None:
     assert metric.begin(path, lambda k: make_pose(np.eye(3), [0.0, 0.06 * k, 0.0]), 1.0) == pytest.approx(3.0)
     assert metric.scale.metres_per_unit == pytest.approx(3.0)
     assert 0.01 < metric.scale.sigma < 0.1
-    assert metric.begin(path, lambda k: np.eye(4), 1.0) == 1.0
-    assert metric.begin(path, lambda k: None, 1.0) == 1.0
+    assert metric.begin(path, lambda k: np.eye(4), 1.0) == USUAL_DEPTH_M
+    assert metric.begin(path, lambda k: None, 1.0) == USUAL_DEPTH_M
     assert not metric.scale.is_metric
 
 
@@ -150,7 +151,7 @@ def test_lengths_are_compared_after_the_paths_have_been_laid_over_each_other() -
 
 
 def test_fixed_and_none() -> None:
-    assert MetricScale(ScaleSettings()).begin() == 1.0
+    assert MetricScale(ScaleSettings()).begin() == USUAL_DEPTH_M
     fixed = MetricScale(ScaleSettings(ScaleSource.FIXED, scene_depth_m=3.5))
     assert fixed.begin() == 3.5
     assert fixed.scale.metres_per_unit == 3.5
@@ -236,7 +237,7 @@ def test_a_trajectory_that_begins_with_measured_depths_is_in_metres_at_once() ->
 
 
 def test_who_keeps_account_himself_is_believed_as_far_as_he_is_sure() -> None:
-    metric, here, origin = MetricScale(ScaleSettings(), guessed=True), np.array([1.0, 0.0, 0.0]), np.zeros(3)
+    metric, here, origin = MetricScale(ScaleSettings()), np.array([1.0, 0.0, 0.0]), np.zeros(3)
     assert metric.begin() == metric.depth_of_scene == 2.5
     # Better than the guess, and no metres yet.
     metric.be_told(float(np.log(1.4)), 0.2)
@@ -299,7 +300,7 @@ def test_the_imu_is_believed_when_it_is_sure_and_its_repetitions_count_little() 
 
 def test_where_metres_come_soon_the_unit_is_near_to_them_and_does_not_claim_to_be_one() -> None:
     metric = MetricScale(ScaleSettings())
-    assert metric.begin(guessed=True) == 2.5
+    assert metric.begin(guessed=True) == USUAL_DEPTH_M
     assert not metric.scale.is_metric
     # What the IMU is not sure of makes the guess better, once.
     for stretch, factor in ((0.4, np.exp(0.4)), (0.3, None)):
@@ -307,8 +308,10 @@ def test_where_metres_come_soon_the_unit_is_near_to_them_and_does_not_claim_to_b
         found = metric.correction(np.ones(3), np.zeros(3))
         assert found is None if factor is None else found is not None and found[0] == pytest.approx(factor)
         assert not metric.scale.is_metric
-    assert MetricScale(ScaleSettings(ScaleSource.ODOM)).begin(guessed=True) == 1.0
-    assert metric.begin() == 1.0
+    # Where it may not, the guess stays.
+    metric.begin()
+    metric.see_inertial(0.4, 0.5)
+    assert metric.correction(np.ones(3), np.zeros(3)) is None
 
 
 def test_odometry_outranks_the_imu_and_not_the_other_way_round() -> None:

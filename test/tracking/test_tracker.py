@@ -37,6 +37,7 @@ from ros2_raxels.recordings.open import open_source
 from ros2_raxels.scenes.renderer import render
 from ros2_raxels.scenes.textures import PATTERNS
 from ros2_raxels.scenes.world import furnished_room
+from ros2_raxels.tracking.metric_scale import USUAL_DEPTH_M
 from ros2_raxels.tracking.tracker import Tracker
 from ros2_raxels.tracking.types import LostPolicy, Motion, TrackedPose, TrackerSettings
 
@@ -56,8 +57,8 @@ def test_a_walk(walk: Walk, tracked: list[TrackedPose]) -> None:
     path = path_m(walk.poses[begun:])
     assert path > 1.2
     assert remaining < 0.02 * path
-    # The first frame is the world, and the median depth of its tracks (which are not spread evenly) is the unit.
-    assert scale == pytest.approx(walk.depth_m, rel=0.25)
+    # The first frame is the world. The unit is guessed by the median depth of its tracks, which are not spread evenly.
+    assert scale == pytest.approx(walk.depth_m / USUAL_DEPTH_M, rel=0.25)
     off, turn = walk.error(tracked[begun:], list(range(begun, COUNT)), scale)
     assert off < 0.02
     assert turn < 1.0

@@ -64,6 +64,26 @@ def test_distant_points_hardly_move_the_unit() -> None:
     assert grown == pytest.approx(1.0, rel=0.005)
 
 
+@pytest.mark.parametrize("holds_first", [False, True])
+def test_a_keyframe_that_shares_next_to_nothing_moves_no_other(holds_first: bool) -> None:
+    """The first one is of noise, stands anywhere, and has a few matches by chance."""
+    evidence, truth, rho = scene()
+    elsewhere = evidence.anchor > 0
+    evidence, rho = picked(evidence, elsewhere), rho[elsewhere]
+    missed = np.arange(len(rho)) >= 12
+    for places in (evidence.pixels, evidence.plane):
+        places[missed, 0] = np.nan
+    twice = evidence.seen.sum(axis=1) > 1
+    evidence, rho = picked(evidence, twice), rho[twice]
+    started = truth.copy()
+    started[0] = truth[0] @ make_pose(rotation_from_vector([0.0, 0.2, 0.0]), [0.1, 0.0, 0.0])
+    found = refine_shape(evidence, started, rho, SETTINGS, holds_first=holds_first)
+    assert found is not None
+    np.testing.assert_array_equal(found[0][0], started[0])
+    assert rotation_error_rad(found[0][1:], truth[1:]) < 1e-3
+    np.testing.assert_allclose(found[0][1:, :3, 3], truth[1:, :3, 3], atol=1e-3)
+
+
 def test_it_stands_where_the_keyframes_before_the_newest_stood() -> None:
     evidence, truth, rho = scene()
     started = truth.copy()
