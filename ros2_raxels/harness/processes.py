@@ -15,7 +15,7 @@ _LAST_WORDS = 12
 
 
 @contextlib.contextmanager
-def _uninterrupted() -> Iterator[None]:
+def uninterrupted() -> Iterator[None]:
     """Defers SIGINT and SIGTERM to the end of the block, where they reach the handlers in place before it.
 
     By handlers, not by the signal mask: a child would inherit the mask and could not be asked to end.
@@ -39,14 +39,14 @@ class Family:
 
     def start(self, module: str, arguments: Sequence[str], environment: Mapping[str, str], log: Path) -> Child:
         """Start one more; see `Child`."""
-        with _uninterrupted():
+        with uninterrupted():
             child = Child(module, arguments, environment, log)
             self._children.append(child)
         return child
 
     def end(self) -> None:
         """End all, the youngest first. A second Ctrl-C does not leave one behind."""
-        with _uninterrupted():
+        with uninterrupted():
             while self._children:
                 self._children.pop().end()
 

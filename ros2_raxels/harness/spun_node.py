@@ -10,7 +10,11 @@ from typing import Any
 import rclpy
 from rclpy.signals import SignalHandlerOptions
 
+from ros2_raxels.harness.processes import uninterrupted
 from ros2_raxels.nodes.common.rclpy_compat import make_executor
+
+_SLICE_S = 0.1
+"""How long an interrupt waits at most, if no message comes."""
 
 
 class SpunNode:
@@ -52,7 +56,9 @@ class SpunNode:
     def _received(self, seconds: float) -> Iterator[None]:
         until = time.monotonic() + seconds
         while (left := until - time.monotonic()) > 0:
-            self._executor.spin_once(timeout_sec=left)
+            # Not by an exception in a callback; see `make_executor`.
+            with uninterrupted():
+                self._executor.spin_once(timeout_sec=min(left, _SLICE_S))
             yield
 
     def close(self) -> None:

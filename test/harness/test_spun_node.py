@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import time
 from collections.abc import Iterator
 from threading import Event
@@ -62,3 +63,19 @@ def test_an_interrupt_that_was_swallowed_ends_the_spinning_but_not_the_draining(
         node.spin(0.1)
     node.drain(0.1)
     assert time.monotonic() - begun >= 0.1
+
+
+def test_a_signal_reaches_its_handler_between_callbacks(node: SpunNode, probe: Probe) -> None:
+    """An exception in a callback would go through the C++ of the executor that is driven by events."""
+    heard: list[str] = []
+
+    def hear(message: String) -> None:
+        signal.raise_signal(signal.SIGINT)
+        heard.append(message.data)
+
+    node.node.create_subscription(String, "words", hear, 10)
+    words = matched(probe.publisher(String, "/here/words"))
+    words.publish(String(data="hello"))
+    with pytest.raises(KeyboardInterrupt):
+        node.spin(5.0)
+    assert heard == ["hello"]

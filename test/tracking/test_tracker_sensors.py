@@ -165,8 +165,6 @@ class Wrong:
             pose = self._walk.poses[k].copy()
             if name == "jump":
                 pose[:3, 3] += self._walk.depth_m * max(k // 6 - 2, 0)
-            if name == "stop":
-                pose = self._walk.poses[min(k, 20)]
             if name == "lie":
                 pose[:3, :3] = pose[:3, :3].T
             return pose
@@ -197,7 +195,6 @@ class Wrong:
     ("sensor", "wrong", "words"),
     [
         ("wheels", "jump", "they slip"),
-        ("wheels", "stop", "they say a turn of 0 deg"),
         ("wheels", "lie", "they slip, or lie"),
         ("imu", "in g", "as if in g"),
         ("imu", "in degrees", "as if in deg/s; publish rad/s"),

@@ -71,10 +71,14 @@ class Answer(Generic[T]):
 
 
 EXECUTOR_VARIABLE = "RAXELS_EXECUTOR"
-"""``events``: callbacks are driven by events; anything else: by wait sets."""
+"""What serves the callbacks: ``events``, which is the default where the release has that, or ``wait_sets``."""
 
 FOREVER_S = 1e8
 """To spin without a limit: given none, the events executor of Kilted computes without a pause and receives nothing."""
+
+
+class ExecutorError(ValueError):
+    """No such executor is known; one line naming the variable, its value and what is allowed."""
 
 
 def make_executor(context: Context | None = None) -> Executor:
@@ -83,13 +87,21 @@ def make_executor(context: Context | None = None) -> Executor:
     Nothing of it is private, but experimental. A wait set is built anew in Python for each message, which costs a node
     with one subscription .37 ms against .06, and more with each topic, service and timer.
 
-    Give every spin a limit, if only `FOREVER_S`. Only where `EXECUTOR_VARIABLE` asks for it: a SIGINT that comes while
-    the events executor of Kilted is in a callback ends the process with SIGABRT.
+    Give every spin a limit, if only `FOREVER_S`. And let no signal raise an exception during a spin: what comes up in a
+    callback goes through the C++ of the events executor of Kilted, which may end the process with SIGABRT.
 
     Args:
         context: of the nodes; None is the default one.
+
+    Raises:
+        ExecutorError: `EXECUTOR_VARIABLE` asks for another one.
     """
-    if os.environ.get(EXECUTOR_VARIABLE) != "events":
+    asked = os.environ.get(EXECUTOR_VARIABLE) or "events"
+    if asked not in ("events", "wait_sets"):
+        raise ExecutorError(
+            f"{EXECUTOR_VARIABLE}={asked!r} is not known; set it to events or to wait_sets, or unset it"
+        )
+    if asked == "wait_sets":
         return QuietExecutor(context=context)
     try:
         from rclpy.experimental.events_executor import EventsExecutor
@@ -124,6 +136,14 @@ class LifecycleNode(lifecycle.LifecycleNode):
     def state_label(self) -> str:
         """Name of the state, as ``ros2 lifecycle get`` shows it."""
         return str(self._state_machine.current_state[1])
+
+    def destroy_node(self) -> None:
+        """Leave the network.
+
+        rclpy leaves the state machine, and with it the node, to the end of the interpreter.
+        """
+        super().destroy_node()
+        self._state_machine.destroy_when_not_in_use()
 
     def _LifecycleNodeMixin__change_state(self, transition: int) -> TransitionCallbackReturn:
         try:

@@ -6,8 +6,8 @@ import os
 import signal
 import sys
 import traceback
-from collections.abc import Callable, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from typing import Protocol
 
 import rclpy
@@ -16,7 +16,7 @@ from rclpy.node import Node
 from rclpy.task import Future
 
 from ros2_raxels.nodes.common.parameters import ParameterError
-from ros2_raxels.nodes.common.rclpy_compat import FOREVER_S, make_executor
+from ros2_raxels.nodes.common.rclpy_compat import FOREVER_S, ExecutorError, make_executor
 from ros2_raxels.recordings.source import SourceError
 
 USAGE_ERROR = 2
@@ -42,7 +42,8 @@ def run(make_node: Callable[[], Node], arguments: Sequence[str] | None = None) -
 
     Returns:
         0 after SIGINT, SIGTERM or an external shutdown; the result of the node's ``finished`` future when that comes
-        first; 2, with one line on stderr, when a parameter or the source cannot be used.
+        first; 2, with one line on stderr, when a parameter, the source or the executor asked for cannot
+        be used.
     """
     return run_together([make_node], arguments)
 
@@ -50,32 +51,55 @@ def run(make_node: Callable[[], Node], arguments: Sequence[str] | None = None) -
 def run_together(make_nodes: Sequence[Callable[[], Node]], arguments: Sequence[str] | None = None) -> int:
     """The same of several nodes in one executor: until all are finished, or one is with a status that is not 0."""
     nodes: list[_Running] = []
-    started = 0
+    started, initialised = 0, False
     try:
-        rclpy.init(args=None if arguments is None else list(arguments))
-        for make_node in make_nodes:
-            nodes.append(make_node())
-        for node in nodes:
-            node.start()
-            started += 1
-            if node.finished.done() and node.finished.result():
-                # It ends the process; the others need not load an engine before that.
-                break
+        with _interruptible():
+            rclpy.init(args=None if arguments is None else list(arguments))
+            initialised = True
+            for make_node in make_nodes:
+                nodes.append(make_node())
+            for node in nodes:
+                node.start()
+                started += 1
+                if node.finished.done() and node.finished.result():
+                    # It ends the process; the others need not load an engine before that.
+                    break
         # Kept until the process ends: a node's thread may still finish it after the spin, which calls the executor.
         executor = make_executor()
         code = _spin(nodes, executor)
     except (KeyboardInterrupt, ExternalShutdownException):
         code = 0
-    except (ParameterError, SourceError) as error:
+    except (ParameterError, SourceError, ExecutorError) as error:
         print(error, file=sys.stderr)
         code = USAGE_ERROR
     except Exception:
-        # Executors of some distributions raise whatever they were doing when the context goes down under them.
-        if not nodes or rclpy.ok():
+        # A signal takes the context down under whatever is done, be it a node that is made or what an executor does.
+        if not initialised or rclpy.ok():
             raise
         code = 0
     _shut_down(nodes, started, code)
     return code
+
+
+@contextmanager
+def _interruptible() -> Iterator[None]:
+    """Within the block the first SIGINT raises KeyboardInterrupt; all others leave Python alone, also after it.
+
+    rclpy's handler, installed by its `init`, calls this one and shuts the context down, which ends a spin as SIGTERM
+    does. An exception would come up in whatever callback runs just then, and the events executor of Kilted, which is
+    C++, ends the process with SIGABRT for that.
+    """
+    interrupts = True
+
+    def interrupt(*_: object) -> None:
+        nonlocal interrupts
+        if interrupts:
+            interrupts = False
+            raise KeyboardInterrupt
+
+    signal.signal(signal.SIGINT, interrupt)
+    yield
+    interrupts = False
 
 
 def _spin(nodes: Sequence[_Running], executor: Executor) -> int:

@@ -26,6 +26,7 @@ from ros2_raxels.nodes.common.rclpy_compat import (
     EXECUTOR_VARIABLE,
     FOREVER_S,
     Answer,
+    ExecutorError,
     QuietExecutor,
     endpoint_gid,
     make_executor,
@@ -78,19 +79,34 @@ def test_the_installed_release_has_the_private_parts_that_are_used(probe: Probe)
 
 
 EXECUTORS = pytest.mark.parametrize("make", [make_executor, QuietExecutor])
+"""What nodes run in where the release has one driven by events, and where it has not."""
 
 
 @pytest.fixture(autouse=True)
-def by_events(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv(EXECUTOR_VARIABLE, "events")
+def by_default(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv(EXECUTOR_VARIABLE, raising=False)
 
 
-def test_wait_sets_serve_callbacks_unless_events_are_asked_for(probe: Probe, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delenv(EXECUTOR_VARIABLE)
-    assert isinstance(make_executor(probe.node.context), QuietExecutor)
+def test_wait_sets_serve_callbacks_where_they_are_asked_for(probe: Probe, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(EXECUTOR_VARIABLE, "wait_sets")
+    executor = make_executor(probe.node.context)
+    assert isinstance(executor, QuietExecutor)
+    executor.shutdown()
 
 
-"""What nodes run in where the release has one driven by events, and where it has not."""
+@pytest.mark.ros
+def test_events_serve_callbacks_where_the_release_has_that(probe: Probe) -> None:
+    pytest.importorskip("rclpy.experimental.events_executor")
+    executor = make_executor(probe.node.context)
+    assert not isinstance(executor, Executor)
+    executor.shutdown()
+
+
+def test_an_executor_that_is_not_known_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(EXECUTOR_VARIABLE, "threads")
+    words = "RAXELS_EXECUTOR='threads' is not known; set it to events or to wait_sets, or unset it"
+    with pytest.raises(ExecutorError, match=words):
+        make_executor()
 
 
 @EXECUTORS
