@@ -112,8 +112,8 @@ class Placement:
     (REP-103). Where an IMU says that z is not up, the world is turned until it is.
 
     While the scale is unknown the lever arm from base to camera is taken as it is: the optical frame is where it was
-    seen to be, and the base as far from it as if the unit were the metre, of which it is a guess. How wrong that may be is in the covariance of
-    the base.
+    seen to be, and the base as far from it as if the unit were the metre, of which it is a guess. How wrong that may be
+    is in the covariance of the base.
 
     Between ``map`` and ``odom`` a pose that is only held leaves the edge as it was, and odometry carries the base on:
     with the edge made to fit, the base would stand still in the map while the robot drives.
