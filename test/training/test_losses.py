@@ -84,9 +84,10 @@ class Oracle(torch.nn.Module):
     def encode(self, *_: Tensor) -> None:
         return None
 
-    def forward(self, *_: Tensor) -> Any:
+    def forward(self, *_: Tensor, number: Tensor | None = None) -> Any:
         from ros2_raxels.model.denoiser import Denoised
 
+        assert number is None
         self.asked += 1
         return Denoised(self.rays, torch.full(self.rays.shape[:-1], -8.0), None)
 
