@@ -79,23 +79,24 @@ def test_the_installed_release_has_the_private_parts_that_are_used(probe: Probe)
 
 
 EXECUTORS = pytest.mark.parametrize("make", [make_executor, QuietExecutor])
-"""What nodes run in where the release has one driven by events, and where it has not."""
+"""What nodes run in where events are asked for and the release has that, and else."""
 
 
 @pytest.fixture(autouse=True)
-def by_default(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delenv(EXECUTOR_VARIABLE, raising=False)
+def by_events(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(EXECUTOR_VARIABLE, "events")
 
 
-def test_wait_sets_serve_callbacks_where_they_are_asked_for(probe: Probe, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv(EXECUTOR_VARIABLE, "wait_sets")
+@pytest.mark.parametrize("asked", ["", "wait_sets"])
+def test_wait_sets_serve_callbacks_by_default(probe: Probe, monkeypatch: pytest.MonkeyPatch, asked: str) -> None:
+    monkeypatch.setenv(EXECUTOR_VARIABLE, asked)
     executor = make_executor(probe.node.context)
     assert isinstance(executor, QuietExecutor)
     executor.shutdown()
 
 
 @pytest.mark.ros
-def test_events_serve_callbacks_where_the_release_has_that(probe: Probe) -> None:
+def test_events_serve_callbacks_where_they_are_asked_for_and_the_release_has_them(probe: Probe) -> None:
     pytest.importorskip("rclpy.experimental.events_executor")
     executor = make_executor(probe.node.context)
     assert not isinstance(executor, Executor)
