@@ -132,11 +132,11 @@ def _has_fast_dds_2(environment: Mapping[str, str]) -> bool:
     return any((Path(prefix) / "lib" / "libfastrtps.so").exists() for prefix in prefixes)
 
 
-if __name__ == "__main__":
-    print(profile_variable(sys.argv[1]))
-
-
 def ros_name(name: str) -> str:
     """A name of a camera as part of a topic, which takes letters, digits and underscores."""
     found = re.sub(r"\W", "_", name, flags=re.ASCII)
     return f"camera_{found}" if found[:1].isdigit() else found
+
+
+if __name__ == "__main__":
+    print(profile_variable(sys.argv[1]))
