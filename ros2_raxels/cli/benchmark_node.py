@@ -8,7 +8,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from threading import Event
 from typing import TYPE_CHECKING, Any
@@ -174,8 +174,8 @@ def _run(
     from ros2_raxels.harness.play import Play, PlayError
 
     logs = Path(tempfile.mkdtemp(prefix="raxels_nodes_"))
-    wanted = Play(args.source, source, args.frames or 0, camera_to_base=mount, size=args.size)
-    wanted = replace(wanted, as_rig=source.rig is not None)
+    is_rig = source.rig is not None
+    wanted = Play(args.source, source, args.frames or 0, camera_to_base=mount, size=args.size, as_rig=is_rig)
     try:
         run = run_node(wanted, stamps_ns, load, logs, interrupted)
     except PlayError:
