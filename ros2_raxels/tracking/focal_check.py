@@ -132,12 +132,12 @@ class FocalCheck:
         log_scale = self.log_correction + off
         if stated_px is None or not abs(log_scale) > max(_LEAST, _SURE * sigma):
             return ""
-        true_px = stated_px * float(np.exp(log_scale))
-        what = f"{true_px:.0f} +- {true_px * sigma:.0f} px ({100 * np.expm1(log_scale):+.1f} %)"
-        used = ", which is used from now on" if self.log_correction else ""
+        true_px, use = stated_px * float(np.exp(log_scale)), "is" if self.log_correction else "is not"
+        sigma_px, percent = true_px * sigma, 100.0 * float(np.expm1(log_scale))
         return (
-            f"the focal length is stated as fx {stated_px:.0f} px, the images say {what}{used}; "
-            "calibrate the camera, and see that its intrinsics are for this image size"
+            f"the focal length is stated as fx {stated_px:.0f} px, the images say {true_px:.0f} +- {sigma_px:.0f} px "
+            f"({percent:+.1f} %), which {use} used; calibrate the camera, and see that its intrinsics are for this "
+            "image size"
         )
 
 

@@ -110,9 +110,9 @@ def test_what_is_surely_wrong_is_named_with_what_it_should_be() -> None:
     check = FocalCheck((FocalTold((0, 1, 2, 3), -0.05, 1e4),))
     assert check.is_wrong
     assert check.trouble(525.0).startswith(
-        "the focal length is stated as fx 525 px, the images say 499 +- 5 px (-4.9 %); calibrate"
+        "the focal length is stated as fx 525 px, the images say 499 +- 5 px (-4.9 %), which is not used; calibrate"
     )
-    assert "which is used from now on" in check.corrected(-0.05).trouble(525.0)
+    assert "which is used" in check.corrected(-0.05).trouble(525.0)
     assert not check.corrected(-0.05).is_wrong
     assert check.trouble(None) == ""
 
