@@ -37,7 +37,7 @@ _HALF = 0.5
 
 
 def odds(share: float) -> float:
-    """0 to 1: how little it is known which of two motions is the world's, by the share of a picture that is in doubt."""
+    """0 to 1: how little it is known which motion is the world's, by the share of a picture that is in doubt."""
     return max(share - _HALF, 0.0) / (1.0 - _HALF)
 
 

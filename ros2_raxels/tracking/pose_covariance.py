@@ -185,7 +185,7 @@ def accumulated(
 
 
 def _of_another_motion(before: FloatArray, after: FloatArray, turned_rad: float) -> FloatArray:
-    """7x7, where a camera (4x4) has moved beside something that moves: all of that may be wrong, and so may the unit."""
+    """7x7, of a camera (4x4) beside something that moves: all of its motion may be wrong, and so may the unit."""
     length = float(np.linalg.norm(after[:3, 3] - before[:3, 3]))
     return np.diag([length**2] * 3 + [turned_rad**2] * 3 + [_OTHER_UNIT**2])
 
