@@ -761,7 +761,7 @@ class _TiedPart:
         return _evaluate(self.problem, poses[self.frames][None], _depths_after(s, normal, update))
 
     def residual_px(self, s: _State) -> FloatArray:
-        return self.problem.scattered(np.where(self.problem.seen, np.sqrt(s.squared), np.nan), np.nan)[0]
+        return np.asarray(self.problem.scattered(np.where(self.problem.seen, np.sqrt(s.squared), np.nan), np.nan)[0])
 
 
 def refine_rig(

@@ -194,14 +194,14 @@ class RigTracks:
                 agrees = np.nanmedian(found.residual_px[0], axis=1) < INLIER_PX
                 self._learn(name, views, evidence, found.inverse_depth[0], agrees & (found.inverse_depth[0] > 0))
 
-    def measure(self, others: Sequence[Keyframe], keyframe: Keyframe) -> None:
-        """A new keyframe: look for it in others, and in it for their points."""
+    def measure(self, others: Sequence[Keyframe], keyframe: Keyframe, keypoints: bool = True) -> None:
+        """A new keyframe: look for it in others, and in it for their points, by flow and, if wanted, keypoints."""
         for name in keyframe.frame.sides:
             views, view, shared = self.views(name, others), self._view(name, keyframe), self._shared[name]
             if not views:
                 continue
             # Keypoints cost the most, and add little to those of a first camera that sees the same.
-            shared.both_ways(views, view, view.camera_to_world, keypoints=name not in self._partners)
+            shared.both_ways(views, view, view.camera_to_world, keypoints and name not in self._partners)
             evidence = shared.starting_in_last([*views, view])
             if len(evidence.anchor) < FEWEST_MATCHES:
                 continue
