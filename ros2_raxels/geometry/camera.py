@@ -17,6 +17,8 @@ import numpy.typing as npt
 from ros2_raxels.geometry.poses import FloatArray, GeometryError
 
 _DISTORTION_LENGTHS = (0, 4, 5, 8, 12, 14)
+_SIDEWAYS = (3, 8, 9, 13)
+"""Indices of p2, s1, s2 and tau_y."""
 
 USUAL_FOCAL = 0.8
 """Focal length of an ordinary lens over the longer side of the image: 64 degrees of view."""
@@ -156,6 +158,14 @@ class Camera(ABC):
         """The camera of a part of the same image, px; the part may reach beyond it."""
         return replace(self, width=width, height=height, cx=self.cx - left, cy=self.cy - top)
 
+    def mirrored(self: AnyCamera) -> AnyCamera:
+        """The camera whose image is this one's with left and right exchanged."""
+        return replace(self, cx=self.width - 1.0 - self.cx, distortion=self._mirrored_distortion())
+
+    def _mirrored_distortion(self) -> tuple[float, ...]:
+        """Coefficients of the lens in a mirror: the same where it is alike on all sides of its axis."""
+        return self.distortion
+
     def bearings(self, rows: int | None = None, columns: int | None = None) -> FloatArray:
         """Unit ray directions (rows, columns, 3) in the optical frame, at the centres of a grid of equal cells.
 
@@ -209,6 +219,10 @@ class PinholeCamera(Camera):
     def is_distorted(self) -> bool:
         """Whether any distortion coefficient differs from zero."""
         return any(self.distortion)
+
+    def _mirrored_distortion(self) -> tuple[float, ...]:
+        """p2, s1, s2 and tau_y move points sideways, by the same to both sides; all others are symmetric."""
+        return tuple(-k if index in _SIDEWAYS else k for index, k in enumerate(self.distortion))
 
     @property
     def horizontal_fov_rad(self) -> float:

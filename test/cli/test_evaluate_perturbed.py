@@ -27,6 +27,20 @@ def test_each_set_has_a_row_and_its_runs_are_written(tmp_path: Path, capsys: pyt
     assert told in (out / "perturbed.html").read_text()
 
 
+def test_a_set_is_played_in_several_ways(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    room, out = write_rendered_set(tmp_path / "data" / "room", 16), tmp_path / "out"
+    words = ["evaluate", str(tmp_path / "data"), "--tracks", room.name, "--perturbed", "1", "--model", "none"]
+    assert main([*words, "--played", "backwards,every_second", "--out", str(out)]) == 0
+    report = load_json(out / "perturbed.json")
+    assert report["played"] == ["backwards", "every_second"]
+    assert [(s["name"], s["runs"][0]["error"]["poses"]) for s in report["sets"]] == [
+        ("room backwards", 16),
+        ("room every_second", 8),
+    ]
+    assert main([*words, "--played", "sideways", "--out", str(out)]) == 2
+    assert "sideways" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize(
     ("words", "said"),
     [([], "name one or more"), (["--tracks", "nowhere"], "no set 'nowhere'")],

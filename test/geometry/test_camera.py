@@ -70,6 +70,14 @@ def test_thin_prism_and_tilt_are_those_of_opencv(distortion: tuple[float, ...]) 
 
 
 @ALL
+def test_a_mirrored_camera_sees_mirrored_points_at_mirrored_pixels(distortion: tuple[float, ...]) -> None:
+    camera = wide_camera(distortion)
+    points = np.random.default_rng(5).uniform((-0.6, -0.4, 1.0), (0.6, 0.4, 1.0), (300, 3))
+    mirrored = (639.0, 0.0) + camera.project(points) * (-1.0, 1.0)
+    np.testing.assert_allclose(camera.mirrored().project(points * (-1.0, 1.0, 1.0)), mirrored, atol=1e-9)
+
+
+@ALL
 @pytest.mark.parametrize("seed", range(3))
 def test_pixels_come_back_and_derivatives_hold(distortion: tuple[float, ...], seed: int) -> None:
     assert_round_trip(wide_camera(distortion), seed)

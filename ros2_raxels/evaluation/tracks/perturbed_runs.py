@@ -14,8 +14,10 @@ from typing import Any
 
 import numpy as np
 
+from ros2_raxels.evaluation.honesty.scores import score_stream
 from ros2_raxels.evaluation.report.page import Section
 from ros2_raxels.evaluation.report.tables import Table
+from ros2_raxels.evaluation.tracks.live_states import LiveStates
 from ros2_raxels.evaluation.tracks.recorded_track import Track, follow
 from ros2_raxels.geometry.poses import FloatArray
 from ros2_raxels.geometry.trajectory import TrajectoryScore, score_trajectory
@@ -33,23 +35,30 @@ class Perturbation:
         jpeg_quality: images are compressed once more; None leaves them as they are.
         skipped: frames left out at the beginning.
         noise_seed: of noise of one grey level, standard deviation, before they are compressed; None for no noise.
+        drop_seed: of which frames are missing, one of some twenty-five and never two together; None for none.
     """
 
     jpeg_quality: int | None = None
     skipped: int = 0
     noise_seed: int | None = None
+    drop_seed: int | None = None
 
 
 _QUALITIES, _MOST_SKIPPED, _NOISE = (75, 97), 10, 1.0
+_DROPPED_EVERY = 25
 
 
 def draw_perturbations(count: int, seed: int = 0) -> list[Perturbation]:
-    """So many, the first of which leaves a recording as it is; fewer are the beginning of more."""
+    """So many, the first of which leaves a recording as it is; fewer are the beginning of more.
+
+    Of the others every second one has noise, and those between have frames missing.
+    """
     drawn = [Perturbation()]
     for number in range(1, count):
         generator = np.random.default_rng([seed, number])
         quality, skipped = int(generator.integers(*_QUALITIES)), int(generator.integers(1, _MOST_SKIPPED + 1))
-        drawn.append(Perturbation(quality, skipped, int(generator.integers(2**31)) if number % 2 else None))
+        chance = int(generator.integers(2**31))
+        drawn.append(Perturbation(quality, skipped, *((chance, None) if number % 2 else (None, chance))))
     return drawn[:count]
 
 
@@ -67,7 +76,8 @@ class PerturbedSource(FrameSource):
     def __init__(self, source: FrameSource, perturbation: Perturbation) -> None:
         self._source, self._perturbation = source, perturbation
         self.name, self.kind, self.rate_hz = source.name, source.kind, source.rate_hz
-        self.length = None if source.length is None else max(0, source.length - perturbation.skipped)
+        is_known = source.length is not None and perturbation.drop_seed is None
+        self.length = max(0, (source.length or 0) - perturbation.skipped) if is_known else None
         self.camera, self.has_truth, self.is_metric = source.camera, source.has_truth, source.is_metric
         self.notes = source.notes
         self.cpu_s = 0.0
@@ -75,11 +85,16 @@ class PerturbedSource(FrameSource):
     def __iter__(self) -> Iterator[Frame]:
         begin = time.process_time()
         for frame in self._source:
-            if frame.index >= self._perturbation.skipped:
+            if frame.index >= self._perturbation.skipped and not self._is_dropped(frame.index):
                 perturbed = replace(frame, image=self._compressed(self._noisy(frame)))
                 self.cpu_s += time.process_time() - begin
                 yield perturbed
                 begin = time.process_time()
+
+    def _is_dropped(self, index: int) -> bool:
+        seed, (group, place) = self._perturbation.drop_seed, divmod(index, _DROPPED_EVERY)
+        # The last frame of a group stays, so that two are never missing together.
+        return seed is not None and place == np.random.default_rng([seed, group]).integers(_DROPPED_EVERY - 1)
 
     def _noisy(self, frame: Frame) -> ImageArray:
         seed, image = self._perturbation.noise_seed, frame.image
@@ -104,6 +119,7 @@ class RunScore:
         losses: how often tracking was lost.
         keyframes: number of keyframes.
         cpu_ms: CPU time of this process for a frame, on average, with the work that follows its pose.
+        blunders: share of the poses that are confident and more than five of their own deviations wrong, 0 to 1.
     """
 
     perturbation: Perturbation
@@ -112,6 +128,7 @@ class RunScore:
     losses: int
     keyframes: int
     cpu_ms: float
+    blunders: float = 0.0
 
     def value(self, name: str) -> float:
         """A number of `TrajectoryScore`, as it counts among other runs; infinite where it is not known."""
@@ -171,13 +188,19 @@ class PerturbedScore:
         shares = [run.tracked for run in self.runs]
         return float(np.median(shares)), min(shares)
 
+    @property
+    def most_blunders(self) -> float:
+        """The largest share of blunders of a run, 0 to 1."""
+        return max(run.blunders for run in self.runs)
+
     def record(self) -> dict[str, Any]:
         """For a JSON file; None for what is not known."""
         told = {told.name: (self.median(told.name), self.worst(told.name)) for told in _TOLD}
         return {
             **asdict(self),
             "median": {name: _finite(median) for name, (median, _) in told.items()} | {"tracked": self.tracked[0]},
-            "worst": {name: _finite(worst) for name, (_, worst) in told.items()} | {"tracked": self.tracked[1]},
+            "worst": {name: _finite(worst) for name, (_, worst) in told.items()}
+            | {"tracked": self.tracked[1], "blunders": self.most_blunders},
         }
 
 
@@ -206,16 +229,22 @@ def score_runs(
 def _run(source: FrameSource, tracker: Tracker, perturbation: Perturbation) -> RunScore:
     track, perturbed = Track(), PerturbedSource(source, perturbation)
     begin = time.process_time()
-    for _ in follow(track, perturbed, tracker):
-        pass
+    live = [found for _, found in follow(track, perturbed, tracker)]
     cpu_s = time.process_time() - begin - perturbed.cpu_s
     truth = track.true_poses()
     if truth is None:
         raise FileError(f"{source.name} has frames without a true pose, or none that are left; choose another set")
     solved = track.solved()
     error = score_trajectory(np.array(track.poses)[solved], truth, source.rate_hz, solved)
+    stream = score_stream([LiveStates().of(answer) for answer in live], track.stamps_ns, truth)
     return RunScore(
-        perturbation, error, len(solved) / len(truth), track.losses, track.keyframes, 1e3 * cpu_s / len(truth)
+        perturbation,
+        error,
+        len(solved) / len(truth),
+        track.losses,
+        track.keyframes,
+        1e3 * cpu_s / len(truth),
+        stream.values.get("blunders", 0.0),
     )
 
 
@@ -227,6 +256,7 @@ def as_table(scores: Sequence[PerturbedScore]) -> Table:
             *(told.title for told in _TOLD),
             "solved, %",
             "losses",
+            "blunders, %",
             "keyframes",
             "CPU ms a frame",
             "ATE of each run",
@@ -241,6 +271,7 @@ def as_table(scores: Sequence[PerturbedScore]) -> Table:
                 *cells,
                 f"{100 * median:.0f} / {100 * least:.0f}",
                 str(max(run.losses for run in score.runs)),
+                f"{100 * score.most_blunders:.0f}",
                 f"{np.median([run.keyframes for run in score.runs]):.0f}",
                 f"{np.mean([run.cpu_ms for run in score.runs]):.1f}",
                 " ".join(f"{run.value('ate_percent'):.2f}" for run in score.runs),
@@ -253,7 +284,9 @@ def section_of(scores: Sequence[PerturbedScore]) -> Section:
     """For a report."""
     note = (
         "Median / worst of the runs, of the poses as first answered, after Sim(3). The first run is the recording as "
-        "it is; the others are compressed once more, begin up to ten frames later, and every second one has noise of a "
-        "grey level. Scale range: the largest over the smallest unit among fifths of the path. Losses: the most."
+        "it is; the others are compressed once more and begin up to ten frames later, and in turn have noise of a grey "
+        "level or miss one frame of twenty-five. Scale range: the largest over the smallest unit among fifths of the "
+        "path. Losses and blunders: the most of a run. A blunder is a confident pose that is more than five of its own "
+        "standard deviations wrong."
     )
     return Section("Perturbed runs", as_table(scores), note)

@@ -17,6 +17,7 @@ from rclpy.lifecycle import LifecycleState, TransitionCallbackReturn
 from rclpy.task import Future
 
 from ros2_raxels.nodes.common.diagnostics import ERROR, OK, WARN, Health, Problems, status, worded
+from ros2_raxels.nodes.common.ending import asked_to_end
 from ros2_raxels.nodes.common.parameters import ParameterError, Parameters, Table, declare
 from ros2_raxels.nodes.common.rclpy_compat import LifecycleNode
 from ros2_raxels.nodes.common.runner import USAGE_ERROR
@@ -111,9 +112,13 @@ class ManagedNode(LifecycleNode, ABC, Generic[Loaded]):
         self._job.add_done_callback(self._tell_failure)
 
     def _tell_failure(self, job: futures.Future[None]) -> None:
-        if (error := job.exception()) is not None and self.context.ok():
+        if (error := job.exception()) is not None and not self._is_ending:
             self._failure = f"the worker has stopped until the node is activated again: internal error: {worded(error)}"
             self.get_logger().error(self._failure)
+
+    @property
+    def _is_ending(self) -> bool:
+        return asked_to_end() or not self.context.ok()
 
     @property
     def _active(self) -> bool:
@@ -128,7 +133,7 @@ class ManagedNode(LifecycleNode, ABC, Generic[Loaded]):
             self.get_logger().info(f"{self._advice()} (autostart is false)")
             return
         done = self.trigger_configure() == _DONE and (build_only or self.trigger_activate() == _DONE)
-        if not self.context.ok():
+        if self._is_ending:
             raise ExternalShutdownException
         if build_only or not done:
             # Nobody is there to mend it and to try again.
@@ -185,7 +190,7 @@ class ManagedNode(LifecycleNode, ABC, Generic[Loaded]):
             step()
             return _DONE
         except Exception as error:
-            if not self.context.ok():
+            if self._is_ending:
                 return _FAILURE
             expected = isinstance(error, (ParameterError, TimeoutError))
             self._failure = f"{transition} failed: {error if expected else f'internal error: {worded(error)}'}"
@@ -232,12 +237,12 @@ class ManagedNode(LifecycleNode, ABC, Generic[Loaded]):
 
         Raises:
             TimeoutError: it has not ended.
-            ExternalShutdownException: the context is shut down.
+            ExternalShutdownException: the process has been asked to end, or the context is shut down.
         """
         begun = shown = said = time.monotonic()
         while not futures.wait([job], _SLICE_S).done:
             now = time.monotonic()
-            if not self.context.ok():
+            if self._is_ending:
                 raise ExternalShutdownException
             if now - begun > limit_s:
                 raise TimeoutError(f"{doing} takes longer than {limit_s:g} s: restart the node")

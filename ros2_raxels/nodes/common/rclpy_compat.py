@@ -71,7 +71,7 @@ class Answer(Generic[T]):
 
 
 EXECUTOR_VARIABLE = "RAXELS_EXECUTOR"
-"""What serves the callbacks: ``wait_sets``, the default, or ``events`` where the release has that."""
+"""What serves the callbacks: ``events``, the default where the release has that, or ``wait_sets``."""
 
 FOREVER_S = 1e8
 """To spin without a limit: given none, the events executor of Kilted computes without a pause and receives nothing."""
@@ -82,14 +82,14 @@ class ExecutorError(ValueError):
 
 
 def make_executor(context: Context | None = None) -> Executor:
-    """What serves the callbacks of nodes in one thread: by wait sets, or driven by events where that is asked for.
+    """What serves the callbacks of nodes in one thread: driven by events where rclpy has that, else by wait sets.
 
     Nothing of it is private, but experimental. A wait set is built anew in Python for each message, which costs a node
     with one subscription .37 ms against .06, and more with each topic, service and timer.
 
     Give every spin a limit, if only `FOREVER_S`. And let no signal raise an exception during a spin: what comes up in a
-    callback goes through the C++ of the events executor of Kilted, which may end the process with SIGABRT. It is no
-    default because a context that goes down during its spin, as by a signal, has once ended a process with SIGSEGV.
+    callback goes through the C++ of the events executor of Kilted, which may end the process with SIGABRT. Nor may the
+    context go down during a spin, as rclpy's own handlers of signals make it: that has ended a process with SIGSEGV.
 
     Args:
         context: of the nodes; None is the default one.
@@ -97,7 +97,7 @@ def make_executor(context: Context | None = None) -> Executor:
     Raises:
         ExecutorError: `EXECUTOR_VARIABLE` asks for another one.
     """
-    asked = os.environ.get(EXECUTOR_VARIABLE) or "wait_sets"
+    asked = os.environ.get(EXECUTOR_VARIABLE) or "events"
     if asked not in ("events", "wait_sets"):
         raise ExecutorError(
             f"{EXECUTOR_VARIABLE}={asked!r} is not known; set it to events or to wait_sets, or unset it"

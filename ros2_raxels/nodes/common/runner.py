@@ -6,15 +6,17 @@ import os
 import signal
 import sys
 import traceback
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Sequence
+from contextlib import suppress
 from typing import Protocol
 
 import rclpy
 from rclpy.executors import Executor, ExternalShutdownException
 from rclpy.node import Node
+from rclpy.signals import SignalHandlerOptions
 from rclpy.task import Future
 
+from ros2_raxels.nodes.common.ending import Signals
 from ros2_raxels.nodes.common.parameters import ParameterError
 from ros2_raxels.nodes.common.rclpy_compat import FOREVER_S, ExecutorError, make_executor
 from ros2_raxels.recordings.source import SourceError
@@ -51,73 +53,52 @@ def run(make_node: Callable[[], Node], arguments: Sequence[str] | None = None) -
 def run_together(make_nodes: Sequence[Callable[[], Node]], arguments: Sequence[str] | None = None) -> int:
     """The same of several nodes in one executor: until all are finished, or one is with a status that is not 0."""
     nodes: list[_Running] = []
-    started, initialised = 0, False
+    started = 0
     try:
-        with _interruptible():
-            rclpy.init(args=None if arguments is None else list(arguments))
-            initialised = True
-            for make_node in make_nodes:
-                nodes.append(make_node())
-            for node in nodes:
-                node.start()
-                started += 1
-                if node.finished.done() and node.finished.result():
-                    # It ends the process; the others need not load an engine before that.
-                    break
+        signals = Signals()
+        given = None if arguments is None else list(arguments)
+        rclpy.init(args=given, signal_handler_options=SignalHandlerOptions.NO)
+        for make_node in make_nodes:
+            nodes.append(make_node())
+        for node in nodes:
+            node.start()
+            started += 1
+            if node.finished.done() and node.finished.result():
+                # It ends the process; the others need not load an engine before that.
+                break
         # Kept until the process ends: a node's thread may still finish it after the spin, which calls the executor.
         executor = make_executor()
-        code = _spin(nodes, executor)
+        code = _spin(nodes, executor, signals)
     except (KeyboardInterrupt, ExternalShutdownException):
         code = 0
     except (ParameterError, SourceError, ExecutorError) as error:
         print(error, file=sys.stderr)
         code = USAGE_ERROR
-    except Exception:
-        # A signal takes the context down under whatever is done, be it a node that is made or what an executor does.
-        if not initialised or rclpy.ok():
-            raise
-        code = 0
     _shut_down(nodes, started, code)
     return code
 
 
-@contextmanager
-def _interruptible() -> Iterator[None]:
-    """Within the block the first SIGINT raises KeyboardInterrupt; all others leave Python alone, also after it.
-
-    rclpy's handler, installed by its `init`, calls this one and shuts the context down, which ends a spin as SIGTERM
-    does. An exception would come up in whatever callback runs just then, and the events executor of Kilted, which is
-    C++, ends the process with SIGABRT for that.
-    """
-    interrupts = True
-
-    def interrupt(*_: object) -> None:
-        nonlocal interrupts
-        if interrupts:
-            interrupts = False
-            raise KeyboardInterrupt
-
-    signal.signal(signal.SIGINT, interrupt)
-    yield
-    interrupts = False
-
-
-def _spin(nodes: Sequence[_Running], executor: Executor) -> int:
-    """Until they are finished or the context goes down; the status."""
+def _spin(nodes: Sequence[_Running], executor: Executor, signals: Signals) -> int:
+    """Until they are finished, or a signal comes; the status."""
     ended: Future = Future()
+
+    def end(code: int = 0) -> None:
+        if not ended.done():
+            ended.set_result(code)
 
     def look(_: Future) -> None:
         codes = [int(node.finished.result() or 0) for node in nodes if node.finished.done()]
-        if not ended.done() and (any(codes) or len(codes) == len(nodes)):
-            ended.set_result(max(codes))
+        if any(codes) or len(codes) == len(nodes):
+            end(max(codes))
 
     try:
         for node in nodes:
             executor.add_node(node)
             node.finished.add_done_callback(look)
-        executor.spin_until_future_complete(ended, FOREVER_S)
+        with signals.ending(end):
+            executor.spin_until_future_complete(ended, FOREVER_S)
     finally:
-        # Before the context goes: what listens to signals for it must not outlive that.
+        # Before the context goes: what listens for its end must not outlive that.
         executor.shutdown(timeout_sec=0)
     return int(ended.result()) if ended.done() else 0
 

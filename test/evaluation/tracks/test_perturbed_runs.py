@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -20,6 +21,7 @@ from ros2_raxels.evaluation.tracks.perturbed_runs import (
 from ros2_raxels.factory import make_tracker
 from ros2_raxels.geometry.trajectory import TrajectoryScore
 from ros2_raxels.recordings.open import open_source
+from ros2_raxels.recordings.source import Frame, FrameSource
 from ros2_raxels.utils.files import FileError
 
 FRAMES = 16
@@ -59,6 +61,27 @@ def test_perturbations_are_drawn_by_number_and_seed() -> None:
     assert draw_perturbations(5, 2)[1:] != drawn[1:]
     assert all(75 <= p.jpeg_quality < 97 and 1 <= p.skipped <= 10 for p in drawn[1:] if p.jpeg_quality is not None)
     assert [p.noise_seed is None for p in drawn] == [True, False, True, False, True]
+    assert [p.drop_seed is None for p in drawn] == [True, True, False, True, False]
+
+
+def test_single_frames_are_missing_never_two_together() -> None:
+    whole = _Blank(500)
+    kept = [f.index for f in PerturbedSource(whole, Perturbation(drop_seed=3))]
+    assert kept == [f.index for f in PerturbedSource(whole, Perturbation(drop_seed=3))]
+    assert len(kept) == 500 - 500 // 25
+    assert set(np.diff(kept).tolist()) == {1, 2}
+    assert PerturbedSource(whole, Perturbation(drop_seed=3)).length is None
+
+
+class _Blank(FrameSource):
+    """Frames of nothing."""
+
+    def __init__(self, length: int) -> None:
+        self.name, self.kind, self.rate_hz, self.length, self.camera = "blank", "posed set", 30.0, length, None
+
+    def __iter__(self) -> Iterator[Frame]:
+        image = np.zeros((4, 4, 3), np.uint8)
+        yield from (Frame(k, k * 10**7, image, None, None, "") for k in range(self.length or 0))
 
 
 def test_every_run_is_scored_by_itself(room: Path) -> None:
@@ -72,13 +95,14 @@ def test_every_run_is_scored_by_itself(room: Path) -> None:
         assert (run.tracked, run.losses) == (1.0, 0)
         assert run.keyframes > 0
         assert run.cpu_ms > 0
+        assert run.blunders == 0.0
 
 
 def _run(ate_percent: float | None, tracked: float) -> RunScore:
     error = None
     if ate_percent is not None:
         error = TrajectoryScore(9, 1.0, ate_percent, 1.0, 1.0, 0.1, 0.1, ate_percent / 10, 0.2, 1.0, 1.5)
-    return RunScore(Perturbation(), error, tracked, 1, 7, 8.0)
+    return RunScore(Perturbation(), error, tracked, 1, 7, 8.0, 0.02 if tracked < 1 else 0.0)
 
 
 def test_the_median_and_the_worst_run_are_told() -> None:
@@ -92,16 +116,17 @@ def test_the_median_and_the_worst_run_are_told() -> None:
         "scale_range": 1.5,
         "tracked": 0.9,
     }
-    assert (record["worst"]["ate_percent"], record["worst"]["tracked"]) == (0.9, 0.5)
+    assert (record["worst"]["ate_percent"], record["worst"]["tracked"], record["worst"]["blunders"]) == (0.9, 0.5, 0.02)
     row = ["room", "0.40 / 0.90", "0.0400 / 0.0900", "0.200 / 0.200", "1.500 / 1.500", "90 / 50"]
-    assert as_table([score])[1] == [*row, "1", "7", "8.0", "0.30 0.90 0.40"]
+    assert as_table([score])[1] == [*row, "1", "2", "7", "8.0", "0.30 0.90 0.40"]
 
 
 def test_a_run_without_an_error_is_the_worst() -> None:
     score = PerturbedScore("room", (_run(0.3, 1.0), _run(None, 0.0), _run(0.4, 1.0)))
     assert (score.median("ate_percent"), score.worst("ate_percent")) == (0.4, float("inf"))
     assert score.record()["worst"] == dict.fromkeys(("ate_percent", "rpe_second", "rpe_second_deg", "scale_range")) | {
-        "tracked": 0.0
+        "tracked": 0.0,
+        "blunders": 0.02,
     }
 
 

@@ -79,25 +79,23 @@ def test_the_installed_release_has_the_private_parts_that_are_used(probe: Probe)
 
 
 EXECUTORS = pytest.mark.parametrize("make", [make_executor, QuietExecutor])
-"""What nodes run in where events are asked for and the release has that, and else."""
+"""What nodes run in where the release has events, and else."""
 
 
-@pytest.fixture(autouse=True)
-def by_events(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv(EXECUTOR_VARIABLE, "events")
-
-
-@pytest.mark.parametrize("asked", ["", "wait_sets"])
-def test_wait_sets_serve_callbacks_by_default(probe: Probe, monkeypatch: pytest.MonkeyPatch, asked: str) -> None:
-    monkeypatch.setenv(EXECUTOR_VARIABLE, asked)
+def test_wait_sets_serve_callbacks_where_they_are_asked_for(probe: Probe, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(EXECUTOR_VARIABLE, "wait_sets")
     executor = make_executor(probe.node.context)
     assert isinstance(executor, QuietExecutor)
     executor.shutdown()
 
 
+@pytest.mark.parametrize("asked", ["", "events"])
 @pytest.mark.ros
-def test_events_serve_callbacks_where_they_are_asked_for_and_the_release_has_them(probe: Probe) -> None:
+def test_events_serve_callbacks_by_default_where_the_release_has_them(
+    probe: Probe, monkeypatch: pytest.MonkeyPatch, asked: str
+) -> None:
     pytest.importorskip("rclpy.experimental.events_executor")
+    monkeypatch.setenv(EXECUTOR_VARIABLE, asked)
     executor = make_executor(probe.node.context)
     assert not isinstance(executor, Executor)
     executor.shutdown()

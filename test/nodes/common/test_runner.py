@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import signal
-from collections.abc import Iterator
-
 import pytest
 
 pytest.importorskip("rclpy")
@@ -63,7 +60,7 @@ def exits(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     found: list[int] = []
     monkeypatch.setattr(runner.os, "_exit", found.append)
     monkeypatch.setattr(runner.signal, "signal", lambda *_: None)
-    monkeypatch.setattr(runner.rclpy, "init", lambda args: None)
+    monkeypatch.setattr(runner.rclpy, "init", lambda args, signal_handler_options: None)
     monkeypatch.setattr(runner.rclpy, "get_global_executor", Executor)
     monkeypatch.setattr(runner.rclpy, "try_shutdown", lambda: None)
     return found
@@ -102,49 +99,3 @@ def test_a_process_whose_nodes_have_stopped_is_not_left_to_the_interpreter(exits
     assert runner.run(lambda: node) == 0
     assert node.stopped
     assert exits == [0]
-
-
-@pytest.mark.parametrize("is_up", [False, True])
-def test_a_node_that_cannot_be_made_is_no_error_once_a_signal_has_taken_the_context_down(
-    exits: list[int], monkeypatch: pytest.MonkeyPatch, is_up: bool
-):
-    monkeypatch.setattr(runner.rclpy, "ok", lambda: is_up)
-
-    def make() -> Failing:
-        raise RuntimeError("the given context is not valid")
-
-    if is_up:
-        with pytest.raises(RuntimeError, match="not valid"):
-            runner.run(make)
-    else:
-        assert runner.run(make) == 0
-    assert exits == [0] * (not is_up)
-
-
-@pytest.fixture
-def handler() -> Iterator[None]:
-    """Of SIGINT, put back."""
-    before = signal.getsignal(signal.SIGINT)
-    yield
-    signal.signal(signal.SIGINT, before)
-
-
-@pytest.mark.usefixtures("handler")
-def test_a_second_signal_during_the_start_does_not_tear_the_end_apart():
-    def twice() -> None:
-        try:
-            signal.raise_signal(signal.SIGINT)
-        finally:
-            signal.raise_signal(signal.SIGINT)
-
-    with pytest.raises(KeyboardInterrupt) as raised, runner._interruptible():
-        twice()
-    assert raised.value.__context__ is None
-
-
-@pytest.mark.usefixtures("handler")
-def test_a_signal_after_the_start_raises_nothing_in_a_callback():
-    """The handler of rclpy ends the spin; an exception would go through the C++ of the events executor."""
-    with runner._interruptible():
-        pass
-    signal.raise_signal(signal.SIGINT)
