@@ -27,7 +27,7 @@ from ros2_raxels.estimation.hypotheses import Denoiser
 from ros2_raxels.geometry.camera import Camera
 from ros2_raxels.geometry.covariance import UNKNOWN_VARIANCE
 from ros2_raxels.geometry.poses import FloatArray, relative_pose
-from ros2_raxels.geometry.rig import Rig
+from ros2_raxels.geometry.rig import Rig, overlap
 from ros2_raxels.geometry.turns import Turn
 from ros2_raxels.matching.matcher import Matcher
 from ros2_raxels.tracking import map_file
@@ -66,6 +66,9 @@ _LAST_OVERLAP = 0.35
 
 _FEW_LEFT = 70
 """Matches of a frame with the keyframes."""
+
+_OUT_OF_SIGHT = 0.35
+"""Share of the newest keyframe that is still to be seen; with less a frame cannot be solved against it."""
 
 _BLIND = 20
 """With fewer keypoints than this there is nothing to be seen."""
@@ -474,6 +477,10 @@ class Tracker:
             held = unsolved_answer(
                 self._live.motion, frame, TrackState.HELD, f"pose held: {reason}", stage_s, confidence
             )
+            if is_carried and missed >= self.settings.lost_frames and self._is_out_of_sight(frame):
+                # It is known where the camera is, so that what comes next need not wait for a known place.
+                self._restart(frame)
+                return held, Initialising()
             return held, Held(missed, apart)
         next_state: State = Lost(missed, unseen)
         give_up = self.settings.lost_frames + self.settings.restart_frames
@@ -488,6 +495,16 @@ class Tracker:
         return unsolved_answer(
             self._live.motion, frame, TrackState.LOST, f"lost for {missed} frames: {reason}", stage_s
         ), next_state
+
+    def _is_out_of_sight(self, frame: StreamFrame) -> bool:
+        """Whether a camera that sees something has been carried away from all that the last keyframe shows."""
+        last = self._live.keyframes.window[-1]
+        if self.settings.lost_policy is not LostPolicy.RESET or self._is_blind(frame):
+            return False
+        if what_is_wrong(frame.features, last.features):
+            return False
+        away = relative_pose(self._live.motion.camera_to_world, last.camera_to_world)
+        return overlap(last.camera, frame.camera, away, self._live.keyframes.unit) < _OUT_OF_SIGHT
 
     def _turn_to(self, frame: StreamFrame) -> Turn | None:
         """Since the frame before, as far as both images are alike enough to tell."""
