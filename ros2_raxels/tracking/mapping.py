@@ -209,7 +209,7 @@ class Mapper:
         sketch = _Sketch([other.number for other in others], self.shared.known_of(keyframe.number))
         self.shared.sketch(window, keyframe, keyframe.camera_to_world)
         self._measure(keyframe, window)
-        self._measure_sides(keyframe, window)
+        self._measure_sides(keyframe, window, keypoints=False)
         self._connect_window()
         self._sketched = {**self._sketched, keyframe.number: sketch}
         return keyframe
@@ -370,10 +370,10 @@ class Mapper:
             agrees &= evidence.kind == FLOW
             keyframe.inverse_depth[evidence.index[agrees]] = found.inverse_depth[0][agrees]
 
-    def _measure_sides(self, keyframe: Keyframe, others: Sequence[Keyframe]) -> None:
+    def _measure_sides(self, keyframe: Keyframe, others: Sequence[Keyframe], keypoints: bool = True) -> None:
         """The same for the other cameras of a rig."""
         if self.rig is not None:
-            self.rig.measure(others, keyframe)
+            self.rig.measure(others, keyframe, keypoints)
 
     def _judge(self, frames: Sequence[Keyframe], evidence: Evidence, positions: Sequence[int]) -> None:
         """Find out what moves on its own in some of the keyframes of evidence, poses as they are."""
