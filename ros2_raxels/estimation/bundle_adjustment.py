@@ -44,6 +44,9 @@ _RIG_DAMPING, _LEAST_RIG_DAMPING = 1e-5, 1e-9
 _RIGID, _NO_LENGTH = 1e3, 1e-9
 """Times the largest entry of normal equations: what does not give way."""
 
+_NO_INFORMATION = 1e-9
+"""Over the largest there is: what is as good as not told."""
+
 _RIVAL_COST = 1.1
 """Times the lowest cost: hypotheses up to there explain the evidence almost as well."""
 
@@ -685,6 +688,52 @@ class Tie:
                 out[c, g, 3:, column + 3 : column + 6] = np.eye(3)
                 out[c, g, 3:, -1] = rotation @ arm
         return out.reshape(-1, 6 * moments + 1)
+
+
+def told_of_cameras(
+    evidence: Evidence,
+    camera_to_world: FloatArray,
+    inverse_depth: FloatArray,
+    less: Sequence[Camera],
+    more: Sequence[Camera],
+    width_px: float,
+) -> tuple[float, float]:
+    """How far the cameras of evidence are off along a change of all of them, poses and depths eliminated.
+
+    It is linear: nothing is iterated, poses and depths stay as they are. What poses and depths can explain as well has
+    no information.
+
+    Args:
+        evidence: P tracks over N frames.
+        camera_to_world: (N, 4, 4), refined.
+        inverse_depth: (P,) likewise; 0 where the track is infinitely far.
+        less, more: the N cameras after a change by -1 and by 1.
+        width_px: of the loss.
+
+    Returns:
+        The change that explains the evidence best, and its information: half of the second derivative of the cost, so
+        that observations count by 1 / `width_px`.
+    """
+    problem = BundleProblem.of(evidence)
+    pose, rho = camera_to_world[None], problem.arranged(inverse_depth[None])
+    state = _evaluate(problem, pose, rho)
+    before, after = (_evaluate(problem.through(cameras), pose, rho) for cameras in (less, more))
+    by_change = np.stack([after.dx - before.dx, after.dy - before.dy], axis=-2) / 2.0
+    jacobian, depth, residual = _jacobian(problem, state, width_px)
+    root = np.sqrt(problem.weight) * (width_px / (state.squared + width_px**2)) * (state.scale > 0)
+    by_change *= root[..., None, :]
+    normal = _normal_equations(problem, state, width_px, depth_damping=0.0)
+    by_depth = (by_change * depth).sum(axis=(2, 3))
+    share = by_depth / normal.depth_matrix
+    own = float((by_change**2).sum() - (by_depth * share).sum())
+    pull = float((by_change * residual).sum() - (share * normal.depth_gradient).sum())
+    relative = (jacobian * by_change[:, :, :, None]).sum(axis=(-2, -1)).reshape(*normal.cross.shape[:3])
+    relative -= (normal.cross * share[:, :, None]).sum(axis=-1)
+    cross = np.einsum("hai,haij->j", relative, normal.pose_map)
+    inverse = np.linalg.pinv(normal.matrix[0], rcond=_NO_INFORMATION, hermitian=True)
+    information = own - float(cross @ inverse @ cross)
+    pull -= float(cross @ inverse @ normal.gradient[0])
+    return (-pull / information, information) if information > _NO_INFORMATION * own else (0.0, 0.0)
 
 
 @dataclass(frozen=True)

@@ -229,7 +229,10 @@ class Tracker:
     @property
     def lens_trouble(self) -> str:
         """What is wrong with how images are taken, in a line; empty where nothing is known. Any thread may ask."""
-        return self._live.mapper.shutter_check.trouble
+        mapper = self._live.mapper
+        return "; ".join(
+            filter(None, [mapper.focal_check.trouble(self._frames.stated_px), mapper.shutter_check.trouble])
+        )
 
     @property
     def engine_id(self) -> str:
@@ -239,7 +242,7 @@ class Tracker:
     @property
     def camera(self) -> Camera | None:
         """Intrinsics in use, of the working image (`EvidenceSettings`); a guess until there was motion."""
-        return self._frames.camera
+        return self._frames.in_use
 
     @property
     def sensor_remarks(self) -> tuple[str, ...]:
@@ -296,6 +299,7 @@ class Tracker:
         with timed(stage_s, "look"):
             takes_depths = self.settings.scale.takes_depths
             depth = depth if takes_depths and not self._live.depth_trouble else None
+            self._frames.zoom = float(np.exp(self._live.mapper.focal_check.log_correction))
             frame = self._frames.make(self._next_number, image, stamp_ns, camera, depth, others, takes_depths)
         self._next_number += 1
         answer, self._state = self._step(frame, camera is not None, stage_s)
@@ -304,7 +308,7 @@ class Tracker:
         # Residuals are told in px of the image as given.
         residual_px = answer.solve.residual_px * image.shape[1] / frame.features.grey.shape[1]
         answer = replace(answer, solve=replace(answer.solve, residual_px=residual_px), number=frame.number)
-        answer = self._live.completed(answer)
+        answer = self._live.completed(answer, self._frames.stated_px is not None)
         return replace(answer, up=self._metres.observe(answer))
 
     def _step(self, frame: StreamFrame, has_camera: bool, stage_s: dict[str, float]) -> tuple[TrackedPose, State]:
@@ -636,6 +640,7 @@ class Tracker:
         known.window_numbers = list(known.keyframes)[-self.settings.window :]
         metric.adopt(known.trajectories[known.present].scale)
         self._next_number = newest.number + 1
+        self._frames.zoom = 1.0
         self._frames.know(newest.camera)
         lost, anywhere = Lost(self.settings.lost_frames, 0), np.eye(6) * UNKNOWN_VARIANCE
         self._go_on_in(known, metric, lost, newest.camera_to_world, anywhere)
