@@ -196,12 +196,13 @@ class RigTracks:
 
     def measure(self, others: Sequence[Keyframe], keyframe: Keyframe, keypoints: bool = True) -> None:
         """A new keyframe: look for it in others, and in it for their points, by flow and, if wanted, keypoints."""
+        sees = shows(keyframe.frame)
         for name in keyframe.frame.sides:
             views, view, shared = self.views(name, others), self._view(name, keyframe), self._shared[name]
             if not views:
                 continue
             # Keypoints cost the most, and add little to those of a first camera that sees the same.
-            shared.both_ways(views, view, view.camera_to_world, keypoints and name not in self._partners)
+            shared.both_ways(views, view, view.camera_to_world, keypoints and not (sees and name in self._partners))
             evidence = shared.starting_in_last([*views, view])
             if len(evidence.anchor) < FEWEST_MATCHES:
                 continue
