@@ -34,6 +34,7 @@ from ros2_raxels.tracking import map_file
 from ros2_raxels.tracking.answers import few_agree, solved_answer, unsolved_answer
 from ros2_raxels.tracking.budget import Budget
 from ros2_raxels.tracking.depth_prior import DepthPrior
+from ros2_raxels.tracking.doubt import odds
 from ros2_raxels.tracking.frame import Keyframe, KeyframePose, SolvedFrame, StreamFrame
 from ros2_raxels.tracking.frame_maker import FrameMaker
 from ros2_raxels.tracking.frame_search import FrameSearch
@@ -229,7 +230,10 @@ class Tracker:
     @property
     def lens_trouble(self) -> str:
         """What is wrong with how images are taken, in a line; empty where nothing is known. Any thread may ask."""
-        return self._live.mapper.shutter_check.trouble
+        mapper = self._live.mapper
+        return "; ".join(
+            filter(None, [mapper.focal_check.trouble(self._frames.stated_px), mapper.shutter_check.trouble])
+        )
 
     @property
     def engine_id(self) -> str:
@@ -239,7 +243,7 @@ class Tracker:
     @property
     def camera(self) -> Camera | None:
         """Intrinsics in use, of the working image (`EvidenceSettings`); a guess until there was motion."""
-        return self._frames.camera
+        return self._frames.in_use
 
     @property
     def sensor_remarks(self) -> tuple[str, ...]:
@@ -296,6 +300,7 @@ class Tracker:
         with timed(stage_s, "look"):
             takes_depths = self.settings.scale.takes_depths
             depth = depth if takes_depths and not self._live.depth_trouble else None
+            self._frames.zoom = float(np.exp(self._live.mapper.focal_check.log_correction))
             frame = self._frames.make(self._next_number, image, stamp_ns, camera, depth, others, takes_depths)
         self._next_number += 1
         answer, self._state = self._step(frame, camera is not None, stage_s)
@@ -304,7 +309,7 @@ class Tracker:
         # Residuals are told in px of the image as given.
         residual_px = answer.solve.residual_px * image.shape[1] / frame.features.grey.shape[1]
         answer = replace(answer, solve=replace(answer.solve, residual_px=residual_px), number=frame.number)
-        answer = self._live.completed(answer)
+        answer = self._live.completed(answer, self._frames.stated_px is not None)
         return replace(answer, up=self._metres.observe(answer))
 
     def _step(self, frame: StreamFrame, has_camera: bool, stage_s: dict[str, float]) -> tuple[TrackedPose, State]:
@@ -378,7 +383,10 @@ class Tracker:
             solved = replace(solved, camera_to_world=pose, covariance=spread)
         unit = self._live.keyframes.unit_of(anchors[-1])
         is_held = self._live.mapper.follows_sensors
-        covariance = accumulated(anchors, solved.camera_to_world, solved.covariance, solved.quality, unit, is_held)
+        doubted = odds(self._live.mapper.shared.doubted(anchors[-1]))
+        covariance = accumulated(
+            anchors, solved.camera_to_world, solved.covariance, solved.quality, unit, is_held, doubted
+        )
         self._live.model_error = self._live.model_error.seen(miss_rad(anchors[-1], solved.quality))
         step = self._step_to(frame, solved, after_gap)
         self._live.motion.solved(solved.camera_to_world, covariance[:6, :6], frame.stamp_ns, after_gap)
@@ -390,7 +398,8 @@ class Tracker:
             self._live.coming = SolvedFrame(frame, solved.camera_to_world, covariance, self._live.motion.velocity)
         if self._live.coming is not None and self._would_come_late(frame):
             self._live.hurry()
-        answer = replace(solved_answer(self._live.motion, frame, solved.quality, keyframe, stage_s), step=step)
+        quality = replace(solved.quality, confidence=solved.quality.confidence * (1.0 - doubted))
+        answer = replace(solved_answer(self._live.motion, frame, quality, keyframe, stage_s), step=step)
         return answer, Tracking(apart and not keyframe)
 
     def _step_to(self, frame: StreamFrame, solved: FrameSolve, after_gap: bool) -> Step | None:
@@ -636,6 +645,7 @@ class Tracker:
         known.window_numbers = list(known.keyframes)[-self.settings.window :]
         metric.adopt(known.trajectories[known.present].scale)
         self._next_number = newest.number + 1
+        self._frames.zoom = 1.0
         self._frames.know(newest.camera)
         lost, anywhere = Lost(self.settings.lost_frames, 0), np.eye(6) * UNKNOWN_VARIANCE
         self._go_on_in(known, metric, lost, newest.camera_to_world, anywhere)
