@@ -50,6 +50,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "as a rig set",
     )
 
+    parser.add_argument(
+        "--depth",
+        action="store_true",
+        help="of a sequence: depth images too, 16 bits in mm, with the noise, steps and holes of a depth sensor",
+    )
+
 
 def _field_deg(text: str) -> float:
     try:
@@ -72,7 +78,7 @@ def run(args: argparse.Namespace) -> int:
     """
     if args.sequence:
         return _sequence(args)
-    for option in ("fisheye", "rig"):
+    for option in ("fisheye", "rig", "depth"):
         if getattr(args, option):
             raise FileError(f"--{option} is for a sequence, and clips are of one pinhole; add --sequence loop")
     make_folder(args.out)
@@ -87,6 +93,8 @@ def run(args: argparse.Namespace) -> int:
 
 def _sequence(args: argparse.Namespace) -> int:
     out: Path = args.out
+    if args.depth and (args.fisheye or args.rig):
+        raise FileError("--depth is for one camera without distortion; leave --fisheye and --rig out")
     if out.exists() and not (out.is_dir() and not any(out.iterdir())):
         raise FileError(f"{out} is there already; remove it, or give another DIR")
     make_folder(out.parent)
@@ -112,7 +120,15 @@ def _film(args: argparse.Namespace) -> Film:
         with shown_progress("looking for a room that has space", "room") as progress:
             lens = args.fisheye and wide_lens(width, height, args.fisheye)
             return rounds_film(
-                args.sequence, frames, width, height, args.seed, progress=progress, lens=lens, rig=args.rig
+                args.sequence,
+                frames,
+                width,
+                height,
+                args.seed,
+                progress=progress,
+                lens=lens,
+                rig=args.rig,
+                with_depth=args.depth,
             )
     except (ValueError, NoRoomError) as error:
         raise FileError(str(error)) from error

@@ -58,7 +58,7 @@ def open_source(
     if depth is not None and depth.required and not source.has_depth:
         raise SourceError(
             f"{source.name} ({source.kind}) has no depth images that are recognised: TUM RGB-D, 7-Scenes and ScanNet "
-            "folders, and bags with --depth-topic, have; leave --depth out"
+            "folders, a folder depth beside the images, and bags with --depth-topic, have; leave --depth out"
         )
     return source
 
@@ -115,7 +115,7 @@ def _open_path(
         raise SourceError(f"{path} is not a rosbag2, so it has no topic {image_topic!r}; leave the topic out")
     if path.is_dir():
         if (path / "cameras.json").exists():
-            return PosedSetSource(path, camera, rate_hz, limit, ignore_calibration, ignore_exif)
+            return PosedSetSource(path, camera, rate_hz, limit, ignore_calibration, ignore_exif, depth)
         return ImageFolder(path, camera, rate_hz, limit, ignore_exif, depth)
     if path.suffix.lower() in IMAGE_SUFFIXES:
         raise SourceError(f"{path} is a single image; give the folder that holds the sequence")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TypeGuard, TypeVar
 
@@ -13,11 +14,14 @@ import numpy as np
 from ros2_raxels.geometry.camera import Camera, PinholeCamera
 from ros2_raxels.geometry.poses import FloatArray, GeometryError
 from ros2_raxels.recordings.contrast import Stretch
+from ros2_raxels.recordings.depth_files import find_depths
 from ros2_raxels.recordings.source import (
     DEFAULT_RATE_HZ,
+    DepthOptions,
     Frame,
     FrameSource,
     SourceError,
+    UnreadDepths,
     check_camera_fits,
     check_increasing,
     median_rate_hz,
@@ -167,6 +171,7 @@ class PosedSetSource(FrameSource):
         limit: int | None,
         ignore_calibration: bool = False,
         ignore_exif: bool = False,
+        depth: DepthOptions | None = None,
     ) -> None:
         self._set = posed = PosedSet.read(path / CAMERAS_FILE, rate_hz, limit)
         check_images(posed.file, posed.images)
@@ -178,15 +183,22 @@ class PosedSetSource(FrameSource):
         self.camera = self._cameras[0]
         self.has_truth = all(pose is not None for pose in posed.poses)
         self.is_metric = posed.is_metric
+        self._depths = None if depth is None else find_depths(posed.images, posed.stamps_ns, depth.unit_m)
+        self.has_depth = self._depths is not None
         times = "times as listed" if posed.is_timed else f"no times, {self.rate_hz:g} Hz {_rate_origin(rate_hz)}"
-        self.notes = (f"{self.length} images listed in {CAMERAS_FILE}", times)
+        said_of_depth = [self._depths.words] if self._depths else []
+        self.notes = (f"{self.length} images listed in {CAMERAS_FILE}", times, *said_of_depth)
 
     def __iter__(self) -> Iterator[Frame]:
-        posed, stretch = self._set, Stretch()
+        posed, stretch, unread = self._set, Stretch(), UnreadDepths()
+        self.remarks = ()
         for index, file in enumerate(posed.images):
             image = read_image(file, upright=self._upright, stretch=stretch)
             check_camera_fits(self._cameras[index], image, file)
-            yield Frame(index, posed.stamps_ns[index], image, self._cameras[index], posed.poses[index], file.name)
+            depth = None if self._depths is None else unread.passed_over(partial(self._depths.read, index))
+            self.remarks = unread.words()
+            stamp_ns, camera, pose = posed.stamps_ns[index], self._cameras[index], posed.poses[index]
+            yield Frame(index, stamp_ns, image, camera, pose, file.name, depth=depth)
 
 
 def _rate_origin(given_hz: float | None) -> str:

@@ -16,17 +16,19 @@ from typing import Any
 
 import cv2
 import numpy as np
+import numpy.typing as npt
 from tqdm import tqdm
 
 from ros2_raxels.geometry.camera import Camera
 from ros2_raxels.geometry.lens_names import lens_name
 from ros2_raxels.geometry.poses import OPTICAL_TO_BODY, FloatArray, inverse_pose
 from ros2_raxels.geometry.rig import MountedCamera, Rig
+from ros2_raxels.scenes.depth_sensor import sensed_depth_mm
 from ros2_raxels.scenes.renderer import render
 from ros2_raxels.scenes.world import World
 
 _CHUNK_FRAMES = 6
-_FOLDER = "images"
+_FOLDER, _DEPTH_FOLDER = "images", "depth"
 _JPEG_QUALITY = 95
 
 Progress = Callable[[int, int], None]
@@ -44,6 +46,7 @@ class Film:
         camera_to_world: (N, 4, 4) optical frames, m.
         rate_hz: frames a second.
         rig: of cameras that film in place of that one, fixed to a base that stands where it would; None for it alone.
+        with_depth: whether a depth sensor films as well, in the place of the camera; not for a rig set.
     """
 
     name: str
@@ -52,6 +55,11 @@ class Film:
     camera_to_world: FloatArray
     rate_hz: float
     rig: Rig | None = None
+    with_depth: bool = False
+
+    def __post_init__(self) -> None:
+        if self.with_depth and self.is_rig_set:
+            raise ValueError("a rig set has no depth images; film with one camera without distortion")
 
     @property
     def cameras(self) -> Mapping[str, MountedCamera]:
@@ -92,6 +100,8 @@ def write_film(film: Film, folder: Path, progress: Progress, processes: int = 2)
     try:
         for camera in film.cameras:
             (unfinished / film.folder_of(camera)).mkdir()
+        if film.with_depth:
+            (unfinished / _DEPTH_FOLDER).mkdir()
         _render_all(film, unfinished, progress, processes)
         name, record = ("rig.json", _rig_record(film)) if film.is_rig_set else ("cameras.json", _record(film))
         (unfinished / name).write_text(json.dumps(record), encoding="utf-8")
@@ -162,8 +172,8 @@ def _camera_record(film: Film, name: str, mounted: MountedCamera) -> dict[str, A
     }
 
 
-def _file_name(index: int) -> str:
-    return f"{index:06d}.jpg"
+def _file_name(index: int, suffix: str = ".jpg") -> str:
+    return f"{index:06d}{suffix}"
 
 
 def _render_all(film: Film, folder: Path, progress: Progress, processes: int) -> None:
@@ -198,8 +208,16 @@ def _render_chunk(indices: range, folder: Path) -> int:
     for index in indices:
         for name, mounted in _film.cameras.items():
             pose = _film.base_to_world[index] @ mounted.camera_to_base
+            image, depth_m = render(_film.world, mounted.camera, pose)
+            bgr = cv2.cvtColor(image, cv2.COLOR_RGB2BGR)
             file = folder / _film.folder_of(name) / _file_name(index)
-            bgr = cv2.cvtColor(render(_film.world, mounted.camera, pose)[0], cv2.COLOR_RGB2BGR)
-            if not cv2.imwrite(str(file), bgr, [cv2.IMWRITE_JPEG_QUALITY, _JPEG_QUALITY]):
-                raise OSError(f"{file} cannot be written; look for a full disk")
+            _write(file, bgr, cv2.IMWRITE_JPEG_QUALITY, _JPEG_QUALITY)
+            if _film.with_depth:
+                sensed = sensed_depth_mm(depth_m, np.random.default_rng(index))
+                _write(folder / _DEPTH_FOLDER / _file_name(index, ".png"), sensed)
     return len(indices)
+
+
+def _write(file: Path, pixels: npt.NDArray[Any], *options: int) -> None:
+    if not cv2.imwrite(str(file), pixels, options):
+        raise OSError(f"{file} cannot be written; look for a full disk")

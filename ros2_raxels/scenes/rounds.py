@@ -52,6 +52,7 @@ def rounds_film(
     progress: Progress = lambda done, total: None,
     lens: Camera | None = None,
     rig: str = "",
+    with_depth: bool = False,
 ) -> Film:
     """A film of rounds through a random room; every seed has its own room and path.
 
@@ -64,6 +65,7 @@ def rounds_film(
         progress: called for every room that was tried in vain, with the most rooms that will be tried.
         lens: the camera that films; None is an ordinary one of this size. Room and path are the same for all.
         rig: one of `rigs.RIGS`, of cameras with this lens; empty for one camera.
+        with_depth: whether a depth sensor films as well; not with a rig or a lens that distorts.
 
     Raises:
         ValueError: an unknown shape, or so few frames that the camera would move at a run.
@@ -86,7 +88,7 @@ def rounds_film(
                 if _sees_enough(lit, probe_of(camera), poses):
                     films = lens or camera
                     cameras = rig_of(rig, films) if rig else None
-                    return Film(f"{shape}_{seed}", lit, films, poses, rate_hz, cameras)
+                    return Film(f"{shape}_{seed}", lit, films, poses, rate_hz, cameras, with_depth)
     raise NoRoomError(f"none of {_WORLDS} rooms has space for a {shape} of {frames} frames; give another seed")
 
 

@@ -63,6 +63,10 @@ def test_render_refuses_what_it_cannot_do(tmp_path: Path, capsys: CapSys) -> Non
     assert "--fisheye is for a sequence" in error_line(capsys)
     assert main(["render", str(tmp_path / "out"), "--rig", "stereo"]) == 2
     assert "--rig is for a sequence" in error_line(capsys)
+    assert main(["render", str(tmp_path / "out"), "--depth"]) == 2
+    assert "--depth is for a sequence" in error_line(capsys)
+    assert main(["render", str(tmp_path / "out"), "--sequence", "loop", "--depth", "--rig", "stereo"]) == 2
+    assert "--depth is for one camera without distortion; leave --fisheye and --rig out" in error_line(capsys)
     assert not (tmp_path / "out").exists()
 
 

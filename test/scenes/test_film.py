@@ -13,6 +13,7 @@ from ros2_raxels.geometry.camera import PinholeCamera
 from ros2_raxels.geometry.fisheye import wide_lens
 from ros2_raxels.geometry.poses import OPTICAL_TO_BODY
 from ros2_raxels.recordings.open import open_source
+from ros2_raxels.recordings.source import DepthOptions
 from ros2_raxels.scenes.film import Film, shown_progress, write_film
 from ros2_raxels.scenes.renderer import render
 from ros2_raxels.scenes.rigs import RIGS, rig_of
@@ -75,6 +76,25 @@ def test_of_several_cameras_it_becomes_a_rig_set_of_theirs(name: str, film: Film
             np.testing.assert_allclose(source.rig[camera].camera_to_base, rig[camera].camera_to_base)
             exact = render(film.world, rig[camera].camera, base_to_world @ rig[camera].camera_to_base)[0]
             assert np.abs(image.astype(int) - exact).mean() < 8
+
+
+def test_what_a_depth_sensor_films_belongs_to_the_frames_of_the_set(film: Film, tmp_path: Path) -> None:
+    write_film(replace(film, with_depth=True), tmp_path / "set", lambda *_: None)
+    source = open_source(tmp_path / "set", depth=DepthOptions(required=True))
+    assert "13 depth images from depth/, in units of 1 mm (--depth-unit, --no-depth)" in source.notes
+    for frame in source:
+        assert frame.depth is not None
+        exact = render(film.world, film.camera, film.camera_to_world[frame.index])[1]
+        off = 1.0 / frame.depth.depth_m - 1.0 / exact
+        assert np.isfinite(off).sum() > 100
+        # Noise of .0015 1/m, and half a step of .0029.
+        assert np.nanmax(np.abs(off)) < 6 * 0.0015 + 0.0015
+    assert all(frame.depth is None for frame in open_source(tmp_path / "set"))
+
+
+def test_a_rig_films_no_depth(film: Film) -> None:
+    with pytest.raises(ValueError, match="a rig set has no depth images"):
+        replace(film, camera=wide_lens(48, 36, 180.0), with_depth=True)
 
 
 def test_an_interrupted_film_leaves_nothing(film: Film, tmp_path: Path) -> None:
