@@ -34,7 +34,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "source",
         nargs="?",
-        help="posed set, image folder, video, rosbag2 or camera number; default: a room is rendered",
+        help="posed set, rig set, image folder, video, rosbag2 or camera number; default: a room is rendered",
     )
     parser.add_argument("--out", type=Path, default=Path("out/demo"), help="where the results go (%(default)s)")
     parser.add_argument("--seconds", type=above_zero, help="play so long (default: all; rendered and live: 7 and 10)")
@@ -98,7 +98,9 @@ def _prepare(args: argparse.Namespace) -> Play:
     if source.kind == "camera":
         seconds = seconds or _LIVE_SECONDS
     max_frames = max(1, round(seconds * source.rate_hz)) if seconds else 0
-    return Play(spec, source, max_frames, args.speed, args.image_topic, args.use_source_stamps)
+    return Play(
+        spec, source, max_frames, args.speed, args.image_topic, args.use_source_stamps, as_rig=source.rig is not None
+    )
 
 
 def _rendered(args: argparse.Namespace) -> Path:
@@ -147,7 +149,10 @@ def _table(summary: Summary) -> Iterator[tuple[str, str]]:
     from ros2_raxels.demo.summary import FEWEST_TO_ALIGN
 
     share = 100.0 * summary.delivered / summary.played
+    names = [one.name for one in summary.recording.shown if one.name]
     yield "source", summary.recording.name
+    if names:
+        yield "cameras", f"{', '.join(names)}; poses are those of the base"
     yield "delivered", f"{summary.delivered} of {summary.played} frames ({share:.1f} %)"
     yield "poses", f"{len(summary.indices)} ({100 * summary.coverage:.1f} % of the frames)"
     latency = summary.latency_percentiles_s

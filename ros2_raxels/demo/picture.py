@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -10,8 +11,7 @@ import numpy as np
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
-from ros2_raxels.demo.summary import Summary
-from ros2_raxels.geometry.camera import Camera, ordinary_camera
+from ros2_raxels.demo.summary import Shown, Summary
 from ros2_raxels.geometry.poses import FloatArray
 from ros2_raxels.visualization.drawing import (
     DOTTED,
@@ -28,7 +28,7 @@ from ros2_raxels.visualization.drawing import (
     draw_coloured_line,
     draw_isolines,
     draw_path,
-    draw_raxels,
+    draw_raxels_of,
     draw_region,
     fit,
     flat,
@@ -68,20 +68,21 @@ def draw(summary: Summary, path: Path) -> None:
 def _choose_shots(summary: Summary) -> list[int]:
     """Indices of poses: evenly spread, and of frames whose image was kept if there are enough."""
     kept = [k for k, index in enumerate(summary.indices) if index in summary.recording.images]
-    count = _columns(_camera(summary))
+    count = _columns(summary.recording.shown)
     pool = kept if len(kept) >= min(count, len(summary.indices)) else list(range(len(summary.indices)))
     spread = np.linspace(0, len(pool) - 1, min(count, len(pool)))
     return [pool[round(float(k))] for k in spread]
 
 
-def _aspect(camera: Camera) -> float:
-    """Aspect ratio of its images in figure coordinates."""
-    return camera.width / camera.height * _SIZE_IN[1] / _SIZE_IN[0]
+def _aspect(shown: Sequence[Shown]) -> float:
+    """Aspect ratio of the images of a moment, side by side, in figure coordinates."""
+    wide = sum(one.camera.width / one.camera.height for one in shown)
+    return wide * _SIZE_IN[1] / _SIZE_IN[0]
 
 
-def _columns(camera: Camera) -> int:
-    """Number of its images that fill the strip."""
-    return int(np.clip(round((_RIGHT - _LEFT) / (_SHOT_HEIGHT * _aspect(camera) + _SHOT_GAP)), *_SHOTS))
+def _columns(shown: Sequence[Shown]) -> int:
+    """Number of moments that fill the strip."""
+    return int(np.clip(round((_RIGHT - _LEFT) / (_SHOT_HEIGHT * _aspect(shown) + _SHOT_GAP)), *_SHOTS))
 
 
 def _colours(summary: Summary, places: list[int] | slice = slice(None)) -> FloatArray:
@@ -92,7 +93,9 @@ def _colours(summary: Summary, places: list[int] | slice = slice(None)) -> Float
 
 def _title(figure: Figure, summary: Summary) -> None:
     figure.text(0.03, 0.938, "ros2_raxels", fontsize=30, fontweight="bold", va="center")
-    figure.text(0.212, 0.9355, "camera poses from one camera, live over ROS 2", fontsize=15, color=MUTED, va="center")
+    count = len(summary.recording.shown)
+    words = "camera poses from one camera" if count == 1 else f"poses of a robot from {count} cameras"
+    figure.text(0.212, 0.9355, f"{words}, live over ROS 2", fontsize=15, color=MUTED, va="center")
     right = f"{summary.recording.name}   ·   {summary.played} frames"
     figure.text(0.97, 0.9355, right, fontsize=13, color=MUTED, ha="right", va="center")
     gradient = figure.add_axes((0.03, 0.898, 0.94, 0.0035))
@@ -109,24 +112,30 @@ def _path_panel(figure: Figure, summary: Summary, shots: list[int]) -> None:
     estimate, truth = summary.drawn()
     path = draw_path(axes, estimate[:, :3, 3], _colours(summary), None if truth is None else truth[:, :3, 3])
     covariance = summary.drawn_covariance()
+    reach = [path.reach]
     for shot, colour in zip(shots, _colours(summary, shots), strict=True):
         if np.isfinite(covariance[shot]).all():
             draw_region(axes, estimate[shot, :3, 3], covariance[shot])
-        draw_camera(axes, _camera(summary), estimate[shot], 0.13 * path.extent, colour)
+        size = 0.13 * path.extent
+        for one in summary.recording.shown:
+            pose = estimate[shot] @ one.mount
+            draw_camera(axes, one.camera, pose, size, colour)
+            axes.plot(*flat(np.array([estimate[shot, :3, 3], pose[:3, 3]])).T, color=colour, lw=0.8, alpha=0.55)
+            reach.append(flat(pose[:3, 3] + size * np.concatenate([np.eye(3), -np.eye(3)])))
         plumb = np.array([estimate[shot, :3, 3], path.shadow[shot]])
         axes.plot(*flat(plumb).T, color=colour, lw=0.8, alpha=0.55, zorder=2)
     # A little to the right, clear of the legend.
-    fit(axes, path.reach, place[2] * _SIZE_IN[0] / (place[3] * _SIZE_IN[1]), aside=0.05)
-    _path_legend(axes, truth is not None, bool(np.isfinite(covariance[shots]).any()))
+    fit(axes, np.concatenate(reach), place[2] * _SIZE_IN[0] / (place[3] * _SIZE_IN[1]), aside=0.05)
+    _path_legend(axes, summary, bool(np.isfinite(covariance[shots]).any()))
 
 
-def _path_legend(axes: Any, has_truth: bool, has_regions: bool) -> None:
+def _path_legend(axes: Any, summary: Summary, has_regions: bool) -> None:
     axes.text(0.022, 0.945, "Trajectory", transform=axes.transAxes, fontsize=14, fontweight="bold", va="center")
     place = {"transform": axes.transAxes, "zorder": 9}
     steps = np.linspace(0.024, 0.074, 30)
     draw_coloured_line(axes, np.column_stack([steps, np.full(30, 0.885)]), TIME(np.linspace(0, 1, 30)), lw=4, **place)
     axes.text(0.085, 0.885, "estimate, first to last frame", color=MUTED, fontsize=11, va="center", **place)
-    if has_truth:
+    if summary.drawn()[1] is not None:
         axes.plot(
             [0.024, 0.074],
             [0.835, 0.835],
@@ -139,16 +148,9 @@ def _path_legend(axes: Any, has_truth: bool, has_regions: bool) -> None:
         )
         axes.text(0.085, 0.835, "truth", color=MUTED, fontsize=11, va="center", **place)
     if has_regions:
-        words = "rings: where the camera is with 95 %, by the covariance of its pose"
+        what = "camera" if summary.recording.rig is None else "robot"
+        words = f"rings: where the {what} is with 95 %, by the covariance of its pose"
         axes.text(0.024, 0.055, words, color=MUTED, fontsize=11, va="center", **place)
-
-
-def _camera(summary: Summary) -> Camera:
-    """The camera of the recording, or one with an ordinary field of view."""
-    if summary.recording.camera is not None:
-        return summary.recording.camera
-    shape = next(iter(summary.recording.images.values())).shape if summary.recording.images else (480, 640)
-    return ordinary_camera(shape[1], shape[0])
 
 
 # --------------------------------------------------------------------------------------------------------- numbers
@@ -253,39 +255,48 @@ def _nice(value: float) -> float:
 
 
 def _strip(figure: Figure, summary: Summary, shots: list[int]) -> None:
-    """Frames above, the raxels of the same frames below."""
-    camera = _camera(summary)
-    raxels = draw_raxels(camera, list(summary.drawn()[0][shots]))
+    """Frames above, the raxels of the same frames below; those of all cameras of a rig side by side."""
+    shown = summary.recording.shown
+    raxels = _raxels(summary, shots)
     colours = _colours(summary, shots)
-    top, slot = 0.403, (_RIGHT - _LEFT + _SHOT_GAP) / _columns(camera)
-    width = min(slot - _SHOT_GAP, _SHOT_HEIGHT * _aspect(camera))
-    height = width / _aspect(camera)
+    top, slot = 0.403, (_RIGHT - _LEFT + _SHOT_GAP) / _columns(shown)
+    width = min(slot - _SHOT_GAP, _SHOT_HEIGHT * _aspect(shown))
+    height = width / _aspect(shown)
     for k, (shot, colour) in enumerate(zip(shots, colours, strict=True)):
         x = _LEFT + k * slot + (slot - _SHOT_GAP - width) / 2
         index = summary.indices[shot]
-        frame = figure.add_axes((x, top - height, width, height))
-        below = figure.add_axes((x, top - 2 * height - 0.008, width, height))
-        image = summary.recording.images.get(index)
-        show_image(frame, np.full((3, 4, 3), 30, np.uint8) if image is None else image, colour)
-        show_image(below, raxels[k], colour)
-        draw_isolines(below, raxels[k])
-        frame.text(
-            0.035,
-            0.93,
-            _moment(summary, index),
-            transform=frame.transAxes,
-            fontsize=9.5,
-            va="top",
-            bbox={"boxstyle": "round,pad=0.25", "facecolor": (0, 0, 0, 0.55), "edgecolor": "none"},
-        )
-    figure.text(
-        0.03,
-        0.022,
-        "Above: what the camera saw. Below: its raxels — every pixel shows the point at unit "
-        "distance along its ray, in the frame of the first camera (red forward x, green left y, blue up z).",
-        fontsize=10.5,
-        color=MUTED,
-        va="center",
+        images = summary.recording.images.get(index) or [np.full((3, 4, 3), 30, np.uint8)] * len(shown)
+        for one, image, picture in zip(shown, images, raxels[k], strict=True):
+            wide = height * _aspect([one])
+            frame = figure.add_axes((x, top - height, wide, height))
+            below = figure.add_axes((x, top - 2 * height - 0.008, wide, height))
+            show_image(frame, image, colour)
+            show_image(below, picture, colour)
+            draw_isolines(below, picture)
+            _label(frame, f"{_moment(summary, index)}   {one.name}".rstrip() if one is shown[0] else one.name)
+            x += wide
+    figure.text(0.03, 0.022, _strip_words(shown), fontsize=10.5, color=MUTED, va="center")
+
+
+def _raxels(summary: Summary, shots: list[int]) -> list[list[FloatArray]]:
+    """Pictures of the raxels of all cameras for each shot, in the frame of the first camera at the first one."""
+    shown, poses = summary.recording.shown, summary.drawn()[0]
+    pictures = iter(draw_raxels_of([(one.camera, poses[shot] @ one.mount) for shot in shots for one in shown]))
+    return [[next(pictures) for _ in shown] for _ in shots]
+
+
+def _label(axes: Any, text: str) -> None:
+    box = {"boxstyle": "round,pad=0.25", "facecolor": (0, 0, 0, 0.55), "edgecolor": "none"}
+    axes.text(0.035, 0.93, text, transform=axes.transAxes, fontsize=9.5, va="top", bbox=box)
+
+
+def _strip_words(shown: Sequence[Shown]) -> str:
+    names = ", ".join(one.name for one in shown)
+    saw = "what the camera saw" if len(shown) == 1 else f"what the cameras saw ({names})"
+    whose = "its" if len(shown) == 1 else "their"
+    return (
+        f"Above: {saw}. Below: {whose} raxels — every pixel shows the point at unit distance along its ray, in the "
+        "frame of the first camera (red forward x, green left y, blue up z)."
     )
 
 

@@ -9,19 +9,36 @@ from typing import Any
 import cv2
 import numpy as np
 
-from ros2_raxels.geometry.camera import Camera
+from ros2_raxels.geometry.camera import Camera, ordinary_camera
 from ros2_raxels.geometry.poses import OPTICAL_TO_BODY, FloatArray, inverse_pose, make_pose
+from ros2_raxels.geometry.rig import Rig
 from ros2_raxels.geometry.trajectory import AbsoluteError, absolute_error, rotation_error_deg
 from ros2_raxels.harness.observer import Heard
 from ros2_raxels.harness.play import frame_numbers
 from ros2_raxels.recordings.image_codec import ImageArray
-from ros2_raxels.recordings.source import FrameSource
+from ros2_raxels.recordings.source import Frame, FrameSource
 
 _KEPT_IMAGES = 48
 _KEPT_HEIGHT_PX = 360
+_USUAL_SIZE_PX = (640, 480)
 _UNHEARD = np.full((3, 3), np.nan)
 FEWEST_TO_ALIGN = 3
 """Number of positions that determine a similarity."""
+
+
+@dataclass(frozen=True, eq=False)
+class Shown:
+    """A camera of a recording.
+
+    Attributes:
+        name: of a camera of a rig; empty where there is one camera alone.
+        camera: its intrinsics.
+        mount: camera_to_base (4x4, m) where poses are those of a base; the identity where they are the camera's.
+    """
+
+    name: str
+    camera: Camera
+    mount: FloatArray
 
 
 @dataclass(frozen=True, eq=False)
@@ -31,10 +48,13 @@ class Recording:
     Attributes:
         name: for titles.
         stamps_ns: (N,) as recorded.
-        truth: (N, 4, 4) camera_to_world; None unless every frame has one.
+        truth: (N, 4, 4) to the world, from what poses are answered for: the camera, or the base of a rig. None unless
+            every frame has one.
         unit: of the truth, "m" or "units".
-        camera: of the first frame.
-        images: some frames, downscaled, by number.
+        camera: of the first frame; None where it is not known.
+        images: some frames, downscaled, by number: one image of each camera, see `shown`. An image that is missing is
+            left black.
+        rig: all cameras where there are several, of which poses are those of the base; None for one camera.
     """
 
     name: str
@@ -42,14 +62,33 @@ class Recording:
     truth: FloatArray | None
     unit: str
     camera: Camera | None
-    images: dict[int, ImageArray]
+    images: dict[int, tuple[ImageArray, ...]]
+    rig: Rig | None = None
+
+    @property
+    def shown(self) -> tuple[Shown, ...]:
+        """The cameras, the first one first; where nothing is known of it, one with an ordinary field of view."""
+        if self.rig is not None:
+            return tuple(Shown(name, c.camera, c.camera_to_base) for name, c in self.rig.cameras.items())
+        width, height = _USUAL_SIZE_PX
+        for image, *_ in self.images.values():
+            height, width = image.shape[:2]
+            break
+        return (Shown("", self.camera or ordinary_camera(width, height), np.eye(4)),)
+
+    @property
+    def to_body(self) -> FloatArray:
+        """(3, 3) from the axes of what poses are answered for to x forward, y left, z up."""
+        return OPTICAL_TO_BODY[:3, :3] if self.rig is None else np.eye(3)
 
 
 def read_recording(source: FrameSource, played: int) -> Recording:
     """Read the first ``played`` frames of a source again; of a live camera only the name is known."""
     stamps_ns: list[int] = []
     poses: list[FloatArray] = []
-    images: dict[int, ImageArray] = {}
+    images: dict[int, tuple[ImageArray, ...]] = {}
+    rig = source.rig
+    to_camera = np.eye(4) if rig is None else inverse_pose(rig[rig.leader].camera_to_base)
     if source.kind != "camera":
         every = max(1, math.ceil(played / _KEPT_IMAGES))
         for frame in source:
@@ -57,12 +96,22 @@ def read_recording(source: FrameSource, played: int) -> Recording:
                 break
             stamps_ns.append(frame.stamp_ns)
             if frame.camera_to_world is not None:
-                poses.append(frame.camera_to_world)
+                poses.append(frame.camera_to_world @ to_camera)
             if frame.index % every == 0:
-                images[frame.index] = _reduced(frame.image)
+                images[frame.index] = _kept(frame, rig)
     truth = np.array(poses) if poses and len(poses) == len(stamps_ns) else None
     unit = "m" if source.is_metric else "units"
-    return Recording(source.name, stamps_ns, truth, unit, source.camera, images)
+    return Recording(source.name, stamps_ns, truth, unit, source.camera, images, rig)
+
+
+def _kept(frame: Frame, rig: Rig | None) -> tuple[ImageArray, ...]:
+    """Images of all cameras of a frame, downscaled."""
+    others = [] if rig is None else [frame.others.get(name, _nothing(rig[name].camera)) for name in rig.others]
+    return tuple(_reduced(image) for image in (frame.image, *others))
+
+
+def _nothing(camera: Camera) -> ImageArray:
+    return np.zeros((camera.height, camera.width, 3), np.uint8)
 
 
 def _reduced(image: ImageArray) -> ImageArray:
@@ -81,7 +130,7 @@ class Summary:
         played: frames that the camera published.
         delivered: frames that reached the pose node.
         indices: (M,) frame number of each pose, increasing.
-        poses: (M, 4, 4) camera_to_world as published.
+        poses: (M, 4, 4) as published, of the camera or of the base of a rig to the world.
         latency_s: (M,) from stamp to reception; empty when stamps are not those of the wall clock.
         confidence: (M,).
         covariance: (M, 3, 3) of the positions as published, in the axes of the world; NaN where it was not heard.
@@ -117,13 +166,13 @@ class Summary:
         return float(median), float(high)
 
     def drawn(self) -> tuple[FloatArray, FloatArray | None]:
-        """Estimate (M, 4, 4) and truth (N, 4, 4) in the body axes (x forward, z up) of the first camera.
+        """Estimate (M, 4, 4) and truth (N, 4, 4) in the body axes (x forward, z up) of the first pose.
 
         With truth both are in its unit; otherwise the estimate is as published.
         """
         if self.error is None or self.recording.truth is None:
             return self.poses, None
-        first = make_pose(OPTICAL_TO_BODY[:3, :3], np.zeros(3)) @ inverse_pose(self.recording.truth[0])
+        first = make_pose(self.recording.to_body, np.zeros(3)) @ inverse_pose(self.recording.truth[0])
         return first @ self.error.aligned, first @ self.recording.truth
 
     def drawn_covariance(self) -> FloatArray:
@@ -137,6 +186,7 @@ class Summary:
         latency, error = self.latency_percentiles_s, self.error
         return {
             "source": self.recording.name,
+            "cameras": [one.name for one in self.recording.shown if one.name],
             "frames_played": self.played,
             "frames_delivered": self.delivered,
             "poses": len(self.indices),

@@ -44,6 +44,9 @@ _RIG_DAMPING, _LEAST_RIG_DAMPING = 1e-5, 1e-9
 _RIGID, _NO_LENGTH = 1e3, 1e-9
 """Times the largest entry of normal equations: what does not give way."""
 
+_NO_INFORMATION = 1e-9
+"""Over the largest there is: what is as good as not told."""
+
 _RIVAL_COST = 1.1
 """Times the lowest cost: hypotheses up to there explain the evidence almost as well."""
 
@@ -687,6 +690,52 @@ class Tie:
         return out.reshape(-1, 6 * moments + 1)
 
 
+def told_of_cameras(
+    evidence: Evidence,
+    camera_to_world: FloatArray,
+    inverse_depth: FloatArray,
+    less: Sequence[Camera],
+    more: Sequence[Camera],
+    width_px: float,
+) -> tuple[float, float]:
+    """How far the cameras of evidence are off along a change of all of them, poses and depths eliminated.
+
+    It is linear: nothing is iterated, poses and depths stay as they are. What poses and depths can explain as well has
+    no information.
+
+    Args:
+        evidence: P tracks over N frames.
+        camera_to_world: (N, 4, 4), refined.
+        inverse_depth: (P,) likewise; 0 where the track is infinitely far.
+        less, more: the N cameras after a change by -1 and by 1.
+        width_px: of the loss.
+
+    Returns:
+        The change that explains the evidence best, and its information: half of the second derivative of the cost, so
+        that observations count by 1 / `width_px`.
+    """
+    problem = BundleProblem.of(evidence)
+    pose, rho = camera_to_world[None], problem.arranged(inverse_depth[None])
+    state = _evaluate(problem, pose, rho)
+    before, after = (_evaluate(problem.through(cameras), pose, rho) for cameras in (less, more))
+    by_change = np.stack([after.dx - before.dx, after.dy - before.dy], axis=-2) / 2.0
+    jacobian, depth, residual = _jacobian(problem, state, width_px)
+    root = np.sqrt(problem.weight) * (width_px / (state.squared + width_px**2)) * (state.scale > 0)
+    by_change *= root[..., None, :]
+    normal = _normal_equations(problem, state, width_px, depth_damping=0.0)
+    by_depth = (by_change * depth).sum(axis=(2, 3))
+    share = by_depth / normal.depth_matrix
+    own = float((by_change**2).sum() - (by_depth * share).sum())
+    pull = float((by_change * residual).sum() - (share * normal.depth_gradient).sum())
+    relative = (jacobian * by_change[:, :, :, None]).sum(axis=(-2, -1)).reshape(*normal.cross.shape[:3])
+    relative -= (normal.cross * share[:, :, None]).sum(axis=-1)
+    cross = np.einsum("hai,haij->j", relative, normal.pose_map)
+    inverse = np.linalg.pinv(normal.matrix[0], rcond=_NO_INFORMATION, hermitian=True)
+    information = own - float(cross @ inverse @ cross)
+    pull -= float(cross @ inverse @ normal.gradient[0])
+    return (-pull / information, information) if information > _NO_INFORMATION * own else (0.0, 0.0)
+
+
 @dataclass(frozen=True)
 class UnitsPrior:
     """World units of a metre, and the information of their logarithm."""
@@ -699,6 +748,21 @@ class UnitsPrior:
         return replace(self, units=self.units * factor)
 
 
+@dataclass(frozen=True, eq=False)
+class SeenByOne:
+    """What one camera of a rig has seen: no track is of two cameras, so that what each sees is solved for by itself.
+
+    Attributes:
+        camera: position among the cameras of `Tie`.
+        moments: (N,) at which its frames were taken, by position.
+        evidence: P tracks over those frames.
+    """
+
+    camera: int
+    moments: npt.NDArray[np.integer]
+    evidence: Evidence
+
+
 @dataclass(frozen=True)
 class RefinedRig:
     """A rig after refinement.
@@ -707,19 +771,50 @@ class RefinedRig:
         leader_to_world: (G, 4, 4).
         units: world units of a metre.
         units_information: of their logarithm, after elimination of all else; 0 where nothing tells.
-        inverse_depth: (P,) of the tracks.
-        residual_px: (P, C * G), NaN where a track was not seen.
+        inverse_depth: (P,) of the tracks of each part that was given.
+        residual_px: (P, N) likewise, NaN where a track was not seen.
     """
 
     leader_to_world: FloatArray
     units: float
     units_information: float
-    inverse_depth: FloatArray
-    residual_px: FloatArray
+    inverse_depth: Sequence[FloatArray]
+    residual_px: Sequence[FloatArray]
+
+
+@dataclass(frozen=True, eq=False)
+class _TiedPart:
+    """A part of the problem of a rig: frames are those of one camera, by their positions in `Tie`."""
+
+    problem: BundleProblem
+    frames: npt.NDArray[np.integer]
+
+    @classmethod
+    def of(cls, seen: SeenByOne, moments: int) -> _TiedPart:
+        return cls(BundleProblem.of(seen.evidence), seen.camera * moments + np.asarray(seen.moments))
+
+    def triangulated(self, poses: FloatArray) -> _State:
+        here = poses[self.frames][None]
+        return _evaluate(self.problem, here, _triangulate(self.problem, here))
+
+    def rows(self, jacobian: FloatArray) -> FloatArray:
+        """Of `Tie.jacobian`, of the frames of this part alone."""
+        return np.asarray(jacobian.reshape(-1, 6, jacobian.shape[1])[self.frames].reshape(-1, jacobian.shape[1]))
+
+    def normal(self, s: _State, width_px: float) -> _Normal:
+        # Damped depths would hardly follow a change of the unit, which the images tell weakly.
+        return _normal_equations(self.problem, s, width_px, depth_damping=0.0)
+
+    def moved(self, s: _State, normal: _Normal, update: FloatArray, poses: FloatArray) -> _State:
+        """After an update (6 N,) of its frames, which are at these of all poses then."""
+        return _evaluate(self.problem, poses[self.frames][None], _depths_after(s, normal, update))
+
+    def residual_px(self, s: _State) -> FloatArray:
+        return np.asarray(self.problem.scattered(np.where(self.problem.seen, np.sqrt(s.squared), np.nan), np.nan)[0])
 
 
 def refine_rig(
-    evidence: Evidence,
+    seen: Sequence[SeenByOne],
     leader_to_world: FloatArray,
     tie: Tie,
     settings: RefineSettings,
@@ -729,7 +824,7 @@ def refine_rig(
     """Refine the poses of a rig over some moments, and the unit of the world where cameras that turn tell it.
 
     Args:
-        evidence: P tracks over the frames of all cameras, see `Tie`.
+        seen: by each camera.
         leader_to_world: (G, 4, 4) starting poses.
         tie: of the cameras.
         settings: of the refinement.
@@ -737,49 +832,65 @@ def refine_rig(
             mean square of the distances from there stays.
         units_prior: what is known of the units, where they are sought, too; None where they stay as given.
     """
-    problem = BundleProblem.of(evidence)
     leader = np.array(leader_to_world, float)
-    state = _evaluate(problem, tie.poses(leader)[None], _triangulate(problem, tie.poses(leader)[None]))
+    parts = [_TiedPart.of(one, len(leader)) for one in seen]
+    poses = tie.poses(leader)
+    states = [part.triangulated(poses) for part in parts]
     held = np.append(np.repeat(fixed, 6), units_prior is None)
     length = np.zeros(len(held)) if units_prior is None else _lengths_held(leader, fixed)
-    widths = _widths_from(problem, state, settings.widths_px)
+    widths = _widths_from(parts, states, settings.widths_px)
     known, damping = units_prior or UnitsPrior(tie.units, 0.0), _RIG_DAMPING
     for iteration in range(settings.iterations):
         width = widths[min(iteration, len(widths) - 1)]
-        # Damped depths would hardly follow a change of the unit, which the images tell weakly.
-        normal = _normal_equations(problem, state, width, depth_damping=0.0)
-        jacobian = tie.jacobian(leader)
+        give_way()
+        normals = [part.normal(s, width) for part, s in zip(parts, states, strict=True)]
+        jacobians = [part.rows(tie.jacobian(leader)) for part in parts]
         prior = known.information * (settings.noise_px / width) ** 2
         off = float(np.log(tie.units / known.units))
-        update = _tied_update(normal, jacobian, held, length, damping, prior, off)
+        update = _tied_update(_tied(normals, jacobians), held, length, damping, prior, off)
+        give_way()
         moved, tie_then = _tied_move(leader, tie, update)
-        rho = _depths_after(state, normal, jacobian @ update)
-        trial = _evaluate(problem, tie_then.poses(moved)[None], rho)
+        poses = tie_then.poses(moved)
+        trial = [
+            part.moved(s, normal, jacobian @ update, poses)
+            for part, s, normal, jacobian in zip(parts, states, normals, jacobians, strict=True)
+        ]
         before, after = (
-            float(_cost(problem, s, width)[0] + prior * np.log(t.units / known.units) ** 2)
-            for s, t in ((state, tie), (trial, tie_then))
+            _tied_cost(parts, s, width) + prior * float(np.log(t.units / known.units)) ** 2
+            for s, t in ((states, tie), (trial, tie_then))
         )
         if after < before:
-            leader, tie, state, damping = moved, tie_then, trial, max(damping / 5.0, _LEAST_RIG_DAMPING)
+            leader, tie, states, damping = moved, tie_then, trial, max(damping / 5.0, _LEAST_RIG_DAMPING)
         else:
             damping = min(damping * 10.0, 1e3)
         if width == settings.widths_px[-1] and after < before and before - after < settings.tolerance * before:
             break
     width = settings.widths_px[-1]
-    normal = _normal_equations(problem, state, width, depth_damping=0.0)
-    information = _units_information(normal, tie.jacobian(leader), held, length)
+    normals = [part.normal(s, width) for part, s in zip(parts, states, strict=True)]
+    matrix, _ = _tied(normals, [part.rows(tie.jacobian(leader)) for part in parts])
     return RefinedRig(
         leader,
         tie.units,
-        information * (width / settings.noise_px) ** 2,
-        problem.scattered(state.rho, 0.0)[0],
-        problem.scattered(np.where(problem.seen, np.sqrt(state.squared), np.nan), np.nan)[0],
+        _units_information(matrix, held, length) * (width / settings.noise_px) ** 2,
+        [part.problem.scattered(s.rho, 0.0)[0] for part, s in zip(parts, states, strict=True)],
+        [part.residual_px(s) for part, s in zip(parts, states, strict=True)],
     )
 
 
-def _widths_from(problem: BundleProblem, s: _State, widths_px: Sequence[float]) -> Sequence[float]:
+def _tied_cost(parts: Sequence[_TiedPart], states: Sequence[_State], width_px: float) -> float:
+    return sum(float(_cost(part.problem, s, width_px)[0]) for part, s in zip(parts, states, strict=True))
+
+
+def _tied(normals: Sequence[_Normal], jacobians: Sequence[FloatArray]) -> tuple[FloatArray, FloatArray]:
+    """Normal equations of the leader and of the units: matrix (6 G + 1, 6 G + 1) and gradient (6 G + 1,)."""
+    pairs = list(zip(normals, jacobians, strict=True))
+    matrix = np.sum([jacobian.T @ normal.matrix[0] @ jacobian for normal, jacobian in pairs], axis=0)
+    return matrix, np.sum([jacobian.T @ normal.gradient[0] for normal, jacobian in pairs], axis=0)
+
+
+def _widths_from(parts: Sequence[_TiedPart], states: Sequence[_State], widths_px: Sequence[float]) -> Sequence[float]:
     """The widths that are left where a solve begins: wider ones would let wrong matches draw away what is right."""
-    seen = s.squared[0][problem.seen]
+    seen = np.concatenate([s.squared[0][part.problem.seen] for part, s in zip(parts, states, strict=True)])
     median_px = float(np.sqrt(np.median(seen))) if len(seen) else 0.0
     left = [width for width in widths_px[:-2] if width < _WIDTH_OVER_MEDIAN * median_px]
     return [*left, *widths_px[-2:]]
@@ -803,8 +914,7 @@ def _with_length(matrix: FloatArray, length: FloatArray) -> FloatArray:
 
 
 def _tied_update(
-    normal: _Normal,
-    jacobian: FloatArray,
+    normal: tuple[FloatArray, FloatArray],
     held: npt.NDArray[np.bool_],
     length: FloatArray,
     damping: float,
@@ -812,9 +922,8 @@ def _tied_update(
     off: float,
 ) -> FloatArray:
     """The damped step (6 G + 1,) of the leader and of the logarithm of the units, which is off its prior by so much."""
-    matrix, gradient = jacobian.T @ normal.matrix[0] @ jacobian, jacobian.T @ normal.gradient[0]
-    matrix = _with_length(matrix, length)
-    gradient = gradient - length * (length @ gradient)
+    matrix = _with_length(normal[0], length)
+    gradient = normal[1] - length * (length @ normal[1])
     matrix[-1, -1] += prior
     gradient[-1] += prior * off
     matrix = np.where(held[:, None] | held, 0.0, matrix)
@@ -837,8 +946,8 @@ def _depths_after(s: _State, normal: _Normal, update: FloatArray) -> FloatArray:
     return np.asarray(np.maximum(s.rho - (normal.depth_gradient + moved[None]) / normal.depth_matrix, 0.0))
 
 
-def _units_information(normal: _Normal, jacobian: FloatArray, held: npt.NDArray[np.bool_], length: FloatArray) -> float:
-    matrix = _with_length(jacobian.T @ normal.matrix[0] @ jacobian, length)
+def _units_information(matrix: FloatArray, held: npt.NDArray[np.bool_], length: FloatArray) -> float:
+    matrix = _with_length(matrix, length)
     free = np.flatnonzero(~held[:-1])
     inner, cross = matrix[np.ix_(free, free)], matrix[free, -1]
     return max(float(matrix[-1, -1] - cross @ np.linalg.solve(inner + 1e-9 * np.eye(len(free)), cross)), 0.0)

@@ -154,6 +154,10 @@ class Camera(ABC):
             cy=(self.cy + 0.5) * sy - 0.5,
         )
 
+    def zoomed(self: AnyCamera, factor: float) -> AnyCamera:
+        """The same camera with a focal length that is `factor` times as long."""
+        return replace(self, fx=self.fx * factor, fy=self.fy * factor)
+
     def cropped(self: AnyCamera, left: int, top: int, width: int, height: int) -> AnyCamera:
         """The camera of a part of the same image, px; the part may reach beyond it."""
         return replace(self, width=width, height=height, cx=self.cx - left, cy=self.cy - top)

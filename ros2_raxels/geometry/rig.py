@@ -92,12 +92,22 @@ class Rig:
     def overlap(self, first: str, second: str) -> float:
         """Share of the field of one camera that another one sees too, 0 to 1, of a scene ten baselines away."""
         a, b = self.cameras[first].camera, self.cameras[second].camera
-        rays = a.bearings(*_OVERLAP_GRID).reshape(-1, 3)
-        rays = rays[np.isfinite(rays[:, 0])]
-        if not len(rays):
-            return 0.0
-        to_b = self.between(first, second)
-        depth = _DEPTH * self.baseline_m(first, second)
-        pixels = b.project(rays @ to_b[:3, :3].T * depth + to_b[:3, 3])
-        inside = (pixels > -0.5).all(axis=1) & (pixels < (b.width - 0.5, b.height - 0.5)).all(axis=1)
-        return float(inside.mean())
+        return overlap(a, b, self.between(first, second), _DEPTH * self.baseline_m(first, second))
+
+
+def overlap(a: Camera, b: Camera, a_to_b: FloatArray, depth: float) -> float:
+    """Share of the field of one camera that another one sees too, 0 to 1, of a scene at one distance.
+
+    Args:
+        a: whose field it is a share of.
+        b: the other one.
+        a_to_b: 4x4 of their optical frames.
+        depth: of the scene from the first one, in the unit of ``a_to_b``.
+    """
+    rays = a.bearings(*_OVERLAP_GRID).reshape(-1, 3)
+    rays = rays[np.isfinite(rays[:, 0])]
+    if not len(rays):
+        return 0.0
+    pixels = b.project(rays @ a_to_b[:3, :3].T * depth + a_to_b[:3, 3])
+    inside = (pixels > -0.5).all(axis=1) & (pixels < (b.width - 0.5, b.height - 0.5)).all(axis=1)
+    return float(inside.mean())

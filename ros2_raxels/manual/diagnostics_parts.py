@@ -31,6 +31,7 @@ NODES: Mapping[str, Sequence[str]] = {
         "nodes/pose/intake.py",
         "nodes/pose/intrinsics.py",
         "tracking/image_field.py",
+        "tracking/focal_check.py",
         "tracking/shutter_check.py",
     ),
     "clocks": ("nodes/pose/stamp_clock.py",),

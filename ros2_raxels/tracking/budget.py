@@ -125,3 +125,12 @@ class Budget:
         has_time = is_full or self._costs_s.get(look, 0.0) <= saved_s + period_s
         self.refused |= not has_time
         return has_time
+
+    def can_spare(self, look: str) -> bool:
+        """Whether frames before this one have left enough for a look that it can do without.
+
+        Yes while it is not known what that costs.
+        """
+        if not self._limited or self._saved_s is None:
+            return True
+        return self._costs_s.get(look, 0.0) <= self._saved_s

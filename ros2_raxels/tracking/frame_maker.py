@@ -29,8 +29,10 @@ class FrameMaker:
         rig: of cameras fixed to each other, whose images come together; None for one camera.
 
     Attributes:
-        camera: intrinsics in use, of the working image; None before the first frame.
+        camera: intrinsics as stated or estimated, of the working image; None before the first frame.
         is_focal_found: whether they were estimated; until then they are a guess where none are given.
+        zoom: what frames have of their focal length: the true one may be another.
+        stated_px: fx of the image as given, where it is stated; None elsewhere.
     """
 
     def __init__(self, matcher: Matcher, mask: Mask | None, rig: Rig | None) -> None:
@@ -61,10 +63,17 @@ class FrameMaker:
         """Begin anew."""
         self.camera: Camera | None = None
         self.is_focal_found = False
+        self.zoom = 1.0
+        self.stated_px: float | None = None
+
+    @property
+    def in_use(self) -> Camera | None:
+        """Intrinsics in use, of the working image; None before the first frame."""
+        return self.camera if self.camera is None or self.zoom == 1.0 else self.camera.zoomed(self.zoom)
 
     def know(self, camera: Camera) -> None:
         """Intrinsics, of the working image, were found."""
-        self.camera, self.is_focal_found = camera, True
+        self.camera, self.is_focal_found = camera.zoomed(1.0 / self.zoom), True
 
     def make(
         self,
@@ -90,6 +99,7 @@ class FrameMaker:
         Raises:
             ValueError: a camera or mask is of another size than its image, or an image is of no camera of the rig.
         """
+        self.stated_px = None if camera is None else camera.fx
         features = self._matcher.look(image, self._field.usable(image.shape[:2], camera))
         intrinsics = self._intrinsics(features, None if camera is None else features.working_camera(camera))
         sides = self._look_aside(others)
@@ -106,7 +116,7 @@ class FrameMaker:
         height, width = features.grey.shape
         if self.camera is None or (self.camera.height, self.camera.width) != (height, width):
             self.camera, self.is_focal_found = ordinary_camera(width, height), False
-        return self.camera
+        return self.in_use or self.camera
 
     def _look_aside(self, images: Mapping[str, Image]) -> dict[str, Side]:
         """The images of the other cameras of the rig."""

@@ -14,6 +14,7 @@ from ros2_raxels.tracking.frame import Keyframe, StreamFrame
 from ros2_raxels.tracking.learned_look import LearnedLook
 from ros2_raxels.tracking.live_map import LiveMap
 from ros2_raxels.tracking.resection import FrameSolve, FrameSolver
+from ros2_raxels.tracking.rig_tracks import RigTracks, SeenBeside
 from ros2_raxels.tracking.types import TrackerSettings
 from ros2_raxels.utils.timing import timed
 
@@ -25,6 +26,9 @@ _LEAST_REACH = 0.2
 
 _THOROUGH = "thorough"
 """Name of the look that costs as much as several frames."""
+
+_BESIDE = "beside"
+"""Name of the look through the other cameras of a rig, which can be left to the keyframes."""
 
 
 class FrameSearch:
@@ -132,11 +136,32 @@ class FrameSearch:
         mapper, window = self._live.mapper, self._live.keyframes.window
         with timed(stage_s, "evidence"):
             evidence = mapper.shared.expected(window, frame, expected)
-            beside = [] if mapper.rig is None else mapper.rig.expected(window, frame, expected)
-        if evidence is None or len(evidence.anchor) < FEWEST_MATCHES:
-            if not beside:
-                return None
-            evidence = mapper.shared.nothing(window, frame)
+        evidence = None if evidence is None or len(evidence.anchor) < FEWEST_MATCHES else evidence
+        if evidence is not None and mapper.rig is not None and not self._budget.can_spare(_BESIDE):
+            solved = self._solved_at(frame, expected, evidence, [], stage_s)
+            if self._is_sure(solved):
+                return solved
+        with timed(stage_s, "evidence"):
+            beside = [] if mapper.rig is None else self._seen_beside(mapper.rig, frame, expected)
+        if evidence is None and not beside:
+            return None
+        return self._solved_at(frame, expected, evidence, beside, stage_s)
+
+    def _seen_beside(self, rig: RigTracks, frame: StreamFrame, expected: FloatArray) -> list[SeenBeside]:
+        with self._budget.paying_for(_BESIDE):
+            return rig.expected(self._live.keyframes.window, frame, expected)
+
+    def _solved_at(
+        self,
+        frame: StreamFrame,
+        expected: FloatArray,
+        evidence: Evidence | None,
+        beside: Sequence[SeenBeside],
+        stage_s: dict[str, float],
+    ) -> FrameSolve:
+        """From what was seen near a pose (4x4), by the first camera and by others; depths are learned if it is sure."""
+        mapper, window = self._live.mapper, self._live.keyframes.window
+        evidence = mapper.shared.nothing(window, frame) if evidence is None else evidence
         with timed(stage_s, "solve"):
             solved = self._solver.solve_from([expected], window, evidence, beside=[seen.beside for seen in beside])
         if not self._is_sure(solved):

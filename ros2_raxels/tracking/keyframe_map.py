@@ -12,7 +12,15 @@ import numpy as np
 import numpy.typing as npt
 
 from ros2_raxels.geometry.covariance import in_other_unit
-from ros2_raxels.geometry.poses import FloatArray, orthogonal, relative_pose, rotation_angle_rad
+from ros2_raxels.geometry.poses import (
+    FloatArray,
+    make_pose,
+    orthogonal,
+    relative_pose,
+    rotation_angle_rad,
+    rotation_from_vector,
+    rotation_vector,
+)
 from ros2_raxels.matching.tracks import FLOW, Evidence
 from ros2_raxels.tracking.frame import Keyframe, KeyframePose, beside, grown, scaled_about
 from ros2_raxels.tracking.metric_scale import Scale
@@ -180,6 +188,14 @@ class KeyframeMap:
             ahead.extend(new)
         return found
 
+    def came_by(self, keyframe: Keyframe) -> list[Keyframe]:
+        """From where its trajectory began to a keyframe, by the loops that were closed on the way: without detours."""
+        back, known = [keyframe], {loop.second: loop.first for loop in self.loops if loop.first < loop.second}
+        while (number := known.get(keyframe.number, keyframe.parent)) in self.keyframes:
+            keyframe = self.keyframes[number]
+            back.append(keyframe)
+        return back[::-1]
+
     # -- where things are now
 
     def place(self, pose: KeyframePose) -> FloatArray | None:
@@ -325,6 +341,23 @@ class KeyframeMap:
             self.put(replace(keyframe, camera_to_world=scaled_about(keyframe.camera_to_world, factor, centre)))
             self.grow(number, factor)
 
+    def zoom(self, log_scale: float) -> None:
+        """The focal length of all keyframes turns out to be longer, by a factor that is given by its logarithm.
+
+        Through the shorter one the camera seemed to turn more, and points to be nearer.
+        """
+        before = dict(self.keyframes)
+        for old in before.values():
+            pose = old.camera_to_world
+            if old.parent in before:
+                step = relative_pose(before[old.parent].camera_to_world, pose)
+                pose = self.keyframes[old.parent].camera_to_world @ _zoomed(step, log_scale)
+            frame = replace(old.frame, camera=old.camera.zoomed(float(np.exp(log_scale))))
+            depths = old.inverse_depth / np.exp(log_scale)
+            self.put(replace(old, frame=frame, camera_to_world=orthogonal(pose), inverse_depth=depths))
+        self.steps = {n: replace(step, pose=_zoomed(step.pose, log_scale)) for n, step in self.steps.items()}
+        self.loops = [replace(loop, pose=_zoomed(loop.pose, log_scale)) for loop in self.loops]
+
     def know_scale(self, trajectory: int, scale: Scale) -> None:
         """What is known of metres in a trajectory."""
         self.trajectories[trajectory] = replace(self.trajectories[trajectory], scale=scale)
@@ -390,6 +423,16 @@ class KeyframeMap:
             pose=now.pose @ relative_pose(dropped.camera_to_world, heir.camera_to_world),
             log_growth=(now.log_growth[0], heir.log_growth),
         )
+
+
+def _zoomed(motion: FloatArray, log_scale: float) -> FloatArray:
+    """A motion of a camera (4x4) that looks alike through a focal length that is longer, by its logarithm.
+
+    Turns are smaller, and motion along the axis shows less.
+    """
+    turned = make_pose(rotation_from_vector(rotation_vector(motion[:3, :3]) * np.exp(-log_scale)), motion[:3, 3])
+    turned[2, 3] *= np.exp(log_scale)
+    return turned
 
 
 def distance(motion: FloatArray, unit: float | FloatArray) -> FloatArray:

@@ -18,7 +18,7 @@ from ros2_raxels.tracking.mapping import Mapper, MapSettings
 from ros2_raxels.tracking.metric_scale import MEASURED_DEPTHS, MetricScale, ScaleSource
 from ros2_raxels.tracking.motion_model import MotionModel
 from ros2_raxels.tracking.motion_sensors import MotionSensors, Moved
-from ros2_raxels.tracking.pose_covariance import ModelError, credibility, published
+from ros2_raxels.tracking.pose_covariance import ModelError, by_focal, credibility, of_focal, published
 from ros2_raxels.tracking.rig_scale import RigScale
 from ros2_raxels.tracking.rig_tracks import RigTracks
 from ros2_raxels.tracking.types import STATED_PLACE, TrackedPose, TrackerSettings, TrackState
@@ -71,6 +71,7 @@ class LiveMap:
         maker.forget()
         self.coming: SolvedFrame | None = None
         self.begin_motion(*start, 0)
+        self._way: tuple[Keyframe | None, FloatArray] = None, np.eye(4)[None]
         self.is_corrected, self.depth_trouble, self.model_error = False, "", ModelError()
 
     @property
@@ -88,13 +89,19 @@ class LiveMap:
         moved = self._sensors.between(begin_ns, end_ns)
         return moved if self.metric.scale.is_metric else moved.without_translation()
 
-    def completed(self, answer: TrackedPose) -> TrackedPose:
-        """An answer with its motion, its scale, and where it is beside a keyframe."""
+    def completed(self, answer: TrackedPose, is_focal_stated: bool) -> TrackedPose:
+        """An answer with its motion, its scale, and where it is beside a keyframe.
+
+        Args:
+            answer: see there.
+            is_focal_stated: see `FocalCheck.mean_square`.
+        """
         corrected, self.is_corrected = self.is_corrected, False
         is_tracking, window = answer.state is TrackState.TRACKING, self.keyframes.window
         depth = self.keyframes.unit if window else self.metric.depth_of_scene
         model = self.model_error.covariance(depth, self.keyframes.drift_seen)
-        covariance = published(answer.covariance, answer.camera_to_world[:3, :3], model)
+        focal = of_focal(self._by_focal(answer), self.mapper.focal_check.mean_square(is_focal_stated))
+        covariance = published(answer.covariance, focal, model)
         return replace(
             answer,
             covariance=covariance,
@@ -105,6 +112,14 @@ class LiveMap:
             scale=answer.scale if answer.scale.is_metric else self.metric.scale,
             keyframe_pose=beside(window[-1], answer.camera_to_world) if window else None,
         )
+
+    def _by_focal(self, answer: TrackedPose) -> FloatArray:
+        """(6,) see `by_focal`, of the way that the camera came."""
+        window = self.keyframes.window
+        if window and self._way[0] is not window[-1]:
+            self._way = window[-1], np.array([k.camera_to_world for k in self.keyframes.came_by(window[-1])])
+        way = self._way[1] if window else np.eye(4)[None]
+        return by_focal(np.concatenate([way, answer.camera_to_world[None]]))
 
     def forget_matches(self, waiting: Iterable[StreamFrame]) -> None:
         """Of frames that are neither keyframes nor will become one, nor wait for first cameras."""
@@ -170,7 +185,9 @@ class LiveMap:
 
     def _take_over(self, update: MapUpdate) -> None:
         """Go on with the map in which a keyframe was made; the camera stays where it is beside that."""
+        correction_before = self.mapper.focal_check.log_correction
         self.mapper.take_over(update.mapper)
+        self._zoom_since(correction_before)
         if self.mapper.depth_check.trouble and not self.depth_trouble:
             self._leave_depths_out(self.mapper.depth_check.trouble)
         if update.growth is not None:
@@ -277,6 +294,17 @@ class LiveMap:
             covariance = covariance if variance is None else with_unit_variance(covariance, variance)
             pose = scaled_about(self.coming.camera_to_world, factor, centre)
             self.coming = replace(self.coming, camera_to_world=pose, covariance=covariance)
+
+    def _zoom_since(self, log_correction: float) -> None:
+        """All keyframes may be seen through another focal length than with a correction, given by its logarithm."""
+        factor = float(np.exp(self.mapper.focal_check.log_correction - log_correction))
+        if factor == 1.0:
+            return
+        if self.coming is not None:
+            frame = self.coming.frame
+            self.coming = replace(self.coming, frame=replace(frame, camera=frame.camera.zoomed(factor)))
+        self.motion.jump()
+        self.is_corrected = True
 
     def _leave_depths_out(self, trouble: str) -> None:
         """From here on poses are as without them, and in metres no longer."""

@@ -19,6 +19,7 @@ from ros2_raxels.tracking.depth_handover import handed_on
 from ros2_raxels.tracking.depth_prior import DepthPrior, PointDepths
 from ros2_raxels.tracking.doubt import are_off
 from ros2_raxels.tracking.eye import Eye
+from ros2_raxels.tracking.focal_check import FocalCheck, told_of_focal
 from ros2_raxels.tracking.frame import Keyframe, Seen, SolvedFrame, StreamFrame, grown
 from ros2_raxels.tracking.gravity import Up
 from ros2_raxels.tracking.keyframe_map import KeyframeMap, distance
@@ -33,6 +34,9 @@ from ros2_raxels.tracking.window_refinement import refine_shape
 _BUNDLE = RefineSettings(widths_px=(2.0, 1.0, 0.6), iterations=8)
 _BUNDLE_TRACKS = 1200
 _ANEW = RefineSettings(widths_px=(6.0, 4.0, 2.0, 1.0, 0.6), iterations=14)
+_ZOOMS = 3
+"""So often at most a focal length is corrected at once, what it is told by refined in between."""
+
 _GOOD_MEASURE = 0.05
 """Relative standard deviation of a measured depth that tells a scale."""
 
@@ -92,6 +96,7 @@ class Mapper:
         rig: the same of the other cameras of a rig; None of a single camera.
         depth_check: whether depth images are those of the images.
         shutter_check: whether images are read row after row.
+        focal_check: whether the focal length is the true one.
         path_sensors: what else tells how far the camera has moved, while the world is in metres by that.
         up: against gravity, in the world of the present trajectory; None while that is not known.
     """
@@ -104,6 +109,7 @@ class Mapper:
         rig: RigTracks | None = None,
     ) -> None:
         self.settings, self.depth_check, self.shutter_check = settings, DepthCheck(), ShutterCheck()
+        self.focal_check = FocalCheck()
         self.keyframes = keyframes or KeyframeMap()
         self.shared, self.rig = SharedMatches(matcher), rig
         self.path_sensors: PathSensors | None = None
@@ -122,6 +128,7 @@ class Mapper:
         beside.keyframes, beside.shared = self.keyframes.copy(), self.shared.copy(matcher)
         beside._places, beside._sketched = _copied(self._places), self._sketched
         beside.depth_check, beside.shutter_check = self.depth_check, self.shutter_check
+        beside.focal_check = self.focal_check
         beside.path_sensors, beside.up = self.path_sensors, self.up
         beside.rig = self.rig and self.rig.copy(matcher)
         return beside
@@ -132,6 +139,7 @@ class Mapper:
         self.shared.take_over(grown_copy.shared)
         self._places, self._sketched = _copied(grown_copy._places), grown_copy._sketched
         self.depth_check, self.shutter_check = grown_copy.depth_check, grown_copy.shutter_check
+        self.focal_check = grown_copy.focal_check
         if self.rig is not None and grown_copy.rig is not None:
             self.rig.take_over(grown_copy.rig)
 
@@ -201,7 +209,7 @@ class Mapper:
         sketch = _Sketch([other.number for other in others], self.shared.known_of(keyframe.number))
         self.shared.sketch(window, keyframe, keyframe.camera_to_world)
         self._measure(keyframe, window)
-        self._measure_sides(keyframe, window)
+        self._measure_sides(keyframe, window, keypoints=False)
         self._connect_window()
         self._sketched = {**self._sketched, keyframe.number: sketch}
         return keyframe
@@ -362,10 +370,10 @@ class Mapper:
             agrees &= evidence.kind == FLOW
             keyframe.inverse_depth[evidence.index[agrees]] = found.inverse_depth[0][agrees]
 
-    def _measure_sides(self, keyframe: Keyframe, others: Sequence[Keyframe]) -> None:
+    def _measure_sides(self, keyframe: Keyframe, others: Sequence[Keyframe], keypoints: bool = True) -> None:
         """The same for the other cameras of a rig."""
         if self.rig is not None:
-            self.rig.measure(others, keyframe)
+            self.rig.measure(others, keyframe, keypoints)
 
     def _judge(self, frames: Sequence[Keyframe], evidence: Evidence, positions: Sequence[int]) -> None:
         """Find out what moves on its own in some of the keyframes of evidence, poses as they are."""
@@ -409,6 +417,30 @@ class Mapper:
             self.depth_check = self.depth_check.seen(evidence, poses)
             if self.depth_check.trouble:
                 self._refine_without_depths(frames, evidence)
+        if self.rig is None and evidence.known is None:
+            self._see_focal(frames, evidence, inverse_depth, residual_px)
+
+    def _see_focal(
+        self, frames: Sequence[Keyframe], evidence: Evidence, inverse_depth: FloatArray, residual_px: FloatArray
+    ) -> None:
+        """Find out what refined keyframes tell of the focal length, and correct it where it is surely wrong."""
+        for _ in range(_ZOOMS):
+            frames = self._as_now(frames)
+            numbers, cameras = [k.number for k in frames], [k.camera for k in frames]
+            poses: FloatArray = np.array([k.camera_to_world for k in frames])
+            told = told_of_focal(numbers, evidence, poses, inverse_depth, residual_px, cameras)
+            self.focal_check = self.focal_check.seen(told)
+            if not self.focal_check.is_wrong:
+                return
+            log_scale, _ = self.focal_check.off
+            self.focal_check = self.focal_check.corrected(log_scale)
+            self.keyframes.zoom(log_scale)
+            frames = self._as_now(frames)
+            evidence = self.shared.among(frames, _BUNDLE_TRACKS)
+            inverse_depth, residual_px = self._refine_anew(frames, evidence)
+
+    def _as_now(self, frames: Sequence[Keyframe]) -> list[Keyframe]:
+        return [self.keyframes.keyframes[keyframe.number] for keyframe in frames]
 
     def _refine_shape(
         self, frames: Sequence[Keyframe], evidence: Evidence
@@ -441,23 +473,28 @@ class Mapper:
         return self.path_sensors is not None and (self.rig is None or not self.rig.rig.others)
 
     def _refine_without_depths(self, frames: Sequence[Keyframe], evidence: Evidence) -> None:
-        """Nothing that a sensor has measured is believed any more: keyframes as matches alone have them.
-
-        The first one stays, and so does the distance to the one furthest from it.
-        """
+        """Nothing that a sensor has measured is believed any more: keyframes as matches alone have them."""
         for keyframe in self.keyframes.all:
             unknown = np.full(len(keyframe.inverse_depth), np.nan)
             self.keyframes.put(replace(keyframe, frame=replace(keyframe.frame, depth=None), inverse_depth=unknown))
         self.keyframes.know_scale(self.keyframes.present, Scale())
+        self._refine_anew(frames, replace(evidence, known=None))
+
+    def _refine_anew(self, frames: Sequence[Keyframe], evidence: Evidence) -> tuple[FloatArray, FloatArray]:
+        """Keyframes together, far from where they are; inverse depths (P,) and residuals (P, N), px.
+
+        The first one stays, and so does the distance to the one furthest from it.
+        """
         first = self.keyframes.keyframes[frames[0].number].camera_to_world
         start = relative_pose(first, np.array([self.keyframes.keyframes[k.number].camera_to_world for k in frames]))
         size = float(np.linalg.norm(start[:, :3, 3], axis=1).max())
-        evidence = replace(evidence, known=None)
         refined = refine(evidence, start[None], _ANEW)
         for keyframe, pose in zip(frames, refined.camera_to_first[0], strict=True):
             self.keyframes.move_keyframe(keyframe.number, first @ grown(pose, float(np.log(size))))
         agrees = np.nanmin(refined.residual_px[0], axis=1) < INLIER_PX
-        self.keyframes.learn(frames, evidence, refined.inverse_depth[0] / size, agrees)
+        inverse_depth = refined.inverse_depth[0] / size
+        self.keyframes.learn(frames, evidence, inverse_depth, agrees)
+        return inverse_depth, refined.residual_px[0]
 
     def depth_stretch(self, keyframe: Keyframe, prior: DepthPrior) -> tuple[float, float] | None:
         """Logarithm of metres per unit by what a sensor has measured of a keyframe that was solved without, and sigma.

@@ -4,6 +4,7 @@
 - *Noise* of each solve, by what its inliers miss by.
 - *Drift* from keyframe to keyframe, by the same and by how few points are handed on: of rotation, place and unit.
   Keyframes hand it on, so that it adds up along the trajectory.
+- *Focal length*: how far it may be wrong, times what that makes of all turns and of the way since (`by_focal`).
 - *Model*: what no solve sees (lens, rolling shutter, timing, matches that err alike). Each stream shows how large it
   is: by what inliers miss by, and by how far loop closures find the camera from where it was thought to be.
 
@@ -19,12 +20,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
+from scipy.spatial.transform import Rotation
 from scipy.special import chdtr
 
 from ros2_raxels.estimation.bundle_adjustment import RefineSettings
 from ros2_raxels.estimation.clip_covariance import INFLATION
 from ros2_raxels.geometry.covariance import UNKNOWN_VARIANCE, at_most_unknown, compounded, with_unit
-from ros2_raxels.geometry.poses import FloatArray, rotation_angle_rad, rotation_vector
+from ros2_raxels.geometry.poses import FloatArray, rotation_angle_rad
 from ros2_raxels.tracking.frame import Keyframe
 from ros2_raxels.tracking.types import STATED_PLACE, STATED_RAD, SolveQuality
 
@@ -46,7 +48,7 @@ class CovarianceSizes:
         model_rotation, model_place: rad and units per rad of miss, at every pose.
         loop: times what loop closures of this stream have found the camera off by.
         before_loops: for so many loops the model counts that says nothing of them.
-        turn_share: error of a turn since the start, as a share of it.
+        off_axis: of what a wrong focal length makes of turns and of the way, the share that goes in other directions.
     """
 
     noise: float = 1.0
@@ -59,7 +61,7 @@ class CovarianceSizes:
     model_place: float = 6.0
     loop: float = 1.2
     before_loops: float = 0.5
-    turn_share: float = 0.001
+    off_axis: float = 0.3
 
 
 SIZES = CovarianceSizes()
@@ -198,17 +200,42 @@ def credibility(covariance: FloatArray, unit: float) -> float:
     return float(chdtr(3, place) * chdtr(3, turn))
 
 
-def published(covariance: FloatArray, turned: FloatArray, model: FloatArray) -> FloatArray:
-    """6x6 covariance of an answer: with the error of the model, never zero, and 9999 for what is not known.
+def by_focal(poses: FloatArray) -> FloatArray:
+    """(6,) what a focal length makes of the last of some poses, by its logarithm: of place and rotation.
+
+    Through one that is too short a camera seems to turn too much and to move too little along its axis. What it has
+    turned too much all the way since leads elsewhere.
+
+    Args:
+        poses: (N, 4, 4) camera_to_world along the way, oldest first, each less than half a turn from the next.
+    """
+    rotations, steps = poses[:, :3, :3], np.diff(poses[:, :3, 3], axis=0)
+    turns = Rotation.from_matrix(rotations[1:] @ np.swapaxes(rotations[:-1], 1, 2)).as_rotvec()
+    middle = np.cumsum(turns, axis=0) - turns / 2.0
+    axes = rotations[:-1, :, 2]
+    along = axes * (axes * steps).sum(axis=1, keepdims=True)
+    return np.concatenate([(np.cross(middle, steps) - along).sum(axis=0), turns.sum(axis=0)])
+
+
+def of_focal(moved: FloatArray, mean_square: float) -> FloatArray:
+    """6x6 of (translation, rotation) by what a focal length makes of a pose (6,), see `by_focal`.
+
+    Args:
+        moved: see there.
+        mean_square: of the logarithm of the true focal length over the one in use.
+    """
+    lengths = np.repeat([moved[:3] @ moved[:3], moved[3:] @ moved[3:]], 3) / 3.0
+    return np.asarray(mean_square * (np.outer(moved, moved) + SIZES.off_axis**2 * np.diag(lengths)))
+
+
+def published(covariance: FloatArray, focal: FloatArray, model: FloatArray) -> FloatArray:
+    """6x6 covariance of an answer: with the errors of camera and model, never zero, and 9999 for what is not known.
 
     Args:
         covariance: 6x6 since the trajectory began.
-        turned: 3x3, the rotation of the camera since the world began.
+        focal: 6x6; see `of_focal`.
         model: 6x6; see `ModelError`.
     """
     if not np.isfinite(covariance).all() or covariance[0, 0] >= UNKNOWN_VARIANCE:
         return np.eye(6) * UNKNOWN_VARIANCE
-    found = covariance + model
-    axis = SIZES.turn_share * rotation_vector(turned)
-    found[3:, 3:] += np.outer(axis, axis)
-    return at_most_unknown(found)
+    return at_most_unknown(covariance + focal + model)

@@ -8,14 +8,12 @@ from dataclasses import dataclass, replace
 import numpy as np
 import numpy.typing as npt
 
-from ros2_raxels.estimation.bundle_adjustment import RefineSettings, Tie, refine, refine_rig
+from ros2_raxels.estimation.bundle_adjustment import RefineSettings, SeenByOne, Tie, refine, refine_rig
 from ros2_raxels.estimation.inliers import FEWEST_MATCHES, INLIER_PX
-from ros2_raxels.geometry.camera import Camera
 from ros2_raxels.geometry.poses import FloatArray
 from ros2_raxels.geometry.rig import Rig
-from ros2_raxels.matching.lens_rays import see_through
 from ros2_raxels.matching.matcher import Matcher
-from ros2_raxels.matching.tracks import FLOW, Evidence, KnownDepths
+from ros2_raxels.matching.tracks import FLOW, Evidence
 from ros2_raxels.tracking.frame import Keyframe, Seen, StreamFrame
 from ros2_raxels.tracking.frame_pose import Beside
 from ros2_raxels.tracking.rig_scale import RigScale
@@ -196,13 +194,14 @@ class RigTracks:
                 agrees = np.nanmedian(found.residual_px[0], axis=1) < INLIER_PX
                 self._learn(name, views, evidence, found.inverse_depth[0], agrees & (found.inverse_depth[0] > 0))
 
-    def measure(self, others: Sequence[Keyframe], keyframe: Keyframe) -> None:
-        """A new keyframe: look for it in others, and in it for their points."""
+    def measure(self, others: Sequence[Keyframe], keyframe: Keyframe, keypoints: bool = True) -> None:
+        """A new keyframe: look for it in others, and in it for their points, by flow and, if wanted, keypoints."""
         for name in keyframe.frame.sides:
             views, view, shared = self.views(name, others), self._view(name, keyframe), self._shared[name]
             if not views:
                 continue
-            shared.both_ways(views, view, view.camera_to_world)
+            # Keypoints cost the most, and add little to those of a first camera that sees the same.
+            shared.both_ways(views, view, view.camera_to_world, keypoints and name not in self._partners)
             evidence = shared.starting_in_last([*views, view])
             if len(evidence.anchor) < FEWEST_MATCHES:
                 continue
@@ -237,8 +236,8 @@ class RigTracks:
             camera_to_world (G, 4, 4); inverse depths (P,) and residuals (P, G) of the leading tracks, px. None where no
             other camera sees anything, and nothing has changed.
         """
-        parts = [(leading, np.arange(len(keyframes)))]
-        seen: list[tuple[str, list[Keyframe], Evidence]] = []
+        parts = [SeenByOne(0, np.arange(len(keyframes)), leading)]
+        seen: list[tuple[str, list[Keyframe]]] = []
         numbers = {keyframe.number: k for k, keyframe in enumerate(keyframes)}
         for c, name in enumerate(self.rig.others, start=1):
             views = self.views(name, keyframes)
@@ -246,14 +245,10 @@ class RigTracks:
                 continue
             evidence = self.among(self._shared[name], views, tracks)
             if len(evidence.anchor) >= FEWEST_MATCHES:
-                parts.append((evidence, np.array([c * len(keyframes) + numbers[v.number] for v in views])))
-                seen.append((name, views, evidence))
+                parts.append(SeenByOne(c, np.array([numbers[v.number] for v in views]), evidence))
+                seen.append((name, views))
         if not seen:
             return None
-        lenses = [k.camera for k in keyframes]
-        for name in self.rig.others:
-            own = self._lens_of(name, keyframes)
-            lenses += [lenses[0] if own is None else own] * len(keyframes)
         mounts = np.array([self.rig.to_leader(name) for name in self.rig.names])
         poses: FloatArray = np.array([k.camera_to_world for k in keyframes])
         tie, prior = Tie(mounts, self.scale.units), None
@@ -261,26 +256,20 @@ class RigTracks:
             # Two poses that stay would say how the cameras have turned between them, right or wrong.
             prior, fixed = self.scale.prior, fixed & (np.cumsum(fixed) == 1)
             settings = self._narrowed(settings)
-        found = refine_rig(joined(parts, lenses), poses, tie, settings, fixed, prior)
-        self._median_px = float(np.nanmedian(found.residual_px))
+        found = refine_rig(parts, poses, tie, settings, fixed, prior)
+        self._median_px = float(np.nanmedian(np.concatenate([r.ravel() for r in found.residual_px])))
         self.scale = self.scale.after(found.units, found.units_information, len(keyframes))
-        start = len(leading.anchor)
-        for name, views, evidence in seen:
-            tracks_of_camera = slice(start, start + len(evidence.anchor))
-            agrees = np.nanmin(found.residual_px[tracks_of_camera], axis=1) < INLIER_PX
-            self._learn(name, views, evidence, found.inverse_depth[tracks_of_camera], agrees)
-            start += len(evidence.anchor)
-        residual = found.residual_px[: len(leading.anchor), : len(keyframes)]
-        return found.leader_to_world, found.inverse_depth[: len(leading.anchor)], residual
+        own = zip(seen, parts[1:], found.inverse_depth[1:], found.residual_px[1:], strict=True)
+        for (name, views), part, inverse_depth, residual_px in own:
+            agrees = np.nanmin(residual_px, axis=1) < INLIER_PX
+            self._learn(name, views, part.evidence, inverse_depth, agrees)
+        return found.leader_to_world, found.inverse_depth[0], found.residual_px[0]
 
     def _narrowed(self, settings: RefineSettings) -> RefineSettings:
         """With the last width of the loss, and the noise, by what was seen so far."""
         width = float(np.clip(_WIDTH_OVER_MEDIAN * self._median_px, *_WIDTHS_PX))
         noise_px = float(np.clip(_NOISE_OVER_MEDIAN * self._median_px, *_NOISE_PX))
         return replace(settings, widths_px=(*settings.widths_px, width), noise_px=noise_px, tolerance=_TOLERANCE)
-
-    def _lens_of(self, name: str, keyframes: Sequence[Keyframe]) -> Camera | None:
-        return next((k.frame.sides[name].camera for k in keyframes if name in k.frame.sides), None)
 
 
 def side_frame(frame: StreamFrame, name: str) -> StreamFrame:
@@ -294,33 +283,3 @@ def shows(frame: StreamFrame, name: str = "") -> bool:
     if name and name not in frame.sides:
         return False
     return not nearly_constant((frame.sides[name] if name else frame).features)
-
-
-def joined(parts: Sequence[tuple[Evidence, npt.NDArray[np.integer]]], cameras: Sequence[Camera]) -> Evidence:
-    """Evidence of several cameras as one.
-
-    Args:
-        parts: each with the positions of its frames among all.
-        cameras: of all frames.
-    """
-    index, kind = (np.concatenate([getattr(evidence, name) for evidence, _ in parts]) for name in ("index", "kind"))
-    anchor = np.concatenate([places[evidence.anchor] for evidence, places in parts])
-    pixels, score = np.full((len(anchor), len(cameras), 2), np.nan), np.zeros((len(anchor), len(cameras)))
-    start = 0
-    for evidence, places in parts:
-        rows = slice(start, start + len(evidence.anchor))
-        pixels[rows, places], score[rows, places] = evidence.pixels, evidence.score
-        start = rows.stop
-    plane, focal_px, lens = see_through(pixels, cameras)
-    return Evidence(
-        anchor, index, pixels, plane, focal_px, np.ones(score.shape), kind, score, lens, _known([e for e, _ in parts])
-    )
-
-
-def _known(parts: Sequence[Evidence]) -> KnownDepths | None:
-    """What is known of the depths of all tracks."""
-    if all(evidence.known is None for evidence in parts):
-        return None
-    nothing = [np.full(len(evidence.anchor), np.nan) for evidence in parts]
-    whole = [e.known or KnownDepths(n, n) for e, n in zip(parts, nothing, strict=True)]
-    return KnownDepths(*(np.concatenate([getattr(k, name) for k in whole]) for name in ("inverse_depth", "sigma")))

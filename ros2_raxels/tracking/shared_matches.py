@@ -168,13 +168,15 @@ class SharedMatches:
         """Tracks that start in the last of the frames."""
         return self._assemble(frames, starts_in=len(frames) - 1)
 
-    def both_ways(self, anchors: Sequence[Keyframe], frame: Seen, camera_to_world: FloatArray) -> None:
+    def both_ways(
+        self, anchors: Sequence[Keyframe], frame: Seen, camera_to_world: FloatArray, keypoints: bool = True
+    ) -> None:
         """A frame whose pose (4x4) is known becomes a keyframe: look for it in others, and in it for their points."""
         pairs = self._looked_near(anchors, frame, camera_to_world)
         near = [
             (a, b) for a, b in pairs if self._known(a, b) and self._matches[a.number, b.number].reach > _LEAST_REACH
         ]
-        self._match_back(near, keypoints=True)
+        self._match_back(near, keypoints)
 
     def sketch(self, anchors: Sequence[Keyframe], frame: Seen, camera_to_world: FloatArray) -> None:
         """The same without keypoints, in a third of the time; `put_back` what was known before to do it thoroughly.

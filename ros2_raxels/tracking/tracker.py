@@ -27,7 +27,7 @@ from ros2_raxels.estimation.hypotheses import Denoiser
 from ros2_raxels.geometry.camera import Camera
 from ros2_raxels.geometry.covariance import UNKNOWN_VARIANCE, with_unit
 from ros2_raxels.geometry.poses import FloatArray, relative_pose
-from ros2_raxels.geometry.rig import Rig
+from ros2_raxels.geometry.rig import Rig, overlap
 from ros2_raxels.geometry.turns import Turn
 from ros2_raxels.matching.matcher import Matcher
 from ros2_raxels.tracking import map_file
@@ -66,6 +66,9 @@ _LAST_OVERLAP = 0.35
 
 _FEW_LEFT = 70
 """Matches of a frame with the keyframes."""
+
+_OUT_OF_SIGHT = 0.35
+"""Share of the newest keyframe that is still to be seen; with less a frame cannot be solved against it."""
 
 _BLIND = 20
 """With fewer keypoints than this there is nothing to be seen."""
@@ -227,7 +230,10 @@ class Tracker:
     @property
     def lens_trouble(self) -> str:
         """What is wrong with how images are taken, in a line; empty where nothing is known. Any thread may ask."""
-        return self._live.mapper.shutter_check.trouble
+        mapper = self._live.mapper
+        return "; ".join(
+            filter(None, [mapper.focal_check.trouble(self._frames.stated_px), mapper.shutter_check.trouble])
+        )
 
     @property
     def engine_id(self) -> str:
@@ -237,7 +243,7 @@ class Tracker:
     @property
     def camera(self) -> Camera | None:
         """Intrinsics in use, of the working image (`EvidenceSettings`); a guess until there was motion."""
-        return self._frames.camera
+        return self._frames.in_use
 
     @property
     def sensor_remarks(self) -> tuple[str, ...]:
@@ -294,6 +300,7 @@ class Tracker:
         with timed(stage_s, "look"):
             takes_depths = self.settings.scale.takes_depths
             depth = depth if takes_depths and not self._live.depth_trouble else None
+            self._frames.zoom = float(np.exp(self._live.mapper.focal_check.log_correction))
             frame = self._frames.make(self._next_number, image, stamp_ns, camera, depth, others, takes_depths)
         self._next_number += 1
         answer, self._state = self._step(frame, camera is not None, stage_s)
@@ -302,7 +309,7 @@ class Tracker:
         # Residuals are told in px of the image as given.
         residual_px = answer.solve.residual_px * image.shape[1] / frame.features.grey.shape[1]
         answer = replace(answer, solve=replace(answer.solve, residual_px=residual_px), number=frame.number)
-        answer = self._live.completed(answer)
+        answer = self._live.completed(answer, self._frames.stated_px is not None)
         return replace(answer, up=self._metres.observe(answer))
 
     def _step(self, frame: StreamFrame, has_camera: bool, stage_s: dict[str, float]) -> tuple[TrackedPose, State]:
@@ -502,6 +509,10 @@ class Tracker:
             held = unsolved_answer(
                 self._live.motion, frame, TrackState.HELD, f"pose held: {reason}", stage_s, confidence
             )
+            if is_carried and missed >= self.settings.lost_frames and self._is_out_of_sight(frame):
+                # It is known where the camera is, so that what comes next need not wait for a known place.
+                self._restart(frame)
+                return held, Initialising()
             return held, Held(missed, apart)
         next_state: State = Lost(missed, unseen)
         give_up = self.settings.lost_frames + self.settings.restart_frames
@@ -516,6 +527,16 @@ class Tracker:
         return unsolved_answer(
             self._live.motion, frame, TrackState.LOST, f"lost for {missed} frames: {reason}", stage_s
         ), next_state
+
+    def _is_out_of_sight(self, frame: StreamFrame) -> bool:
+        """Whether a camera that sees something has been carried away from all that the last keyframe shows."""
+        last = self._live.keyframes.window[-1]
+        if self.settings.lost_policy is not LostPolicy.RESET or self._is_blind(frame):
+            return False
+        if what_is_wrong(frame.features, last.features):
+            return False
+        away = relative_pose(self._live.motion.camera_to_world, last.camera_to_world)
+        return overlap(last.camera, frame.camera, away, self._live.keyframes.unit) < _OUT_OF_SIGHT
 
     def _turn_to(self, frame: StreamFrame) -> Turn | None:
         """Since the frame before, as far as both images are alike enough to tell."""
@@ -647,6 +668,7 @@ class Tracker:
         known.window_numbers = list(known.keyframes)[-self.settings.window :]
         metric.adopt(known.trajectories[known.present].scale)
         self._next_number = newest.number + 1
+        self._frames.zoom = 1.0
         self._frames.know(newest.camera)
         lost, anywhere = Lost(self.settings.lost_frames, 0), np.eye(6) * UNKNOWN_VARIANCE
         self._go_on_in(known, metric, lost, newest.camera_to_world, anywhere)

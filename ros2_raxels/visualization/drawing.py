@@ -189,15 +189,24 @@ def draw_raxels(camera: Camera, poses: Sequence[FloatArray], grid: tuple[int, in
         poses: 4x4 camera_to_world, optical frames.
         grid: rows and columns; None takes enough for a smooth image.
     """
-    rows = min(_RAXEL_HEIGHT_PX, camera.height)
-    bearings = camera.bearings(*(grid or (rows, max(1, round(rows * camera.width / camera.height)))))
-    to_first = inverse_pose(poses[0])
-    raxels = [encode_raxels(bearings, to_first @ pose) @ OPTICAL_TO_BODY[:3, :3].T for pose in poses]
+    return draw_raxels_of([(camera, pose) for pose in poses], grid)
+
+
+def draw_raxels_of(posed: Sequence[tuple[Camera, FloatArray]], grid: tuple[int, int] | None = None) -> list[FloatArray]:
+    """`draw_raxels` of several cameras, each with its camera_to_world (4x4), in the frame of the first."""
+    bearings = {camera: _bearings(camera, grid) for camera, _ in posed}
+    to_first = inverse_pose(posed[0][1])
+    raxels = [encode_raxels(bearings[camera], to_first @ pose) @ OPTICAL_TO_BODY[:3, :3].T for camera, pose in posed]
     everything = np.concatenate([r.reshape(-1, 3) for r in raxels])
     low, high = np.nanpercentile(everything, (0.5, 99.5), axis=0)
     shades = [np.clip((r - low) / np.maximum(high - low, 1e-9), 0, 1) * 0.86 + 0.07 for r in raxels]
     # White, as the page, where the lens sees nothing.
     return [np.nan_to_num(shade, nan=1.0) for shade in shades]
+
+
+def _bearings(camera: Camera, grid: tuple[int, int] | None) -> FloatArray:
+    rows = min(_RAXEL_HEIGHT_PX, camera.height)
+    return camera.bearings(*(grid or (rows, max(1, round(rows * camera.width / camera.height)))))
 
 
 def draw_isolines(axes: Any, picture: FloatArray) -> None:

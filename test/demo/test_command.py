@@ -13,6 +13,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 from demo_runs import FRAMES, WALK
+from rig_sets import write_walk_set
+from rig_walk import stereo
 from ros_testing import wait_until
 
 pytest.importorskip("rclpy")
@@ -110,6 +112,24 @@ def test_the_demo_plays_through_real_nodes_and_reports(cache: Path, tmp_path: Pa
     assert f"of {FRAMES} frames" in output
     assert (tmp_path / "demo.png").stat().st_size > 100_000
     assert not nodes_of(tmp_path)
+
+
+@pytest.mark.ros
+@pytest.mark.slow
+def test_all_cameras_of_a_rig_are_played_and_poses_are_those_of_the_base(cache: Path, tmp_path: Path) -> None:
+    folder = write_walk_set(tmp_path / "set", stereo(), 12)
+    process = demo([str(folder), "--speed", "0.3"], cache, tmp_path / "out")
+    output, errors = process.communicate(timeout=90)
+    assert process.returncode == 0, errors
+    report = json.loads((tmp_path / "out" / "report.json").read_text())
+    assert report["cameras"] == ["left", "right"]
+    assert report["poses"] >= 3
+    # Metres, as two cameras know them, and of the base: poses of a camera would be off by its turn.
+    assert report["scale"] == pytest.approx(1.0, rel=0.05)
+    assert report["ate_sim3_rmse"] < 0.05 * report["path_length"]
+    assert report["rotation_rmse_deg"] < 1.0
+    assert "left, right; poses are those of the base" in output
+    assert (tmp_path / "out" / "demo.png").stat().st_size > 100_000
 
 
 @pytest.mark.ros

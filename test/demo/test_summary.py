@@ -7,13 +7,17 @@ from typing import Any
 
 import numpy as np
 import pytest
-from demo_runs import FRAMES, RATE_HZ, heard_of, lonely_summary, recording
+from demo_runs import FRAMES, RATE_HZ, heard_of, lonely_summary, recording, rig_recording
+from rig_sets import write_walk_set
+from rig_walk import sides
 
 pytest.importorskip("rclpy")
 pytest.importorskip("raxels_interfaces")
 
 from ros2_raxels.demo.picture import draw
-from ros2_raxels.demo.summary import summarise
+from ros2_raxels.demo.summary import read_recording, summarise
+from ros2_raxels.geometry.poses import FloatArray, inverse_pose
+from ros2_raxels.recordings.open import open_source
 
 
 @pytest.mark.parametrize("heard_from", [0, 7])
@@ -42,6 +46,50 @@ def test_covariances_are_turned_and_scaled_with_the_poses_that_are_drawn() -> No
     for covariance in drawn:
         assert np.sqrt(np.linalg.eigvalsh(covariance)) == pytest.approx([0.05, 0.10, 0.15])
         np.testing.assert_allclose(covariance, drawn[0], atol=1e-9)
+
+
+def test_poses_of_a_rig_are_those_of_its_base_and_each_camera_stands_where_it_is_mounted() -> None:
+    played = rig_recording()
+    assert played.truth is not None
+    heard = heard_of(played.stamps_ns, 0, range(1, FRAMES))
+    to_base = inverse_pose(played.shown[0].mount)
+    heard.poses = {stamp: pose @ _in_unit(to_base, 0.2) for stamp, pose in heard.poses.items()}
+    summary = summarise(heard, played, FRAMES, 1.0, True)
+    assert summary.error is not None
+    assert summary.error.translation_rmse < 1e-9
+    estimate, truth = summary.drawn()
+    assert truth is not None
+    # The base has body axes already.
+    np.testing.assert_allclose(truth[0], np.eye(4), atol=1e-9)
+    np.testing.assert_allclose(estimate, truth[1:], atol=1e-6)
+    assert [one.name for one in played.shown] == ["left", "right"]
+    np.testing.assert_allclose(
+        (estimate[0] @ played.shown[0].mount)[:3, :3] @ [0, 0, 1], _ahead(truth[1], 0.8), atol=1e-6
+    )
+
+
+def _in_unit(pose: FloatArray, units: float) -> FloatArray:
+    scaled = pose.copy()
+    scaled[:3, 3] *= units
+    return scaled
+
+
+def _ahead(base: FloatArray, turned_rad: float) -> FloatArray:
+    return np.asarray(base[:3, :3] @ [np.cos(turned_rad), np.sin(turned_rad), 0.0])
+
+
+def test_all_images_of_a_moment_are_kept_and_a_missing_one_is_black(tmp_path: Path) -> None:
+    walk = sides()
+    folder = write_walk_set(tmp_path / "set", walk, 3)
+    sorted((folder / "right").iterdir())[1].unlink()
+    played = read_recording(open_source(str(folder)), 3)
+    assert played.rig is not None
+    assert played.truth is not None
+    np.testing.assert_allclose(played.truth, walk.base_to_world[:3], atol=1e-6)
+    both, one = played.images[0], played.images[1]
+    assert [image.shape for image in both] == [image.shape for image in one]
+    assert min(image.max() for image in (*both, one[0])) > 0
+    assert one[1].max() == 0
 
 
 def test_without_covariances_nothing_is_drawn_of_them() -> None:

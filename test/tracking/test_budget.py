@@ -111,6 +111,22 @@ def test_one_look_may_cost_whatever_it_does_after_many_frames_that_needed_little
     assert stream.may_look
 
 
+def test_a_look_that_can_be_left_is_had_only_from_what_frames_have_left() -> None:
+    stream = Stream()
+    assert stream.budget.can_spare("beside")
+    stream.see(0.01, 0.01)
+    with stream.budget.paying_for("beside"):
+        stream.see(0.01)
+    assert stream.budget.can_spare("beside")
+    stream.see(*[0.04] * 12)
+    assert not stream.budget.can_spare("beside")
+    # A frame that ends early leaves enough for the next one, and nothing is refused for good.
+    stream.see(0.01, 0.01)
+    assert stream.budget.can_spare("beside")
+    assert not stream.budget.refused
+    assert Stream(limited=False).budget.can_spare("beside")
+
+
 def test_costs_are_smoothed() -> None:
     stream = Stream()
     stream.see(0.01, 0.01)

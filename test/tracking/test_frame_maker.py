@@ -68,3 +68,16 @@ def test_a_mask_of_another_camera_of_the_rig_is_used_in_its_image_from_then_on()
     frames.use_mask(None, "right")
     assert 0.3 < usable("left") < 0.5
     assert usable("right") == 1.0
+
+
+def test_frames_have_the_focal_length_that_is_used_and_not_the_stated_one() -> None:
+    walk = stereo()
+    frames, lens = FrameMaker(Matcher(), None, None), walk.rig["left"].camera
+    frames.zoom = 0.95
+    frame = frames.make(0, walk.images[0]["left"], 0, lens, None, {}, False)
+    assert frame.camera.fx == pytest.approx(0.95 * frame.features.working_camera(lens).fx)
+    assert frames.stated_px == lens.fx
+    # What first cameras are solved with is told in use as well.
+    frames.know(frame.camera)
+    assert frames.in_use is not None
+    assert frames.in_use.fx == pytest.approx(frame.camera.fx)

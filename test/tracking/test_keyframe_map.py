@@ -260,3 +260,31 @@ def test_only_the_map_writes_keyframes() -> None:
 def test_a_new_map_is_empty() -> None:
     keyframes = KeyframeMap()
     assert (keyframes.all, keyframes.window, keyframes.stored, keyframes.unit) == ([], [], [], 1.0)
+
+
+# ---------------------------------------------------------------------------------------- another focal length, loops
+
+
+def test_through_a_longer_focal_length_cameras_have_turned_less_and_gone_further_ahead() -> None:
+    keyframes = map_of(on_a_line([0.0, 1.0, 2.0]))
+    step = make_pose(rotation_from_vector([0.0, 0.3, 0.0]), [0.2, 0.0, 1.0])
+    keyframes.move_keyframe(1, step)
+    keyframes.move_keyframe(2, step @ step)
+    keyframes.loops.append(loop(0, 2, step))
+    keyframes.settle([1])
+    depths = keyframes.keyframes[1].inverse_depth.copy()
+    keyframes.zoom(float(np.log(1.1)))
+    expected = make_pose(rotation_from_vector([0.0, 0.3 / 1.1, 0.0]), [0.2, 0.0, 1.1])
+    np.testing.assert_allclose(keyframes.keyframes[0].camera_to_world, np.eye(4), atol=1e-12)
+    np.testing.assert_allclose(keyframes.keyframes[2].camera_to_world, expected @ expected, atol=1e-12)
+    for link in (keyframes.loops[0], keyframes.steps[1]):
+        np.testing.assert_allclose(link.pose, expected, atol=1e-12)
+    assert [k.camera.fx for k in keyframes.all] == pytest.approx([1.1 * CAMERA.fx] * 3)
+    np.testing.assert_allclose(keyframes.keyframes[1].inverse_depth, depths / 1.1)
+
+
+def test_a_camera_came_by_its_parents_and_by_loops_without_the_detour() -> None:
+    keyframes = map_of(on_a_line([0.0, 1.0, 2.0, 3.0, 4.0, 5.0]))
+    assert numbers(keyframes.came_by(keyframes.keyframes[5])) == [0, 1, 2, 3, 4, 5]
+    keyframes.loops.append(loop(1, 4, at(0.1)))
+    assert numbers(keyframes.came_by(keyframes.keyframes[5])) == [0, 1, 4, 5]

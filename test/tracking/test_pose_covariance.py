@@ -9,7 +9,7 @@ import pytest
 
 from ros2_raxels.geometry.camera import PinholeCamera
 from ros2_raxels.geometry.covariance import UNKNOWN_VARIANCE
-from ros2_raxels.geometry.poses import make_pose, rotation_from_vector
+from ros2_raxels.geometry.poses import FloatArray, make_pose, rotation_from_vector
 from ros2_raxels.matching.features import Features
 from ros2_raxels.tracking.depth_prior import PointDepths
 from ros2_raxels.tracking.frame import Keyframe, StreamFrame
@@ -17,9 +17,11 @@ from ros2_raxels.tracking.metric_scale import ScaleSource
 from ros2_raxels.tracking.pose_covariance import (
     ModelError,
     accumulated,
+    by_focal,
     credibility,
     miss_rad,
     of_first_cameras,
+    of_focal,
     published,
     unit_of_another_trajectory,
 )
@@ -156,19 +158,41 @@ def test_loops_that_find_the_camera_off_show_an_error_that_inliers_do_not() -> N
 
 def test_what_is_published_holds_the_error_of_the_model() -> None:
     model = ModelError().covariance(2.0, [])
-    at_rest = published(NOTHING, np.eye(3), model)
+    at_rest = published(NOTHING, NOTHING, model)
     np.testing.assert_allclose(at_rest, model, atol=1e-15)
     assert (np.linalg.eigvalsh(at_rest) > 0).all()
-    turned = published(NOTHING, rotation_from_vector([0.0, 2.0, 0.0]), model)
-    assert turned[4, 4] > at_rest[4, 4] + 1e-6
-    np.testing.assert_allclose(turned[:3, :3], at_rest[:3, :3])
-    assert turned[3, 3] == pytest.approx(at_rest[3, 3])
+
+
+def turns_and_goes(too_much: float) -> FloatArray:
+    """(N, 4, 4): a turn of 2 rad on the spot, 3 ahead, and a turn of -1 rad, with another focal length."""
+    poses = [np.eye(4)]
+    for turn, ahead in [(0.4, 0.0)] * 5 + [(0.0, 1.0)] * 3 + [(-0.2, 0.0)] * 5:
+        moved = np.eye(4)
+        moved[:3, :3] = rotation_from_vector([0.0, turn * (1.0 + too_much), 0.0])
+        moved[2, 3] = ahead * (1.0 - too_much)
+        poses.append(poses[-1] @ moved)
+    return np.array(poses)
+
+
+def test_a_wrong_focal_length_bends_turns_and_the_way_that_follows() -> None:
+    off = 1e-4
+    right, wrong = turns_and_goes(0.0), turns_and_goes(off)
+    made = by_focal(right)
+    np.testing.assert_allclose(made[:3], (wrong[-1] - right[-1])[:3, 3] / off, atol=1e-3)
+    np.testing.assert_allclose(made[3:], [0.0, 1.0, 0.0], atol=1e-9)
+    # A turn all around and back is no turn.
+    np.testing.assert_allclose(by_focal(np.concatenate([right, right[::-1]])), 0.0, atol=1e-9)
+    spread = of_focal(made, 0.02**2)
+    assert np.sqrt(spread[4, 4]) == pytest.approx(0.02, rel=0.02)
+    assert 0.0 < np.sqrt(spread[3, 3]) < 0.005
+    along = made[:3] / np.linalg.norm(made[:3])
+    assert np.sqrt(along @ spread[:3, :3] @ along) == pytest.approx(0.02 * np.linalg.norm(made[:3]), rel=0.02)
 
 
 def test_what_is_not_known_is_9999_and_never_nan() -> None:
     unknown, model = np.eye(6) * UNKNOWN_VARIANCE, ModelError().covariance(1.0, [])
     half = np.diag([1.0, np.nan, 1.0, 1.0, 1.0, 1.0])
     for given in (unknown, half, np.full((6, 6), np.inf), -half):
-        np.testing.assert_array_equal(published(given, np.eye(3), model), unknown)
-    huge = published(np.diag([1.0, 1e9, 1.0, 1.0, 1.0, 1.0]), np.eye(3), model)
+        np.testing.assert_array_equal(published(given, NOTHING, model), unknown)
+    huge = published(np.diag([1.0, 1e9, 1.0, 1.0, 1.0, 1.0]), NOTHING, model)
     assert np.linalg.eigvalsh(huge).max() == pytest.approx(UNKNOWN_VARIANCE)

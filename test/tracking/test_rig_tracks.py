@@ -1,4 +1,4 @@
-"""rig_tracks: evidence of several cameras becomes one, depths of the others follow the map and its copies."""
+"""rig_tracks: depths of the others follow the map and its copies."""
 
 from __future__ import annotations
 
@@ -6,16 +6,12 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from made_up_tracks import wide_tracks_of
 from rig_walk import LENS, RigWalk, sides, stereo
 
 from ros2_raxels.geometry.camera import PinholeCamera
-from ros2_raxels.geometry.fisheye import wide_lens
 from ros2_raxels.matching.matcher import Matcher
 from ros2_raxels.tracking.frame import Keyframe, Side, StreamFrame
-from ros2_raxels.tracking.rig_tracks import RigTracks, joined, side_frame
-
-WIDE = wide_lens(240, 180, 150.0)
+from ros2_raxels.tracking.rig_tracks import RigTracks, side_frame
 
 
 @pytest.fixture(scope="module")
@@ -39,23 +35,6 @@ def keyframes(walk: RigWalk, matcher: Matcher, indices: list[int]) -> list[Keyfr
         pose = walk.base_to_world[k] @ leader.camera_to_base
         found.append(Keyframe(frame, pose, np.zeros((7, 7)), np.zeros(0)))
     return found
-
-
-def test_evidence_of_cameras_with_different_lenses_becomes_one() -> None:
-    rng, poses = np.random.default_rng(0), np.tile(np.eye(4), (2, 1, 1))
-    plain, _ = wide_tracks_of(rng, poses, [LENS] * 2, 30)
-    wide, _ = wide_tracks_of(rng, poses, [WIDE] * 2, 20)
-    places = np.array([3, 2])
-    whole = joined([(plain, np.array([0, 1])), (wide, places)], [LENS, LENS, WIDE, WIDE])
-    assert whole.frames == 4
-    first = len(plain.anchor)
-    np.testing.assert_array_equal(whole.pixels[:first, :2], plain.pixels)
-    np.testing.assert_array_equal(whole.pixels[first:, places], wide.pixels)
-    np.testing.assert_array_equal(whole.anchor[first:], places[wide.anchor])
-    assert np.isnan(whole.pixels[:first, 2:]).all()
-    rays = whole.rays(np.arange(len(whole.anchor)), whole.anchor)
-    np.testing.assert_allclose(rays[first:], wide.rays(np.arange(len(wide.anchor)), wide.anchor))
-    np.testing.assert_allclose(rays[:first], plain.rays(np.arange(first), plain.anchor))
 
 
 def test_depths_beside_are_those_of_the_room(walk: RigWalk, matcher: Matcher) -> None:

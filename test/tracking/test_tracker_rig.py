@@ -12,6 +12,7 @@ from rig_walk import LENS, RigWalk, sides, stereo
 
 from ros2_raxels.geometry.poses import FloatArray, relative_pose, rotation_angle_rad
 from ros2_raxels.geometry.rig import Rig
+from ros2_raxels.tracking.budget import Budget
 from ros2_raxels.tracking.metric_scale import ScaleSettings, ScaleSource
 from ros2_raxels.tracking.tracker import Tracker
 from ros2_raxels.tracking.types import TrackedPose, TrackerSettings, TrackState
@@ -82,6 +83,32 @@ def test_a_camera_that_drops_out_costs_its_own_rays_only(walk: RigWalk) -> None:
     away, turned = errors(poses[13:24], walk.truth(list(range(13, 24))))
     assert away < 0.08
     assert turned < 0.01
+
+
+@pytest.mark.parametrize("dark", [frozenset(), frozenset({15, 16, 17})])
+def test_without_time_the_other_camera_is_left_to_keyframes_unless_it_is_needed(
+    walk: RigWalk, dark: frozenset[int]
+) -> None:
+    class Slow(Budget):
+        def can_spare(self, look: str) -> bool:
+            return False
+
+    hurried, looked = tracker(walk), []
+    hurried._budget = Slow(limited=True)
+    hurried.reset()
+    rig = hurried._live.mapper.rig
+    assert rig is not None
+    expected = rig.expected
+    rig.expected = lambda *of: (looked.append(of[1].number), expected(*of))[1]  # type: ignore[method-assign, func-returns-value]
+    answers = follow(hurried, walk, left=dark)
+    assert all(a.state is TrackState.TRACKING for a in answers)
+    assert dark <= set(looked)
+    assert len(looked) < 0.3 * len(answers)
+    # What the keyframes say of metres is all that can be known.
+    assert answers[-1].scale.source is ScaleSource.STEREO
+    away, turned = errors(np.array([a.camera_to_world for a in answers[3:]]), walk.truth(list(range(3, len(answers)))))
+    assert away < 0.08
+    assert turned < 0.02
 
 
 def test_where_the_first_camera_is_dead_for_long_the_other_goes_on_and_makes_the_map(walk: RigWalk) -> None:

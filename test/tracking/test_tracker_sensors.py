@@ -13,12 +13,16 @@ from walk import BLACK, CAMERA, FIRST_NS, HELD, LOST, STEP_NS, TRACKING, Walk
 from ros2_raxels.geometry.poses import (
     FloatArray,
     interpolate_pose,
+    make_pose,
     relative_pose,
     rotation_angle_rad,
+    rotation_from_vector,
     rotation_vector,
 )
 from ros2_raxels.geometry.trajectory import absolute_error
 from ros2_raxels.recordings.imu import ImuReadings, RecordedImu
+from ros2_raxels.scenes.renderer import render
+from ros2_raxels.scenes.world import furnished_room
 from ros2_raxels.tracking.metric_scale import ScaleSource
 from ros2_raxels.tracking.tracker import Tracker
 from ros2_raxels.tracking.types import TrackedPose
@@ -151,6 +155,51 @@ def test_with_a_gyro_ten_black_frames_are_no_loss(walk: Walk, imu: bool, lost: i
         assert off_deg < 0.7
         assert off_deg < 3.0 * np.degrees(np.sqrt(found[-1].covariance[4, 4]))
     assert tracked(tracker, walk, [black.stop])[0].state is TRACKING
+
+
+class TurnedAway(Walk):
+    """A walk that stops; a second without frames in which the camera turns by 75 degrees; then sideways steps."""
+
+    STOP, GAP = 30, 15
+
+    def __init__(self, walk: Walk) -> None:
+        end = walk.poses[self.STOP]
+        turns = np.radians(np.concatenate([np.arange(1, self.GAP + 1) * 5.0, np.full(24, 75.0)]))
+        aside = np.concatenate([np.zeros(self.GAP), 0.03 * np.arange(24)])
+        room, away = furnished_room(3), []
+        for turn, step in zip(turns, aside, strict=True):
+            looks = end @ make_pose(rotation_from_vector(np.array([0.0, turn, 0.0])), np.zeros(3))
+            away.append(looks @ make_pose(np.eye(3), np.array([step, 0.0, 0.0])))
+        self.poses = np.array([*walk.poses[: self.STOP + 1], *away])
+        unseen, seen = [BLACK] * self.GAP, [render(room, CAMERA, pose)[0] for pose in away[self.GAP :]]
+        self.images = [*walk.images[: self.STOP + 1], *unseen, *seen]
+        self.depths_m, self.depth_m = [], walk.depth_m
+
+    @property
+    def after(self) -> list[int]:
+        """Frames after the gap."""
+        return list(range(self.STOP + self.GAP + 1, len(self.poses)))
+
+
+def test_who_was_carried_out_of_sight_of_all_keyframes_goes_on_there_and_is_not_lost(walk: Walk) -> None:
+    """Another trajectory begins where wheels and gyro say that the camera is, in metres and in the same world."""
+    away = TurnedAway(walk)
+
+    def odometry(stamp_ns: int) -> FloatArray | None:
+        return away.poses[round((stamp_ns - FIRST_NS) / STEP_NS)]
+
+    tracker = Tracker(odometry=odometry, imu=gyro_of(away))
+    tracked(tracker, away, list(range(away.STOP + 1)))
+    found = tracked(tracker, away, away.after)
+    states = [answer.state for answer in found]
+    assert LOST not in states
+    # Six frames until it is sure that nothing known is to be seen, and those of the first cameras.
+    assert states[-8:] == [TRACKING] * 8
+    assert found[-1].scale.is_metric
+    assert len(tracker._live.keyframes.trajectories) == 2
+    truth = relative_pose(away.poses[0], away.poses[away.after[-1]])
+    assert float(rotation_angle_rad(found[-1].camera_to_world[:3, :3].T @ truth[:3, :3])) < 0.02
+    assert np.linalg.norm(found[-1].camera_to_world[:3, 3] - truth[:3, 3]) < 0.02 * walk.depth_m
 
 
 class Wrong:
