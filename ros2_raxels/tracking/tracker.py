@@ -364,10 +364,9 @@ class Tracker:
 
         Where images come far apart, older keyframes show little of the next one, and depths of that little are unknown.
         """
-        last, live = self._last_accepted, self._live
-        if last is None or live.coming is not None or last.frame.number <= live.keyframes.window[-1].number:
-            return False
-        if self._is_blind(frame):
+        last, live, in_making = self._last_accepted, self._live, self._maker.frame
+        newest = live.keyframes.window[-1].number if in_making is None else in_making.frame.number
+        if last is None or live.coming is not None or last.frame.number <= newest or self._is_blind(frame):
             return False
         # The world may have been corrected since.
         covariance = with_unit(live.motion.covariance, last.covariance[6, 6])
