@@ -32,6 +32,14 @@ _MOST_NEW = 0.2
 _RECOVERED = 0.5
 """What a track counts that was in doubt and agrees now: over a short way a thing that moves may agree as well."""
 
+_HALF = 0.5
+"""Of the picture: the world is what most of it shows. Where more is in doubt, what is solved with may be what moves."""
+
+
+def odds(share: float) -> float:
+    """0 to 1: how little it is known which motion is the world's, by the share of a picture that is in doubt."""
+    return max(share - _HALF, 0.0) / (1.0 - _HALF)
+
 
 def are_off(residual_px: FloatArray) -> BoolArray:
     """(P,) which tracks disagree with the poses of keyframes, by their residuals (P, N), NaN where not seen."""

@@ -14,7 +14,7 @@ from ros2_raxels.tracking.frame import Keyframe, StreamFrame
 from ros2_raxels.tracking.learned_look import LearnedLook
 from ros2_raxels.tracking.live_map import LiveMap
 from ros2_raxels.tracking.resection import FrameSolve, FrameSolver
-from ros2_raxels.tracking.rig_tracks import RigTracks, SeenBeside
+from ros2_raxels.tracking.rig_tracks import SeenBeside
 from ros2_raxels.tracking.types import TrackerSettings
 from ros2_raxels.utils.timing import timed
 
@@ -137,33 +137,17 @@ class FrameSearch:
         with timed(stage_s, "evidence"):
             evidence = mapper.shared.expected(window, frame, expected)
         evidence = None if evidence is None or len(evidence.anchor) < FEWEST_MATCHES else evidence
-        if evidence is not None and mapper.rig is not None and not self._budget.can_spare(_BESIDE):
-            solved = self._solved_at(frame, expected, evidence, [], stage_s)
-            if self._is_sure(solved):
-                return solved
+        spare = evidence is None or self._budget.can_spare(_BESIDE)
         with timed(stage_s, "evidence"):
-            beside = [] if mapper.rig is None else self._seen_beside(mapper.rig, frame, expected)
+            beside = self._seen_beside(frame, expected, spare)
         if evidence is None and not beside:
             return None
-        return self._solved_at(frame, expected, evidence, beside, stage_s)
-
-    def _seen_beside(self, rig: RigTracks, frame: StreamFrame, expected: FloatArray) -> list[SeenBeside]:
-        with self._budget.paying_for(_BESIDE):
-            return rig.expected(self._live.keyframes.window, frame, expected)
-
-    def _solved_at(
-        self,
-        frame: StreamFrame,
-        expected: FloatArray,
-        evidence: Evidence | None,
-        beside: Sequence[SeenBeside],
-        stage_s: dict[str, float],
-    ) -> FrameSolve:
-        """From what was seen near a pose (4x4), by the first camera and by others; depths are learned if it is sure."""
-        mapper, window = self._live.mapper, self._live.keyframes.window
         evidence = mapper.shared.nothing(window, frame) if evidence is None else evidence
-        with timed(stage_s, "solve"):
-            solved = self._solver.solve_from([expected], window, evidence, beside=[seen.beside for seen in beside])
+        solved = self._solved_at(expected, evidence, beside, stage_s)
+        if not spare and not self._is_sure(solved):
+            with timed(stage_s, "evidence"):
+                beside = self._seen_beside(frame, expected, True)
+            solved = self._solved_at(expected, evidence, beside, stage_s)
         if not self._is_sure(solved):
             mapper.shared.forget_pairs(frame)
             return solved
@@ -172,6 +156,24 @@ class FrameSearch:
             if mapper.rig is not None:
                 mapper.rig.learn(seen, inverse_depth, agrees)
         return solved
+
+    def _seen_beside(self, frame: StreamFrame, expected: FloatArray, spare: bool) -> list[SeenBeside]:
+        """By the other cameras of a rig; without time to spare not by those that see what the first one sees."""
+        rig, window = self._live.mapper.rig, self._live.keyframes.window
+        if rig is None:
+            return []
+        if not spare:
+            return rig.expected(window, frame, expected, partners=False)
+        with self._budget.paying_for(_BESIDE):
+            return rig.expected(window, frame, expected)
+
+    def _solved_at(
+        self, expected: FloatArray, evidence: Evidence, beside: Sequence[SeenBeside], stage_s: dict[str, float]
+    ) -> FrameSolve:
+        with timed(stage_s, "solve"):
+            return self._solver.solve_from(
+                [expected], self._live.keyframes.window, evidence, beside=[seen.beside for seen in beside]
+            )
 
     def _near(self, frame: StreamFrame, stage_s: dict[str, float]) -> tuple[FrameSolve | None, bool]:
         """At a glance, else thoroughly if there is time; and whether coarse flow reached little of the keyframes."""

@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ros2_raxels.estimation.bundle_adjustment import PlacePrior
-from ros2_raxels.geometry.poses import FloatArray
+from ros2_raxels.geometry.poses import FloatArray, relative_pose, rotation_angle_rad
 from ros2_raxels.tracking.frame import Keyframe
 from ros2_raxels.tracking.inertial import Imu, Preintegrated, preintegrate
 from ros2_raxels.tracking.visual_inertial import GRAVITY, VISUAL_NOISE
@@ -29,8 +29,11 @@ _SEEN_SHARE, _SEEN_NOISE = 0.01, 0.001
 _ROLLED_SHARE, _ROLLED_NOISE_M = 0.015, 0.0005
 """Error of a way by the wheels."""
 
-_SLIP_SHARE, _SLIP_M = 0.4, 0.03
-"""A way by the wheels that is further from the one that is seen is left out."""
+_SLIP_SHARE, _SLIP_SIGMAS = 0.4, 3.0
+"""A way by the wheels is left out that is off the one that is seen by such a share and so many times the noise."""
+
+_SLIP_TURN, _SLIP_RAD = 0.2, 0.01
+"""So is one whose turn is off the one that is seen, which images tell well, by such a share and so much."""
 
 _BIAS_SIGMA, _GRAVITY_SIGMA = 0.1, 0.02
 """m/s2, of the accelerometer's bias and of what gravity weighs."""
@@ -44,7 +47,7 @@ class Way:
     """From one camera of a path to the next.
 
     Attributes:
-        rolled: (3,) the next one in the axes of the first by the wheels, m; None where they tell nothing.
+        rolled: 4x4, the next one in the first by the wheels, m; None where they tell nothing.
         motion: by the IMU, in the axes of the first camera; None where it tells nothing.
     """
 
@@ -69,7 +72,7 @@ def place_prior(
         None where neither wheels nor IMU tell of any of the newest ways.
     """
     first = len(poses) - count
-    ways = [_without_slip(way, *pair) for way, pair in zip(ways, pairwise(poses), strict=True)]
+    ways = [_without_slip(way, *pair, depth_m) for way, pair in zip(ways, pairwise(poses), strict=True)]
     if all(way.rolled is None and way.motion is None for way in ways[first:]):
         return None
     system = _system(poses, ways, first, imu_place, depth_m, scale_sigma)
@@ -83,13 +86,17 @@ def place_prior(
 _FACTOR, _GRAVITY, _BIAS, _FIRST = slice(0, 1), slice(1, 4), slice(4, 7), 7
 
 
-def _without_slip(way: Way, before: FloatArray, after: FloatArray) -> Way:
+def _without_slip(way: Way, before: FloatArray, after: FloatArray, depth_m: float) -> Way:
     """A way without that of the wheels where they contradict what is seen."""
     if way.rolled is None:
         return way
-    seen = before[:3, :3].T @ (after[:3, 3] - before[:3, 3])
-    apart, longest = np.linalg.norm(seen - way.rolled), max(np.linalg.norm(seen), np.linalg.norm(way.rolled))
-    return replace(way, rolled=None) if apart > _SLIP_M + _SLIP_SHARE * longest else way
+    seen = relative_pose(before, after)
+    off_rad, turn_rad = (float(rotation_angle_rad(r)) for r in (seen[:3, :3].T @ way.rolled[:3, :3], seen[:3, :3]))
+    step, rolled = seen[:3, 3], way.rolled[:3, 3]
+    apart, longest = np.linalg.norm(step - rolled), max(np.linalg.norm(step), np.linalg.norm(rolled))
+    noise = _SEEN_NOISE * depth_m + _ROLLED_NOISE_M
+    slips = off_rad > _SLIP_RAD + _SLIP_TURN * turn_rad or apart > _SLIP_SIGMAS * noise + _SLIP_SHARE * longest
+    return replace(way, rolled=None) if slips else way
 
 
 class _System:
@@ -153,8 +160,9 @@ def _system(
             sigma = np.full(3, _SEEN_NOISE * depth_m + _SEEN_SHARE * float(np.linalg.norm(step)))
             system.add(sigma, np.zeros(3), *onward, (_FACTOR, -step[:, None]))
         if way.rolled is not None:
-            sigma = np.full(3, _ROLLED_NOISE_M + _ROLLED_SHARE * float(np.linalg.norm(way.rolled)))
-            system.add(sigma, turn @ way.rolled - step, *onward)
+            rolled = way.rolled[:3, 3]
+            sigma = np.full(3, _ROLLED_NOISE_M + _ROLLED_SHARE * float(np.linalg.norm(rolled)))
+            system.add(sigma, turn @ rolled - step, *onward)
         if way.motion is not None:
             motion, dt, sigma = way.motion, way.motion.duration_s, np.sqrt(np.diag(way.motion.covariance))
             by_bias = motion.by_accelerometer_bias
@@ -205,4 +213,4 @@ class PathSensors:
         rolled = self.moved(begin_ns, end_ns) if self.moved is not None and begin_ns >= self.moved_since_ns else None
         readings = None if self.imu is None or end_ns <= begin_ns else self.imu.between(begin_ns, end_ns)
         motion = None if readings is None else preintegrate(readings, self.gyro_bias, np.zeros(3), VISUAL_NOISE)
-        return Way(None if rolled is None else rolled[:3, 3], motion)
+        return Way(rolled, motion)

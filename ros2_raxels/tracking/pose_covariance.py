@@ -3,7 +3,8 @@
 - *Start*: the first cameras, which set world and unit.
 - *Noise* of each solve, by what its inliers miss by.
 - *Drift* from keyframe to keyframe, by the same and by how few points are handed on: of rotation, place and unit.
-  Keyframes hand it on, so that it adds up along the trajectory.
+  Keyframes hand it on, so that it adds up along the trajectory. Where most of a keyframe is in doubt (`doubt`), what is
+  solved with may be what moves: then all of the motion since, and the unit, may be wrong.
 - *Focal length*: how far it may be wrong, times what that makes of all turns and of the way since (`by_focal`).
 - *Model*: what no solve sees (lens, rolling shutter, timing, matches that err alike). Each stream shows how large it
   is: by what inliers miss by, and by how far loop closures find the camera from where it was thought to be.
@@ -153,6 +154,7 @@ def accumulated(
     quality: SolveQuality,
     unit: float,
     unit_is_held: bool = False,
+    doubted: float = 0.0,
 ) -> FloatArray:
     """7x7 covariance since the trajectory began of a frame that was solved against keyframes: start, noise and drift.
 
@@ -163,6 +165,7 @@ def accumulated(
         quality: of its solve, px of the working image.
         unit: depth of the scene.
         unit_is_held: whether other sensors see to it that the unit stays what it is.
+        doubted: 0 to 1, how little it is known whether the frame was solved with the world; see `doubt.odds`.
     """
     last = anchors[-1]
     residual_px = float(np.nan_to_num(quality.residual_px))
@@ -176,7 +179,15 @@ def accumulated(
     elif last.handed_on is not None:
         told = [(_HANDED_ON * unit) ** 2] * 3 + [_HANDED_ON**2] * 3
         drift += np.diag([*told, last.handed_on.scale_sigma**2])
+    if doubted:
+        drift += doubted**2 * _of_another_motion(last.camera_to_world, camera_to_world, turned_rad)
     return compounded(last.covariance, last.camera_to_world, camera_to_world) + with_unit(noise, 0.0) + drift
+
+
+def _of_another_motion(before: FloatArray, after: FloatArray, turned_rad: float) -> FloatArray:
+    """7x7, of a camera (4x4) beside something that moves: all of its motion may be wrong, and so may the unit."""
+    length = float(np.linalg.norm(after[:3, 3] - before[:3, 3]))
+    return np.diag([length**2] * 3 + [turned_rad**2] * 3 + [_OTHER_UNIT**2])
 
 
 def _drift(missed_rad: float, inliers: int, turned_rad: float, unit: float) -> FloatArray:

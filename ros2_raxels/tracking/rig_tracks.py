@@ -147,14 +147,17 @@ class RigTracks:
         return replace(keyframe, frame=frame, camera_to_world=pose, inverse_depth=depths)
 
     def expected(
-        self, anchors: Sequence[Keyframe], frame: StreamFrame, camera_to_world: FloatArray
+        self, anchors: Sequence[Keyframe], frame: StreamFrame, camera_to_world: FloatArray, partners: bool = True
     ) -> list[SeenBeside]:
-        """What the other cameras see of their keyframes if the leader is there (4x4); only those that see enough."""
+        """What the other cameras see of their keyframes if the leader is there (4x4); only those that see enough.
+
+        Without `partners` those that see what the leader sees are not asked.
+        """
         found = []
         sees = shows(frame)
         for name in frame.sides:
             views = self.views(name, anchors)
-            if not views:
+            if not views or (name in self._partners and not partners):
                 continue
             mount, share = self.mount(name), _SEEN_ALREADY if sees and name in self._partners else 1.0
             evidence = self._shared[name].expected(views, side_frame(frame, name), camera_to_world @ mount, share)
@@ -196,12 +199,13 @@ class RigTracks:
 
     def measure(self, others: Sequence[Keyframe], keyframe: Keyframe, keypoints: bool = True) -> None:
         """A new keyframe: look for it in others, and in it for their points, by flow and, if wanted, keypoints."""
+        sees = shows(keyframe.frame)
         for name in keyframe.frame.sides:
             views, view, shared = self.views(name, others), self._view(name, keyframe), self._shared[name]
             if not views:
                 continue
             # Keypoints cost the most, and add little to those of a first camera that sees the same.
-            shared.both_ways(views, view, view.camera_to_world, keypoints and name not in self._partners)
+            shared.both_ways(views, view, view.camera_to_world, keypoints and not (sees and name in self._partners))
             evidence = shared.starting_in_last([*views, view])
             if len(evidence.anchor) < FEWEST_MATCHES:
                 continue

@@ -90,6 +90,11 @@ class SharedMatches:
         """Whether something moves on its own in one of these."""
         return any(frame.number in self._doubt for frame in frames)
 
+    def doubted(self, frame: Seen) -> float:
+        """Share of a frame that is in doubt."""
+        points = self._doubt.get(frame.number)
+        return 0.0 if points is None else float(points.mean())
+
     def starts_in_doubt(self, frames: Sequence[Seen], evidence: Evidence) -> BoolArray:
         """(P,) which tracks of some evidence start where their frame is in doubt."""
         found = np.zeros(len(evidence.anchor), bool)

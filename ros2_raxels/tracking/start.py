@@ -173,10 +173,9 @@ class Start:
         else:
             live.mapper.shared.take_over(first.shared)
             self._frames.know(clip.cameras[-1])
-        is_another = bool(live.keyframes.keyframes) and not live.metric.scale.is_metric
-        other_unit = unit_of_another_trajectory() if is_another else 0.0
+        unit_variance = self._unit_variance()
         start = live.motion.camera_to_world @ self._by.to_leader
-        placed, clip_to_unit = first.placed(start, live.motion.covariance, unit, other_unit)
+        placed, clip_to_unit = first.placed(start, live.motion.covariance, unit, unit_variance)
         solved = self._by.solved_of_leader(placed)
         live.mapper.begin(solved, clip, clip_to_unit, unit, self._by.name)
         self.collect_from([])
@@ -197,6 +196,13 @@ class Start:
         )
         answer = solved_answer(live.motion, newest.frame, quality, keyframe=True, stage_s=stage_s)
         return replace(answer, earlier=first.between(solved))
+
+    def _unit_variance(self) -> float:
+        """Of the logarithm of the unit of a trajectory that begins: in metres, or compared with the one before."""
+        scale = self._live.metric.scale
+        if scale.is_metric:
+            return scale.sigma**2
+        return unit_of_another_trajectory() if self._live.keyframes.keyframes else 0.0
 
     def _begin_in_metres(self, frame: StreamFrame, depth: DepthPrior, stage_s: dict[str, float]) -> TrackedPose:
         """One keyframe of a new trajectory, with depths that a sensor has measured, where the camera is thought to be.

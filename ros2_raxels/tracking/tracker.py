@@ -34,6 +34,7 @@ from ros2_raxels.tracking import map_file
 from ros2_raxels.tracking.answers import few_agree, solved_answer, unsolved_answer
 from ros2_raxels.tracking.budget import Budget
 from ros2_raxels.tracking.depth_prior import DepthPrior
+from ros2_raxels.tracking.doubt import odds
 from ros2_raxels.tracking.frame import Keyframe, KeyframePose, SolvedFrame, StreamFrame
 from ros2_raxels.tracking.frame_maker import FrameMaker
 from ros2_raxels.tracking.frame_search import FrameSearch
@@ -408,7 +409,10 @@ class Tracker:
             solved = replace(solved, camera_to_world=pose, covariance=spread)
         unit = self._live.keyframes.unit_of(anchors[-1])
         is_held = self._live.mapper.follows_sensors
-        covariance = accumulated(anchors, solved.camera_to_world, solved.covariance, solved.quality, unit, is_held)
+        doubted = odds(self._live.mapper.shared.doubted(anchors[-1]))
+        covariance = accumulated(
+            anchors, solved.camera_to_world, solved.covariance, solved.quality, unit, is_held, doubted
+        )
         self._live.model_error = self._live.model_error.seen(miss_rad(anchors[-1], solved.quality))
         step = self._step_to(frame, solved, after_gap)
         self._live.motion.solved(solved.camera_to_world, covariance[:6, :6], frame.stamp_ns, after_gap)
@@ -421,7 +425,8 @@ class Tracker:
             self._live.coming = self._last_accepted
         if self._live.coming is not None and self._would_come_late(frame):
             self._live.hurry()
-        answer = replace(solved_answer(self._live.motion, frame, solved.quality, keyframe, stage_s), step=step)
+        quality = replace(solved.quality, confidence=solved.quality.confidence * (1.0 - doubted))
+        answer = replace(solved_answer(self._live.motion, frame, quality, keyframe, stage_s), step=step)
         return answer, Tracking(apart and not keyframe)
 
     def _step_to(self, frame: StreamFrame, solved: FrameSolve, after_gap: bool) -> Step | None:

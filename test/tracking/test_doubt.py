@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 
-from ros2_raxels.tracking.doubt import are_off, in_doubt, nearest_of
+from ros2_raxels.tracking.doubt import are_off, in_doubt, nearest_of, odds
 
 STEP, COLUMNS, ROWS = 16.0, 20, 15
 GRID = np.stack(np.meshgrid(np.arange(COLUMNS), np.arange(ROWS)), axis=-1).reshape(-1, 2) * STEP + 8.0
@@ -56,3 +57,8 @@ def test_a_track_is_off_that_misses_in_one_of_the_frames_that_see_it() -> None:
     residual = np.column_stack([np.full(20, 0.2), np.full(20, np.nan)])
     residual[:4, 1] = 2.9, 3.1, 0.1, 9.0
     assert np.flatnonzero(are_off(residual)).tolist() == [1, 3]
+
+
+def test_which_motion_is_the_world_s_is_known_while_most_of_the_picture_agrees() -> None:
+    assert [odds(share) for share in (0.0, 0.3, 0.5)] == [0.0, 0.0, 0.0]
+    assert [odds(share) for share in (0.6, 0.75, 1.0)] == pytest.approx([0.2, 0.5, 1.0])

@@ -27,7 +27,7 @@ def curve(count: int = 12) -> FloatArray:
 
 
 def rolled(poses: FloatArray) -> list[Way]:
-    return [Way(relative_pose(before, after)[:3, 3]) for before, after in pairwise(poses)]
+    return [Way(relative_pose(before, after)) for before, after in pairwise(poses)]
 
 
 def drawn(prior: PlacePrior) -> FloatArray:
@@ -57,11 +57,24 @@ def test_wheels_bring_a_path_back_to_metres() -> None:
     assert 0.002 < sigma < 0.02
 
 
-def test_a_way_on_which_wheels_slip_is_left_out() -> None:
+ALONG = make_pose(rotation_from_vector([0.0, 0.1, 0.0]), [0.02, 0.0, 0.1])
+
+
+@pytest.mark.parametrize(
+    "slips",
+    [
+        make_pose(ALONG[:3, :3], [0.0, 0.0, 0.5]),
+        make_pose(ALONG[:3, :3], NOWHERE),
+        np.eye(4),
+        make_pose(np.eye(3), ALONG[:3, 3]),
+    ],
+    ids=["spin on the spot", "stand still", "stand still in a turn", "turn less"],
+)
+def test_a_way_on_which_wheels_slip_is_left_out(slips: FloatArray) -> None:
     truth = curve()
     ways = rolled(truth)
     honest = place_prior(truth, ways, COUNT, NOWHERE, 3.0, 0.01)
-    ways[-2] = Way(np.array([0.0, 0.0, 0.5]))
+    ways[-2] = Way(slips)
     slipped = place_prior(truth, ways, COUNT, NOWHERE, 3.0, 0.01)
     ways[-2] = Way()
     without = place_prior(truth, ways, COUNT, NOWHERE, 3.0, 0.01)
@@ -71,6 +84,15 @@ def test_a_way_on_which_wheels_slip_is_left_out() -> None:
     np.testing.assert_allclose(slipped.information, without.information)
     np.testing.assert_allclose(slipped.pull, 0.0, atol=1e-9)
     assert np.trace(slipped.information) < np.trace(honest.information)
+
+
+def test_wheels_that_stand_still_while_a_robot_turns_do_not_hold_its_camera_in_place() -> None:
+    """A camera in front of the axis moves by millimetres from keyframe to keyframe, as little as images may err."""
+    turns = [make_pose(rotation_from_vector([0.0, 0.05 * k, 0.0]), NOWHERE) for k in range(12)]
+    truth = np.array([turn @ make_pose(np.eye(3), [0.0, 0.0, 0.15]) for turn in turns])
+    ways = rolled(truth)
+    assert place_prior(truth, ways, COUNT, NOWHERE, 3.0, 0.01) is not None
+    assert place_prior(truth, [Way(np.eye(4))] * len(ways), COUNT, NOWHERE, 3.0, 0.01) is None
 
 
 def test_where_nothing_tells_there_is_no_prior() -> None:

@@ -163,6 +163,18 @@ def test_what_is_published_holds_the_error_of_the_model() -> None:
     assert (np.linalg.eigvalsh(at_rest) > 0).all()
 
 
+def test_beside_what_moves_all_of_the_motion_and_the_unit_may_be_wrong() -> None:
+    """By how little it is known whether the world was solved with."""
+    turned = THERE @ make_pose(rotation_from_vector([0.0, 0.0, 0.3]), np.zeros(3))
+    last = anchor(np.zeros((7, 7)))
+    known, half, nothing = (
+        np.diag(accumulated([last], turned, NOTHING, quality(0.4, 100), 1.0, doubted=share))
+        for share in (0.0, 0.5, 1.0)
+    )
+    np.testing.assert_allclose(np.sqrt((nothing - known)[[0, 4, 6]]), [2.0, 0.3, np.sqrt(unit_of_another_trajectory())])
+    np.testing.assert_allclose(half - known, (nothing - known) / 4.0, atol=1e-12)
+
+
 def turns_and_goes(too_much: float) -> FloatArray:
     """(N, 4, 4): a turn of 2 rad on the spot, 3 ahead, and a turn of -1 rad, with another focal length."""
     poses = [np.eye(4)]

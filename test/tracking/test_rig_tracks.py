@@ -81,6 +81,24 @@ def test_a_camera_that_sees_what_the_first_one_sees_follows_fewer_points_unless_
     assert 60 < both < 0.8 * alone
 
 
+@pytest.mark.parametrize(
+    ("overlaps", "dark", "found"), [(True, False, False), (True, True, True), (False, False, True)]
+)
+def test_keypoints_are_left_out_of_a_camera_that_sees_what_the_first_one_sees(
+    matcher: Matcher, overlaps: bool, dark: bool, found: bool
+) -> None:
+    pair = stereo() if overlaps else sides()
+    rig, known = RigTracks(matcher, pair.rig), keyframes(pair, matcher, [0, 1])
+    rig.begin(known)
+    (new,) = keyframes(pair, matcher, [2])
+    if dark:
+        new = replace(new, frame=replace(new.frame, features=matcher.look(np.zeros((180, 240), np.uint8))))
+    rig.measure(known, new)
+    matches = rig.shared("right").known_of(new.number)
+    assert {pair: m.keypoints is not None for pair, m in matches.items()} == {(0, 2): found, (1, 2): found}
+    assert all(np.isfinite(m.flow_back[:, 0]).mean() > 0.3 for m in matches.values())
+
+
 def test_depths_follow_a_world_that_grows(walk: RigWalk, matcher: Matcher) -> None:
     rig = RigTracks(matcher, walk.rig)
     known = keyframes(walk, matcher, [0, 1])

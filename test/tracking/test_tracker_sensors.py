@@ -70,13 +70,28 @@ def test_over_a_gap_the_gyro_knows_where_the_camera_looks(walk: Walk) -> None:
     assert off["liar"] == pytest.approx(off["eyes"], abs=0.5)
 
 
-def test_with_wheels_there_are_metres_from_the_first_frame_and_no_step_when_there_are_depths(walk: Walk) -> None:
+def wheels_of(walk: Walk) -> Callable[[int], FloatArray | None]:
+    """Odometry that is right."""
+
     def odometry(stamp_ns: int) -> FloatArray | None:
         at = (stamp_ns - FIRST_NS) / STEP_NS
         k = int(at)
         return interpolate_pose(walk.poses[k], walk.poses[min(k + 1, len(walk.poses) - 1)], at - k)
 
-    found = tracked(Tracker(odometry=odometry), walk, list(range(24)))
+    return odometry
+
+
+def test_how_sure_metres_are_at_the_start_is_known_of_all_that_comes_after(walk: Walk) -> None:
+    """Wheels that stop then say nothing more of it."""
+    tracker = Tracker(odometry=wheels_of(walk))
+    answer = next(answer for k in range(24) if (answer := tracked(tracker, walk, [k])[0]).has_depth)
+    assert answer.scale.is_metric
+    for keyframe in tracker._live.keyframes.all:
+        assert keyframe.covariance[6, 6] == pytest.approx(answer.scale.sigma**2, rel=0.01)
+
+
+def test_with_wheels_there_are_metres_from_the_first_frame_and_no_step_when_there_are_depths(walk: Walk) -> None:
+    found = tracked(Tracker(odometry=wheels_of(walk)), walk, list(range(24)))
     assert [answer.state for answer in found] == [TRACKING] * 24
     assert all(answer.scale.is_metric and answer.scale.source is ScaleSource.ODOM for answer in found)
     assert not found[0].has_depth
@@ -184,11 +199,7 @@ class TurnedAway(Walk):
 def test_who_was_carried_out_of_sight_of_all_keyframes_goes_on_there_and_is_not_lost(walk: Walk) -> None:
     """Another trajectory begins where wheels and gyro say that the camera is, in metres and in the same world."""
     away = TurnedAway(walk)
-
-    def odometry(stamp_ns: int) -> FloatArray | None:
-        return away.poses[round((stamp_ns - FIRST_NS) / STEP_NS)]
-
-    tracker = Tracker(odometry=odometry, imu=gyro_of(away))
+    tracker = Tracker(odometry=wheels_of(away), imu=gyro_of(away))
     tracked(tracker, away, list(range(away.STOP + 1)))
     found = tracked(tracker, away, away.after)
     states = [answer.state for answer in found]
