@@ -25,7 +25,7 @@ import numpy.typing as npt
 from ros2_raxels.estimation.estimator import Estimator
 from ros2_raxels.estimation.hypotheses import Denoiser
 from ros2_raxels.geometry.camera import Camera
-from ros2_raxels.geometry.covariance import UNKNOWN_VARIANCE
+from ros2_raxels.geometry.covariance import UNKNOWN_VARIANCE, with_unit
 from ros2_raxels.geometry.poses import FloatArray, relative_pose
 from ros2_raxels.geometry.rig import Rig, overlap
 from ros2_raxels.geometry.turns import Turn
@@ -221,6 +221,7 @@ class Tracker:
         )
         self._last_solve: tuple[int, FloatArray] | None = None
         self._last_seen: StreamFrame | None = None
+        self._last_accepted: SolvedFrame | None = None
 
     @property
     def depth_trouble(self) -> str:
@@ -346,21 +347,46 @@ class Tracker:
     def _follow(self, frame: StreamFrame, state: Tracking, stage_s: dict[str, float]) -> tuple[TrackedPose, State]:
         """The frame after one that was solved."""
         solved, apart = self._search.following(frame, stage_s)
-        if not self._search.is_good(solved) or not self._is_likely(frame, solved):
+        found = self._believed(frame, solved)
+        if found is None and self._makes_keyframe_of_last(frame):
+            solved, apart = self._search.following(frame, stage_s)
+            found = self._believed(frame, solved)
+        if found is None:
             return self._miss(frame, solved, Held(0, state.apart), stage_s)
-        return self._accept(frame, solved, self._live.keyframes.window, state.apart, apart, stage_s)
+        return self._accept(frame, found, self._live.keyframes.window, state.apart, apart, stage_s)
+
+    def _believed(self, frame: StreamFrame, solved: FrameSolve | None) -> FrameSolve | None:
+        if not self._search.is_good(solved) or not self._is_likely(frame, solved):
+            return None
+        return solved
+
+    def _makes_keyframe_of_last(self, frame: StreamFrame) -> bool:
+        """Let the frame before become a keyframe since this one was not found; whether it is one now.
+
+        Where images come far apart, older keyframes show little of the next one, and depths of that little are unknown.
+        """
+        last, live, in_making = self._last_accepted, self._live, self._maker.frame
+        newest = live.keyframes.window[-1].number if in_making is None else in_making.frame.number
+        if last is None or live.coming is not None or last.frame.number <= newest or self._is_blind(frame):
+            return False
+        # The world may have been corrected since.
+        covariance = with_unit(live.motion.covariance, last.covariance[6, 6])
+        live.coming = SolvedFrame(last.frame, live.motion.camera_to_world, covariance, live.motion.velocity)
+        live.catch_up()
+        return live.keyframes.window[-1].number == last.frame.number
 
     def _regain(self, frame: StreamFrame, state: Held, stage_s: dict[str, float]) -> tuple[TrackedPose, State]:
         """A frame after few that were not solved: they may have been blurred, and the camera cannot be far."""
         solved, apart = self._search.following(frame, stage_s)
-        if self._search.is_good(solved) and self._is_likely(frame, solved):
+        found = self._believed(frame, solved)
+        if found is not None:
             after_gap = self._live.motion.since_solved_s(frame.stamp_ns) > _LONG_GAP_S
-            return self._accept(frame, solved, self._live.keyframes.window, state.apart, apart, stage_s, after_gap)
+            return self._accept(frame, found, self._live.keyframes.window, state.apart, apart, stage_s, after_gap)
         if state.missed >= self.settings.lost_frames and not self._is_blind(frame):
             # Carried by other sensors for so long that the window may be out of sight.
-            found, anchors, is_elsewhere = self._search.anywhere(frame, stage_s)
-            if self._search.ends_loss(found) and self._is_likely(frame, found):
-                return self._come_back(frame, found, anchors, is_elsewhere, stage_s)
+            known, anchors, is_elsewhere = self._search.anywhere(frame, stage_s)
+            if self._search.ends_loss(known) and self._is_likely(frame, known):
+                return self._come_back(frame, known, anchors, is_elsewhere, stage_s)
         return self._miss(frame, solved, state, stage_s)
 
     def _is_likely(self, frame: StreamFrame, solved: FrameSolve) -> bool:
@@ -393,9 +419,10 @@ class Tracker:
         with timed(stage_s, "keyframe"):
             # Thorough looks one after the other would cost more than a keyframe that ends them.
             keyframe = self._sees_little(frame) or (apart and was_apart) or self._has_little_left(solved)
+        self._last_accepted = SolvedFrame(frame, solved.camera_to_world, covariance, self._live.motion.velocity)
         if keyframe:
             # It replaces one that waits: the older one would be of less use by now.
-            self._live.coming = SolvedFrame(frame, solved.camera_to_world, covariance, self._live.motion.velocity)
+            self._live.coming = self._last_accepted
         if self._live.coming is not None and self._would_come_late(frame):
             self._live.hurry()
         quality = replace(solved.quality, confidence=solved.quality.confidence * (1.0 - doubted))

@@ -37,7 +37,9 @@ from ros2_raxels.recordings.open import open_source
 from ros2_raxels.scenes.renderer import render
 from ros2_raxels.scenes.textures import PATTERNS
 from ros2_raxels.scenes.world import furnished_room
+from ros2_raxels.tracking.frame import StreamFrame
 from ros2_raxels.tracking.metric_scale import USUAL_DEPTH_M
+from ros2_raxels.tracking.resection import FrameSolve
 from ros2_raxels.tracking.tracker import Tracker
 from ros2_raxels.tracking.types import LostPolicy, Motion, TrackedPose, TrackerSettings
 
@@ -222,10 +224,33 @@ def test_unrelated_images_are_not_tracked(walk: Walk) -> None:
     rng = np.random.default_rng(0)
     wall = PATTERNS["bricks"](rng, 0)[:240, :320]
     noise = rng.integers(0, 255, (3, *BLACK.shape)).astype(np.uint8)
-    found = follow(Tracker(), [*walk[:12], wall, *noise, wall, wall])
+    tracker = Tracker()
+    found = follow(tracker, [*walk[:12], wall, *noise, wall, wall])
     assert states(found[12:]) == [HELD] * 4 + [LOST] * 2
-    # The wall has not turned from one image to the next.
-    np.testing.assert_allclose(found[-1].camera_to_world, found[11].camera_to_world, atol=1e-6)
+    # The wall has not turned from one image to the next. The last frame before it has become a keyframe, and its pose
+    # has been refined.
+    np.testing.assert_allclose(found[-1].camera_to_world, tracker.pose_now(found[11]), atol=1e-6)
+
+
+def test_the_frame_before_one_that_is_not_found_becomes_a_keyframe(walk: Walk, monkeypatch: pytest.MonkeyPatch) -> None:
+    tracker = Tracker()
+    seen = next(
+        k
+        for k, image in enumerate(walk.images)
+        if not tracker.track(image, FIRST_NS + k * STEP_NS, CAMERA).keyframe and k > 20
+    )
+    windows: list[list[int]] = []
+    look = tracker._search.following
+
+    def not_at_first(frame: StreamFrame, stage_s: dict[str, float]) -> tuple[FrameSolve | None, bool]:
+        windows.append(list(tracker._live.keyframes.window_numbers))
+        return look(frame, stage_s) if len(windows) > 1 else (None, False)
+
+    monkeypatch.setattr(tracker._search, "following", not_at_first)
+    found = tracker.track(walk.images[seen + 1], FIRST_NS + (seen + 1) * STEP_NS, CAMERA)
+    assert found.state is TRACKING
+    assert windows == [windows[0], [*windows[0][1:], seen]]
+    assert windows[0][-1] < seen
 
 
 def test_after_a_long_loss_a_new_trajectory_begins_where_the_last_one_ended(walk: Walk) -> None:
@@ -233,12 +258,14 @@ def test_after_a_long_loss_a_new_trajectory_begins_where_the_last_one_ended(walk
     elsewhere = list(np.random.default_rng(0).integers(0, 255, (5, *BLACK.shape)).astype(np.uint8))
     found = follow(tracker, [*walk[:12], *elsewhere, *[image[:, ::-1] for image in walk[30:46]]])
     assert states(found[12:17]) == [HELD] + [LOST] * 4
-    last, after = found[11].camera_to_world, found[17:]
+    # The last frame of it became a keyframe when the next was not found, and its pose has been refined.
+    last, after = tracker.pose_now(found[11]), found[17:]
+    np.testing.assert_allclose(last, found[11].camera_to_world, atol=2e-3)
     begun = states(after).index(TRACKING)
     assert states(after) == [INITIALISING] * begun + [TRACKING] * (16 - begun)
     assert "new trajectory" in found[16].message
     for waiting in after[:begun]:
-        np.testing.assert_array_equal(waiting.camera_to_world, last)
+        np.testing.assert_allclose(waiting.camera_to_world, last, atol=1e-12)
     # How far the camera went meanwhile is not known: five frames at the speed before the loss.
     before = np.array([f.camera_to_world for f in found[6:12]])
     gone = 5 * np.linalg.norm(relative_pose(before[:-1], before[1:])[:, :3, 3], axis=1).max()
