@@ -110,7 +110,7 @@ class LoopCloser:
             loop = self._verified(mapper, known, keyframe, recent, _Look(eye, eye.shared.between))
         if loop is None and learned is not None:
             loop = self._verified(mapper, known, keyframe, recent, _Look(eye, partial(learned.between, eye.shared)))
-        if loop is not None and mapper.has_one_unit(known, keyframe) and _tells_less(loop, known, keyframe):
+        if loop is not None and _tells_less(loop, known, keyframe):
             return None
         drift = None if loop is None else _drift(mapper.keyframes, loop)
         effect = None if loop is None else close_loop(mapper.keyframes, loop, mapper.settings.bundle)
@@ -327,10 +327,7 @@ def _drift(keyframes: KeyframeMap, loop: Link) -> tuple[float, float] | None:
 
 
 def _tells_less(loop: Link, known: Keyframe, keyframe: Keyframe) -> bool:
-    """Whether the way between two keyframes is known better than the loop has measured it.
-
-    Where depths are measured nothing drifts but the errors of the steps, and their covariance tells how far.
-    """
+    """Whether the way between two keyframes is known better than the loop has measured it."""
     grown_by = np.diag(keyframe.covariance - known.covariance)[:6]
     left_open = np.diag(loop.covariance)
     return bool(left_open[:3].sum() > grown_by[:3].sum() or left_open[3:].sum() > grown_by[3:].sum())

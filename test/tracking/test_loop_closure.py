@@ -284,14 +284,15 @@ def test_what_is_seen_from_afar_all_the_way_is_no_loop(places: list[float], apar
     assert not _is_no_return(map_of(frames[:2], frames[2:]), loop)
 
 
-def test_where_depths_are_measured_a_loop_that_is_less_sure_than_the_way_is_none(rounds: list[Image]) -> None:
+@pytest.mark.parametrize("depth", [NO_DEPTHS, None], ids=["measured depths", "images alone"])
+def test_a_loop_that_is_less_sure_than_the_way_is_none(rounds: list[Image], depth: PointDepths | None) -> None:
     """The same bent keyframes that a loop straightens otherwise, known to a tenth of a millimetre."""
     tracker = Tracker(TrackerSettings(loops=False))
     follow(tracker, rounds)
     tracker.improve()
     for sure, closed in ((1e-8, False), (1.0, True)):
         for k, keyframe in enumerate(tracker._live.keyframes.all):
-            frame = replace(keyframe.frame, depth=NO_DEPTHS)
+            frame = replace(keyframe.frame, depth=depth)
             tracker._live.keyframes.put(replace(keyframe, frame=frame, covariance=np.eye(7) * sure * k))
         closer = LoopCloser(tracker._solver, tracker._matcher)
         growth = [closer.close(tracker._live.mapper, tracker._live.keyframes.all[-1]) for _ in range(4)]
