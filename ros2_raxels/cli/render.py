@@ -49,7 +49,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="of a sequence: two cameras beside each other, two that look to the sides, or four that look all round, "
         "as a rig set",
     )
-
     parser.add_argument(
         "--depth",
         action="store_true",

@@ -844,7 +844,7 @@ def refine_rig(
         width = widths[min(iteration, len(widths) - 1)]
         give_way()
         normals = [part.normal(s, width) for part, s in zip(parts, states, strict=True)]
-        jacobians = [part.rows(tie.jacobian(leader)) for part in parts]
+        jacobians = _jacobians(parts, tie, leader)
         prior = known.information * (settings.noise_px / width) ** 2
         off = float(np.log(tie.units / known.units))
         update = _tied_update(_tied(normals, jacobians), held, length, damping, prior, off)
@@ -867,7 +867,7 @@ def refine_rig(
             break
     width = settings.widths_px[-1]
     normals = [part.normal(s, width) for part, s in zip(parts, states, strict=True)]
-    matrix, _ = _tied(normals, [part.rows(tie.jacobian(leader)) for part in parts])
+    matrix, _ = _tied(normals, _jacobians(parts, tie, leader))
     return RefinedRig(
         leader,
         tie.units,
@@ -875,6 +875,12 @@ def refine_rig(
         [part.problem.scattered(s.rho, 0.0)[0] for part, s in zip(parts, states, strict=True)],
         [part.residual_px(s) for part, s in zip(parts, states, strict=True)],
     )
+
+
+def _jacobians(parts: Sequence[_TiedPart], tie: Tie, leader: FloatArray) -> list[FloatArray]:
+    """`Tie.jacobian` of each part."""
+    whole = tie.jacobian(leader)
+    return [part.rows(whole) for part in parts]
 
 
 def _tied_cost(parts: Sequence[_TiedPart], states: Sequence[_State], width_px: float) -> float:

@@ -137,7 +137,7 @@ class FrameSearch:
         with timed(stage_s, "evidence"):
             evidence = mapper.shared.expected(window, frame, expected)
         evidence = None if evidence is None or len(evidence.anchor) < FEWEST_MATCHES else evidence
-        spare = evidence is None or self._budget.can_spare(_BESIDE)
+        spare = evidence is None or self._can_spare_beside()
         with timed(stage_s, "evidence"):
             beside = self._seen_beside(frame, expected, spare)
         if evidence is None and not beside:
@@ -156,6 +156,11 @@ class FrameSearch:
             if mapper.rig is not None:
                 mapper.rig.learn(seen, inverse_depth, agrees)
         return solved
+
+    def _can_spare_beside(self) -> bool:
+        """Whether all cameras of a rig are asked; those that see something else always are."""
+        rig = self._live.mapper.rig
+        return rig is None or not rig.has_partners or self._budget.can_spare(_BESIDE)
 
     def _seen_beside(self, frame: StreamFrame, expected: FloatArray, spare: bool) -> list[SeenBeside]:
         """By the other cameras of a rig; without time to spare not by those that see what the first one sees."""

@@ -71,7 +71,7 @@ class LiveMap:
         maker.forget()
         self.coming: SolvedFrame | None = None
         self.begin_motion(*start, 0)
-        self._way: tuple[Keyframe | None, FloatArray] = None, np.eye(4)[None]
+        self._way: tuple[Keyframe | None, FloatArray] = None, np.zeros(6)
         self.is_corrected, self.depth_trouble, self.model_error = False, "", ModelError()
 
     @property
@@ -116,10 +116,12 @@ class LiveMap:
     def _by_focal(self, answer: TrackedPose) -> FloatArray:
         """(6,) see `by_focal`, of the way that the camera came."""
         window = self.keyframes.window
-        if window and self._way[0] is not window[-1]:
-            self._way = window[-1], np.array([k.camera_to_world for k in self.keyframes.came_by(window[-1])])
-        way = self._way[1] if window else np.eye(4)[None]
-        return by_focal(np.concatenate([way, answer.camera_to_world[None]]))
+        if not window:
+            return by_focal(np.array([np.eye(4), answer.camera_to_world]))
+        last = window[-1]
+        if self._way[0] is not last:
+            self._way = last, by_focal(np.array([k.camera_to_world for k in self.keyframes.came_by(last)]))
+        return by_focal(np.array([last.camera_to_world, answer.camera_to_world]), self._way[1])
 
     def forget_matches(self, waiting: Iterable[StreamFrame]) -> None:
         """Of frames that are neither keyframes nor will become one, nor wait for first cameras."""

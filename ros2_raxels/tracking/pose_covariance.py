@@ -211,7 +211,7 @@ def credibility(covariance: FloatArray, unit: float) -> float:
     return float(chdtr(3, place) * chdtr(3, turn))
 
 
-def by_focal(poses: FloatArray) -> FloatArray:
+def by_focal(poses: FloatArray, before: FloatArray | None = None) -> FloatArray:
     """(6,) what a focal length makes of the last of some poses, by its logarithm: of place and rotation.
 
     Through one that is too short a camera seems to turn too much and to move too little along its axis. What it has
@@ -219,13 +219,18 @@ def by_focal(poses: FloatArray) -> FloatArray:
 
     Args:
         poses: (N, 4, 4) camera_to_world along the way, oldest first, each less than half a turn from the next.
+        before: (6,) the same of the way to the first of them; None where it begins there.
     """
+    before = np.zeros(6) if before is None else before
+    if len(poses) < 2:
+        return before
     rotations, steps = poses[:, :3, :3], np.diff(poses[:, :3, 3], axis=0)
     turns = Rotation.from_matrix(rotations[1:] @ np.swapaxes(rotations[:-1], 1, 2)).as_rotvec()
-    middle = np.cumsum(turns, axis=0) - turns / 2.0
+    middle = before[3:] + np.cumsum(turns, axis=0) - turns / 2.0
     axes = rotations[:-1, :, 2]
     along = axes * (axes * steps).sum(axis=1, keepdims=True)
-    return np.concatenate([(np.cross(middle, steps) - along).sum(axis=0), turns.sum(axis=0)])
+    here = [(np.cross(middle, steps) - along).sum(axis=0), turns.sum(axis=0)]
+    return np.asarray(before + np.concatenate(here))
 
 
 def of_focal(moved: FloatArray, mean_square: float) -> FloatArray:

@@ -146,6 +146,11 @@ class RigTracks:
         pose = keyframe.camera_to_world @ self.mount(name)
         return replace(keyframe, frame=frame, camera_to_world=pose, inverse_depth=depths)
 
+    @property
+    def has_partners(self) -> bool:
+        """Whether a camera sees what the leader sees."""
+        return bool(self._partners)
+
     def expected(
         self, anchors: Sequence[Keyframe], frame: StreamFrame, camera_to_world: FloatArray, partners: bool = True
     ) -> list[SeenBeside]:

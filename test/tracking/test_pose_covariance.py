@@ -194,6 +194,9 @@ def test_a_wrong_focal_length_bends_turns_and_the_way_that_follows() -> None:
     np.testing.assert_allclose(made[3:], [0.0, 1.0, 0.0], atol=1e-9)
     # A turn all around and back is no turn.
     np.testing.assert_allclose(by_focal(np.concatenate([right, right[::-1]])), 0.0, atol=1e-9)
+    # A way in two parts is the same way.
+    np.testing.assert_allclose(by_focal(right[6:], by_focal(right[:7])), made, atol=1e-12)
+    np.testing.assert_array_equal(by_focal(right[:1]), np.zeros(6))
     spread = of_focal(made, 0.02**2)
     assert np.sqrt(spread[4, 4]) == pytest.approx(0.02, rel=0.02)
     assert 0.0 < np.sqrt(spread[3, 3]) < 0.005
